@@ -1,0 +1,34 @@
+"""Every cell of the lectures, by name."""
+
+from difflib import get_close_matches
+
+from carousel.cells.clockwork import clockwork
+from carousel.cells.gru import gru, gru_original
+from carousel.cells.lstm import lstm, lstm_coupled, lstm_v1, lstm_v2, lstm_v3, lstm_v4
+from carousel.cells.odyssey import cifg, fgr, nfg, niaf, nig, no_peepholes, noaf, nog, vanilla
+from carousel.cells.simple import cec, mlp, relu_rnn, rnn, rnn_logistic
+from carousel.equations import Cell
+
+# In the order of the lectures.
+CELLS: dict[str, Cell] = {
+    c.name: c
+    for c in (
+        *(mlp, rnn, rnn_logistic, relu_rnn, cec, lstm_v1, lstm_v2, lstm_v3, lstm_v4, clockwork),
+        *(lstm, vanilla, nig, nfg, nog, niaf, noaf, cifg, no_peepholes, fgr),
+        *(lstm_coupled, gru_original, gru),
+    )
+}
+
+
+def get(name: str | Cell) -> Cell:
+    """The cell of that name (a cell is returned as it is). Raises ValueError, with near names, where there is none."""
+    if isinstance(name, Cell):
+        return name
+    if name not in CELLS:
+        near = get_close_matches(name, CELLS, n=3)
+        hint = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(CELLS)}"
+        raise ValueError(f"no cell is called {name!r}; {hint}")
+    return CELLS[name]
+
+
+__all__ = ["CELLS", "get"]

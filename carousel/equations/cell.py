@@ -1,0 +1,211 @@
+"""``@cell``: a function of equations becomes a cell."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, overload
+
+import numpy as np
+
+from carousel.equations import printing
+from carousel.equations.errors import EquationError
+from carousel.equations.stages import Schedule, schedule
+from carousel.equations.terms import Parameter, Size
+from carousel.equations.trace import Trace, trace
+
+Constant = Callable[[int], np.ndarray]
+Mask = Callable[[int, int], np.ndarray]
+
+
+@dataclass(frozen=True)
+class Shape:
+    """One parameter of a cell at given sizes, and how it starts.
+
+    ``initial`` is "uniform" (±1/√hidden_size, PyTorch's rule), "orthogonal" (dense weights from a state, on request)
+    or a number (a forget gate's bias, on request).
+    """
+
+    name: str
+    kind: str
+    shape: tuple[int, ...]
+    recurrent: bool
+    initial: str | float
+
+
+@dataclass(frozen=True)
+class Work:
+    """Floating-point operations of one step of one row; a multiplication and an addition count as two."""
+
+    input_products: int
+    recurrent_products: int
+    pointwise: int
+
+    @property
+    def total(self) -> int:
+        return self.input_products + self.recurrent_products + self.pointwise
+
+
+class Cell:
+    """A recurrent cell: its equations, and all that follows from them.
+
+    Made by :func:`cell`. Attributes: ``name``; ``trace`` (the symbols); ``schedule`` (the stages that back ends run);
+    ``states`` and ``gates`` (names); ``names`` (all that can be watched); ``doc`` and ``source`` (the first line and the
+    rest of the docstring); ``has_projection`` (the output has a size of its own).
+    """
+
+    def __init__(self, function: Callable[..., Any], name: str, constants: Mapping[str, Constant], masks: Mapping[str, Mask]):
+        self.name = name
+        self.function = function
+        self.constants, self.masks = dict(constants), dict(masks)
+        self.trace: Trace = trace(function, frozenset(constants), name)
+        self.schedule: Schedule = schedule(self.trace)
+        self.doc, _, rest = (inspect.getdoc(function) or "").partition("\n")
+        self.source = " ".join(rest.split())
+        for mask in self.masks:
+            if mask not in {p.name for p in self.trace.parameters if p.kind == "dense"}:
+                raise EquationError(f"masks: {mask} is no dense weight of {name}")
+
+    def __repr__(self) -> str:
+        return f"<cell {self.name}: {self.doc}>"
+
+    @property
+    def states(self) -> tuple[str, ...]:
+        """The states' names in the order of a layer's ``hx``; the first is the layer's output."""
+        return tuple(s.name for s in self.trace.states)
+
+    @property
+    def gates(self) -> tuple[str, ...]:
+        """The logistic valves, by their letters."""
+        return self.trace.gates
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All that a layer can record."""
+        return self.trace.names
+
+    @property
+    def latex(self) -> str:
+        """The equations as LaTeX."""
+        return printing.latex(self.trace)
+
+    @property
+    def text(self) -> str:
+        """The equations as plain text, one a line."""
+        return printing.plain(self.trace)
+
+    @cached_property
+    def _hidden(self) -> Size | None:
+        """The states' own size where the output has another (v4's memory); None where there is one size."""
+        output = self._output
+        for state in self.trace.states:
+            if state.size is not None and state.size.root not in (output, self.trace.input_size.root):
+                return state.size.root
+        return None
+
+    @property
+    def _output(self) -> Size:
+        size = self.trace.states[0].size
+        assert size is not None  # the first state is never the step number
+        return size.root
+
+    @property
+    def has_projection(self) -> bool:
+        """Whether the output has a size of its own, ``proj_size``."""
+        return self._hidden is not None
+
+    def length(self, size: Size | None, input_size: int, hidden_size: int, proj_size: int = 0) -> int:
+        """The number that a size of the trace stands for; the step number has 1."""
+        if size is None:
+            return 1
+        if size.root is self.trace.input_size.root:
+            return input_size
+        return proj_size if self.has_projection and size.root is self._output else hidden_size
+
+    def parameters(
+        self,
+        input_size: int,
+        hidden_size: int,
+        proj_size: int = 0,
+        *,
+        recurrent: str = "uniform",
+        forget_bias: float | None = None,
+    ) -> list[Shape]:
+        """Every parameter with its shape and initial value; dense ones are (rows, columns).
+
+        ``recurrent`` ("uniform" or "orthogonal") is for dense weights from a state; ``forget_bias`` starts ``b.f``.
+        Raises ValueError where the cell has no forget gate to bias.
+        """
+        if forget_bias is not None and "b.f" not in {p.name for p in self.trace.parameters}:
+            raise ValueError(f"cell {self.name} has no bias b.f, so forget_bias has nothing to set")
+
+        def shape(p: Parameter) -> Shape:
+            sizes = (p.rows, *p.columns)
+            rows, *columns = (self.length(s, input_size, hidden_size, proj_size) for s in sizes)
+            from_state = any(c.root is not self.trace.input_size.root for c in p.columns)
+            initial: str | float = recurrent if from_state else "uniform"
+            if p.name == "b.f" and forget_bias is not None:
+                initial = forget_bias
+            return Shape(p.name, p.kind, (rows, sum(columns)) if columns else (rows,), from_state, initial)
+
+        return [shape(p) for p in self.trace.parameters if p.kind != "constant"]
+
+    def count(self, input_size: int, hidden_size: int, proj_size: int = 0) -> int:
+        """Number of parameters (masked-out weights are counted as the mask leaves them)."""
+        total = 0
+        for p in self.parameters(input_size, hidden_size, proj_size):
+            mask = self.masks.get(p.name)
+            total += int(mask(*p.shape).sum()) if mask else int(np.prod(p.shape))
+        return total
+
+    def work(self, input_size: int, hidden_size: int, proj_size: int = 0) -> Work:
+        """Operations of one step of one row; each pointwise function counts as one."""
+        dense = [0, 0]
+        pointwise = 0
+        for inside, stages in enumerate((self.schedule.outside, self.schedule.inside)):
+            for stage in stages:
+                for a in stage.accumulators:
+                    rows = self.length(a.rows, input_size, hidden_size, proj_size)
+                    pointwise += rows * (len(a.biases) + (a.start is not None))
+                    for p in a.products:
+                        columns = self.length(p.weight.columns[p.part], input_size, hidden_size, proj_size)
+                        dense[inside] += 2 * rows * columns
+                for symbol, expr in stage.equations:
+                    units = self.length(self.trace.sizes.get(symbol), input_size, hidden_size, proj_size)
+                    pointwise += units * int(expr.count_ops())
+        return Work(*dense, pointwise)
+
+
+@overload
+def cell(function: Callable[..., Any], /) -> Cell: ...
+@overload
+def cell(
+    *, name: str | None = None, constants: Mapping[str, Constant] | None = None, masks: Mapping[str, Mask] | None = None
+) -> Callable[[Callable[..., Any]], Cell]: ...
+
+
+def cell(
+    function: Callable[..., Any] | None = None,
+    /,
+    *,
+    name: str | None = None,
+    constants: Mapping[str, Constant] | None = None,
+    masks: Mapping[str, Mask] | None = None,
+) -> Any:
+    """Make a cell of a function that states its equations.
+
+    The function's arguments are the input ``e``, then the states, then ``W`` (dense weights), ``w`` (diagonal ones),
+    ``b`` (biases) and, where wanted, ``t`` (the number of steps before this one) and ``c`` (per-unit constants). It
+    returns the states' new values in the order of its arguments; the first is the layer's output.
+
+    ``constants`` maps a constant's letters to a function of the number of units; ``masks`` maps a dense weight's name
+    to a function of (rows, columns) that gives 0 where no connection is. ``name`` defaults to the function's, with
+    hyphens. Raises EquationError, with file and line, where the equations cannot be a cell.
+    """
+
+    def make(f: Callable[..., Any]) -> Cell:
+        return Cell(f, name or f.__name__.replace("_", "-"), constants or {}, masks or {})
+
+    return make if function is None else make(function)

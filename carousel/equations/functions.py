@@ -1,0 +1,91 @@
+"""The functions that equations may use, as SymPy functions that know their derivatives.
+
+Those that SymPy has are SymPy's own (tanh, exp, log, Max, Min, Piecewise); the two it lacks are defined here.
+The functions users call on terms, with the same names, are at the end.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sympy
+
+from carousel.equations.terms import Term
+
+
+class logistic(sympy.Function):
+    """1 / (1 + exp(−x)): the lectures' σ of every gate, between 0 and 1."""
+
+    nargs = 1
+
+    def fdiff(self, argindex: int = 1) -> sympy.Expr:
+        return self * (1 - self)
+
+
+class relu(sympy.Function):
+    """max(0, x); its derivative is 1 where x > 0, else 0, as PyTorch has it."""
+
+    nargs = 1
+
+    def fdiff(self, argindex: int = 1) -> sympy.Expr:
+        return sympy.Piecewise((1, self.args[0] > 0), (0, True))
+
+
+FUNCTIONS: dict[str, Any] = {
+    "logistic": logistic,
+    "tanh": sympy.tanh,
+    "relu": relu,
+    "exp": sympy.exp,
+    "log": sympy.log,
+    "maximum": sympy.Max,
+    "minimum": sympy.Min,
+}
+
+
+def _apply(name: str, *operands: Any) -> Term:
+    return Term.apply(lambda *x: FUNCTIONS[name](*x, evaluate=False), name, operands)
+
+
+def logistic_(x: Term) -> Term:
+    """Logistic function 1 / (1 + exp(−x)), per unit. A logistic that multiplies something is a gate."""
+    return _apply("logistic", x)
+
+
+def tanh(x: Term) -> Term:
+    """Hyperbolic tangent, per unit."""
+    return _apply("tanh", x)
+
+
+def relu_(x: Term) -> Term:
+    """max(0, x), per unit."""
+    return _apply("relu", x)
+
+
+def identity(x: Term) -> Term:
+    """x itself: says that no squashing is meant, and lets the product of two dense terms pass."""
+    return Term.apply(lambda y: y, "identity", (x,))
+
+
+def exp(x: Term) -> Term:
+    """e to the power x, per unit (the gates of sLSTM)."""
+    return _apply("exp", x)
+
+
+def log(x: Term) -> Term:
+    """Natural logarithm, per unit."""
+    return _apply("log", x)
+
+
+def maximum(x: Term, y: Term | float) -> Term:
+    """The larger of two, per unit."""
+    return _apply("maximum", x, y)
+
+
+def minimum(x: Term, y: Term | float) -> Term:
+    """The smaller of two, per unit."""
+    return _apply("minimum", x, y)
+
+
+def where(condition: Term, x: Term | float, y: Term | float) -> Term:
+    """x where the condition holds (``t % c.T == 0``, ``h > 0``), else y, per unit."""
+    return Term.apply(lambda c, a, b: sympy.Piecewise((a, c), (b, True), evaluate=False), "where", (condition, x, y))

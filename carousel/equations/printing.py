@@ -1,0 +1,123 @@
+"""Equations as they stand on the slide: plain text and LaTeX, by SymPy's printers with our names for the symbols."""
+
+from __future__ import annotations
+
+import re
+
+import sympy
+from sympy.printing.latex import LatexPrinter
+from sympy.printing.str import StrPrinter
+
+from carousel.equations.terms import Expr, rebuild
+from carousel.equations.trace import Trace
+
+
+def plain(trace: Trace) -> str:
+    """One equation a line: ``hₜ = fₜ ⊙ hₜ₋₁ + iₜ ⊙ tanh(W.he eₜ + W.hm mₜ₋₁ + b.h)``."""
+    return "\n".join(f"{_plain_name(s)} = {_Plain(trace).text(expr)}" for s, expr in _shown(trace))
+
+
+def latex(trace: Trace) -> str:
+    """The same as a LaTeX ``aligned`` block, weights as on the slides: W^{he}."""
+    printer = _Latex(trace)
+    lines = [f"{_latex_name(s)} &= {printer.text(expr)}" for s, expr in _shown(trace)]
+    return "\\begin{aligned}\n" + " \\\\\n".join(lines) + "\n\\end{aligned}"
+
+
+def _shown(trace: Trace) -> list[tuple[Expr, Expr]]:
+    return [(s, expr) for s, expr in trace.equations if str(s) != "t_t"]  # the clock ticks unseen
+
+
+def _split(symbol: Expr) -> tuple[str, str]:
+    name, _, when = str(symbol).rpartition("_")
+    return name, when
+
+
+def _plain_name(symbol: Expr) -> str:
+    name, when = _split(symbol)
+    if name in ("W", "w", "b", "c"):
+        return f"{name}.{when}"
+    return "t" if name == "t" else name + {"t": "ₜ", "tm1": "ₜ₋₁"}[when]
+
+
+def _latex_name(symbol: Expr) -> str:
+    name, when = _split(symbol)
+    if name in ("W", "w", "b", "c"):
+        return f"{'W' if name == 'W' else chr(92) + 'mathbf{' + name + '}'}^{{{when}}}"
+    name = name if len(name) == 1 else f"\\mathrm{{{name}}}"
+    return "t" if name == "t" else f"\\mathbf{{{name}}}_{{{'t' if when == 't' else 't-1'}}}"
+
+
+def _visible(trace: Trace, expr: Expr) -> Expr:
+    """Without the later parts of concatenations, which the first part prints."""
+    hidden = {s for s, p in trace.products.items() if not p.shown}
+
+    def strip(node: Expr) -> Expr:
+        if not node.args:
+            return node
+        args = [strip(a) for a in node.args if a not in hidden]
+        return args[0] if node.is_Add and len(args) == 1 else rebuild(node, args)
+
+    return strip(expr) if hidden else expr
+
+
+class _Plain(StrPrinter):  # type: ignore[misc]
+    def __init__(self, trace: Trace):
+        super().__init__({"order": "none"})
+        self.trace = trace
+
+    def text(self, expr: Expr) -> str:
+        text = self.doprint(_visible(self.trace, expr)).replace("**", "^").replace("*", " ⊙ ")
+        return re.sub(r"(\b\d+(?:\.\d+)?) ⊙ ", r"\1 ", text)
+
+    def _print_Symbol(self, symbol: Expr) -> str:
+        product = self.trace.products.get(symbol)
+        if product is None:
+            return _plain_name(symbol)
+        parts = self.trace.concatenations.get(symbol)
+        if parts:
+            return f"{product.weight.name} [{'; '.join(self.text(p) for p in parts)}]"
+        operand = self.text(product.operand)
+        return f"{product.weight.name} {operand if product.operand.is_Symbol else f'({operand})'}"
+
+    def _print_Piecewise(self, expr: Expr) -> str:
+        (a, condition), (b, _) = expr.args
+        return f"where({self.doprint(condition)}, {self.doprint(a)}, {self.doprint(b)})"
+
+    def _print_Equality(self, expr: Expr) -> str:
+        return f"{self.doprint(expr.lhs)} = {self.doprint(expr.rhs)}"
+
+    def _print_Mod(self, expr: Expr) -> str:
+        return f"{self.doprint(expr.args[0])} mod {self.doprint(expr.args[1])}"
+
+    def _print_Max(self, expr: Expr) -> str:
+        return f"maximum({', '.join(map(self.doprint, expr.args))})"
+
+    def _print_Min(self, expr: Expr) -> str:
+        return f"minimum({', '.join(map(self.doprint, expr.args))})"
+
+
+class _Latex(LatexPrinter):  # type: ignore[misc]
+    def __init__(self, trace: Trace):
+        super().__init__({"order": "none", "mul_symbol": r" \odot "})
+        self.trace = trace
+
+    def text(self, expr: Expr) -> str:
+        return re.sub(r"(\b\d+(?:\.\d+)?) \\odot ", r"\1 ", self.doprint(_visible(self.trace, expr)))
+
+    def _print_Symbol(self, symbol: Expr, style: str = "plain") -> str:
+        product = self.trace.products.get(symbol)
+        if product is None:
+            return _latex_name(symbol)
+        weight = _latex_name(product.weight.symbol)
+        parts = self.trace.concatenations.get(symbol)
+        if parts:
+            return f"{weight} [{'; '.join(self.text(p) for p in parts)}]"
+        operand = self.text(product.operand)
+        return f"{weight} {operand}" if product.operand.is_Symbol else f"{weight} \\left({operand}\\right)"
+
+    def _print_logistic(self, expr: Expr, exp: str | None = None) -> str:
+        return rf"\operatorname{{logistic}}\left({self.doprint(expr.args[0])}\right)"
+
+    def _print_relu(self, expr: Expr, exp: str | None = None) -> str:
+        return rf"\max\left(0, {self.doprint(expr.args[0])}\right)"

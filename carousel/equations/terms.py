@@ -1,0 +1,297 @@
+"""What stands for e, m, h, W, w and b while a cell's function is traced.
+
+Everything in a cell but a dense product is pointwise, so a term is a SymPy expression for *one unit*, with the size of
+the vector it belongs to beside it. Sizes are unknowns that the equations join; two that cannot be one are refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import sympy
+
+from carousel.equations.errors import EquationError
+
+Expr = Any  # SymPy ships no types: an expression, a symbol or a condition
+
+
+class Size:
+    """An unknown vector length. Lengths that the equations join share one ``root``."""
+
+    def __init__(self, letter: str, *, is_input: bool = False, has_rows: bool = False):
+        self.letter = letter
+        self.is_input = is_input  # the size of e, which the caller of a layer chooses
+        self.has_rows = has_rows  # the rows of a weight or a bias, which the hidden size decides
+        self._parent: Size | None = None
+
+    @property
+    def root(self) -> Size:
+        return self if self._parent is None else self._parent.root
+
+    def join(self, other: Size) -> None:
+        """Make both one length; refuse where that would tie the hidden size to the input's."""
+        a, b = self.root, other.root
+        if a is b:
+            return
+        if (a.is_input and b.has_rows) or (b.is_input and a.has_rows):
+            inner = b if a.is_input else a
+            raise EquationError(
+                f"sizes that cannot agree: '{inner.letter}' has as many units as the hidden state, 'e' as many as the "
+                f"input; bring e to that size with a dense weight, such as W.{inner.letter}e @ e"
+            )
+        b._parent = a
+        a.is_input |= b.is_input
+        a.has_rows |= b.has_rows
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One named array of a cell: ``W.ie`` (dense), ``w.ih`` (diagonal), ``b.i`` (bias) or ``c.T`` (a constant)."""
+
+    name: str
+    kind: str  # "dense", "diagonal", "bias", "constant"
+    symbol: Expr
+    rows: Size
+    columns: tuple[Size, ...] = ()  # dense only; several where the operand is a concatenation
+
+    @property
+    def letters(self) -> str:
+        """The part after the dot: ``ie`` of ``W.ie``."""
+        return self.name.split(".", 1)[1]
+
+
+@dataclass(frozen=True)
+class Product:
+    """A dense weight times a vector. ``part`` counts the block of columns where the operand is a concatenation."""
+
+    symbol: Expr
+    weight: Parameter
+    operand: Expr
+    part: int = 0
+    shown: bool = True  # a concatenation's first part prints the whole of it, the others nothing
+
+
+@dataclass
+class Notes:
+    """All that a trace writes down while the function runs."""
+
+    sizes: dict[str, Size]
+    constants: frozenset[str]
+    parameters: dict[str, Parameter] = field(default_factory=dict)
+    products: dict[Expr, Product] = field(default_factory=dict)
+    concatenations: dict[Expr, tuple[Expr, ...]] = field(default_factory=dict)
+    written: dict[Expr, int] = field(default_factory=dict)  # when each expression was first written: the slide's order
+
+    def parameter(self, namespace: str, letters: str) -> Parameter:
+        name = f"{namespace}.{letters}"
+        if name in self.parameters:
+            return self.parameters[name]
+        kind = {"W": "dense", "w": "diagonal", "b": "bias", "c": "constant"}[namespace]
+        if kind == "constant" and letters not in self.constants:
+            raise EquationError(f"{name} is not among the constants of @cell(constants=…): {sorted(self.constants)}")
+        # "into a from b": the rows have a's size if a is the input or a state, else a size of their own.
+        into = letters if letters in self.sizes or kind in ("bias", "constant") else letters[0]
+        rows = self.sizes.setdefault(into, Size(into, has_rows=kind != "constant"))
+        if rows.root is not self.sizes["e"].root and kind != "constant":
+            rows.root.has_rows = True
+        self.parameters[name] = Parameter(name, kind, sympy.Symbol(f"{namespace}_{letters}", real=True), rows)
+        return self.parameters[name]
+
+
+class Term:
+    """A vector (or a number, where ``size`` is None) in a cell's equations; combine it with + − * / % and comparisons."""
+
+    __array_ufunc__ = None  # NumPy must not try to spread over it
+
+    def __init__(self, notes: Notes, expr: Expr, size: Size | None, *, dense: bool = False, letter: str | None = None):
+        self.notes, self.expr, self.size = notes, expr, size
+        self.dense = dense  # holds a dense product that no function has been applied to
+        self.letter = letter  # set for the input and the states as they came in
+
+    @staticmethod
+    def apply(build: Callable[..., Expr], name: str, operands: Iterable[Any], *, dense: bool = False) -> Term:
+        """A term of SymPy's making, its operands' sizes joined. Raises EquationError for what is no term."""
+        operands = tuple(operands)
+        terms = [x for x in operands if isinstance(x, Term)]
+        if not terms:
+            raise EquationError(f"{name} takes a term of the equations, not {type(operands[0]).__name__}")
+        for x in operands:
+            if isinstance(x, Weight):
+                raise EquationError(f"{x.parameter.name} is dense: multiply it from the left, {x.parameter.name} @ …")
+            if not isinstance(x, Term | int | float):
+                raise EquationError(f"{name} takes terms of the equations and numbers, not {type(x).__name__}")
+            if isinstance(x, Concatenation):
+                raise EquationError("concat(…) can only be multiplied by a dense weight: W.f @ concat(m, e)")
+        size: Size | None = None
+        for x in terms:
+            if size is not None and x.size is not None:
+                size.join(x.size)
+            size = size or x.size
+        values = [x.expr if isinstance(x, Term) else sympy.sympify(x) for x in operands]
+        notes, expr = terms[0].notes, build(*values)
+        notes.written.setdefault(expr, len(notes.written))
+        return Term(notes, expr, size, dense=dense)
+
+    def _sum(self, other: Any, sign: int = 1) -> Term:
+        def build(a: Expr, b: Expr) -> Expr:
+            b = b if sign == 1 else -b if b.is_Number else sympy.Mul(-1, b, evaluate=False)
+            flat = [y for x in (a, b) for y in (x.args if x.is_Add else (x,))]
+            return sympy.Add(*flat, evaluate=False)  # unevaluated: SymPy would sort the slide's order away
+
+        return Term.apply(build, "+" if sign == 1 else "-", (self, other), dense=_dense(self, other))
+
+    def __add__(self, other: Any) -> Term:
+        return self._sum(other)
+
+    def __radd__(self, other: Any) -> Term:
+        return Term.apply(lambda b, a: sympy.Add(a, b, evaluate=False), "+", (self, other), dense=self.dense)
+
+    def __sub__(self, other: Any) -> Term:
+        return self._sum(other, -1)
+
+    def __rsub__(self, other: Any) -> Term:
+        return (-self).__radd__(other)
+
+    def __neg__(self) -> Term:
+        return Term.apply(lambda a: sympy.Mul(-1, a, evaluate=False), "-", (self,), dense=self.dense)
+
+    def __mul__(self, other: Any) -> Term:
+        if isinstance(other, Term) and self.dense and other.dense:
+            raise EquationError(
+                "a product of two dense terms: a gate is a sum of dense terms inside a function such as logistic; "
+                "if the product is meant, wrap one factor in identity(…)"
+            )
+        return Term.apply(_times, "*", (self, other), dense=_dense(self, other))
+
+    def __rmul__(self, other: Any) -> Term:
+        return Term.apply(lambda b, a: _times(a, b), "*", (self, other), dense=self.dense)
+
+    def __truediv__(self, other: Any) -> Term:
+        if isinstance(other, Term) and other.dense:
+            raise EquationError("division by a dense term, which may be zero: apply a function to it first")
+        return Term.apply(lambda a, b: _times(a, sympy.Pow(b, -1)), "/", (self, other), dense=self.dense)
+
+    def __rtruediv__(self, other: Any) -> Term:
+        return Term.apply(lambda b, a: _times(a, sympy.Pow(b, -1)), "/", (self, other))
+
+    def __mod__(self, other: Any) -> Term:
+        return Term.apply(lambda a, b: sympy.Mod(a, b, evaluate=False), "%", (self, other))
+
+    def _compare(self, relation: Any, other: Any) -> Term:
+        return Term.apply(lambda a, b: relation(a, b, evaluate=False), relation.__name__, (self, other))
+
+    def __lt__(self, other: Any) -> Term:
+        return self._compare(sympy.StrictLessThan, other)
+
+    def __le__(self, other: Any) -> Term:
+        return self._compare(sympy.LessThan, other)
+
+    def __gt__(self, other: Any) -> Term:
+        return self._compare(sympy.StrictGreaterThan, other)
+
+    def __ge__(self, other: Any) -> Term:
+        return self._compare(sympy.GreaterThan, other)
+
+    def __eq__(self, other: Any) -> Term:  # type: ignore[override]  # an equation, as in SymPy and PyTorch
+        return self._compare(sympy.Eq, other)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __bool__(self) -> bool:
+        raise EquationError("a condition is not known while the cell is defined: use where(condition, x, y)")
+
+    def __float__(self) -> float:
+        raise EquationError("unknown function: only those of carousel.equations can be applied to a term")
+
+    def __matmul__(self, other: Any) -> Term:
+        raise EquationError("only a dense weight multiplies with @: W.ab @ x (use * for units, gate by gate)")
+
+
+def rebuild(expr: Expr, args: list[Expr]) -> Expr:
+    """The same node over other arguments, unevaluated, so that the slide's order stays."""
+    if tuple(args) == expr.args:
+        return expr
+    plain = isinstance(expr, sympy.functions.elementary.piecewise.ExprCondPair)  # the one node without the option
+    return expr.func(*args) if plain else expr.func(*args, evaluate=False)
+
+
+def _dense(*xs: Any) -> bool:
+    return any(isinstance(x, Term) and x.dense for x in xs)
+
+
+def _times(a: Expr, b: Expr) -> Expr:
+    flat = [y for x in (a, b) for y in (x.args if x.is_Mul else (x,))]
+    return sympy.Mul(*flat, evaluate=False)
+
+
+class Concatenation(Term):
+    """Several vectors one after the other, Olah's [h, x]; only a dense weight can take it."""
+
+    def __init__(self, parts: tuple[Term, ...]):
+        self.parts = parts
+        super().__init__(parts[0].notes, parts[0].expr, None)
+
+
+def concat(*parts: Term) -> Concatenation:
+    """The vectors one after the other, to be multiplied by one dense weight: ``W.f @ concat(m, e)``."""
+    if not parts or not all(isinstance(p, Term) for p in parts):
+        raise EquationError("concat takes terms of the equations: concat(m, e)")
+    return Concatenation(parts)
+
+
+class Weight(Term):
+    """A dense weight; ``@`` is all that it can do."""
+
+    def __init__(self, notes: Notes, parameter: Parameter):
+        super().__init__(notes, parameter.symbol, parameter.rows)
+        self.parameter = parameter
+
+    def __matmul__(self, other: Any) -> Term:
+        if not isinstance(other, Term) or isinstance(other, Weight):
+            raise EquationError(f"{self.parameter.name} @ takes a vector of the equations")
+        notes, name, letters = self.notes, self.parameter.name, self.parameter.letters
+        parts = other.parts if isinstance(other, Concatenation) else (other,)
+        if len(letters) == 2 and other.letter and letters[1] != other.letter and letters[1] in notes.sizes:
+            raise EquationError(
+                f"{name} reads 'into {letters[0]} from {letters[1]}', but multiplies {other.letter}: "
+                f"write W.{letters[0]}{other.letter} @ {other.letter}"
+            )
+        columns = tuple(p.size if p.size is not None else Size(letters[-1]) for p in parts)
+        known = notes.parameters[name]
+        if not known.columns:
+            known = notes.parameters[name] = Parameter(name, "dense", known.symbol, known.rows, columns)
+        elif len(known.columns) != len(columns):
+            raise EquationError(f"{name} multiplies {len(columns)} vectors here and {len(known.columns)} elsewhere")
+        for a, b in zip(known.columns, columns, strict=True):
+            a.join(b)
+        symbols = []
+        for k, part in enumerate(parts):
+            same = [p for p in notes.products.values() if p.weight.name == name and p.operand == part.expr and p.part == k]
+            symbol = same[0].symbol if same else sympy.Symbol(f"P{len(notes.products)}", real=True)
+            notes.products.setdefault(symbol, Product(symbol, known, part.expr, k, shown=k == 0))
+            symbols.append(symbol)
+        if len(symbols) > 1:
+            notes.concatenations[symbols[0]] = tuple(p.expr for p in parts)
+        expr = symbols[0] if len(symbols) == 1 else sympy.Add(*symbols, evaluate=False)
+        notes.written.setdefault(expr, len(notes.written))
+        return Term(notes, expr, known.rows, dense=True)
+
+
+class Namespace:
+    """``W``, ``w``, ``b`` or ``c`` in a cell's signature: ``W.ie``, or ``W["i", "f"]`` where a keyword stands in the way."""
+
+    def __init__(self, notes: Notes, name: str):
+        self._notes, self._name = notes, name
+
+    def __getattr__(self, letters: str) -> Term:
+        if letters.startswith("__"):
+            raise AttributeError(letters)
+        parameter = self._notes.parameter(self._name, letters)
+        if self._name == "W":
+            return Weight(self._notes, parameter)
+        return Term(self._notes, parameter.symbol, parameter.rows)
+
+    def __getitem__(self, letters: str | tuple[str, ...]) -> Term:
+        return getattr(self, "".join(letters))

@@ -1,0 +1,222 @@
+"""Run a cell's function once on symbols and write down what it says."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import FrameType
+from typing import Any
+
+import sympy
+
+from carousel.equations.errors import EquationError
+from carousel.equations.functions import FUNCTIONS, logistic
+from carousel.equations.terms import Concatenation, Expr, Namespace, Notes, Parameter, Product, Size, Term, Weight, rebuild
+
+INPUT, STEP = "e", "t"
+
+
+@dataclass(frozen=True)
+class State:
+    """One thing a cell remembers: its letter, the symbols of its last and its new value, and its size."""
+
+    name: str
+    before: Expr
+    after: Expr
+    size: Size | None  # None: the step number, one a row
+
+
+@dataclass(frozen=True)
+class Trace:
+    """A cell as symbols. ``equations`` are in the order in which they can be computed, states included."""
+
+    name: str
+    input: Expr
+    input_size: Size
+    states: tuple[State, ...]
+    equations: tuple[tuple[Expr, Expr], ...]  # (symbol, what it equals)
+    parameters: tuple[Parameter, ...]
+    products: Mapping[Expr, Product]
+    concatenations: Mapping[Expr, tuple[Expr, ...]]
+    sizes: Mapping[Expr, Size | None]  # of each equation's symbol
+    gates: tuple[str, ...]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What can be watched: every named quantity of a step, gates and states among them."""
+        return tuple(str(symbol)[:-2] for symbol, _ in self.equations)
+
+
+def symbol(name: str, when: str = "t") -> Expr:
+    """``i`` at this step is the symbol i_t, ``h`` at the last h_tm1 (as in the lecture's Theano step)."""
+    return sympy.Symbol(f"{name}_{when}", real=True)
+
+
+def trace(function: Callable[..., Any], constants: frozenset[str], name: str) -> Trace:
+    """Trace ``function``. Raises EquationError, with the line, for equations that cannot be a cell."""
+    filename, first = inspect.getfile(function), function.__code__.co_firstlineno
+
+    def refuse(reason: str, line: int = first) -> EquationError:
+        return EquationError(reason, filename, line, name)
+
+    arguments = list(inspect.signature(function).parameters)
+    spaces = {"W", "w", "b"} | ({"c"} if constants else set())
+    state_names = [a for a in arguments if a not in spaces | {INPUT, STEP}]
+    if not arguments or arguments[0] != INPUT:
+        raise refuse("the first argument of a cell is its input, e")
+    if not state_names:
+        raise refuse("a cell needs a state: an argument such as h besides e, W, w, b")
+
+    sizes = {a: Size(a, is_input=a == INPUT) for a in (INPUT, *state_names)}
+    notes = Notes(sizes, constants)
+    values: dict[str, Any] = {s: Namespace(notes, s) for s in spaces}
+    values[INPUT] = Term(notes, symbol(INPUT), sizes[INPUT], letter=INPUT)
+    values[STEP] = Term(notes, symbol(STEP, "tm1"), None)
+    values |= {s: Term(notes, symbol(s, "tm1"), sizes[s], letter=s) for s in state_names}
+    try:
+        returned, locals_ = _run(function, [values[a] for a in arguments])
+    except Exception as error:
+        lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == filename]
+        reason = error.reason if isinstance(error, EquationError) else _explain(error)
+        raise refuse(reason, lines[-1] if lines and lines[-1] else first) from error
+
+    last = max((line for _, _, line in function.__code__.co_lines() if line), default=first)
+    outputs = returned if isinstance(returned, tuple) else (returned,)
+    for k, state in enumerate(state_names):
+        if k >= len(outputs):
+            raise refuse(f"state {state} is never set: return {', '.join(state_names)}", last)
+        value = outputs[k]
+        if not isinstance(value, Term) or isinstance(value, Weight | Concatenation):
+            raise refuse(f"state {state} is set to something that is no vector of the equations", last)
+        if value.letter == state:
+            raise refuse(f"state {state} is never set: it is returned as it came in", last)
+        try:
+            if value.size is not None:
+                sizes[state].join(value.size)
+        except EquationError as error:
+            raise refuse(error.reason, last) from error
+    if len(outputs) > len(state_names):
+        raise refuse(f"{len(outputs)} values are returned for {len(state_names)} states ({', '.join(state_names)})", last)
+
+    named = [(s, v) for s, v in zip(state_names, outputs, strict=True)]
+    for local, value in locals_.items():
+        if isinstance(value, Term) and local not in arguments and not isinstance(value, Weight | Concatenation):
+            named.append((local, value))
+    equations, quantities = _named_equations(named, notes, len(state_names))
+    states = [State(s, symbol(s, "tm1"), symbol(s), sizes[s]) for s in state_names]
+    if STEP in arguments:
+        states.append(State(STEP, symbol(STEP, "tm1"), symbol(STEP), None))
+        equations.append((symbol(STEP), symbol(STEP, "tm1") + 1))
+    used = _used(equations, notes)
+    return Trace(
+        name=name,
+        input=symbol(INPUT),
+        input_size=sizes[INPUT],
+        states=tuple(states),
+        equations=tuple(equations),
+        parameters=tuple(p for p in notes.parameters.values() if p.symbol in used),
+        products={s: p for s, p in notes.products.items() if s in used},
+        concatenations=notes.concatenations,
+        sizes={symbol(n): v.size for n, v in quantities.items()},
+        gates=_gates(equations, notes),
+    )
+
+
+def _run(function: Callable[..., Any], arguments: list[Any]) -> tuple[Any, dict[str, Any]]:
+    """Call the function; also give its local variables at the end, whose names are the equations' names."""
+    found: dict[str, Any] = {}
+
+    def watch(frame: FrameType, event: str, _: Any) -> None:
+        if event == "return" and frame.f_code is function.__code__:
+            found.update(frame.f_locals)
+
+    before = sys.getprofile()
+    sys.setprofile(watch)
+    try:
+        return function(*arguments), found
+    finally:
+        sys.setprofile(before)
+
+
+def _explain(error: Exception) -> str:
+    known = ", ".join([*FUNCTIONS, "identity", "where", "concat"])
+    if isinstance(error, NameError):
+        return f"unknown function or variable {error.name}; the functions of carousel.equations are {known}"
+    return f"{type(error).__name__}: {error}; the functions of carousel.equations are {known}"
+
+
+def _named_equations(
+    named: list[tuple[str, Term]], notes: Notes, states: int
+) -> tuple[list[tuple[Expr, Expr]], dict[str, Term]]:
+    """One equation for each name, in computable order, each written with the names of the others.
+
+    A logistic is named by its bias letter even where the function gives it no variable of its own.
+    """
+    quantities = dict(named[:states])
+    # An expression is replaced by its name wherever it occurs; a bare symbol or parameter is not worth a name.
+    by_expr = {v.expr: s for s, v in quantities.items() if v.expr.args}
+    for local, value in named[states:]:
+        if value.expr.args and value.expr not in by_expr:
+            taken = local in quantities or local in notes.sizes and local in "et"
+            quantities[local if not taken else f"{local}_"] = value
+            by_expr[value.expr] = local if not taken else f"{local}_"
+    for value in list(quantities.values()):
+        for gate in value.expr.atoms(logistic):
+            letters = _bias_letters(gate, notes)
+            if gate not in by_expr and letters and letters not in quantities:
+                quantities[letters] = Term(notes, gate, notes.sizes[letters])
+                by_expr[gate] = letters
+
+    def rewrite(expr: Expr, own: Expr | None) -> Expr:
+        if expr is not own and expr in by_expr:
+            return symbol(by_expr[expr])
+        if not expr.args:
+            return expr
+        args = [rewrite(a, own) for a in expr.args]
+        return rebuild(expr, args)
+
+    # Operands of products hold expressions too: v4's message is a product of the gated memory.
+    for key, product in notes.products.items():
+        notes.products[key] = Product(key, product.weight, rewrite(product.operand, None), product.part, product.shown)
+    for key, parts in notes.concatenations.items():
+        notes.concatenations[key] = tuple(rewrite(p, None) for p in parts)
+
+    # An expression is written after all that it needs, so the order of writing can be computed, and is the slide's.
+    order = sorted(quantities, key=lambda n: notes.written.get(quantities[n].expr, len(notes.written)))
+    return [(symbol(n), rewrite(quantities[n].expr, quantities[n].expr)) for n in order], quantities
+
+
+def _symbols(expr: Expr, notes: Notes) -> list[Expr]:
+    """Symbols of an expression in reading order, those inside dense products included."""
+    found: list[Expr] = []
+    for node in sympy.preorder_traversal(expr):
+        if node in notes.products:
+            found += [notes.products[node].weight.symbol, *_symbols(notes.products[node].operand, notes)]
+        if node.is_Symbol:
+            found.append(node)
+    return found
+
+
+def _used(equations: list[tuple[Expr, Expr]], notes: Notes) -> set[Expr]:
+    return {s for _, expr in equations for s in _symbols(expr, notes)}
+
+
+def _bias_letters(gate: Expr, notes: Notes) -> str | None:
+    for p in notes.parameters.values():
+        if p.kind == "bias" and p.symbol in gate.args[0].args:
+            return p.letters
+    return None
+
+
+def _gates(equations: list[tuple[Expr, Expr]], notes: Notes) -> tuple[str, ...]:
+    """A gate is a valve: a logistic that multiplies something, itself or as 1 − gate."""
+    factors: set[Expr] = set()
+    everything = [expr for _, expr in equations] + [p.operand for p in notes.products.values()]
+    for expr in everything:
+        for product in expr.atoms(sympy.Mul):
+            for factor in product.args:
+                factors |= factor.free_symbols if factor.is_Add or factor.is_Symbol else set()
+    return tuple(str(s)[:-2] for s, expr in equations if isinstance(expr, logistic) and s in factors)

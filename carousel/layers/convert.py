@@ -1,0 +1,153 @@
+"""Weights of torch.nn.LSTM, GRU and RNN as a Recurrent's, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from carousel.layers.recurrent import Recurrent
+
+# For each block of rows in PyTorch's stacked weights: our letter, and the bias that goes with the recurrent
+# product where it cannot be added to the input's (inside the GRU's reset gate).
+BLOCKS: dict[str, list[tuple[str, str | None]]] = {
+    "lstm": [("i", None), ("f", None), ("h", None), ("o", None)],
+    "gru": [("r", None), ("z", None), ("n", "nh")],
+    "rnn": [("h", None)],
+}
+MODULES: dict[type[nn.RNNBase], str] = {nn.LSTM: "lstm", nn.GRU: "gru", nn.RNN: "rnn"}
+
+
+def from_torch(module: nn.RNNBase) -> Recurrent:
+    """A Recurrent with the weights of ``module`` (torch.nn.LSTM, GRU or RNN, any depth and direction).
+
+    PyTorch's two biases of a gate are added up. An LSTM with ``proj_size`` becomes an ``lstm-v4`` whose peepholes are
+    zero, an RNN with ReLU a ``relu-rnn``. Raises ValueError for any other module.
+    """
+    kind = next((k for t, k in MODULES.items() if isinstance(module, t)), None)
+    if kind is None:
+        raise ValueError(f"only torch.nn.LSTM, GRU and RNN can be converted, not {type(module).__name__}")
+    name = kind
+    if kind == "lstm" and module.proj_size:
+        name = "lstm-v4"
+    if isinstance(module, nn.RNN) and module.nonlinearity == "relu":
+        name = "relu-rnn"
+    like = module.weight_ih_l0
+    layer = Recurrent(
+        name,
+        module.input_size,
+        module.hidden_size,
+        module.num_layers,
+        batch_first=module.batch_first,
+        dropout=module.dropout,
+        bidirectional=module.bidirectional,
+        proj_size=module.proj_size,
+        device=like.device,
+        dtype=like.dtype,
+    )
+    layer.load_state_dict(from_torch_state(module.state_dict(), layer))
+    return layer
+
+
+def from_torch_state(state: Mapping[str, Tensor], layer: Recurrent) -> dict[str, Tensor]:
+    """PyTorch's state dict as one for ``layer`` (cell lstm, lstm-v2, lstm-v3, lstm-v4, gru, rnn or relu-rnn).
+
+    Peepholes become zero. Raises ValueError for another cell, or for keys or shapes that do not fit.
+    """
+    result = {k: torch.zeros_like(v) for k, v in layer.state_dict().items()}
+    for suffix in _suffixes(layer):
+        blocks = _blocks(layer)
+        try:
+            w_ih, w_hh = state[f"weight_ih{suffix}"], state[f"weight_hh{suffix}"]
+        except KeyError as error:
+            raise ValueError(f"the state dict has no {error.args[0]}") from None
+        zero = w_ih.new_zeros(len(w_ih))
+        b_ih, b_hh = (state.get(f"bias_{x}{suffix}", zero) for x in ("ih", "hh"))
+        rows = [torch.chunk(x, len(blocks)) for x in (w_ih, w_hh, b_ih, b_hh)]
+        for (letter, own_bias), from_input, from_state, bias, state_bias in zip(blocks, *rows, strict=True):
+            message = _message(layer)
+            if f"W.{letter}{suffix}" in result:  # Olah's weights take the concatenation [m; e]
+                result[f"W.{letter}{suffix}"] = torch.cat([from_state, from_input], dim=1)
+            else:
+                result[f"W.{letter}e{suffix}"] = from_input.clone()
+                result[f"W.{letter}{message}{suffix}"] = from_state.clone()
+            result[f"b.{letter}{suffix}"] = bias.clone() if own_bias else bias + state_bias
+            if own_bias:
+                result[f"b.{own_bias}{suffix}"] = state_bias.clone()
+        if f"weight_hr{suffix}" in state:
+            result[f"W.mm{suffix}"] = state[f"weight_hr{suffix}"].clone()
+    for key, value in layer.state_dict().items():
+        if key not in result or result[key].shape != value.shape:
+            raise ValueError(f"{key} would have shape {tuple(result[key].shape)}, the layer has {tuple(value.shape)}")
+    return result
+
+
+def to_torch_state(layer: Recurrent) -> dict[str, Tensor]:
+    """The layer's weights as a state dict of torch.nn.LSTM, GRU or RNN; each gate's bias stands in ``bias_ih``.
+
+    Raises ValueError where the cell has no such module, or has peepholes that are not zero.
+    """
+    ours, blocks, message = layer.state_dict(), _blocks(layer), _message(layer)
+    for key, value in ours.items():
+        if key.startswith("w.") and value.any():
+            raise ValueError(f"torch.nn.LSTM has no peepholes, but {key} is not zero")
+        if key.startswith("initial."):
+            raise ValueError("torch.nn.LSTM, GRU and RNN have no learned initial states")
+    result: dict[str, Tensor] = {}
+    for suffix in _suffixes(layer):
+        inputs, states, biases, state_biases = [], [], [], []
+        for letter, own_bias in blocks:
+            bias = ours[f"b.{letter}{suffix}"]
+            if f"W.{letter}{suffix}" in ours:
+                both = ours[f"W.{letter}{suffix}"]
+                states.append(both[:, : layer.hidden_size])
+                inputs.append(both[:, layer.hidden_size :])
+            else:
+                inputs.append(ours[f"W.{letter}e{suffix}"])
+                states.append(ours[f"W.{letter}{message}{suffix}"])
+            biases.append(bias)
+            state_biases.append(ours[f"b.{own_bias}{suffix}"] if own_bias else torch.zeros_like(bias))
+        for name, parts in (("weight_ih", inputs), ("weight_hh", states), ("bias_ih", biases), ("bias_hh", state_biases)):
+            result[name + suffix] = torch.cat(parts)
+        if f"W.mm{suffix}" in ours:
+            result[f"weight_hr{suffix}"] = ours[f"W.mm{suffix}"].clone()
+    return result
+
+
+def to_torch(layer: Recurrent) -> nn.RNNBase:
+    """A torch.nn.LSTM, GRU or RNN that computes the same. Raises ValueError where there is none."""
+    blocks = _blocks(layer)
+    module = next(t for t, k in MODULES.items() if BLOCKS[k] == blocks)
+    like = next(layer.parameters())
+    options = {"proj_size": layer.proj_size} if layer.proj_size else {}
+    options |= {"nonlinearity": "relu"} if layer.cell.name == "relu-rnn" else {}
+    made = module(
+        layer.input_size,
+        layer.hidden_size,
+        layer.num_layers,
+        batch_first=layer.batch_first,
+        dropout=layer.dropout,
+        bidirectional=layer.bidirectional,
+        device=like.device,
+        dtype=like.dtype,
+        **options,
+    )
+    made.load_state_dict(to_torch_state(layer))
+    return made
+
+
+def _blocks(layer: Recurrent) -> list[tuple[str, str | None]]:
+    names = {"lstm-v2": "lstm", "lstm-v3": "lstm", "lstm-v4": "lstm", "relu-rnn": "rnn"}
+    kind = names.get(layer.cell.name, layer.cell.name)
+    if kind not in BLOCKS:
+        raise ValueError(f"PyTorch has no module for cell {layer.cell.name}")
+    return BLOCKS[kind]
+
+
+def _message(layer: Recurrent) -> str:
+    return layer.cell.states[0]
+
+
+def _suffixes(layer: Recurrent) -> list[str]:
+    return [f"_l{k}{d}" for k in range(layer.num_layers) for d in ("", "_reverse")[: layer.directions]]

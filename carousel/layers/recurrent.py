@@ -1,0 +1,312 @@
+"""``Recurrent``: an nn.Module over any cell, with the calling convention of torch.nn.LSTM."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence
+
+from carousel import cells, kernels
+from carousel.equations import Cell
+
+State = Tensor | tuple[Tensor, ...]
+
+
+class Recurrent(nn.Module):
+    """One or more layers of a cell, in one or both directions.
+
+    Args:
+        cell: a cell, or the name of one in ``carousel.cells`` ("lstm-v3").
+        input_size: size of the vectors e_t.
+        hidden_size: size of the states (of the memory, where the output is projected).
+        num_layers: layers on top of one another.
+        batch_first: sequences are (B, T, ·) rather than (T, B, ·); states are not affected, as in torch.nn.LSTM.
+        dropout: probability of zeroing a layer's outputs, on every layer but the last.
+        bidirectional: a second set of cells reads from the end; outputs are concatenated.
+        proj_size: size of the output where the cell projects it (``lstm-v4``); 0 means half of ``hidden_size``.
+        same_mask: draw one dropout mask per sequence and keep it at all steps (Gal and Ghahramani 2016).
+        learned_initial: learn the states before the first step; otherwise they are zero.
+        recurrent: how weights from the states start, "uniform" (±1/√hidden_size) or "orthogonal".
+        forget_bias: start the forget gate's bias ``b.f`` there (Jozefowicz et al. 2015 advise 1).
+
+    Parameters carry the slide's names and PyTorch's suffixes: ``W.ie_l0``, ``w.oh_l1``, ``b.f_l0_reverse``,
+    ``initial.h_l0``. Dense ones are (into, from).
+
+    Raises:
+        ValueError: for sizes or options that the cell does not have.
+    """
+
+    def __init__(
+        self,
+        cell: str | Cell,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        *,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        proj_size: int = 0,
+        same_mask: bool = False,
+        learned_initial: bool = False,
+        recurrent: str = "uniform",
+        forget_bias: float | None = None,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ):
+        super().__init__()
+        self.cell = cells.get(cell)
+        for what, value in (("input_size", input_size), ("hidden_size", hidden_size), ("num_layers", num_layers)):
+            if value < 1:
+                raise ValueError(f"{what} must be at least 1, not {value}")
+        if not 0 <= dropout < 1:
+            raise ValueError(f"dropout is a probability in [0, 1), not {dropout}")
+        if recurrent not in ("uniform", "orthogonal"):
+            raise ValueError(f"recurrent must be 'uniform' or 'orthogonal', not {recurrent!r}")
+        if proj_size and not self.cell.has_projection:
+            raise ValueError(f"cell {self.cell.name} has no projection, so proj_size must be 0, not {proj_size}")
+        if proj_size < 0:
+            raise ValueError(f"proj_size must be at least 0, not {proj_size}")
+        self.input_size, self.hidden_size, self.num_layers = input_size, hidden_size, num_layers
+        self.proj_size = (proj_size or max(1, hidden_size // 2)) if self.cell.has_projection else 0
+        self.batch_first, self.bidirectional, self.same_mask = batch_first, bidirectional, same_mask
+        self.dropout, self.recurrent, self.forget_bias = float(dropout), recurrent, forget_bias
+        self.learned_initial = learned_initial
+        self.directions = 2 if bidirectional else 1
+        self.output_size = self._state_size(0, 0)
+
+        self.W, self.w, self.b = nn.ParameterDict(), nn.ParameterDict(), nn.ParameterDict()
+        self.initial = nn.ParameterDict()
+        for layer in range(num_layers):
+            for direction in range(self.directions):
+                suffix = self._suffix(layer, direction)
+                for p in self._shapes(layer):
+                    space, letters = p.name.split(".")
+                    getattr(self, space)[letters + suffix] = nn.Parameter(torch.empty(p.shape, device=device, dtype=dtype))
+                for k, name in enumerate(self.cell.states if learned_initial else ()):
+                    if self.cell.trace.states[k].size is not None:
+                        start = torch.zeros(self._state_size(k, layer), device=device, dtype=dtype)
+                        self.initial[name + suffix] = nn.Parameter(start)
+        for k, name in enumerate(self.cell.states):
+            if len({self._state_size(k, layer) for layer in range(num_layers)}) > 1:
+                raise ValueError(
+                    f"cell {self.cell.name} keeps its input in state {name}: with several layers, "
+                    f"input_size must be the size of the output, {self.output_size * self.directions}"
+                )
+        self.reset_parameters()
+
+    @staticmethod
+    def _suffix(layer: int, direction: int) -> str:
+        return f"_l{layer}" + ("_reverse" if direction else "")
+
+    def _input_size(self, layer: int) -> int:
+        return self.input_size if layer == 0 else self.output_size * self.directions
+
+    def _shapes(self, layer: int) -> list[Any]:
+        sizes = (self._input_size(layer), self.hidden_size, self.proj_size)
+        return self.cell.parameters(*sizes, recurrent=self.recurrent, forget_bias=self.forget_bias)
+
+    def _state_size(self, k: int, layer: int) -> int:
+        size = self.cell.trace.states[k].size
+        input_size = self._input_size(layer) if layer or k else self.input_size
+        return self.cell.length(size, input_size, self.hidden_size, self.proj_size)
+
+    @torch.no_grad()
+    def reset_parameters(self) -> None:
+        """Draw all parameters anew: uniform in ±1/√hidden_size as torch.nn.LSTM, or as the options say."""
+        bound = self.hidden_size**-0.5
+        for layer in range(self.num_layers):
+            for direction in range(self.directions):
+                for p in self._shapes(layer):
+                    space, letters = p.name.split(".")
+                    parameter = getattr(self, space)[letters + self._suffix(layer, direction)]
+                    if p.initial == "orthogonal":
+                        nn.init.orthogonal_(parameter)
+                    elif p.initial == "uniform":
+                        nn.init.uniform_(parameter, -bound, bound)
+                    else:
+                        nn.init.constant_(parameter, float(p.initial))
+        for start in self.initial.values():
+            nn.init.zeros_(start)
+
+    def __repr__(self) -> str:
+        return f"Recurrent({self.extra_repr()})"
+
+    def extra_repr(self) -> str:
+        parts = [self.cell.name, str(self.input_size), str(self.hidden_size)]
+        parts += [f"num_layers={self.num_layers}"] if self.num_layers > 1 else []
+        parts += [f"proj_size={self.proj_size}"] if self.proj_size else []
+        parts += [f"{k}=True" for k in ("batch_first", "bidirectional", "learned_initial", "same_mask") if getattr(self, k)]
+        return ", ".join(parts + ([f"dropout={self.dropout}"] if self.dropout else []))
+
+    def initial_state(self, batch: int) -> State:
+        """The states before the first step, (num_layers · directions, B, size) each; a tuple where there are several."""
+        like = next(self.parameters())
+        states = []
+        for k, name in enumerate(self.cell.states):
+            rows = []
+            for layer in range(self.num_layers):
+                for direction in range(self.directions):
+                    key = name + self._suffix(layer, direction)
+                    # The step number counts past what half precision can hold.
+                    dtype = like.dtype if self.cell.trace.states[k].size is not None else torch.float32
+                    zero = torch.zeros(self._state_size(k, layer), device=like.device, dtype=dtype)
+                    rows.append((self.initial[key] if key in self.initial else zero).expand(batch, -1))
+            states.append(torch.stack(rows))
+        return states[0] if len(states) == 1 else tuple(states)
+
+    def forward(
+        self,
+        input: Tensor | PackedSequence,
+        hx: State | None = None,
+        *,
+        resets: Tensor | None = None,
+        record: Sequence[str] | None = None,
+    ) -> Any:
+        """Run whole sequences.
+
+        Args:
+            input: (T, B, input_size), or (B, T, input_size) with ``batch_first``, or (T, input_size), or packed.
+            hx: the states before the first step, (num_layers · directions, B, size): a tensor for a cell with one
+                state, else a tuple in the order of ``cell.states`` (for an LSTM: message, memory; the clock ``t`` last).
+            resets: boolean, (T, B) or (B, T) as the input (also where that is packed): a true element begins a new
+                sequence, so the state returns to its initial value before that step (and, reading backwards, after it).
+            record: names of gates, states and other quantities of ``cell.names`` to give back for every step.
+
+        Returns:
+            ``output, hx`` as torch.nn.LSTM; with ``record`` also a dictionary from name to
+            (num_layers · directions, T, B, size) or (…, B, T, size), zero where a packed sequence has ended.
+
+        Raises:
+            ValueError: for shapes or names that do not fit.
+        """
+        unknown = [n for n in record or () if n not in self.cell.names]
+        if unknown:
+            raise ValueError(f"cell {self.cell.name} has no quantity {unknown[0]!r}; it has {', '.join(self.cell.names)}")
+        packed = isinstance(input, PackedSequence)
+        data = input.data if isinstance(input, PackedSequence) else input
+        if data.shape[-1] != self.input_size:
+            raise ValueError(f"input has vectors of size {data.shape[-1]}, but input_size is {self.input_size}")
+        order = unorder = None
+        single = False
+        if isinstance(input, PackedSequence):
+            batch_sizes = input.batch_sizes.tolist()
+            order, unorder = input.sorted_indices, input.unsorted_indices
+        else:
+            single = input.dim() == 2
+            if input.dim() not in (2, 3):
+                raise ValueError(f"input must have 2 or 3 dimensions, not {input.dim()}")
+            data = input.unsqueeze(1) if single else input.transpose(0, 1) if self.batch_first else input
+            if data.shape[0] == 0 or data.shape[1] == 0:
+                raise ValueError("input must have at least one step and one row")
+            batch_sizes = [data.shape[1]] * data.shape[0]
+            data = data.reshape(-1, self.input_size)
+        time_first = resets
+        if resets is not None:
+            time_first = resets.unsqueeze(1) if single else resets.t() if self.batch_first else resets
+            if time_first.shape != (len(batch_sizes), batch_sizes[0]):
+                raise ValueError(f"resets must have one element per step and row, not shape {tuple(resets.shape)}")
+            time_first = time_first.bool() if order is None else time_first.bool().index_select(1, order)
+
+        states = self._states_in(hx, batch_sizes[0], single, order)
+        output, after, recorded = self._run(data, batch_sizes, states, time_first, tuple(record or ()))
+        if unorder is not None:
+            after = [s.index_select(1, unorder) for s in after]
+        if single:
+            after = [s.squeeze(1) for s in after]
+        hx_out: State = after[0] if len(after) == 1 else tuple(after)
+        if packed:
+            assert isinstance(input, PackedSequence)
+            result: Any = PackedSequence(output, input.batch_sizes, order, unorder)
+        else:
+            result = self._lay_out(output, batch_sizes, None, single)
+        if record is None:
+            return result, hx_out
+        return result, hx_out, {
+            k: torch.stack([self._lay_out(x, batch_sizes, unorder, single) for x in v]) for k, v in recorded.items()
+        }
+
+    def _states_in(self, hx: State | None, batch: int, single: bool, order: Tensor | None) -> list[Tensor]:
+        if hx is None:
+            hx = self.initial_state(batch)
+            return [hx] if isinstance(hx, Tensor) else list(hx)
+        given = [hx] if isinstance(hx, Tensor) else list(hx)
+        names = self.cell.states
+        if len(given) != len(names):
+            raise ValueError(f"hx must hold {len(names)} states ({', '.join(names)}), not {len(given)}")
+        if single:
+            given = [s.unsqueeze(1) for s in given]
+        for k, (name, s) in enumerate(zip(names, given, strict=True)):
+            wanted = (self.num_layers * self.directions, batch, self._state_size(k, self.num_layers - 1))
+            if tuple(s.shape) != wanted:
+                raise ValueError(f"state {name} in hx has shape {tuple(s.shape)}, expected {wanted}")
+        return given if order is None else [s.index_select(1, order) for s in given]
+
+    def _run(
+        self, data: Tensor, batch_sizes: list[int], states: list[Tensor], resets: Tensor | None, record: tuple[str, ...]
+    ) -> tuple[Tensor, list[Tensor], Mapping[str, list[Tensor]]]:
+        """All layers and directions over flat data; resets are (T, B) in the data's row order."""
+        flat_resets: list[Tensor | None] = [None, None]
+        initial: State | None = None
+        if resets is not None:
+            # Backwards a sequence ends where the next begins: the reset comes one step earlier.
+            backwards = torch.cat([resets[1:], torch.zeros_like(resets[:1])])
+            flat_resets = [_flatten(r, batch_sizes) for r in (resets, backwards)]
+            initial = self.initial_state(batch_sizes[0])
+        starts = [initial] if isinstance(initial, Tensor) else list(initial or ())
+        recorded: dict[str, list[Tensor]] = {name: [] for name in record}
+        after: list[list[Tensor]] = [[] for _ in self.cell.states]
+        for layer in range(self.num_layers):
+            outputs = []
+            for direction in range(self.directions):
+                row = layer * self.directions + direction
+                output, last, seen = kernels.run(
+                    self.cell,
+                    data,
+                    batch_sizes,
+                    {name: s[row] for name, s in zip(self.cell.states, states, strict=True)},
+                    self._parameters_of(layer, direction),
+                    reverse=bool(direction),
+                    resets=flat_resets[direction],
+                    initial={name: s[row] for name, s in zip(self.cell.states, starts, strict=False)} or None,
+                    record=record,
+                )
+                outputs.append(output)
+                for k, name in enumerate(self.cell.states):
+                    after[k].append(last[name])
+                for name in record:
+                    recorded[name].append(seen[name])
+            data = torch.cat(outputs, dim=1) if len(outputs) > 1 else outputs[0]
+            if layer < self.num_layers - 1:
+                data = dropout(data, batch_sizes, self.dropout, self.training, self.same_mask)
+        return data, [torch.stack(s) for s in after], recorded
+
+    def _parameters_of(self, layer: int, direction: int) -> dict[str, Tensor]:
+        suffix = self._suffix(layer, direction)
+        return {p.name: getattr(self, p.name[0])[p.letters + suffix] for p in self.cell.trace.parameters if p.kind != "constant"}
+
+    def _lay_out(self, flat: Tensor, batch_sizes: list[int], unorder: Tensor | None, single: bool) -> Tensor:
+        """Flat rows as (T, B, size), or as the input was laid out; zero after the end of a packed sequence."""
+        if batch_sizes[-1] == batch_sizes[0]:
+            padded = flat.reshape(len(batch_sizes), batch_sizes[0], -1)
+        else:
+            pieces = flat.split(batch_sizes)
+            padded = torch.stack([nn.functional.pad(x, (0, 0, 0, batch_sizes[0] - len(x))) for x in pieces])
+        if unorder is not None:
+            padded = padded.index_select(1, unorder)
+        return padded.squeeze(1) if single else padded.transpose(0, 1) if self.batch_first else padded
+
+
+def _flatten(padded: Tensor, batch_sizes: list[int]) -> Tensor:
+    return torch.cat([x[:n] for x, n in zip(padded, batch_sizes, strict=True)])
+
+
+def dropout(data: Tensor, batch_sizes: Sequence[int], p: float, training: bool, same_mask: bool) -> Tensor:
+    """Dropout of flat rows (Σ batch_sizes, size); with ``same_mask`` a sequence keeps one mask at all its steps."""
+    if not same_mask or not training or p == 0:
+        return nn.functional.dropout(data, p, training)
+    mask = nn.functional.dropout(data.new_ones(batch_sizes[0], data.shape[1]), p)
+    return data * torch.cat([mask[:n] for n in batch_sizes])
