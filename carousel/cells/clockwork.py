@@ -19,7 +19,7 @@ def slower_to_faster(rows: int, columns: int) -> np.ndarray:
 
 
 @cell(constants={"T": periods}, masks={"W.hh": slower_to_faster})
-def clockwork(e, h, t, W, b, c):  # type: ignore[no-untyped-def]
+def clockwork(e, h, t, W, b, c):
     """Clockwork RNN: a unit of period T changes only at every T-th step.
 
     Renshaw 2014, slide "Further thoughts"; Koutník et al. 2014, equations (1) to (4).

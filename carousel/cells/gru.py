@@ -4,7 +4,7 @@ from carousel.equations import cell, logistic, tanh
 
 
 @cell
-def gru_original(e, h, W, b):  # type: ignore[no-untyped-def]
+def gru_original(e, h, W, b):
     """GRU as first published: the reset gate acts before the recurrent product.
 
     SuperDataScience reading list; Olah 2015, third variant; Cho et al. 2014, equations (5) to (8).
@@ -17,7 +17,7 @@ def gru_original(e, h, W, b):  # type: ignore[no-untyped-def]
 
 
 @cell
-def gru(e, h, W, b):  # type: ignore[no-untyped-def]
+def gru(e, h, W, b):
     """GRU with the reset gate after the recurrent product; the same as torch.nn.GRU.
 
     SuperDataScience reading list; Cho et al. 2014 (arXiv version 1); torch.nn.GRU's documentation.

@@ -4,7 +4,7 @@ from carousel.equations import cell, concat, logistic, tanh
 
 
 @cell
-def lstm_v1(e, m, h, W, b):  # type: ignore[no-untyped-def]
+def lstm_v1(e, m, h, W, b):
     """LSTM v1: input and output gates attenuate what goes in and out.
 
     Renshaw 2014, slide "LSTM v1: input and output gates"; Hochreiter and Schmidhuber 1997, section 4.
@@ -17,7 +17,7 @@ def lstm_v1(e, m, h, W, b):  # type: ignore[no-untyped-def]
 
 
 @cell
-def lstm_v2(e, m, h, W, b):  # type: ignore[no-untyped-def]
+def lstm_v2(e, m, h, W, b):
     """LSTM v2: a forget gate (better: a remember gate) controls when memory is reduced.
 
     Renshaw 2014, slide "LSTM v2: forget (remember) gate"; Gers, Schmidhuber and Cummins 2000.
@@ -31,7 +31,7 @@ def lstm_v2(e, m, h, W, b):  # type: ignore[no-untyped-def]
 
 
 @cell
-def lstm_v3(e, m, h, W, w, b):  # type: ignore[no-untyped-def]
+def lstm_v3(e, m, h, W, w, b):
     """LSTM v3: gates that also see the memory, through diagonal peepholes.
 
     Renshaw 2014, slide "LSTM v3: peepholes"; Gers, Schraudolph and Schmidhuber 2002.
@@ -45,7 +45,7 @@ def lstm_v3(e, m, h, W, w, b):  # type: ignore[no-untyped-def]
 
 
 @cell
-def lstm_v4(e, m, h, W, w, b):  # type: ignore[no-untyped-def]
+def lstm_v4(e, m, h, W, w, b):
     """LSTM v4: an output projection makes the recursive message smaller than the memory.
 
     Renshaw 2014, slide "LSTM v4: output projection layer"; Sak, Senior and Beaufays 2014, equations (7) to (12).
@@ -59,7 +59,7 @@ def lstm_v4(e, m, h, W, w, b):  # type: ignore[no-untyped-def]
 
 
 @cell
-def lstm(e, m, h, W, b):  # type: ignore[no-untyped-def]
+def lstm(e, m, h, W, b):
     """LSTM as Olah draws it: two states, concatenated input, three valves; the same as torch.nn.LSTM.
 
     SuperDataScience, slides from colah.github.io; Olah 2015 (his C is h here, his h is m).
@@ -74,7 +74,7 @@ def lstm(e, m, h, W, b):  # type: ignore[no-untyped-def]
 
 
 @cell
-def lstm_coupled(e, m, h, W, b):  # type: ignore[no-untyped-def]
+def lstm_coupled(e, m, h, W, b):
     """Olah's variant with coupled gates: forget only where something new goes in.
 
     SuperDataScience reading list; Olah 2015, "Variants on Long Short Term Memory", second figure.

@@ -8,7 +8,7 @@ from carousel.equations import cell, identity, logistic, tanh
 
 
 @cell
-def vanilla(e, m, h, W, w, b):  # type: ignore[no-untyped-def]
+def vanilla(e, m, h, W, w, b):
     """Vanilla LSTM: three gates, block input, output activation, full peepholes.
 
     SuperDataScience, slide from arxiv.org/pdf/1503.04069; Greff et al. 2017, section II-A.
@@ -23,7 +23,7 @@ def vanilla(e, m, h, W, w, b):  # type: ignore[no-untyped-def]
 
 
 @cell
-def nig(e, m, h, W, w, b):  # type: ignore[no-untyped-def]
+def nig(e, m, h, W, w, b):
     """NIG: no input gate, i = 1.
 
     Greff et al. 2017, section III-C.
@@ -37,7 +37,7 @@ def nig(e, m, h, W, w, b):  # type: ignore[no-untyped-def]
 
 
 @cell
-def nfg(e, m, h, W, w, b):  # type: ignore[no-untyped-def]
+def nfg(e, m, h, W, w, b):
     """NFG: no forget gate, f = 1.
 
     Greff et al. 2017, section III-C.
@@ -51,7 +51,7 @@ def nfg(e, m, h, W, w, b):  # type: ignore[no-untyped-def]
 
 
 @cell
-def nog(e, m, h, W, w, b):  # type: ignore[no-untyped-def]
+def nog(e, m, h, W, w, b):
     """NOG: no output gate, o = 1.
 
     Greff et al. 2017, section III-C.
@@ -65,7 +65,7 @@ def nog(e, m, h, W, w, b):  # type: ignore[no-untyped-def]
 
 
 @cell
-def niaf(e, m, h, W, w, b):  # type: ignore[no-untyped-def]
+def niaf(e, m, h, W, w, b):
     """NIAF: no input activation function, the block input is linear.
 
     Greff et al. 2017, section III-C.
@@ -80,7 +80,7 @@ def niaf(e, m, h, W, w, b):  # type: ignore[no-untyped-def]
 
 
 @cell
-def noaf(e, m, h, W, w, b):  # type: ignore[no-untyped-def]
+def noaf(e, m, h, W, w, b):
     """NOAF: no output activation function, the memory leaves as it is.
 
     Greff et al. 2017, section III-C.
@@ -95,7 +95,7 @@ def noaf(e, m, h, W, w, b):  # type: ignore[no-untyped-def]
 
 
 @cell
-def cifg(e, m, h, W, w, b):  # type: ignore[no-untyped-def]
+def cifg(e, m, h, W, w, b):
     """CIFG: coupled input and forget gate, f = 1 − i.
 
     Greff et al. 2017, section III-C; ONNX calls it input_forget.
@@ -110,7 +110,7 @@ def cifg(e, m, h, W, w, b):  # type: ignore[no-untyped-def]
 
 
 @cell(name="np")
-def no_peepholes(e, m, h, W, b):  # type: ignore[no-untyped-def]
+def no_peepholes(e, m, h, W, b):
     """NP: no peepholes.
 
     Greff et al. 2017, section III-C.
@@ -125,7 +125,7 @@ def no_peepholes(e, m, h, W, b):  # type: ignore[no-untyped-def]
 
 
 @cell
-def fgr(e, m, h, i, f, o, W, w, b):  # type: ignore[no-untyped-def]
+def fgr(e, m, h, i, f, o, W, w, b):
     """FGR: full gate recurrence, every gate sees all three gates of the step before.
 
     Greff et al. 2017, section III-C (the recurrences of the 1997 paper's own code).

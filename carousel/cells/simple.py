@@ -4,7 +4,7 @@ from carousel.equations import cell, logistic, relu, tanh
 
 
 @cell
-def mlp(e, h, p, q, W, b):  # type: ignore[no-untyped-def]
+def mlp(e, h, p, q, W, b):
     """Multi-layer perceptron over the last three words; its states only hold the words.
 
     Renshaw 2014, slide "Multi-Layer Perceptron (MLP)"; Bengio et al. 2003, equation (1).
@@ -16,7 +16,7 @@ def mlp(e, h, p, q, W, b):  # type: ignore[no-untyped-def]
 
 
 @cell
-def rnn(e, h, W, b):  # type: ignore[no-untyped-def]
+def rnn(e, h, W, b):
     """Simple recurrent network (Elman), σ = tanh; the same as torch.nn.RNN.
 
     Renshaw 2014, slide "Recurrent Neural Network (RNN)"; Elman 1990.
@@ -26,7 +26,7 @@ def rnn(e, h, W, b):  # type: ignore[no-untyped-def]
 
 
 @cell
-def rnn_logistic(e, h, W, b):  # type: ignore[no-untyped-def]
+def rnn_logistic(e, h, W, b):
     """Simple recurrent network (Elman), σ = logistic.
 
     Renshaw 2014, slide "Recurrent Neural Network (RNN)"; Elman 1990.
@@ -36,7 +36,7 @@ def rnn_logistic(e, h, W, b):  # type: ignore[no-untyped-def]
 
 
 @cell
-def relu_rnn(e, h, W, b):  # type: ignore[no-untyped-def]
+def relu_rnn(e, h, W, b):
     """Simple recurrent network with rectified units: constant gradient when active.
 
     Renshaw 2014, slide "Further thoughts"; Le, Jaitly and Hinton 2015 (with an identity start).
@@ -46,7 +46,7 @@ def relu_rnn(e, h, W, b):  # type: ignore[no-untyped-def]
 
 
 @cell
-def cec(e, m, h, W, b):  # type: ignore[no-untyped-def]
+def cec(e, m, h, W, b):
     """Constant error carousel: no nonlinearity in the recursion of the memory.
 
     Renshaw 2014, slide "Constant Error Carousel"; Hochreiter and Schmidhuber 1997, section 3.2.

@@ -175,7 +175,7 @@ class Cell:
                 for symbol, expr in stage.equations:
                     units = self.length(self.trace.sizes.get(symbol), input_size, hidden_size, proj_size)
                     pointwise += units * int(expr.count_ops())
-        return Work(*dense, pointwise)
+        return Work(dense[0], dense[1], pointwise)
 
 
 @overload

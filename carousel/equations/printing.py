@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 
-import sympy
 from sympy.printing.latex import LatexPrinter
 from sympy.printing.str import StrPrinter
 
@@ -61,7 +60,7 @@ def _visible(trace: Trace, expr: Expr) -> Expr:
     return strip(expr) if hidden else expr
 
 
-class _Plain(StrPrinter):  # type: ignore[misc]
+class _Plain(StrPrinter):
     def __init__(self, trace: Trace):
         super().__init__({"order": "none"})
         self.trace = trace
@@ -97,7 +96,7 @@ class _Plain(StrPrinter):  # type: ignore[misc]
         return f"minimum({', '.join(map(self.doprint, expr.args))})"
 
 
-class _Latex(LatexPrinter):  # type: ignore[misc]
+class _Latex(LatexPrinter):
     def __init__(self, trace: Trace):
         super().__init__({"order": "none", "mul_symbol": r" \odot "})
         self.trace = trace

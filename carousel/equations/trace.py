@@ -160,7 +160,7 @@ def _named_equations(
     by_expr = {v.expr: s for s, v in quantities.items() if v.expr.args}
     for local, value in named[states:]:
         if value.expr.args and value.expr not in by_expr:
-            taken = local in quantities or local in notes.sizes and local in "et"
+            taken = local in quantities or (local in notes.sizes and local in "et")
             quantities[local if not taken else f"{local}_"] = value
             by_expr[value.expr] = local if not taken else f"{local}_"
     for value in list(quantities.values()):

@@ -186,8 +186,14 @@ def _evaluate(expr: Any) -> Callable[[Values], Tensor]:
 
 
 def _lambdify(arguments: list[Any], results: list[Any], steps: list[tuple[Any, Any]]) -> Callable[..., list[Tensor]]:
-    functions = {"logistic": torch.sigmoid, "relu": torch.relu, "tanh": torch.tanh, "exp": torch.exp, "log": torch.log}
-    functions |= {"where": torch.where, "maximum": _maximum, "minimum": lambda a, b: -_maximum(-a, -b)}
+    functions: dict[str, Any] = {
+        "logistic": torch.sigmoid,
+        "relu": torch.relu,
+        "tanh": torch.tanh,
+        "exp": torch.exp,
+        "log": torch.log,
+    }
+    functions |= {"where": torch.where, "maximum": _maximum, "minimum": _minimum}
     return sympy.lambdify(arguments, results, modules=[functions], printer=_Printer, cse=lambda exprs: (steps, exprs))
 
 
@@ -197,7 +203,11 @@ def _maximum(a: Any, b: Any) -> Tensor:
     return torch.maximum(a, b if isinstance(b, Tensor) else a.new_tensor(b))
 
 
-class _Printer(PythonCodePrinter):  # type: ignore[misc]
+def _minimum(a: Any, b: Any) -> Tensor:
+    return -_maximum(-a, -b)
+
+
+class _Printer(PythonCodePrinter):
     """Python with PyTorch's names where tensors need other words than numbers."""
 
     def __init__(self, settings: dict[str, Any] | None = None):

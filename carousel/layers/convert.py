@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -33,7 +34,7 @@ def from_torch(module: nn.RNNBase) -> Recurrent:
         name = "lstm-v4"
     if isinstance(module, nn.RNN) and module.nonlinearity == "relu":
         name = "relu-rnn"
-    like = module.weight_ih_l0
+    like = next(module.parameters())
     layer = Recurrent(
         name,
         module.input_size,
@@ -118,9 +119,9 @@ def to_torch_state(layer: Recurrent) -> dict[str, Tensor]:
 def to_torch(layer: Recurrent) -> nn.RNNBase:
     """A torch.nn.LSTM, GRU or RNN that computes the same. Raises ValueError where there is none."""
     blocks = _blocks(layer)
-    module = next(t for t, k in MODULES.items() if BLOCKS[k] == blocks)
+    module: Any = next(t for t, k in MODULES.items() if BLOCKS[k] == blocks)
     like = next(layer.parameters())
-    options = {"proj_size": layer.proj_size} if layer.proj_size else {}
+    options: dict[str, Any] = {"proj_size": layer.proj_size} if layer.proj_size else {}
     options |= {"nonlinearity": "relu"} if layer.cell.name == "relu-rnn" else {}
     made = module(
         layer.input_size,

@@ -154,7 +154,7 @@ class Recurrent(nn.Module):
                     # The step number counts past what half precision can hold.
                     dtype = like.dtype if self.cell.trace.states[k].size is not None else torch.float32
                     zero = torch.zeros(self._state_size(k, layer), device=like.device, dtype=dtype)
-                    rows.append((self.initial[key] if key in self.initial else zero).expand(batch, -1))
+                    rows.append(self.initial.get(key, zero).expand(batch, -1))
             states.append(torch.stack(rows))
         return states[0] if len(states) == 1 else tuple(states)
 
@@ -225,9 +225,11 @@ class Recurrent(nn.Module):
             result = self._lay_out(output, batch_sizes, None, single)
         if record is None:
             return result, hx_out
-        return result, hx_out, {
-            k: torch.stack([self._lay_out(x, batch_sizes, unorder, single) for x in v]) for k, v in recorded.items()
-        }
+        return (
+            result,
+            hx_out,
+            {k: torch.stack([self._lay_out(x, batch_sizes, unorder, single) for x in v]) for k, v in recorded.items()},
+        )
 
     def _states_in(self, hx: State | None, batch: int, single: bool, order: Tensor | None) -> list[Tensor]:
         if hx is None:
@@ -286,7 +288,9 @@ class Recurrent(nn.Module):
 
     def _parameters_of(self, layer: int, direction: int) -> dict[str, Tensor]:
         suffix = self._suffix(layer, direction)
-        return {p.name: getattr(self, p.name[0])[p.letters + suffix] for p in self.cell.trace.parameters if p.kind != "constant"}
+        return {
+            p.name: getattr(self, p.name[0])[p.letters + suffix] for p in self.cell.trace.parameters if p.kind != "constant"
+        }
 
     def _lay_out(self, flat: Tensor, batch_sizes: list[int], unorder: Tensor | None, single: bool) -> Tensor:
         """Flat rows as (T, B, size), or as the input was laid out; zero after the end of a packed sequence."""

@@ -1,0 +1,5 @@
+"""``python -m carousel``, which ``torchrun`` needs."""
+
+from carousel.cli import main
+
+main()

@@ -1,0 +1,58 @@
+"""The command ``carousel``; one file a command."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from carousel import __version__
+from carousel.cli import cells, compare, demo, generate, score, train
+from carousel.errors import InputError, TrainingError
+
+app = typer.Typer(
+    name="carousel",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    help="Recurrent networks with gated memory: a cell is its equations.",
+    epilog="Example: carousel train book.txt --cell lstm-v2, then carousel generate runs/book-lstm-v2",
+)
+for module in (cells, train, generate, score, compare, demo):
+    app.command(name=module.__name__.rpartition(".")[2], epilog=module.EXAMPLE)(module.command)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"carousel {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Run the command; exit 0, 2 for bad input, 1 for a failure, 130 when interrupted. Errors are one line."""
+    try:
+        app()
+    except InputError as error:
+        status, message = 2, str(error)
+    except TrainingError as error:
+        status, message = 1, str(error)
+    except KeyboardInterrupt:
+        status, message = 130, "interrupted; what was finished is kept, nothing is half-written"
+    except BrokenPipeError:
+        sys.stderr.close()
+        status, message = 0, ""
+    except OSError as error:
+        status, message = 1, f"{error.filename or 'a file'}: {error.strerror or error}"
+    else:
+        return
+    if message:
+        print(f"carousel: {message}", file=sys.stderr)
+    sys.exit(status)

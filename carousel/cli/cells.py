@@ -1,0 +1,97 @@
+"""``carousel cells``: list the cells, or print one's equations."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from carousel.cells import CELLS, get
+from carousel.cli import screen
+from carousel.equations import Cell
+from carousel.errors import InputError
+
+EXAMPLE = "Example: carousel cells lstm-v3 --latex"
+
+
+def command(
+    name: Annotated[str | None, typer.Argument(help="A cell; without it, all are listed.", show_default=False)] = None,
+    latex: Annotated[bool, typer.Option("--latex", help="Print the equations as LaTeX.")] = False,
+    input_size: Annotated[int, typer.Option("--input", "-e", min=1, help="Size of e, for the counts.")] = 200,
+    hidden_size: Annotated[int, typer.Option("--hidden", min=1, help="Size of h, for the counts.")] = 200,
+    proj_size: Annotated[int, typer.Option("--projection", min=0, help="Size of a projected m; 0: half of h.")] = 0,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """List every cell of the lectures with its source, parameters and gates; or print the equations of one."""
+    if name is None and latex:
+        raise InputError("--latex prints one cell: carousel cells lstm-v3 --latex")
+    try:
+        chosen = [get(name)] if name else list(CELLS.values())
+    except ValueError as error:
+        raise InputError(str(error)) from None
+    sizes = (input_size, hidden_size, proj_size or max(1, hidden_size // 2))
+    if json:
+        found = [_facts(c, sizes) for c in chosen]
+        screen.print_json(found[0] if name else found)
+    elif latex:
+        print(chosen[0].latex)
+    elif name:
+        _print_one(chosen[0], sizes)
+    else:
+        _print_all(chosen, sizes)
+
+
+def _facts(cell: Cell, sizes: tuple[int, int, int]) -> dict[str, Any]:
+    work = cell.work(*sizes)
+    return {
+        "name": cell.name,
+        "description": cell.doc,
+        "source": cell.source,
+        "states": cell.states,
+        "gates": cell.gates,
+        "quantities": cell.names,
+        "equations": cell.text.splitlines(),
+        "latex": cell.latex,
+        "sizes": dict(zip(("input", "hidden", "projection"), sizes, strict=True)),
+        "parameters": cell.count(*sizes),
+        "shapes": {p.name: p.shape for p in cell.parameters(*sizes)},
+        "flops_per_step": {
+            "input_products": work.input_products,
+            "recurrent_products": work.recurrent_products,
+            "pointwise": work.pointwise,
+            "total": work.total,
+        },
+    }
+
+
+def _print_one(cell: Cell, sizes: tuple[int, int, int]) -> None:
+    work = cell.work(*sizes)
+    print(f"{cell.name}: {cell.doc}\n{cell.source}\n")
+    print("\n".join(f"  {line}" for line in cell.text.splitlines()))
+    print(f"\nstates      {', '.join(cell.states)} (the first is the output)")
+    print(f"gates       {', '.join(cell.gates) or 'none'}")
+    shapes = [f"{p.name} {'×'.join(map(str, p.shape))}" for p in cell.parameters(*sizes)]
+    print(f"parameters  {cell.count(*sizes):,} with e = {sizes[0]}, h = {sizes[1]}" + _projected(cell, sizes))
+    print(f"            {', '.join(shapes)}")
+    products = f"input products {work.input_products:,}, recurrent {work.recurrent_products:,}, pointwise {work.pointwise:,}"
+    print(f"operations  {work.total:,} a step and row ({products})")
+
+
+def _projected(cell: Cell, sizes: tuple[int, int, int]) -> str:
+    return f", m = {sizes[2]}" if cell.has_projection else ""
+
+
+def _print_all(cells: list[Cell], sizes: tuple[int, int, int]) -> None:
+    rows = [
+        {
+            "cell": c.name,
+            "gates": " ".join(c.gates),
+            f"parameters ({sizes[0]}, {sizes[1]})": f"{c.count(*sizes):,}",
+            "source": c.source.rstrip("."),
+        }
+        for c in cells
+    ]
+    headings = list(rows[0])
+    columns = {h: "right" if h.startswith("parameters") else "left" for h in headings}
+    screen.out.print(screen.table("Cells", columns, rows))
+    screen.out.print("\nEquations of one: carousel cells lstm-v3")

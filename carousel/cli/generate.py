@@ -1,0 +1,49 @@
+"""``carousel generate``: let a model write."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated
+
+import typer
+
+from carousel.cli import options, screen
+from carousel.language.folder import load_run
+from carousel.language.generate import generate
+
+EXAMPLE = 'Example: carousel generate runs/book-lstm-v2 --prompt "The" --temperature 0.8 -n 50'
+
+
+def command(
+    run: options.Run,
+    prompt: Annotated[str, typer.Option(help="Text to go on from.")] = "",
+    count: Annotated[int, typer.Option("-n", "--count", min=1, help="Words (vocabulary entries) to write.")] = 100,
+    temperature: Annotated[float, typer.Option(help="Below 1 safer, above 1 wilder, 0 always the likeliest.")] = 1.0,
+    top_k: Annotated[int, typer.Option(help="Choose among the k likeliest; 0: all.")] = 0,
+    top_p: Annotated[float, typer.Option(help="Choose among the likeliest that have this probability together.")] = 1.0,
+    seed: Annotated[int | None, typer.Option(help="Same seed, same text.", show_default=False)] = None,
+    stop: Annotated[bool, typer.Option("--stop", help="Stop at the end of the line.")] = False,
+    json: options.Json = False,
+) -> None:
+    """Write text with a trained model, each word as it comes."""
+    model, vocabulary, _ = load_run(run)
+    begun = time.monotonic()
+    pieces = generate(
+        model,
+        vocabulary,
+        prompt,
+        count=count,
+        temperature=temperature,
+        top_k=top_k,
+        top_p=top_p,
+        seed=seed,
+        stop_at_end=stop,
+    )
+    if json:
+        text = "".join(pieces)
+        screen.print_json({"prompt": prompt, "text": text, "seconds": round(time.monotonic() - begun, 3)})
+        return
+    print(prompt, end="", flush=True)
+    for piece in pieces:
+        print(piece, end="", flush=True)
+    print()

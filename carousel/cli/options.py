@@ -1,0 +1,71 @@
+"""Options that several commands share, and what they mean to a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+MODEL, TRAINING, TEXT = "Model", "Training", "Text"
+
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON; progress stays on standard error.")]
+Run = Annotated[Path, typer.Argument(help="A run folder, as carousel train leaves it.", show_default=False)]
+Files = Annotated[list[Path] | None, typer.Argument(help="Text files to train on, UTF-8.", show_default=False)]
+Valid = Annotated[
+    list[Path] | None,
+    typer.Option(help="Held-out text for validation; without it, the last tenth of the lines.", rich_help_panel=TEXT),
+]
+Test = Annotated[list[Path] | None, typer.Option(help="Held-out text for the end.", rich_help_panel=TEXT)]
+Vocab = Annotated[str, typer.Option(help="Vocabulary: word, char or bpe.", rich_help_panel=TEXT)]
+VocabSize = Annotated[
+    int | None,
+    typer.Option(help="Most entries of the vocabulary (all words or characters; 8000 byte pairs).", rich_help_panel=TEXT),
+]
+Feed = Annotated[str, typer.Option(help="stream: one continuous text; sentences: one a row, padded.", rich_help_panel=TEXT)]
+Layers = Annotated[int, typer.Option(min=1, help="Recurrent layers.", rich_help_panel=MODEL)]
+Hidden = Annotated[int, typer.Option(min=1, help="Units of a layer.", rich_help_panel=MODEL)]
+Embedding = Annotated[int | None, typer.Option(min=1, help="Size of e; --hidden's by default.", rich_help_panel=MODEL)]
+Projection = Annotated[int, typer.Option(min=0, help="Size of a projected message (lstm-v4); 0: half.", rich_help_panel=MODEL)]
+Dropout = Annotated[float, typer.Option(help="Dropout on inputs, between layers and on outputs.", rich_help_panel=MODEL)]
+DropoutInput = Annotated[float | None, typer.Option(help="Dropout on inputs, if other.", rich_help_panel=MODEL)]
+DropoutOutput = Annotated[float | None, typer.Option(help="Dropout on outputs, if other.", rich_help_panel=MODEL)]
+SameMask = Annotated[bool, typer.Option("--same-mask", help="One dropout mask for all steps of a row.", rich_help_panel=MODEL)]
+Tied = Annotated[bool, typer.Option("--tied", help="Output weights are the embedding.", rich_help_panel=MODEL)]
+Init = Annotated[str, typer.Option(help="Recurrent weights start uniform or orthogonal.", rich_help_panel=MODEL)]
+ForgetBias = Annotated[float | None, typer.Option(help="Start the forget gate's bias there.", rich_help_panel=MODEL)]
+LearnedInitial = Annotated[
+    bool, typer.Option("--learned-initial", help="Learn the states before the first word.", rich_help_panel=MODEL)
+]
+BatchSize = Annotated[int, typer.Option(min=1, help="Rows of a batch.", rich_help_panel=TRAINING)]
+Length = Annotated[
+    int,
+    typer.Option(
+        min=0,
+        help="Steps of truncated back-propagation; with sentences, where they are cut (0: never).",
+        rich_help_panel=TRAINING,
+    ),
+]
+Epochs = Annotated[int, typer.Option(min=1, help="Times the text is read.", rich_help_panel=TRAINING)]
+Optimizer = Annotated[str, typer.Option(help="adamw or sgd.", rich_help_panel=TRAINING)]
+Rate = Annotated[float, typer.Option("--lr", help="Learning rate.", rich_help_panel=TRAINING)]
+Momentum = Annotated[float, typer.Option(help="Of sgd.", rich_help_panel=TRAINING)]
+WeightDecay = Annotated[float, typer.Option(help="Weight decay.", rich_help_panel=TRAINING)]
+Warmup = Annotated[int, typer.Option(min=0, help="Steps in which the rate grows to --lr.", rich_help_panel=TRAINING)]
+Schedule = Annotated[
+    str,
+    typer.Option(
+        help="cosine (to zero at the end), plateau (--decay when validation is no better), constant.",
+        rich_help_panel=TRAINING,
+    ),
+]
+Decay = Annotated[float, typer.Option(help="Factor of the rate on a plateau.", rich_help_panel=TRAINING)]
+Clip = Annotated[float, typer.Option(min=0, help="Largest norm of the gradient; 0: no clipping.", rich_help_panel=TRAINING)]
+Patience = Annotated[
+    int,
+    typer.Option(min=0, help="Stop after so many epochs without a better validation; 0: never.", rich_help_panel=TRAINING),
+]
+Seed = Annotated[int, typer.Option(help="Seed of weights, dropout and order.", rich_help_panel=TRAINING)]
+Threads = Annotated[int, typer.Option(min=0, help="Threads; 0: PyTorch's choice.", rich_help_panel=TRAINING)]
+LogEvery = Annotated[int, typer.Option(min=1, help="Steps between lines of metrics.jsonl.", rich_help_panel=TRAINING)]
+SaveEvery = Annotated[float, typer.Option(min=0, help="Seconds between checkpoints.", rich_help_panel=TRAINING)]

@@ -1,0 +1,48 @@
+"""``carousel score``: how well a model knows a text."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from carousel.cli import options, screen
+from carousel.language.corpus import Corpus
+from carousel.language.folder import load_run
+from carousel.language.score import score, surprisals
+from carousel.language.text import lines
+
+EXAMPLE = "Example: carousel score runs/book-lstm-v2 other.txt --words"
+
+
+def command(
+    run: options.Run,
+    file: Annotated[Path, typer.Argument(help="A text file, UTF-8.", show_default=False)],
+    words: Annotated[bool, typer.Option("--words", help="Print each word's surprisal in bits.")] = False,
+    json: options.Json = False,
+) -> None:
+    """Perplexity, bits per character and share of unknown words of a text.
+
+    The text is read as the model was trained: in one piece, or each sentence on its own.
+    """
+    model, vocabulary, config = load_run(run)
+    if words:
+        for line in surprisals(model, vocabulary, lines(file)):
+            if json:
+                screen.print_json([{"word": w, "bits": round(b, 4), "known": known} for w, b, known in line])
+            else:
+                print("\n".join(f"{b:8.3f}  {w}{'' if known else '  (unknown)'}" for w, b, known in line), end="\n\n")
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        with screen.preparing() as tick:
+            corpus = Corpus.encode(lines(file), vocabulary, Path(folder), "text", lambda n: tick("reading", n))
+        with screen.err.status("scoring"):
+            found = score(model, corpus, vocabulary.end, sentences=config.training.feed == "sentences")
+    if json:
+        screen.print_json({"run": str(run), "file": str(file), **found.as_dict()})
+        return
+    print(f"perplexity          {found.perplexity:.2f}")
+    print(f"bits per character  {found.bits_per_character:.4f}")
+    print(f"unknown words       {found.unknown:,} of {found.words:,} ({found.unknown_rate:.2%})")

@@ -1,0 +1,126 @@
+"""What the commands show: progress on standard error, results on standard output."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+
+
+def print_json(value: Any) -> None:
+    """One JSON document on standard output."""
+    print(json.dumps(value, ensure_ascii=False))
+
+
+def table(title: str, columns: dict[str, str], rows: list[dict[str, str]]) -> Table:
+    """A small table; ``columns`` maps a heading to its justification."""
+    made = Table(title=title, title_justify="left", title_style="bold", header_style="bold", box=None, pad_edge=False)
+    for heading, justify in columns.items():
+        made.add_column(heading, justify=justify, no_wrap=heading != "source")  # type: ignore[arg-type]  # "left" or "right"
+    for row in rows:
+        made.add_row(*(row.get(h, "") for h in columns))
+    return made
+
+
+class Preparing:
+    """Characters read, a line for each thing that is prepared; shown only where it takes a while."""
+
+    def __init__(self) -> None:
+        self.progress = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            TextColumn("{task.fields[read]}"),
+            TimeElapsedColumn(),
+            console=err,
+        )
+        self.tasks: dict[str, TaskID] = {}
+        self.read: dict[str, int] = {}
+        self.shown: dict[str, float] = {}
+
+    def tick(self, what: str, characters: int) -> None:
+        """``prepare``'s progress."""
+        now = time.monotonic()
+        if what not in self.tasks:
+            self.tasks[what] = self.progress.add_task(what, total=None, read="")
+        self.read[what] = self.read.get(what, 0) + characters
+        if now - self.shown.get(what, 0) > 0.1:
+            self.shown[what] = now
+            self.progress.update(self.tasks[what], read=f"{self.read[what] / 1e6:.1f} M characters")
+
+
+@contextmanager
+def preparing() -> Iterator[Any]:
+    """A ``Preparing`` on the screen; gives its ``tick``."""
+    screen = Preparing()
+    screen.progress.live.transient = True
+    with screen.progress:
+        yield screen.tick
+
+
+class TrainingScreen:
+    """An observer of training: a bar with words per second, loss, perplexity and time left; a line at each validation."""
+
+    def __init__(self, title: str):
+        self.title = title
+        self.progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            TextColumn("{task.completed}/{task.total}"),
+            TextColumn("{task.fields[facts]}"),
+            TimeRemainingColumn(),
+            TextColumn("left"),
+            console=err,
+            transient=True,
+        )
+        self.task: TaskID | None = None
+        self.begun = time.monotonic()
+        self.nats, self.words, self.since = 0.0, 0, time.monotonic()
+
+    def __enter__(self) -> TrainingScreen:
+        self.progress.__enter__()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self.progress.__exit__(*error)
+
+    def __call__(self, event: dict[str, Any]) -> None:
+        if event["event"] == "step":
+            self._step(event)
+        elif event["event"] == "train" and not err.is_terminal:
+            err.print(
+                f"{self.title} step {event['step']} loss {event['loss']:.3f} perplexity {event['perplexity']:.1f} "
+                f"{event['words_per_second']} words/s"
+            )
+        elif event["event"] == "valid":
+            best = " (best)" if event["best"] else ""
+            err.print(
+                f"{self.title} epoch {event['epoch']}: held-out perplexity {event['perplexity']:.2f}{best}, "
+                f"{event['seconds']:.0f} s"
+            )
+            self.since = time.monotonic()
+
+    def _step(self, event: dict[str, Any]) -> None:
+        if self.task is None:
+            done = event["step"] - 1
+            self.task = self.progress.add_task(self.title, total=event["steps"], completed=done, facts="")
+            self.progress.reset(self.task, completed=done, total=event["steps"])
+        self.nats, self.words = self.nats + event["nats"], self.words + event["words"]
+        now = time.monotonic()
+        if now - self.since > 0.5:
+            from math import exp
+
+            loss = self.nats / self.words
+            facts = f"{self.words / (now - self.since):,.0f} words/s  loss {loss:.3f}  perplexity {exp(min(loss, 50)):.1f}"
+            self.progress.update(self.task, completed=event["step"], facts=facts)
+            self.nats, self.words, self.since = 0.0, 0, now
+        else:
+            self.progress.update(self.task, completed=event["step"])

@@ -1,0 +1,147 @@
+"""``carousel train``: train a language model, or continue a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from carousel.cli import options, screen
+from carousel.errors import InputError
+from carousel.language.folder import Config, ModelConfig, TextConfig, TrainConfig
+from carousel.language.prepare import prepare
+from carousel.language.processes import Processes
+from carousel.language.training import Trainer
+
+EXAMPLE = "Example: carousel train book.txt --cell lstm-v2 --layers 2 --hidden 200 --vocab word"
+DEFAULT = TrainConfig()
+
+
+def configure(text: TextConfig, cell: str, values: dict[str, Any]) -> Config:
+    """A run's configuration from the options of a command, by their names."""
+    model = ModelConfig(
+        cell=cell,
+        embedding=values["embedding"] or values["hidden"],
+        recurrent=values["init"],
+        **{k: values[k] for k in ("hidden", "layers", "projection", "dropout", "dropout_input", "dropout_output")},
+        **{k: values[k] for k in ("same_mask", "tied", "forget_bias", "learned_initial")},
+    )
+    training = TrainConfig(
+        **{k: values[k] for k in ("feed", "batch_size", "length", "epochs", "optimizer", "lr", "momentum", "weight_decay")},
+        **{k: values[k] for k in ("warmup", "schedule", "decay", "clip", "patience", "seed", "threads", "log_every")},
+        save_every=values["save_every"],
+    )
+    training.check()
+    return Config(text, model, training)
+
+
+def text_config(
+    files: list[Path], valid: list[Path] | None, test: list[Path] | None, vocab: str, size: int | None
+) -> TextConfig:
+    """Paths are kept absolute, so that a run can be continued from anywhere."""
+    train, valid_, test_ = ([str(p.absolute()) for p in paths or []] for paths in (files, valid, test))
+    return TextConfig(train, valid_, test_, vocab, size)
+
+
+def command(
+    files: options.Files = None,
+    valid: options.Valid = None,
+    test: options.Test = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Run folder; runs/FILE-CELL by default.", show_default=False)
+    ] = None,
+    resume: Annotated[
+        Path | None, typer.Option(help="Continue the run in this folder; needs no other option.", show_default=False)
+    ] = None,
+    cell: Annotated[str, typer.Option(help="A cell of carousel cells.", rich_help_panel=options.MODEL)] = "lstm-v2",
+    vocab: options.Vocab = "word",
+    vocab_size: options.VocabSize = None,
+    feed: options.Feed = DEFAULT.feed,
+    layers: options.Layers = 1,
+    hidden: options.Hidden = 200,
+    embedding: options.Embedding = None,
+    projection: options.Projection = 0,
+    dropout: options.Dropout = 0.2,
+    dropout_input: options.DropoutInput = None,
+    dropout_output: options.DropoutOutput = None,
+    same_mask: options.SameMask = False,
+    tied: options.Tied = False,
+    init: options.Init = "uniform",
+    forget_bias: options.ForgetBias = None,
+    learned_initial: options.LearnedInitial = False,
+    batch_size: options.BatchSize = DEFAULT.batch_size,
+    length: options.Length = DEFAULT.length,
+    epochs: options.Epochs = DEFAULT.epochs,
+    optimizer: options.Optimizer = DEFAULT.optimizer,
+    lr: options.Rate = DEFAULT.lr,
+    momentum: options.Momentum = DEFAULT.momentum,
+    weight_decay: options.WeightDecay = DEFAULT.weight_decay,
+    warmup: options.Warmup = DEFAULT.warmup,
+    schedule: options.Schedule = DEFAULT.schedule,
+    decay: options.Decay = DEFAULT.decay,
+    clip: options.Clip = DEFAULT.clip,
+    patience: options.Patience = DEFAULT.patience,
+    seed: options.Seed = DEFAULT.seed,
+    threads: options.Threads = DEFAULT.threads,
+    log_every: options.LogEvery = DEFAULT.log_every,
+    save_every: options.SaveEvery = DEFAULT.save_every,
+    json: options.Json = False,
+) -> None:
+    """Train a language model on text files; Ctrl-C stops it so that --resume can continue.
+
+    Several processes: torchrun --nproc-per-node 2 -m carousel train book.txt
+    """
+    values = dict(locals())
+    processes = Processes()
+    if resume is not None:
+        if files:
+            raise InputError("--resume continues a run with its own text; leave the files out")
+        folder, config = resume, Config.load(resume)
+    elif not files:
+        raise InputError("give a text file to train on, or --resume RUN")
+    else:
+        config = configure(text_config(files, valid, test, vocab, vocab_size), cell, values)
+        folder = out or Path("runs") / f"{files[0].stem}-{cell}"
+        if processes.first:
+            if (folder / "config.json").exists():
+                raise InputError(f"{folder} holds a run; continue it with --resume {folder}, or choose another --out")
+            check(config)
+            folder.mkdir(parents=True, exist_ok=True)
+            config.save(folder)
+    train(folder, config, processes, json)
+
+
+def train(folder: Path, config: Config, processes: Processes, json: bool) -> None:
+    """Prepare, train and tell."""
+    if processes.first:
+        with screen.preparing() as tick:
+            prepare(folder, config, tick)
+    processes.wait()
+    show = screen.TrainingScreen(config.model.cell)
+    trainer = Trainer(folder, config, processes, show if processes.first else None)
+    with show:
+        end = trainer.run()
+    processes.close()
+    if not processes.first:
+        return
+    if json:
+        screen.print_json({**end, "run": str(folder)})
+    if end["event"] == "interrupted":
+        screen.err.print(f"stopped at step {end['step']}; continue with: carousel train --resume {folder}")
+        raise typer.Exit(130)
+    if not json:
+        test = f", test {end['test_perplexity']:.2f}" if "test_perplexity" in end else ""
+        early = ", stopped early" if end["stopped_early"] else ""
+        print(f"held-out perplexity {end['valid_perplexity']:.2f} after epoch {end['best_epoch']}{early}{test}")
+        print(f"run folder {folder}, curve {folder / 'curve.png'}")
+
+
+def check(config: Config) -> None:
+    """Raise InputError for a model that cannot be built or files that cannot be read, before anything is written."""
+    from carousel.language.model import LanguageModel
+    from carousel.language.text import check_file
+
+    for path in (*config.text.train, *config.text.valid, *config.text.test):
+        check_file(Path(path))
+    LanguageModel(2, config.model)

@@ -1,0 +1,94 @@
+"""All that is needed to go on with a run as if it had never stopped, in one file that is replaced whole."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save
+from torch import Tensor
+
+from carousel import files
+from carousel.errors import InputError
+from carousel.language.folder import load_weights, read_tensors, weights
+from carousel.language.model import LanguageModel
+from carousel.language.processes import Processes
+from carousel.layers import State
+
+
+@dataclass
+class Position:
+    """Where a run stands. ``batch`` counts within the epoch; ``loss_nats`` and ``loss_words`` since the last log line."""
+
+    step: int = 0
+    epoch: int = 0
+    batch: int = 0
+    best: float = float("inf")
+    best_epoch: int = 0
+    bad_epochs: int = 0
+    decays: int = 0
+    loss_nats: float = 0.0
+    loss_words: int = 0
+    seconds: float = 0.0
+    done: bool = False
+
+
+def save_checkpoint(
+    path: Path,
+    model: LanguageModel,
+    optimizer: torch.optim.Optimizer,
+    position: Position,
+    hx: State | None,
+    processes: Processes,
+) -> None:
+    """Write model, optimizer, carried state, random state and position; all processes call it together."""
+    states = () if hx is None else (hx,) if isinstance(hx, Tensor) else hx
+    carried = [processes.gather(s) for s in states]
+    random = processes.gather(torch.get_rng_state())
+    if not processes.first:
+        return
+    tensors = {f"model.{k}": v for k, v in weights(model).items()}
+    state = optimizer.state_dict()
+    for index, values in state["state"].items():
+        tensors |= {f"optimizer.{index}.{k}": v.cpu().contiguous() for k, v in values.items() if v is not None}
+    tensors |= {f"carried.{k}": torch.cat(parts, dim=1).contiguous() for k, parts in enumerate(carried)}
+    tensors |= {f"random.{rank}": r for rank, r in enumerate(random)}
+    facts = {"position": asdict(position), "groups": state["param_groups"], "processes": processes.count}
+    files.write(path, save(tensors, {"carousel": json.dumps(facts)}))
+
+
+def load_checkpoint(
+    path: Path, model: LanguageModel, optimizer: torch.optim.Optimizer, processes: Processes
+) -> tuple[Position, State | None]:
+    """Put a checkpoint back; gives the position and the carried state of this process's rows.
+
+    Raises InputError where the file is not a whole checkpoint of this run, or of another number of processes.
+    """
+    tensors, metadata = read_tensors(path, "a checkpoint")
+    try:
+        facts = json.loads(metadata["carousel"])
+        position = Position(**facts["position"])
+    except (KeyError, ValueError, TypeError):
+        raise InputError(f"{path} is no checkpoint of Carousel") from None
+    if facts["processes"] != processes.count:
+        raise InputError(f"{path} was written by {facts['processes']} processes; continue with as many")
+    load_weights(model, _under("model.", tensors), path)
+    state: dict[int, dict[str, Any]] = {}
+    for key, value in _under("optimizer.", tensors).items():
+        index, name = key.split(".", 1)
+        state.setdefault(int(index), {})[name] = value
+    optimizer.load_state_dict({"state": state, "param_groups": facts["groups"]})
+    torch.set_rng_state(tensors[f"random.{processes.rank}"])
+    carried = _under("carried.", tensors)
+    states = tuple(carried[str(k)] for k in range(len(carried)))
+    device = model.bias.device
+    mine = tuple(s[:, processes.share.rows(s.shape[1])].contiguous().to(device) for s in states)
+    return position, None if not mine else mine[0] if len(mine) == 1 else mine
+
+
+def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}

@@ -1,0 +1,82 @@
+"""Learning curves."""
+
+from __future__ import annotations
+
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, ScalarFormatter
+
+from carousel import files
+
+Rows = list[dict[str, Any]]
+
+
+def draw_curve(rows: Rows, path: Path, title: str) -> None:
+    """Perplexity against words read by steps: training (line) and held-out (points), one run."""
+    figure = Figure(figsize=(7, 4.2), layout="constrained")
+    axes = figure.subplots()
+    train = [r for r in rows if r["event"] == "train"]
+    valid = [r for r in rows if r["event"] == "valid"]
+    if train:
+        axes.plot(*_points(train), color="#9ab", lw=1.2, label="training")
+    if valid:
+        axes.plot(*_points(valid), "o-", color="#c0392b", ms=4, label="held out")
+        best = min(valid, key=lambda r: r["perplexity"])
+        axes.annotate(
+            f"{best['perplexity']:.1f}",
+            (best["step"], best["perplexity"]),
+            textcoords="offset points",
+            xytext=(0, 8),
+            ha="center",
+            color="#c0392b",
+        )
+    _finish(axes, title, [r["perplexity"] for r in train[1:] + valid])
+    _write(figure, path)
+
+
+def draw_comparison(runs: dict[str, Rows], path: Path, floor: dict[str, float]) -> None:
+    """Held-out perplexity against seconds of training, one line a cell; ``floor`` adds named horizontal lines."""
+    figure = Figure(figsize=(8, 4.8), layout="constrained")
+    axes = figure.subplots()
+    every = list(floor.values())
+    for name, rows in runs.items():
+        valid = [r for r in rows if r["event"] == "valid"]
+        axes.plot([r["seconds"] for r in valid], [r["perplexity"] for r in valid], "o-", ms=3.5, label=name)
+        every += [r["perplexity"] for r in valid]
+    for name, perplexity in floor.items():
+        axes.axhline(perplexity, color="#888", lw=1, ls="--")
+        axes.annotate(name, (1, perplexity), xycoords=("axes fraction", "data"), ha="right", va="bottom", color="#666")
+    _finish(axes, "held-out perplexity under one budget", every)
+    axes.set_xlabel("seconds of training")
+    _write(figure, path)
+
+
+def _points(rows: Rows) -> tuple[list[int], list[float]]:
+    return [r["step"] for r in rows], [r["perplexity"] for r in rows]
+
+
+def _finish(axes: Any, title: str, values: list[float]) -> None:
+    axes.set_title(title, loc="left")
+    axes.set_xlabel("step")
+    axes.set_ylabel("perplexity")
+    axes.set_yscale("log")
+    if values:
+        low, high = min(values), max(values)
+        axes.set_ylim(low / 1.12, high * 1.12)
+        marks = [m * 10**e for e in range(-1, 7) for m in (1, 1.5, 2, 3, 4, 5, 7)]
+        axes.yaxis.set_major_locator(FixedLocator([m for m in marks if low / 1.12 <= m <= high * 1.12]))
+        axes.yaxis.set_major_formatter(ScalarFormatter())
+        axes.yaxis.set_minor_locator(FixedLocator([]))
+    axes.grid(alpha=0.25)
+    axes.spines[["top", "right"]].set_visible(False)
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(frameon=False)
+
+
+def _write(figure: Figure, path: Path) -> None:
+    picture = BytesIO()
+    figure.savefig(picture, format="png", dpi=150)
+    files.write(path, picture.getvalue())

@@ -1,0 +1,23 @@
+"""The demonstration's settings: what fits into a few minutes on two cores."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from carousel.language.folder import Config, TextConfig, TrainConfig
+from carousel.language.model import ModelConfig
+from carousel.language.python_docs import write_topics
+
+CELLS = ["mlp", "lstm-v2"]
+
+
+def demo_config(folder: Path, epochs: int | None = None) -> Config:
+    """Write the text into ``folder`` and say how to train on it.
+
+    Byte pairs know every text, so that bits per character are exact and the same for all models.
+    """
+    paths = {k: [str(p.absolute())] for k, p in write_topics(folder / "topics").items()}
+    text = TextConfig(**paths, vocabulary="bpe", vocabulary_size=1000)
+    model = ModelConfig(embedding=160, hidden=256, dropout=0.25, forget_bias=None)
+    training = TrainConfig(batch_size=16, length=40, epochs=epochs or 10, lr=4e-3, warmup=50, log_every=20)
+    return Config(text, model, training)

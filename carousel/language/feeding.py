@@ -1,0 +1,116 @@
+"""Two ways to feed text to a model: a continuous stream, or a sentence a row.
+
+Both give batches of inputs x and targets y, (T, B) each, where y is what follows x; ``IGNORED`` marks padding, which
+never counts. Every word of the text is a target exactly once; the first is predicted from ``<eos>``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from carousel.language.corpus import Corpus
+
+IGNORED = -100  # torch.nn.functional.cross_entropy's own
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Inputs and targets (T, B); ``words`` counts the targets of *all* processes' rows, ``fresh`` asks for a new state."""
+
+    x: Tensor
+    y: Tensor
+    words: int
+    fresh: bool
+
+
+@dataclass(frozen=True)
+class Share:
+    """The rows that this process works on: every ``of``-th part of a batch, ``part`` counted from 0."""
+
+    part: int = 0
+    of: int = 1
+
+    def rows(self, total: int) -> slice:
+        """This process's rows of ``total``."""
+        return slice(total * self.part // self.of, total * (self.part + 1) // self.of)
+
+
+class Stream:
+    """The text cut into ``rows`` long pieces that are read side by side, ``length`` words at a time.
+
+    The state is carried from one batch to the next; back-propagation ends at the batch's border.
+    """
+
+    def __init__(self, corpus: Corpus, end: int, rows: int, length: int, share: Share | None = None):
+        self.corpus, self.end, self.length = corpus, end, length
+        self.rows = min(rows, len(corpus))
+        self.share = share or Share()
+        self.row_length = -(-len(corpus) // self.rows)
+
+    def __len__(self) -> int:
+        return -(-self.row_length // self.length)
+
+    def batches(self, epoch: int = 0, first: int = 0) -> Iterator[Batch]:
+        """The batches of an epoch from the ``first``-th on (all epochs are alike)."""
+        words, n = self.corpus.words, self.row_length
+        mine = range(self.rows)[self.share.rows(self.rows)]
+        for k in range(first, len(self)):
+            begin, stop = k * self.length, min((k + 1) * self.length, n)
+            x = np.full((stop - begin, len(mine)), self.end, np.int64)
+            y = np.full((stop - begin, len(mine)), IGNORED, np.int64)
+            for column, row in enumerate(mine):
+                at = row * n + begin
+                piece = words[at : min(row * n + stop, len(words))]
+                y[: len(piece), column] = piece
+                before = words[at - 1] if 0 < at <= len(words) else self.end
+                x[: len(piece), column] = np.concatenate([[before], piece[:-1]])[: len(piece)]
+            total = sum(max(0, min(r * n + stop, len(words)) - (r * n + begin)) for r in range(self.rows))
+            yield Batch(torch.from_numpy(x), torch.from_numpy(y), total, fresh=k == 0)
+
+
+class Sentences:
+    """One sentence a row, padded to the longest in its batch and cut at ``length`` words (0: never).
+
+    Sentences come in an order drawn anew each epoch from ``seed`` (None: in the text's order). Empty lines are left out.
+    """
+
+    def __init__(
+        self, corpus: Corpus, end: int, rows: int, length: int = 0, share: Share | None = None, seed: int | None = None
+    ):
+        self.corpus, self.end, self.rows, self.length, self.seed = corpus, end, rows, length, seed
+        self.share = share or Share()
+        ends = np.asarray(corpus.ends)
+        self.begins = np.concatenate([[0], ends[:-1]])
+        self.lengths = ends - self.begins
+        self.kept = np.flatnonzero(self.lengths > 1)
+        self.cut = int((self.lengths > length).sum()) if length else 0
+
+    def __len__(self) -> int:
+        return -(-len(self.kept) // self.rows)
+
+    def batches(self, epoch: int = 0, first: int = 0) -> Iterator[Batch]:
+        """The batches of an epoch from the ``first``-th on."""
+        order = self.kept if self.seed is None else np.random.default_rng([self.seed, epoch]).permutation(self.kept)
+        for k in range(first, len(self)):
+            chosen = order[k * self.rows : (k + 1) * self.rows]
+            lengths = np.minimum(self.lengths[chosen], self.length or self.lengths[chosen].max())
+            mine = self.share.rows(len(chosen))
+            x = np.full((lengths.max(), len(chosen[mine])), self.end, np.int64)
+            y = np.full_like(x, IGNORED)
+            for column, (sentence, n) in enumerate(zip(chosen[mine], lengths[mine], strict=True)):
+                begin = self.begins[sentence]
+                y[:n, column] = self.corpus.words[begin : begin + n]
+                x[1:n, column] = y[: n - 1, column]
+            yield Batch(torch.from_numpy(x), torch.from_numpy(y), int(lengths.sum()), fresh=True)
+
+
+def feed(kind: str, corpus: Corpus, end: int, rows: int, length: int, share: Share, seed: int | None) -> Stream | Sentences:
+    """The feeder called "stream" or "sentences"."""
+    if kind == "stream":
+        return Stream(corpus, end, rows, length, share)
+    return Sentences(corpus, end, rows, length, share, seed)

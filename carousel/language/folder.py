@@ -1,0 +1,201 @@
+"""A run folder: configuration, vocabulary, encoded text, weights, checkpoint, metrics, curve."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, TypeVar
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from carousel import __version__, files
+from carousel.errors import InputError
+from carousel.language.model import LanguageModel, ModelConfig
+from carousel.language.vocabulary import Vocabulary
+
+FORMAT = "carousel language model"
+
+
+@dataclass(frozen=True)
+class TextConfig:
+    """Where the text comes from and how it becomes numbers; ``valid`` empty: the last tenth of the training lines."""
+
+    train: list[str] = field(default_factory=list)
+    valid: list[str] = field(default_factory=list)
+    test: list[str] = field(default_factory=list)
+    vocabulary: str = "word"
+    vocabulary_size: int | None = None
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How a model is trained. ``batch_size`` counts rows of all processes together; ``length`` is the steps of
+    truncated back-propagation (stream) or the longest sentence that is not cut (sentences; 0: none is cut).
+    ``warmup`` counts steps, ``patience`` epochs without a better validation (0: never stop early), ``save_every`` seconds.
+    """
+
+    feed: str = "stream"
+    batch_size: int = 20
+    length: int = 35
+    epochs: int = 10
+    optimizer: str = "adamw"
+    lr: float = 3e-3
+    momentum: float = 0.0
+    weight_decay: float = 0.01
+    warmup: int = 100
+    schedule: str = "cosine"
+    decay: float = 0.25
+    clip: float = 1.0
+    patience: int = 0
+    seed: int = 1
+    threads: int = 0
+    log_every: int = 50
+    save_every: float = 30.0
+    device: str = "cpu"
+
+    def check(self) -> None:
+        """Raise InputError for a value that cannot be."""
+        for name, choices in (
+            ("feed", ("stream", "sentences")),
+            ("optimizer", ("adamw", "sgd")),
+            ("schedule", ("cosine", "plateau", "constant")),
+        ):
+            if getattr(self, name) not in choices:
+                raise InputError(f"{name} must be {' or '.join(choices)}, not {getattr(self, name)!r}")
+        for name, least in (("batch_size", 1), ("epochs", 1), ("log_every", 1), ("warmup", 0), ("clip", 0), ("patience", 0)):
+            if getattr(self, name) < least:
+                raise InputError(f"{name} must be at least {least}, not {getattr(self, name)}")
+        if self.length < (1 if self.feed == "stream" else 0):
+            raise InputError(f"length must be at least 1, not {self.length}")
+        if not 0 < self.lr < 1e6:
+            raise InputError(f"lr must be above 0, not {self.lr}")
+
+
+@dataclass(frozen=True)
+class Config:
+    """All that a run was asked to be; ``config.json``."""
+
+    text: TextConfig = field(default_factory=TextConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    training: TrainConfig = field(default_factory=TrainConfig)
+
+    def save(self, folder: Path) -> None:
+        """Write ``config.json``."""
+        files.write(folder / "config.json", json.dumps({"carousel": __version__, **asdict(self)}, indent=2) + "\n")
+
+    @classmethod
+    def load(cls, folder: Path) -> Config:
+        """Read ``config.json``. Raises InputError where it is missing, no JSON, or has an unknown key."""
+        path = folder / "config.json"
+        if not folder.is_dir():
+            raise InputError(f"{folder} is not a run folder: there is no such folder")
+        try:
+            found = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise InputError(f"{folder} is not a run folder: it has no config.json") from None
+        except ValueError as error:
+            raise InputError(f"{path} is not JSON: {error}") from None
+        if not isinstance(found, dict):
+            raise InputError(f"{path} must hold an object, not {type(found).__name__}")
+        found.pop("carousel", None)
+        parts = {"text": TextConfig, "model": ModelConfig, "training": TrainConfig}
+        _refuse_unknown(path, found, parts, "")
+        return cls(**{k: _build(path, parts[k], v, k) for k, v in found.items()})
+
+
+T = TypeVar("T")
+
+
+def _build(path: Path, kind: type[T], values: Any, where: str) -> T:
+    if not isinstance(values, dict):
+        raise InputError(f"{path}: {where} must be an object, not {type(values).__name__}")
+    known = {f.name: f for f in fields(kind)}  # type: ignore[arg-type]  # every kind here is a dataclass
+    _refuse_unknown(path, values, known, f" in {where}")
+    for name, value in values.items():
+        wanted = str(known[name].type)
+        allowed: dict[str, Any] = {"int": int, "float": (int, float), "bool": bool, "str": str, "list[str]": list}
+        ok = any(
+            value is None if w == "None" else isinstance(value, allowed[w]) and (w == "bool" or not isinstance(value, bool))
+            for w in wanted.split(" | ")
+        )
+        if not ok:
+            raise InputError(f"{path}: {where}.{name} must be {wanted}, not {value!r}")
+    return kind(**values)
+
+
+def _refuse_unknown(path: Path, found: Mapping[str, Any], known: Mapping[str, Any], where: str) -> None:
+    for key in found:
+        if key not in known:
+            near = get_close_matches(key, known, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}"
+            raise InputError(f"{path} has an unknown key {key!r}{where}; {hint}")
+
+
+def save_model(model: LanguageModel, path: Path) -> None:
+    """Write the weights; the metadata says what they are."""
+    files.write(path, save(weights(model), {"format": FORMAT, "carousel": __version__}))
+
+
+def weights(model: LanguageModel) -> dict[str, Tensor]:
+    """The state dict, each tensor in one piece."""
+    return {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
+
+
+def read_tensors(path: Path, what: str) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Tensors and metadata of a safetensors file. Raises InputError where it is missing, cut short or something else."""
+    if not path.is_file():
+        raise InputError(f"{path} is missing; without {what} the run folder cannot be used")
+    try:
+        with safe_open(path, "pt") as file:
+            return {k: file.get_tensor(k) for k in file.keys()}, file.metadata() or {}  # noqa: SIM118 (not a dictionary)
+    except (SafetensorError, OSError) as error:
+        raise InputError(f"{path} is not whole, or no safetensors file: {error}") from None
+
+
+def load_weights(model: LanguageModel, tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Put tensors into the model. Raises InputError where they are another model's."""
+    own = model.state_dict()
+    for key in own:
+        if key not in tensors:
+            raise InputError(f"{path} is not this run's: it has no {key}, which cell {model.config.cell} needs")
+        if tensors[key].shape != own[key].shape:
+            shapes = f"{tuple(tensors[key].shape)}, config.json asks for {tuple(own[key].shape)}"
+            raise InputError(f"{path} is not this run's: {key} has shape {shapes}")
+    foreign = sorted(set(tensors) - set(own))
+    if foreign:
+        raise InputError(f"{path} is not this run's: it has {foreign[0]}, which cell {model.config.cell} lacks")
+    model.load_state_dict(dict(tensors))
+
+
+def load_run(folder: Path) -> tuple[LanguageModel, Vocabulary, Config]:
+    """The best model of a run, its vocabulary and configuration. Raises InputError where the folder is not whole."""
+    config = Config.load(folder)
+    vocabulary = Vocabulary.load(folder / "vocab.json", config.text.vocabulary)
+    model = LanguageModel(vocabulary.size, config.model)
+    path = folder / "model.safetensors"
+    tensors, _ = read_tensors(path, "the model's weights")
+    load_weights(model, tensors, path)
+    model.eval()
+    return model, vocabulary, config
+
+
+def write_json_lines(path: Path, rows: list[dict[str, Any]]) -> None:
+    """Write a whole JSON-lines file."""
+    files.write(path, "".join(json.dumps(r) + "\n" for r in rows))
+
+
+def read_json_lines(path: Path) -> list[dict[str, Any]]:
+    """The rows of a JSON-lines file; a last line that was cut short is left out."""
+    rows = []
+    if path.exists():
+        for line in path.read_text(encoding="utf-8").splitlines():
+            try:
+                rows.append(json.loads(line))
+            except ValueError:
+                break
+    return rows

@@ -1,0 +1,77 @@
+"""Text from a language model, a word at a time, in constant memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from carousel.errors import InputError
+from carousel.language.model import LanguageModel
+from carousel.language.vocabulary import Vocabulary
+
+
+def choose(logits: Tensor, generator: torch.Generator, temperature: float = 1.0, top_k: int = 0, top_p: float = 1.0) -> int:
+    """Draw a word from logits (words,). ``temperature`` 0 takes the likeliest; ``top_k`` keeps that many (0: all);
+    ``top_p`` keeps the fewest likeliest that have this probability together (Holtzman et al. 2020).
+    """
+    if temperature == 0:
+        return int(logits.argmax())
+    logits = logits / temperature
+    if 0 < top_k < len(logits):
+        logits = logits.masked_fill(logits < logits.topk(top_k).values[-1], -torch.inf)
+    p = logits.softmax(-1)
+    if top_p < 1:
+        ordered, index = p.sort(descending=True)
+        p[index[ordered.cumsum(0) - ordered >= top_p]] = 0  # the first that passes the threshold is kept
+    return int(torch.multinomial(p, 1, generator=generator))
+
+
+@torch.no_grad()
+def generate(
+    model: LanguageModel,
+    vocabulary: Vocabulary,
+    prompt: str = "",
+    *,
+    count: int = 100,
+    temperature: float = 1.0,
+    top_k: int = 0,
+    top_p: float = 1.0,
+    seed: int | None = None,
+    stop_at_end: bool = False,
+) -> Iterator[str]:
+    """Yield ``count`` words of text that go on from ``prompt``, each as the piece of text to print.
+
+    Raises InputError for a temperature below 0, a ``top_k`` below 0, or a ``top_p`` outside (0, 1].
+    """
+    for good, what in (
+        (temperature >= 0, f"temperature must be at least 0, not {temperature}"),
+        (top_k >= 0, f"top_k must be at least 0, not {top_k}"),
+        (0 < top_p <= 1, f"top_p must be above 0 and at most 1, not {top_p}"),
+    ):
+        if not good:
+            raise InputError(what)
+    generator = torch.Generator()
+    generator.manual_seed(torch.seed() % 2**63 if seed is None else seed)
+    forbidden = vocabulary.unknown
+    model.eval()
+    given = vocabulary.encode(prompt)[:-1] if prompt else []
+    logits, hx = model(torch.tensor([[vocabulary.end], *([n] for n in given)]))
+    pending: list[int] = []  # of byte pairs, which may break a character apart
+    last = vocabulary.end if not given else given[-1]
+    for _ in range(count):
+        scores = logits[-1, 0].float()
+        if forbidden is not None:
+            scores[forbidden] = -torch.inf  # <unk> is no word to say
+        number = choose(scores, generator, temperature, top_k, top_p)
+        pending.append(number)
+        text = vocabulary.decode(pending)
+        if not text.endswith("\ufffd") or len(pending) > 4:
+            space = vocabulary.kind == "word" and last != vocabulary.end and number != vocabulary.end
+            yield (" " if space else "") + text
+            pending = []
+        last = number
+        if stop_at_end and number == vocabulary.end:
+            return
+        logits, hx = model(torch.tensor([[number]]), hx)

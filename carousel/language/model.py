@@ -1,0 +1,108 @@
+"""Language models over any cell: y_{t+1} = softmax(W.yh h_t + b.y), the words embedded as e_t = W.ex x_t."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from carousel.errors import InputError
+from carousel.language.feeding import IGNORED
+from carousel.layers import Recurrent, State, dropout
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """What a language model is made of; ``words`` is the vocabulary's size.
+
+    Dropout is on the embedded words, between layers and on the outputs; each may be set apart.
+    """
+
+    cell: str = "lstm"
+    embedding: int = 200
+    hidden: int = 200
+    layers: int = 1
+    projection: int = 0
+    dropout: float = 0.0
+    dropout_input: float | None = None
+    dropout_output: float | None = None
+    same_mask: bool = False
+    tied: bool = False
+    recurrent: str = "uniform"
+    forget_bias: float | None = None
+    learned_initial: bool = False
+
+
+class LanguageModel(nn.Module):
+    """Embedding, recurrent layers, output layer. Renshaw 2014, slides "Context and notation" and those of each model.
+
+    Raises InputError for a configuration that cannot be (an unknown cell, sizes that weight tying cannot join).
+    """
+
+    def __init__(self, words: int, config: ModelConfig):
+        super().__init__()
+        self.words, self.config = words, config
+        for name in ("dropout_input", "dropout_output"):
+            p = getattr(config, name)
+            if p is not None and not 0 <= p < 1:
+                raise InputError(f"{name} is a probability in [0, 1), not {p}")
+        try:
+            self.recurrent = Recurrent(
+                config.cell,
+                config.embedding,
+                config.hidden,
+                config.layers,
+                proj_size=config.projection,
+                dropout=config.dropout,
+                same_mask=config.same_mask,
+                recurrent=config.recurrent,
+                forget_bias=config.forget_bias,
+                learned_initial=config.learned_initial,
+            )
+        except ValueError as error:
+            raise InputError(str(error)) from None
+        size = self.recurrent.output_size
+        if config.tied and size != config.embedding:
+            raise InputError(
+                f"tied weights need an embedding of the output's size, {size}, not {config.embedding}; set --embedding {size}"
+            )
+        self.embedding = nn.Embedding(words, config.embedding)
+        self.bias = nn.Parameter(torch.zeros(words))
+        # A tied output layer is the embedding itself, so it has no weight of its own to save.
+        self.output = None if config.tied else nn.Parameter(torch.empty(words, size))
+        nn.init.uniform_(self.embedding.weight, -0.1, 0.1)
+        if self.output is not None:
+            nn.init.uniform_(self.output, -0.1, 0.1)
+
+    def forward(self, x: Tensor, hx: State | None = None, y: Tensor | None = None) -> tuple[Tensor, State]:
+        """Logits (T, B, words) and the states after the last step; with targets ``y``, instead of the logits
+        J = −Σ log y_{t+1}[x_{t+1}] in nats, summed over all targets that count.
+
+        ``x``: words (T, B); ``hx``: states as Recurrent's.
+        """
+        config = self.config
+        p_in = config.dropout if config.dropout_input is None else config.dropout_input
+        p_out = config.dropout if config.dropout_output is None else config.dropout_output
+        e = self._drop(self.embedding(x), p_in)
+        h, hx = self.recurrent(e, hx)
+        h = self._drop(h, p_out)
+        weight = self.embedding.weight if self.output is None else self.output
+        logits = nn.functional.linear(h, weight, self.bias)
+        if y is None:
+            return logits, hx
+        loss = nn.functional.cross_entropy(logits.reshape(-1, self.words), y.reshape(-1), ignore_index=IGNORED, reduction="sum")
+        return loss, hx
+
+    def _drop(self, x: Tensor, p: float) -> Tensor:
+        flat = dropout(x.reshape(-1, x.shape[-1]), [x.shape[1]] * x.shape[0], p, self.training, self.config.same_mask)
+        return flat.reshape(x.shape)
+
+    def count(self) -> int:
+        """Number of parameters."""
+        return sum(p.numel() for p in self.parameters())
+
+
+def detach(hx: State) -> State:
+    """The state without its history, to be carried to the next batch."""
+    return hx.detach() if isinstance(hx, Tensor) else tuple(s.detach() for s in hx)

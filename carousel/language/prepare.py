@@ -1,0 +1,70 @@
+"""From text files to what a run trains on: vocabulary and encoded texts in the run folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from itertools import islice
+from pathlib import Path
+
+from carousel.errors import InputError
+from carousel.language.corpus import Corpus
+from carousel.language.folder import Config
+from carousel.language.text import lines
+from carousel.language.vocabulary import Vocabulary
+
+HELD_OUT = 10  # where no validation text is given, one line in ten: the last ones, never lines here and there
+
+Tick = Callable[[str, int], None]
+
+
+def prepare(folder: Path, config: Config, tick: Tick | None = None) -> None:
+    """Learn the vocabulary and encode the texts, leaving out what is done already.
+
+    ``tick(what, characters)`` is told of progress. Raises InputError for text that cannot be used.
+    """
+    tick = tick or (lambda what, n: None)
+    data, text = folder / "data", config.text
+    sources = {name: [Path(p) for p in getattr(text, name)] for name in ("train", "valid", "test")}
+    split: int | None = None
+    if not sources["valid"]:
+        total = sum(1 for _ in _told(lines(sources["train"]), "reading", tick))
+        split = total - total // HELD_OUT
+        if split == total:
+            raise InputError(f"{sources['train'][0]} has {total} lines, too few to hold some out; give --valid")
+    if not (folder / "vocab.json").exists():
+        reading = _told(islice(lines(sources["train"]), split), "vocabulary", tick)
+        Vocabulary.train(text.vocabulary, reading, text.vocabulary_size).save(folder / "vocab.json")
+    vocabulary = Vocabulary.load(folder / "vocab.json", text.vocabulary)
+    for name, paths in sources.items():
+        if Corpus.exists(data, name) or (not paths and name == "test"):
+            continue
+        if split is None or name == "test":
+            source = lines(paths)
+        else:
+            source = islice(lines(sources["train"]), *((split,) if name == "train" else (split, None)))
+        Corpus.encode(source, vocabulary, data, name, lambda n, name=name: tick(f"encoding {name}", n))  # type: ignore[misc]
+    _check_length(folder, config)
+
+
+def _check_length(folder: Path, config: Config) -> None:
+    """Raise InputError where the training text does not fill one batch."""
+    training, corpus = config.training, Corpus.open(folder / "data", "train")
+    source = config.text.train[0]
+    if training.feed == "stream":
+        needed = training.batch_size * training.length
+        if len(corpus) < needed:
+            raise InputError(
+                f"{source} has {len(corpus)} words, fewer than one batch of {training.batch_size} rows × "
+                f"{training.length} steps = {needed}; give more text, or a smaller --batch-size or --length"
+            )
+    elif corpus.facts.lines < training.batch_size:
+        raise InputError(
+            f"{source} has {corpus.facts.lines} sentences, fewer than one batch of {training.batch_size}; "
+            "give more text or a smaller --batch-size"
+        )
+
+
+def _told(source: Iterator[str], what: str, tick: Tick) -> Iterator[str]:
+    for line in source:
+        tick(what, len(line) + 1)
+        yield line

@@ -1,0 +1,60 @@
+"""The processes of one training run: one, or as many as ``torchrun`` started."""
+
+from __future__ import annotations
+
+import os
+
+import torch
+from torch import Tensor, distributed, nn
+
+from carousel.language.feeding import Share
+
+
+class Processes:
+    """Which part of the work is this process's, and the little that processes tell each other."""
+
+    def __init__(self) -> None:
+        self.count = int(os.environ.get("WORLD_SIZE", "1"))
+        self.rank = int(os.environ.get("RANK", "0")) if self.count > 1 else 0
+        if self.count > 1 and not distributed.is_initialized():
+            distributed.init_process_group("gloo")
+
+    @property
+    def first(self) -> bool:
+        """The process that writes files and speaks."""
+        return self.rank == 0
+
+    @property
+    def share(self) -> Share:
+        """This process's share of every batch."""
+        return Share(self.rank, self.count)
+
+    def wrap(self, model: nn.Module) -> nn.Module:
+        """The model, its gradients averaged over all processes."""
+        return nn.parallel.DistributedDataParallel(model) if self.count > 1 else model
+
+    def add(self, values: list[float]) -> list[float]:
+        """Each number, summed over all processes."""
+        if self.count == 1:
+            return values
+        total = torch.tensor(values, dtype=torch.float64)
+        distributed.all_reduce(total)
+        return total.tolist()
+
+    def gather(self, value: Tensor) -> list[Tensor]:
+        """Everyone's tensor, in the first process; an empty list elsewhere. Shapes must be equal."""
+        if self.count == 1:
+            return [value]
+        parts = [torch.empty_like(value) for _ in range(self.count)] if self.first else None
+        distributed.gather(value.contiguous(), parts)
+        return parts or []
+
+    def wait(self) -> None:
+        """Until all have come this far."""
+        if self.count > 1:
+            distributed.barrier()
+
+    def close(self) -> None:
+        """Leave the group."""
+        if self.count > 1 and distributed.is_initialized():
+            distributed.destroy_process_group()

@@ -1,0 +1,261 @@
+"""Training a language model: one loop, that can stop at any instant and go on as if it had not."""
+
+from __future__ import annotations
+
+import json
+import math
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from carousel import files
+from carousel.errors import InputError, TrainingError
+from carousel.language.checkpoint import Position, load_checkpoint, save_checkpoint
+from carousel.language.corpus import Corpus
+from carousel.language.curve import draw_curve
+from carousel.language.feeding import Sentences, Stream, feed
+from carousel.language.folder import Config, load_weights, read_json_lines, read_tensors, save_model, write_json_lines
+from carousel.language.model import LanguageModel, detach
+from carousel.language.processes import Processes
+from carousel.language.score import evaluate
+from carousel.language.vocabulary import Vocabulary
+from carousel.layers import State
+
+Observer = Callable[[dict[str, Any]], None]
+
+
+class Trainer:
+    """A run in its folder, which ``prepare`` has filled. ``observer`` is told of steps, validations and the end.
+
+    Raises InputError where the folder, or a checkpoint in it, cannot be used.
+    """
+
+    def __init__(self, folder: Path, config: Config, processes: Processes, observer: Observer | None = None):
+        self.folder, self.config, self.processes = folder, config, processes
+        self.training = training = config.training
+        training.check()
+        if training.batch_size % processes.count:
+            raise InputError(f"a batch of {training.batch_size} rows cannot be shared by {processes.count} processes")
+        if training.threads:
+            torch.set_num_threads(training.threads)
+        self.observer = observer or (lambda event: None)
+        self.vocabulary = Vocabulary.load(folder / "vocab.json", config.text.vocabulary)
+        torch.manual_seed(training.seed)
+        self.model = LanguageModel(self.vocabulary.size, config.model).to(training.device)
+        self.optimizer = self._optimizer()
+        self.position = Position()
+        self.hx: State | None = None
+        if processes.rank:  # every process draws its own dropout masks
+            torch.manual_seed(training.seed + 7919 * processes.rank)
+        if self.checkpoint.exists():
+            self.position, self.hx = load_checkpoint(self.checkpoint, self.model, self.optimizer, processes)
+        self.train_batches = self._feed("train", training.seed)
+        self.valid_batches = self._feed("valid", None)
+        self.steps = training.epochs * len(self.train_batches)
+        self.interrupted = False
+
+    @property
+    def checkpoint(self) -> Path:
+        """Where the run can be taken up again."""
+        return self.folder / "checkpoint.safetensors"
+
+    def _feed(self, name: str, seed: int | None) -> Stream | Sentences:
+        training, corpus = self.training, Corpus.open(self.folder / "data", name)
+        # Training cuts long sentences; held-out text is read whole.
+        length = training.length if seed is not None or training.feed == "stream" else 0
+        share = self.processes.share
+        return feed(training.feed, corpus, self.vocabulary.end, training.batch_size, length, share, seed)
+
+    def _optimizer(self) -> torch.optim.Optimizer:
+        training, parameters = self.training, list(self.model.parameters())
+        if training.optimizer == "sgd":
+            return torch.optim.SGD(parameters, training.lr, momentum=training.momentum, weight_decay=training.weight_decay)
+        return torch.optim.AdamW(parameters, training.lr, weight_decay=training.weight_decay)
+
+    def rate(self) -> float:
+        """The learning rate of the next step: warm-up, then cosine to zero, steps down on plateaus, or constant."""
+        training, step = self.training, self.position.step
+        rate = training.lr * min(1.0, (step + 1) / max(1, training.warmup))
+        if training.schedule == "cosine":
+            return rate * 0.5 * (1 + math.cos(math.pi * step / self.steps))
+        return rate * training.decay**self.position.decays if training.schedule == "plateau" else rate
+
+    def run(self) -> dict[str, Any]:
+        """Train to the end, or to where it is interrupted (SIGINT, SIGTERM); gives the last event.
+
+        Raises TrainingError where the loss or its gradient is no longer finite, or a file cannot be written.
+        """
+        position, training = self.position, self.training
+        if self.processes.first:
+            self._forget_metrics_after(position)
+        model = self.processes.wrap(self.model)
+        begun, saved = time.monotonic() - position.seconds, time.monotonic()
+        with self._interruptible():
+            while position.epoch < training.epochs and not position.done:
+                self.model.train()
+                logged = time.monotonic()
+                for batch in self.train_batches.batches(position.epoch, position.batch):
+                    self._step(model, batch)
+                    position.seconds = time.monotonic() - begun
+                    if position.step % training.log_every == 0:
+                        logged = self._log(logged)
+                    due = time.monotonic() - saved > training.save_every
+                    stop, due = self._agree(self.interrupted, due)
+                    if stop or due:
+                        self._save()
+                        saved = time.monotonic()
+                    if stop:
+                        return self._tell({"event": "interrupted", "step": position.step, "epoch": position.epoch + 1})
+                self._validate()
+                self._save()
+                saved = time.monotonic()
+            return self._finish()
+
+    def _step(self, model: nn.Module, batch: Any) -> None:
+        position, training, device = self.position, self.training, self.training.device
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.rate()
+        hx = None if batch.fresh else self.hx
+        loss, hx = model(batch.x.to(device), hx, batch.y.to(device))
+        self.hx = detach(hx)
+        self.optimizer.zero_grad(set_to_none=True)
+        # The mean over all processes' words; DistributedDataParallel divides the sum of gradients by their number.
+        (loss * (self.processes.count / batch.words)).backward()
+        norm = nn.utils.clip_grad_norm_(self.model.parameters(), training.clip or math.inf)
+        (nats,) = self.processes.add([loss.item()])
+        if not (math.isfinite(nats) and math.isfinite(norm.item())):
+            what = "the loss" if not math.isfinite(nats) else "the gradient"
+            good = "no checkpoint was written yet"
+            if self.checkpoint.exists():
+                _, metadata = read_tensors(self.checkpoint, "a checkpoint")
+                at = json.loads(metadata["carousel"])["position"]["step"]
+                good = f"the last good checkpoint is {self.checkpoint}, of step {at}"
+            raise TrainingError(
+                f"{what} is not finite at step {position.step + 1} (epoch {position.epoch + 1}); {good}; "
+                "try a smaller --lr or --clip"
+            )
+        self.optimizer.step()
+        position.step += 1
+        position.batch += 1
+        position.loss_nats += nats
+        position.loss_words += batch.words
+        self.observer({"event": "step", "step": position.step, "steps": self.steps, "nats": nats, "words": batch.words})
+
+    def _log(self, since: float) -> float:
+        position, now = self.position, time.monotonic()
+        loss = position.loss_nats / position.loss_words
+        row = {"event": "train", "step": position.step, "epoch": position.epoch + 1, "loss": loss}
+        row |= {"perplexity": _perplexity(loss), "lr": self.optimizer.param_groups[0]["lr"]}
+        row |= {"words_per_second": round(position.loss_words / (now - since)), "seconds": round(position.seconds, 2)}
+        position.loss_nats, position.loss_words = 0.0, 0
+        self._record(row)
+        return now
+
+    def _validate(self) -> None:
+        position, training = self.position, self.training
+        nats, words = self.processes.add(list(evaluate(self.model, self.valid_batches)))
+        loss = nats / words
+        position.epoch += 1
+        position.batch = 0
+        better = loss < position.best
+        if better:
+            position.best, position.best_epoch, position.bad_epochs = loss, position.epoch, 0
+            if self.processes.first:
+                with self._writing():
+                    save_model(self.model, self.folder / "model.safetensors")
+        else:
+            position.bad_epochs += 1
+            position.decays += 1
+        position.done = bool(training.patience) and position.bad_epochs >= training.patience
+        row = {"event": "valid", "step": position.step, "epoch": position.epoch, "loss": loss}
+        self._record(row | {"perplexity": _perplexity(loss), "best": better, "seconds": round(position.seconds, 2)})
+        if self.processes.first:
+            with self._writing():
+                draw_curve(read_json_lines(self.folder / "metrics.jsonl"), self.folder / "curve.png", self.config.model.cell)
+
+    def _finish(self) -> dict[str, Any]:
+        position = self.position
+        end = {"event": "end", "step": position.step, "epoch": position.epoch, "best_epoch": position.best_epoch}
+        end |= {"valid_perplexity": _perplexity(position.best), "parameters": self.model.count()}
+        end |= {"seconds": round(position.seconds, 2), "stopped_early": position.epoch < self.training.epochs}
+        if Corpus.exists(self.folder / "data", "test"):
+            path = self.folder / "model.safetensors"
+            load_weights(self.model, read_tensors(path, "the model's weights")[0], path)
+            nats, words = self.processes.add(list(evaluate(self.model, self._feed("test", None))))
+            end["test_perplexity"] = _perplexity(nats / words)
+        if self.processes.first:
+            with self._writing():
+                files.write(self.folder / "result.json", json.dumps(end, indent=1) + "\n")
+        return self._tell(end)
+
+    def _agree(self, *flags: bool) -> list[bool]:
+        """Whether any process says so: all must save, or stop, at the same step."""
+        return [n > 0 for n in self.processes.add([float(f) for f in flags])]
+
+    def _save(self) -> None:
+        with self._writing():
+            save_checkpoint(self.checkpoint, self.model, self.optimizer, self.position, self.hx, self.processes)
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            old = (
+                f"the last good checkpoint, {self.checkpoint}, is untouched" if self.checkpoint.exists() else "nothing was left"
+            )
+            raise TrainingError(f"cannot save to {self.folder} at step {self.position.step}: {error.strerror}; {old}") from None
+
+    def _record(self, row: dict[str, Any]) -> None:
+        if self.processes.first:
+            with self._writing(), (self.folder / "metrics.jsonl").open("a") as file:
+                file.write(json.dumps(row) + "\n")
+        self.observer(row)
+
+    def _forget_metrics_after(self, position: Position) -> None:
+        """Lines that an earlier try wrote after its last checkpoint will be written again."""
+        path = self.folder / "metrics.jsonl"
+        rows = read_json_lines(path)
+        kept = [
+            r
+            for r in rows
+            if r["step"] < position.step
+            or (r["step"] == position.step and (r["event"] == "train" or r["epoch"] <= position.epoch))
+        ]
+        with self._writing():
+            write_json_lines(path, kept)
+
+    def _tell(self, event: dict[str, Any]) -> dict[str, Any]:
+        self.observer(event)
+        return event
+
+    @contextmanager
+    def _interruptible(self) -> Iterator[None]:
+        """The first SIGINT or SIGTERM lets the step end and saves; the second is as Python has it."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {s: signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)}
+
+        def stop(number: int, frame: Any) -> None:
+            self.interrupted = True
+            signal.signal(number, before[signal.Signals(number)])
+
+        for s in before:
+            signal.signal(s, stop)
+        try:
+            yield
+        finally:
+            for s, handler in before.items():
+                signal.signal(s, handler)
+
+
+def _perplexity(loss: float) -> float:
+    return math.exp(min(loss, 700.0))

@@ -1,0 +1,111 @@
+"""Vocabularies: words, characters or byte pairs, by the ``tokenizers`` library."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
+
+from carousel import files
+from carousel.errors import InputError
+
+UNKNOWN, END = "<unk>", "<eos>"
+KINDS = ("word", "char", "bpe")
+
+
+class Vocabulary:
+    """Text ↔ numbers, a line at a time; every line ends in ``<eos>``, which stands for its newline.
+
+    ``kind`` is "word" (split at white space, as the Penn Treebank comes), "char" or "bpe" (byte-level byte pairs, which
+    know every text). Padding is no word: whoever pads says which targets do not count.
+    """
+
+    def __init__(self, kind: str, tokenizer: Tokenizer):
+        self.kind, self.tokenizer = kind, tokenizer
+        self.size: int = tokenizer.get_vocab_size()
+        end = tokenizer.token_to_id(END)
+        assert end is not None  # train puts it there, load refuses what lacks it
+        self.end: int = end
+        self.unknown: int | None = tokenizer.token_to_id(UNKNOWN)
+        # In text of characters or byte pairs, "<eos>" is five characters; among words it is the word.
+        tokenizer.encode_special_tokens = True
+
+    @classmethod
+    def train(cls, kind: str, lines: Iterable[str], size: int | None = None) -> Vocabulary:
+        """Learn a vocabulary of at most ``size`` entries (all words, all characters, or 8 000 byte pairs by default).
+
+        Raises InputError where the text gives fewer than two entries besides ``<unk>`` and ``<eos>``.
+        """
+        if kind not in KINDS:
+            raise InputError(f"no vocabulary is called {kind!r}; there are {', '.join(KINDS)}")
+        if size is not None and size < 4:
+            raise InputError(f"a vocabulary needs at least 4 entries, not {size}")
+        special = [END] if kind == "bpe" else [UNKNOWN, END]
+        if kind == "bpe":
+            tokenizer = Tokenizer(models.BPE())
+            tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+            tokenizer.decoder = decoders.ByteLevel()
+            trainer: trainers.BpeTrainer | trainers.WordLevelTrainer = trainers.BpeTrainer(
+                vocab_size=max(size or 8000, 257),
+                special_tokens=special,
+                initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+                show_progress=False,
+            )
+        else:
+            tokenizer = Tokenizer(models.WordLevel(unk_token=UNKNOWN))
+            if kind == "word":
+                tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+            else:
+                tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(r"[\s\S]"), "isolated")
+                tokenizer.decoder = decoders.Fuse()
+            trainer = trainers.WordLevelTrainer(vocab_size=size or 2**31, special_tokens=special, show_progress=False)
+        tokenizer.train_from_iterator(lines, trainer)
+        made = cls(kind, tokenizer)
+        if made.size - len(special) < 2:
+            what = {"word": "word", "char": "character", "bpe": "byte pair"}[kind]
+            raise InputError(f"the text has a vocabulary of {made.size - len(special)} {what}; nothing can be learnt from it")
+        return made
+
+    def encode(self, line: str) -> list[int]:
+        """The line's numbers, ``<eos>`` included."""
+        return [*self.tokenizer.encode(line, add_special_tokens=False).ids, self.end]
+
+    def encode_many(self, lines: list[str]) -> list[list[int]]:
+        """``encode`` for many lines at once, in parallel."""
+        return [[*e.ids, self.end] for e in self.tokenizer.encode_batch_fast(lines, add_special_tokens=False)]
+
+    def token(self, number: int) -> str:
+        """What one number stands for, as one would print it."""
+        if number == self.end:
+            return END
+        if self.kind == "bpe":
+            return self.tokenizer.decode([number], skip_special_tokens=False)
+        return self.tokenizer.id_to_token(number) or UNKNOWN
+
+    def decode(self, numbers: list[int]) -> str:
+        """Numbers as text; ``<eos>`` becomes a newline."""
+        pieces: list[list[int]] = [[]]
+        for n in numbers:
+            if n == self.end:
+                pieces.append([])
+            else:
+                pieces[-1].append(n)
+        return "\n".join(self.tokenizer.decode(p, skip_special_tokens=False) for p in pieces)
+
+    def save(self, path: Path) -> None:
+        """Write the tokenizer's JSON."""
+        files.write(path, self.tokenizer.to_str(pretty=True))
+
+    @classmethod
+    def load(cls, path: Path, kind: str) -> Vocabulary:
+        """Read what ``save`` wrote. Raises InputError where the file is no such thing."""
+        try:
+            tokenizer = Tokenizer.from_str(path.read_text(encoding="utf-8"))
+            if tokenizer.token_to_id(END) is None:
+                raise ValueError(f"it has no {END}")
+        except FileNotFoundError:
+            raise InputError(f"{path} is missing; the run folder is not complete") from None
+        except Exception as error:  # the library raises bare Exception
+            raise InputError(f"{path} is not a vocabulary: {str(error).splitlines()[0]}") from None
+        return cls(kind, tokenizer)

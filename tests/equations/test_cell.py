@@ -1,0 +1,124 @@
+"""A cell's parameters, their initial values, and how much it computes."""
+
+import pytest
+
+from carousel.cells import CELLS
+from carousel.equations import cell, tanh
+
+E, H, P = 3, 5, 2
+
+
+def shapes(name, *sizes, **options):
+    return {p.name: p.shape for p in CELLS[name].parameters(*sizes, **options)}
+
+
+def test_shapes_are_into_from():
+    dense = {f"W.{a}{b}": (H, n) for a in "ifho" for b, n in (("e", E), ("m", H))}
+    diagonal = {f"w.{a}h": (H,) for a in "ifo"}
+    assert shapes("lstm-v3", E, H) == dense | diagonal | {f"b.{a}": (H,) for a in "ifho"}
+
+
+def test_projected_message_is_smaller():
+    found = shapes("lstm-v4", E, H, P)
+    assert found["W.im"] == (H, P)
+    assert found["W.he"] == (H, E)
+    assert found["w.oh"] == (H,)
+    assert found["W.mm"] == (P, H)
+
+
+def test_concatenated_weight_has_all_columns():
+    assert shapes("lstm", E, H)["W.f"] == (H, H + E)
+
+
+def test_words_in_states_have_the_inputs_size():
+    assert shapes("mlp", E, H) == {"W.he": (H, E), "W.hp": (H, E), "W.hq": (H, E), "b.h": (H,)}
+
+
+def test_full_gate_recurrence_has_nine_more_matrices():
+    extra = set(shapes("fgr", E, H)) - set(shapes("vanilla", E, H))
+    assert extra == {f"W.{a}{b}" for a in "ifo" for b in "ifo"}
+
+
+def test_initial_values():
+    start = {p.name: p.initial for p in CELLS["lstm-v3"].parameters(E, H)}
+    assert set(start.values()) == {"uniform"}
+    start = {p.name: p.initial for p in CELLS["lstm-v3"].parameters(E, H, recurrent="orthogonal", forget_bias=1.0)}
+    assert {n for n, v in start.items() if v == "orthogonal"} == {"W.im", "W.fm", "W.hm", "W.om"}
+    assert start.pop("b.f") == 1.0
+    assert start["b.i"] == start["W.ie"] == start["w.fh"] == "uniform"
+
+
+def test_forget_bias_needs_a_forget_gate():
+    with pytest.raises(ValueError, match=r"cell rnn has no bias b\.f"):
+        CELLS["rnn"].parameters(E, H, forget_bias=1.0)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("rnn", H * E + H * H + H),
+        ("mlp", 3 * H * E + H),
+        ("lstm-v1", 3 * H * (E + H + 1)),
+        ("lstm-v2", 4 * H * (E + H + 1)),
+        ("lstm", 4 * H * (E + H + 1)),
+        ("lstm-v3", 4 * H * (E + H + 1) + 3 * H),
+        ("lstm-v4", 4 * H * (E + P + 1) + 3 * H + P * H),
+        ("cifg", 3 * H * (E + H + 1) + 2 * H),
+        ("fgr", 4 * H * (E + H + 1) + 3 * H + 9 * H * H),
+        ("gru", 3 * H * (E + H + 1) + H),
+        ("gru-original", 3 * H * (E + H + 1)),
+        ("clockwork", H * E + H + H * (H + 1) // 2),  # five units, five periods: a triangle
+    ],
+)
+def test_count(name, expected):
+    assert CELLS[name].count(E, H, P if name == "lstm-v4" else 0) == expected
+
+
+def test_clockwork_count_with_groups():
+    units = 14  # seven groups of two, each hearing itself and the slower ones
+    assert CELLS["clockwork"].count(E, units) == units * E + units + 4 * sum(range(1, 8))
+
+
+@pytest.mark.parametrize(
+    ("name", "from_input", "from_states"),
+    [
+        ("rnn", H * E, H * H),
+        ("lstm-v3", 4 * H * E, 4 * H * H),
+        ("lstm", 4 * H * E, 4 * H * H),
+        ("lstm-v4", 4 * H * E, 4 * H * P + P * H),
+        ("gru", 3 * H * E, 3 * H * H),
+        ("mlp", H * E, 2 * H * E),
+    ],
+)
+def test_dense_work_is_two_operations_a_weight(name, from_input, from_states):
+    work = CELLS[name].work(E, H, P if name == "lstm-v4" else 0)
+    assert work.input_products == 2 * from_input
+    assert work.recurrent_products == 2 * from_states
+    assert work.total == work.input_products + work.recurrent_products + work.pointwise
+
+
+def test_pointwise_work():
+    # One addition for the bias, one to join input and recurrence, one tanh.
+    assert CELLS["rnn"].work(E, H).pointwise == 3 * H
+
+
+def test_peepholes_cost_pointwise_work_only():
+    without, with_ = CELLS["lstm-v2"].work(E, H), CELLS["lstm-v3"].work(E, H)
+    assert with_.recurrent_products == without.recurrent_products
+    assert with_.pointwise - without.pointwise == 3 * 2 * H  # a product and a sum for each of three gates
+
+
+def test_docstring_gives_title_and_source():
+    c = CELLS["lstm-v3"]
+    assert c.doc == "LSTM v3: gates that also see the memory, through diagonal peepholes."
+    assert c.source.startswith("Renshaw 2014, slide")
+    assert repr(c) == f"<cell lstm-v3: {c.doc}>"
+
+
+def test_name_is_the_functions_with_hyphens_or_as_given():
+    def my_cell(e, h, W):
+        h = tanh(W.he @ e + W.hh @ h)
+        return h
+
+    assert cell(my_cell).name == "my-cell"
+    assert cell(name="other")(my_cell).name == "other"

@@ -1,0 +1,71 @@
+"""Equations as they stand on the slide."""
+
+import pytest
+
+from carousel.cells import CELLS
+from carousel.equations import cell, exp, maximum, minimum, relu, tanh
+
+V3 = """\
+iₜ = logistic(W.ie eₜ + W.im mₜ₋₁ + w.ih ⊙ hₜ₋₁ + b.i)
+fₜ = logistic(W.fe eₜ + W.fm mₜ₋₁ + w.fh ⊙ hₜ₋₁ + b.f)
+hₜ = fₜ ⊙ hₜ₋₁ + iₜ ⊙ tanh(W.he eₜ + W.hm mₜ₋₁ + b.h)
+oₜ = logistic(W.oe eₜ + W.om mₜ₋₁ + w.oh ⊙ hₜ + b.o)
+mₜ = oₜ ⊙ tanh(hₜ)"""
+
+
+def test_lstm_v3_reads_as_the_slide():
+    assert CELLS["lstm-v3"].text == V3
+
+
+def test_projection_shows_what_it_projects():
+    assert CELLS["lstm-v4"].text.splitlines()[-1] == "mₜ = W.mm (oₜ ⊙ tanh(hₜ))"
+    assert r"\mathbf{m}_{t} &= W^{mm} \left(\mathbf{o}_{t} \odot \tanh" in CELLS["lstm-v4"].latex
+
+
+def test_concatenation_is_printed_whole_and_once():
+    first = CELLS["lstm"].text.splitlines()[0]
+    assert first == "fₜ = logistic(W.f [mₜ₋₁; eₜ] + b.f)"
+    assert CELLS["lstm"].latex.count(r"W^{f} [\mathbf{m}_{t-1}; \mathbf{e}_{t}]") == 1
+
+
+def test_condition_and_clock():
+    assert CELLS["clockwork"].text == "hₜ = where(t mod c.T = 0, tanh(W.he eₜ + W.hh hₜ₋₁ + b.h), hₜ₋₁)"
+    latex = CELLS["clockwork"].latex
+    assert r"\begin{cases}" in latex and r"t \bmod \mathbf{c}^{T} = 0" in latex
+
+
+def test_original_gru_resets_before_the_product():
+    assert "W.nh (rₜ ⊙ hₜ₋₁)" in CELLS["gru-original"].text
+    assert "rₜ ⊙ (W.nh hₜ₋₁ + b.nh)" in CELLS["gru"].text
+
+
+def test_latex_of_one_equation():
+    lines = CELLS["lstm-v3"].latex.splitlines()
+    assert lines[0] == r"\begin{aligned}" and lines[-1] == r"\end{aligned}"
+    assert lines[1] == (
+        r"\mathbf{i}_{t} &= \operatorname{logistic}\left(W^{ie} \mathbf{e}_{t} + W^{im} \mathbf{m}_{t-1}"
+        r" + \mathbf{w}^{ih} \odot \mathbf{h}_{t-1} + \mathbf{b}^{i}\right) \\"
+    )
+
+
+def test_other_functions_have_words():
+    @cell
+    def wordy(e, h, W, b):
+        h = relu(W.he @ e) + maximum(h, 0.5 * h) + minimum(exp(h), tanh(b.h))
+        return h
+
+    assert wordy.text == "hₜ = relu(W.he eₜ) + maximum(hₜ₋₁, 0.5 hₜ₋₁) + minimum(exp(hₜ₋₁), tanh(b.h))"
+    assert r"\max\left(0, W^{he} \mathbf{e}_{t}\right)" in wordy.latex
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_every_cell_prints_an_equation_for_each_name_and_each_parameter(name):
+    c = CELLS[name]
+    lines, latex = c.text.splitlines(), c.latex
+    assert [line.split("ₜ = ")[0] for line in lines] == [n for n in c.names if n != "t"]
+    for p in c.trace.parameters:
+        assert p.name in c.text
+        assert f"^{{{p.letters}}}" in latex
+    assert latex.count("{") == latex.count("}")
+    assert latex.count(r"\left") == latex.count(r"\right")
+    assert "P0" not in c.text + latex and "tm1" not in c.text + latex  # no symbol of the trace shows through

@@ -1,0 +1,93 @@
+"""What leaves the loop over time, and how many times a step must wait for a dense product."""
+
+import pytest
+
+from carousel.cells import CELLS
+from carousel.equations import cell, logistic, tanh
+
+DEEP = {"lstm-v4": 2, "gru-original": 2}
+
+
+def products(stages):
+    return [p for stage in stages for a in stage.accumulators for p in a.products]
+
+
+def dense_stages(stages):
+    return sum(bool(s.accumulators) for s in stages)
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_one_dense_stage_a_step_unless_a_product_waits_for_another(name):
+    inside = CELLS[name].schedule.inside
+    assert dense_stages(inside) == DEEP.get(name, 1)
+
+
+@pytest.mark.parametrize("name", ["lstm-v1", "lstm-v2", "lstm-v3"])
+def test_v1_to_v3_are_one_stage(name):
+    assert len(CELLS[name].schedule.inside) == 1
+
+
+@pytest.mark.parametrize("name", ["lstm-v4", "gru-original"])
+def test_projection_and_original_gru_are_two_stages(name):
+    assert len(CELLS[name].schedule.inside) == 2
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_products_with_the_input_stand_outside_the_loop(name):
+    trace, schedule = CELLS[name].trace, CELLS[name].schedule
+    outside, inside = products(schedule.outside), products(schedule.inside)
+    assert outside
+    assert all(p.operand == trace.input for p in outside)
+    assert all(p.operand != trace.input for p in inside)
+    assert {p.symbol for p in outside + inside} == set(trace.products)
+    assert len(outside + inside) == len(trace.products)  # each product once
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_every_equation_comes_after_what_it_needs(name):
+    trace, schedule = CELLS[name].trace, CELLS[name].schedule
+    known = {trace.input, *(p.symbol for p in trace.parameters), *(s.before for s in trace.states)}
+    for k, stage in enumerate((*schedule.outside, *schedule.inside)):
+        if k < len(schedule.outside):
+            assert not any(s.before in expr.free_symbols for s in trace.states for _, expr in stage.equations)
+        for a in stage.accumulators:
+            needed = {s for p in a.products for s in p.operand.free_symbols} | set(a.biases)
+            assert needed | ({a.start} - {None}) <= known
+        known |= {a.symbol for a in stage.accumulators}
+        for target, expr in stage.equations:
+            assert expr.free_symbols <= known
+            known.add(target)
+    assert {s.after for s in trace.states} <= known
+
+
+def test_pointwise_work_on_the_input_alone_leaves_the_loop():
+    @cell
+    def deep_input(e, h, W, b):
+        g = tanh(W.ge @ e + b.g)
+        h = logistic(W.hg @ g + W.hh @ h)
+        return h
+
+    outside, inside = deep_input.schedule.outside, deep_input.schedule.inside
+    assert {p.weight.name for p in products(outside)} == {"W.ge", "W.hg"}
+    assert {p.weight.name for p in products(inside)} == {"W.hh"}
+    assert [str(t) for s in outside for t, _ in s.equations] == ["g_t"]
+
+
+def test_biases_are_added_once_outside_where_possible():
+    def biases(stages):
+        return [str(b) for stage in stages for a in stage.accumulators for b in a.biases]
+
+    schedule = CELLS["rnn"].schedule
+    assert biases(schedule.outside) == ["b_h"]
+    assert biases(schedule.inside) == []
+
+
+def test_a_third_stage_where_the_equations_need_it():
+    @cell
+    def three(e, h, W):
+        x = tanh(W.xe @ e + W.xh @ h)
+        y = tanh(W.yx @ x)
+        h = tanh(W.hy @ y)
+        return h
+
+    assert len(three.schedule.inside) == 3

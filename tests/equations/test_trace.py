@@ -1,0 +1,346 @@
+"""A cell's function, run once on symbols: what is understood, and what is refused with line and reason."""
+
+import runpy
+from pathlib import Path
+
+import pytest
+
+from carousel.cells import CELLS
+from carousel.equations import EquationError, cell, concat, exp, log, logistic, maximum, relu, tanh, where
+
+
+def test_names_of_states_gates_and_quantities():
+    lstm = CELLS["lstm-v3"]
+    assert lstm.states == ("m", "h")
+    assert lstm.gates == ("i", "f", "o")
+    assert lstm.names == ("i", "f", "h", "o", "m")  # the slide's order
+
+
+@pytest.mark.parametrize(
+    ("name", "gates"),
+    [
+        ("rnn-logistic", ()),  # a logistic that multiplies nothing is no valve
+        ("lstm-v1", ("i", "o")),
+        ("lstm", ("f", "i", "o")),
+        ("cifg", ("i", "o")),
+        ("lstm-coupled", ("f", "o")),  # used as f and as 1 − f
+        ("gru", ("r", "z")),
+        ("gru-original", ("r", "z")),
+        ("fgr", ("i", "f", "o")),
+        ("lstm-v4", ("i", "f", "o")),  # o acts inside the projection
+    ],
+)
+def test_gates_are_the_logistics_that_multiply(name, gates):
+    assert CELLS[name].gates == gates
+
+
+def test_a_gate_without_a_variable_is_named_by_its_bias():
+    @cell
+    def inline(e, h, W, b):
+        h = logistic(W.ze @ e + W.zh @ h + b.z) * h
+        return h
+
+    assert inline.gates == ("z",)
+    assert "z" in inline.names
+
+
+def test_every_parameter_is_found_once():
+    @cell
+    def twice(e, h, W, w, b):
+        k = tanh(W.he @ e + b.h)
+        h = k + tanh(W.he @ e + w.hh * h + b.h)
+        return h
+
+    assert [(p.name, p.kind) for p in twice.trace.parameters] == [("W.he", "dense"), ("b.h", "bias"), ("w.hh", "diagonal")]
+
+
+def test_unused_parameters_are_left_out():
+    @cell
+    def drops(e, h, W, b):
+        W.xe @ e
+        h = tanh(W.he @ e + W.hh @ h + b.h)
+        return h
+
+    assert {p.name for p in drops.trace.parameters} == {"W.he", "W.hh", "b.h"}
+
+
+def test_pairs_of_letters_that_are_keywords_are_written_in_brackets():
+    @cell
+    def keyword(e, h, f, W, b):
+        f = logistic(W.fe @ e + W["i", "f"] @ f + b.f)
+        h = f * h + tanh(W["he"] @ e)
+        return h, f
+
+    assert {p.name for p in keyword.trace.parameters} == {"W.fe", "W.if", "b.f", "W.he"}
+
+
+def test_message_of_a_projection_has_a_size_of_its_own():
+    states = {s.name: s.size.root for s in CELLS["lstm-v4"].trace.states}
+    assert states["m"] is not states["h"]
+    assert CELLS["lstm-v4"].has_projection
+    states = {s.name: s.size.root for s in CELLS["lstm-v3"].trace.states}
+    assert states["m"] is states["h"]
+    assert not CELLS["lstm-v3"].has_projection
+
+
+def test_states_that_keep_the_input_have_its_size():
+    trace = CELLS["mlp"].trace
+    sizes = {s.name: s.size.root for s in trace.states}
+    assert sizes["p"] is sizes["q"] is trace.input_size.root
+    assert sizes["h"] is not trace.input_size.root
+
+
+def test_clock_is_a_state_that_counts():
+    trace = CELLS["clockwork"].trace
+    assert [s.name for s in trace.states] == ["h", "t"]
+    after = dict(trace.equations)[trace.states[1].after]
+    assert after - trace.states[1].before == 1
+
+
+def test_exponential_gates_and_stabiliser_can_be_written():
+    @cell
+    def slstm(e, m, h, n, s, W, b):
+        i_raw = W.ie @ e + W.im @ m + b.i
+        f_raw = log(logistic(W.fe @ e + W.fm @ m + b.f))
+        s_new = maximum(f_raw + s, i_raw)
+        i = exp(i_raw - s_new)
+        f = exp(f_raw + s - s_new)
+        h = f * h + i * tanh(W.he @ e + W.hm @ m + b.h)
+        n = f * n + i
+        o = logistic(W.oe @ e + W.om @ m + b.o)
+        m = o * h / n
+        return m, h, n, s_new
+
+    assert slstm.states == ("m", "h", "n", "s")
+    assert {"i", "f", "o", "m", "h", "n", "s"} <= set(slstm.names)
+    assert "o" in slstm.gates
+    assert len(slstm.schedule.inside) == 1
+
+
+def test_a_condition_belongs_in_where():
+    @cell
+    def leaky(e, h, W):
+        h = where(h > 0, relu(W.he @ e), 0.5 * h)
+        return h
+
+    assert leaky.names == ("h",)
+
+
+HEAD = "import math\nimport numpy as np\nimport torch\nfrom carousel.equations import *\n\n@cell\n"
+
+# (why, what the reason says, the equations); the line that the error must name ends in "# wrong".
+WRONG = [
+    (
+        "sizes that cannot agree",
+        "sizes that cannot agree.*bring e to that size.*W.[fh]e @ e",
+        """def f(e, h, W, b):
+    f = logistic(W.fe @ e + W.fh @ h + b.f)
+    h = f * h + e  # wrong
+    return h""",
+    ),
+    (
+        "a peephole on the input",
+        "sizes that cannot agree",
+        """def f(e, h, W, w, b):
+    h = tanh(W.he @ e + W.hh @ h)
+    h = h + w.he * e  # wrong
+    return h""",
+    ),
+    (
+        "a state returned as it came in",
+        "state h is never set",
+        """def f(e, m, h, W, b):
+    m = tanh(W.me @ e + W.mh @ h + b.m)
+    return m, h  # wrong""",
+    ),
+    (
+        "a state not returned",
+        "state h is never set.*return m, h",
+        """def f(e, m, h, W, b):
+    m = tanh(W.me @ e + W.mh @ h + b.m)
+    return m  # wrong""",
+    ),
+    (
+        "too many values",
+        "2 values are returned for 1 states",
+        """def f(e, h, W, b):
+    h = tanh(W.he @ e + W.hh @ h + b.h)
+    return h, h  # wrong""",
+    ),
+    (
+        "a number for a state",
+        "set to something that is no vector",
+        """def f(e, h, W, b):
+    h = tanh(W.he @ e + W.hh @ h + b.h)
+    return 1.0  # wrong""",
+    ),
+    (
+        "product of two dense terms",
+        "product of two dense terms",
+        """def f(e, h, W, b):
+    i = W.ie @ e + b.i
+    h = i * (W.he @ e + W.hh @ h)  # wrong
+    return h""",
+    ),
+    (
+        "undefined function",
+        "unknown function or variable softplus.*logistic",
+        """def f(e, h, W, b):
+    i = logistic(W.ie @ e + b.i)
+    h = i * softplus(W.he @ e + W.hh @ h)  # wrong
+    return h""",
+    ),
+    (
+        "a function of PyTorch",
+        "carousel.equations are logistic, tanh",
+        """def f(e, h, W, b):
+    h = torch.tanh(W.he @ e + W.hh @ h + b.h)  # wrong
+    return h""",
+    ),
+    (
+        "a function of math",
+        "unknown function",
+        """def f(e, h, W, b):
+    h = math.tanh(W.he @ e + W.hh @ h + b.h)  # wrong
+    return h""",
+    ),
+    (
+        "a function of NumPy",
+        "carousel.equations are logistic, tanh",
+        """def f(e, h, W, b):
+    h = np.tanh(W.he @ e + W.hh @ h + b.h)  # wrong
+    return h""",
+    ),
+    (
+        "a weight that reads something else",
+        "W.im reads 'into i from m', but multiplies e.*W.ie @ e",
+        """def f(e, m, h, W, b):
+    i = logistic(
+        W.ie @ e
+        + W.im @ e  # wrong
+        + b.i
+    )
+    h = i * h
+    m = tanh(h)
+    return m, h""",
+    ),
+    (
+        "a dense weight with *",
+        "W.hh is dense.*W.hh @",
+        """def f(e, h, W, b):
+    h = tanh(W.he @ e + W.hh * h + b.h)  # wrong
+    return h""",
+    ),
+    (
+        "a diagonal weight with @",
+        "only a dense weight multiplies with @",
+        """def f(e, h, W, w, b):
+    h = tanh(W.he @ e + w.hh @ h + b.h)  # wrong
+    return h""",
+    ),
+    (
+        "a branch on a value",
+        "use where",
+        """def f(e, h, W, b):
+    if h > 0:  # wrong
+        h = tanh(W.he @ e + b.h)
+    return h""",
+    ),
+    (
+        "a concatenation without a weight",
+        "concat.* can only be multiplied by a dense weight",
+        """def f(e, h, W, b):
+    h = tanh(concat(h, e) + b.h)  # wrong
+    return h""",
+    ),
+    (
+        "one weight on one vector and on two",
+        "W.h multiplies 1 vectors here and 2 elsewhere",
+        """def f(e, h, W, b):
+    g = tanh(W.h @ concat(h, e))
+    h = g + tanh(W.h @ h)  # wrong
+    return h""",
+    ),
+    (
+        "division by a dense term",
+        "division by a dense term",
+        """def f(e, h, W, b):
+    h = h / (W.he @ e + b.h)  # wrong
+    return h""",
+    ),
+    (
+        "an array among the terms",
+        "not ndarray|carousel.equations are",
+        """def f(e, h, W, b):
+    h = tanh(W.he @ e + W.hh @ h) + np.ones(3)  # wrong
+    return h""",
+    ),
+    (
+        "a function without a state",
+        "a cell needs a state",
+        """def f(e, W):  # wrong
+    return W.he @ e""",
+    ),
+    (
+        "a function without the input",
+        "the first argument of a cell is its input, e",
+        """def f(h, W):  # wrong
+    return tanh(W.hh @ h)""",
+    ),
+]
+
+
+@pytest.mark.parametrize(("reason", "source"), [w[1:] for w in WRONG], ids=[w[0] for w in WRONG])
+def test_wrong_equations_are_refused_when_defined_with_line_and_reason(reason, source, tmp_path):
+    path = tmp_path / "wrong.py"
+    path.write_text(HEAD + source + "\n")
+    with pytest.raises(EquationError, match=reason) as caught:
+        runpy.run_path(str(path))
+    error = caught.value
+    assert Path(error.filename) == path
+    offending = path.read_text().splitlines()[error.line - 1]
+    # Decorated functions count from their decorator.
+    assert "# wrong" in offending or offending == "@cell"
+    assert (offending == "@cell") == source.splitlines()[0].endswith("# wrong")
+    assert f"line {error.line}" in str(error) and "in f" in str(error)
+
+
+def test_an_error_far_below_is_shown_at_the_cells_own_line():
+    """A helper may be called from a cell; the line named is one of the cell's file all the same."""
+    with pytest.raises(EquationError, match="dense") as caught:
+
+        @cell
+        def helped(e, h, W):
+            h = tanh(W.hh * h + W.he @ e)  # wrong
+            return h
+
+    assert "# wrong" in Path(__file__).read_text().splitlines()[caught.value.line - 1]
+
+
+def test_constants_must_be_declared():
+    with pytest.raises(EquationError, match=r"c\.K is not among the constants"):
+
+        @cell(constants={"T": lambda n: n})
+        def undeclared(e, h, W, c):
+            h = tanh(W.he @ e) * c.K
+            return h
+
+
+def test_masks_must_be_of_dense_weights():
+    with pytest.raises(EquationError, match=r"masks: W\.xx is no dense weight"):
+
+        @cell(masks={"W.xx": lambda rows, columns: rows})
+        def masked(e, h, W):
+            h = tanh(W.he @ e + W.hh @ h)
+            return h
+
+
+def test_concatenated_parts_are_blocks_of_one_weight():
+    @cell
+    def olah(e, h, W, b):
+        h = tanh(W.h @ concat(h, e) + b.h)
+        return h
+
+    (weight,) = (p for p in olah.trace.parameters if p.kind == "dense")
+    assert len(weight.columns) == 2
+    assert [p.part for p in olah.trace.products.values()] == [0, 1]

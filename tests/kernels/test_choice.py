@@ -1,0 +1,68 @@
+"""Which back end runs: ``use``, else CAROUSEL_KERNELS, else the default."""
+
+import pytest
+import torch
+
+from carousel import kernels
+from carousel.layers import Recurrent
+
+
+@pytest.fixture
+def spy(monkeypatch):
+    """A back end called "spy" that counts its calls and lets the reference work."""
+    calls = []
+
+    def run(*args, **kwargs):
+        calls.append(args[0].name)
+        return kernels.BACKENDS["reference"](*args, **kwargs)
+
+    monkeypatch.setitem(kernels.BACKENDS, "spy", run)
+    return calls
+
+
+def test_use_chooses_within_the_block(spy):
+    layer, x = Recurrent("rnn", 2, 3, num_layers=2), torch.randn(4, 1, 2)
+    before = kernels.backend()
+    with kernels.use("spy"):
+        assert kernels.backend() == "spy"
+        layer(x)
+    assert kernels.backend() == before
+    layer(x)
+    assert spy == ["rnn", "rnn"]  # one call a layer, none after the block
+
+
+def test_blocks_nest(spy):
+    with kernels.use("spy"):
+        with kernels.use("reference"):
+            assert kernels.backend() == "reference"
+        assert kernels.backend() == "spy"
+
+
+def test_an_error_in_the_block_restores_the_choice(spy):
+    before = kernels.backend()
+    with pytest.raises(ZeroDivisionError), kernels.use("spy"):
+        _ = 1 / 0
+    assert kernels.backend() == before
+
+
+def test_environment_chooses(spy, monkeypatch):
+    monkeypatch.setenv("CAROUSEL_KERNELS", "spy")
+    assert kernels.backend() == "spy"
+    Recurrent("rnn", 2, 3)(torch.randn(4, 1, 2))
+    assert spy == ["rnn"]
+
+
+def test_use_wins_over_the_environment(spy, monkeypatch):
+    monkeypatch.setenv("CAROUSEL_KERNELS", "spy")
+    with kernels.use("reference"):
+        assert kernels.backend() == "reference"
+
+
+def test_unknown_names_are_refused_with_those_there_are(monkeypatch):
+    before = kernels.backend()
+    with pytest.raises(ValueError, match=r"no kernels are called 'abacus'.*reference"), kernels.use("abacus"):
+        pytest.fail("the block must not run")
+    assert kernels.backend() == before
+    monkeypatch.setenv("CAROUSEL_KERNELS", "abacus")
+    with pytest.raises(ValueError, match=r"CAROUSEL_KERNELS may be .*reference"):
+        Recurrent("rnn", 2, 3)(torch.randn(4, 1, 2))

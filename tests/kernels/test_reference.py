@@ -1,0 +1,193 @@
+"""The reference back end: differentiable twice for every cell, and right for cells that users write."""
+
+import pytest
+import torch
+
+from carousel.cells import CELLS
+from carousel.equations import cell, exp, identity, log, logistic, maximum, minimum, relu, tanh, where
+from carousel.kernels import reference
+
+torch.set_num_threads(1)
+
+E, H, P = 2, 3, 2
+BATCH_SIZES = [2, 2, 1]  # packed: the second row is one step shorter
+
+
+def problem(c, batch_sizes=BATCH_SIZES, seed=1):
+    """``function(data, *states, *parameters)`` that runs the cell, and random float64 arguments for it."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def draw(*shape):
+        return (0.8 * torch.randn(*shape, generator=generator, dtype=torch.float64)).requires_grad_()
+
+    shapes = c.parameters(E, H, P if c.has_projection else 0)
+    vectors = [s for s in c.trace.states if s.size is not None]
+    states = {s.name: draw(batch_sizes[0], c.length(s.size, E, H, P)) for s in vectors}
+    clock = {s.name: torch.ones(batch_sizes[0], 1) for s in c.trace.states if s.size is None}
+    arguments = [draw(sum(batch_sizes), E), *states.values(), *(draw(*p.shape) for p in shapes)]
+
+    def function(data, *rest, **options):
+        before = dict(zip(states, rest[: len(states)], strict=True)) | clock
+        parameters = dict(zip((p.name for p in shapes), rest[len(states) :], strict=True))
+        output, after, _ = reference.run(c, data, batch_sizes, before, parameters, **options)
+        return (output, *(after[name] for name in states))
+
+    return function, arguments
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_gradients_agree_with_finite_differences(name):
+    function, arguments = problem(CELLS[name])
+    assert torch.autograd.gradcheck(function, arguments)
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_second_derivatives_agree_with_finite_differences(name):
+    function, arguments = problem(CELLS[name], [2, 1])
+    assert torch.autograd.gradgradcheck(function, arguments, fast_mode=True)
+
+
+@pytest.mark.parametrize("name", ["lstm-v3", "gru"])
+def test_gradients_backwards_in_time_with_resets(name):
+    c = CELLS[name]
+    function, arguments = problem(c)
+    resets = torch.tensor([False, True, False, False, True])
+    initial = {s: torch.full((2, H), 0.3, dtype=torch.float64) for s in c.states}
+    for reverse in (False, True):
+
+        def run(*args, reverse=reverse):
+            return function(*args, reverse=reverse, resets=resets, initial=initial)
+
+        assert torch.autograd.gradcheck(run, arguments, fast_mode=True)
+
+
+def test_slstm_agrees_with_a_loop_written_by_hand():
+    """Beck et al. 2024, xLSTM, equations (8) to (17): exponential gates with a stabiliser state."""
+
+    @cell
+    def slstm(e, m, h, n, s, W, b):
+        i_raw = W.ie @ e + W.im @ m + b.i
+        f_raw = log(logistic(W.fe @ e + W.fm @ m + b.f))
+        s_new = maximum(f_raw + s, i_raw)
+        i = exp(i_raw - s_new)
+        f = exp(f_raw + s - s_new)
+        h = f * h + i * tanh(W.he @ e + W.hm @ m + b.h)
+        n = f * n + i
+        o = logistic(W.oe @ e + W.om @ m + b.o)
+        m = o * h / n
+        return m, h, n, s_new
+
+    steps, rows = 5, 3
+    torch.manual_seed(2)
+    p = {s.name: torch.randn(s.shape, dtype=torch.float64, requires_grad=True) for s in slstm.parameters(E, H)}
+    x = torch.randn(steps, rows, E, dtype=torch.float64)
+    before = {k: torch.zeros(rows, H, dtype=torch.float64) for k in slstm.states}
+
+    def weigh(k, e, m):
+        return e @ p[f"W.{k}e"].t() + m @ p[f"W.{k}m"].t() + p[f"b.{k}"]
+
+    m = c = n = s = torch.zeros(rows, H, dtype=torch.float64)
+    expected = []
+    for e in x:
+        log_i, log_f = weigh("i", e, m), torch.nn.functional.logsigmoid(weigh("f", e, m))
+        z, o = torch.tanh(weigh("h", e, m)), torch.sigmoid(weigh("o", e, m))
+        top = torch.maximum(log_f + s, log_i)
+        i, f, s = torch.exp(log_i - top), torch.exp(log_f + s - top), top
+        c, n = f * c + i * z, f * n + i
+        m = o * c / n
+        expected.append(m)
+    expected = torch.cat(expected)
+
+    output, after, _ = reference.run(slstm, x.reshape(-1, E), [rows] * steps, before, p)
+    torch.testing.assert_close(output, expected, rtol=1e-10, atol=1e-12)
+    for name, wanted in (("m", m), ("h", c), ("n", n), ("s", s)):
+        torch.testing.assert_close(after[name], wanted, rtol=1e-10, atol=1e-12)
+    weights = torch.randn_like(expected)
+    ours = torch.autograd.grad((output * weights).sum(), list(p.values()))
+    theirs = torch.autograd.grad((expected * weights).sum(), list(p.values()))
+    for a, b in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-11)
+
+
+POINTWISE = {
+    "exp": (lambda x, y: exp(x), lambda x, y: x.exp()),
+    "log": (lambda x, y: log(exp(x) + 1), lambda x, y: (x.exp() + 1).log()),
+    "relu": (lambda x, y: relu(x), lambda x, y: x.clamp(min=0)),
+    "maximum": (lambda x, y: maximum(x, y), lambda x, y: torch.where(x > y, x, y)),
+    "maximum with a number": (lambda x, y: maximum(x, 0.25), lambda x, y: x.clamp(min=0.25)),
+    "minimum": (lambda x, y: minimum(x, y), lambda x, y: torch.where(x < y, x, y)),
+    "minimum with a number": (lambda x, y: minimum(x, 0.25), lambda x, y: x.clamp(max=0.25)),
+    "where": (lambda x, y: where(x > y, x * y, 2), lambda x, y: torch.where(x > y, x * y, 2.0)),
+    "where, at most": (lambda x, y: where(x <= 0, 0, y), lambda x, y: y * (x > 0)),
+    "arithmetic": (lambda x, y: 1 - x - y / (2 + y * y) + 3 / exp(x), lambda x, y: 1 - x - y / (2 + y**2) + 3 * (-x).exp()),
+    "signs": (lambda x, y: -x - (1 - y) - (-2), lambda x, y: y - x + 1),
+    "identity": (lambda x, y: identity(x) * identity(y), lambda x, y: x * y),
+    "same twice": (lambda x, y: x + x - y * y, lambda x, y: 2 * x - y**2),
+}
+
+
+@pytest.mark.parametrize(("ours", "theirs"), POINTWISE.values(), ids=POINTWISE)
+def test_every_pointwise_operation_means_what_pytorch_means(ours, theirs):
+    @cell
+    def one(e, h, W, b):
+        x = W.he @ e + b.h
+        h = identity(ours(identity(x), h))
+        return h
+
+    function, (x, h, weight, bias) = problem(one, [4], seed=7)
+    torch.testing.assert_close(function(x, h, weight, bias)[0], theirs(x @ weight.t() + bias, h), rtol=1e-12, atol=1e-12)
+
+
+def test_masked_connections_carry_nothing_and_learn_nothing():
+    c, units = CELLS["clockwork"], 14
+    torch.manual_seed(0)
+    p = {s.name: torch.randn(s.shape, dtype=torch.float64, requires_grad=True) for s in c.parameters(E, units)}
+    x = torch.randn(8, E, dtype=torch.float64)
+    before = {"h": torch.randn(1, units, dtype=torch.float64), "t": torch.zeros(1, 1)}
+
+    def run():
+        return reference.run(c, x, [1] * 8, before, p)[0]
+
+    output = run()
+    (gradient,) = torch.autograd.grad(output.pow(2).sum(), p["W.hh"])
+    group = torch.arange(units) // 2  # seven groups of two, the slower the later
+    forbidden = group[:, None] > group[None, :]
+    assert (gradient[forbidden] == 0).all()
+    assert (gradient[~forbidden] != 0).all()
+    with torch.no_grad():
+        p["W.hh"][forbidden] += 5
+    assert torch.equal(run(), output)
+
+
+def test_resets_return_each_row_to_its_initial_state():
+    c = CELLS["rnn"]
+    function, (x, h, *parameters) = problem(c, [2, 2])
+    start = torch.randn(2, H, dtype=torch.float64)
+    resets = torch.tensor([False, False, False, True])
+    output, _ = function(x, h, *parameters, resets=resets, initial={"h": start})
+    plain, _ = function(x, h, *parameters)
+    w, u, b = parameters
+    torch.testing.assert_close(output[:3], plain[:3])
+    torch.testing.assert_close(output[3], torch.tanh(w @ x[3] + u @ start[1] + b))
+
+
+def test_recorded_values_are_in_the_inputs_order_in_both_directions():
+    c = CELLS["lstm-v3"]
+    shapes = c.parameters(E, H)
+    p = {s.name: torch.randn(s.shape) for s in shapes}
+    x, before = torch.randn(5, E), {k: torch.zeros(2, H) for k in c.states}
+    for reverse in (False, True):
+        output, after, recorded = reference.run(c, x, BATCH_SIZES, before, p, reverse=reverse, record=("m", "o", "h"))
+        assert torch.equal(recorded["m"], output)
+        torch.testing.assert_close(recorded["o"] * recorded["h"].tanh(), output)
+        ends = [0, 1] if reverse else [4, 3]  # where each row's last step lies
+        assert torch.equal(after["m"], output[ends])
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_results_have_the_datas_dtype(dtype):
+    c = CELLS["lstm-v3"]
+    p = {s.name: torch.randn(s.shape, dtype=dtype) for s in c.parameters(E, H)}
+    before = {k: torch.zeros(2, H, dtype=dtype) for k in c.states}
+    output, after, _ = reference.run(c, torch.randn(4, E, dtype=dtype), [2, 2], before, p)
+    assert output.dtype == after["h"].dtype == dtype
