@@ -28,7 +28,7 @@ class Vocabulary:
         assert end is not None  # train puts it there, load refuses what lacks it
         self.end: int = end
         self.unknown: int | None = tokenizer.token_to_id(UNKNOWN)
-        # In text of characters or byte pairs, "<eos>" is five characters; among words it is the word.
+        # In text, "<eos>" is five characters.
         tokenizer.encode_special_tokens = True
 
     @classmethod
@@ -41,30 +41,12 @@ class Vocabulary:
             raise InputError(f"no vocabulary is called {kind!r}; there are {', '.join(KINDS)}")
         if size is not None and size < 4:
             raise InputError(f"a vocabulary needs at least 4 entries, not {size}")
-        special = [END] if kind == "bpe" else [UNKNOWN, END]
-        if kind == "bpe":
-            tokenizer = Tokenizer(models.BPE())
-            tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-            tokenizer.decoder = decoders.ByteLevel()
-            trainer: trainers.BpeTrainer | trainers.WordLevelTrainer = trainers.BpeTrainer(
-                vocab_size=max(size or 8000, 257),
-                special_tokens=special,
-                initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
-                show_progress=False,
-            )
-        else:
-            tokenizer = Tokenizer(models.WordLevel(unk_token=UNKNOWN))
-            if kind == "word":
-                tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-            else:
-                tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(r"[\s\S]"), "isolated")
-                tokenizer.decoder = decoders.Fuse()
-            trainer = trainers.WordLevelTrainer(vocab_size=size or 2**31, special_tokens=special, show_progress=False)
-        tokenizer.train_from_iterator(lines, trainer)
+        tokenizer = _byte_pairs(lines, size or 8000) if kind == "bpe" else _whole(kind, lines, size)
         made = cls(kind, tokenizer)
-        if made.size - len(special) < 2:
+        entries = made.size - (1 if kind == "bpe" else 2)
+        if entries < 2:
             what = {"word": "word", "char": "character", "bpe": "byte pair"}[kind]
-            raise InputError(f"the text has a vocabulary of {made.size - len(special)} {what}; nothing can be learnt from it")
+            raise InputError(f"the text has a vocabulary of {entries} {what}; nothing can be learnt from it")
         return made
 
     def encode(self, line: str) -> list[int]:
@@ -109,3 +91,32 @@ class Vocabulary:
         except Exception as error:  # the library raises bare Exception
             raise InputError(f"{path} is not a vocabulary: {str(error).splitlines()[0]}") from None
         return cls(kind, tokenizer)
+
+
+def _byte_pairs(lines: Iterable[str], size: int) -> Tokenizer:
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())  # all bytes, so that no text is unknown
+    tokenizer.train_from_iterator(
+        lines,
+        trainers.BpeTrainer(
+            vocab_size=max(size, len(alphabet) + 1), special_tokens=[END], initial_alphabet=alphabet, show_progress=False
+        ),
+    )
+    return tokenizer
+
+
+def _whole(kind: str, lines: Iterable[str], size: int | None) -> Tokenizer:
+    """Words or characters, the most frequent first; "<unk>" in a text is the unknown word, as in the Penn Treebank."""
+    splitter = pre_tokenizers.WhitespaceSplit() if kind == "word" else pre_tokenizers.Split(Regex(r"[\s\S]"), "isolated")
+    counter = Tokenizer(models.WordLevel(unk_token=UNKNOWN))
+    counter.pre_tokenizer = splitter
+    counter.train_from_iterator(lines, trainers.WordLevelTrainer(vocab_size=size or 2**31, show_progress=False))
+    found = sorted(counter.get_vocab().items(), key=lambda item: item[1])
+    entries = [UNKNOWN, END, *(word for word, _ in found if word not in (UNKNOWN, END))][:size]
+    tokenizer = Tokenizer(models.WordLevel({word: number for number, word in enumerate(entries)}, unk_token=UNKNOWN))
+    tokenizer.pre_tokenizer = splitter
+    if kind == "char":
+        tokenizer.decoder = decoders.Fuse()
+    return tokenizer

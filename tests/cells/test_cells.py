@@ -96,7 +96,7 @@ def mlp(p, e, h, last, before_last, t):
 
 
 def clockwork(p, e, h, clock, t):
-    """Koutník et al. 2014: module k, of period 2^k, is computed when 2^k divides t, from modules of its rate and slower."""
+    """Koutník et al. 2014: module k is computed when 2^k divides t, from the modules of its period and longer ones."""
     new = h.copy()
     for unit in range(H):  # five units: five modules of one
         if t % 2**unit == 0:

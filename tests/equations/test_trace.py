@@ -51,7 +51,8 @@ def test_every_parameter_is_found_once():
         h = k + tanh(W.he @ e + w.hh * h + b.h)
         return h
 
-    assert [(p.name, p.kind) for p in twice.trace.parameters] == [("W.he", "dense"), ("b.h", "bias"), ("w.hh", "diagonal")]
+    found = [(p.name, p.kind) for p in twice.trace.parameters]
+    assert found == [("W.he", "dense"), ("b.h", "bias"), ("w.hh", "diagonal")]
 
 
 def test_unused_parameters_are_left_out():

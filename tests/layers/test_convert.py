@@ -182,7 +182,7 @@ def test_what_cannot_be_converted_is_refused():
 
 
 def onnx_lstm(layer, x, before, block, input_forget):
-    """ONNX's LSTM operator with peepholes, by ONNX Runtime, with the layer's weights. Rows: i o f c; peepholes: i o f."""
+    """ONNX Runtime's LSTM with peepholes and the layer's weights (rows i o f c, peepholes i o f)."""
     onnx = pytest.importorskip("onnx")
     runtime = pytest.importorskip("onnxruntime")
     state = {k: v.numpy() for k, v in layer.state_dict().items()}
@@ -226,8 +226,8 @@ def onnx_lstm(layer, x, before, block, input_forget):
 
 
 @pytest.mark.parametrize("bidirectional", [False, True])
-@pytest.mark.parametrize(("name", "block", "input_forget"), [("lstm-v3", "h", 0), ("vanilla", "g", 0), ("cifg", "g", 1)])
-def test_peepholes_agree_with_onnx(name, block, input_forget, bidirectional):
+@pytest.mark.parametrize(("name", "block", "coupled"), [("lstm-v3", "h", 0), ("vanilla", "g", 0), ("cifg", "g", 1)])
+def test_peepholes_agree_with_onnx(name, block, coupled, bidirectional):
     torch.manual_seed(4)
     layer = Recurrent(name, E, H, bidirectional=bidirectional)
     for p in layer.parameters():
@@ -236,7 +236,7 @@ def test_peepholes_agree_with_onnx(name, block, input_forget, bidirectional):
     before = tuple(torch.randn(layer.directions, 3, H) for _ in range(2))
     with torch.no_grad():
         output, (m, h) = layer(x, before)
-    expected = onnx_lstm(layer, x, before, block, input_forget)
+    expected = onnx_lstm(layer, x, before, block, coupled)
     for ours, theirs in zip((output, m, h), expected, strict=True):
         assert_near(ours, theirs, torch.float32)
 
