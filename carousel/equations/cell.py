@@ -59,6 +59,7 @@ class Cell:
     def __init__(self, function: Callable[..., Any], name: str, constants: Mapping[str, Constant], masks: Mapping[str, Mask]):
         self.name = name
         self.function = function
+        self.__module__ = function.__module__
         self.constants, self.masks = dict(constants), dict(masks)
         self.trace: Trace = trace(function, frozenset(constants), name)
         self.schedule: Schedule = schedule(self.trace)
@@ -70,6 +71,10 @@ class Cell:
 
     def __repr__(self) -> str:
         return f"<cell {self.name}: {self.doc}>"
+
+    def __reduce__(self) -> str:
+        """Pickled and copied by reference, as functions are: a cell is where its module has it."""
+        return self.function.__qualname__
 
     @property
     def states(self) -> tuple[str, ...]:

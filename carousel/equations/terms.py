@@ -39,7 +39,7 @@ class Size:
             inner = b if a.is_input else a
             raise EquationError(
                 f"sizes that cannot agree: '{inner.letter}' has as many units as the hidden state, 'e' as many as the "
-                f"input; bring e to that size with a dense weight, such as W.{inner.letter}e @ e"
+                "input; bring e to that size with a dense weight, such as W.he @ e"
             )
         b._parent = a
         a.is_input |= b.is_input
@@ -124,6 +124,8 @@ class Term:
                 raise EquationError(f"{name} takes terms of the equations and numbers, not {type(x).__name__}")
             if isinstance(x, Concatenation):
                 raise EquationError("concat(…) can only be multiplied by a dense weight: W.f @ concat(m, e)")
+            if isinstance(x, Term) and x.expr.is_Relational and name != "where":
+                raise EquationError(f"{name} takes numbers, not a condition: use where(condition, x, y)")
         size: Size | None = None
         for x in terms:
             if size is not None and x.size is not None:
@@ -175,6 +177,11 @@ class Term:
 
     def __rtruediv__(self, other: Any) -> Term:
         return Term.apply(lambda b, a: _times(a, sympy.Pow(b, -1)), "/", (self, other))
+
+    def __pow__(self, other: Any) -> Term:
+        if self.dense:
+            raise EquationError("a power of a dense term: apply a function to it first")
+        return Term.apply(lambda a, b: sympy.Pow(a, b, evaluate=False), "**", (self, other))
 
     def __mod__(self, other: Any) -> Term:
         return Term.apply(lambda a, b: sympy.Mod(a, b, evaluate=False), "%", (self, other))

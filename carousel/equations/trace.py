@@ -206,7 +206,7 @@ def _used(equations: list[tuple[Expr, Expr]], notes: Notes) -> set[Expr]:
 
 def _bias_letters(gate: Expr, notes: Notes) -> str | None:
     for p in notes.parameters.values():
-        if p.kind == "bias" and p.symbol in gate.args[0].args:
+        if p.kind == "bias" and p.symbol in (gate.args[0], *gate.args[0].args):
             return p.letters
     return None
 

@@ -61,7 +61,8 @@ def run(
 
     groups = [_groups(stage, outside, lengths) for stage in schedule.inside]
     pointwise = [_pointwise(stage) for stage in schedule.inside]
-    each_step = {s: v for s, v in outside.items() if s not in constants}
+    each_step = {s: v for s, v in outside.items() if s not in constants and v.dim() == 2}
+    constants = {s: v for s, v in outside.items() if s not in each_step}
     kept = {name: symbol(name) for name in (cell.states[0], *record)}
     collected: dict[str, list[Tensor]] = {name: [] for name in kept}
 
@@ -80,19 +81,26 @@ def run(
         rows = n
         if resets is not None and initial is not None:
             states = {k: torch.where(resets[at].unsqueeze(1), initial[k][:n], v) for k, v in states.items()}
-        values = {**constants, **{s: v[at] for s, v in each_step.items()}}
+        values = constants | {s: v[at] for s, v in each_step.items()}
         values |= {s.before: states[s.name] for s in trace.states}
         for stage_groups, compute in zip(groups, pointwise, strict=True):
             for group in stage_groups:
                 group.add_to(values, at)
             values |= compute(values)
-        states = {s.name: values[s.after] for s in trace.states}
+        states = {s.name: _rows(values[s.after], n, before[s.name]) for s in trace.states}
         for name, wanted in kept.items():
-            collected[name].append(values[wanted])
+            collected[name].append(_rows(values[wanted], n, before.get(name, data)))
     if finished:
         states = {k: torch.cat([v, *(f[k] for f in finished)]) for k, v in states.items()}
     joined = {k: torch.cat(v[::-1] if reverse else v) for k, v in collected.items()}
     return joined[cell.states[0]], states, {name: joined[name] for name in record}
+
+
+def _rows(value: Tensor, rows: int, like: Tensor) -> Tensor:
+    """A quantity of a step as (rows, size): one of parameters alone has no rows, one of the clock its precision."""
+    if value.dim() == 2 and value.dtype == like.dtype:
+        return value
+    return value.expand(rows, -1).to(like.dtype)
 
 
 def _lengths(cell: Cell, data: Tensor, before: Mapping[str, Tensor], parameters: Mapping[str, Tensor]) -> dict[Size, int]:

@@ -76,7 +76,7 @@ class Recurrent(nn.Module):
         self.dropout, self.recurrent, self.forget_bias = float(dropout), recurrent, forget_bias
         self.learned_initial = learned_initial
         self.directions = 2 if bidirectional else 1
-        self.output_size = self._state_size(0, 0)
+        self.output_size = self.cell.length(self.cell.trace.states[0].size, input_size, hidden_size, self.proj_size)
 
         self.W, self.w, self.b = nn.ParameterDict(), nn.ParameterDict(), nn.ParameterDict()
         self.initial = nn.ParameterDict()
@@ -111,8 +111,7 @@ class Recurrent(nn.Module):
 
     def _state_size(self, k: int, layer: int) -> int:
         size = self.cell.trace.states[k].size
-        input_size = self._input_size(layer) if layer or k else self.input_size
-        return self.cell.length(size, input_size, self.hidden_size, self.proj_size)
+        return self.cell.length(size, self._input_size(layer), self.hidden_size, self.proj_size)
 
     @torch.no_grad()
     def reset_parameters(self) -> None:
@@ -254,8 +253,10 @@ class Recurrent(nn.Module):
         flat_resets: list[Tensor | None] = [None, None]
         initial: State | None = None
         if resets is not None:
-            # Backwards a sequence ends where the next begins: the reset comes one step earlier.
-            backwards = torch.cat([resets[1:], torch.zeros_like(resets[:1])])
+            # Backwards a sequence ends where the next begins: the reset comes one step earlier, and none at the end.
+            rows = torch.arange(resets.shape[1], device=resets.device)
+            alive = rows < torch.tensor(batch_sizes, device=resets.device).unsqueeze(1)
+            backwards = torch.cat([(resets & alive)[1:], torch.zeros_like(resets[:1])])
             flat_resets = [_flatten(r, batch_sizes) for r in (resets, backwards)]
             initial = self.initial_state(batch_sizes[0])
         starts = [initial] if isinstance(initial, Tensor) else list(initial or ())
