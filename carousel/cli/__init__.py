@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Annotated
 
@@ -39,20 +40,20 @@ def _options(
 def main() -> None:
     """Run the command; exit 0, 2 for bad input, 1 for a failure, 130 when interrupted. Errors are one line."""
     try:
-        app()
+        status, message = app(standalone_mode=False) or 0, ""
+    except typer.TyperException as error:  # what Typer itself refuses: an unknown option, a value that is no number
+        status, message = 2, getattr(error, "format_message", error.__str__)()
     except InputError as error:
         status, message = 2, str(error)
     except TrainingError as error:
         status, message = 1, str(error)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, typer.Abort):
         status, message = 130, "interrupted; what was finished is kept, nothing is half-written"
-    except BrokenPipeError:
-        sys.stderr.close()
+    except BrokenPipeError:  # the reader of a pipe has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         status, message = 0, ""
     except OSError as error:
         status, message = 1, f"{error.filename or 'a file'}: {error.strerror or error}"
-    else:
-        return
     if message:
         print(f"carousel: {message}", file=sys.stderr)
     sys.exit(status)

@@ -56,7 +56,7 @@ def compare(
         configs[cell] = replace(config, model=_fit(vocabulary.size, model, parameters) if parameters else model)
         LanguageModel(vocabulary.size, configs[cell].model)
     files.write(plan, json.dumps({"asked": asked}, indent=1))
-    rows = _counted(shared, vocabulary)
+    rows, floor = _counted(shared, vocabulary)
     for cell, own in configs.items():
         run = folder / cell
         result = run / "result.json"
@@ -75,7 +75,6 @@ def compare(
             | {"words_per_second": speed[len(speed) // 2] if speed else None}
             | {"seconds": json.loads(result.read_text())["seconds"]}
         )
-    floor = {r["model"]: r["perplexity"] for r in rows[:2]}
     draw_comparison({c: read_json_lines(folder / c / "metrics.jsonl") for c in cells}, folder / "compare.png", floor)
     files.write(plan, json.dumps({"asked": asked, "rows": rows}, indent=1))
     return rows
@@ -107,13 +106,15 @@ def _held_out_score(run: Path) -> Score:
     return score(model, _held_out(run), vocabulary.end, sentences=config.training.feed == "sentences")
 
 
-def _counted(folder: Path, vocabulary: Vocabulary) -> Rows:
-    train, held_out = Corpus.open(folder / "data", "train"), _held_out(folder)
+def _counted(folder: Path, vocabulary: Vocabulary) -> tuple[Rows, dict[str, float]]:
+    """Rows of the counting models on the held-out text; and their perplexities on the validation text, for the figure."""
+    train, valid, held_out = (Corpus.open(folder / "data", "train"), Corpus.open(folder / "data", "valid"), _held_out(folder))
     counted: dict[str, Unigram | Trigram] = {
         "unigram": Unigram(train, vocabulary.size),
         "3-gram": Trigram(train, vocabulary.end, vocabulary.size),
     }
-    return [{"model": n, **Score.of(m.score(held_out), held_out.facts).as_dict()} for n, m in counted.items()]
+    rows = [{"model": n, **Score.of(m.score(held_out), held_out.facts).as_dict()} for n, m in counted.items()]
+    return rows, {n: Score.of(m.score(valid), valid.facts).perplexity for n, m in counted.items()}
 
 
 def _link(shared: Path, run: Path) -> None:

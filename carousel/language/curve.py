@@ -48,8 +48,8 @@ def draw_comparison(runs: dict[str, Rows], path: Path, floor: dict[str, float]) 
         every += [r["perplexity"] for r in valid]
     for name, perplexity in floor.items():
         axes.axhline(perplexity, color="#888", lw=1, ls="--")
-        axes.annotate(name, (1, perplexity), xycoords=("axes fraction", "data"), ha="right", va="bottom", color="#666")
-    _finish(axes, "held-out perplexity under one budget", every)
+        axes.annotate(name, (0.99, perplexity), xycoords=("axes fraction", "data"), ha="right", va="bottom", color="#666")
+    _finish(axes, "perplexity on the validation text, under one budget", every)
     axes.set_xlabel("seconds of training")
     _write(figure, path)
 
