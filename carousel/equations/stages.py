@@ -94,16 +94,17 @@ class _Planner:
         return rebuild(expr, args)
 
     def accumulate(self, products: list[Product], biases: list[Expr]) -> Expr:
-        """Σ products + Σ biases as one accumulator a stage, each starting from the one before."""
-        by_place: dict[tuple[bool, int], list[Product]] = {}
+        """Σ products + Σ biases: what needs only the input outside the loop, the rest inside, starting from that."""
+        groups: dict[bool, list[Product]] = {}
+        level = {False: 0, True: 0}
         for p in products:
             operand = self.split(p.operand)
-            inside, level = self.when(operand)
-            ready = Product(p.symbol, p.weight, operand, p.part, p.shown)
-            by_place.setdefault((inside, level + 1), []).append(ready)
+            inside, known = self.when(operand)
+            level[inside] = max(level[inside], known + 1)  # a sum waits for the last of its operands
+            groups.setdefault(inside, []).append(Product(p.symbol, p.weight, operand, p.part, p.shown))
         start: Expr | None = None
-        for where, group in sorted(by_place.items()):
-            start = self.make(where, group, biases if start is None else [], start)
+        for inside, group in sorted(groups.items()):
+            start = self.make((inside, level[inside]), group, biases if start is None else [], start)
         return start
 
     def make(self, where: tuple[bool, int], products: list[Product], biases: list[Expr], start: Expr | None) -> Expr:

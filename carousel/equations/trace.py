@@ -84,22 +84,10 @@ def trace(function: Callable[..., Any], constants: frozenset[str], name: str) ->
         raise refuse(reason, lines[-1] if lines and lines[-1] else first) from error
 
     last = max((line for _, _, line in function.__code__.co_lines() if line), default=first)
-    outputs = returned if isinstance(returned, tuple) else (returned,)
-    for k, state in enumerate(state_names):
-        if k >= len(outputs):
-            raise refuse(f"state {state} is never set: return {', '.join(state_names)}", last)
-        value = outputs[k]
-        if not isinstance(value, Term) or isinstance(value, Weight | Concatenation):
-            raise refuse(f"state {state} is set to something that is no vector of the equations", last)
-        if value.letter == state:
-            raise refuse(f"state {state} is never set: it is returned as it came in", last)
-        try:
-            if value.size is not None:
-                sizes[state].join(value.size)
-        except EquationError as error:
-            raise refuse(error.reason, last) from error
-    if len(outputs) > len(state_names):
-        raise refuse(f"{len(outputs)} values are returned for {len(state_names)} states ({', '.join(state_names)})", last)
+    try:
+        outputs = _new_states(returned, state_names, sizes)
+    except EquationError as error:
+        raise refuse(error.reason, last) from error
 
     named = [(s, v) for s, v in zip(state_names, outputs, strict=True)]
     for local, value in locals_.items():
@@ -141,6 +129,23 @@ def _run(function: Callable[..., Any], arguments: list[Any]) -> tuple[Any, dict[
         sys.setprofile(before)
 
 
+def _new_states(returned: Any, states: list[str], sizes: dict[str, Size]) -> tuple[Term, ...]:
+    """The states' new values, checked, and joined to the states' sizes."""
+    outputs = returned if isinstance(returned, tuple) else (returned,)
+    if len(outputs) > len(states):
+        raise EquationError(f"{len(outputs)} values are returned for {len(states)} states ({', '.join(states)})")
+    if len(outputs) < len(states):
+        raise EquationError(f"state {states[len(outputs)]} is never set: return {', '.join(states)}")
+    for state, value in zip(states, outputs, strict=True):
+        if not isinstance(value, Term) or isinstance(value, Weight | Concatenation):
+            raise EquationError(f"state {state} is set to something that is no vector of the equations")
+        if value.letter == state:
+            raise EquationError(f"state {state} is never set: it is returned as it came in")
+        if value.size is not None:
+            sizes[state].join(value.size)
+    return outputs
+
+
 def _explain(error: Exception) -> str:
     known = ", ".join([*FUNCTIONS, "identity", "where", "concat"])
     if isinstance(error, NameError):
@@ -163,8 +168,9 @@ def _named_equations(
             taken = local in quantities or (local in notes.sizes and local in "et")
             quantities[local if not taken else f"{local}_"] = value
             by_expr[value.expr] = local if not taken else f"{local}_"
-    for value in list(quantities.values()):
-        for gate in value.expr.atoms(logistic):
+    everywhere = [v.expr for v in quantities.values()] + [p.operand for p in notes.products.values()]
+    for expr in everywhere:
+        for gate in expr.atoms(logistic):
             letters = _bias_letters(gate, notes)
             if gate not in by_expr and letters and letters not in quantities:
                 quantities[letters] = Term(notes, gate, notes.sizes[letters])

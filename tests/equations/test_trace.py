@@ -345,3 +345,13 @@ def test_concatenated_parts_are_blocks_of_one_weight():
     (weight,) = (p for p in olah.trace.parameters if p.kind == "dense")
     assert len(weight.columns) == 2
     assert [p.part for p in olah.trace.products.values()] == [0, 1]
+
+
+def test_a_gate_inside_a_product_is_named_too():
+    @cell
+    def inline(e, m, h, W, b):
+        h = logistic(b.f) * h + tanh(W.he @ e)
+        m = W.mm @ (logistic(W.oe @ e + b.o) * tanh(h))
+        return m, h
+
+    assert inline.gates == ("f", "o")

@@ -195,3 +195,52 @@ def test_results_have_the_datas_dtype(dtype):
     before = {k: torch.zeros(2, H, dtype=dtype) for k in c.states}
     output, after, _ = reference.run(c, torch.randn(4, E, dtype=dtype), [2, 2], before, p)
     assert output.dtype == after["h"].dtype == dtype
+
+
+def test_a_sum_waits_for_the_last_of_its_operands():
+    """A Mogrifier-like cell (Melis et al. 2020): input and message change each other before the gates see them."""
+
+    @cell
+    def mogrifier(e, m, h, W, b):
+        x = 2 * logistic(W.em @ m) * e
+        y = 2 * logistic(W.me @ x) * m
+        f = logistic(W.fe @ x + W.fm @ y + b.f)
+        h = f * h + (1 - f) * tanh(W.he @ x + W.hm @ y + b.h)
+        m = tanh(h)
+        return m, h
+
+    function, (data, m, h, *weights) = problem(mogrifier, [2, 2])
+    W = dict(zip((p.name for p in mogrifier.parameters(E, H)), weights, strict=True))
+    outputs = []
+    for e in data.split(2):
+        x = 2 * torch.sigmoid(m @ W["W.em"].T) * e
+        y = 2 * torch.sigmoid(x @ W["W.me"].T) * m
+        f = torch.sigmoid(x @ W["W.fe"].T + y @ W["W.fm"].T + W["b.f"])
+        h = f * h + (1 - f) * torch.tanh(x @ W["W.he"].T + y @ W["W.hm"].T + W["b.h"])
+        m = torch.tanh(h)
+        outputs.append(m)
+    torch.testing.assert_close(function(data, *problem(mogrifier, [2, 2])[1][1:])[0], torch.cat(outputs))
+
+
+def test_what_depends_on_parameters_alone_has_rows_all_the_same():
+    @cell
+    def drift(e, h, W, b):
+        g = tanh(b.g)
+        h = g * h + tanh(W.he @ e)
+        return h
+
+    shapes = {p.name: torch.randn(p.shape) for p in drift.parameters(E, H)}
+    _, _, seen = reference.run(drift, torch.randn(3, E), [2, 1], {"h": torch.zeros(2, H)}, shapes, record=["g"])
+    torch.testing.assert_close(seen["g"], torch.tanh(shapes["b.g"]).expand(3, H))
+
+
+def test_the_clocks_precision_does_not_leak_into_the_states():
+    @cell
+    def fading(e, h, t, W):
+        h = tanh(W.he @ e) / (t + 1)
+        return h
+
+    before = {"h": torch.zeros(2, H, dtype=torch.bfloat16), "t": torch.zeros(2, 1)}
+    weights = {"W.he": torch.randn(H, E, dtype=torch.bfloat16)}
+    output, after, _ = reference.run(fading, torch.randn(4, E, dtype=torch.bfloat16), [2, 2], before, weights)
+    assert (output.dtype, after["h"].dtype, after["t"].dtype) == (torch.bfloat16, torch.bfloat16, torch.float32)

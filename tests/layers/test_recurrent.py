@@ -1,5 +1,7 @@
 """``Recurrent``: what holds for every cell and every shape, and what its options do."""
 
+import copy
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -406,3 +408,18 @@ def test_repr_says_what_differs_from_the_default():
     assert repr(Recurrent("gru", 2, 3)) == "Recurrent(gru, 2, 3)"
     shown = repr(Recurrent("lstm-v4", 2, 6, num_layers=2, dropout=0.5, bidirectional=True))
     assert shown == "Recurrent(lstm-v4, 2, 6, num_layers=2, proj_size=3, bidirectional=True, dropout=0.5)"
+
+
+def test_a_reset_after_a_rows_end_changes_nothing():
+    layer = Recurrent("rnn", 2, 3, bidirectional=True)
+    packed = pack_padded_sequence(torch.randn(5, 2, 2), [5, 2])
+    hx, resets = torch.randn(2, 2, 3), torch.zeros(5, 2, dtype=torch.bool)
+    expected = layer(packed, hx, resets=resets)[0].data
+    resets[2, 1] = True
+    torch.testing.assert_close(layer(packed, hx, resets=resets)[0].data, expected)
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_a_copy_has_the_same_cell(name):
+    layer = Recurrent(name, 3, 3)
+    assert copy.deepcopy(layer).cell is layer.cell
