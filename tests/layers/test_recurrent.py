@@ -1,6 +1,6 @@
 """``Recurrent``: what holds for every cell and every shape, and what its options do."""
 
-import copy
+from copy import deepcopy
 
 import pytest
 import torch
@@ -422,4 +422,4 @@ def test_a_reset_after_a_rows_end_changes_nothing():
 @pytest.mark.parametrize("name", CELLS)
 def test_a_copy_has_the_same_cell(name):
     layer = Recurrent(name, 3, 3)
-    assert copy.deepcopy(layer).cell is layer.cell
+    assert deepcopy(layer).cell is layer.cell
