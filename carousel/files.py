@@ -15,7 +15,7 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
 
     Where writing fails or is interrupted, ``path`` is as it was and nothing is left beside it.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.tmp")  # one name: what a kill leaves is overwritten
     try:
         with temporary.open("wb") as file:
             yield file

@@ -10,7 +10,7 @@ import typer
 from carousel.cli import options, screen
 from carousel.cli.train import DEFAULT, check, configure, text_config
 from carousel.errors import InputError
-from carousel.language.compare import compare
+from carousel.language.compare import Comparison
 
 EXAMPLE = "Example: carousel compare book.txt --cells mlp,rnn,cec,lstm-v1,lstm-v2 --epochs 5"
 
@@ -83,7 +83,7 @@ def command(
 
 
 def run(folder: Path, config: Any, names: list[str], parameters: int | None = None) -> list[dict[str, Any]]:
-    """``compare`` with progress on the screen."""
+    """Compare, with progress on the screen."""
     screens: list[screen.TrainingScreen] = []
 
     def observer(cell: str) -> screen.TrainingScreen:
@@ -92,13 +92,10 @@ def run(folder: Path, config: Any, names: list[str], parameters: int | None = No
         screens[:] = [screen.TrainingScreen(cell).__enter__()]
         return screens[0]
 
+    with screen.preparing() as tick:
+        comparison = Comparison(folder, config, names, parameters, tick)
     try:
-        with screen.preparing() as tick:
-            from carousel.language.prepare import prepare
-
-            (folder / "text").mkdir(parents=True, exist_ok=True)
-            prepare(folder / "text", config, tick)
-        return compare(folder, config, names, parameters=parameters, observer=observer)
+        return comparison.run(observer)
     finally:
         for s in screens:
             s.__exit__(None, None, None)
@@ -113,7 +110,7 @@ def show(rows: list[dict[str, Any]], title: str) -> None:
             "parameters": f"{r['parameters']:,}" if "parameters" in r else "",
             "perplexity": f"{r['perplexity']:.2f}",
             "bits per character": f"{r['bits_per_character']:.3f}",
-            "words per second": f"{r['words_per_second']:,}" if r.get("words_per_second") else "",
+            "words per second": f"{r['words_per_second']:,.0f}" if r.get("words_per_second") else "",
             "seconds": f"{r['seconds']:.0f}" if "seconds" in r else "",
         }
         for r in rows

@@ -28,6 +28,9 @@ def command(
     """Write text with a trained model, each word as it comes."""
     model, vocabulary, _ = load_run(run)
     begun = time.monotonic()
+    unknown = [text for text, number in vocabulary.pieces(prompt) if number == vocabulary.unknown]
+    if unknown:
+        screen.err.print(f"the model does not know {', '.join(unknown)}, and reads <unk> there")
     pieces = generate(
         model,
         vocabulary,

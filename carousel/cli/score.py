@@ -38,8 +38,8 @@ def command(
     with tempfile.TemporaryDirectory() as folder:
         with screen.preparing() as tick:
             corpus = Corpus.encode(lines(file), vocabulary, Path(folder), "text", lambda n: tick("reading", n))
-        with screen.err.status("scoring"):
-            found = score(model, corpus, vocabulary.end, sentences=config.training.feed == "sentences")
+        with screen.counting("scoring") as tick:
+            found = score(model, corpus, vocabulary.end, sentences=config.training.feed == "sentences", tick=tick)
     if json:
         screen.print_json({"run": str(run), "file": str(file), **found.as_dict()})
         return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -95,6 +96,10 @@ class TrainingScreen:
     def __call__(self, event: dict[str, Any]) -> None:
         if event["event"] == "step":
             self._step(event)
+        elif event["event"] == "scoring" and self.task is not None:
+            self.progress.update(self.task, facts=f"scoring held-out text: {event['done']} of {event['total']}")
+        elif event["event"] == "cut":
+            err.print(f"{event['sentences']:,} sentences are longer than {event['length']} words and are cut there")
         elif event["event"] == "train" and not err.is_terminal:
             err.print(
                 f"{self.title} step {event['step']} loss {event['loss']:.3f} perplexity {event['perplexity']:.1f} "
@@ -116,11 +121,18 @@ class TrainingScreen:
         self.nats, self.words = self.nats + event["nats"], self.words + event["words"]
         now = time.monotonic()
         if now - self.since > 0.5:
-            from math import exp
-
             loss = self.nats / self.words
-            facts = f"{self.words / (now - self.since):,.0f} words/s  loss {loss:.3f}  perplexity {exp(min(loss, 50)):.1f}"
+            facts = f"{self.words / (now - self.since):,.0f} words/s  loss {loss:.3f}  perplexity {math.exp(min(loss, 50)):.1f}"
             self.progress.update(self.task, completed=event["step"], facts=facts)
             self.nats, self.words, self.since = 0.0, 0, now
         else:
             self.progress.update(self.task, completed=event["step"])
+
+
+@contextmanager
+def counting(what: str) -> Iterator[Any]:
+    """A bar for work that is counted; gives a function of (done, total)."""
+    progress = Progress(TextColumn(what), BarColumn(bar_width=24), TimeRemainingColumn(), console=err, transient=True)
+    task = progress.add_task(what, total=None)
+    with progress:
+        yield lambda done, total: progress.update(task, completed=done, total=total)

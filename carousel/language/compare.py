@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from carousel import files
@@ -24,60 +25,71 @@ from carousel.language.vocabulary import Vocabulary
 Rows = list[dict[str, Any]]
 
 
-def compare(
-    folder: Path,
-    config: Config,
-    cells: list[str],
-    *,
-    parameters: int | None = None,
-    tick: Tick | None = None,
-    observer: Callable[[str], Observer] | None = None,
-) -> Rows:
-    """Train each cell with the same configuration in ``folder/CELL``, score it on the held-out text, draw one figure.
+class Comparison:
+    """Several cells with the same configuration, each a run in ``folder/CELL``.
 
-    Cells that are finished are not trained again, an unfinished one goes on. With ``parameters`` each cell's hidden
-    size is the largest whose model has no more than that; otherwise all have ``config.model.hidden``. Rows for the
-    unigram and the 3-gram come first. The held-out text is the test text where there is one, else the validation text.
+    With ``parameters`` each cell's hidden size is the largest whose model has no more than that; otherwise all have
+    ``config.model.hidden``. Making one prepares the text (``tick`` is told of it) and trains nothing.
 
     Raises InputError for an unknown cell or a folder that holds another comparison.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    asked = json.loads(json.dumps({**asdict(config), "parameters": parameters}))
-    plan = folder / "compare.json"
-    if plan.exists() and json.loads(plan.read_text()).get("asked") != asked:
-        raise InputError(f"{folder} holds a comparison with other settings; choose another --out")
-    shared = folder / "text"
-    shared.mkdir(exist_ok=True)
-    prepare(shared, config, tick)
-    vocabulary = Vocabulary.load(shared / "vocab.json", config.text.vocabulary)
-    configs = {}
-    for cell in cells:  # all are checked before the first is trained
-        model = replace(config.model, cell=cell)
-        configs[cell] = replace(config, model=_fit(vocabulary.size, model, parameters) if parameters else model)
-        LanguageModel(vocabulary.size, configs[cell].model)
-    files.write(plan, json.dumps({"asked": asked}, indent=1))
-    rows, floor = _counted(shared, vocabulary)
-    for cell, own in configs.items():
-        run = folder / cell
-        result = run / "result.json"
-        if not result.exists():
-            _link(shared, run)
-            own.save(run)
-            trainer = Trainer(run, own, Processes(), observer(cell) if observer else None)
-            if trainer.run()["event"] == "interrupted":
-                raise KeyboardInterrupt
-        trained = [r for r in read_json_lines(run / "metrics.jsonl") if r["event"] == "train"]
-        speed = sorted(r["words_per_second"] for r in trained)
-        found = _held_out_score(run)
-        rows.append(
-            {"model": cell, "parameters": json.loads(result.read_text())["parameters"], "hidden": own.model.hidden}
-            | found.as_dict()
-            | {"words_per_second": speed[len(speed) // 2] if speed else None}
-            | {"seconds": json.loads(result.read_text())["seconds"]}
-        )
-    draw_comparison({c: read_json_lines(folder / c / "metrics.jsonl") for c in cells}, folder / "compare.png", floor)
-    files.write(plan, json.dumps({"asked": asked, "rows": rows}, indent=1))
-    return rows
+
+    def __init__(self, folder: Path, config: Config, cells: list[str], parameters: int | None = None, tick: Tick | None = None):
+        self.folder, self.asked = folder, json.loads(json.dumps({**asdict(config), "parameters": parameters}))
+        self.text = folder / "text"
+        if self._plan.exists() and json.loads(self._plan.read_text()).get("asked") != self.asked:
+            raise InputError(f"{folder} holds a comparison with other settings; choose another --out")
+        self.text.mkdir(parents=True, exist_ok=True)
+        prepare(self.text, config, tick)
+        self.vocabulary = Vocabulary.load(self.text / "vocab.json", config.text.vocabulary)
+        self.configs: dict[str, Config] = {}
+        for cell in cells:  # all are checked before the first is trained
+            model = replace(config.model, cell=cell)
+            own = _fit(self.vocabulary.size, model, parameters) if parameters else model
+            LanguageModel(self.vocabulary.size, own)
+            self.configs[cell] = replace(config, model=own)
+        self._save({})
+
+    @property
+    def _plan(self) -> Path:
+        return self.folder / "compare.json"
+
+    def _save(self, found: dict[str, Any]) -> None:
+        files.write(self._plan, json.dumps({"asked": self.asked, **found}, indent=1) + "\n")
+
+    def run(self, observer: Callable[[str], Observer] | None = None) -> Rows:
+        """Train what is not finished, score all on the held-out text, draw ``compare.png``; gives one row a model.
+
+        Rows for the unigram and the 3-gram come first. The held-out text is the test text where there is one, else the
+        validation text. Raises KeyboardInterrupt where a run is interrupted; the next call goes on there.
+        """
+        rows, floor = _counted(self.text, self.vocabulary)
+        for cell, config in self.configs.items():
+            run = self.folder / cell
+            if not (run / "result.json").exists():
+                _link(self.text, run)
+                config.save(run)
+                trainer = Trainer(run, config, Processes(), observer(cell) if observer else None)
+                if trainer.run()["event"] == "interrupted":
+                    raise KeyboardInterrupt
+            rows.append(_row(cell, run, config))
+        metrics = {cell: read_json_lines(self.folder / cell / "metrics.jsonl") for cell in self.configs}
+        draw_comparison(metrics, self.folder / "compare.png", floor)
+        self._save({"rows": rows})
+        return rows
+
+
+def _row(cell: str, run: Path, config: Config) -> dict[str, Any]:
+    result = json.loads((run / "result.json").read_text())
+    speeds = [r["words_per_second"] for r in read_json_lines(run / "metrics.jsonl") if r["event"] == "train"]
+    return {
+        "model": cell,
+        "parameters": result["parameters"],
+        "hidden": config.model.hidden,
+        **_held_out_score(run).as_dict(),
+        "words_per_second": median(speeds) if speeds else None,
+        "seconds": result["seconds"],
+    }
 
 
 def _fit(words: int, model: ModelConfig, parameters: int) -> ModelConfig:

@@ -56,7 +56,7 @@ def generate(
     generator.manual_seed(torch.seed() % 2**63 if seed is None else seed)
     forbidden = vocabulary.unknown
     model.eval()
-    given = vocabulary.encode(prompt)[:-1] if prompt else []
+    given = [n for line in prompt.split("\n") for n in vocabulary.encode(line)][:-1]
     logits, hx = model(torch.tensor([[vocabulary.end], *([n] for n in given)]))
     pending: list[int] = []  # of byte pairs, which may break a character apart
     last = vocabulary.end if not given else given[-1]

@@ -31,7 +31,10 @@ class Processes:
 
     def wrap(self, model: nn.Module) -> nn.Module:
         """The model, its gradients averaged over all processes."""
-        return nn.parallel.DistributedDataParallel(model) if self.count > 1 else model
+        if self.count == 1:
+            return model
+        # Learned initial states take part only where a batch begins with a new state.
+        return nn.parallel.DistributedDataParallel(model, find_unused_parameters=True)
 
     def add(self, values: list[float]) -> list[float]:
         """Each number, summed over all processes."""

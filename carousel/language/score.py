@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -58,25 +58,36 @@ class Score:
 
 
 @torch.no_grad()
-def evaluate(model: LanguageModel, batches: Stream | Sentences) -> tuple[float, int]:
-    """J in nats and the number of words of this process's share."""
+def evaluate(
+    model: LanguageModel, batches: Stream | Sentences, tick: Callable[[int, int], None] | None = None
+) -> tuple[float, int]:
+    """J in nats and the number of words of this process's share; ``tick`` is told how many batches are done, of how many."""
     training = model.training
     model.eval()
     device = model.bias.device
     total, words, hx = 0.0, 0, None
-    for batch in batches.batches():
+    for done, batch in enumerate(batches.batches(), 1):
         y = batch.y.to(device)
         loss, hx = model(batch.x.to(device), None if batch.fresh else hx, y)
         total += loss.item()
         words += int((y >= 0).sum())
+        if tick:
+            tick(done, len(batches))
     model.train(training)
     return total, words
 
 
-def score(model: LanguageModel, corpus: Corpus, end: int, *, sentences: bool = False) -> Score:
+def score(
+    model: LanguageModel,
+    corpus: Corpus,
+    end: int,
+    *,
+    sentences: bool = False,
+    tick: Callable[[int, int], None] | None = None,
+) -> Score:
     """The exact score of a text: read from its first word to its last in one piece, or each sentence on its own."""
     feed = Sentences(corpus, end, rows=32) if sentences else Stream(corpus, end, rows=1, length=256)
-    nats, words = evaluate(model, feed)
+    nats, words = evaluate(model, feed, tick)
     facts = corpus.facts
     empty = facts.words - words  # sentences leave out empty lines, which are one <eos> each
     return Score(nats / math.log(2), words, facts.characters - empty, facts.unknown)
@@ -91,11 +102,10 @@ def surprisals(model: LanguageModel, vocabulary: Vocabulary, lines: Iterator[str
     model.eval()
     hx, before = None, vocabulary.end
     for line in lines:
-        numbers = vocabulary.encode(line)
+        pieces = vocabulary.pieces(line)
+        numbers = [number for _, number in pieces]
         x = torch.tensor([before, *numbers[:-1]]).unsqueeze(1)
         logits, hx = model(x, hx)
         bits = -log_softmax(logits[:, 0], -1)[torch.arange(len(numbers)), torch.tensor(numbers)] / math.log(2)
-        words = line.split() if vocabulary.kind == "word" else [vocabulary.token(n) for n in numbers[:-1]]
-        known = [n != vocabulary.unknown for n in numbers]
-        yield list(zip([*words, "<eos>"], bits.tolist(), known, strict=True))
+        yield [(text, b, n != vocabulary.unknown) for (text, n), b in zip(pieces, bits.tolist(), strict=True)]
         before = numbers[-1]

@@ -58,6 +58,8 @@ class Trainer:
             self.position, self.hx = load_checkpoint(self.checkpoint, self.model, self.optimizer, processes)
         self.train_batches = self._feed("train", training.seed)
         self.valid_batches = self._feed("valid", None)
+        if isinstance(self.train_batches, Sentences) and self.train_batches.cut:
+            self.observer({"event": "cut", "sentences": self.train_batches.cut, "length": training.length})
         self.steps = training.epochs * len(self.train_batches)
         self.interrupted = False
 
@@ -160,7 +162,7 @@ class Trainer:
 
     def _validate(self) -> None:
         position, training = self.position, self.training
-        nats, words = self.processes.add(list(evaluate(self.model, self.valid_batches)))
+        nats, words = self.processes.add(list(evaluate(self.model, self.valid_batches, self._tick)))
         loss = nats / words
         position.epoch += 1
         position.batch = 0
@@ -188,12 +190,15 @@ class Trainer:
         if Corpus.exists(self.folder / "data", "test"):
             path = self.folder / "model.safetensors"
             load_weights(self.model, read_tensors(path, "the model's weights")[0], path)
-            nats, words = self.processes.add(list(evaluate(self.model, self._feed("test", None))))
+            nats, words = self.processes.add(list(evaluate(self.model, self._feed("test", None), self._tick)))
             end["test_perplexity"] = _perplexity(nats / words)
         if self.processes.first:
             with self._writing():
                 files.write(self.folder / "result.json", json.dumps(end, indent=1) + "\n")
         return self._tell(end)
+
+    def _tick(self, done: int, total: int) -> None:
+        self.observer({"event": "scoring", "done": done, "total": total})
 
     def _agree(self, *flags: bool) -> list[bool]:
         """Whether any process says so: all must save, or stop, at the same step."""

@@ -57,6 +57,15 @@ class Vocabulary:
         """``encode`` for many lines at once, in parallel."""
         return [[*e.ids, self.end] for e in self.tokenizer.encode_batch_fast(lines, add_special_tokens=False)]
 
+    def pieces(self, line: str) -> list[tuple[str, int]]:
+        """The line's entries as they stand in it (an unknown word as itself), each with its number; then ``<eos>``."""
+        found = self.tokenizer.encode(line, add_special_tokens=False)
+        if self.kind == "bpe":
+            texts = [self.token(n) for n in found.ids]
+        else:
+            texts = [line[begin:stop] for begin, stop in found.offsets]
+        return [*zip(texts, found.ids, strict=True), (END, self.end)]
+
     def token(self, number: int) -> str:
         """What one number stands for, as one would print it."""
         if number == self.end:
