@@ -59,9 +59,10 @@ def run(
             group.add_to(outside)
         outside |= _pointwise(stage)(outside)
 
-    groups = [_groups(stage, outside, lengths) for stage in schedule.inside]
+    groups = [_groups(stage, outside, lengths, batch_sizes) for stage in schedule.inside]
     pointwise = [_pointwise(stage) for stage in schedule.inside]
-    each_step = {s: v for s, v in outside.items() if s not in constants and v.dim() == 2}
+    # Split once: the gradient of a slice is as large as all steps together, that of a split is one concatenation.
+    each_step = {s: v.split(batch_sizes) for s, v in outside.items() if s not in constants and v.dim() == 2}
     constants = {s: v for s, v in outside.items() if s not in each_step}
     kept = {name: symbol(name) for name in (cell.states[0], *record)}
     collected: dict[str, list[Tensor]] = {name: [] for name in kept}
@@ -69,23 +70,22 @@ def run(
     rows = batch_sizes[-1] if reverse else batch_sizes[0]
     states = {name: before[name][:rows] for name in cell.states}
     finished: list[dict[str, Tensor]] = []  # of rows whose sequence has ended, the shortest last
-    ends = torch.tensor(batch_sizes).cumsum(0).tolist()
+    reset_rows = resets.split(batch_sizes) if resets is not None else None
     for step in reversed(range(len(batch_sizes))) if reverse else range(len(batch_sizes)):
         n = batch_sizes[step]
-        at = slice(ends[step] - n, ends[step])
         if n < rows:
             finished.insert(0, {k: v[n:] for k, v in states.items()})
             states = {k: v[:n] for k, v in states.items()}
         elif n > rows:  # backwards, the shorter sequences begin later
             states = {k: torch.cat([v, before[k][rows:n]]) for k, v in states.items()}
         rows = n
-        if resets is not None and initial is not None:
-            states = {k: torch.where(resets[at].unsqueeze(1), initial[k][:n], v) for k, v in states.items()}
-        values = constants | {s: v[at] for s, v in each_step.items()}
+        if reset_rows is not None and initial is not None:
+            states = {k: torch.where(reset_rows[step].unsqueeze(1), initial[k][:n], v) for k, v in states.items()}
+        values = constants | {s: v[step] for s, v in each_step.items()}
         values |= {s.before: states[s.name] for s in trace.states}
         for stage_groups, compute in zip(groups, pointwise, strict=True):
             for group in stage_groups:
-                group.add_to(values, at)
+                group.add_to(values, step)
             values |= compute(values)
         states = {s.name: _rows(values[s.after], n, before[s.name]) for s in trace.states}
         for name, wanted in kept.items():
@@ -129,7 +129,9 @@ def _constants(cell: Cell, like: Tensor, parameters: Mapping[str, Tensor], lengt
 class _Group:
     """Accumulators of one stage with the same operands: one stacked product an operand."""
 
-    def __init__(self, accumulators: list[Accumulator], values: Values, lengths: dict[Size, int]):
+    def __init__(
+        self, accumulators: list[Accumulator], values: Values, lengths: dict[Size, int], batch_sizes: Sequence[int] | None
+    ):
         def block(product: Product) -> Tensor:
             widths = [lengths[c.root] for c in product.weight.columns]
             first = sum(widths[: product.part])
@@ -140,21 +142,22 @@ class _Group:
         self.operands = [_evaluate(p.operand) for p in accumulators[0].products]
         self.weights = [torch.cat([block(a.products[k]) for a in accumulators]).t() for k in range(len(self.operands))]
         parts = [self._start(a, values, n) for a, n in zip(accumulators, self.sizes, strict=True)]
-        self.each_step = any(p.dim() == 2 for p in parts)
-        if self.each_step:
+        each_step = any(p.dim() == 2 for p in parts)
+        if each_step:
             steps = max(len(p) for p in parts if p.dim() == 2)
             parts = [p.expand(steps, n) for p, n in zip(parts, self.sizes, strict=True)]
         empty = not any(a.start is not None or a.biases for a in accumulators)
         self.start = None if empty else torch.cat(parts, dim=-1)
+        self.steps = self.start.split(batch_sizes) if self.start is not None and each_step and batch_sizes else None
 
     def _start(self, a: Accumulator, values: Values, size: int) -> Tensor:
         """What a sum begins with: its part from outside the loop, for all steps, or its bias."""
         terms = [values[s] for s in (*([a.start] if a.start is not None else []), *a.biases)]
         return sum(terms[1:], terms[0]) if terms else self.weights[0].new_zeros(size)
 
-    def add_to(self, values: Values, at: slice | None = None) -> None:
-        """Compute the sums from ``values`` (of the step ``at``, or of all steps) and put them there."""
-        total = self.start[at] if self.start is not None and self.each_step and at is not None else self.start
+    def add_to(self, values: Values, step: int = 0) -> None:
+        """Compute the sums from ``values`` (of one step, or of all steps outside the loop) and put them there."""
+        total = self.start if self.steps is None else self.steps[step]
         for operand, weight in zip(self.operands, self.weights, strict=True):
             x = operand(values)
             total = x @ weight if total is None else torch.addmm(total, x, weight)
@@ -162,11 +165,12 @@ class _Group:
         values.update(zip(self.symbols, total.split(self.sizes, dim=1), strict=True))
 
 
-def _groups(stage: Stage, values: Values, lengths: dict[Size, int]) -> list[_Group]:
+def _groups(stage: Stage, values: Values, lengths: dict[Size, int], batch_sizes: Sequence[int] | None = None) -> list[_Group]:
+    """``batch_sizes`` where the stage is inside the loop."""
     groups: dict[tuple[Any, ...], list[Accumulator]] = {}
     for a in stage.accumulators:
         groups.setdefault(tuple(p.operand for p in a.products), []).append(a)
-    return [_Group(accumulators, values, lengths) for accumulators in groups.values()]
+    return [_Group(accumulators, values, lengths, batch_sizes) for accumulators in groups.values()]
 
 
 @cache
