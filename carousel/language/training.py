@@ -62,6 +62,7 @@ class Trainer:
             self.observer({"event": "cut", "sentences": self.train_batches.cut, "length": training.length})
         self.steps = training.epochs * len(self.train_batches)
         self.interrupted = False
+        self._timed, self._timed_words = time.monotonic(), 0  # speed is of this process, loss of the whole run
 
     @property
     def checkpoint(self) -> Path:
@@ -102,12 +103,12 @@ class Trainer:
         with self._interruptible():
             while position.epoch < training.epochs and not position.done:
                 self.model.train()
-                logged = time.monotonic()
+                self._timed, self._timed_words = time.monotonic(), 0
                 for batch in self.train_batches.batches(position.epoch, position.batch):
                     self._step(model, batch)
                     position.seconds = time.monotonic() - begun
                     if position.step % training.log_every == 0:
-                        logged = self._log(logged)
+                        self._log()
                     due = time.monotonic() - saved > training.save_every
                     stop, due = self._agree(self.interrupted, due)
                     if stop or due:
@@ -148,17 +149,18 @@ class Trainer:
         position.batch += 1
         position.loss_nats += nats
         position.loss_words += batch.words
+        self._timed_words += batch.words
         self.observer({"event": "step", "step": position.step, "steps": self.steps, "nats": nats, "words": batch.words})
 
-    def _log(self, since: float) -> float:
+    def _log(self) -> None:
         position, now = self.position, time.monotonic()
         loss = position.loss_nats / position.loss_words
         row = {"event": "train", "step": position.step, "epoch": position.epoch + 1, "loss": loss}
         row |= {"perplexity": _perplexity(loss), "lr": self.optimizer.param_groups[0]["lr"]}
-        row |= {"words_per_second": round(position.loss_words / (now - since)), "seconds": round(position.seconds, 2)}
+        row |= {"words_per_second": round(self._timed_words / (now - self._timed)), "seconds": round(position.seconds, 2)}
         position.loss_nats, position.loss_words = 0.0, 0
+        self._timed, self._timed_words = now, 0
         self._record(row)
-        return now
 
     def _validate(self) -> None:
         position, training = self.position, self.training
