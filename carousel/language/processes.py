@@ -29,12 +29,11 @@ class Processes:
         """This process's share of every batch."""
         return Share(self.rank, self.count)
 
-    def wrap(self, model: nn.Module) -> nn.Module:
-        """The model, its gradients averaged over all processes."""
+    def wrap(self, model: nn.Module, *, some_unused: bool) -> nn.Module:
+        """The model, its gradients averaged over all processes; ``some_unused``: not every step has one for all."""
         if self.count == 1:
             return model
-        # Learned initial states take part only where a batch begins with a new state.
-        return nn.parallel.DistributedDataParallel(model, find_unused_parameters=True)
+        return nn.parallel.DistributedDataParallel(model, find_unused_parameters=some_unused)
 
     def add(self, values: list[float]) -> list[float]:
         """Each number, summed over all processes."""
@@ -60,4 +59,5 @@ class Processes:
     def close(self) -> None:
         """Leave the group."""
         if self.count > 1 and distributed.is_initialized():
+            self.wait()  # whoever leaves first would take the others' connections along
             distributed.destroy_process_group()

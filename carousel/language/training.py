@@ -98,7 +98,8 @@ class Trainer:
         position, training = self.position, self.training
         if self.processes.first:
             self._forget_metrics_after(position)
-        model = self.processes.wrap(self.model)
+        # Learned initial states take part only where a batch begins with a new state.
+        model = self.processes.wrap(self.model, some_unused=self.config.model.learned_initial)
         begun, saved = time.monotonic() - position.seconds, time.monotonic()
         with self._interruptible():
             while position.epoch < training.epochs and not position.done:
@@ -127,7 +128,7 @@ class Trainer:
             group["lr"] = self.rate()
         hx = None if batch.fresh else self.hx
         loss, hx = model(batch.x.to(device), hx, batch.y.to(device))
-        self.hx = detach(hx)
+        self.hx = detach(hx) if training.feed == "stream" else None  # sentences carry nothing on
         self.optimizer.zero_grad(set_to_none=True)
         # The mean over all processes' words; DistributedDataParallel divides the sum of gradients by their number.
         (loss * (self.processes.count / batch.words)).backward()
@@ -216,7 +217,9 @@ class Trainer:
             yield
         except OSError as error:
             old = (
-                f"the last good checkpoint, {self.checkpoint}, is untouched" if self.checkpoint.exists() else "nothing was left"
+                f"the last good checkpoint, {self.checkpoint}, is untouched"
+                if self.checkpoint.exists()
+                else "no checkpoint was written yet"
             )
             raise TrainingError(f"cannot save to {self.folder} at step {self.position.step}: {error.strerror}; {old}") from None
 
