@@ -135,16 +135,7 @@ class Trainer:
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), training.clip or math.inf)
         (nats,) = self.processes.add([loss.item()])
         if not (math.isfinite(nats) and math.isfinite(norm.item())):
-            what = "the loss" if not math.isfinite(nats) else "the gradient"
-            good = "no checkpoint was written yet"
-            if self.checkpoint.exists():
-                _, metadata = read_tensors(self.checkpoint, "a checkpoint")
-                at = json.loads(metadata["carousel"])["position"]["step"]
-                good = f"the last good checkpoint is {self.checkpoint}, of step {at}"
-            raise TrainingError(
-                f"{what} is not finite at step {position.step + 1} (epoch {position.epoch + 1}); {good}; "
-                "try a smaller --lr or --clip"
-            )
+            raise self._not_finite("the gradient" if math.isfinite(nats) else "the loss", position.step + 1)
         self.optimizer.step()
         position.step += 1
         position.batch += 1
@@ -207,7 +198,18 @@ class Trainer:
         """Whether any process says so: all must save, or stop, at the same step."""
         return [n > 0 for n in self.processes.add([float(f) for f in flags])]
 
+    def _not_finite(self, what: str, step: int) -> TrainingError:
+        good = "no checkpoint was written yet"
+        if self.checkpoint.exists():
+            _, metadata = read_tensors(self.checkpoint, "a checkpoint")
+            at = json.loads(metadata["carousel"])["position"]["step"]
+            good = f"the last good checkpoint is {self.checkpoint}, of step {at}"
+        epoch = self.position.epoch + 1
+        return TrainingError(f"{what} is not finite at step {step} (epoch {epoch}); {good}; try a smaller --lr or --clip")
+
     def _save(self) -> None:
+        if not all(p.isfinite().all() for p in self.model.parameters()):  # an update may overflow where its gradient did not
+            raise self._not_finite("a weight", self.position.step)
         with self._writing():
             save_checkpoint(self.checkpoint, self.model, self.optimizer, self.position, self.hx, self.processes)
 

@@ -1,0 +1,69 @@
+"""J counts what it should, and tied weights are one."""
+
+import pytest
+import torch
+
+from carousel.cells import CELLS
+from carousel.errors import InputError
+from carousel.language.feeding import IGNORED
+from carousel.language.model import LanguageModel, ModelConfig
+
+WORDS = 11
+
+
+def words(*shape):
+    return torch.randint(WORDS, shape, generator=torch.Generator().manual_seed(1))
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_every_parameter_of_every_model_learns(cell):
+    model = LanguageModel(WORDS, ModelConfig(cell, 6, 6))
+    loss, _ = model(words(5, 3), None, words(5, 3))
+    loss.backward()
+    assert loss.isfinite()
+    assert all(p.grad is not None for p in model.parameters())
+
+
+def test_loss_is_minus_the_sum_of_log_probabilities_of_what_counts():
+    model = LanguageModel(WORDS, ModelConfig("lstm-v2", 6, 6)).double()
+    x, y = words(5, 3), words(5, 3) * 0 + torch.arange(3)
+    y[3:, 1] = IGNORED
+    p = model(x)[0].softmax(-1)
+    expected = -sum(p[t, b, y[t, b]].log() for t in range(5) for b in range(3) if y[t, b] != IGNORED)
+    torch.testing.assert_close(model(x, None, y)[0], expected)
+
+
+def test_padding_never_counts():
+    model = LanguageModel(WORDS, ModelConfig("gru", 6, 6)).double()
+    x, y = words(4, 2), words(4, 2)
+    more_x = torch.cat([x, words(3, 2)])
+    more_y = torch.cat([y, torch.full((3, 2), IGNORED)])
+    torch.testing.assert_close(model(more_x, None, more_y)[0], model(x, None, y)[0])
+
+
+def test_tied_weights_are_the_embedding():
+    model = LanguageModel(WORDS, ModelConfig("lstm", 6, 6, tied=True))
+    free = LanguageModel(WORDS, ModelConfig("lstm", 6, 6))
+    assert free.count() - model.count() == WORDS * 6
+    assert [k for k in model.state_dict() if "output" in k] == []
+
+
+def test_tied_weights_need_one_size():
+    with pytest.raises(InputError, match="set --embedding 3"):
+        LanguageModel(WORDS, ModelConfig("lstm-v4", 6, 6, tied=True))
+
+
+@pytest.mark.parametrize(
+    "config", [{"cell": "lsmt"}, {"dropout": 1.5}, {"dropout_input": -1.0}, {"forget_bias": 1.0, "cell": "gru"}]
+)
+def test_what_cannot_be_is_refused(config):
+    with pytest.raises(InputError):
+        LanguageModel(WORDS, ModelConfig(**config))
+
+
+def test_dropout_is_only_in_training():
+    model = LanguageModel(WORDS, ModelConfig("rnn", 6, 6, layers=2, dropout=0.5)).eval()
+    x = words(5, 3)
+    assert torch.equal(model(x)[0], model(x)[0])
+    model.train()
+    assert not torch.equal(model(x)[0], model(x)[0])

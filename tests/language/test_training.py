@@ -1,0 +1,125 @@
+"""A run learns, can stop at any instant and go on as if it had not, and fails with a word about where."""
+
+import json
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from carousel.errors import InputError, TrainingError
+from carousel.language.folder import load_run, read_json_lines
+from carousel.language.processes import Processes
+from carousel.language.training import Trainer
+
+
+def tensors(folder):
+    return {f"{name}:{k}": v for name in ("model", "checkpoint") for k, v in load_file(folder / f"{name}.safetensors").items()}
+
+
+def losses(folder):
+    return [(r["event"], r["step"], r["loss"]) for r in read_json_lines(folder / "metrics.jsonl")]
+
+
+def test_it_learns(make_run, train):
+    folder, config = make_run(epochs=8, lr=0.02)
+    end = train(folder, config)
+    rows = [r for r in read_json_lines(folder / "metrics.jsonl") if r["event"] == "valid"]
+    assert rows[-1]["perplexity"] < rows[0]["perplexity"] / 1.5
+    assert end["valid_perplexity"] == pytest.approx(min(r["perplexity"] for r in rows))
+    assert json.loads((folder / "result.json").read_text())["step"] == end["step"]
+
+
+@pytest.mark.parametrize("stop_at", [1, 5, 21, 22, 40], ids=lambda n: f"step {n}")
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"feed": "sentences", "length": 0}, {"optimizer": "sgd", "lr": 1.0, "momentum": 0.9, "schedule": "plateau"}],
+    ids=["stream", "sentences", "sgd"],
+)
+def test_a_run_that_was_stopped_ends_bit_for_bit_the_same(make_run, train, stop_at, options):
+    whole, config = make_run("whole", **options)
+    train(whole, config)
+    parts, config = make_run("parts", **options)
+    assert train(parts, config, stop_at)["event"] == "interrupted"
+    train(parts, config)
+    expected, found = tensors(whole), tensors(parts)
+    assert expected.keys() == found.keys()
+    assert all(torch.equal(expected[k], found[k]) for k in expected)
+    assert losses(whole) == losses(parts)
+
+
+def test_metrics_written_after_the_last_checkpoint_are_written_again(make_run, train):
+    whole, config = make_run("whole")
+    train(whole, config)
+    parts, config = make_run("parts")
+    train(parts, config, 10)
+    with (parts / "metrics.jsonl").open("a") as file:
+        file.write('{"event": "train", "step": 12, "epoch": 1, "loss": 99}\n{"event": "tra')  # then it was killed
+    train(parts, config)
+    assert losses(whole) == losses(parts)
+
+
+def test_a_loss_that_is_not_finite_names_the_step_and_the_last_good_checkpoint(make_run, train):
+    folder, config = make_run(optimizer="sgd", lr=1e5, clip=0, warmup=0, epochs=9, save_every=0.0)
+    with pytest.raises(TrainingError, match=r"is not finite at step \d+ .*checkpoint.safetensors, of step \d+"):
+        train(folder, config)
+    assert all(v.isfinite().all() for v in load_file(folder / "checkpoint.safetensors").values() if v.is_floating_point())
+
+
+def test_it_stops_early_when_validation_gets_no_better(make_run, train):
+    folder, config = make_run(lr=1e-12, patience=2, epochs=50, warmup=0, schedule="constant")
+    assert train(folder, config)["stopped_early"]
+
+
+def test_rates_warm_up_and_decay(make_run):
+    folder, config = make_run(lr=1.0, warmup=4, schedule="cosine")
+    trainer = Trainer(folder, config, Processes())
+    rates = []
+    for step in range(trainer.steps + 1):
+        trainer.position.step = step
+        rates.append(trainer.rate())
+    assert rates[:4] == pytest.approx([0.25, 0.5, 0.75, 1.0], rel=0.02)
+    assert rates[trainer.steps // 2] == pytest.approx(0.5, rel=0.05)
+    assert rates[-1] == pytest.approx(0)
+
+
+def test_a_plateau_lowers_the_rate(make_run):
+    folder, config = make_run(lr=1.0, warmup=0, schedule="plateau", decay=0.25)
+    trainer = Trainer(folder, config, Processes())
+    trainer.position.decays = 2
+    assert trainer.rate() == pytest.approx(1 / 16)
+
+
+def test_a_full_disk_leaves_the_last_checkpoint(make_run, train, monkeypatch):
+    folder, config = make_run()
+    train(folder, config, 5)
+    before = (folder / "checkpoint.safetensors").read_bytes()
+
+    def full(path, content):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("carousel.language.checkpoint.files.write", full)
+    with pytest.raises(TrainingError, match="No space left on device; the last good checkpoint"):
+        train(folder, config)
+    assert (folder / "checkpoint.safetensors").read_bytes() == before
+
+
+def test_a_checkpoint_that_was_cut_short_is_refused(make_run, train):
+    folder, config = make_run()
+    train(folder, config, 5)
+    path = folder / "checkpoint.safetensors"
+    path.write_bytes(path.read_bytes()[:-7])
+    with pytest.raises(InputError, match="is not whole"):
+        Trainer(folder, config, Processes())
+
+
+@pytest.mark.parametrize("options", [{"batch_size": 500}, {"feed": "sentences", "batch_size": 500}])
+def test_a_text_shorter_than_a_batch_is_refused(make_run, options):
+    with pytest.raises(InputError, match="fewer than one batch of 500"):
+        make_run(**options)
+
+
+@pytest.mark.parametrize("cell", ["mlp", "rnn", "clockwork", "lstm-v4", "fgr", "gru-original"])
+def test_any_cell_trains(make_run, train, cell):
+    folder, config = make_run(cell=cell, epochs=1)
+    assert train(folder, config)["valid_perplexity"] < 30
+    assert load_run(folder)[0].config.cell == cell
