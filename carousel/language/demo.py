@@ -14,11 +14,11 @@ CELLS = ["mlp", "lstm-v2"]
 def demo_config(folder: Path, epochs: int | None = None) -> Config:
     """Write the text into ``folder`` and say how to train on it.
 
-    Byte pairs know every text, so that bits per character are exact and mean the same for all models. With 600 of them
-    the 3-gram is within 2 % of its best (at 1 000); smaller units would starve it of context.
+    Byte pairs know every text, so that bits per character are exact and mean the same for all models. With 1 000 of them
+    the 3-gram is at its best; smaller units would starve it of context, larger ones both of examples.
     """
     paths = {k: [str(p.absolute())] for k, p in write_topics(folder / "topics").items()}
-    text = TextConfig(**paths, vocabulary="bpe", vocabulary_size=600)
-    model = ModelConfig(embedding=192, hidden=384, dropout=0.45)
-    training = TrainConfig(batch_size=16, length=50, epochs=epochs or 11, lr=4e-3, warmup=50, log_every=20)
+    text = TextConfig(**paths, vocabulary="bpe", vocabulary_size=1000)
+    model = ModelConfig(embedding=192, hidden=384, dropout=0.5)
+    training = TrainConfig(batch_size=16, length=50, epochs=epochs or 12, lr=4e-3, warmup=50, log_every=20)
     return Config(text, model, training)
