@@ -42,6 +42,8 @@ class Preparing:
             TextColumn("{task.fields[read]}"),
             TimeElapsedColumn(),
             console=err,
+            transient=True,
+            disable=not err.is_terminal,
         )
         self.tasks: dict[str, TaskID] = {}
         self.read: dict[str, int] = {}
@@ -62,7 +64,6 @@ class Preparing:
 def preparing() -> Iterator[Any]:
     """A ``Preparing`` on the screen; gives its ``tick``."""
     screen = Preparing()
-    screen.progress.live.transient = True
     with screen.progress:
         yield screen.tick
 
@@ -81,6 +82,7 @@ class TrainingScreen:
             TextColumn("left"),
             console=err,
             transient=True,
+            disable=not err.is_terminal,
         )
         self.task: TaskID | None = None
         self.begun = time.monotonic()
@@ -132,7 +134,14 @@ class TrainingScreen:
 @contextmanager
 def counting(what: str) -> Iterator[Any]:
     """A bar for work that is counted; gives a function of (done, total)."""
-    progress = Progress(TextColumn(what), BarColumn(bar_width=24), TimeRemainingColumn(), console=err, transient=True)
+    progress = Progress(
+        TextColumn(what),
+        BarColumn(bar_width=24),
+        TimeRemainingColumn(),
+        console=err,
+        transient=True,
+        disable=not err.is_terminal,
+    )
     task = progress.add_task(what, total=None)
     with progress:
         yield lambda done, total: progress.update(task, completed=done, total=total)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -104,19 +105,23 @@ def command(
         config = configure(text_config(files, valid, test, vocab, vocab_size), cell, values)
         folder = out or Path("runs") / f"{files[0].stem}-{cell}"
         if processes.first:
-            if (folder / "config.json").exists():
-                raise InputError(f"{folder} holds a run; continue it with --resume {folder}, or choose another --out")
+            check_out(folder)
             check(config)
             folder.mkdir(parents=True, exist_ok=True)
             config.save(folder)
-    train(folder, config, processes, json)
+    train(folder, config, processes, json, fresh=resume is None)
 
 
-def train(folder: Path, config: Config, processes: Processes, json: bool) -> None:
-    """Prepare, train and tell."""
+def train(folder: Path, config: Config, processes: Processes, json: bool, *, fresh: bool = False) -> None:
+    """Prepare, train and tell. A text that is refused leaves no folder behind where the run is ``fresh``."""
     if processes.first:
-        with screen.preparing() as tick:
-            prepare(folder, config, tick)
+        try:
+            with screen.preparing() as tick:
+                prepare(folder, config, tick)
+        except InputError:
+            if fresh:
+                shutil.rmtree(folder)
+            raise
     processes.wait()
     show = screen.TrainingScreen(config.model.cell)
     trainer = Trainer(folder, config, processes, show if processes.first else None)
@@ -135,6 +140,14 @@ def train(folder: Path, config: Config, processes: Processes, json: bool) -> Non
         early = ", stopped early" if end["stopped_early"] else ""
         print(f"held-out perplexity {end['valid_perplexity']:.2f} after epoch {end['best_epoch']}{early}{test}")
         print(f"run folder {folder}, curve {folder / 'curve.png'}")
+
+
+def check_out(folder: Path) -> None:
+    """Raise InputError for a place that holds anything: a new run's folder is its own."""
+    if (folder / "config.json").exists():
+        raise InputError(f"{folder} holds a run; continue it with --resume {folder}, or choose another --out")
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise InputError(f"{folder} is not an empty folder; choose another --out")
 
 
 def check(config: Config) -> None:

@@ -37,18 +37,25 @@ class Comparison:
     def __init__(self, folder: Path, config: Config, cells: list[str], parameters: int | None = None, tick: Tick | None = None):
         self.folder, self.asked = folder, json.loads(json.dumps({**asdict(config), "parameters": parameters}))
         self.text = folder / "text"
-        if self._plan.exists() and json.loads(self._plan.read_text()).get("asked") != self.asked:
+        fresh = not self._plan.exists()
+        if not fresh and json.loads(self._plan.read_text()).get("asked") != self.asked:
             raise InputError(f"{folder} holds a comparison with other settings; choose another --out")
         self.text.mkdir(parents=True, exist_ok=True)
-        prepare(self.text, config, tick)
-        self.vocabulary = Vocabulary.load(self.text / "vocab.json", config.text.vocabulary)
-        self.configs: dict[str, Config] = {}
-        for cell in cells:  # all are checked before the first is trained
-            model = replace(config.model, cell=cell)
-            own = _fit(self.vocabulary.size, model, parameters) if parameters else model
-            LanguageModel(self.vocabulary.size, own)
-            self.configs[cell] = replace(config, model=own)
         self._save({})
+        try:
+            prepare(self.text, config, tick)
+            self.vocabulary = Vocabulary.load(self.text / "vocab.json", config.text.vocabulary)
+            self.configs = {c: self._configure(config, c, parameters) for c in cells}  # all before the first is trained
+        except InputError:
+            if fresh:
+                self._plan.unlink()
+            raise
+
+    def _configure(self, config: Config, cell: str, parameters: int | None) -> Config:
+        model = replace(config.model, cell=cell)
+        own = _fit(self.vocabulary.size, model, parameters) if parameters else model
+        LanguageModel(self.vocabulary.size, own)
+        return replace(config, model=own)
 
     @property
     def _plan(self) -> Path:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
 
 from carousel.errors import InputError
 from carousel.language.corpus import Corpus
-from carousel.language.folder import Config
+from carousel.language.folder import Config, TextConfig
 from carousel.language.text import lines
 from carousel.language.vocabulary import Vocabulary
 
@@ -20,11 +21,24 @@ Tick = Callable[[str, int], None]
 def prepare(folder: Path, config: Config, tick: Tick | None = None) -> None:
     """Learn the vocabulary and encode the texts, leaving out what is done already.
 
-    ``tick(what, characters)`` is told of progress. Raises InputError for text that cannot be used.
+    ``tick(what, characters)`` is told of progress. Raises InputError for text that cannot be used; what was made of it
+    so far is removed, so that nothing old meets the text once it is mended.
     """
     tick = tick or (lambda what, n: None)
-    data, text = folder / "data", config.text
-    sources = {name: [Path(p) for p in getattr(text, name)] for name in ("train", "valid", "test")}
+    data = folder / "data"
+    sources = {name: [Path(p) for p in getattr(config.text, name)] for name in ("train", "valid", "test")}
+    wanted = [name for name, paths in sources.items() if paths or name == "valid"]
+    if not all(Corpus.exists(data, name) for name in wanted):
+        try:
+            _encode(folder, config.text, sources, [n for n in wanted if not Corpus.exists(data, n)], tick)
+        except InputError:
+            (folder / "vocab.json").unlink(missing_ok=True)
+            shutil.rmtree(data, ignore_errors=True)
+            raise
+    _check_length(folder, config)
+
+
+def _encode(folder: Path, text: TextConfig, sources: dict[str, list[Path]], missing: list[str], tick: Tick) -> None:
     split: int | None = None
     if not sources["valid"]:
         total = sum(1 for _ in _told(lines(sources["train"]), "reading", tick))
@@ -35,15 +49,12 @@ def prepare(folder: Path, config: Config, tick: Tick | None = None) -> None:
         reading = _told(islice(lines(sources["train"]), split), "vocabulary", tick)
         Vocabulary.train(text.vocabulary, reading, text.vocabulary_size).save(folder / "vocab.json")
     vocabulary = Vocabulary.load(folder / "vocab.json", text.vocabulary)
-    for name, paths in sources.items():
-        if Corpus.exists(data, name) or (not paths and name == "test"):
-            continue
+    for name in missing:
         if split is None or name == "test":
-            source = lines(paths)
+            source = lines(sources[name])
         else:
             source = islice(lines(sources["train"]), *((split,) if name == "train" else (split, None)))
-        Corpus.encode(source, vocabulary, data, name, lambda n, name=name: tick(f"encoding {name}", n))  # type: ignore[misc]
-    _check_length(folder, config)
+        Corpus.encode(source, vocabulary, folder / "data", name, lambda n, name=name: tick(f"encoding {name}", n))  # type: ignore[misc]
 
 
 def _check_length(folder: Path, config: Config) -> None:

@@ -1,0 +1,67 @@
+"""Run the command as a shell would, in this process or in one of its own."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from carousel.cli import main
+
+
+@pytest.fixture
+def carousel(monkeypatch, capfd, tmp_path):
+    """``carousel("train", "text.txt", …)`` gives (exit status, standard output, standard error), in a folder of its own."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["carousel", *map(str, arguments)])
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as exit_:
+            main()
+        out, err = capfd.readouterr()
+        return exit_.value.code or 0, out, err
+
+    return run
+
+
+@pytest.fixture
+def text(tmp_path):
+    """A text file of 120 lines."""
+    path = tmp_path / "text.txt"
+    path.write_text("the cat sat on the mat and the dog sat on the cat\na dog and a cat\non the mat sat a dog\n" * 40)
+    return path
+
+
+@pytest.fixture
+def small():
+    """Options of a model that trains at once."""
+    return ("--hidden", 8, "--batch-size", 4, "--length", 8, "--threads", 1)
+
+
+@pytest.fixture
+def trained(carousel, text, small):
+    """A run folder after two epochs."""
+    assert carousel("train", text, *small, "--epochs", 2, "--out", "run")[0] == 0
+    return text.parent / "run"
+
+
+@pytest.fixture
+def start(tmp_path):
+    """``start(…)`` begins the command in a process of its own."""
+
+    def begin(*arguments, module="carousel", **options):
+        command = [sys.executable, "-m", module, *map(str, arguments)]
+        return subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)
+
+    return begin
+
+
+@pytest.fixture
+def rows():
+    """``rows(folder)`` gives the lines of its metrics that have a loss."""
+
+    def read(folder):
+        return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+    return read

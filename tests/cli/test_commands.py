@@ -1,0 +1,113 @@
+"""What each command prints, and with which status it ends."""
+
+import json
+
+import pytest
+
+from carousel.cells import CELLS
+
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+@pytest.mark.parametrize("command", ["cells", "train", "generate", "score", "compare", "demo"])
+def test_help_shows_an_example(carousel, command):
+    status, out, _ = carousel(command, "--help")
+    assert status == 0
+    assert f"Example: carousel {command}" in out
+    assert "--json" in out
+
+
+def test_cells_are_listed_with_where_they_come_from(carousel):
+    status, out, _ = carousel("cells")
+    assert status == 0
+    assert all(name in out for name in CELLS)
+    assert "Renshaw 2014" in out
+    assert "Greff et al. 2017" in out
+
+
+def test_one_cell_is_printed_as_on_the_slide(carousel):
+    _, out, _ = carousel("cells", "lstm-v3")
+    assert "oₜ = logistic(W.oe eₜ + W.om mₜ₋₁ + w.oh ⊙ hₜ + b.o)" in out
+    _, latex, _ = carousel("cells", "lstm-v3", "--latex")
+    assert r"W^{oe} \mathbf{e}_{t}" in latex
+
+
+def test_cells_as_json(carousel):
+    found = json.loads(carousel("cells", "--json")[1])
+    assert [c["name"] for c in found] == list(CELLS)
+    one = json.loads(carousel("cells", "lstm-v4", "-e", 10, "--hidden", 20, "--projection", 5, "--json")[1])
+    assert one["shapes"]["W.mm"] == [5, 20]
+    assert one["parameters"] == sum(a * (b[0] if b else 1) for a, *b in one["shapes"].values())
+
+
+def test_training_leaves_a_run_folder(trained):
+    names = {p.name for p in trained.iterdir()}
+    assert {"config.json", "model.safetensors", "vocab.json", "metrics.jsonl", "curve.png", "checkpoint.safetensors"} <= names
+    assert (trained / "curve.png").read_bytes().startswith(PNG)
+    assert [n for n in names if n.startswith(".")] == []
+
+
+def test_training_as_json(carousel, text, small):
+    status, out, _ = carousel("train", text, *small, "--epochs", 1, "--test", text, "--json")
+    found = json.loads(out)
+    assert (status, found["run"]) == (0, "runs/text-lstm-v2")
+    assert found["test_perplexity"] > 1
+
+
+def test_a_run_is_not_overwritten(carousel, trained, text):
+    status, _, err = carousel("train", text, "--out", "run")
+    assert (status, err.count("\n")) == (2, 1)
+    assert "--resume run" in err
+
+
+def test_score(carousel, trained, text):
+    found = json.loads(carousel("score", trained, text, "--json")[1])
+    assert found["bits"] == pytest.approx(found["bits_per_character"] * len(text.read_text()))
+    lines = carousel("score", trained, text, "--words")[1].splitlines()
+    total = sum(float(line.split()[0]) for line in lines if line)
+    assert total == pytest.approx(found["bits"], rel=1e-3)
+
+
+def test_unknown_words_are_reported(carousel, trained, tmp_path):
+    (tmp_path / "other.txt").write_text("the zebra sat\n")
+    assert "1 of 4 (25.00%)" in carousel("score", trained, "other.txt")[1]
+    assert "zebra  (unknown)" in carousel("score", trained, "other.txt", "--words")[1]
+
+
+def test_generate(carousel, trained):
+    one = carousel("generate", trained, "--prompt", "the cat", "-n", 9, "--seed", 1)
+    two = json.loads(carousel("generate", trained, "--prompt", "the cat", "-n", 9, "--seed", 1, "--json")[1])
+    assert one[1].startswith("the cat")
+    assert one[1] == two["prompt"] + two["text"] + "\n"
+    assert "does not know zebra" in carousel("generate", trained, "--prompt", "the zebra", "-n", 1)[2]
+
+
+def test_compare_gives_a_table_a_figure_and_json(carousel, text, tmp_path, small):
+    arguments = ("compare", text, "--cells", "mlp,rnn,lstm-v1", *small, "--epochs", 1, "-o", "all")
+    status, out, _ = carousel(*arguments)
+    assert status == 0
+    assert [line.split()[0] for line in out.splitlines()[2:7]] == ["unigram", "3-gram", "mlp", "rnn", "lstm-v1"]
+    assert (tmp_path / "all" / "compare.png").read_bytes().startswith(PNG)
+    before = (tmp_path / "all" / "rnn" / "model.safetensors").stat().st_mtime_ns
+    rows = json.loads(carousel(*arguments, "--json")[1])
+    assert (tmp_path / "all" / "rnn" / "model.safetensors").stat().st_mtime_ns == before  # it was finished
+    assert {r["model"] for r in rows} == {"unigram", "3-gram", "mlp", "rnn", "lstm-v1"}
+
+
+def test_compare_within_a_number_of_parameters(carousel, text, small):
+    status, out, _ = carousel(
+        "compare", text, "--cells", "rnn,lstm-v3", "--parameters", 1500, *small, "--embedding", 8, "--epochs", 1, "--json"
+    )
+    found = {r["model"]: r for r in json.loads(out)}
+    assert status == 0
+    assert 1200 < found["lstm-v3"]["parameters"] <= 1500
+    assert 1200 < found["rnn"]["parameters"] <= 1500
+    assert found["rnn"]["hidden"] > found["lstm-v3"]["hidden"]
+
+
+def test_demo(carousel, monkeypatch):
+    pytest.importorskip("pydoc_data.topics")
+    monkeypatch.setattr("carousel.cli.demo.CELLS", ["rnn"])
+    found = json.loads(carousel("demo", "--epochs", 1, "--json", "-o", "demo")[1])
+    assert [r["model"] for r in found["rows"]] == ["unigram", "3-gram", "rnn"]
+    assert found["passage"]

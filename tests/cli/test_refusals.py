@@ -1,0 +1,125 @@
+"""Bad input gets one clear line and status 2; nothing is left half-written."""
+
+import json
+
+import pytest
+
+
+def one_line(result, *parts):
+    status, _, err = result
+    assert status == 2
+    assert err.startswith("carousel: ")
+    assert err.count("\n") == 1
+    for part in parts:
+        assert part in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "part"),
+    [
+        (["trian"], "Did you mean 'train'"),
+        (["train"], "give a text file"),
+        (["train", "none.txt"], "cannot read"),
+        (["train", "."], "is a folder"),
+        (["train", "text.txt", "--cell", "lsmt"], "did you mean lstm"),
+        (["train", "text.txt", "--lr", "fast"], "--lr"),
+        (["train", "text.txt", "--lr", "-1"], "lr must be above 0"),
+        (["train", "text.txt", "--vocab", "letters"], "word, char, bpe"),
+        (["train", "text.txt", "--schedule", "linear"], "cosine or plateau or constant"),
+        (["train", "text.txt", "--feed", "lines"], "stream or sentences"),
+        (["train", "text.txt", "--dropout", "1.5"], "probability"),
+        (["train", "text.txt", "--batch-size", "5000"], "fewer than one batch of 5000 rows"),
+        (["train", "text.txt", "--projection", "3"], "has no projection"),
+        (["train", "text.txt", "--resume", "run"], "leave the files out"),
+        (["train", "--resume", "none"], "no such folder"),
+        (["score", "none", "text.txt"], "no such folder"),
+        (["generate", "."], "has no config.json"),
+        (["compare", "text.txt", "--cells", "rnn,nope"], "no cell is called 'nope'"),
+        (["cells", "lstm-v9"], "lstm-v"),
+    ],
+    ids=lambda x: " ".join(x) if isinstance(x, list) else "",
+)
+def test_one_line(carousel, text, arguments, part):
+    one_line(carousel(*arguments), part)
+
+
+@pytest.mark.parametrize(
+    ("content", "part"),
+    [
+        (b"", "is empty"),
+        (b"good\n\xff\n", "offset 5"),
+        (b"a\0b\n", "NUL byte at offset 1"),
+        (b"x" * 10_000_000, "longer than 1 MiB"),
+        (b"no no no\n" * 400, "vocabulary of 1 word"),
+    ],
+    ids=["empty", "not UTF-8", "NUL", "10 MB line", "one word"],
+)
+def test_text_that_cannot_be_used(carousel, tmp_path, content, part, small):
+    (tmp_path / "bad.txt").write_bytes(content)
+    one_line(carousel("train", "bad.txt", *small), part)
+    assert [p.name for p in tmp_path.rglob("*") if p.is_file()] == ["bad.txt"]
+
+
+@pytest.mark.parametrize("command", [("train",), ("compare", "--cells", "rnn")], ids=["train", "compare"])
+def test_once_the_text_is_mended_the_same_command_works(carousel, text, command, small):
+    good = text.read_text()
+    text.write_text("some other words\n" * 200 + "\0")
+    one_line(carousel(*command, text, *small, "--epochs", 1), "NUL byte")
+    text.write_text(good)
+    status, _, err = carousel(*command, text, *small, "--epochs", 1)
+    assert status == 0, err
+    (vocabulary,) = {p.resolve() for p in text.parent.rglob("vocab.json")}
+    assert "other" not in vocabulary.read_text()
+
+
+def test_a_folder_that_holds_something_else_is_left_alone(carousel, text, small):
+    one_line(carousel("train", text, *small, "--out", text.parent), "is not an empty folder")
+    assert [p.name for p in text.parent.iterdir()] == ["text.txt"]
+
+
+def test_weights_that_are_missing_cut_short_or_foreign(carousel, trained, text, small):
+    path = trained / "model.safetensors"
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-9])
+    one_line(carousel("score", trained, text), "is not whole")
+    path.write_bytes(b"not tensors")
+    one_line(carousel("generate", trained), "no safetensors file")
+    path.unlink()
+    one_line(carousel("score", trained, text), "is missing")
+    assert carousel("train", text, *small, "--epochs", 1, "--cell", "gru", "--out", "other")[0] == 0
+    path.write_bytes((trained.parent / "other" / "model.safetensors").read_bytes())
+    one_line(carousel("score", trained, text), "is not this run's", "lstm-v2 needs")
+
+
+@pytest.mark.parametrize(
+    ("change", "part"),
+    [
+        (lambda c: c.update(modle={}), "did you mean 'model'"),
+        (lambda c: c["model"].update(hiden=3), "did you mean 'hidden'"),
+        (lambda c: c["model"].update(hidden="many"), "model.hidden must be int"),
+        (lambda c: c["training"].update(lr=None), "training.lr must be float"),
+        (lambda c: c["model"].update(cell="nope"), "no cell is called"),
+    ],
+    ids=["key", "nested key", "type", "null", "cell"],
+)
+def test_a_config_that_cannot_be(carousel, trained, text, change, part):
+    path = trained / "config.json"
+    config = json.loads(path.read_text())
+    change(config)
+    path.write_text(json.dumps(config))
+    one_line(carousel("score", trained, text), part)
+
+
+def test_a_config_that_is_no_json(carousel, trained, text):
+    (trained / "config.json").write_text("{")
+    one_line(carousel("score", trained, text), "is not JSON")
+
+
+def test_no_pickle_is_ever_read():
+    from pathlib import Path
+
+    import carousel
+
+    sources = "".join(p.read_text() for p in Path(carousel.__file__).parent.rglob("*.py"))
+    for word in ("import pickle", "torch.load", "np.load", "joblib", "marshal"):
+        assert word not in sources
