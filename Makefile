@@ -12,6 +12,7 @@ test: lint types tests
 lint: .venv/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports --no-cache --no-logo
 
 types: .venv/installed
 	$(BIN)/mypy
