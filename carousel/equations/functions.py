@@ -10,6 +10,7 @@ from typing import Any
 
 import sympy
 
+from carousel.equations.errors import EquationError
 from carousel.equations.terms import Term
 
 
@@ -28,7 +29,7 @@ class relu(sympy.Function):
     nargs = 1
 
     def fdiff(self, argindex: int = 1) -> sympy.Expr:
-        return sympy.Piecewise((1, self.args[0] > 0), (0, True))
+        return sympy.Piecewise((1, self > 0), (0, True))
 
 
 FUNCTIONS: dict[str, Any] = {
@@ -87,5 +88,10 @@ def minimum(x: Term, y: Term | float) -> Term:
 
 
 def where(condition: Term, x: Term | float, y: Term | float) -> Term:
-    """x where the condition holds (``t % c.T == 0``, ``h > 0``), else y, per unit."""
+    """x where the condition holds (``t % c.T == 0``, ``h > 0``), else y, per unit.
+
+    Raises EquationError for a condition on what another ``where`` of the same step has chosen (SymPy would multiply them out).
+    """
+    if isinstance(condition, Term) and condition.expr.has(sympy.Piecewise):
+        raise EquationError("a condition on what another where(…) of this step has chosen: compare a state or a sum instead")
     return Term.apply(lambda c, a, b: sympy.Piecewise((a, c), (b, True), evaluate=False), "where", (condition, x, y))

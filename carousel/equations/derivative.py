@@ -1,0 +1,236 @@
+"""The derivative of a loop: its steps backwards, as assignments and products of the same kind.
+
+Reverse accumulation over the assignments of a step, each derived by SymPy and written with the values that the step
+itself has computed (the derivative of y = logistic(x) is y·(1 − y)). What multiplies dense weights waits for a product
+with the transposed weight: of the same step where the operand was computed in it, of the next step where it is a state.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+
+import sympy
+
+from carousel.equations.loop import FUNCTIONS, Equation, Loop
+from carousel.equations.terms import Expr, Size
+
+
+class NoDerivative(Exception):
+    """SymPy knows no derivative of a function that the equations use."""
+
+
+@dataclass(frozen=True)
+class Transposed:
+    """``symbol`` = Wᵀ @ (adjoints of the forward group number ``group``), W its weight of operand number ``operand``.
+
+    ``later``: the operand is a state, so the adjoints are those of the step after this one.
+    """
+
+    symbol: Expr
+    group: int
+    operand: int
+    size: Size | None
+    later: bool
+
+
+@dataclass
+class BackwardStage:
+    """Products, then assignments."""
+
+    products: list[Transposed] = field(default_factory=list)
+    equations: list[Equation] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Backward:
+    """A step backwards.
+
+    ``adjoints``: of each forward group's symbols. ``entering``: of each entering symbol. ``vectors``: of each learned vector, to be
+    summed over rows and steps. ``carried``: of each state before the step, apart from what goes through products.
+    ``arriving``: the symbol of what is carried back to each state from the step after, and ``given`` of what the loop's
+    result gives the first state at this step. ``saved``: the values of the forward step that are needed and not
+    worth computing again; ``recomputed``: how the others follow from them.
+    """
+
+    stages: tuple[BackwardStage, ...]
+    adjoints: tuple[tuple[Expr, ...], ...]
+    entering: tuple[tuple[Expr, ...], ...]
+    vectors: dict[Expr, Expr]
+    carried: dict[Expr, Expr]
+    arriving: dict[Expr, Expr]
+    given: Expr
+    saved: tuple[Expr, ...]
+    recomputed: tuple[Equation, ...]
+    sizes: dict[Expr, Size | None]
+
+
+def derive(loop: Loop) -> Backward:
+    """The backward loop. Raises NoDerivative where SymPy has none."""
+    return _Deriver(loop).derive()
+
+
+class _Deriver:
+    def __init__(self, loop: Loop):
+        self.loop = loop
+        self.bars: dict[Expr, list[Expr]] = defaultdict(list)  # contributions to each symbol's adjoint
+        self.level: dict[
+            Expr, int
+        ] = {}  # in which backward stage a symbol is known; values of the forward step: from the start
+        self.stages = [BackwardStage()]
+        self.sizes = dict(loop.sizes)
+        self.forward = loop.definitions
+        self.again: list[Equation] = []
+        self.learned = {s for s in loop.vectors if s not in loop.constants}
+
+    def derive(self) -> Backward:
+        loop = self.loop
+        arriving, given = {}, _symbol(loop.states[0].after, "given")
+        before = {s.before: s for s in loop.states if s.size is not None}
+        for state in before.values():
+            arriving[state.before] = self.known(_symbol(state.after, "back"), state.size, 0)
+            self.bars[state.after].append(arriving[state.before])
+        self.bars[loop.states[0].after].append(self.known(given, loop.states[0].size, 0))
+        groups = loop.groups
+        for number, group in enumerate(groups):  # what comes back through products from the step after
+            for k, operand in enumerate(group.operands):
+                if operand in before:
+                    q = self.product(number, k, before[operand].size, 0, later=True)
+                    self.bars[before[operand].after].append(q)
+
+        adjoints: list[tuple[Expr, ...]] = [()] * len(groups)
+        numbered = [
+            (list(range(len(groups)))[sum(len(s.groups) for s in loop.stages[:k]) :][: len(s.groups)], s)
+            for k, s in enumerate(loop.stages)
+        ]
+        for numbers, stage in reversed(numbered):
+            for symbol, expr in reversed(stage.equations):
+                self.through(symbol, expr)
+            for number in reversed(numbers):
+                adjoints[number] = tuple(self.adjoint(s) for s in groups[number].symbols)
+                ready = max(self.level.get(b, 0) for b in adjoints[number])
+                for k, operand in enumerate(groups[number].operands):
+                    if operand not in before and not self.from_outside(operand):
+                        q = self.product(number, k, self.sizes[operand], ready + 1, later=False)
+                        self.bars[operand].append(q)
+        entering = tuple(tuple(self.adjoint(s) for s in symbols) for symbols in loop.entering)
+        vectors = {s: self.adjoint(s) for s in loop.vectors if s in self.learned}
+        carried = {s: self.adjoint(s) for s in before}
+        results = {e for es in (*adjoints, *entering, vectors.values(), carried.values()) for e in es}
+        self.prune(results)
+        saved = self.choose()
+        return Backward(
+            stages=tuple(self.stages),
+            adjoints=tuple(adjoints),
+            entering=entering,
+            vectors=vectors,
+            carried=carried,
+            arriving=arriving,
+            given=given,
+            saved=saved,
+            recomputed=tuple(self.again),
+            sizes=self.sizes,
+        )
+
+    def from_outside(self, symbol: Expr) -> bool:
+        return any(symbol in symbols for symbols in self.loop.entering)
+
+    def known(self, symbol: Expr, size: Size | None, level: int) -> Expr:
+        self.sizes[symbol], self.level[symbol] = size, level
+        return symbol
+
+    def product(self, group: int, operand: int, size: Size | None, level: int, *, later: bool) -> Expr:
+        symbol = self.known(sympy.Symbol(f"q{group}_{operand}", real=True), size, level)
+        while len(self.stages) <= level:
+            self.stages.append(BackwardStage())
+        self.stages[level].products.append(Transposed(symbol, group, operand, size, later))
+        return symbol
+
+    def adjoint(self, symbol: Expr) -> Expr:
+        """The sum of what has come back to a symbol, as a symbol of its own (or zero)."""
+        parts = [p for p in self.bars.pop(symbol, []) if p != 0]
+        if len(parts) == 1 and parts[0].is_Symbol:
+            self.bars[symbol] = parts
+            return parts[0]
+        total = sympy.Add(*parts)
+        if total == 0:
+            return total
+        level = max((self.level.get(s, 0) for s in total.free_symbols), default=0)
+        made = self.known(_symbol(symbol, "bar"), self.sizes.get(symbol), level)
+        self.stages[level].equations.append((made, total))
+        self.bars[symbol] = [made]
+        return made
+
+    def through(self, symbol: Expr, expr: Expr) -> None:
+        """Hand the adjoint of ``symbol`` = ``expr`` on to the symbols in ``expr``."""
+        bar = self.adjoint(symbol)
+        if bar == 0:
+            return
+        for s in sorted(expr.free_symbols, key=str):
+            if s in self.loop.constants or s == self.loop.clock:
+                continue
+            self.bars[s].append(_times(bar, self.partial(symbol, expr, s)))
+
+    def partial(self, symbol: Expr, expr: Expr, s: Expr) -> Expr:
+        """∂expr/∂s, written with ``symbol`` where expr itself occurs in it."""
+        if isinstance(expr, sympy.Piecewise):
+            return sympy.Piecewise(*((self.partial(e, e, s), c) for e, c in expr.args))
+        found = expr.diff(s)
+        if isinstance(expr, FUNCTIONS) or expr.is_Pow:
+            found = found.subs(expr, symbol)
+        if found.atoms(sympy.Derivative, sympy.Subs):
+            raise NoDerivative(f"no derivative of {expr} is known")
+        return found.rewrite(sympy.Piecewise) if found.has(sympy.Heaviside) else found
+
+    def prune(self, results: set[Expr]) -> None:
+        """Leave out what no result needs; assign in the order of needs."""
+        wanted = {s for e in results for s in getattr(e, "free_symbols", ())}
+        for stage in reversed(self.stages):
+            kept = []
+            for symbol, expr in reversed(stage.equations):
+                if symbol in wanted:
+                    wanted |= expr.free_symbols
+                    kept.append((symbol, expr))
+            stage.equations = kept[::-1]
+
+    def choose(self) -> tuple[Expr, ...]:
+        """Which values of the forward step to save: those needed that only a function or a product gives; sums and
+        products of saved ones are computed again."""
+        saved: list[Expr] = []
+        again: list[Equation] = self.again
+
+        def need(symbol: Expr) -> None:
+            expr = self.forward.get(symbol)
+            if symbol in saved or symbol in {s for s, _ in again}:
+                return
+            if expr is not None and not isinstance(expr, FUNCTIONS) and not expr.is_Pow and self.cheap(expr):
+                for s in sorted(expr.free_symbols, key=str):
+                    need(s)
+                again.append((symbol, expr))
+            elif symbol not in self.loop.vectors and symbol != self.loop.clock and symbol not in self.level:
+                saved.append(symbol)
+
+        for stage in self.stages:
+            for _, expr in stage.equations:
+                for s in sorted(expr.free_symbols, key=str):
+                    need(s)
+        return tuple(saved)
+
+    def cheap(self, expr: Expr) -> bool:
+        """Whether all that the expression needs is worth having: no sums of products, which only a product gives."""
+        sums = {p for g in self.loop.groups for p in g.symbols}
+        return all(
+            s not in sums and (s not in self.forward or self.forward[s].free_symbols.isdisjoint(sums))
+            for s in expr.free_symbols
+        )
+
+
+def _symbol(of: Expr, what: str) -> Expr:
+    return sympy.Symbol(f"{of}_{what}", real=True)
+
+
+def _times(bar: Expr, factor: Expr) -> Expr:
+    """bar · factor; nothing, rather than zero times something infinite, where a branch was not taken."""
+    if isinstance(factor, sympy.Piecewise):
+        return sympy.Piecewise(*((_times(bar, e), c) for e, c in factor.args))
+    return bar * factor

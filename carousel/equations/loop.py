@@ -1,0 +1,188 @@
+"""The inside of the loop over time as a list of small assignments, ready to be printed in any language or derived.
+
+From a schedule: each dense sum is split into its product, which a back end computes as one stacked matrix product with
+others of the same operands (a **group**), and what is added to it; each function's value gets a symbol of its own, so
+that a derivative can be written with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import sympy
+
+from carousel.equations.functions import logistic, relu
+from carousel.equations.stages import Accumulator, Schedule
+from carousel.equations.terms import Expr, Parameter, Product, Size, rebuild
+from carousel.equations.trace import State, Trace
+
+Equation = tuple[Expr, Expr]  # a symbol, and what it equals
+FUNCTIONS = (logistic, relu, sympy.tanh, sympy.exp, sympy.log, sympy.Max, sympy.Min, sympy.Piecewise)
+
+
+@dataclass(frozen=True)
+class Group:
+    """Dense products with the same operands: ``symbols[k]`` = Σ_j weight(k, j) @ ``operands[j]``."""
+
+    symbols: tuple[Expr, ...]
+    operands: tuple[Expr, ...]
+    products: tuple[tuple[Product, ...], ...]  # of each symbol, one an operand
+    size: Size  # of each symbol
+
+
+@dataclass(eq=False)  # compared and hashed by identity, so that back ends can keep what they make of it
+class Stage:
+    """Groups whose operands are known, then the assignments that they allow, in order."""
+
+    groups: list[Group] = field(default_factory=list)
+    equations: list[Equation] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Loop:
+    """What a step does. ``entering`` are symbols with a value for every step from outside the loop, those of one outer
+    product together; ``vectors`` are the same at every step. ``sizes`` has every symbol's size (None: one a row)."""
+
+    states: tuple[State, ...]
+    clock: Expr | None
+    entering: tuple[tuple[Expr, ...], ...]
+    vectors: tuple[Expr, ...]
+    constants: frozenset[Expr]  # of the vectors, those that are not learned
+    stages: tuple[Stage, ...]
+    sizes: dict[Expr, Size | None]
+    input: Expr
+
+    @property
+    def groups(self) -> tuple[Group, ...]:
+        """Those of all stages, in order."""
+        return tuple(g for s in self.stages for g in s.groups)
+
+    @property
+    def definitions(self) -> dict[Expr, Expr]:
+        """What each symbol of the step equals."""
+        return {symbol: expr for s in self.stages for symbol, expr in s.equations}
+
+
+def loop(trace: Trace, schedule: Schedule) -> Loop:
+    """The inside of a cell's loop."""
+    return _Maker(trace, schedule).make()
+
+
+class _Maker:
+    def __init__(self, trace: Trace, schedule: Schedule):
+        self.trace, self.schedule = trace, schedule
+        self.vectors = {p.symbol: p for p in trace.parameters if p.kind != "dense"}
+        self.sizes: dict[Expr, Size | None] = {s: p.rows for s, p in self.vectors.items()}
+        self.sizes |= {trace.input: trace.input_size} | {s.before: s.size for s in trace.states}
+        self.sizes |= dict(trace.sizes) | {s.after: s.size for s in trace.states}
+        clocks = [s for s in trace.states if s.size is None]
+        self.clock = clocks[0].before if clocks else None
+        self.outside: dict[Expr, bool] = {trace.input: True}  # symbols from outside the loop: do they have rows?
+        self.stages: list[Stage] = []
+        self.fresh = 0
+
+    def make(self) -> Loop:
+        outer: list[tuple[Expr, ...]] = [(self.trace.input,)]
+        for stage in self.schedule.outside:
+            for accumulators in grouped(stage.accumulators):
+                outer.append(tuple(a.symbol for a in accumulators))
+                self.outside |= dict.fromkeys(outer[-1], True)
+                self.sizes |= {a.symbol: a.rows for a in accumulators}
+            for symbol, expr in stage.equations:
+                self.outside[symbol] = any(self.outside.get(s, False) for s in expr.free_symbols)
+                outer.append((symbol,))
+        for number, stage in enumerate(self.schedule.inside):
+            made = Stage()
+            self.stages.append(made)
+            for accumulators in grouped(stage.accumulators):
+                made.groups.append(self.group(accumulators, number))
+                for a, product in zip(accumulators, made.groups[-1].symbols, strict=True):
+                    terms = [product, *([a.start] if a.start is not None else []), *a.biases]
+                    self.sizes[a.symbol] = a.rows
+                    made.equations.append((a.symbol, sympy.Add(*terms, evaluate=False) if terms[1:] else product))
+            for symbol, expr in stage.equations:
+                if self.clock is not None and symbol == self.trace.states[-1].after:
+                    continue  # the step number goes on by itself
+                made.equations.append((symbol, self.flat(expr, made, self.sizes.get(symbol), top=True)))
+        used = {s for stage in self.stages for _, e in stage.equations for s in e.free_symbols}
+        used |= {x for stage in self.stages for g in stage.groups for x in g.operands}
+        used |= {s.after for s in self.trace.states}
+        rows = [tuple(s for s in symbols if s in used and self.outside[s]) for symbols in outer]
+        whole = [symbols if any(rows_) else () for symbols, rows_ in zip(outer, rows, strict=True)]
+        fixed = [s for s, has_rows in self.outside.items() if not has_rows and s in used]
+        vectors = tuple([s for s in self.vectors if s in used] + fixed)
+        return Loop(
+            states=self.trace.states,
+            clock=self.clock,
+            entering=tuple(w for w in whole if w),
+            vectors=vectors,
+            constants=frozenset(s for s in vectors if s in self.vectors and self.vectors[s].kind == "constant"),
+            stages=tuple(_merged(self.stages)),
+            sizes=self.sizes,
+            input=self.trace.input,
+        )
+
+    def group(self, accumulators: list[Accumulator], number: int) -> Group:
+        operands = []
+        for product in accumulators[0].products:
+            expr = product.operand
+            if not expr.is_Symbol:
+                size = product.weight.columns[product.part]
+                before = self.stages[max(number - 1, 0)]
+                expr = self.named(self.flat(expr, before, size), before, size)
+            operands.append(expr)
+        symbols = tuple(sympy.Symbol(str(a.symbol).replace("a", "p"), real=True) for a in accumulators)
+        self.sizes |= {s: a.rows for s, a in zip(symbols, accumulators, strict=True)}
+        return Group(symbols, tuple(operands), tuple(a.products for a in accumulators), accumulators[0].rows)
+
+    def named(self, expr: Expr, stage: Stage, size: Size | None) -> Expr:
+        """A symbol for an expression, the one it has where it has one."""
+        if expr.is_Symbol or expr.is_number:
+            return expr
+        for symbol, known in stage.equations:
+            if known == expr:
+                return symbol
+        symbol = sympy.Symbol(f"x{self.fresh}", real=True)
+        self.fresh += 1
+        self.sizes[symbol] = size
+        stage.equations.append((symbol, expr))
+        return symbol
+
+    def flat(self, expr: Expr, stage: Stage, size: Size | None, *, top: bool = False) -> Expr:
+        """The expression with every function's value, but one at the top, named."""
+        if not expr.args:
+            return expr
+        inner = rebuild(expr, [self.flat(a, stage, size) for a in expr.args])
+        alone = isinstance(inner, FUNCTIONS) or (inner.is_Pow and not inner.exp.is_positive)
+        return self.named(inner, stage, size) if alone and not top else inner
+
+
+def _merged(stages: list[Stage]) -> Iterator[Stage]:
+    """A stage without products, of which the next one's products need nothing, is the beginning of the next."""
+    waiting: list[Equation] = []
+    for stage, after in zip(stages, [*stages, Stage()][1:], strict=True):
+        made = Stage(stage.groups, waiting + stage.equations)
+        waiting = []
+        if (
+            not made.groups
+            and after.groups
+            and not {s for s, _ in made.equations} & {x for g in after.groups for x in g.operands}
+        ):
+            waiting = made.equations
+        else:
+            yield made
+
+
+def grouped(accumulators: list[Accumulator]) -> Iterator[list[Accumulator]]:
+    """Accumulators of a stage that can be computed together: the same operands, the same number of units."""
+    groups: dict[tuple[object, ...], list[Accumulator]] = {}
+    for a in accumulators:
+        groups.setdefault((a.rows.root, *(p.operand for p in a.products)), []).append(a)
+    yield from groups.values()
+
+
+def blocks(parameter: Parameter, part: int, lengths: dict[Size, int]) -> slice:
+    """The columns of a concatenated weight that multiply one part of its operand."""
+    widths = [lengths[c.root] for c in parameter.columns]
+    return slice(sum(widths[:part]), sum(widths[: part + 1]))

@@ -1,0 +1,131 @@
+"""From C++ to a loaded library: find a compiler, build once, keep the object in the user's cache folder."""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import importlib.util
+import json
+import os
+import shlex
+import shutil
+import stat
+import subprocess
+import sys
+import tempfile
+from functools import cache
+from pathlib import Path
+
+import platformdirs
+import torch
+
+from carousel import files
+
+RUNTIME = Path(__file__).with_name("runtime.h")
+# Vector extensions: bytes of a vector, and what the compiler is told.
+SIMD: dict[str, tuple[int, list[str]]] = {
+    "avx512": (64, ["-march=x86-64-v4", "-mprefer-vector-width=512"]),
+    "avx2": (32, ["-march=x86-64-v3"]),
+    "generic": (16, []),
+}
+FLAGS = ["-std=c++17", "-O3", "-fPIC", "-shared", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math"]
+TYPES = {torch.float32: "float", torch.float64: "double"}
+
+
+class CompileError(Exception):
+    """There is no compiler, or it refuses the source."""
+
+
+def simd() -> str:
+    """The vector extensions to use: $CAROUSEL_SIMD, or the widest that the processor has. Raises ValueError."""
+    has = {"AVX512": "avx512", "AVX2": "avx2"}.get(torch.backends.cpu.get_cpu_capability(), "generic")
+    wanted = os.environ.get("CAROUSEL_SIMD") or has
+    names = list(SIMD)
+    if wanted not in names:
+        raise ValueError(f"CAROUSEL_SIMD may be {' or '.join(names)}, not {wanted!r}")
+    if names.index(wanted) < names.index(has):
+        raise ValueError(f"CAROUSEL_SIMD is {wanted}, but this processor has {has} at most")
+    return wanted
+
+
+def compiler() -> list[str]:
+    """The C++ compiler's command: $CXX, c++, g++, clang++, or that of the ziglang package. Raises CompileError."""
+    if os.environ.get("CXX"):
+        return shlex.split(os.environ["CXX"])
+    for name in ("c++", "g++", "clang++"):
+        if shutil.which(name):
+            return [name]
+    if importlib.util.find_spec("ziglang"):
+        return [sys.executable, "-m", "ziglang", "c++"]
+    raise CompileError("no C++ compiler was found ($CXX, c++, g++, clang++); install one, or carousel-rnn[compiler]")
+
+
+@cache
+def _version(command: tuple[str, ...]) -> str:
+    try:
+        return subprocess.run([*command, "--version"], capture_output=True, text=True, check=True).stdout.splitlines()[0]
+    except (OSError, subprocess.CalledProcessError, IndexError) as error:
+        raise CompileError(f"{' '.join(command)} does not run: {error}") from None
+
+
+def folder() -> Path:
+    """Where objects are kept: $CAROUSEL_CACHE, or the user's cache folder. It is nobody else's, or a fresh one is made."""
+    path = Path(os.environ.get("CAROUSEL_CACHE") or platformdirs.user_cache_path("carousel", appauthor=False)) / "kernels"
+    try:
+        path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if _ours(path) and os.access(path, os.W_OK):
+            return path
+    except OSError:
+        pass
+    return _temporary()
+
+
+@cache
+def _temporary() -> Path:
+    return Path(tempfile.mkdtemp(prefix="carousel-kernels-"))  # readable by this user alone
+
+
+def _ours(path: Path) -> bool:
+    """Whether nobody else could have written it."""
+    found = path.stat()
+    return not hasattr(os, "getuid") or (found.st_uid == os.getuid() and not found.st_mode & (stat.S_IWGRP | stat.S_IWOTH))
+
+
+def library(name: str, source: str, dtype: torch.dtype) -> ctypes.CDLL:
+    """The compiled source, built if the cache has no whole object of the same source, flags, compiler and processor.
+
+    Several processes may ask at once: each builds into a file of its own and renames it. Raises CompileError.
+    """
+    width, architecture = SIMD[simd()]
+    command = compiler()
+    flags = [*FLAGS, *architecture, f"-DT={TYPES[dtype]}", f"-DWIDTH={width}"]
+    identity = [source, RUNTIME.read_text(), *flags, *command, _version(tuple(command))]
+    key = hashlib.sha256("\0".join(identity).encode()).hexdigest()[:20]
+    place = folder()
+    path, note = place / f"{name}-{key}.so", place / f"{name}-{key}.json"
+    if not _whole(path, note):
+        _build(command, flags, source, path, note)
+    return ctypes.CDLL(str(path))
+
+
+def _whole(path: Path, note: Path) -> bool:
+    try:
+        wanted = json.loads(note.read_text())["sha256"]
+        return _ours(path) and hashlib.sha256(path.read_bytes()).hexdigest() == wanted
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def _build(command: list[str], flags: list[str], source: str, path: Path, note: Path) -> None:
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".build-") as room:
+        text, made = Path(room, "kernel.cpp"), Path(room, "kernel.so")
+        text.write_text(source)
+        run = subprocess.run(
+            [*command, *flags, f"-I{RUNTIME.parent}", str(text), "-o", str(made)], capture_output=True, text=True, check=False
+        )
+        if run.returncode:
+            lines = [line for line in run.stderr.splitlines() if "error" in line] or run.stderr.splitlines() or ["no message"]
+            raise CompileError(f"{' '.join(command)} refuses the kernel: {lines[0].strip()}")
+        digest = hashlib.sha256(made.read_bytes()).hexdigest()
+        os.replace(made, path)
+    files.write(note, json.dumps({"sha256": digest, "compiler": _version(tuple(command)), "flags": flags}) + "\n")

@@ -1,0 +1,54 @@
+"""SymPy expressions as C++ over vectors."""
+
+from __future__ import annotations
+
+import sympy
+from sympy.printing.cxx import CXX17CodePrinter
+
+
+class Printer(CXX17CodePrinter):
+    """Expressions over vectors of T."""
+
+    def _print_Integer(self, expr: sympy.Integer) -> str:
+        return f"T({int(expr)})"
+
+    def _print_Rational(self, expr: sympy.Rational) -> str:
+        return f"T({expr.p}.0 / {expr.q}.0)"
+
+    def _print_Float(self, expr: sympy.Float) -> str:
+        return f"T({float(expr)!r})"
+
+    def _print_NumberSymbol(self, expr: sympy.NumberSymbol) -> str:
+        return f"T({float(expr)!r})"
+
+    def _print_Pow(self, expr: sympy.Pow) -> str:
+        base, exponent = expr.args
+        if exponent.is_Integer and 0 < abs(int(exponent)) <= 4:
+            factor = self.parenthesize(base, 60)
+            product = " * ".join([factor] * abs(int(exponent)))
+            return f"({product})" if exponent > 0 else f"(T(1) / ({product}))"
+        return f"power(all({self._print(base)}), all({self._print(exponent)}))"
+
+    def _print_Piecewise(self, expr: sympy.Piecewise) -> str:
+        *branches, (last, _) = expr.args
+        text = f"all({self._print(last)})"
+        for value, condition in reversed(branches):
+            text = f"select({self._print(condition)}, all({self._print(value)}), {text})"
+        return text
+
+    def _print_Relational(self, expr: sympy.core.relational.Relational) -> str:
+        return f"(all({self._print(expr.lhs)}) {expr.rel_op} {self._print(expr.rhs)})"
+
+    def _print_Mod(self, expr: sympy.Mod) -> str:
+        return f"modulo(all({self._print(expr.args[0])}), all({self._print(expr.args[1])}))"
+
+    def _print_Max(self, expr: sympy.Max) -> str:
+        return f"maximum(all({self._print(expr.args[0])}), all({self._print(expr.args[1])}))"
+
+    def _print_Min(self, expr: sympy.Min) -> str:
+        return f"minimum(all({self._print(expr.args[0])}), all({self._print(expr.args[1])}))"
+
+    def _print_call(self, expr: sympy.Function) -> str:
+        return f"{type(expr).__name__}(all({self._print(expr.args[0])}))"
+
+    _print_logistic = _print_relu = _print_tanh = _print_exp = _print_log = _print_call

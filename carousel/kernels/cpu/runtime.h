@@ -1,0 +1,373 @@
+// What every generated kernel stands on: vectors, functions of vectors, matrix products, a team of threads.
+// Vector extensions that GCC and Clang share; T (float or double) and WIDTH (bytes of a vector) come from the command line.
+#include <atomic>
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#if defined(__unix__) || defined(__APPLE__)
+#include <sched.h>
+#endif
+
+namespace {
+
+template <int BYTES> struct Integer { typedef int32_t type; };
+template <> struct Integer<8> { typedef int64_t type; };
+typedef Integer<sizeof(T)>::type I;
+typedef T V __attribute__((vector_size(WIDTH)));
+typedef I M __attribute__((vector_size(WIDTH)));  // conditions: all bits set where true
+constexpr int LANES = WIDTH / sizeof(T);
+constexpr bool SINGLE = sizeof(T) == 4;
+
+inline V all(T x) { return V{} + x; }
+inline V all(V x) { return x; }
+inline V select(M condition, V a, V b) { return condition ? a : b; }
+
+// ---------------------------------------------------------------- memory
+
+inline V load(const T* p) { V v; std::memcpy(&v, p, WIDTH); return v; }
+inline void store(T* p, V v) { std::memcpy(p, &v, WIDTH); }
+
+#if defined(__AVX512F__) && !defined(__clang__)
+inline V load_part(const T* p, long n) {
+  if constexpr (SINGLE) return (V)__builtin_ia32_loadups512_mask((const float*)p, (__attribute__((vector_size(64))) float){}, (1u << n) - 1);
+  else return (V)__builtin_ia32_loadupd512_mask((const double*)p, (__attribute__((vector_size(64))) double){}, (1u << n) - 1);
+}
+inline void store_part(T* p, V v, long n) {
+  if constexpr (SINGLE) __builtin_ia32_storeups512_mask((float*)p, (__attribute__((vector_size(64))) float)v, (1u << n) - 1);
+  else __builtin_ia32_storeupd512_mask((double*)p, (__attribute__((vector_size(64))) double)v, (1u << n) - 1);
+}
+#else
+inline V load_part(const T* p, long n) { V v{}; std::memcpy(&v, p, n * sizeof(T)); return v; }
+inline void store_part(T* p, V v, long n) { std::memcpy(p, &v, n * sizeof(T)); }
+#endif
+
+// The last units of a layer may not fill a vector: TAIL says so, n is how many there are.
+template <bool TAIL> inline V load(const T* p, long n) { if constexpr (TAIL) return load_part(p, n); else return load(p); }
+template <bool TAIL> inline void store(T* p, V v, long n) { if constexpr (TAIL) store_part(p, v, n); else store(p, v); }
+
+// ---------------------------------------------------------------- functions
+
+constexpr int TERMS = SINGLE ? 7 : 13;  // of the Taylor series of exp on |r| <= ln 2 / 2: below half a unit in the last place
+
+// exp(x) = 2^n (1 + q): q, and n as a whole number in T.
+inline V expm1_reduced(V x, V& n) {
+  const T magic = SINGLE ? T(12582912.0) : T(6755399441055744.0);  // 1.5 * 2^23, 1.5 * 2^52: adding it rounds
+  n = (x * T(1.4426950408889634) + magic) - magic;
+  const V r = SINGLE ? (x - n * T(0.693359375)) + n * T(2.12194440e-4)
+                     : (x - n * T(6.93147180369123816490e-01)) - n * T(1.90821492927058770002e-10);
+  V q = all(T(1));
+#pragma GCC unroll 16
+  for (int k = TERMS; k > 1; --k) q = q * r * T(1.0 / k) + T(1);
+  return q * r;
+}
+
+inline V power_of_two(V n) {
+  const M k = __builtin_convertvector(n, M);
+  const M bits = (k + I(SINGLE ? 127 : 1023)) << I(SINGLE ? 23 : 52);
+  V v; std::memcpy(&v, &bits, WIDTH); return v;
+}
+
+// Comparisons that leave NaN alone.
+inline V at_most(V x, T limit) { return select(x > limit, all(limit), x); }
+inline V at_least(V x, T limit) { return select(x < limit, all(limit), x); }
+
+inline V exp(V x) {
+  V n;
+  const V q = expm1_reduced(at_least(at_most(x, SINGLE ? T(90) : T(711)), SINGLE ? T(-105) : T(-747)), n);
+  const V half = all(T(0)) + __builtin_convertvector(__builtin_convertvector(n * T(0.5), M), V);
+  return (q + T(1)) * power_of_two(half) * power_of_two(n - half);  // in two steps: 2^n alone may be too large or small
+}
+
+inline V logistic(V x) {
+  V n;
+  const V q = expm1_reduced(at_least(at_most(-x, SINGLE ? T(87) : T(708)), SINGLE ? T(-87) : T(-708)), n);
+  const V s = power_of_two(n);
+  return T(1) / (q * s + (s + T(1)));
+}
+
+inline V tanh(V x) {
+  V n;
+  const T limit = SINGLE ? T(20) : T(40);
+  const V q = expm1_reduced(at_least(at_most(x + x, limit), -limit), n);
+  const V s = power_of_two(n);
+  const V e = q * s + (s - T(1));  // exp(2x) - 1, exact to the last place also near zero
+  return e / (e + T(2));
+}
+
+inline V log(V x) {
+  M bits; std::memcpy(&bits, &x, WIDTH);
+  constexpr int MANTISSA = SINGLE ? 23 : 52;
+  const V tiny = all(SINGLE ? T(1.17549435e-38) : T(2.2250738585072014e-308));
+  const M small = (x > T(0)) & (x < tiny);
+  const V scaled = select(small, x * (SINGLE ? T(16777216.0) : T(18014398509481984.0)), x);
+  std::memcpy(&bits, &scaled, WIDTH);
+  const I root_half = SINGLE ? I(0x3f3504f3) : I(0x3fe6a09e667f3bccLL);
+  const M k = (bits - root_half) >> I(MANTISSA);
+  const M rest = bits - (k << I(MANTISSA));
+  V m; std::memcpy(&m, &rest, WIDTH);  // in [sqrt(1/2), sqrt(2)), x = m 2^k
+  const V f = m - T(1), s = f / (f + T(2)), z = s * s;
+  V series = all(T(0));
+  constexpr int LOG_TERMS = SINGLE ? 5 : 11;
+#pragma GCC unroll 12
+  for (int j = LOG_TERMS; j > 0; --j) series = (series + T(1.0 / (2 * j + 1))) * z;
+  const V n = __builtin_convertvector(k, V) - select(small, all(SINGLE ? T(24) : T(54)), all(T(0)));
+  V y = n * T(0.69314718055994530942) + T(2) * s * (series + T(1));
+  y = select(x == T(0), all(T(-INFINITY)), y);
+  y = select(x < T(0), all(T(NAN)), y);
+  return select((x == T(INFINITY)) | (x != x), x, y);
+}
+
+inline V relu(V x) { return select(x <= T(0), all(T(0)), x); }
+inline V maximum(V a, V b) { return select((a > b) | (a != a), a, b); }
+inline V minimum(V a, V b) { return select((a < b) | (a != a), a, b); }
+inline V lanes(V a, V b, T (*f)(T, T)) { V y; for (int k = 0; k < LANES; ++k) y[k] = f(a[k], b[k]); return y; }
+inline V power(V a, V b) { return lanes(a, b, [](T x, T y) { return T(std::pow(x, y)); }); }
+// The remainder with the divisor's sign, as Python and PyTorch have it.
+inline V modulo(V a, V b) { return lanes(a, b, [](T x, T y) { T m = std::fmod(x, y); return m != 0 && (m < 0) != (y < 0) ? m + y : m; }); }
+
+// ---------------------------------------------------------------- matrix products
+//
+// A tile is some rows times some sums, a sum being LANES units of one product. Weights are packed so that the vectors
+// of a tile of units lie together: [tile][depth][sum][lane].
+
+constexpr int REGISTERS = WIDTH == 64 ? 24 : 12;  // vector registers that a tile may fill
+constexpr int MOST_ROWS = 8;
+
+constexpr int rows_of(int sums) { return sums >= REGISTERS ? 1 : REGISTERS / sums < MOST_ROWS ? REGISTERS / sums : MOST_ROWS; }
+constexpr int UNITS = WIDTH == 64 ? 4 : 2;  // sums of a tile where a product gives one a unit: neighbouring blocks
+
+// result[r][c] = sum over k of x[r][k] * panel[k][c], added to result where `more`.
+template <int R, int C>
+__attribute__((noinline)) void multiply(const T* x, long stride, const T* panel, long depth, V* result, bool more) {
+  constexpr int CHAINS = R * C >= 8 ? 1 : R * C >= 4 ? 2 : 4;  // enough independent additions to hide their latency
+  V sums[CHAINS][R][C];
+#pragma GCC unroll 32
+  for (int j = 0; j < CHAINS; ++j)
+#pragma GCC unroll 32
+    for (int r = 0; r < R; ++r)
+#pragma GCC unroll 32
+      for (int c = 0; c < C; ++c) sums[j][r][c] = V{};
+  long k = 0;
+  for (; k + CHAINS <= depth; k += CHAINS)
+#pragma GCC unroll 32
+    for (int j = 0; j < CHAINS; ++j) {
+      V w[C];
+#pragma GCC unroll 32
+      for (int c = 0; c < C; ++c) w[c] = load(panel + ((k + j) * C + c) * LANES);
+#pragma GCC unroll 32
+      for (int r = 0; r < R; ++r)
+#pragma GCC unroll 32
+        for (int c = 0; c < C; ++c) sums[j][r][c] += x[r * stride + k + j] * w[c];
+    }
+  for (; k < depth; ++k)
+#pragma GCC unroll 32
+    for (int r = 0; r < R; ++r)
+#pragma GCC unroll 32
+      for (int c = 0; c < C; ++c) sums[0][r][c] += x[r * stride + k] * load(panel + (k * C + c) * LANES);
+#pragma GCC unroll 32
+  for (int r = 0; r < R; ++r)
+#pragma GCC unroll 32
+    for (int c = 0; c < C; ++c) {
+      V total = sums[0][r][c];
+#pragma GCC unroll 32
+      for (int j = 1; j < CHAINS; ++j) total += sums[j][r][c];
+      result[r * C + c] = more ? result[r * C + c] + total : total;
+    }
+}
+
+template <int R, int C> inline void multiply_rows(int rows, const T* x, long stride, const T* panel, long depth, V* result, bool more) {
+  if (rows == R) return multiply<R, C>(x, stride, panel, depth, result, more);
+  if constexpr (R > 1) multiply_rows<R - 1, C>(rows, x, stride, panel, depth, result, more);
+}
+
+// How a stage whose largest product has G sums a unit is cut into tiles: neighbouring blocks of units, and rows.
+template <int G> struct Tiling {
+  static constexpr int MOST_UNITS = G * 2 > UNITS ? 1 : UNITS / G;
+  static constexpr int ROWS = rows_of(G * MOST_UNITS);
+};
+
+// G sums a unit, `units` blocks of units in the tile.
+template <int G, class Tile> inline void product(int rows, int units, const T* x, long stride, const T* panel, long depth, V* result, bool more) {
+  if (units == 1) return multiply_rows<Tile::ROWS, G>(rows, x, stride, panel, depth, result, more);
+  if constexpr (Tile::MOST_UNITS >= 2) if (units == 2) return multiply_rows<Tile::ROWS, 2 * G>(rows, x, stride, panel, depth, result, more);
+  if constexpr (Tile::MOST_UNITS >= 3) if (units == 3) return multiply_rows<Tile::ROWS, 3 * G>(rows, x, stride, panel, depth, result, more);
+  if constexpr (Tile::MOST_UNITS >= 4) if (units == 4) return multiply_rows<Tile::ROWS, 4 * G>(rows, x, stride, panel, depth, result, more);
+}
+
+// ---------------------------------------------------------------- threads
+
+struct Range { long from, to; };
+
+inline Range share(long n, long parts, long part) { return {n * part / parts, n * (part + 1) / parts}; }
+
+// Threads that meet. Each call is one round: whoever comes last opens the door for all. What was written before the
+// meeting is seen after it: the counter is acquired and released by everyone, the round by who leaves.
+struct alignas(64) Meeting {
+  std::atomic<int> come{0};
+  alignas(64) std::atomic<int> round{0};
+  void wait(int people) {
+    if (people == 1) return;
+    const int now = round.load(std::memory_order_relaxed);
+    if (come.fetch_add(1, std::memory_order_acq_rel) + 1 == people) {
+      come.store(0, std::memory_order_relaxed);
+      round.store(now + 1, std::memory_order_release);
+      return;
+    }
+    for (int spins = 0; round.load(std::memory_order_acquire) == now; ++spins) {
+      if (spins < 4000) {
+#if defined(__x86_64__) || defined(__i386__)
+        __builtin_ia32_pause();
+#endif
+      } else {
+#if defined(__unix__) || defined(__APPLE__)
+        sched_yield();  // somebody else has the processor
+#endif
+      }
+    }
+  }
+};
+
+constexpr int MOST_THREADS = 256;
+
+// Which rows and which units of each stage a thread has: rows are dealt out first, because threads that share no row
+// need not meet before the end; units are divided where there are too few rows.
+struct Crew {
+  int rank = 0, size = 1, across = 1;  // `across`: threads that share the same rows
+  Range rows{0, 0};
+  Meeting* meeting = nullptr;
+  int column() const { return rank % across; }
+  int group() const { return rank / across; }
+  void meet() const { meeting[1 + group()].wait(across); }
+  void meet_all() const { meeting[0].wait(size); }
+  // The share of a stage's tiles of units.
+  Range tiles(long blocks, long units) const { return share((blocks + units - 1) / units, across, column()); }
+};
+
+// Cycles of a step's products for the busiest thread, roughly: a tile of few rows waits for its weights.
+inline double cost(long rows, long blocks, double depth, int most_rows, int people, int across) {
+  const long mine = (rows * across + people - 1) / people, tiles = (mine + most_rows - 1) / most_rows;
+  double work = 0;
+  for (long k = 0; k < tiles; ++k) {
+    const Range r = share(mine, tiles, k);
+    work += r.to - r.from < 2 ? 2 : double(r.to - r.from);
+  }
+  return work * double((blocks + across - 1) / across) * depth + (across > 1 ? 1500.0 : 0.0);
+}
+
+inline int choose_across(long rows, long blocks, double depth, int most_rows, int people) {
+  int best = 1;
+  for (int across = 2; across <= people; ++across)
+    if (people % across == 0 && cost(rows, blocks, depth, most_rows, people, across) < cost(rows, blocks, depth, most_rows, people, best))
+      best = across;
+  return best;
+}
+
+// Rows dealt out so that each group has as many steps: long sequences come first.
+inline Range deal(const int64_t* rows, long steps, long batch, int groups, int group) {
+  double total = 0;
+  for (long s = 0; s < steps; ++s) total += double(rows[s]);
+  Range range{0, batch};
+  double before = 0;
+  long row = 0;
+  for (int g = 0; g <= group; ++g) {
+    range.from = row;
+    const double wanted = total * (g + 1) / groups;
+    while (row < batch && (g == groups - 1 || before < wanted - 0.5)) {
+      long length = 0;
+      if (rows[0] == batch && rows[steps - 1] == batch) length = steps;
+      else for (long s = 0; s < steps; ++s) length += rows[s] > row;
+      before += double(length);
+      ++row;
+    }
+    range.to = row;
+  }
+  return range;
+}
+
+// ---------------------------------------------------------------- packing
+
+// For sums of W: panel[tile][k][u * G + g][lane] = W[g * units + unit][k]. `row0` is g's first row in W.
+inline void pack(const T* w, T* panel, long units, long depth, int G, int tile_units, Range tiles) {
+  const long blocks = (units + LANES - 1) / LANES;
+  for (long tile = tiles.from; tile < tiles.to; ++tile) {
+    const long first = tile * tile_units, width = (blocks - first < tile_units ? blocks - first : tile_units) * G;
+    T* out = panel + first * G * LANES * depth;
+    for (long c = 0; c < width; ++c) {
+      const long unit = (first + c / G) * LANES, g = c % G, n = units - unit < LANES ? units - unit : LANES;
+      const T* in = w + (g * units + unit) * depth;
+      for (long k = 0; k < depth; k += LANES) {
+        const long m = depth - k < LANES ? depth - k : LANES;
+        alignas(64) T square[LANES][LANES] = {};
+        for (long j = 0; j < n; ++j) std::memcpy(square[j], in + j * depth + k, m * sizeof(T));
+        for (long i = 0; i < m; ++i) {
+          T* row = out + ((k + i) * width + c) * LANES;
+          for (long j = 0; j < LANES; ++j) row[j] = square[j][i];
+        }
+      }
+    }
+  }
+}
+
+// For sums of W transposed: panel[tile][k][u][lane] = W[k][unit].
+inline void pack_transposed(const T* w, T* panel, long units, long depth, int tile_units, Range tiles) {
+  const long blocks = (units + LANES - 1) / LANES;
+  for (long tile = tiles.from; tile < tiles.to; ++tile) {
+    const long first = tile * tile_units, width = blocks - first < tile_units ? blocks - first : tile_units;
+    T* out = panel + first * LANES * depth;
+    const long from = first * LANES, n = units - from < width * LANES ? units - from : width * LANES;
+    for (long k = 0; k < depth; ++k) {
+      std::memcpy(out + k * width * LANES, w + k * units + from, n * sizeof(T));
+      if (n < width * LANES) std::memset(out + k * width * LANES + n, 0, (width * LANES - n) * sizeof(T));
+    }
+  }
+}
+
+// One step of the loop: where its rows begin in arrays of all steps (`at`) and in those that a step without
+// derivatives overwrites (`slot`), how many rows it has, the same of the step after, and which rows start anew there.
+struct Step {
+  long at, slot, rows, next, next_rows, next_at;
+  const uint8_t* resets;
+  const uint8_t* next_resets;
+};
+
+struct Steps {
+  long count, batch;
+  const int64_t *at, *slot, *rows;
+  const uint8_t* resets;  // of all rows of all steps, or null
+  Step operator[](long s) const {
+    Step step{};
+    step.at = at[s], step.slot = slot[s], step.rows = rows[s];
+    step.resets = resets ? resets + at[s] : nullptr;
+    if (s + 1 < count) {
+      step.next = slot[s + 1], step.next_rows = rows[s + 1], step.next_at = at[s + 1];
+      step.next_resets = resets ? resets + at[s + 1] : nullptr;
+    }
+    return step;
+  }
+};
+
+// OpenMP's team, through the library that PyTorch has loaded: no second pool.
+typedef void (*Parallel)(void (*)(void*), void*, unsigned, unsigned);
+typedef int (*Number)();
+
+template <class Call> struct Job { const Call* call; Meeting* meeting; Number rank, size; };
+
+template <class Call> void work(void* data) {
+  const Job<Call>& job = *static_cast<Job<Call>*>(data);
+  Crew crew;
+  crew.meeting = job.meeting;
+  if (job.rank) crew.rank = job.rank(), crew.size = job.size();
+  job.call->run(crew);
+}
+
+template <class Call> void start(const Call& call, const void* const* threads, int count) {
+  Meeting meeting[MOST_THREADS + 1];
+  Job<Call> job{&call, meeting, nullptr, nullptr};
+  if (count > 1 && threads[0]) {
+    job.rank = Number(threads[1]), job.size = Number(threads[2]);
+    const Parallel parallel = Parallel(threads[0]);
+    parallel(work<Call>, &job, count < MOST_THREADS ? count : MOST_THREADS, 0);
+  } else work<Call>(&job);
+}
+
+}  // namespace

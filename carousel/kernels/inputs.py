@@ -1,0 +1,181 @@
+"""What the loop over time works on: all that leaves it is computed here, for all steps at once, by PyTorch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+import sympy
+import torch
+from sympy.printing.pycode import PythonCodePrinter
+from torch import Tensor
+
+from carousel.equations import Cell
+from carousel.equations.loop import Equation, Loop, blocks, grouped, loop
+from carousel.equations.stages import Accumulator
+from carousel.equations.terms import Expr, Product, Size
+
+Values = dict[Any, Tensor]  # a symbol of the trace → its value
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Tensors of one call, in the order of ``Loop``'s ``entering``, ``vectors`` and ``groups`` with their operands.
+
+    ``entering``: (Σ batch_sizes, width) each, the symbols of one outer product side by side. ``vectors``: (units,) each.
+    ``weights``: of each operand of each group, the dense weights of the group's symbols, stacked: (Σ units, operand's units).
+    ``values``: all that is known outside the loop, by symbol.
+    """
+
+    entering: list[Tensor]
+    vectors: list[Tensor]
+    weights: list[Tensor]
+    values: Values = field(default_factory=dict)
+
+
+@cache
+def loop_of(cell: Cell) -> Loop:
+    """The inside of a cell's loop, made once."""
+    return loop(cell.trace, cell.schedule)
+
+
+def enter(cell: Cell, data: Tensor, before: Mapping[str, Tensor], parameters: Mapping[str, Tensor]) -> Inputs:
+    """Compute what leaves the loop; arguments as those of ``reference.run``."""
+    inside = loop_of(cell)
+    lengths = _lengths(cell, data, before, parameters)
+    values: Values = {cell.trace.input: data, **_constants(cell, data, parameters, lengths)}
+    stacked: dict[tuple[Expr, ...], Tensor] = {(cell.trace.input,): data}
+    for stage in cell.schedule.outside:
+        for accumulators in grouped(stage.accumulators):
+            symbols = tuple(a.symbol for a in accumulators)
+            total = stacked[symbols] = _outer(accumulators, values, lengths)
+            values.update(zip(symbols, total.split([lengths[a.rows.root] for a in accumulators], dim=-1), strict=True))
+        values |= pointwise(tuple(stage.equations))(values)
+    return Inputs(
+        entering=[stacked[s] if s in stacked else values[s[0]] for s in inside.entering],
+        vectors=[values[v] for v in inside.vectors],
+        weights=[
+            torch.cat([_block(p[k], values, lengths) for p in group.products])
+            for group in inside.groups
+            for k in range(len(group.operands))
+        ],
+        values=values,
+    )
+
+
+def _outer(accumulators: list[Accumulator], values: Values, lengths: dict[Size, int]) -> Tensor:
+    """Sums that need no state, side by side: Σ weight @ operand + what they begin with."""
+    total = None
+    if any(a.start is not None or a.biases for a in accumulators):
+        parts = []
+        for a in accumulators:
+            terms = [values[s] for s in (*([a.start] if a.start is not None else []), *a.biases)]
+            first = values[a.products[0].weight.symbol]
+            parts.append(sum(terms[1:], terms[0]) if terms else first.new_zeros(lengths[a.rows.root]))
+        rows = max((len(p) for p in parts if p.dim() == 2), default=None)
+        total = torch.cat(parts if rows is None else [p.expand(rows, p.shape[-1]) for p in parts], dim=-1)
+    for k, product in enumerate(accumulators[0].products):
+        x = evaluate(product.operand)(values)
+        weight = torch.cat([_block(a.products[k], values, lengths) for a in accumulators]).t()
+        total = x @ weight if total is None else total + x @ weight if x.dim() == 1 else torch.addmm(total, x, weight)
+    assert total is not None  # an accumulator has at least one product
+    return total
+
+
+def _block(product: Product, values: Values, lengths: dict[Size, int]) -> Tensor:
+    weight = values[product.weight.symbol]
+    return weight if len(product.weight.columns) == 1 else weight[:, blocks(product.weight, product.part, lengths)]
+
+
+def _lengths(cell: Cell, data: Tensor, before: Mapping[str, Tensor], parameters: Mapping[str, Tensor]) -> dict[Size, int]:
+    """The number behind every size of the trace."""
+    lengths = {p.rows.root: parameters[p.name].shape[0] for p in cell.trace.parameters if p.kind != "constant"}
+    lengths |= {s.size.root: before[s.name].shape[-1] for s in cell.trace.states if s.size is not None}
+    return lengths | {cell.trace.input_size.root: data.shape[-1]}
+
+
+def _constants(cell: Cell, like: Tensor, parameters: Mapping[str, Tensor], lengths: dict[Size, int]) -> Values:
+    """Values that are the same at every step: parameters (masked) and per-unit constants."""
+    values: Values = {}
+    for p in cell.trace.parameters:
+        if p.kind == "constant":
+            array = cell.constants[p.letters](lengths[p.rows.root])
+            values[p.symbol] = torch.as_tensor(array, dtype=like.dtype, device=like.device)
+        elif p.name in cell.masks:
+            weight = parameters[p.name]
+            mask = torch.as_tensor(cell.masks[p.name](*weight.shape), dtype=weight.dtype, device=weight.device)
+            values[p.symbol] = weight * mask
+        else:
+            values[p.symbol] = parameters[p.name]
+    return values
+
+
+@cache
+def pointwise(equations: tuple[Equation, ...]) -> Callable[[Values], Values]:
+    """Assignments as one Python function, each named quantity a variable."""
+    targets = [target for target, _ in equations]
+    used = {s for _, expr in equations for s in expr.free_symbols} - set(targets)
+    arguments = sorted(used, key=str)
+    function = _lambdify(arguments, targets, list(equations))
+
+    def compute(values: Values) -> Values:
+        return dict(zip(targets, function(*(values[a] for a in arguments)), strict=True))
+
+    return compute
+
+
+@cache
+def evaluate(expr: Any) -> Callable[[Values], Tensor]:
+    """An operand of a dense product, as a function of the values."""
+    if expr.is_Symbol:
+        return lambda values: values[expr]
+    arguments = sorted(expr.free_symbols, key=str)
+    function = _lambdify(arguments, [expr], [])
+    return lambda values: function(*(values[a] for a in arguments))[0]
+
+
+def _lambdify(arguments: list[Any], results: list[Any], steps: list[tuple[Any, Any]]) -> Callable[..., list[Tensor]]:
+    functions: dict[str, Any] = {
+        "logistic": torch.sigmoid,
+        "relu": torch.relu,
+        "tanh": torch.tanh,
+        "exp": torch.exp,
+        "log": torch.log,
+    }
+    functions |= {"where": torch.where, "maximum": _maximum, "minimum": _minimum}
+    return sympy.lambdify(arguments, results, modules=[functions], printer=_Printer, cse=lambda exprs: (steps, exprs))
+
+
+def _maximum(a: Any, b: Any) -> Tensor:
+    if not isinstance(a, Tensor):
+        a, b = b, a
+    return torch.maximum(a, b if isinstance(b, Tensor) else a.new_tensor(b))
+
+
+def _minimum(a: Any, b: Any) -> Tensor:
+    return -_maximum(-a, -b)
+
+
+class _Printer(PythonCodePrinter):
+    """Python with PyTorch's names where tensors need other words than numbers."""
+
+    def __init__(self, settings: dict[str, Any] | None = None):
+        names = {n: n for n in ("logistic", "relu")}
+        super().__init__({"fully_qualified_modules": False, "user_functions": names, **(settings or {})})
+
+    def _print_Piecewise(self, expr: Any) -> str:
+        (a, condition), (b, _) = expr.args
+        return f"where({self._print(condition)}, {self._print(a)}, {self._print(b)})"
+
+    def _print_Max(self, expr: Any) -> str:
+        return f"maximum({', '.join(self._print(x) for x in expr.args)})"
+
+    def _print_Min(self, expr: Any) -> str:
+        return f"minimum({', '.join(self._print(x) for x in expr.args)})"
+
+    def _print_known(self, expr: Any) -> str:
+        return f"{type(expr).__name__}({self._print(expr.args[0])})"
+
+    _print_tanh = _print_exp = _print_log = _print_known

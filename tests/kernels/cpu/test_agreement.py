@@ -1,0 +1,135 @@
+"""Compiled kernels give what the reference gives: every cell, gradients included."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from carousel.cells import CELLS
+from carousel.equations import cell, concat, exp, identity, log, logistic, maximum, minimum, relu, tanh, where
+from carousel.kernels import reference
+from carousel.kernels.cpu import operator
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_packed_backwards_and_with_resets(agree, name):
+    for options in ({}, {"reverse": True}, {"resets": True}, {"reverse": True, "resets": True, "sizes": (3, 3, 2)}):
+        agree(CELLS[name], **options)
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_two_hundred_steps_in_single_precision(agree, name):
+    scale = 0.05 if name == "cec" else 0.2  # its memory has no gate: larger weights make it grow without bound
+    agree(CELLS[name], 1e-4, sizes=(6, 40, 20), batch_sizes=(7,) * 200, dtype=torch.float32, scale=scale)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    name=st.sampled_from(["lstm-v3", "lstm-v4", "gru-original", "clockwork", "mlp", "fgr"]),
+    sizes=st.tuples(st.integers(1, 9), st.sampled_from([1, 2, 3, 7, 8, 15, 16, 17, 33, 70]), st.integers(1, 20)),
+    lengths=st.lists(st.integers(1, 6), min_size=1, max_size=9),
+    reverse=st.booleans(),
+    resets=st.booleans(),
+)
+def test_any_shape(agree, name, sizes, lengths, reverse, resets):
+    batch_sizes = tuple(sum(n > step for n in lengths) for step in range(max(lengths)))
+    agree(CELLS[name], sizes=sizes, batch_sizes=batch_sizes, reverse=reverse, resets=resets)
+
+
+@pytest.mark.parametrize("name", ["lstm-v3", "lstm-v4", "gru-original", "clockwork"])
+def test_gradients_agree_with_finite_differences(problem, name):
+    p = problem(CELLS[name], sizes=(2, 3, 2), batch_sizes=(2, 2, 1))
+    leaves = list(p.leaves.values())
+
+    def function(*_):
+        output, after, _ = p.run(operator)
+        return (output, *(after[n] for n in p.before))
+
+    assert torch.autograd.gradcheck(function, leaves)
+    assert torch.autograd.gradgradcheck(function, leaves, fast_mode=True)
+
+
+@cell
+def slstm(e, m, h, n, s, W, b):
+    """Exponential gates with a stabiliser (Beck et al. 2024)."""
+    i_raw = W.ie @ e + W.im @ m + b.i
+    f_raw = log(logistic(W.fe @ e + W.fm @ m + b.f))
+    top = maximum(f_raw + s, i_raw)
+    i = exp(i_raw - top)
+    f = exp(f_raw + s - top)
+    h = f * h + i * tanh(W.he @ e + W.hm @ m + b.h)
+    n = f * n + i
+    m = logistic(W.oe @ e + W.om @ m + b.o) * h / n
+    return m, h, n, top
+
+
+@cell
+def mogrifier(e, m, h, W, b):
+    """Input and message gate one another before the LSTM (Melis et al. 2020), in the hidden size: four stages."""
+    x = tanh(W.xe @ e + b.x)
+    x = 2 * logistic(W.xm @ m) * x
+    u = 2 * logistic(W.ux @ x) * m
+    i = logistic(W.ix @ x + W.iu @ u + b.i)
+    f = logistic(W.fx @ x + W.fu @ u + b.f)
+    h = f * h + i * tanh(W.hx @ x + W.hu @ u + b.h)
+    m = logistic(W.ox @ x + W.ou @ u + b.o) * tanh(h)
+    return m, h
+
+
+@cell
+def odds(e, h, k, t, W, w, b):
+    """Every function and operator, the step number among them."""
+    a = W.ae @ e + W.ah @ h + b.a
+    g = where(a > 0.1, relu(a), minimum(a, 0.3) / (2 + k * k)) - maximum(k, w.gk * h) ** 3
+    u = identity(W.ue @ e) * (W.uk @ k)
+    h = tanh(g + u + where(t % 3 == 1, 0.5 * h, exp(-h * h)) / (t + 1)) + 0.1 * b.h
+    k = where(a <= k, 0.25, -k) * w.kh
+    return h, k
+
+
+@cell
+def handed(e, h, p, W, b):
+    """A state that is handed the input, and one operand that is a state times a gate."""
+    r = logistic(W.rp @ p + b.r)
+    h = tanh(W.f @ concat(e, r * h) + W.hh @ h)
+    p = e
+    return h, p
+
+
+@cell
+def unread(e, h, k, W):
+    """A state that nothing reads, and no bias."""
+    h = relu(W.he @ e + W.hh @ h)
+    k = h * 2
+    return h, k
+
+
+@pytest.mark.parametrize("own", [slstm, mogrifier, odds, handed, unread], ids=lambda c: c.name)
+def test_cells_that_users_write(agree, own):
+    for options in ({}, {"reverse": True}, {"resets": True}, {"sizes": (3, 16, 2), "batch_sizes": (20,) * 5}):
+        agree(own, **options)
+
+
+def test_infinity_and_nan_go_where_the_reference_sends_them(problem):
+    for bad in (float("nan"), float("inf"), -float("inf")):
+        p = problem(CELLS["lstm-v3"], batch_sizes=(3, 3, 3))
+        with torch.no_grad():
+            p.data[4] = bad
+        expected, found = p.solve(reference), p.solve(operator)
+        for name, wanted in expected.items():
+            torch.testing.assert_close(found[name], wanted, equal_nan=True, msg=lambda m, name=name: f"{name}: {m}")
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_the_number_of_threads_changes_no_result_but_by_rounding_and_each_is_deterministic(problem, threads):
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(threads)
+        for rows in (9, 1):
+            p = problem(CELLS["lstm-v4"], sizes=(30, 170, 40), batch_sizes=(rows,) * 20, scale=0.05)
+            first, second, expected = p.solve(operator), p.solve(operator), p.solve(reference)
+            for name, wanted in expected.items():
+                torch.testing.assert_close(first[name], wanted, rtol=1e-8, atol=1e-10)
+                assert torch.equal(first[name], second[name]), name
+    finally:
+        torch.set_num_threads(before)
