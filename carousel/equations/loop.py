@@ -31,6 +31,15 @@ class Group:
     size: Size  # of each symbol
 
 
+@dataclass(frozen=True)
+class Outer:
+    """Sums that need the input alone: ``symbols[k]`` = weight(k) @ input + Σ ``biases[k]``, for all steps at once."""
+
+    symbols: tuple[Expr, ...]
+    products: tuple[Product, ...]
+    biases: tuple[tuple[Expr, ...], ...]
+
+
 @dataclass(eq=False)  # compared and hashed by identity, so that back ends can keep what they make of it
 class Stage:
     """Groups whose operands are known, then the assignments that they allow, in order."""
@@ -42,10 +51,12 @@ class Stage:
 @dataclass(frozen=True)
 class Loop:
     """What a step does. ``entering`` are symbols with a value for every step from outside the loop, those of one outer
-    product together; ``vectors`` are the same at every step. ``sizes`` has every symbol's size (None: one a row)."""
+    product together; the first of them are those of ``outer``. ``vectors`` are the same at every step. ``sizes`` has
+    every symbol's size (None: one a row)."""
 
     states: tuple[State, ...]
     clock: Expr | None
+    outer: tuple[Outer, ...]
     entering: tuple[tuple[Expr, ...], ...]
     vectors: tuple[Expr, ...]
     constants: frozenset[Expr]  # of the vectors, those that are not learned
@@ -83,15 +94,19 @@ class _Maker:
         self.fresh = 0
 
     def make(self) -> Loop:
-        outer: list[tuple[Expr, ...]] = [(self.trace.input,)]
+        found: list[tuple[Expr, ...]] = [(self.trace.input,)]
+        plain: dict[tuple[Expr, ...], Outer] = {}
         for stage in self.schedule.outside:
             for accumulators in grouped(stage.accumulators):
-                outer.append(tuple(a.symbol for a in accumulators))
-                self.outside |= dict.fromkeys(outer[-1], True)
+                found.append(tuple(a.symbol for a in accumulators))
+                self.outside |= dict.fromkeys(found[-1], True)
+                if all(a.start is None and [p.operand for p in a.products] == [self.trace.input] for a in accumulators):
+                    products = tuple(a.products[0] for a in accumulators)
+                    plain[found[-1]] = Outer(found[-1], products, tuple(a.biases for a in accumulators))
                 self.sizes |= {a.symbol: a.rows for a in accumulators}
             for symbol, expr in stage.equations:
                 self.outside[symbol] = any(self.outside.get(s, False) for s in expr.free_symbols)
-                outer.append((symbol,))
+                found.append((symbol,))
         for number, stage in enumerate(self.schedule.inside):
             made = Stage()
             self.stages.append(made)
@@ -108,14 +123,15 @@ class _Maker:
         used = {s for stage in self.stages for _, e in stage.equations for s in e.free_symbols}
         used |= {x for stage in self.stages for g in stage.groups for x in g.operands}
         used |= {s.after for s in self.trace.states}
-        rows = [tuple(s for s in symbols if s in used and self.outside[s]) for symbols in outer]
-        whole = [symbols if any(rows_) else () for symbols, rows_ in zip(outer, rows, strict=True)]
+        entering = [symbols for symbols in found if any(s in used and self.outside[s] for s in symbols)]
+        entering.sort(key=lambda symbols: symbols not in plain)
         fixed = [s for s, has_rows in self.outside.items() if not has_rows and s in used]
         vectors = tuple([s for s in self.vectors if s in used] + fixed)
         return Loop(
             states=self.trace.states,
             clock=self.clock,
-            entering=tuple(w for w in whole if w),
+            outer=tuple(plain[symbols] for symbols in entering if symbols in plain),
+            entering=tuple(entering),
             vectors=vectors,
             constants=frozenset(s for s in vectors if s in self.vectors and self.vectors[s].kind == "constant"),
             stages=tuple(_merged(self.stages)),

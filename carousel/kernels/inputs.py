@@ -45,14 +45,7 @@ def enter(cell: Cell, data: Tensor, before: Mapping[str, Tensor], parameters: Ma
     """Compute what leaves the loop; arguments as those of ``reference.run``."""
     inside = loop_of(cell)
     lengths = _lengths(cell, data, before, parameters)
-    values: Values = {cell.trace.input: data, **_constants(cell, data, parameters, lengths)}
-    stacked: dict[tuple[Expr, ...], Tensor] = {(cell.trace.input,): data}
-    for stage in cell.schedule.outside:
-        for accumulators in grouped(stage.accumulators):
-            symbols = tuple(a.symbol for a in accumulators)
-            total = stacked[symbols] = _outer(accumulators, values, lengths)
-            values.update(zip(symbols, total.split([lengths[a.rows.root] for a in accumulators], dim=-1), strict=True))
-        values |= pointwise(tuple(stage.equations))(values)
+    values, stacked = outside(cell, data, lengths, parameters)
     return Inputs(
         entering=[stacked[s] if s in stacked else values[s[0]] for s in inside.entering],
         vectors=[values[v] for v in inside.vectors],
@@ -63,6 +56,44 @@ def enter(cell: Cell, data: Tensor, before: Mapping[str, Tensor], parameters: Ma
         ],
         values=values,
     )
+
+
+def outside(
+    cell: Cell, data: Tensor, lengths: dict[Size, int], parameters: Mapping[str, Tensor], leave: frozenset[Expr] = frozenset()
+) -> tuple[Values, dict[tuple[Expr, ...], Tensor]]:
+    """All that is known outside the loop by symbol, and sums side by side; those in ``leave`` are left out."""
+    values: Values = {cell.trace.input: data, **_constants(cell, data, parameters, lengths)}
+    stacked: dict[tuple[Expr, ...], Tensor] = {}
+    for stage in cell.schedule.outside:
+        for accumulators in grouped(stage.accumulators):
+            symbols = tuple(a.symbol for a in accumulators)
+            if leave.issuperset(symbols):
+                continue
+            total = stacked[symbols] = _outer(accumulators, values, lengths)
+            values.update(zip(symbols, total.split([lengths[a.rows.root] for a in accumulators], dim=-1), strict=True))
+        values |= pointwise(tuple(stage.equations))(values)
+    return values, stacked
+
+
+def enter_some(
+    cell: Cell, data: Tensor, before: Mapping[str, Tensor], parameters: Mapping[str, Tensor]
+) -> tuple[list[Tensor], list[Tensor], Values]:
+    """For a back end that computes ``Loop.outer`` itself: the other entering tensors, the vectors, and all values."""
+    inside = loop_of(cell)
+    values, stacked = outside(cell, data, _lengths(cell, data, before, parameters), parameters, _left(cell))
+    rest = inside.entering[len(inside.outer) :]
+    return [stacked[s] if s in stacked else values[s[0]] for s in rest], [values[v] for v in inside.vectors], values
+
+
+@cache
+def _left(cell: Cell) -> frozenset[Expr]:
+    """Outer sums that nothing outside the loop reads."""
+    read = {s for stage in cell.schedule.outside for _, expr in stage.equations for s in expr.free_symbols}
+    read |= {a.start for stage in cell.schedule.outside for a in stage.accumulators}
+    read |= {
+        s for stage in cell.schedule.outside for a in stage.accumulators for p in a.products for s in p.operand.free_symbols
+    }
+    return frozenset(s for o in loop_of(cell).outer if read.isdisjoint(o.symbols) for s in o.symbols)
 
 
 def _outer(accumulators: list[Accumulator], values: Values, lengths: dict[Size, int]) -> Tensor:

@@ -64,7 +64,7 @@ def inside(
     record: Sequence[str] = (),
 ) -> tuple[Tensor, dict[str, Tensor], dict[str, Tensor]]:
     """``run`` without what leaves the loop."""
-    trace, loop = cell.trace, loop_of(cell)
+    trace, loop, like = cell.trace, loop_of(cell), before[cell.states[0]]
     constants: Values = dict(zip(loop.vectors, inputs.vectors, strict=True))
     # Split once: the gradient of a slice is as large as all steps together, that of a split is one concatenation.
     entering = {s: x.split(batch_sizes) for s, x in zip(loop.entering, inputs.entering, strict=True)}
@@ -94,7 +94,7 @@ def inside(
             states = {k: torch.where(reset_rows[step].unsqueeze(1), initial[k][:n], v) for k, v in states.items()}
         values = constants | {s.before: states[s.name] for s in trace.states}
         if loop.clock is not None:  # a number of steps in single precision would make its quotients so
-            values[loop.clock] = values[loop.clock].to(torch.promote_types(inputs.entering[0].dtype, torch.float32))
+            values[loop.clock] = values[loop.clock].to(torch.promote_types(like.dtype, torch.float32))
         for symbols, steps in used.items():
             values.update(zip(symbols, steps[step].chunk(len(symbols), dim=1), strict=True))
         for plan in plans:
@@ -110,13 +110,13 @@ def inside(
             values[trace.states[-1].after] = values[loop.clock] + 1
         states = {s.name: _rows(values[s.after], n, before[s.name]) for s in trace.states}
         for name, wanted in kept.items():
-            collected[name].append(_rows(values[wanted], n, before.get(name, inputs.entering[0])))
+            collected[name].append(_rows(values[wanted], n, before.get(name, like)))
     if finished:
         states = {k: torch.cat([v, *(f[k] for f in finished)]) for k, v in states.items()}
     joined = {k: torch.cat(v[::-1] if reverse else v) for k, v in collected.items()}
     for name in record:
         if name not in joined:  # it does not depend on the states
-            joined[name] = _rows(inputs.values[symbol(name)], sum(batch_sizes), inputs.entering[0])
+            joined[name] = _rows(inputs.values[symbol(name)], sum(batch_sizes), like)
     return joined[cell.states[0]], states, {name: joined[name] for name in record}
 
 

@@ -13,7 +13,7 @@ from carousel.equations.loop import Equation
 from carousel.equations.terms import Expr, Size
 
 if TYPE_CHECKING:
-    from carousel.kernels.cpu.source import Source
+    from carousel.kernels.cpu.program import Program
 
 
 @dataclass
@@ -24,6 +24,8 @@ class Product:
     panel: str
     pointer: str
     depth: str
+    rows: str  # of each weight, as it is packed: its columns forward, its rows backward
+    weights: list[str]
     more: bool  # added to the product before it, which has the same symbols
     later: bool = False  # only for rows that the step after has
 
@@ -46,8 +48,8 @@ class Block:
 class _Direction:
     """What both directions share: which block a value belongs to, and where others find it."""
 
-    def __init__(self, source: Source):
-        self.source, self.loop, self.back = source, source.loop, source.backward
+    def __init__(self, program: Program):
+        self.program, self.loop, self.back = program, program.loop, program.backward
         self.column: dict[Expr, tuple[int, int]] = {
             s: (k, column) for k, symbols in enumerate(self.loop.entering) for column, s in enumerate(symbols)
         }
@@ -60,39 +62,39 @@ class _Direction:
 
     def entering(self, symbol: Expr) -> str:
         k, column = self.column[symbol]
-        return (
-            f"load<TAIL>({self.place(f'E{k}', 's.at + row', self.source.size(symbol), len(self.loop.entering[k]), column)}, n)"
-        )
+        row = "s.local + row" if k < len(self.loop.outer) else "s.at + row"
+        place = self.place(f"E{k}", row, self.program.size(symbol), len(self.loop.entering[k]), column)
+        return f"load<TAIL>({place}, n)"
 
     def loading(self, symbol: Expr, array: str, row: str) -> str:
-        return f"load<TAIL>({self.place(array, row, self.source.size(symbol))}, n)"
+        return f"load<TAIL>({self.place(array, row, self.program.size(symbol))}, n)"
 
     def storing(self, array: str, row: str, size: str, value: str, width: int = 1, column: int = 0) -> str:
         return f"store<TAIL>({self.place(array, row, size, width, column)}, {value}, n);"
 
 
 class Forward(_Direction):
-    def __init__(self, source: Source):
-        super().__init__(source)
+    def __init__(self, program: Program):
+        super().__init__(program)
         self.defined: dict[Expr, tuple[int, Size]] = {}
         for k, stage in enumerate(self.loop.stages):
             for symbol in [s for g in stage.groups for s in g.symbols] + [s for s, _ in stage.equations]:
-                if symbol not in source.plain:
-                    self.defined[symbol] = (k, source.root(symbol))
+                if symbol not in program.plain:
+                    self.defined[symbol] = (k, program.root(symbol))
 
     def keys(self) -> list[tuple[int, Size]]:
         last = len(self.loop.stages) - 1
         found = dict.fromkeys(self.defined.values())
-        for state in self.source.states.values():  # a state that is handed the input or a parameter
+        for state in self.program.states.values():  # a state that is handed the input or a parameter
             if state.after not in self.defined:
                 found.setdefault(self.home(state.after, state.before), None)
-        return sorted(found, key=lambda key: (key[0], key[1].letter)) or [(last, next(iter(self.source.letters)))]
+        return sorted(found, key=lambda key: (key[0], key[1].letter)) or [(last, next(iter(self.program.letters)))]
 
     def home(self, after: Expr, before: Expr) -> tuple[int, Size]:
         """The block that knows a state's new value."""
         if after in self.defined:
             return self.defined[after]
-        size = self.source.root(before)
+        size = self.program.root(before)
         return max((k for k, z in self.defined.values() if z == size), default=len(self.loop.stages) - 1), size
 
     def needs(self, key: tuple[int, Size]) -> list[Expr]:
@@ -101,8 +103,8 @@ class Forward(_Direction):
         found: dict[Expr, None] = {}
         for symbol, expr in stage.equations:
             if self.defined.get(symbol) == key:
-                found |= dict.fromkeys(sorted(expr.subs(self.source.plain).free_symbols, key=str))
-        for before, state in self.source.states.items():
+                found |= dict.fromkeys(sorted(expr.subs(self.program.plain).free_symbols, key=str))
+        for before, state in self.program.states.items():
             if self.home(state.after, before) == key:
                 found[state.after] = None
         return [s for s in found if self.defined.get(s) != key]
@@ -118,18 +120,21 @@ class Forward(_Direction):
         return stages
 
     def block(self, key: tuple[int, Size]) -> Block:
-        source, (k, size) = self.source, key
-        letter = source.letters[size]
+        program, (k, size) = self.program, key
+        letter = program.letters[size]
         made = Block(
             f"forward_{k}_{letter}", f"Forward, stage {k + 1} of {len(self.loop.stages)}: units of {letter}.", f"n_{letter}"
         )
         first = sum(len(s.groups) for s in self.loop.stages[:k])
         for number, group in enumerate(self.loop.stages[k].groups, first):
-            if source.root(group.symbols[0]) is size:
+            if program.root(group.symbols[0]) is size:
                 for j, operand in enumerate(group.operands):
-                    depth = f"c.{source.size(operand)}"
+                    depth = f"c.{program.size(operand)}"
                     pointer = f"c.{operand}_kept + (s.slot + rows.from) * {depth}"
-                    made.products.append(Product(group.symbols, f"panel{number}_{j}", pointer, depth, more=j > 0))
+                    weights = [f"W{number}_{j}_{n}" for n in range(len(group.symbols))]
+                    made.products.append(
+                        Product(group.symbols, f"panel{number}_{j}", pointer, depth, depth, weights, more=j > 0)
+                    )
         for s in self.needs(key):
             if s in self.loop.vectors:
                 made.vectors.append(s)
@@ -139,24 +144,24 @@ class Forward(_Direction):
                 made.loads.append((s, self.entering(s)))
             else:
                 made.loads.append((s, self.loading(s, f"{s}_kept", "s.slot + row")))
-        made.equations = [(s, e) for s, e in self.loop.stages[k].equations if self.defined.get(s) == key]
+        made.equations = [(s, e.subs(program.plain)) for s, e in self.loop.stages[k].equations if self.defined.get(s) == key]
         self.stores(made, key)
         return made
 
     def stores(self, made: Block, key: tuple[int, Size]) -> None:
-        source = self.source
-        here = [s for s, where in self.defined.items() if where == key]
-        for s in dict.fromkeys([*source.lent, *source.kept]):
+        program = self.program
+        here = {s for s, where in self.defined.items() if where == key} | {s for s in self.needs(key) if s in self.column}
+        for s in dict.fromkeys([*program.lent, *program.kept]):
             if s in here:
                 text = self.storing(f"{s}_kept", "s.slot + row", made.size, str(s))
-                made.stores.append(text if s in source.lent else f"if (c.{s}_kept) {text}")
-        for before, state in source.states.items():
+                made.stores.append(text if s in program.lent else f"if (c.{s}_kept) {text}")
+        for before, state in program.states.items():
             if self.home(state.after, before) != key:
                 continue
             if state is self.loop.states[0]:
                 made.stores.append(self.storing("output", "s.at + row", made.size, str(state.after)))
             final = self.storing(f"{state.after}_final", "row", made.size, str(state.after))
-            if before in source.remembered:
+            if before in program.remembered:
                 initial = self.loading(before, f"{before}_initial", "row")
                 anew = f"s.next_resets && s.next_resets[row] ? {initial} : {state.after}"
                 following = self.storing(f"{before}_kept", "s.next + row", made.size, anew)
@@ -167,13 +172,13 @@ class Forward(_Direction):
 
 
 class Backward(_Direction):
-    def __init__(self, source: Source):
-        super().__init__(source)
+    def __init__(self, program: Program):
+        super().__init__(program)
         self.defined: dict[Expr, tuple[int, Size]] = {}
         self.recomputed = dict(self.back.recomputed)
         for k, stage in enumerate(self.back.stages):
             for symbol in [p.symbol for p in stage.products] + [s for s, _ in stage.equations]:
-                self.defined[symbol] = (k, source.root(symbol))
+                self.defined[symbol] = (k, program.root(symbol))
         self.results = self._results()
 
     def _results(self) -> list[tuple[tuple[int, Size], str, int, int, Expr]]:
@@ -184,7 +189,7 @@ class Backward(_Direction):
                 (self.home(a, s), f"A{g}", len(symbols), k, a) for k, (s, a) in enumerate(zip(symbols, adjoints, strict=True))
             ]
         for j, (symbols, adjoints) in enumerate(zip(self.loop.entering, self.back.entering, strict=True)):
-            if self.source.shared[j] is None:
+            if self.program.shared[j] is None:
                 found += [
                     (self.home(a, s), f"E{j}_bar", len(symbols), k, a)
                     for k, (s, a) in enumerate(zip(symbols, adjoints, strict=True))
@@ -193,16 +198,16 @@ class Backward(_Direction):
 
     def home(self, value: Expr, like: Expr) -> tuple[int, Size]:
         """The block that stores a value: where it is computed; the first stage for what only arrives, or is zero."""
-        return self.defined.get(value, (0, self.source.root(like)))
+        return self.defined.get(value, (0, self.program.root(like)))
 
     def carrier(self, before: Expr) -> tuple[int, Size]:
         """The block that overwrites what is carried: the last of its size, since all of them may read what arrived."""
-        size = self.source.root(before)
+        size = self.program.root(before)
         known = [k for k, z in [*self.defined.values(), *(r[0] for r in self.results)] if z == size]
         return max(known, default=0), size
 
     def keys(self) -> list[tuple[int, Size]]:
-        found = set(self.defined.values()) | {r[0] for r in self.results} | {self.carrier(s) for s in self.source.states}
+        found = set(self.defined.values()) | {r[0] for r in self.results} | {self.carrier(s) for s in self.program.states}
         return sorted(found, key=lambda key: (key[0], key[1].letter))
 
     def equations(self, key: tuple[int, Size]) -> list[Equation]:
@@ -228,9 +233,9 @@ class Backward(_Direction):
         equations = self.equations(key)
         found: dict[Expr, None] = {}
         for _, expr in equations:
-            found |= dict.fromkeys(sorted(expr.subs(self.source.plain).free_symbols, key=str))
+            found |= dict.fromkeys(sorted(expr.subs(self.program.plain).free_symbols, key=str))
         values = [r[4] for r in self.results if r[0] == key] + [a for _, a in self.vectors(key)]
-        values += [self.back.carried[s] for s in self.source.states if self.carrier(s) == key]
+        values += [self.back.carried[s] for s in self.program.states if self.carrier(s) == key]
         found |= dict.fromkeys(v for v in values if v != 0)
         own = {s for s, _ in equations} | {p.symbol for p in self.back.stages[key[0]].products if self.defined[p.symbol] == key}
         return [s for s in found if s not in own]
@@ -245,19 +250,22 @@ class Backward(_Direction):
         return stages
 
     def block(self, key: tuple[int, Size]) -> Block:
-        source, (k, size) = self.source, key
-        letter = source.letters[size]
+        program, (k, size) = self.program, key
+        letter = program.letters[size]
         made = Block(
             f"backward_{k}_{letter}", f"Backward, stage {k + 1} of {len(self.back.stages)}: units of {letter}.", f"n_{letter}"
         )
         for p in self.back.stages[k].products:
             if self.defined[p.symbol] == key:
                 group = self.loop.groups[p.group]
-                depth = f"{len(group.symbols)} * c.{source.size(group.symbols[0])}"
+                depth = f"{len(group.symbols)} * c.{program.size(group.symbols[0])}"
                 row = "s.next_at" if p.later else "s.at"
                 pointer = f"c.A{p.group} + ({row} + rows.from) * ({depth})"
+                weights = [f"W{p.group}_{p.operand}_{n}" for n in range(len(group.symbols))]
+                rows = f"c.{program.size(group.symbols[0])}"
+                panel = f"panel{p.group}_{p.operand}"
                 made.products.append(
-                    Product((p.symbol,), f"panel{p.group}_{p.operand}", pointer, f"({depth})", more=False, later=p.later)
+                    Product((p.symbol,), panel, pointer, f"({depth})", rows, weights, more=False, later=p.later)
                 )
         arriving = {symbol: before for before, symbol in self.back.arriving.items()}
         for s in self.needs(key):
@@ -274,18 +282,18 @@ class Backward(_Direction):
                 made.loads.append((s, self.loading(s, str(s), "s.at + row")))
             elif s in self.defined:
                 made.loads.append((s, self.loading(s, f"{s}_lent", "row")))
-            elif s in self.column:
+            elif s in self.column and s not in program.kept:
                 made.loads.append((s, self.entering(s)))
             else:
                 made.loads.append((s, self.loading(s, f"{s}_kept", "s.at + row")))
-        made.equations = self.equations(key)
-        for s in source.crossing_back:
+        made.equations = [(s, e.subs(program.plain)) for s, e in self.equations(key)]
+        for s in program.crossing_back:
             if self.defined[s] == key:
                 made.stores.append(self.storing(f"{s}_lent", "row", made.size, str(s)))
         for where, array, width, column, value in self.results:
             if where == key:
                 made.stores.append(self.storing(array, "s.at + row", made.size, _value(value), width, column))
-        for s in source.states:
+        for s in program.states:
             value = self.back.carried[s]
             if self.carrier(s) == key and value != 0:
                 anew = "s.resets && s.resets[row]"

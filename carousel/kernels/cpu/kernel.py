@@ -13,7 +13,8 @@ from torch import Tensor
 
 from carousel.equations import Cell
 from carousel.kernels.cpu import compiler
-from carousel.kernels.cpu.source import Source
+from carousel.kernels.cpu.program import Program
+from carousel.kernels.cpu.source import source
 
 _forked = False
 
@@ -73,64 +74,121 @@ def _steps(batch_sizes: tuple[int, ...], reverse: bool, keep: bool) -> Steps:
 
 
 class Layout:
-    """How many units everything in a loop has, read off a call's tensors; all lists in the order of ``Source``'s arrays."""
+    """Where everything of a program stands in the lists of a call, and how many units it has."""
 
-    def __init__(self, source: Source):
-        loop, back = source.loop, source.backward
-        self.places = [_place(source, letter) for letter in source.sizes]
-        number = {letter: k for k, letter in enumerate(source.sizes)}
+    def __init__(self, program: Program):
+        self.program = program
+        loop, back = program.loop, program.backward
+        number = {letter: k for k, letter in enumerate(program.sizes)}
 
         def units(symbols: Iterable[Any]) -> list[int]:
-            return [number[source.letters[source.root(s)]] for s in symbols]
+            return [number[program.letters[program.root(s)]] for s in symbols]
 
-        self.states = units(source.states)
-        self.stored, self.kept = units(source.stored), units(source.kept)
-        self.learned = units(back.vectors)
-        self.crossing = units(source.crossing_back)
-        self.groups = [(len(g.symbols), units(g.symbols)[0]) for g in loop.groups]
-        own = [symbols for symbols, shared in zip(loop.entering, source.shared, strict=True) if shared is None]
+        products = [*program.outer_products, *program.inner_products]
+        self.dense = list(dict.fromkeys(p.weight.name for p in products))  # names of the weights, as they are given
+        self.biases = list(dict.fromkeys(b for o in loop.outer for bs in o.biases for b in bs))
+        self.places = [self._place(letter) for letter in program.sizes]
+        # Of each product: the weight, and the sizes of the operands beside which its own stands.
+        self.blocks = [
+            (self.dense.index(p.weight.name), [number[program.letters[c.root]] for c in p.weight.columns[: p.part]])
+            for p in products
+        ]
+        self.outer = [
+            (len(o.symbols), units(o.symbols)[0], [[self.biases.index(b) for b in bs] for bs in o.biases]) for o in loop.outer
+        ]
+        self.input = number[program.letters[program.root(loop.input)]]
+        self.states, self.stored, self.kept = units(program.states), units(program.stored), units(program.kept)
+        self.learned, self.crossing = units(back.vectors), units(program.crossing_back)
+        self.groups = [(len(g.symbols), units(g.symbols)[0], units(g.operands)) for g in loop.groups]
+        own = [symbols for symbols, shared in zip(loop.entering, program.shared, strict=True) if shared is None]
         self.own = [(len(symbols), units(symbols)[0]) for symbols in own]
-        # Which of the kept is each weight's operand, and which states each weight carries back to.
-        position = {x: k for k, x in enumerate(source.kept)}
-        self.operands = [(g, position[x]) for g, group in enumerate(loop.groups) for x in group.operands]
+        # Which of the kept is each inner weight's operand, and which inner weights each state goes through.
+        position = {x: k for k, x in enumerate(program.kept)}
         names = [x for group in loop.groups for x in group.operands]
-        self.through = [[k for k, x in enumerate(names) if x == s] for s in source.states]
-        self.passing = [back.carried[s] != 0 for s in source.states]
-        index = {x: k for k, x in enumerate(source.stored)}
-        self.stored_state = [index.get(s) for s in source.states]
-        self.stored_kept = [index[x] for x in source.kept]
-        self.lent = [x in source.remembered or x in source.lent for x in source.stored]
+        self.operands = [(g, position[x]) for g, group in enumerate(loop.groups) for x in group.operands]
+        self.through = [[k for k, x in enumerate(names) if x == s] for s in program.states]
+        self.passing = [back.carried[s] != 0 for s in program.states]
+        index = {x: k for k, x in enumerate(program.stored)}
+        self.stored_state = [index.get(s) for s in program.states]
+        self.stored_kept = [index[x] for x in program.kept]
+        self.lent = [x in program.remembered or x in program.lent for x in program.stored]
         self.saved = [position[x] for x in back.saved if x in position]
-        self.remembered = [k for k, s in enumerate(source.states) if s in source.remembered]
-        self.shared = source.shared
+        self.remembered = [k for k, s in enumerate(program.states) if s in program.remembered]
         self.vectors_learned = [list(back.vectors).index(v) if v in back.vectors else None for v in loop.vectors]
+        self.shared = program.shared
         self.has_clock = loop.clock is not None
 
-    def lengths(self, states: Sequence[Tensor], vectors: Sequence[Tensor], weights: Sequence[Tensor]) -> list[int]:
+    def _place(self, letter: str) -> tuple[int, int, int]:
+        """Where to read a size: which list (states, vectors, input, weights), which tensor, which dimension."""
+        program, loop = self.program, self.program.loop
+
+        def is_it(symbol: Any) -> bool:
+            return program.letters[program.root(symbol)] == letter
+
+        for k, s in enumerate(program.states):
+            if is_it(s):
+                return 0, k, 1
+        for k, s in enumerate(loop.vectors):
+            if is_it(s):
+                return 1, k, 0
+        if is_it(loop.input):
+            return 2, 0, 1
+        for p in [*program.outer_products, *program.inner_products]:
+            if program.letters[p.weight.rows.root] == letter:
+                return 3, self.dense.index(p.weight.name), 0
+            if len(p.weight.columns) == 1 and program.letters[p.weight.columns[0].root] == letter:
+                return 3, self.dense.index(p.weight.name), 1
+        raise AssertionError(f"size {letter} of {program.cell.name} belongs to no tensor")
+
+    def lengths(self, states: Sequence[Tensor], vectors: Sequence[Tensor], data: Tensor, dense: Sequence[Tensor]) -> list[int]:
         """The number of units behind each size."""
-        lists = (states, vectors, weights)
-        return [lists[which][k].shape[dim] // parts for which, k, dim, parts in self.places]
+        lists = (states, vectors, (data,), dense)
+        return [lists[which][k].shape[dim] for which, k, dim in self.places]
 
+    @property
+    def counts(self) -> list[int]:
+        """How many weights are stacked in each outer product, then for each operand of each group."""
+        return [count for count, _, _ in self.outer] + [count for count, _, operands in self.groups for _ in operands]
 
-def _place(source: Source, letter: str) -> tuple[int, int, int, int]:
-    """Where to read a size: which list (states, vectors, weights), which tensor, which dimension, by how much to divide."""
+    def weights(self, lengths: list[int], dense: Sequence[Tensor]) -> tuple[list[int], list[int]]:
+        """Of each product: where its weight begins, and the numbers from one row to the next."""
+        pointers = [dense[d].data_ptr() + dense[d].itemsize * sum(lengths[k] for k in prefix) for d, prefix in self.blocks]
+        return pointers, [dense[d].shape[1] for d, _ in self.blocks]
 
-    def is_it(symbol: Any) -> bool:
-        return source.letters[source.root(symbol)] == letter
+    def columns(self, block: int, lengths: list[int], units: int) -> slice:
+        """The columns of its weight that a product uses; ``units``: the size of its operand."""
+        first = sum(lengths[k] for k in self.blocks[block][1])
+        return slice(first, first + units)
 
-    for k, s in enumerate(source.states):
-        if is_it(s):
-            return 0, k, 1, 1
-    for k, s in enumerate(source.loop.vectors):
-        if is_it(s):
-            return 1, k, 0, 1
-    for k, (g, j) in enumerate(source.weights):
-        group = source.loop.groups[g]
-        if is_it(group.operands[j]):
-            return 2, k, 1, 1
-        if is_it(group.symbols[0]):
-            return 2, k, 0, len(group.symbols)
-    raise AssertionError(f"size {letter} of {source.cell.name} belongs to no tensor")
+    def stacked(self, lengths: list[int], dense: Sequence[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
+        """The weights of each outer product, and of each operand of each group, stacked as in ``Inputs``."""
+        at, outer, inner = 0, [], []
+        for count, _, _ in self.outer:
+            outer.append(
+                torch.cat(
+                    [dense[self.blocks[at + n][0]][:, self.columns(at + n, lengths, lengths[self.input])] for n in range(count)]
+                )
+            )
+            at += count
+        for count, _, operands in self.groups:
+            for operand in operands:
+                width = lengths[operand]
+                inner.append(
+                    torch.cat([dense[self.blocks[at + n][0]][:, self.columns(at + n, lengths, width)] for n in range(count)])
+                )
+                at += count
+        return outer, inner
+
+    def bias(self, lengths: list[int], biases: Sequence[Tensor], like: Tensor) -> list[Tensor]:
+        """What each outer product begins with."""
+        return [
+            torch.cat([sum((biases[k] for k in ks[1:]), biases[ks[0]]) if ks else like.new_zeros(lengths[n]) for ks in each])
+            for _, n, each in self.outer
+        ]
+
+    def saved_bytes(self, lengths: list[int], itemsize: int) -> int:
+        """Bytes that a run with derivatives keeps, a row and step; the outputs are not counted."""
+        return itemsize * sum(lengths[n] for n in self.kept)
 
 
 class Kernel:
@@ -140,44 +198,38 @@ class Kernel:
     """
 
     def __init__(self, cell: Cell, dtype: torch.dtype):
-        self.source, self.layout = source_of(cell), layout_of(cell)
-        library = compiler.library(cell.name, self.source.text, dtype)
+        self.layout = layout_of(cell)
+        library = compiler.library(cell.name, source(self.layout.program), dtype)
         self.forward, self.backward = library.carousel_forward, library.carousel_backward
         for function in (self.forward, self.backward):
             function.restype = None
             function.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p]
         self.lanes = compiler.SIMD[compiler.simd()][0] // dtype.itemsize
 
-    def panels(self, weights: Sequence[Tensor], *, transposed: bool) -> list[Tensor]:
+    def panel(self, like: Tensor, units: int, sums: int, depth: int) -> Tensor:
         """Room for packed weights: whole vectors of units."""
-        room = []
-        for (g, _), w in zip(self.source.weights, weights, strict=True):
-            sums = 1 if transposed else self.layout.groups[g][0]
-            units, depth = (w.shape[1], w.shape[0]) if transposed else (w.shape[0] // sums, w.shape[1])
-            room.append(w.new_empty(-(-units // self.lanes) * self.lanes * sums * depth))
-        return room
+        return like.new_empty(-(-units // self.lanes) * self.lanes * sums * depth)
 
 
 def call(
-    function: Any, steps: Steps, resets: Tensor | None, lengths: list[int], arrays: list[Tensor | None], threads: int
+    function: Any,
+    steps: Steps,
+    resets: Tensor | None,
+    numbers: Sequence[int],
+    arrays: Sequence[Tensor | int | None],
+    threads: int,
 ) -> None:
-    """Run a kernel over its arrays, null where there is None."""
+    """Run a kernel; ``numbers`` are the chunk, sizes and strides, ``arrays`` tensors or addresses, null where there is None."""
     every = [steps.at, steps.slot, steps.rows, resets, *arrays]
-    pointers = (ctypes.c_void_p * len(every))(*[None if x is None else x.data_ptr() for x in every])
-    numbers = (ctypes.c_int64 * (3 + len(lengths)))(len(steps.rows), steps.batch, threads, *lengths)
-    function(pointers, numbers, _team())
-
-
-@cache
-def source_of(cell: Cell) -> Source:
-    """A cell's C++, printed once."""
-    return Source(cell)
+    pointers = (ctypes.c_void_p * len(every))(*[x.data_ptr() if isinstance(x, Tensor) else x for x in every])
+    integers = (ctypes.c_int64 * (3 + len(numbers)))(len(steps.rows), steps.batch, threads, *numbers)
+    function(pointers, integers, _team())
 
 
 @cache
 def layout_of(cell: Cell) -> Layout:
     """A cell's layout, made once."""
-    return Layout(source_of(cell))
+    return Layout(Program(cell))
 
 
 @cache

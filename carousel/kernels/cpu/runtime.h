@@ -138,7 +138,10 @@ constexpr int UNITS = WIDTH == 64 ? 4 : 2;  // sums of a tile where a product gi
 
 // result[r][c] = sum over k of x[r][k] * panel[k][c], added to result where `more`.
 template <int R, int C>
-__attribute__((noinline)) void multiply(const T* x, long stride, const T* panel, long depth, V* result, bool more) {
+__attribute__((noinline)) void multiply(const T* const* rows, const T* panel, long depth, V* result, bool more) {
+  const T* x[R];
+#pragma GCC unroll 32
+  for (int r = 0; r < R; ++r) x[r] = rows[r];
   constexpr int CHAINS = R * C >= 8 ? 1 : R * C >= 4 ? 2 : 4;  // enough independent additions to hide their latency
   V sums[CHAINS][R][C];
 #pragma GCC unroll 32
@@ -157,13 +160,13 @@ __attribute__((noinline)) void multiply(const T* x, long stride, const T* panel,
 #pragma GCC unroll 32
       for (int r = 0; r < R; ++r)
 #pragma GCC unroll 32
-        for (int c = 0; c < C; ++c) sums[j][r][c] += x[r * stride + k + j] * w[c];
+        for (int c = 0; c < C; ++c) sums[j][r][c] += x[r][k + j] * w[c];
     }
   for (; k < depth; ++k)
 #pragma GCC unroll 32
     for (int r = 0; r < R; ++r)
 #pragma GCC unroll 32
-      for (int c = 0; c < C; ++c) sums[0][r][c] += x[r * stride + k] * load(panel + (k * C + c) * LANES);
+      for (int c = 0; c < C; ++c) sums[0][r][c] += x[r][k] * load(panel + (k * C + c) * LANES);
 #pragma GCC unroll 32
   for (int r = 0; r < R; ++r)
 #pragma GCC unroll 32
@@ -175,9 +178,9 @@ __attribute__((noinline)) void multiply(const T* x, long stride, const T* panel,
     }
 }
 
-template <int R, int C> inline void multiply_rows(int rows, const T* x, long stride, const T* panel, long depth, V* result, bool more) {
-  if (rows == R) return multiply<R, C>(x, stride, panel, depth, result, more);
-  if constexpr (R > 1) multiply_rows<R - 1, C>(rows, x, stride, panel, depth, result, more);
+template <int R, int C> inline void multiply_rows(int rows, const T* const* x, const T* panel, long depth, V* result, bool more) {
+  if (rows == R) return multiply<R, C>(x, panel, depth, result, more);
+  if constexpr (R > 1) multiply_rows<R - 1, C>(rows, x, panel, depth, result, more);
 }
 
 // How a stage whose largest product has G sums a unit is cut into tiles: neighbouring blocks of units, and rows.
@@ -187,11 +190,18 @@ template <int G> struct Tiling {
 };
 
 // G sums a unit, `units` blocks of units in the tile.
+template <int G, class Tile> inline void product(int rows, int units, const T* const* x, const T* panel, long depth, V* result, bool more) {
+  if (units == 1) return multiply_rows<Tile::ROWS, G>(rows, x, panel, depth, result, more);
+  if constexpr (Tile::MOST_UNITS >= 2) if (units == 2) return multiply_rows<Tile::ROWS, 2 * G>(rows, x, panel, depth, result, more);
+  if constexpr (Tile::MOST_UNITS >= 3) if (units == 3) return multiply_rows<Tile::ROWS, 3 * G>(rows, x, panel, depth, result, more);
+  if constexpr (Tile::MOST_UNITS >= 4) if (units == 4) return multiply_rows<Tile::ROWS, 4 * G>(rows, x, panel, depth, result, more);
+}
+
+// The same of rows that lie one after the other.
 template <int G, class Tile> inline void product(int rows, int units, const T* x, long stride, const T* panel, long depth, V* result, bool more) {
-  if (units == 1) return multiply_rows<Tile::ROWS, G>(rows, x, stride, panel, depth, result, more);
-  if constexpr (Tile::MOST_UNITS >= 2) if (units == 2) return multiply_rows<Tile::ROWS, 2 * G>(rows, x, stride, panel, depth, result, more);
-  if constexpr (Tile::MOST_UNITS >= 3) if (units == 3) return multiply_rows<Tile::ROWS, 3 * G>(rows, x, stride, panel, depth, result, more);
-  if constexpr (Tile::MOST_UNITS >= 4) if (units == 4) return multiply_rows<Tile::ROWS, 4 * G>(rows, x, stride, panel, depth, result, more);
+  const T* each[Tile::ROWS];
+  for (int r = 0; r < rows; ++r) each[r] = x + r * stride;
+  product<G, Tile>(rows, units, each, panel, depth, result, more);
 }
 
 // ---------------------------------------------------------------- threads
@@ -227,6 +237,33 @@ struct alignas(64) Meeting {
   }
 };
 
+// One step of the loop: where its rows begin in arrays of all steps (`at`) and in those that a step without
+// derivatives overwrites (`slot`), how many rows it has, the same of the step after, and which rows start anew there.
+struct Step {
+  long at, slot, rows, next, next_rows, next_at;
+  long local;  // where its rows begin in arrays of some steps
+  const uint8_t* resets;
+  const uint8_t* next_resets;
+};
+
+struct Steps {
+  long count, batch;
+  const int64_t *at, *slot, *rows;
+  const uint8_t* resets;  // of all rows of all steps, or null
+  // `begin`: the first of the steps that arrays of some steps hold.
+  Step at_step(long s, long begin) const {
+    Step step{};
+    step.local = (s - begin) * batch;
+    step.at = at[s], step.slot = slot[s], step.rows = rows[s];
+    step.resets = resets ? resets + at[s] : nullptr;
+    if (s + 1 < count) {
+      step.next = slot[s + 1], step.next_rows = rows[s + 1], step.next_at = at[s + 1];
+      step.next_resets = resets ? resets + at[s + 1] : nullptr;
+    }
+    return step;
+  }
+};
+
 constexpr int MOST_THREADS = 256;
 
 // Which rows and which units of each stage a thread has: rows are dealt out first, because threads that share no row
@@ -239,8 +276,13 @@ struct Crew {
   int group() const { return rank / across; }
   void meet() const { meeting[1 + group()].wait(across); }
   void meet_all() const { meeting[0].wait(size); }
-  // The share of a stage's tiles of units.
+  // The share of a stage's tiles of units. Where threads share rows, smaller tiles are shared out more evenly.
+  template <class Tile> int units() const { return across > 1 ? 1 : Tile::MOST_UNITS; }
   Range tiles(long blocks, long units) const { return share((blocks + units - 1) / units, across, column()); }
+  // The share of the tiles to pack, which everyone will read.
+  template <class Tile> Range packing(long n) const { return share(((n + LANES - 1) / LANES + units<Tile>() - 1) / units<Tile>(), size, rank); }
+  Range rows_of(const Step& s) const { return {rows.from, rows.to < s.rows ? rows.to : s.rows > rows.from ? s.rows : rows.from}; }
+  void divide(const Steps& steps, long blocks, double depth, int most_rows);
 };
 
 // Cycles of a step's products for the busiest thread, roughly: a tile of few rows waits for its weights.
@@ -284,21 +326,29 @@ inline Range deal(const int64_t* rows, long steps, long batch, int groups, int g
   return range;
 }
 
+inline void Crew::divide(const Steps& steps, long blocks, double depth, int most_rows) {
+  across = choose_across(steps.batch, blocks, depth, most_rows, size);
+  rows = deal(steps.rows, steps.count, steps.batch, size / across, group());
+}
+
 // ---------------------------------------------------------------- packing
 
-// For sums of W: panel[tile][k][u * G + g][lane] = W[g * units + unit][k]. `row0` is g's first row in W.
-inline void pack(const T* w, T* panel, long units, long depth, int G, int tile_units, Range tiles) {
+// G dense weights with the same operand, each with its own row stride.
+template <int G> struct Weights { const T* w[G]; long stride[G]; };
+
+// For sums of them: panel[tile][k][u * G + g][lane] = w[g][unit][k].
+template <int G> void pack(const Weights<G>& weights, T* panel, long units, long depth, int tile_units, Range tiles) {
   const long blocks = (units + LANES - 1) / LANES;
   for (long tile = tiles.from; tile < tiles.to; ++tile) {
     const long first = tile * tile_units, width = (blocks - first < tile_units ? blocks - first : tile_units) * G;
     T* out = panel + first * G * LANES * depth;
     for (long c = 0; c < width; ++c) {
       const long unit = (first + c / G) * LANES, g = c % G, n = units - unit < LANES ? units - unit : LANES;
-      const T* in = w + (g * units + unit) * depth;
+      const T* in = weights.w[g] + unit * weights.stride[g];
       for (long k = 0; k < depth; k += LANES) {
         const long m = depth - k < LANES ? depth - k : LANES;
         alignas(64) T square[LANES][LANES] = {};
-        for (long j = 0; j < n; ++j) std::memcpy(square[j], in + j * depth + k, m * sizeof(T));
+        for (long j = 0; j < n; ++j) std::memcpy(square[j], in + j * weights.stride[g] + k, m * sizeof(T));
         for (long i = 0; i < m; ++i) {
           T* row = out + ((k + i) * width + c) * LANES;
           for (long j = 0; j < LANES; ++j) row[j] = square[j][i];
@@ -308,43 +358,62 @@ inline void pack(const T* w, T* panel, long units, long depth, int G, int tile_u
   }
 }
 
-// For sums of W transposed: panel[tile][k][u][lane] = W[k][unit].
-inline void pack_transposed(const T* w, T* panel, long units, long depth, int tile_units, Range tiles) {
+// For sums over the units of all of them, of what they are multiplied with: panel[tile][g * rows + k][u][lane] = w[g][k][unit].
+template <int G> void pack_transposed(const Weights<G>& weights, T* panel, long units, long rows, int tile_units, Range tiles) {
   const long blocks = (units + LANES - 1) / LANES;
   for (long tile = tiles.from; tile < tiles.to; ++tile) {
     const long first = tile * tile_units, width = blocks - first < tile_units ? blocks - first : tile_units;
-    T* out = panel + first * LANES * depth;
+    T* out = panel + first * LANES * rows * G;
     const long from = first * LANES, n = units - from < width * LANES ? units - from : width * LANES;
-    for (long k = 0; k < depth; ++k) {
-      std::memcpy(out + k * width * LANES, w + k * units + from, n * sizeof(T));
-      if (n < width * LANES) std::memset(out + k * width * LANES + n, 0, (width * LANES - n) * sizeof(T));
-    }
+    for (int g = 0; g < G; ++g)
+      for (long k = 0; k < rows; ++k, out += width * LANES) {
+        std::memcpy(out, weights.w[g] + k * weights.stride[g] + from, n * sizeof(T));
+        if (n < width * LANES) std::memset(out + n, 0, (width * LANES - n) * sizeof(T));
+      }
   }
 }
 
-// One step of the loop: where its rows begin in arrays of all steps (`at`) and in those that a step without
-// derivatives overwrites (`slot`), how many rows it has, the same of the step after, and which rows start anew there.
-struct Step {
-  long at, slot, rows, next, next_rows, next_at;
-  const uint8_t* resets;
-  const uint8_t* next_resets;
-};
-
-struct Steps {
-  long count, batch;
-  const int64_t *at, *slot, *rows;
-  const uint8_t* resets;  // of all rows of all steps, or null
-  Step operator[](long s) const {
-    Step step{};
-    step.at = at[s], step.slot = slot[s], step.rows = rows[s];
-    step.resets = resets ? resets + at[s] : nullptr;
-    if (s + 1 < count) {
-      step.next = slot[s + 1], step.next_rows = rows[s + 1], step.next_at = at[s + 1];
-      step.next_resets = resets ? resets + at[s + 1] : nullptr;
+// What needs the input alone, for the steps [begin, end): e[step][row][g * n + unit] = w[g] @ x[row of step] + bias.
+// The rows of several steps share a tile, so that few rows a step do not mean small tiles.
+template <int G> void enter(const Steps& steps, const Crew& crew, long begin, long end, const T* x, long depth, const T* panel, const T* bias, T* e, long n) {
+  typedef Tiling<G> Tile;
+  constexpr int MOST = Tile::ROWS * 32;
+  const int units = crew.units<Tile>();
+  const long blocks = (n + LANES - 1) / LANES;
+  const Range tiles = crew.tiles(blocks, units);
+  const T* from[MOST];
+  T* to[MOST];
+  V sums[Tile::ROWS * Tile::MOST_UNITS * G];
+  long step = begin, row = crew.rows.from;
+  while (step < end) {
+    int have = 0;
+    for (; step < end && have < MOST; row = crew.rows.from, ++step) {
+      const long last = crew.rows.to < steps.rows[step] ? crew.rows.to : steps.rows[step];
+      for (; row < last && have < MOST; ++row, ++have) {
+        from[have] = x + (steps.at[step] + row) * depth;
+        to[have] = e + ((step - begin) * steps.batch + row) * G * n;
+      }
+      if (row < last) break;  // full: this step goes on
     }
-    return step;
+    const long count = (have + Tile::ROWS - 1) / Tile::ROWS;
+    for (long tile = tiles.from; tile < tiles.to; ++tile) {
+      const long block = tile * units;
+      const int wide = int(blocks - block < units ? blocks - block : units);
+      for (long k = 0; k < count; ++k) {
+        const Range part = share(have, count, k);
+        product<G, Tile>(int(part.to - part.from), wide, from + part.from, panel + block * G * LANES * depth, depth, sums, false);
+        const V* sum = sums;
+        for (long r = part.from; r < part.to; ++r)
+          for (int u = 0; u < wide; ++u)
+            for (int g = 0; g < G; ++g, ++sum) {
+              const long unit = (block + u) * LANES;
+              if (n - unit >= LANES) store(to[r] + g * n + unit, *sum + load(bias + g * n + unit));
+              else store_part(to[r] + g * n + unit, *sum + load_part(bias + g * n + unit, n - unit), n - unit);
+            }
+      }
+    }
   }
-};
+}
 
 // OpenMP's team, through the library that PyTorch has loaded: no second pool.
 typedef void (*Parallel)(void (*)(void*), void*, unsigned, unsigned);

@@ -1,0 +1,186 @@
+"""One call of a compiled loop, forward or backward: its arrays, and what PyTorch's matrix products do around it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from carousel.kernels.cpu.kernel import Kernel, Layout, Steps, call, threads_for
+
+ROWS_AT_ONCE = 96  # of the input, that a thread multiplies before it takes their steps
+
+
+def forward(
+    k: Kernel,
+    data: Tensor,
+    dense: list[Tensor],
+    biases: list[Tensor],
+    entering: list[Tensor],
+    vectors: list[Tensor],
+    before: list[Tensor],
+    initial: list[Tensor],
+    clock: Tensor | None,
+    resets: Tensor | None,
+    batch_sizes: list[int],
+    reverse: bool,
+    keep: bool,
+) -> list[Tensor]:
+    """Outputs, states after each row's last step, and with ``keep`` what the run backwards needs of every step."""
+    layout, steps = k.layout, Steps.of(batch_sizes, reverse, keep)
+    data = data.contiguous()
+    dense, entering, vectors = _contiguous(dense), _contiguous(entering), _contiguous(vectors)
+    lengths = layout.lengths(before, vectors, data, dense)
+    threads = threads_for(dense, steps.total)
+    rows = steps.total if keep else 2 * steps.batch
+    stored = [
+        data.new_empty(rows, lengths[n]) if keep or lent else None for n, lent in zip(layout.stored, layout.lent, strict=True)
+    ]
+    flags = resets.contiguous() if resets is not None and initial else None
+    for place, start, x in zip(layout.stored_state, initial or before, before, strict=True):
+        room = None if place is None else stored[place]
+        if room is None:
+            continue
+        if flags is not None:
+            x = torch.where(flags[steps.first].unsqueeze(1), start, x)
+        if not keep:
+            room.view(2, steps.batch, -1).copy_(x.expand(2, -1, -1))
+        elif steps.whole:
+            room[: steps.batch].copy_(x)
+        else:
+            room.index_copy_(0, steps.first, x)
+    output = data.new_empty(steps.total, before[0].shape[1])
+    final = [torch.empty(x.shape, dtype=x.dtype) for x in before]
+    starts = [initial[s].contiguous() if flags is not None else None for s in layout.remembered]
+    chunk = min(len(batch_sizes), max(1, ROWS_AT_ONCE * threads // steps.batch))
+    bias = layout.bias(lengths, biases, data)
+    outer_panels = [k.panel(data, lengths[n], count, lengths[layout.input]) for count, n, _ in layout.outer]
+    inner_panels = [k.panel(data, lengths[n], count, lengths[x]) for count, n, xs in layout.groups for x in xs]
+    entered = [data.new_empty(chunk * steps.batch, len(x)) for x in bias]
+    pointers, strides = layout.weights(lengths, dense)
+    arrays = [
+        data,
+        *outer_panels,
+        *bias,
+        *entered,
+        *entering,
+        *vectors,
+        *inner_panels,
+        *pointers,
+        *stored,
+        *starts,
+        *final,
+        output,
+    ]
+    call(k.forward, steps, flags, [chunk, *lengths, *strides], [*arrays, *([clock] * layout.has_clock)], threads)
+    return [output, *final, *([stored[n] for n in layout.stored_kept] if keep else [])]  # type: ignore[list-item]  # all there
+
+
+def backward(
+    k: Kernel,
+    given: Tensor,
+    final: list[Tensor],
+    kept: list[Tensor],
+    data: Tensor,
+    dense: list[Tensor],
+    biases: list[Tensor],
+    entering: list[Tensor],
+    vectors: list[Tensor],
+    clock: Tensor | None,
+    resets: Tensor | None,
+    batch_sizes: list[int],
+    reverse: bool,
+    to_data: bool,
+    to_before: bool,
+    to_initial: bool,
+) -> list[Tensor]:
+    """Gradients of the dense weights, biases, what enters, vectors; and where asked of the data, states before, initial ones."""
+    layout, steps = k.layout, Steps.of(batch_sizes, reverse)
+    dense, entering, vectors = _contiguous(dense), _contiguous(entering), _contiguous(vectors)
+    lengths = layout.lengths(final, vectors, data, dense)
+    threads = threads_for(dense, steps.total)
+    sums = [data.new_zeros(threads, lengths[n]) for n in layout.learned]
+    adjoints = [data.new_empty(steps.total, count * lengths[n]) for count, n, _ in layout.groups]
+    own = [data.new_empty(steps.total, count * lengths[n]) for count, n in layout.own]
+    carried = [x.clone(memory_format=torch.contiguous_format) for x in final]
+    direct = [torch.empty(steps.total, x.shape[1], dtype=x.dtype) if to_initial else None for x in final]
+    lent = [data.new_empty(steps.batch, lengths[n]) for n in layout.crossing]
+    panels = [k.panel(data, lengths[x], 1, count * lengths[n]) for count, n, xs in layout.groups for x in xs]
+    flags = resets.contiguous() if resets is not None else None
+    pointers, strides = layout.weights(lengths, dense)
+    arrays = [*vectors, *sums, *panels, *pointers[sum(count for count, _, _ in layout.outer) :], *entering]
+    arrays += [*(kept[n] for n in layout.saved), *adjoints, *own, *carried]
+    arrays += [x for x, passing in zip(direct, layout.passing, strict=True) if passing]
+    arrays += [*lent, given.contiguous(), *([clock] * layout.has_clock)]
+    call(k.backward, steps, flags, [1, *lengths, *strides], arrays, threads)
+
+    rest = iter(own)
+    entered = [next(rest) if shared is None else adjoints[shared] for shared in layout.shared]
+    outer, inner = layout.stacked(lengths, dense)
+    products = [x.t() @ data for x, _ in zip(entered, layout.outer, strict=False)]
+    products += [adjoints[g].t() @ kept[x] for g, x in layout.operands]
+    results = _of_dense(layout, lengths, dense, products)
+    results += _of_biases(layout, lengths, entered)
+    results += [*entered[len(layout.outer) :], *(x.sum(0) for x in sums)]
+    if to_data:
+        results.append(_sum_of_products(data, list(zip(entered, outer, strict=False))))
+    through = [[(adjoints[layout.operands[n][0]], inner[n]) for n in numbers] for numbers in layout.through]
+    if to_before:
+        for pairs, passing, x in zip(through, layout.passing, carried, strict=True):
+            total = _sum_of_products(x, [(a[: steps.batch] if steps.whole else a[steps.first], w) for a, w in pairs])
+            total = total + x if passing else total
+            results.append(total if flags is None else total.masked_fill(flags[steps.first].unsqueeze(1), 0))
+    if to_initial and flags is not None:
+        where = flags.nonzero().squeeze(1)
+        row = torch.cat([torch.arange(n) for n in batch_sizes])[where]
+        for pairs, passing, x, straight in zip(through, layout.passing, carried, direct, strict=True):
+            total = _sum_of_products(x.new_empty(len(where), x.shape[1]), [(a[where], w) for a, w in pairs])
+            total = total + straight[where] if passing and straight is not None else total
+            results.append(torch.zeros_like(x).index_add_(0, row, total))
+    return results
+
+
+def _contiguous(tensors: list[Tensor]) -> list[Tensor]:
+    return [x.contiguous() for x in tensors]
+
+
+def _sum_of_products(like: Tensor, pairs: Sequence[tuple[Tensor, Tensor]]) -> Tensor:
+    """Σ a @ b, zero where there is none."""
+    if not pairs:
+        return torch.zeros_like(like)
+    total = pairs[0][0] @ pairs[0][1]
+    for a, b in pairs[1:]:
+        total.addmm_(a, b)
+    return total
+
+
+def _of_dense(layout: Layout, lengths: list[int], dense: list[Tensor], products: list[Tensor]) -> list[Tensor]:
+    """The gradient of each weight, from those of stacked weights."""
+    pieces: list[list[tuple[int, Tensor]]] = [[] for _ in dense]
+    at = 0
+    for product, count in zip(products, layout.counts, strict=True):
+        for piece in product.chunk(count):
+            weight, prefix = layout.blocks[at]
+            pieces[weight].append((sum(lengths[k] for k in prefix), piece))
+            at += 1
+    found = []
+    for w, parts in zip(dense, pieces, strict=True):
+        if len({first for first, _ in parts}) == len(parts) and sum(p.shape[1] for _, p in parts) == w.shape[1]:
+            parts.sort(key=lambda p: p[0])
+            found.append(parts[0][1] if len(parts) == 1 else torch.cat([p for _, p in parts], dim=1))
+        else:  # a weight that multiplies several vectors
+            total = torch.zeros_like(w)
+            for first, piece in parts:
+                total[:, first : first + piece.shape[1]] += piece
+            found.append(total)
+    return found
+
+
+def _of_biases(layout: Layout, lengths: list[int], entered: list[Tensor]) -> list[Tensor]:
+    found: dict[int, Tensor] = {}
+    for x, (_, n, each) in zip(entered, layout.outer, strict=False):
+        for piece, biases in zip(x.sum(0).split(lengths[n]), each, strict=True):
+            for k in biases:
+                found[k] = found[k] + piece if k in found else piece
+    return [found[k] for k in range(len(layout.biases))]
