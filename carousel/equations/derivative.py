@@ -46,8 +46,8 @@ class BackwardStage:
 class Backward:
     """A step backwards.
 
-    ``adjoints``: of each forward group's symbols. ``entering``: of each entering symbol. ``vectors``: of each learned vector, to be
-    summed over rows and steps. ``carried``: of each state before the step, apart from what goes through products.
+    ``adjoints``: of each forward group's symbols. ``entering``: of each entering symbol. ``vectors``: of each learned vector,
+    to be summed over rows and steps. ``carried``: of each state before the step, apart from what goes through products.
     ``arriving``: the symbol of what is carried back to each state from the step after, and ``given`` of what the loop's
     result gives the first state at this step. ``saved``: the values of the forward step that are needed and not
     worth computing again; ``recomputed``: how the others follow from them.
@@ -74,9 +74,7 @@ class _Deriver:
     def __init__(self, loop: Loop):
         self.loop = loop
         self.bars: dict[Expr, list[Expr]] = defaultdict(list)  # contributions to each symbol's adjoint
-        self.level: dict[
-            Expr, int
-        ] = {}  # in which backward stage a symbol is known; values of the forward step: from the start
+        self.level: dict[Expr, int] = {}  # the backward stage in which a symbol is known
         self.stages = [BackwardStage()]
         self.sizes = dict(loop.sizes)
         self.forward = loop.definitions
@@ -99,10 +97,8 @@ class _Deriver:
                     self.bars[before[operand].after].append(q)
 
         adjoints: list[tuple[Expr, ...]] = [()] * len(groups)
-        numbered = [
-            (list(range(len(groups)))[sum(len(s.groups) for s in loop.stages[:k]) :][: len(s.groups)], s)
-            for k, s in enumerate(loop.stages)
-        ]
+        first = [sum(len(s.groups) for s in loop.stages[:k]) for k in range(len(loop.stages))]
+        numbered = [(range(n, n + len(stage.groups)), stage) for n, stage in zip(first, loop.stages, strict=True)]
         for numbers, stage in reversed(numbered):
             for symbol, expr in reversed(stage.equations):
                 self.through(symbol, expr)

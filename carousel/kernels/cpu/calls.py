@@ -95,7 +95,7 @@ def backward(
     to_before: bool,
     to_initial: bool,
 ) -> list[Tensor]:
-    """Gradients of the dense weights, biases, what enters, vectors; and where asked of the data, states before, initial ones."""
+    """Gradients of dense weights, biases, what enters, vectors; where asked, of data, states before, initial ones."""
     layout, steps = k.layout, Steps.of(batch_sizes, reverse)
     dense, entering, vectors = _contiguous(dense), _contiguous(entering), _contiguous(vectors)
     lengths = layout.lengths(final, vectors, data, dense)
@@ -109,7 +109,13 @@ def backward(
     panels = [k.panel(data, lengths[x], 1, count * lengths[n]) for count, n, xs in layout.groups for x in xs]
     flags = resets.contiguous() if resets is not None else None
     pointers, strides = layout.weights(lengths, dense)
-    arrays = [*vectors, *sums, *panels, *pointers[sum(count for count, _, _ in layout.outer) :], *entering]
+    arrays: list[Tensor | int | None] = [
+        *vectors,
+        *sums,
+        *panels,
+        *pointers[sum(count for count, _, _ in layout.outer) :],
+        *entering,
+    ]
     arrays += [*(kept[n] for n in layout.saved), *adjoints, *own, *carried]
     arrays += [x for x, passing in zip(direct, layout.passing, strict=True) if passing]
     arrays += [*lent, given.contiguous(), *([clock] * layout.has_clock)]

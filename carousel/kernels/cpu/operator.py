@@ -138,8 +138,8 @@ def _forward_shapes(  # type: ignore[no-untyped-def]
 
 
 def _backward_shapes(  # type: ignore[no-untyped-def]
-    cell, given, final, kept, data, dense, biases, entering, vectors, clock, resets, batch_sizes, reverse, to_data, to_before,
-    to_initial,
+    cell, given, final, kept, data, dense, biases, entering, vectors, clock, resets, batch_sizes, reverse, to_data,
+    to_before, to_initial,
 ):  # fmt: skip
     layout = layout_of(_cells[cell])
     learned = [v for v, n in zip(vectors, layout.vectors_learned, strict=True) if n is not None]
@@ -168,7 +168,7 @@ class _Loop(torch.autograd.Function):
         return tuple(results[:outputs])
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Any, ...]:  # type: ignore[override]
+    def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Any, ...]:
         cell, counts, batch_sizes, reverse = ctx.spec
         clock, resets = ctx.extra
         lists = _parts(ctx.saved_tensors, (*counts, len(ctx.saved_tensors) - sum(counts)))
@@ -183,8 +183,8 @@ class _Loop(torch.autograd.Function):
         final = [torch.zeros_like(x) if g is None else g for g, x in zip(gradients[1:], before, strict=True)]
         with torch._C._AutoDispatchBelowAutograd():
             found = torch.ops.carousel.loop_backward(
-                cell, given, final, kept, data, dense, biases, entering, vectors, clock, resets if initial else None, batch_sizes,
-                reverse, *asked,
+                cell, given, final, kept, data, dense, biases, entering, vectors, clock, resets if initial else None,
+                batch_sizes, reverse, *asked,
             )  # fmt: skip
         layout = layout_of(_cells[cell])
         each = [len(dense), len(biases), len(entering), len(layout.learned)]
@@ -241,7 +241,7 @@ def _again(
 
 
 def _autograd(cell: str, data: Tensor, *arguments: Any) -> list[Tensor]:
-    *lists, clock, resets, batch_sizes, reverse, keep = arguments
+    *lists, clock, resets, batch_sizes, reverse, _ = arguments
     flat = [data, *(x for xs in lists for x in xs)]
     if torch.is_grad_enabled() and any(x.requires_grad for x in flat):
         spec = (cell, (1, *map(len, lists)), batch_sizes, reverse)
