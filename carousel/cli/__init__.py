@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Annotated
+import warnings
+from typing import Annotated, Any
 
 import typer
 
-from carousel import __version__
+from carousel import __version__, kernels
 from carousel.cli import cells, compare, demo, generate, score, train
 from carousel.errors import InputError, TrainingError
 
@@ -37,15 +38,28 @@ def _options(
     pass
 
 
+def _notice(message: Warning | str, *_: Any) -> None:
+    print(f"carousel: {message}", file=sys.stderr)
+
+
+def _check_environment() -> None:
+    try:
+        kernels.backend(), kernels.simd()
+    except ValueError as error:
+        raise InputError(str(error)) from None
+
+
 def main() -> None:
     """Run the command; exit 0, 2 for bad input, 1 for a failure, 130 when interrupted. Errors are one line."""
+    warnings.showwarning = _notice
     try:
+        _check_environment()
         status, message = app(standalone_mode=False) or 0, ""
     except typer.TyperException as error:  # what Typer itself refuses: an unknown option, a value that is no number
         status, message = 2, getattr(error, "format_message", error.__str__)()
     except InputError as error:
         status, message = 2, str(error)
-    except TrainingError as error:
+    except (TrainingError, kernels.CompileError) as error:
         status, message = 1, str(error)
     except (KeyboardInterrupt, typer.Abort):
         status, message = 130, "interrupted; what was finished is kept, nothing is half-written"

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from carousel import kernels
 from carousel.cells import CELLS, get
 from carousel.cli import screen
 from carousel.equations import Cell
@@ -17,14 +18,16 @@ EXAMPLE = "Example: carousel cells lstm-v3 --latex"
 def command(
     name: Annotated[str | None, typer.Argument(help="A cell; without it, all are listed.", show_default=False)] = None,
     latex: Annotated[bool, typer.Option("--latex", help="Print the equations as LaTeX.")] = False,
+    source: Annotated[bool, typer.Option("--source", help="Print the C++ that is made of the equations.")] = False,
     input_size: Annotated[int, typer.Option("--input", "-e", min=1, help="Size of e, for the counts.")] = 200,
     hidden_size: Annotated[int, typer.Option("--hidden", min=1, help="Size of h, for the counts.")] = 200,
     proj_size: Annotated[int, typer.Option("--projection", min=0, help="Size of a projected m; 0: half of h.")] = 0,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """List every cell of the lectures with its source, parameters and gates; or print the equations of one."""
-    if name is None and latex:
-        raise InputError("--latex prints one cell: carousel cells lstm-v3 --latex")
+    for option, wanted in (("--latex", latex), ("--source", source)):
+        if name is None and wanted:
+            raise InputError(f"{option} prints one cell: carousel cells lstm-v3 {option}")
     try:
         chosen = [get(name)] if name else list(CELLS.values())
     except ValueError as error:
@@ -35,6 +38,8 @@ def command(
         screen.print_json(found[0] if name else found)
     elif latex:
         print(chosen[0].latex)
+    elif source:
+        print(kernels.source(chosen[0]), end="")
     elif name:
         _print_one(chosen[0], sizes)
     else:

@@ -14,7 +14,9 @@ from carousel.equations import Cell
 from carousel.equations.derivative import NoDerivative
 from carousel.kernels import reference
 from carousel.kernels.cpu import operator
-from carousel.kernels.cpu.compiler import CompileError
+from carousel.kernels.cpu.compiler import CompileError, simd
+from carousel.kernels.cpu.program import Program
+from carousel.kernels.cpu.source import source as cpp
 
 BACKENDS: dict[str, Callable[..., Any]] = {"reference": reference.run, "cpu": operator.run}
 
@@ -55,9 +57,14 @@ def run(cell: Cell, *args: Any, **kwargs: Any) -> Any:
         return BACKENDS["reference"](cell, *args, **kwargs)
 
 
+def source(cell: Cell) -> str:
+    """The C++ of a cell's kernels. Raises NoDerivative where SymPy cannot derive its equations."""
+    return cpp(Program(cell))
+
+
 @cache
 def _say(reason: str) -> None:
     warnings.warn(f"{reason}; going on without compiled kernels, slower", stacklevel=2)
 
 
-__all__ = ["BACKENDS", "CompileError", "backend", "run", "use"]
+__all__ = ["BACKENDS", "CompileError", "backend", "run", "simd", "source", "use"]
