@@ -108,7 +108,7 @@ def show(rows: list[dict[str, Any]], title: str) -> None:
         {
             "model": r["model"],
             "parameters": f"{r['parameters']:,}" if "parameters" in r else "",
-            "perplexity": f"{r['perplexity']:.2f}",
+            "perplexity": f"{r['perplexity']:.2f}" if r["perplexity"] < 1e7 else f"{r['perplexity']:.1e}",
             "bits per character": f"{r['bits_per_character']:.3f}",
             "words per second": f"{r['words_per_second']:,.0f}" if r.get("words_per_second") else "",
             "seconds": f"{r['seconds']:.0f}" if "seconds" in r else "",

@@ -123,25 +123,32 @@ def backward(
 
     rest = iter(own)
     entered = [next(rest) if shared is None else adjoints[shared] for shared in layout.shared]
-    outer, inner = layout.stacked(lengths, dense)
     products = [x.t() @ data for x, _ in zip(entered, layout.outer, strict=False)]
     products += [adjoints[g].t() @ kept[x] for g, x in layout.operands]
     results = _of_dense(layout, lengths, dense, products)
     results += _of_biases(layout, lengths, entered)
     results += [*entered[len(layout.outer) :], *(x.sum(0) for x in sums)]
     if to_data:
-        results.append(_sum_of_products(data, list(zip(entered, outer, strict=False))))
-    through = [[(adjoints[layout.operands[n][0]], inner[n]) for n in numbers] for numbers in layout.through]
+        pairs = [p for j, x in enumerate(entered[: len(layout.outer)]) for p in layout.pairs(lengths, dense, j, x)]
+        results.append(_sum_of_products(data, pairs))
+
+    def through(numbers: list[int], rows: slice | Tensor, like: Tensor) -> Tensor:
+        """What comes back to a state through the weights that multiply it, at some rows."""
+        first = len(layout.outer)
+        found = [p for n in numbers for p in layout.pairs(lengths, dense, first + n, adjoints[layout.operands[n][0]][rows])]
+        return _sum_of_products(like, found)
+
     if to_before:
-        for pairs, passing, x in zip(through, layout.passing, carried, strict=True):
-            total = _sum_of_products(x, [(a[: steps.batch] if steps.whole else a[steps.first], w) for a, w in pairs])
+        begun = slice(0, steps.batch) if steps.whole else steps.first
+        for numbers, passing, x in zip(layout.through, layout.passing, carried, strict=True):
+            total = through(numbers, begun, x)
             total = total + x if passing else total
             results.append(total if flags is None else total.masked_fill(flags[steps.first].unsqueeze(1), 0))
     if to_initial and flags is not None:
         where = flags.nonzero().squeeze(1)
         row = torch.cat([torch.arange(n) for n in batch_sizes])[where]
-        for pairs, passing, x, straight in zip(through, layout.passing, carried, direct, strict=True):
-            total = _sum_of_products(x.new_empty(len(where), x.shape[1]), [(a[where], w) for a, w in pairs])
+        for numbers, passing, x, straight in zip(layout.through, layout.passing, carried, direct, strict=True):
+            total = through(numbers, where, x.new_empty(len(where), x.shape[1]))
             total = total + straight[where] if passing and straight is not None else total
             results.append(torch.zeros_like(x).index_add_(0, row, total))
     return results

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 from collections.abc import Iterable, Sequence
-from functools import cache, lru_cache
+from functools import cache, cached_property, lru_cache
 from typing import Any
 
 import torch
@@ -145,7 +145,7 @@ class Layout:
         lists = (states, vectors, (data,), dense)
         return [lists[which][k].shape[dim] for which, k, dim in self.places]
 
-    @property
+    @cached_property
     def counts(self) -> list[int]:
         """How many weights are stacked in each outer product, then for each operand of each group."""
         return [count for count, _, _ in self.outer] + [count for count, _, operands in self.groups for _ in operands]
@@ -155,29 +155,25 @@ class Layout:
         pointers = [dense[d].data_ptr() + dense[d].itemsize * sum(lengths[k] for k in prefix) for d, prefix in self.blocks]
         return pointers, [dense[d].shape[1] for d, _ in self.blocks]
 
-    def columns(self, block: int, lengths: list[int], units: int) -> slice:
-        """The columns of its weight that a product uses; ``units``: the size of its operand."""
-        first = sum(lengths[k] for k in self.blocks[block][1])
-        return slice(first, first + units)
+    @cached_property
+    def _stacks(self) -> list[tuple[int, int, int]]:
+        """Of each stack of weights: its first product, the size of its sums, the size of its operand."""
+        sizes = [(n, self.input) for _, n, _ in self.outer] + [(n, x) for _, n, xs in self.groups for x in xs]
+        first = [sum(self.counts[:k]) for k in range(len(self.counts))]
+        return [(at, n, x) for at, (n, x) in zip(first, sizes, strict=True)]
 
-    def stacked(self, lengths: list[int], dense: Sequence[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
-        """The weights of each outer product, and of each operand of each group, stacked as in ``Inputs``."""
-        at, outer, inner = 0, [], []
-        for count, _, _ in self.outer:
-            outer.append(
-                torch.cat(
-                    [dense[self.blocks[at + n][0]][:, self.columns(at + n, lengths, lengths[self.input])] for n in range(count)]
-                )
-            )
-            at += count
-        for count, _, operands in self.groups:
-            for operand in operands:
-                width = lengths[operand]
-                inner.append(
-                    torch.cat([dense[self.blocks[at + n][0]][:, self.columns(at + n, lengths, width)] for n in range(count)])
-                )
-                at += count
-        return outer, inner
+    def stack(self, lengths: list[int], dense: Sequence[Tensor], k: int) -> list[Tensor]:
+        """The weights of stack ``k`` (outer products first, then each operand of each group), one below the other."""
+        at, _, operand = self._stacks[k]
+        found = []
+        for d, prefix in self.blocks[at : at + self.counts[k]]:
+            first = sum(lengths[p] for p in prefix)
+            found.append(dense[d][:, first : first + lengths[operand]])
+        return found
+
+    def pairs(self, lengths: list[int], dense: Sequence[Tensor], k: int, sums: Tensor) -> list[tuple[Tensor, Tensor]]:
+        """What Σ a @ b makes the product of ``sums`` with stack ``k``."""
+        return list(zip(sums.split(lengths[self._stacks[k][1]], dim=1), self.stack(lengths, dense, k), strict=True))
 
     def bias(self, lengths: list[int], biases: Sequence[Tensor], like: Tensor) -> list[Tensor]:
         """What each outer product begins with."""

@@ -226,9 +226,9 @@ def _again(
         if starts is not None:
             starts[name] = torch.zeros_like(states[name])
     lengths = layout.lengths(before, vectors, data, dense)
-    outer, inner = layout.stacked(lengths, dense)
-    entered = [torch.addmm(b, data, w.t()) for b, w in zip(layout.bias(lengths, biases, data), outer, strict=True)]
-    inputs = Inputs([*entered, *entering], vectors, inner)
+    weights = [torch.cat(layout.stack(lengths, dense, k)) for k in range(len(layout.counts))]
+    entered = [torch.addmm(b, data, w.t()) for b, w in zip(layout.bias(lengths, biases, data), weights, strict=False)]
+    inputs = Inputs([*entered, *entering], vectors, weights[len(entered) :])
     output, after, _ = reference.inside(cell, inputs, batch_sizes, states, reverse=reverse, resets=resets, initial=starts)
     results = [output, *(after[n] for n in names)]
     pairs = [(r, g) for r, g in zip(results, gradients, strict=True) if g is not None and r.requires_grad]
