@@ -51,7 +51,7 @@ def _check_environment() -> None:
 
 def main() -> None:
     """Run the command; exit 0, 2 for bad input, 1 for a failure, 130 when interrupted. Errors are one line."""
-    warnings.showwarning = _notice  # type: ignore[assignment]  # one line, like every message of the command
+    warnings.showwarning = _notice  # one line, like every message of the command
     try:
         _check_environment()
         status, message = app(standalone_mode=False) or 0, ""

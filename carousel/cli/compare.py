@@ -39,6 +39,7 @@ def command(
     dropout_output: options.DropoutOutput = None,
     same_mask: options.SameMask = False,
     tied: options.Tied = False,
+    softmax: options.Softmax = "full",
     init: options.Init = "uniform",
     learned_initial: options.LearnedInitial = False,
     batch_size: options.BatchSize = DEFAULT.batch_size,

@@ -32,6 +32,10 @@ DropoutInput = Annotated[float | None, typer.Option(help="Dropout on inputs, if 
 DropoutOutput = Annotated[float | None, typer.Option(help="Dropout on outputs, if other.", rich_help_panel=MODEL)]
 SameMask = Annotated[bool, typer.Option("--same-mask", help="One dropout mask for all steps of a row.", rich_help_panel=MODEL)]
 Tied = Annotated[bool, typer.Option("--tied", help="Output weights are the embedding.", rich_help_panel=MODEL)]
+Softmax = Annotated[
+    str,
+    typer.Option(help="Output layer: full, adaptive (rare words cheaper), sampled (cheaper to train).", rich_help_panel=MODEL),
+]
 Init = Annotated[str, typer.Option(help="Recurrent weights start uniform or orthogonal.", rich_help_panel=MODEL)]
 ForgetBias = Annotated[float | None, typer.Option(help="Start the forget gate's bias there.", rich_help_panel=MODEL)]
 LearnedInitial = Annotated[

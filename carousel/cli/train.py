@@ -26,7 +26,7 @@ def configure(text: TextConfig, cell: str, values: dict[str, Any]) -> Config:
         embedding=values["embedding"] or values["hidden"],
         recurrent=values["init"],
         **{k: values[k] for k in ("hidden", "layers", "projection", "dropout", "dropout_input", "dropout_output")},
-        **{k: values[k] for k in ("same_mask", "tied", "forget_bias", "learned_initial")},
+        **{k: values[k] for k in ("same_mask", "tied", "softmax", "forget_bias", "learned_initial")},
     )
     training = TrainConfig(
         **{k: values[k] for k in ("feed", "batch_size", "length", "epochs", "optimizer", "lr", "momentum", "weight_decay")},
@@ -68,6 +68,7 @@ def command(
     dropout_output: options.DropoutOutput = None,
     same_mask: options.SameMask = False,
     tied: options.Tied = False,
+    softmax: options.Softmax = "full",
     init: options.Init = "uniform",
     forget_bias: options.ForgetBias = None,
     learned_initial: options.LearnedInitial = False,

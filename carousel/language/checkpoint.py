@@ -85,7 +85,7 @@ def load_checkpoint(
     torch.set_rng_state(tensors[f"random.{processes.rank}"])
     carried = _under("carried.", tensors)
     states = tuple(carried[str(k)] for k in range(len(carried)))
-    device = model.bias.device
+    device = model.device
     mine = tuple(s[:, processes.share.rows(s.shape[1])].contiguous().to(device) for s in states)
     return position, None if not mine else mine[0] if len(mine) == 1 else mine
 

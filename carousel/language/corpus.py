@@ -15,6 +15,7 @@ from carousel.errors import InputError
 from carousel.language.vocabulary import Vocabulary
 
 LINES_AT_ONCE = 4096
+WORDS_AT_ONCE = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,13 @@ class Corpus:
 
     def __len__(self) -> int:
         return len(self.words)
+
+    def counts(self, words: int) -> np.ndarray:
+        """How often each entry of a vocabulary of that size occurs, (words,); memory stays constant."""
+        total = np.zeros(words, dtype=np.int64)
+        for first in range(0, len(self.words), WORDS_AT_ONCE):
+            total += np.bincount(self.words[first : first + WORDS_AT_ONCE], minlength=words)
+        return total
 
     @classmethod
     def encode(

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from carousel.errors import InputError
-from carousel.language.feeding import IGNORED
+from carousel.language.softmax import softmax
 from carousel.layers import Recurrent, State, dropout
 
 
@@ -29,6 +29,7 @@ class ModelConfig:
     dropout_output: float | None = None
     same_mask: bool = False
     tied: bool = False
+    softmax: str = "full"
     recurrent: str = "uniform"
     forget_bias: float | None = None
     learned_initial: bool = False
@@ -68,12 +69,9 @@ class LanguageModel(nn.Module):
                 f"tied weights need an embedding of the output's size, {size}, not {config.embedding}; set --embedding {size}"
             )
         self.embedding = nn.Embedding(words, config.embedding)
-        self.bias = nn.Parameter(torch.zeros(words))
-        # A tied output layer is the embedding itself, so it has no weight of its own to save.
-        self.output = None if config.tied else nn.Parameter(torch.empty(words, size))
         nn.init.uniform_(self.embedding.weight, -0.1, 0.1)
-        if self.output is not None:
-            nn.init.uniform_(self.output, -0.1, 0.1)
+        # A tied output layer is the embedding itself, so it has no weight of its own to save.
+        self.output = softmax(config.softmax, words, size, config.tied)
 
     def forward(self, x: Tensor, hx: State | None = None, y: Tensor | None = None) -> tuple[Tensor, State]:
         """Logits (T, B, words) and the states after the last step; with targets ``y``, instead of the logits
@@ -87,16 +85,20 @@ class LanguageModel(nn.Module):
         e = self._drop(self.embedding(x), p_in)
         h, hx = self.recurrent(e, hx)
         h = self._drop(h, p_out)
-        weight = self.embedding.weight if self.output is None else self.output
-        logits = nn.functional.linear(h, weight, self.bias)
-        if y is None:
-            return logits, hx
-        loss = nn.functional.cross_entropy(logits.reshape(-1, self.words), y.reshape(-1), ignore_index=IGNORED, reduction="sum")
-        return loss, hx
+        shared = self.embedding.weight if config.tied else None
+        flat = h.reshape(-1, h.shape[-1])
+        if y is not None:
+            return self.output.loss(flat, y.reshape(-1), shared), hx
+        return self.output(flat, shared).reshape(*h.shape[:-1], self.words), hx
 
     def _drop(self, x: Tensor, p: float) -> Tensor:
         flat = dropout(x.reshape(-1, x.shape[-1]), [x.shape[1]] * x.shape[0], p, self.training, self.config.same_mask)
         return flat.reshape(x.shape)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+        return self.embedding.weight.device
 
     def count(self) -> int:
         """Number of parameters."""

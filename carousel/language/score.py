@@ -64,7 +64,7 @@ def evaluate(
     """J in nats and the number of words of this process's share; ``tick`` is told how many batches are done, of how many."""
     training = model.training
     model.eval()
-    device = model.bias.device
+    device = model.device
     total, words, hx = 0.0, 0, None
     for done, batch in enumerate(batches.batches(), 1):
         y = batch.y.to(device)

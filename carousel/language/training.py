@@ -49,6 +49,8 @@ class Trainer:
         self.vocabulary = Vocabulary.load(folder / "vocab.json", config.text.vocabulary)
         torch.manual_seed(training.seed)
         self.model = LanguageModel(self.vocabulary.size, config.model).to(training.device)
+        counts = Corpus.open(folder / "data", "train").counts(self.vocabulary.size)
+        self.model.output.learn_frequencies(torch.from_numpy(counts).to(training.device))
         self.optimizer = self._optimizer()
         self.position = Position()
         self.hx: State | None = None
@@ -79,8 +81,10 @@ class Trainer:
     def _optimizer(self) -> torch.optim.Optimizer:
         training, parameters = self.training, list(self.model.parameters())
         if training.optimizer == "sgd":
-            return torch.optim.SGD(parameters, training.lr, momentum=training.momentum, weight_decay=training.weight_decay)
-        return torch.optim.AdamW(parameters, training.lr, weight_decay=training.weight_decay)
+            return torch.optim.SGD(
+                parameters, training.lr, momentum=training.momentum, weight_decay=training.weight_decay, fused=True
+            )
+        return torch.optim.AdamW(parameters, training.lr, weight_decay=training.weight_decay, fused=True)
 
     def rate(self) -> float:
         """The learning rate of the next step: warm-up, then cosine to zero, steps down on plateaus, or constant."""

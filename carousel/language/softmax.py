@@ -1,0 +1,135 @@
+"""Output layers: from the last layer's message to the probability of each word. All give exact probabilities; what
+differs is what training costs."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy, linear, linear_cross_entropy
+
+from carousel.errors import InputError
+from carousel.language.feeding import IGNORED
+
+ROWS_AT_ONCE = 256  # whose logits are held at a time
+SAMPLES = 1000
+KINDS = ("full", "adaptive", "sampled")
+
+
+class FullSoftmax(nn.Module):
+    """softmax(W.yh h + b.y). ``shared``, where given, is a weight of another layer (the embedding) and stands for W.yh.
+
+    ``h`` is (N, size) everywhere, ``y`` (N,) words, IGNORED where there is none; logits are (N, words), a loss is the
+    sum −Σ log p(y) in nats.
+    """
+
+    def __init__(self, words: int, size: int, shared: bool):
+        super().__init__()
+        self.words = words
+        self.weight = None if shared else nn.Parameter(torch.empty(words, size).uniform_(-0.1, 0.1))
+        self.bias = nn.Parameter(torch.zeros(words))
+
+    def forward(self, h: Tensor, shared: Tensor | None = None) -> Tensor:
+        """Logits."""
+        return linear(h, self._weight(shared), self.bias)
+
+    def loss(self, h: Tensor, y: Tensor, shared: Tensor | None = None) -> Tensor:
+        """The loss; logits of some rows at a time, so that those of all are never held."""
+        weight = self._weight(shared)
+        if torch.is_grad_enabled() and h.requires_grad:
+            options = nn.LinearCrossEntropyOptions(batch_chunk_size=ROWS_AT_ONCE, chunking_method=None, acc_policy="accurate")
+            return linear_cross_entropy(
+                h, weight, y, linear_bias=self.bias, reduction="sum", ignore_index=IGNORED, options=options
+            )
+        pairs = zip(h.split(ROWS_AT_ONCE), y.split(ROWS_AT_ONCE), strict=True)
+        losses = [cross_entropy(linear(a, weight, self.bias), b, ignore_index=IGNORED, reduction="sum") for a, b in pairs]
+        return torch.stack(losses).sum()
+
+    def learn_frequencies(self, counts: Tensor) -> None:
+        """Told before training how often each word occurs, (words,)."""
+
+    def _weight(self, shared: Tensor | None) -> Tensor:
+        weight = shared if self.weight is None else self.weight
+        assert weight is not None  # a shared layer is given its weight
+        return weight
+
+
+class SampledSoftmax(FullSoftmax):
+    """The full softmax, trained against some words that are drawn for each batch.
+
+    The sum over all other words is estimated from the drawn ones, each divided by how often it is expected among the
+    draws (importance sampling; Bengio and Senécal 2008; Jean et al. 2015, equation 8). Evaluation is exact.
+    """
+
+    def __init__(self, words: int, size: int, shared: bool):
+        super().__init__(words, size, shared)
+        self.cumulative: Tensor
+        self.register_buffer("cumulative", torch.arange(1, words + 1, dtype=torch.float64) / words)
+
+    def learn_frequencies(self, counts: Tensor) -> None:
+        """Words are drawn in proportion to their frequency, flattened (Mikolov et al. 2013: to the power ¾)."""
+        weights = (counts.double() + 1) ** 0.75
+        self.cumulative.copy_(weights.cumsum(0) / weights.sum())
+
+    def loss(self, h: Tensor, y: Tensor, shared: Tensor | None = None) -> Tensor:
+        """The estimate while training; else the loss itself."""
+        if not self.training:
+            return super().loss(h, y, shared)
+        weight = self._weight(shared)
+        counts = y != IGNORED
+        h, y = h[counts], y[counts]
+        drawn = torch.searchsorted(self.cumulative, torch.rand(SAMPLES, dtype=torch.float64, device=h.device))
+        drawn = drawn.clamp_(max=self.words - 1)
+        q = torch.diff(self.cumulative, prepend=self.cumulative.new_zeros(1))[drawn]
+        expected = (q * SAMPLES).log().to(h.dtype)
+        picked = torch.cat([y, drawn])
+        rows, biases = weight[picked], self.bias[picked]
+        right = (h * rows[: len(y)]).sum(1) + biases[: len(y)]
+        wrong = torch.addmm(biases[len(y) :] - expected, h, rows[len(y) :].t())
+        wrong = wrong.masked_fill(y.unsqueeze(1) == drawn, -torch.inf)  # drawn by chance, the right word is not wrong
+        return (torch.logsumexp(torch.cat([right.unsqueeze(1), wrong], 1), 1) - right).sum()
+
+
+class AdaptiveSoftmax(nn.Module):
+    """Frequent words at once, rare ones through clusters with smaller weights (Grave et al. 2017, PyTorch's module)."""
+
+    def __init__(self, words: int, size: int, shared: bool):
+        super().__init__()
+        if shared:
+            raise InputError(
+                "the adaptive softmax has weights of several sizes, which cannot be the embedding; leave --tied out"
+            )
+        if words < 16:
+            raise InputError(
+                f"the adaptive softmax needs some words to be rare, and there are only {words}; take --softmax full"
+            )
+        cutoffs = [words // 8, words // 2]
+        narrower = min(4.0, size**0.5)  # each cluster's weights than those before; the last keeps a unit
+        self.inner = nn.AdaptiveLogSoftmaxWithLoss(size, words, cutoffs, div_value=narrower, head_bias=True)
+        self.rank: Tensor
+        self.register_buffer("rank", torch.arange(words))  # of each word, by frequency
+
+    def learn_frequencies(self, counts: Tensor) -> None:
+        """The most frequent words come first."""
+        order = counts.argsort(descending=True, stable=True)
+        self.rank[order] = torch.arange(len(order), device=order.device)
+
+    def forward(self, h: Tensor, shared: Tensor | None = None) -> Tensor:
+        """Logarithms of the probabilities, which are logits as well."""
+        return self.inner.log_prob(h)[:, self.rank]
+
+    def loss(self, h: Tensor, y: Tensor, shared: Tensor | None = None) -> Tensor:
+        """The loss."""
+        counts = y != IGNORED
+        return -self.inner(h[counts], self.rank[y[counts]]).output.sum() if bool(counts.any()) else h.sum() * 0
+
+
+Softmax = FullSoftmax | AdaptiveSoftmax
+
+
+def softmax(kind: str, words: int, size: int, shared: bool) -> Softmax:
+    """An output layer by its name. Raises InputError for an unknown one, or one that cannot be."""
+    if kind not in KINDS:
+        raise InputError(f"softmax must be {' or '.join(KINDS)}, not {kind!r}")
+    if kind == "adaptive":
+        return AdaptiveSoftmax(words, size, shared)
+    return (SampledSoftmax if kind == "sampled" else FullSoftmax)(words, size, shared)

@@ -1,0 +1,73 @@
+"""Output layers: exact probabilities whatever training costs."""
+
+import pytest
+import torch
+from torch.nn.functional import cross_entropy
+
+from carousel.errors import InputError
+from carousel.language import softmax as module
+from carousel.language.feeding import IGNORED
+from carousel.language.softmax import softmax
+
+WORDS, SIZE = 50, 6
+
+
+@pytest.fixture
+def rows():
+    """Messages and targets, some of which do not count."""
+    torch.manual_seed(0)
+    h, y = torch.randn(40, SIZE, requires_grad=True), torch.randint(WORDS, (40,))
+    y[::7] = IGNORED
+    return h, y
+
+
+def full_loss(layer, h, y, shared=None):
+    return cross_entropy(layer(h, shared), y, ignore_index=IGNORED, reduction="sum")
+
+
+@pytest.mark.parametrize("at_once", [7, 256])
+@pytest.mark.parametrize("tied", [False, True])
+def test_full_loss_in_pieces_is_the_loss_of_all(rows, at_once, tied, monkeypatch):
+    monkeypatch.setattr(module, "ROWS_AT_ONCE", at_once)
+    h, y = rows
+    shared = torch.randn(WORDS, SIZE, requires_grad=True) if tied else None
+    layer = softmax("full", WORDS, SIZE, tied)
+    leaves = [h, layer.bias, shared if tied else layer.weight]
+    expected = torch.autograd.grad(2 * full_loss(layer, h, y, shared), leaves)
+    found = torch.autograd.grad(2 * layer.loss(h, y, shared), leaves)
+    for a, b in zip(found, expected, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-5)
+    with torch.no_grad():
+        torch.testing.assert_close(layer.loss(h, y, shared), full_loss(layer, h, y, shared))
+
+
+@pytest.mark.parametrize("kind", ["adaptive", "sampled"])
+def test_evaluation_is_exact(rows, kind):
+    h, y = rows
+    layer = softmax(kind, WORDS, SIZE, False).eval()
+    layer.learn_frequencies(torch.randint(1, 1000, (WORDS,)))
+    torch.testing.assert_close(layer(h).softmax(1).sum(1), torch.ones(40))
+    torch.testing.assert_close(layer.loss(h, y), full_loss(layer, h, y))
+
+
+def test_frequent_words_are_the_first_of_the_adaptive_softmax():
+    layer = softmax("adaptive", WORDS, SIZE, False)
+    layer.learn_frequencies(torch.arange(WORDS))
+    assert layer.rank.tolist() == list(range(WORDS))[::-1]
+
+
+def test_many_samples_estimate_the_full_loss_and_its_gradient(rows, monkeypatch):
+    monkeypatch.setattr(module, "SAMPLES", 200_000)
+    h, y = rows
+    layer = softmax("sampled", WORDS, SIZE, False)
+    layer.learn_frequencies(torch.randint(1, 1000, (WORDS,)))
+    estimate, loss = layer.loss(h, y), full_loss(layer, h, y)
+    torch.testing.assert_close(estimate, loss, rtol=0.01, atol=0)
+    a, b = (torch.autograd.grad(x, layer.weight)[0] for x in (estimate, loss))
+    assert (a - b).norm() < 0.05 * b.norm()
+
+
+@pytest.mark.parametrize(("kind", "tied", "words"), [("hierarchical", False, 50), ("adaptive", True, 50), ("adaptive", False, 5)])
+def test_what_cannot_be_is_refused(kind, tied, words):
+    with pytest.raises(InputError):
+        softmax(kind, words, SIZE, tied)
