@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from carousel import __version__, kernels
-from carousel.cli import cells, compare, demo, generate, score, train
+from carousel.cli import bench, cells, compare, demo, generate, score, train
 from carousel.errors import InputError, TrainingError
 
 app = typer.Typer(
@@ -23,6 +23,7 @@ app = typer.Typer(
 )
 for module in (cells, train, generate, score, compare, demo):
     app.command(name=module.__name__.rpartition(".")[2], epilog=module.EXAMPLE)(module.command)
+app.add_typer(bench.app, name="bench")
 
 
 def _version(wanted: bool) -> None:

@@ -67,7 +67,9 @@ def test_many_samples_estimate_the_full_loss_and_its_gradient(rows, monkeypatch)
     assert (a - b).norm() < 0.05 * b.norm()
 
 
-@pytest.mark.parametrize(("kind", "tied", "words"), [("hierarchical", False, 50), ("adaptive", True, 50), ("adaptive", False, 5)])
+@pytest.mark.parametrize(
+    ("kind", "tied", "words"), [("hierarchical", False, 50), ("adaptive", True, 50), ("adaptive", False, 5)]
+)
 def test_what_cannot_be_is_refused(kind, tied, words):
     with pytest.raises(InputError):
         softmax(kind, words, SIZE, tied)

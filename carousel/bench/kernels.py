@@ -1,0 +1,148 @@
+"""Our layers beside PyTorch's, the eager loop, torch.compile, and the time of the matrix products alone."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence, pack_sequence
+
+from carousel import files, kernels
+from carousel.bench.timing import Work, peak, side_by_side
+from carousel.layers import Recurrent
+
+SIZES = [(1, 256, 100), (20, 200, 35), (32, 256, 70), (64, 512, 70), (20, 650, 35)]
+PYTORCHS: dict[str, Any] = {"lstm": nn.LSTM, "lstm-v2": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}
+
+
+@dataclass(frozen=True)
+class Case:
+    """Rows, units (of input and states alike) and steps; ``packed``: rows of 20 to all steps instead of all."""
+
+    cell: str
+    batch: int
+    hidden: int
+    steps: int
+    packed: bool = False
+
+    def layer(self) -> Recurrent:
+        """Ours, freshly drawn."""
+        return Recurrent(self.cell, self.hidden, self.hidden)
+
+    def rows(self) -> int:
+        """Rows of all steps."""
+        return sum(self.lengths())
+
+    def lengths(self) -> list[int]:
+        """Steps of each row."""
+        if not self.packed:
+            return [self.steps] * self.batch
+        short = min(20, self.steps)
+        return [self.steps - (self.steps - short) * k // max(1, self.batch - 1) for k in range(self.batch)]
+
+    def data(self) -> Tensor | PackedSequence:
+        """The input."""
+        if self.packed:
+            return pack_sequence([torch.randn(n, self.hidden) for n in self.lengths()])
+        return torch.randn(self.steps, self.batch, self.hidden)
+
+
+def measure(case: Case, *, compiled: bool, seconds: float, tick: Callable[[str], None]) -> Iterator[dict[str, Any]]:
+    """Two rows, forward (without derivatives) and training (forward and backward, gradient of the input included).
+
+    ``flops`` counts products and pointwise operations of the cell, three times for training.
+    """
+    torch.manual_seed(0)
+    ours = case.layer()
+    runs: dict[str, Callable[[Any], Any]] = {"carousel": ours}
+    theirs = PYTORCHS.get(case.cell)
+    if theirs is not None:
+        runs[f"torch.nn.{theirs.__name__}"] = theirs(case.hidden, case.hidden)
+    elif case.cell == "lstm-v4":
+        runs["torch.nn.LSTM(proj_size)"] = nn.LSTM(case.hidden, case.hidden, proj_size=ours.proj_size)
+
+    def eager(x: Any) -> Any:
+        with kernels.use("reference"):
+            return ours(x)
+
+    runs["eager loop"] = eager
+    compile_seconds = None
+    if compiled:
+        tick("torch.compile")
+        quick = torch.compile(eager, dynamic=False)
+        begun = time.perf_counter()
+        _train(quick, case.data())()
+        compile_seconds = time.perf_counter() - begun
+        runs["torch.compile"] = quick
+    work = ours.cell.work(case.hidden, case.hidden, ours.proj_size)
+    products = case.rows() * (work.input_products + work.recurrent_products)
+    data = case.data()
+    for what, make, times in (("forward", _forward, 1), ("training", _train, 3)):
+        tick(what)
+        found = side_by_side({name: make(run, data) for name, run in runs.items()}, seconds)
+        floor = times * products / peak(seconds / 5)
+        yield {
+            "cell": case.cell,
+            "batch": case.batch,
+            "hidden": case.hidden,
+            "steps": case.steps,
+            "packed": case.packed,
+            "what": what,
+            "flops": times * case.rows() * work.total,
+            "seconds": found,
+            "floor_seconds": floor,
+            **({"compile_seconds": compile_seconds} if compile_seconds is not None else {}),
+        }
+
+
+def _forward(run: Callable[[Any], Any], data: Any) -> Work:
+    def work() -> None:
+        with torch.no_grad():
+            run(data)
+
+    return work
+
+
+def _train(run: Callable[[Any], Any], data: Any) -> Work:
+    leaf = (data.data if isinstance(data, PackedSequence) else data).clone().requires_grad_()
+    given = torch.randn(1)
+
+    def work() -> None:
+        nonlocal given
+        x = PackedSequence(leaf, data.batch_sizes) if isinstance(data, PackedSequence) else leaf
+        output, _ = run(x)
+        flat = output.data
+        if given.shape != flat.shape:
+            given = torch.randn_like(flat)
+        (output.data if isinstance(output, PackedSequence) else output).backward(given)
+
+    return work
+
+
+def draw(rows: list[dict[str, Any]], path: Path) -> None:
+    """Speed of each way as a share of the floor, one panel for forward and one for training."""
+    from matplotlib.figure import Figure
+
+    names = list(dict.fromkeys(n for r in rows for n in r["seconds"]))
+    figure = Figure(figsize=(11, 1.5 + 0.32 * len(rows)), layout="constrained")
+    for axes, what in zip(figure.subplots(1, 2, sharey=True), ("forward", "training"), strict=True):
+        chosen = [r for r in rows if r["what"] == what]
+        labels = [f"{r['cell']}  {r['batch']}·{r['hidden']}·{r['steps']}{' packed' if r['packed'] else ''}" for r in chosen]
+        for k, name in enumerate(names):
+            at = [i for i, r in enumerate(chosen) if name in r["seconds"]]
+            shares = [100 * chosen[i]["floor_seconds"] / chosen[i]["seconds"][name] for i in at]
+            axes.barh([i + (k - len(names) / 2 + 0.5) * 0.8 / len(names) for i in at], shares, 0.8 / len(names), label=name)
+        axes.axvline(100, color="0.4", linewidth=1, linestyle="--")
+        axes.set_title(what, loc="left")
+        axes.set_xlabel("% of the speed of the matrix products alone")
+        axes.set_yticks(range(len(labels)), labels)
+        axes.spines[["top", "right"]].set_visible(False)
+    figure.axes[0].invert_yaxis()
+    figure.axes[0].legend(frameon=False, loc="lower right")
+    with files.replacing(path) as file:
+        figure.savefig(file, format="png", dpi=120)

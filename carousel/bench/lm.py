@@ -1,0 +1,80 @@
+"""Training a language model with Carousel beside the same model written plainly in PyTorch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from carousel.bench.timing import Work, side_by_side
+from carousel.language.feeding import Stream
+from carousel.language.model import LanguageModel, ModelConfig, detach
+
+
+class Plain(nn.Module):
+    """Embedding, torch.nn.LSTM, output layer: as anyone would write it."""
+
+    def __init__(self, words: int, config: ModelConfig):
+        super().__init__()
+        self.drop = nn.Dropout(config.dropout)
+        self.embedding = nn.Embedding(words, config.embedding)
+        self.lstm = nn.LSTM(config.embedding, config.hidden, config.layers, dropout=config.dropout)
+        self.output = nn.Linear(config.hidden, words)
+        if config.tied:
+            self.output.weight = self.embedding.weight
+
+    def forward(self, x: Tensor, hx: Any, y: Tensor) -> tuple[Tensor, Any]:
+        """The loss summed over words, and the states."""
+        h, hx = self.lstm(self.drop(self.embedding(x)), hx)
+        logits = self.output(self.drop(h))
+        return nn.functional.cross_entropy(logits.flatten(0, 1), y.flatten(), reduction="sum"), hx
+
+
+def measure(
+    batches: Stream, words: int, config: ModelConfig, softmaxes: list[str], seconds: float, tick: Callable[[str], None]
+) -> list[dict[str, Any]]:
+    """Words a second of a whole training step (forward, backward, clipping, AdamW), the same batches for all."""
+    works: dict[str, Work] = {}
+    torch.manual_seed(0)
+    works["torch.nn.LSTM"] = _training(Plain(words, config), batches)
+    for kind in softmaxes:
+        own = ModelConfig(**{**vars(config), "softmax": kind, "tied": config.tied and kind != "adaptive"})
+        model = LanguageModel(words, own)
+        model.output.learn_frequencies(torch.arange(words, 0, -1))
+        works[f"carousel, {kind} softmax"] = _training(model, batches)
+    tick("training steps")
+    found = side_by_side(works, seconds)
+    per_step = batches.rows * batches.length
+    baseline = found["torch.nn.LSTM"]
+    return [
+        {"model": name, "milliseconds": 1000 * s, "words_per_second": per_step / s, "ratio": baseline / s}
+        for name, s in found.items()
+    ]
+
+
+def _training(model: nn.Module, batches: Stream) -> Work:
+    optimizer = torch.optim.AdamW(model.parameters(), 1e-3, fused=True)
+    source = _forever(batches)
+    hx: Any = None
+
+    def step() -> None:
+        nonlocal hx
+        batch = next(source)
+        loss, hx = model(batch.x, None if batch.fresh else hx, batch.y)
+        hx = detach(hx)
+        optimizer.zero_grad(set_to_none=True)
+        (loss / batch.words).backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+
+    model.train()
+    return step
+
+
+def _forever(batches: Stream) -> Any:
+    while True:
+        for batch in batches.batches(0, 0):
+            if batch.x.shape[0] == batches.length:
+                yield batch

@@ -1,0 +1,40 @@
+"""Time several ways of doing the same, taking turns, so that a noisy machine disturbs all alike."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from statistics import median
+from typing import Any
+
+import torch
+
+Work = Callable[[], Any]
+
+
+def side_by_side(works: Mapping[str, Work], seconds: float = 1.0, rounds: int = 5) -> dict[str, float]:
+    """Median seconds of each. ``seconds``: about how long each is measured, in ``rounds`` turns of several runs."""
+    once = {}
+    for name, work in works.items():
+        work()
+        begun = time.perf_counter()
+        work()
+        once[name] = time.perf_counter() - begun
+    times: dict[str, list[float]] = {name: [] for name in works}
+    for _ in range(rounds):
+        for name, work in works.items():
+            for _ in range(max(1, int(seconds / rounds / max(once[name], 1e-6)))):
+                begun = time.perf_counter()
+                work()
+                times[name].append(time.perf_counter() - begun)
+    return {name: median(found) for name, found in times.items()}
+
+
+def peak(seconds: float = 1.0) -> float:
+    """Floating-point operations a second of PyTorch's best large matrix product, in single precision, now."""
+    best = 0.0
+    for n in (768, 1536, 2304):
+        a, b = torch.randn(n, n), torch.randn(n, n)
+        works = {"product": lambda a=a, b=b: torch.mm(a, b)}
+        best = max(best, 2 * n**3 / side_by_side(works, seconds, 1)["product"])
+    return best

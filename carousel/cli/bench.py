@@ -1,0 +1,145 @@
+"""``carousel bench``: measurements that the reader can repeat."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Annotated, Any
+
+import torch
+import typer
+
+from carousel.bench import kernels as bench_kernels
+from carousel.bench import lm as bench_lm
+from carousel.cells import get
+from carousel.cli import options, screen
+from carousel.errors import InputError
+from carousel.language.corpus import Corpus
+from carousel.language.feeding import Stream
+from carousel.language.model import ModelConfig
+from carousel.language.softmax import KINDS
+from carousel.language.text import check_file, lines
+from carousel.language.vocabulary import Vocabulary
+
+app = typer.Typer(no_args_is_help=True, help="Measure speed side by side in one run: medians and ratios.")
+EXAMPLE = "Example: carousel bench kernels --cells lstm,lstm-v3 --sizes 20,200,35"
+
+Seconds = Annotated[float, typer.Option(min=0.05, help="About how long each way is measured.")]
+
+
+def _threads(threads: int) -> int:
+    if threads:
+        torch.set_num_threads(threads)
+    return torch.get_num_threads()
+
+
+@app.command("kernels", epilog=EXAMPLE)
+def kernels(
+    cells: Annotated[str, typer.Option(help="Cells, separated by commas.")] = "lstm,lstm-v3,lstm-v4,gru,rnn",
+    sizes: Annotated[
+        list[str] | None, typer.Option(help="rows,units,steps; may be given several times.", show_default=False)
+    ] = None,
+    packed: Annotated[bool, typer.Option("--packed", help="Rows of different lengths, 20 to all steps.")] = False,
+    compiled: Annotated[bool, typer.Option("--compile", help="torch.compile as well: minutes of compiling.")] = False,
+    seconds: Seconds = 1.0,
+    threads: options.Threads = 0,
+    figure: Annotated[Path | None, typer.Option(help="Write a figure there.", show_default=False)] = None,
+    json: options.Json = False,
+) -> None:
+    """Our layers beside torch.nn's, the eager loop, and the time of the matrix products alone (100 %)."""
+    used = _threads(threads)
+    try:
+        names = [get(c.strip()).name for c in cells.split(",") if c.strip()]
+        shapes = [_shape(s) for s in sizes or []] or bench_kernels.SIZES
+    except ValueError as error:
+        raise InputError(str(error)) from None
+    rows: list[dict[str, Any]] = []
+    cases = [bench_kernels.Case(n, *s, packed=packed) for s in shapes for n in names]
+    with screen.counting("measuring") as tick:
+        for k, case in enumerate(cases):
+            tick(k, len(cases))
+            found = bench_kernels.measure(case, compiled=compiled, seconds=seconds, tick=lambda what: None)
+            rows += [{**r, "threads": used} for r in found]
+    if figure is not None:
+        bench_kernels.draw(rows, figure)
+    if json:
+        screen.print_json(rows)
+        return
+    table = [_row(r) for r in rows]
+    headings = list(dict.fromkeys(h for r in table for h in r))
+    title = f"{used} thread{'s' * (used > 1)}, float32; % of the speed of the matrix products alone; times as fast as"
+    screen.out.print(screen.table(title, {h: "left" if h in ("cell", "run") else "right" for h in headings}, table))
+    if figure is not None:
+        print(f"\nfigure {figure}")
+
+
+def _shape(text: str) -> tuple[int, int, int]:
+    parts = text.split(",")
+    if len(parts) != 3 or not all(p.strip().isdigit() and int(p) > 0 for p in parts):
+        raise ValueError(f"--sizes takes rows,units,steps, such as 20,200,35, not {text!r}")
+    a, b, c = (int(p) for p in parts)
+    return a, b, c
+
+
+def _row(r: dict[str, Any]) -> dict[str, str]:
+    ours = r["seconds"]["carousel"]
+    shown = {
+        "cell": r["cell"] + (" packed" if r["packed"] else ""),
+        "B·H·T": f"{r['batch']}·{r['hidden']}·{r['steps']}",
+        "run": r["what"],
+        "ms": f"{1000 * ours:.2f}",
+        "GFLOP/s": f"{r['flops'] / ours / 1e9:.0f}",
+        "of products": f"{100 * r['floor_seconds'] / ours:.0f} %",
+    }
+    for name, seconds in r["seconds"].items():
+        if name != "carousel":
+            shown["torch.nn" if name.startswith("torch.nn") else name] = f"{seconds / ours:.2f}"
+    return shown
+
+
+@app.command("lm", epilog="Example: carousel bench lm train.txt --layers 2 --hidden 200")
+def lm(
+    file: Annotated[Path, typer.Argument(help="A text file, UTF-8.", show_default=False)],
+    cell: Annotated[str, typer.Option(help="A cell of carousel cells.")] = "lstm",
+    layers: options.Layers = 2,
+    hidden: options.Hidden = 200,
+    tied: options.Tied = False,
+    batch_size: options.BatchSize = 20,
+    length: options.Length = 35,
+    softmax: Annotated[str, typer.Option(help="Output layers, separated by commas.")] = "full,adaptive,sampled",
+    seconds: Seconds = 5.0,
+    threads: options.Threads = 0,
+    json: options.Json = False,
+) -> None:
+    """Words a second in training, beside the same model written plainly with torch.nn.LSTM."""
+    used = _threads(threads)
+    kinds = [k.strip() for k in softmax.split(",") if k.strip()]
+    for kind in kinds:
+        if kind not in KINDS:
+            raise InputError(f"softmax must be {' or '.join(KINDS)}, not {kind!r}")
+    check_file(file)
+    with TemporaryDirectory() as folder, screen.counting("measuring") as tick:
+        tick(0, None)
+        vocabulary = Vocabulary.train("word", lines([file]), None)
+        corpus = Corpus.encode(lines([file]), vocabulary, Path(folder), "train")
+        if len(corpus) < batch_size * length:
+            raise InputError(f"{file} has {len(corpus)} words, fewer than one batch of {batch_size} rows × {length} steps")
+        config = ModelConfig(cell, hidden, hidden, layers, tied=tied)
+        batches = Stream(corpus, vocabulary.end, batch_size, length)
+        rows = bench_lm.measure(batches, vocabulary.size, config, kinds, seconds, lambda what: None)
+    rows = [{**r, "threads": used, "vocabulary": vocabulary.size} for r in rows]
+    if json:
+        screen.print_json(rows)
+        return
+    shown = [
+        {
+            "model": r["model"],
+            "ms a step": f"{r['milliseconds']:.1f}",
+            "words per second": f"{r['words_per_second']:,.0f}",
+            "ratio": f"{r['ratio']:.2f}" if math.isfinite(r["ratio"]) else "",
+        }
+        for r in rows
+    ]
+    title = f"{layers} × {hidden} {cell}, {vocabulary.size:,} words, {batch_size} rows × {length} steps, {used} threads"
+    screen.out.print(screen.table(title, {h: "left" if h == "model" else "right" for h in shown[0]}, shown))
