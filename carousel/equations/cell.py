@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -63,6 +64,8 @@ class Cell:
         self.constants, self.masks = dict(constants), dict(masks)
         self.trace: Trace = trace(function, frozenset(constants), name)
         self.schedule: Schedule = schedule(self.trace)
+        # Tells cells apart that share a name, as when one is defined again.
+        self.key = f"{name}:{hashlib.sha256(repr(self.trace.equations).encode()).hexdigest()[:12]}"
         self.doc, _, rest = (inspect.getdoc(function) or "").partition("\n")
         self.source = " ".join(rest.split())
         for mask in self.masks:

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache
 from typing import Any
+
+import torch
+from torch import Tensor
 
 from carousel.equations import Cell
 from carousel.equations.derivative import NoDerivative
 from carousel.kernels import reference
 from carousel.kernels.cpu import operator
 from carousel.kernels.cpu.compiler import CompileError, simd
+from carousel.kernels.cpu.operator import register
 from carousel.kernels.cpu.program import Program
 from carousel.kernels.cpu.source import source as cpp
 
@@ -42,11 +46,32 @@ def use(name: str) -> Iterator[None]:
         _chosen.reset(token)
 
 
-def run(cell: Cell, *args: Any, **kwargs: Any) -> Any:
+def run(
+    cell: Cell,
+    data: Tensor,
+    batch_sizes: Sequence[int],
+    before: Mapping[str, Tensor],
+    parameters: Mapping[str, Tensor],
+    *,
+    reverse: bool = False,
+    resets: Tensor | None = None,
+    initial: Mapping[str, Tensor] | None = None,
+    record: Sequence[str] = (),
+) -> tuple[Tensor, dict[str, Tensor], dict[str, Tensor]]:
     """``reference.run``'s work: by compiled kernels where there are some, else by the reference, saying so once.
 
     Raises CompileError where "cpu" was chosen and nothing compiles.
     """
+    if torch.compiler.is_compiling() and not record:
+        starts = list(initial.values()) if initial is not None else []
+        found = _in_graph(
+            cell.key, data, list(batch_sizes), list(before.values()), list(parameters.values()), reverse, resets, starts
+        )
+        return found[0], dict(zip(before, found[1:], strict=True)), {}
+    return _choose(cell, data, batch_sizes, before, parameters, reverse=reverse, resets=resets, initial=initial, record=record)
+
+
+def _choose(cell: Cell, *args: Any, **kwargs: Any) -> Any:
     name = backend()
     try:
         return BACKENDS[name or "cpu"](cell, *args, **kwargs)
@@ -55,6 +80,27 @@ def run(cell: Cell, *args: Any, **kwargs: Any) -> Any:
             raise
         _say(str(error))
         return BACKENDS["reference"](cell, *args, **kwargs)
+
+
+@torch.compiler.allow_in_graph
+def _in_graph(
+    key: str,
+    data: Tensor,
+    batch_sizes: list[int],
+    before: list[Tensor],
+    parameters: list[Tensor],
+    reverse: bool,
+    resets: Tensor | None,
+    initial: list[Tensor],
+) -> tuple[Tensor, ...]:
+    """``run`` for torch.compile, which looks no further: all that it needs to know are tensors and numbers."""
+    cell = operator.registered(key)
+    names = [p.name for p in cell.trace.parameters if p.kind != "constant"]
+    states = dict(zip(cell.states, before, strict=True))
+    starts = dict(zip(cell.states, initial, strict=True)) if initial else None
+    given = dict(zip(names, parameters, strict=True))
+    output, after, _ = _choose(cell, data, batch_sizes, states, given, reverse=reverse, resets=resets, initial=starts)
+    return (output, *(after[n] for n in cell.states))
 
 
 def source(cell: Cell) -> str:
@@ -67,4 +113,4 @@ def _say(reason: str) -> None:
     warnings.warn(f"{reason}; going on without compiled kernels, slower", stacklevel=2)
 
 
-__all__ = ["BACKENDS", "CompileError", "backend", "run", "simd", "source", "use"]
+__all__ = ["BACKENDS", "CompileError", "backend", "register", "run", "simd", "source", "use"]

@@ -59,6 +59,7 @@ class Recurrent(nn.Module):
     ):
         super().__init__()
         self.cell = cells.get(cell)
+        kernels.register(self.cell)
         for what, value in (("input_size", input_size), ("hidden_size", hidden_size), ("num_layers", num_layers)):
             if value < 1:
                 raise ValueError(f"{what} must be at least 1, not {value}")
@@ -97,6 +98,10 @@ class Recurrent(nn.Module):
                     f"input_size must be the size of the output, {self.output_size * self.directions}"
                 )
         self.reset_parameters()
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        kernels.register(self.cell)
 
     @staticmethod
     def _suffix(layer: int, direction: int) -> str:

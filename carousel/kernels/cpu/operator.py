@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
-from functools import cache
 from typing import Any
 
 import torch
@@ -69,15 +67,14 @@ def usable(cell: Cell, data: Tensor) -> bool:
 
 
 def register(cell: Cell) -> str:
-    """The name under which the operator finds the cell."""
-    key = _key(cell)
-    _cells[key] = cell
-    return key
+    """Let the operator find the cell; gives the name by which it does."""
+    _cells[cell.key] = cell
+    return cell.key
 
 
-@cache
-def _key(cell: Cell) -> str:
-    return f"{cell.name}:{hashlib.sha256(repr(cell.trace.equations).encode()).hexdigest()[:12]}"
+def registered(key: str) -> Cell:
+    """The cell of that name."""
+    return _cells[key]
 
 
 def _clock(
@@ -255,3 +252,22 @@ _library.impl("loop", _autograd, "AutogradCPU")
 _library.impl("loop_backward", _backward, "CPU")
 torch.library.register_fake("carousel::loop", _forward_shapes, lib=_library)
 torch.library.register_fake("carousel::loop_backward", _backward_shapes, lib=_library)
+
+
+def _over_batches(info: Any, in_dims: Any, *arguments: Any) -> tuple[list[Tensor], list[int]]:
+    """vmap, one after the other: the kernels have a batch of their own."""
+
+    def pick(x: Any, dim: Any, k: int) -> Any:
+        if isinstance(x, list) and isinstance(dim, list | tuple):
+            return [pick(a, d, k) for a, d in zip(x, dim, strict=True)]
+        return x.select(dim, k) if isinstance(dim, int) and isinstance(x, Tensor) else x
+
+    each = [
+        torch.ops.carousel.loop(*(pick(x, d, k) for x, d in zip(arguments, in_dims, strict=True)))
+        for k in range(info.batch_size)
+    ]
+    found = [torch.stack(xs) for xs in zip(*each, strict=True)]
+    return found, [0] * len(found)
+
+
+torch.library.register_vmap("carousel::loop", _over_batches, lib=_library)

@@ -1,0 +1,122 @@
+"""Objects are built once, kept safely, and done without where there is no compiler."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from carousel import kernels
+from carousel.cells import CELLS
+from carousel.kernels.cpu import compiler
+from carousel.kernels.cpu.kernel import Kernel
+from carousel.kernels.cpu.program import Program
+from carousel.kernels.cpu.source import source
+from carousel.layers import Recurrent
+
+SOURCE = 'extern "C" int answer() { return 42; }\n'
+
+BUILD = f"""
+import torch
+from carousel.kernels.cpu import compiler
+print(compiler.library("answer", {SOURCE!r}, torch.float32).answer())
+"""
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("CAROUSEL_CACHE", str(tmp_path))
+    return tmp_path / "kernels"
+
+
+def test_built_once_and_loaded_again(cache, monkeypatch):
+    assert compiler.library("answer", SOURCE, torch.float32).answer() == 42
+    monkeypatch.setattr(compiler, "_build", lambda *_: pytest.fail("built again"))
+    assert compiler.library("answer", SOURCE, torch.float32).answer() == 42
+    assert sorted(p.suffix for p in cache.iterdir()) == [".json", ".so"]
+
+
+@pytest.mark.parametrize("damage", ["cut", "foreign", "no note"])
+def test_a_damaged_object_is_built_again(cache, damage):
+    compiler.library("answer", SOURCE, torch.float32)
+    (path,), (note,) = cache.glob("*.so"), cache.glob("*.json")
+    whole = path.read_bytes()
+    if damage == "no note":
+        note.unlink()
+    else:
+        path.unlink()
+        path.write_bytes(whole[:100] if damage == "cut" else b"something else")
+    # In a process of its own: this one has the object loaded.
+    found = subprocess.run([sys.executable, "-c", BUILD], capture_output=True, text=True, check=True, env=dict(os.environ))
+    assert found.stdout.strip() == "42"
+    assert path.read_bytes() == whole
+
+
+def test_a_folder_that_others_can_write_is_not_used(cache, tmp_path):
+    cache.mkdir()
+    cache.chmod(0o777)
+    assert compiler.folder() != cache
+    cache.chmod(0o700)
+    assert compiler.folder() == cache
+
+
+def test_several_processes_may_build_at_once(cache):
+    started = [subprocess.Popen([sys.executable, "-c", BUILD], stdout=subprocess.PIPE, text=True) for _ in range(3)]
+    assert [p.communicate()[0].strip() for p in started] == ["42"] * 3
+    assert len(list(cache.iterdir())) == 2
+
+
+def test_a_compiler_that_refuses_is_one_line(cache):
+    with pytest.raises(compiler.CompileError, match=r"refuses the kernel: .*error"):
+        compiler.library("wrong", "int f( {", torch.float32)
+    assert list(cache.iterdir()) == []
+
+
+def test_without_a_compiler_the_reference_works_and_says_so_once(cache, tmp_path):
+    code = """
+import warnings, torch
+from carousel.layers import Recurrent
+with warnings.catch_warnings(record=True) as said:
+    warnings.simplefilter("always")
+    layer = Recurrent("rnn", 3, 4)
+    for _ in range(3):
+        layer(torch.randn(5, 2, 3))
+print(len(said), said[0].message)
+"""
+    (tmp_path / "empty").mkdir()
+    environment = {k: v for k, v in os.environ.items() if k != "CXX"} | {"PATH": str(tmp_path / "empty")}
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
+    assert found.stdout.startswith("1 no C++ compiler was found")
+
+
+def test_asked_for_by_name_kernels_that_cannot_be_are_an_error(cache, monkeypatch):
+    monkeypatch.setenv("CXX", "/nowhere/c++")
+    compiler._version.cache_clear()
+    with kernels.use("cpu"), pytest.raises(compiler.CompileError, match="does not run"):
+        Kernel(CELLS["rnn"], torch.float32)
+    compiler._version.cache_clear()
+
+
+@pytest.mark.parametrize("simd", list(compiler.SIMD))
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_every_width_of_vectors(agree, monkeypatch, simd, dtype):
+    monkeypatch.setenv("CAROUSEL_SIMD", simd)
+    try:
+        compiler.simd()
+    except ValueError as error:
+        pytest.skip(str(error))
+    agree(CELLS["lstm-v4"], 1e-4 if dtype == torch.float32 else 1e-9, sizes=(5, 21, 9), batch_sizes=(9, 9, 4, 1), dtype=dtype)
+
+
+def test_the_cells_equations_can_be_recognised_in_the_source():
+    text = source(Program(CELLS["lstm-v3"]))
+    assert "hₜ = fₜ ⊙ hₜ₋₁ + iₜ ⊙ tanh" in text
+    assert "h_t = all(f_t*h_tm1 + i_t*x0);" in text
+    assert "i_t = all(logistic(all(a1 + h_tm1*w_ih)));" in text
+
+
+def test_environment_variables_are_checked(monkeypatch):
+    monkeypatch.setenv("CAROUSEL_SIMD", "mmx")
+    with pytest.raises(ValueError, match="CAROUSEL_SIMD may be avx512 or avx2 or generic"):
+        Recurrent("rnn", 2, 3)(torch.randn(4, 1, 2))

@@ -1,0 +1,67 @@
+"""``carousel::loop`` as PyTorch's tools see it: compile, export, vmap, forks, double derivatives."""
+
+import os
+
+import pytest
+import torch
+
+from carousel.layers import Recurrent
+
+
+@pytest.fixture
+def layer():
+    torch.manual_seed(0)
+    return Recurrent("lstm-v3", 5, 6, num_layers=2)
+
+
+def test_compiled_without_graph_breaks_it_is_the_same(layer):
+    x = torch.randn(7, 3, 5)
+    expected, hx = layer(x)
+    expected_grad = torch.autograd.grad(expected.square().sum(), list(layer.parameters()))
+    quick = torch.compile(layer, fullgraph=True, backend="aot_eager")
+    found, found_hx = quick(x)
+    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(found_hx, hx)
+    found_grad = torch.autograd.grad(found.square().sum(), list(layer.parameters()))
+    for a, b in zip(found_grad, expected_grad, strict=True):
+        torch.testing.assert_close(a, b)
+
+
+def test_exported_it_is_the_same(layer):
+    x = torch.randn(7, 3, 5)
+    program = torch.export.export(layer.eval(), (x,), strict=False)
+    torch.testing.assert_close(program.module()(x)[0], layer(x)[0])
+
+
+def test_vmap_over_the_input(layer):
+    x = torch.randn(4, 7, 3, 5)
+    with torch.no_grad():
+        found = torch.func.vmap(lambda one: layer(one)[0])(x)
+        torch.testing.assert_close(found, torch.stack([layer(one)[0] for one in x]))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+def test_a_forked_process_goes_on():
+    big = Recurrent("lstm-v2", 64, 64)
+    x = torch.randn(20, 16, 64)
+    with torch.no_grad():
+        expected = big(x)[0]  # OpenMP's team exists now
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        with torch.no_grad():
+            same = torch.allclose(big(x)[0], expected, atol=1e-6)
+        os.write(writing, b"1" if same else b"0")
+        os._exit(0)
+    os.waitpid(child, 0)
+    assert os.read(reading, 1) == b"1"
+
+
+def test_what_a_run_keeps_is_counted():
+    from carousel.cells import CELLS
+    from carousel.kernels.cpu.kernel import layout_of
+
+    layout = layout_of(CELLS["lstm-v2"])
+    lengths = [6 if letter != "e" else 5 for letter in layout.program.sizes]
+    # The message and the memory before, three gates, and two values of tanh; the memory after follows from them.
+    assert layout.saved_bytes(lengths, 4) == 7 * 6 * 4
