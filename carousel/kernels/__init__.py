@@ -16,7 +16,7 @@ from torch import Tensor
 from carousel.equations import Cell
 from carousel.equations.derivative import NoDerivative
 from carousel.kernels import reference
-from carousel.kernels.cpu import operator
+from carousel.kernels.cpu import operator, stepping
 from carousel.kernels.cpu.compiler import CompileError, simd
 from carousel.kernels.cpu.operator import register
 from carousel.kernels.cpu.program import Program
@@ -103,6 +103,20 @@ def _in_graph(
     return (output, *(after[n] for n in cell.states))
 
 
+def steppers(
+    cell: Cell, layers: Sequence[tuple[int, Mapping[str, Tensor], Mapping[str, Tensor]]]
+) -> list[stepping.Stepper] | None:
+    """For each layer's input size, states and parameters what runs it step by step; None where only the reference can."""
+    first = next(iter(layers[0][1].values()))
+    if backend() == "reference" or not operator.usable(cell, first) or not stepping.steppable(cell):
+        return None
+    try:
+        return [stepping.Stepper(cell, size, before, parameters) for size, before, parameters in layers]
+    except (CompileError, NoDerivative) as error:
+        _say(str(error))
+        return None
+
+
 def source(cell: Cell) -> str:
     """The C++ of a cell's kernels. Raises NoDerivative where SymPy cannot derive its equations."""
     return cpp(Program(cell))
@@ -113,4 +127,4 @@ def _say(reason: str) -> None:
     warnings.warn(f"{reason}; going on without compiled kernels, slower", stacklevel=2)
 
 
-__all__ = ["BACKENDS", "CompileError", "backend", "register", "run", "simd", "source", "use"]
+__all__ = ["BACKENDS", "CompileError", "backend", "register", "run", "simd", "source", "steppers", "use"]

@@ -58,10 +58,11 @@ def generate(
     model.eval()
     given = [n for line in prompt.split("\n") for n in vocabulary.encode(line)][:-1]
     logits, hx = model(torch.tensor([[vocabulary.end], *([n] for n in given)]))
+    scores, stream = logits[-1, 0], model.stream(hx)
     pending: list[int] = []  # of byte pairs, which may break a character apart
     last = vocabulary.end if not given else given[-1]
     for _ in range(count):
-        scores = logits[-1, 0].float()
+        scores = scores.float()
         if forbidden is not None:
             scores[forbidden] = -torch.inf  # <unk> is no word to say
         number = choose(scores, generator, temperature, top_k, top_p)
@@ -74,4 +75,4 @@ def generate(
         last = number
         if stop_at_end and number == vocabulary.end:
             return
-        logits, hx = model(torch.tensor([[number]]), hx)
+        scores = stream(number)

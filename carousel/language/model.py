@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -9,7 +10,7 @@ from torch import Tensor, nn
 
 from carousel.errors import InputError
 from carousel.language.softmax import softmax
-from carousel.layers import Recurrent, State, dropout
+from carousel.layers import Recurrent, State, Streaming, dropout
 
 
 @dataclass(frozen=True)
@@ -90,6 +91,18 @@ class LanguageModel(nn.Module):
         if y is not None:
             return self.output.loss(flat, y.reshape(-1), shared), hx
         return self.output(flat, shared).reshape(*h.shape[:-1], self.words), hx
+
+    @torch.no_grad()
+    def stream(self, hx: State) -> Callable[[int], Tensor]:
+        """From the states ``hx`` of one row on, a function from a word to the logits of the next, (words,)."""
+        layers = Streaming(self.recurrent, hx)
+        shared = self.embedding.weight if self.config.tied else None
+
+        @torch.no_grad()
+        def step(word: int) -> Tensor:
+            return self.output(layers(self.embedding.weight[word : word + 1]), shared)[0]
+
+        return step
 
     def _drop(self, x: Tensor, p: float) -> Tensor:
         flat = dropout(x.reshape(-1, x.shape[-1]), [x.shape[1]] * x.shape[0], p, self.training, self.config.same_mask)

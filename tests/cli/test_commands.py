@@ -111,3 +111,22 @@ def test_demo(carousel, monkeypatch):
     found = json.loads(carousel("demo", "--epochs", 1, "--json", "-o", "demo")[1])
     assert [r["model"] for r in found["rows"]] == ["unigram", "3-gram", "rnn"]
     assert found["passage"]
+
+
+def test_bench_kernels(carousel):
+    status, out, _ = carousel("bench", "kernels", "--cells", "rnn", "--sizes", "2,8,5", "--seconds", 0.05, "--json")
+    assert status == 0
+    assert [r["what"] for r in json.loads(out)] == ["forward", "training"]
+
+
+def test_bench_lm(carousel, text):
+    options = ("--layers", 1, "--hidden", 8, "--batch-size", 4, "--length", 8, "--seconds", 0.05, "--softmax", "full,sampled")
+    status, out, _ = carousel("bench", "lm", text, *options)
+    assert status == 0
+    assert "carousel, sampled softmax" in out
+
+
+def test_the_source_of_a_cell(carousel):
+    status, out, _ = carousel("cells", "gru", "--source")
+    assert status == 0
+    assert "const V h_t = all(h_tm1*z_t + n_t*(T(1) - z_t));" in out

@@ -73,7 +73,7 @@ def forward(
         *final,
         output,
     ]
-    call(k.forward, steps, flags, [chunk, *lengths, *strides], [*arrays, *([clock] * layout.has_clock)], threads)
+    call(k.forward, steps, flags, [chunk, 0, *lengths, *strides], [*arrays, *([clock] * layout.has_clock)], threads)
     return [output, *final, *([stored[n] for n in layout.stored_kept] if keep else [])]  # type: ignore[list-item]  # all there
 
 
@@ -119,7 +119,7 @@ def backward(
     arrays += [*(kept[n] for n in layout.saved), *adjoints, *own, *carried]
     arrays += [x for x, passing in zip(direct, layout.passing, strict=True) if passing]
     arrays += [*lent, given.contiguous(), *([clock] * layout.has_clock)]
-    call(k.backward, steps, flags, [1, *lengths, *strides], arrays, threads)
+    call(k.backward, steps, flags, [1, 0, *lengths, *strides], arrays, threads)
 
     rest = iter(own)
     entered = [next(rest) if shared is None else adjoints[shared] for shared in layout.shared]

@@ -207,6 +207,17 @@ class Kernel:
         return like.new_empty(-(-units // self.lanes) * self.lanes * sums * depth)
 
 
+def addresses(
+    steps: Steps, resets: Tensor | None, numbers: Sequence[int], arrays: Sequence[Tensor | int | None], threads: int
+) -> tuple[Any, Any, Any]:
+    """What a kernel takes; ``numbers`` are the chunk, whether weights are packed, sizes and strides; ``arrays`` tensors or
+    addresses, null where there is None."""
+    every = [steps.at, steps.slot, steps.rows, resets, *arrays]
+    pointers = (ctypes.c_void_p * len(every))(*[x.data_ptr() if isinstance(x, Tensor) else x for x in every])
+    integers = (ctypes.c_int64 * (3 + len(numbers)))(len(steps.rows), steps.batch, threads, *numbers)
+    return pointers, integers, _team()
+
+
 def call(
     function: Any,
     steps: Steps,
@@ -215,11 +226,8 @@ def call(
     arrays: Sequence[Tensor | int | None],
     threads: int,
 ) -> None:
-    """Run a kernel; ``numbers`` are the chunk, sizes and strides, ``arrays`` tensors or addresses, null where there is None."""
-    every = [steps.at, steps.slot, steps.rows, resets, *arrays]
-    pointers = (ctypes.c_void_p * len(every))(*[x.data_ptr() if isinstance(x, Tensor) else x for x in every])
-    integers = (ctypes.c_int64 * (3 + len(numbers)))(len(steps.rows), steps.batch, threads, *numbers)
-    function(pointers, integers, _team())
+    """Run a kernel over ``addresses``."""
+    function(*addresses(steps, resets, numbers, arrays, threads))
 
 
 @cache

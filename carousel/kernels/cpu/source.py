@@ -43,18 +43,19 @@ def _direction(program: Program, what: str, arrays: list[str], stages: list[list
     """A struct with all that a call gives, a function for each block, and the run over the steps."""
     strides = [f"{w}_stride" for w in (*program.outer_weights, *program.inner_weights)]
     sizes = [f"n_{letter}" for letter in program.sizes]
-    numbers = "\n".join(f"    {name} = numbers[{4 + k}];" for k, name in enumerate([*sizes, *strides]))
+    numbers = "\n".join(f"    {name} = numbers[{5 + k}];" for k, name in enumerate([*sizes, *strides]))
     pointers = "\n".join(f"    {name} = (T*)arrays[{4 + k}];" for k, name in enumerate(arrays))
     fields = "\n".join(f"  T* {name};" for name in arrays)
     blocks = "\n".join(_block(what, b) for stage in stages for b in stage)
     return f"""struct {what} {{
   Steps steps;
-  long chunk;  // steps whose input is multiplied at once
+  long chunk;   // steps whose input is multiplied at once
+  bool packed;  // an earlier call has packed the weights
   long {", ".join([*sizes, *strides])};
 {fields}
   {what}(void* const* arrays, const int64_t* numbers) {{
     steps = {{numbers[0], numbers[1], (int64_t*)arrays[0], (int64_t*)arrays[1], (int64_t*)arrays[2], (uint8_t*)arrays[3]}};
-    chunk = numbers[3];
+    chunk = numbers[3], packed = numbers[4];
 {numbers}
 {pointers}
   }}
@@ -171,7 +172,9 @@ def _packing(stages: list[list[Block]], how: str) -> str:
         for p in b.products:
             if p.panel not in done:
                 done.add(p.panel)
-                lines.append(_pack(how, p.weights, p.panel, b.size, p.rows.replace("c.", ""), _most(b)))
+                lines.append(
+                    "  " * (how == "pack") + _pack(how, p.weights, p.panel, b.size, p.rows.replace("c.", ""), _most(b))
+                )
     return _indent(lines, 2)
 
 
@@ -193,7 +196,9 @@ def _run_forward(program: Program, stages: list[list[Block]]) -> str:
         packing.append(_pack("pack", weights, f"outer_panel{j}", n, e, g))
         entering.append(f"enter<{g}>(steps, crew, begin, end, x, {e}, outer_panel{j}, outer_bias{j}, E{j}, {n});")
     return f"""void Forward::run(Crew crew) const {{
-{_crew(stages)}{_indent(packing, 2)}{_packing(stages, "pack")}  crew.meet_all();
+{_crew(stages)}  if (!packed) {{
+{_indent(packing, 4)}{_packing(stages, "pack")}  }}
+  crew.meet_all();
   for (long begin = 0; begin < steps.count; begin += chunk) {{
     const long end = begin + chunk < steps.count ? begin + chunk : steps.count;
 {_indent(entering, 4)}    for (long step = begin; step < end; ++step) {{

@@ -1,0 +1,66 @@
+"""A layer one step at a time, in constant memory: what comes in goes out at once."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from carousel import kernels
+from carousel.layers.recurrent import Recurrent, State
+
+
+class Streaming:
+    """``layer`` fed step by step, without derivatives: ``output = stream(x)`` for x (B, input_size).
+
+    The same as calling the layer with one step and its own state each time, but weights are packed and memory is
+    allocated once. Changes of the layer's parameters after that are not seen; dropout is left out.
+
+    Args:
+        layer: one direction, any depth.
+        hx: the states to begin with, as the layer's; its initial states by default.
+        batch: rows, where ``hx`` is not given.
+
+    Raises:
+        ValueError: for a layer that reads backwards as well.
+    """
+
+    def __init__(self, layer: Recurrent, hx: State | None = None, batch: int = 1):
+        if layer.bidirectional:
+            raise ValueError("a bidirectional layer needs the whole sequence, so it cannot be fed step by step")
+        self.layer = layer
+        with torch.no_grad():
+            self._hx: State = layer.initial_state(batch) if hx is None else hx
+        self.steppers = kernels.steppers(layer.cell, self._each_layer())
+
+    def _each_layer(self) -> list[tuple[int, dict[str, Tensor], dict[str, Tensor]]]:
+        """Input size, states and parameters of each layer."""
+        layer = self.layer
+        states = [self._hx] if isinstance(self._hx, Tensor) else list(self._hx)
+        return [
+            (
+                layer.input_size if k == 0 else layer.output_size,
+                {n: s[k] for n, s in zip(layer.cell.states, states, strict=True)},
+                layer._parameters_of(k, 0),
+            )
+            for k in range(layer.num_layers)
+        ]
+
+    @torch.no_grad()
+    def __call__(self, x: Tensor) -> Tensor:
+        """The layer's output for one step, (B, output_size); overwritten by the next call."""
+        if self.steppers is None:
+            output, self._hx = self.layer(x.unsqueeze(1 if self.layer.batch_first else 0), self._hx)
+            return output[:, 0] if self.layer.batch_first else output[0]
+        for stepper in self.steppers:
+            stepper.data.copy_(x)
+            x = stepper.step()
+        return x
+
+    @property
+    def hx(self) -> State:
+        """The states after the last step, as the layer gives them."""
+        if self.steppers is None:
+            return self._hx
+        each = [s.state() for s in self.steppers]
+        states = tuple(torch.stack([e[n] for e in each]) for n in self.layer.cell.states)
+        return states[0] if len(states) == 1 else states

@@ -1,0 +1,42 @@
+"""What the measurements count, and that they measure the same work."""
+
+import json
+
+import torch
+
+from carousel.bench.kernels import Case, draw, measure
+from carousel.bench.timing import side_by_side
+
+
+def test_turns_are_taken():
+    calls = []
+    side_by_side({"a": lambda: calls.append("a"), "b": lambda: calls.append("b")}, seconds=0.0, rounds=3)
+    assert "".join(calls) == "aabb" + "ab" * 3  # a warm-up and a trial each, then turns
+
+
+def test_a_case_gives_forward_and_training_with_all_ways(tmp_path):
+    rows = list(measure(Case("lstm", 2, 8, 5), compiled=False, seconds=0.01, tick=lambda what: None))
+    assert [r["what"] for r in rows] == ["forward", "training"]
+    for r, times in zip(rows, (1, 3), strict=True):
+        assert set(r["seconds"]) == {"carousel", "torch.nn.LSTM", "eager loop"}
+        assert (
+            r["flops"] >= times * 2 * 5 * 2 * 2 * 4 * 8 * 8
+        )  # rows · steps · (multiply, add) · (input, state) · gates · 8 · 8
+        assert r["floor_seconds"] < r["seconds"]["carousel"]
+    draw(rows, tmp_path / "bench.png")
+    assert (tmp_path / "bench.png").read_bytes().startswith(b"\x89PNG")
+    json.dumps(rows)
+
+
+def test_packed_rows_go_from_twenty_steps_to_all():
+    case = Case("gru", 6, 4, 70, packed=True)
+    assert (max(case.lengths()), min(case.lengths())) == (70, 20)
+    assert case.data().batch_sizes.sum() == case.rows()
+
+
+def test_all_ways_of_a_case_compute_the_same():
+    from carousel.layers import from_torch
+
+    theirs = torch.nn.LSTM(4, 4)
+    x = torch.randn(5, 2, 4)
+    torch.testing.assert_close(from_torch(theirs)(x)[0], theirs(x)[0])

@@ -1,0 +1,53 @@
+"""Fed step by step, a layer gives what it gives for the whole sequence."""
+
+import pytest
+import torch
+
+from carousel import kernels
+from carousel.cells import CELLS
+from carousel.equations import cell, tanh
+from carousel.layers import Recurrent, Streaming
+
+
+@cell
+def squashed(e, h, W, b):
+    """Its input's tanh leaves the loop, which a stepper does not do."""
+    h = tanh(W.he @ tanh(W.ee @ e) + W.hh @ h + b.h)
+    return h
+
+
+@pytest.mark.parametrize("name", ["lstm-v2", "lstm-v4", "gru", "gru-original", "clockwork", "rnn", "mlp", "fgr", squashed])
+@pytest.mark.parametrize("back_end", ["cpu", "reference"])
+def test_the_same_step_by_step(name, back_end):
+    torch.manual_seed(0)
+    layer = Recurrent(name, 9, 9, num_layers=1 if name == "lstm-v4" else 2).double().eval()
+    x = torch.randn(6, 3, 9, dtype=torch.float64)
+    with torch.no_grad():
+        _, hx = layer(x[:2])
+        expected, after = layer(x[2:], hx)
+    with kernels.use(back_end):
+        stream = Streaming(layer, hx)
+        found = torch.stack([stream(step).clone() for step in x[2:]])
+        torch.testing.assert_close(found, expected)
+        torch.testing.assert_close(stream.hx, after)
+
+
+def test_it_begins_with_the_layers_own_states():
+    layer = Recurrent("lstm-v3", 4, 5, learned_initial=True)
+    with torch.no_grad():
+        for p in layer.initial.values():
+            p.normal_()
+        x = torch.randn(3, 2, 4)
+        stream = Streaming(layer, batch=2)
+        torch.testing.assert_close(torch.stack([stream(step).clone() for step in x]), layer(x)[0])
+
+
+def test_both_directions_are_refused():
+    with pytest.raises(ValueError, match="needs the whole sequence"):
+        Streaming(Recurrent("rnn", 2, 3, bidirectional=True))
+
+
+def test_every_cell_is_stepped_by_kernels_but_those_whose_input_is_squashed():
+    for c in (*CELLS.values(), squashed):
+        stream = Streaming(Recurrent(c, 4, 4).eval())
+        assert (stream.steppers is None) == (c is squashed or c.name == "mlp")
