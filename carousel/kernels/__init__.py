@@ -15,7 +15,7 @@ from torch import Tensor
 
 from carousel.equations import Cell
 from carousel.equations.derivative import NoDerivative
-from carousel.kernels import reference
+from carousel.kernels import reference, segments
 from carousel.kernels.cpu import operator, stepping
 from carousel.kernels.cpu.compiler import CompileError, simd
 from carousel.kernels.cpu.operator import register
@@ -57,11 +57,17 @@ def run(
     resets: Tensor | None = None,
     initial: Mapping[str, Tensor] | None = None,
     record: Sequence[str] = (),
+    checkpoint: int = 0,
 ) -> tuple[Tensor, dict[str, Tensor], dict[str, Tensor]]:
     """``reference.run``'s work: by compiled kernels where there are some, else by the reference, saying so once.
 
-    Raises CompileError where "cpu" was chosen and nothing compiles.
+    ``checkpoint``: keep only the states between segments of that many steps, and run each again on the way back; 0: keep
+    what each step needs. Raises CompileError where "cpu" was chosen and nothing compiles.
     """
+    if 0 < checkpoint < len(batch_sizes) and torch.is_grad_enabled() and not record:
+        return segments.run(
+            run, checkpoint, cell, data, batch_sizes, before, parameters, reverse=reverse, resets=resets, initial=initial
+        )
     if torch.compiler.is_compiling() and not record:
         starts = list(initial.values()) if initial is not None else []
         found = _in_graph(

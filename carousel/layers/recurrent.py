@@ -30,6 +30,8 @@ class Recurrent(nn.Module):
         same_mask: draw one dropout mask per sequence and keep it at all steps (Gal and Ghahramani 2016).
         learned_initial: learn the states before the first step; otherwise they are zero.
         recurrent: how weights from the states start, "uniform" (±1/√hidden_size) or "orthogonal".
+        checkpoint: for long sequences: keep only the states between segments of that many steps for the way back, and run
+            each segment twice; memory grows with the square root of the length where this is it. 0: keep every step's.
         forget_bias: start the forget gate's bias ``b.f`` there (Jozefowicz et al. 2015 advise 1).
 
     Parameters carry the slide's names and PyTorch's suffixes: ``W.ie_l0``, ``w.oh_l1``, ``b.f_l0_reverse``,
@@ -54,6 +56,7 @@ class Recurrent(nn.Module):
         learned_initial: bool = False,
         recurrent: str = "uniform",
         forget_bias: float | None = None,
+        checkpoint: int = 0,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ):
@@ -63,6 +66,8 @@ class Recurrent(nn.Module):
         for what, value in (("input_size", input_size), ("hidden_size", hidden_size), ("num_layers", num_layers)):
             if value < 1:
                 raise ValueError(f"{what} must be at least 1, not {value}")
+        if checkpoint < 0:
+            raise ValueError(f"checkpoint must be at least 0, not {checkpoint}")
         if not 0 <= dropout < 1:
             raise ValueError(f"dropout is a probability in [0, 1), not {dropout}")
         if recurrent not in ("uniform", "orthogonal"):
@@ -75,7 +80,7 @@ class Recurrent(nn.Module):
         self.proj_size = (proj_size or max(1, hidden_size // 2)) if self.cell.has_projection else 0
         self.batch_first, self.bidirectional, self.same_mask = batch_first, bidirectional, same_mask
         self.dropout, self.recurrent, self.forget_bias = float(dropout), recurrent, forget_bias
-        self.learned_initial = learned_initial
+        self.learned_initial, self.checkpoint = learned_initial, checkpoint
         self.directions = 2 if bidirectional else 1
         self.output_size = self.cell.length(self.cell.trace.states[0].size, input_size, hidden_size, self.proj_size)
 
@@ -143,6 +148,7 @@ class Recurrent(nn.Module):
         parts = [self.cell.name, str(self.input_size), str(self.hidden_size)]
         parts += [f"num_layers={self.num_layers}"] if self.num_layers > 1 else []
         parts += [f"proj_size={self.proj_size}"] if self.proj_size else []
+        parts += [f"checkpoint={self.checkpoint}"] if self.checkpoint else []
         parts += [f"{k}=True" for k in ("batch_first", "bidirectional", "learned_initial", "same_mask") if getattr(self, k)]
         return ", ".join(parts + ([f"dropout={self.dropout}"] if self.dropout else []))
 
@@ -281,6 +287,7 @@ class Recurrent(nn.Module):
                     resets=flat_resets[direction],
                     initial={name: s[row] for name, s in zip(self.cell.states, starts, strict=False)} or None,
                     record=record,
+                    checkpoint=self.checkpoint,
                 )
                 outputs.append(output)
                 for k, name in enumerate(self.cell.states):

@@ -168,7 +168,8 @@ class _Loop(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Any, ...]:
         cell, counts, batch_sizes, reverse = ctx.spec
         clock, resets = ctx.extra
-        lists = _parts(ctx.saved_tensors, (*counts, len(ctx.saved_tensors) - sum(counts)))
+        saved = ctx.saved_tensors
+        lists = _parts(saved, (*counts, len(saved) - sum(counts)))
         if torch.is_grad_enabled():
             return (None, None, None, *_again(ctx.spec, lists, clock, resets, gradients))
         (data,), dense, biases, entering, vectors, before, initial, kept = lists
