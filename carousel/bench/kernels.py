@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_sequence
 
 from carousel import files, kernels
+from carousel.bench import jax_scan
 from carousel.bench.timing import Work, peak, side_by_side
 from carousel.layers import Recurrent
 
@@ -52,7 +53,9 @@ class Case:
         return torch.randn(self.steps, self.batch, self.hidden)
 
 
-def measure(case: Case, *, compiled: bool, seconds: float, tick: Callable[[str], None]) -> Iterator[dict[str, Any]]:
+def measure(
+    case: Case, *, compiled: bool, jax: bool = False, seconds: float, tick: Callable[[str], None]
+) -> Iterator[dict[str, Any]]:
     """Two rows, forward (without derivatives) and training (forward and backward, gradient of the input included).
 
     ``flops`` counts products and pointwise operations of the cell, three times for training.
@@ -84,7 +87,10 @@ def measure(case: Case, *, compiled: bool, seconds: float, tick: Callable[[str],
     data = case.data()
     for what, make, times in (("forward", _forward, 1), ("training", _train, 3)):
         tick(what)
-        found = side_by_side({name: make(run, data) for name, run in runs.items()}, seconds)
+        works = {name: make(run, data) for name, run in runs.items()}
+        if jax and isinstance(data, Tensor):
+            works["JAX lax.scan"] = jax_scan.work(ours, data, training=what == "training")
+        found = side_by_side(works, seconds)
         floor = times * products / peak(seconds / 5)
         yield {
             "cell": case.cell,
@@ -128,7 +134,13 @@ def draw(rows: list[dict[str, Any]], path: Path) -> None:
     """Speed of each way as a share of the floor, one panel for forward and one for training."""
     from matplotlib.figure import Figure
 
-    colours = {"carousel": "#c0392b", "torch.nn": "#2c6fad", "eager loop": "#9aa7b0", "torch.compile": "#6b8e23"}
+    colours = {
+        "carousel": "#c0392b",
+        "torch.nn": "#2c6fad",
+        "eager loop": "#9aa7b0",
+        "torch.compile": "#6b8e23",
+        "JAX": "#8e5ea2",
+    }
     figure = Figure(figsize=(11, 1.5 + 0.3 * len(rows)), layout="constrained")
     both = figure.subplots(1, 2, sharey=True)
     for axes, what in zip(both, ("forward", "training"), strict=True):

@@ -42,6 +42,7 @@ def kernels(
     ] = None,
     packed: Annotated[bool, typer.Option("--packed", help="Rows of different lengths, 20 to all steps.")] = False,
     compiled: Annotated[bool, typer.Option("--compile", help="torch.compile as well: minutes of compiling.")] = False,
+    jax: Annotated[bool, typer.Option("--jax", help="JAX's lax.scan as well (package jax; all processors).")] = False,
     seconds: Seconds = 1.0,
     threads: options.Threads = 0,
     figure: Annotated[Path | None, typer.Option(help="Write a figure there.", show_default=False)] = None,
@@ -54,12 +55,14 @@ def kernels(
         shapes = [_shape(s) for s in sizes or []] or bench_kernels.SIZES
     except ValueError as error:
         raise InputError(str(error)) from None
+    if jax and not bench_kernels.jax_scan.available():
+        raise InputError("--jax needs the package jax: pip install carousel-rnn[bench]")
     rows: list[dict[str, Any]] = []
     cases = [bench_kernels.Case(n, *s, packed=packed) for s in shapes for n in names]
     with screen.counting("measuring") as tick:
         for k, case in enumerate(cases):
             tick(k, len(cases))
-            found = bench_kernels.measure(case, compiled=compiled, seconds=seconds, tick=lambda what: None)
+            found = bench_kernels.measure(case, compiled=compiled, jax=jax, seconds=seconds, tick=lambda what: None)
             rows += [{**r, "threads": used} for r in found]
     if figure is not None:
         bench_kernels.draw(rows, figure)
@@ -68,7 +71,7 @@ def kernels(
         return
     table = [_row(r) for r in rows]
     headings = list(dict.fromkeys(h for r in table for h in r))
-    title = f"{used} thread{'s' * (used > 1)}, float32; % of the speed of the matrix products alone; times as fast as"
+    title = f"{used} thread{'s' * (used > 1)}, float32; on the right, how many times as long the others take"
     screen.out.print(screen.table(title, {h: "left" if h in ("cell", "run") else "right" for h in headings}, table))
     if figure is not None:
         print(f"\nfigure {figure}")

@@ -146,12 +146,17 @@ def _constants(cell: Cell, like: Tensor, parameters: Mapping[str, Tensor], lengt
 @cache
 def pointwise(equations: tuple[Equation, ...]) -> Callable[[Values], Values]:
     """Assignments as one Python function, each named quantity a variable."""
+    return printed(equations, TORCH)
+
+
+def printed(equations: tuple[Equation, ...], functions: Mapping[str, Any]) -> Callable[[dict[Any, Any]], dict[Any, Any]]:
+    """``pointwise`` with the functions of any array library, by the names of ``TORCH``."""
     targets = [target for target, _ in equations]
     used = {s for _, expr in equations for s in expr.free_symbols} - set(targets)
     arguments = sorted(used, key=str)
-    function = _lambdify(arguments, targets, list(equations))
+    function = _lambdify(arguments, targets, list(equations), functions)
 
-    def compute(values: Values) -> Values:
+    def compute(values: dict[Any, Any]) -> dict[Any, Any]:
         return dict(zip(targets, function(*(values[a] for a in arguments)), strict=True))
 
     return compute
@@ -163,20 +168,14 @@ def evaluate(expr: Any) -> Callable[[Values], Tensor]:
     if expr.is_Symbol:
         return lambda values: values[expr]
     arguments = sorted(expr.free_symbols, key=str)
-    function = _lambdify(arguments, [expr], [])
+    function = _lambdify(arguments, [expr], [], TORCH)
     return lambda values: function(*(values[a] for a in arguments))[0]
 
 
-def _lambdify(arguments: list[Any], results: list[Any], steps: list[tuple[Any, Any]]) -> Callable[..., list[Tensor]]:
-    functions: dict[str, Any] = {
-        "logistic": torch.sigmoid,
-        "relu": torch.relu,
-        "tanh": torch.tanh,
-        "exp": torch.exp,
-        "log": torch.log,
-    }
-    functions |= {"where": torch.where, "maximum": _maximum, "minimum": _minimum}
-    return sympy.lambdify(arguments, results, modules=[functions], printer=_Printer, cse=lambda exprs: (steps, exprs))
+def _lambdify(
+    arguments: list[Any], results: list[Any], steps: list[tuple[Any, Any]], functions: Mapping[str, Any]
+) -> Callable[..., list[Any]]:
+    return sympy.lambdify(arguments, results, modules=[dict(functions)], printer=_Printer, cse=lambda exprs: (steps, exprs))
 
 
 def _maximum(a: Any, b: Any) -> Tensor:
@@ -187,6 +186,18 @@ def _maximum(a: Any, b: Any) -> Tensor:
 
 def _minimum(a: Any, b: Any) -> Tensor:
     return -_maximum(-a, -b)
+
+
+TORCH: dict[str, Any] = {
+    "logistic": torch.sigmoid,
+    "relu": torch.relu,
+    "tanh": torch.tanh,
+    "exp": torch.exp,
+    "log": torch.log,
+    "where": torch.where,
+    "maximum": _maximum,
+    "minimum": _minimum,
+}
 
 
 class _Printer(PythonCodePrinter):

@@ -2,10 +2,12 @@
 
 import json
 
+import pytest
 import torch
 
 from carousel.bench.kernels import Case, draw, measure
 from carousel.bench.timing import side_by_side
+from carousel.layers import Recurrent
 
 
 def test_turns_are_taken():
@@ -40,3 +42,16 @@ def test_all_ways_of_a_case_compute_the_same():
     theirs = torch.nn.LSTM(4, 4)
     x = torch.randn(5, 2, 4)
     torch.testing.assert_close(from_torch(theirs)(x)[0], theirs(x)[0])
+
+
+def test_jax_computes_the_same():
+    jax_scan = pytest.importorskip("carousel.bench.jax_scan")
+    if not jax_scan.available():
+        pytest.skip("JAX is not installed")
+    for name in ("lstm-v3", "lstm-v4", "gru-original"):
+        layer, x = Recurrent(name, 5, 5), torch.randn(4, 3, 5, requires_grad=True)
+        output, _ = layer(x)
+        torch.testing.assert_close(torch.tensor(jax_scan.work(layer, x.detach(), training=False)().tolist()), output.detach())
+        output.sum().backward()
+        _, to_input = jax_scan.work(layer, x.detach(), training=True)()
+        torch.testing.assert_close(torch.tensor(to_input.tolist()), x.grad)

@@ -1,0 +1,74 @@
+"""The same cell in JAX: its loop, from the same equations, under ``lax.scan``."""
+
+from __future__ import annotations
+
+import importlib.util
+from typing import Any
+
+from torch import Tensor
+
+from carousel.bench.timing import Work
+from carousel.equations.loop import blocks
+from carousel.kernels.inputs import loop_of, printed
+from carousel.layers import Recurrent
+
+
+def available() -> bool:
+    """Whether JAX is installed."""
+    return importlib.util.find_spec("jax") is not None
+
+
+def work(layer: Recurrent, data: Tensor, *, training: bool) -> Work:
+    """One run of a layer over (T, B, input_size): outputs, or the gradients of input and weights.
+
+    For cells of which only plain products of the input leave the loop.
+    """
+    import jax
+    import jax.numpy as jnp
+
+    functions = {
+        "logistic": jax.nn.sigmoid,
+        "relu": jax.nn.relu,
+        "tanh": jnp.tanh,
+        "exp": jnp.exp,
+        "log": jnp.log,
+        "where": jnp.where,
+        "maximum": jnp.maximum,
+        "minimum": jnp.minimum,
+    }
+    loop, trace = loop_of(layer.cell), layer.cell.trace
+    stages = [(stage, printed(tuple(stage.equations), functions)) for stage in loop.stages]
+    symbols = {p.name: p.symbol for p in trace.parameters}
+    weights = {n: jnp.asarray(w.detach().numpy()) for n, w in layer._parameters_of(0, 0).items()}
+    sizes = (layer.input_size, layer.hidden_size, layer.proj_size)
+    lengths = {size.root: layer.cell.length(size, *sizes) for p in trace.parameters for size in (p.rows, *p.columns)}
+
+    def stacked(products: Any, given: Any) -> Any:
+        return jnp.concatenate([given[p.weight.symbol][:, blocks(p.weight, p.part, lengths)] for p in products]).T
+
+    def run(named: Any, x: Any) -> Any:
+        given, entering = {symbols[n]: w for n, w in named.items()}, []
+        for outer in loop.outer:
+            begin = jnp.concatenate([sum((given[b] for b in bs), 0.0) for bs in outer.biases])
+            entering.append(x @ stacked(outer.products, given) + begin)
+        inner = {g.symbols: [stacked([p[k] for p in g.products], given) for k in range(len(g.operands))] for g in loop.groups}
+
+        def step(states: Any, now: Any) -> Any:
+            values = {v: given[v] for v in loop.vectors} | dict(zip([s.before for s in loop.states], states, strict=True))
+            for outer, all_ in zip(loop.outer, now, strict=True):
+                values.update(zip(outer.symbols, jnp.split(all_, len(outer.symbols), axis=1), strict=True))
+            for stage, compute in stages:
+                for group in stage.groups:
+                    total = sum(values[x] @ w for x, w in zip(group.operands, inner[group.symbols], strict=True))
+                    values.update(zip(group.symbols, jnp.split(total, len(group.symbols), axis=1), strict=True))
+                values |= compute(values)
+            after = tuple(values[s.after] for s in loop.states)
+            return after, after[0]
+
+        before = tuple(jnp.zeros((x.shape[1], layer.cell.length(s.size, *sizes)), x.dtype) for s in loop.states)
+        return jax.lax.scan(step, before, tuple(entering))[1]
+
+    x = jnp.asarray(data.numpy())
+    given = jnp.ones((*data.shape[:2], layer.output_size), x.dtype)
+    quick = jax.jit(jax.grad(lambda w, x: (run(w, x) * given).sum(), argnums=(0, 1)) if training else run)
+    return lambda: jax.block_until_ready(quick(weights, x))
