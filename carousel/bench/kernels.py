@@ -53,9 +53,7 @@ class Case:
         return torch.randn(self.steps, self.batch, self.hidden)
 
 
-def measure(
-    case: Case, *, compiled: bool, jax: bool = False, seconds: float, tick: Callable[[str], None]
-) -> Iterator[dict[str, Any]]:
+def measure(case: Case, *, compiled: bool, jax: bool = False, seconds: float) -> Iterator[dict[str, Any]]:
     """Two rows, forward (without derivatives) and training (forward and backward, gradient of the input included).
 
     ``flops`` counts products and pointwise operations of the cell, three times for training.
@@ -76,7 +74,6 @@ def measure(
     runs["eager loop"] = eager
     compile_seconds = None
     if compiled:
-        tick("torch.compile")
         quick = torch.compile(eager, dynamic=False)
         begun = time.perf_counter()
         _train(quick, case.data())()
@@ -86,7 +83,6 @@ def measure(
     products = case.rows() * (work.input_products + work.recurrent_products)
     data = case.data()
     for what, make, times in (("forward", _forward, 1), ("training", _train, 3)):
-        tick(what)
         works = {name: make(run, data) for name, run in runs.items()}
         if jax and isinstance(data, Tensor):
             works["JAX lax.scan"] = jax_scan.work(ours, data, training=what == "training")

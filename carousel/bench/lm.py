@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -32,9 +31,7 @@ class Plain(nn.Module):
         return nn.functional.cross_entropy(logits.flatten(0, 1), y.flatten(), reduction="sum"), hx
 
 
-def measure(
-    batches: Stream, words: int, config: ModelConfig, softmaxes: list[str], seconds: float, tick: Callable[[str], None]
-) -> list[dict[str, Any]]:
+def measure(batches: Stream, words: int, config: ModelConfig, softmaxes: list[str], seconds: float) -> list[dict[str, Any]]:
     """Words a second of a whole training step (forward, backward, clipping, AdamW), the same batches for all."""
     works: dict[str, Work] = {}
     torch.manual_seed(0)
@@ -44,7 +41,6 @@ def measure(
         model = LanguageModel(words, own)
         model.output.learn_frequencies(torch.arange(words, 0, -1))
         works[f"carousel, {kind} softmax"] = _training(model, batches)
-    tick("training steps")
     found = side_by_side(works, seconds)
     per_step = batches.rows * batches.length
     baseline = found["torch.nn.LSTM"]

@@ -62,7 +62,7 @@ def kernels(
     with screen.counting("measuring") as tick:
         for k, case in enumerate(cases):
             tick(k, len(cases))
-            found = bench_kernels.measure(case, compiled=compiled, jax=jax, seconds=seconds, tick=lambda what: None)
+            found = bench_kernels.measure(case, compiled=compiled, jax=jax, seconds=seconds)
             rows += [{**r, "threads": used} for r in found]
     if figure is not None:
         bench_kernels.draw(rows, figure)
@@ -130,7 +130,7 @@ def lm(
             raise InputError(f"{file} has {len(corpus)} words, fewer than one batch of {batch_size} rows × {length} steps")
         config = ModelConfig(cell, hidden, hidden, layers, tied=tied)
         batches = Stream(corpus, vocabulary.end, batch_size, length)
-        rows = bench_lm.measure(batches, vocabulary.size, config, kinds, seconds, lambda what: None)
+        rows = bench_lm.measure(batches, vocabulary.size, config, kinds, seconds)
     rows = [{**r, "threads": used, "vocabulary": vocabulary.size} for r in rows]
     if json:
         screen.print_json(rows)

@@ -2,7 +2,8 @@
 
 An **accumulator** is a sum of dense products (and biases) of one equation: Σ W·x + b. A **stage** is a set of
 accumulators whose operands are all known, then every pointwise equation that they allow. Stages that need only the
-input are **outside** the loop: they run once for all steps. The others are **inside** it. Back ends read nothing else.
+input are **outside** the loop: they run once for all steps. The others are **inside** it; ``loop.py`` makes of these what back
+ends read.
 """
 
 from __future__ import annotations

@@ -61,22 +61,7 @@ def test_gradients_backwards_in_time_with_resets(name):
         assert torch.autograd.gradcheck(run, arguments, fast_mode=True)
 
 
-def test_slstm_agrees_with_a_loop_written_by_hand():
-    """Beck et al. 2024, xLSTM, equations (8) to (17): exponential gates with a stabiliser state."""
-
-    @cell
-    def slstm(e, m, h, n, s, W, b):
-        i_raw = W.ie @ e + W.im @ m + b.i
-        f_raw = log(logistic(W.fe @ e + W.fm @ m + b.f))
-        s_new = maximum(f_raw + s, i_raw)
-        i = exp(i_raw - s_new)
-        f = exp(f_raw + s - s_new)
-        h = f * h + i * tanh(W.he @ e + W.hm @ m + b.h)
-        n = f * n + i
-        o = logistic(W.oe @ e + W.om @ m + b.o)
-        m = o * h / n
-        return m, h, n, s_new
-
+def test_slstm_agrees_with_a_loop_written_by_hand(slstm):
     steps, rows = 5, 3
     torch.manual_seed(2)
     p = {s.name: torch.randn(s.shape, dtype=torch.float64, requires_grad=True) for s in slstm.parameters(E, H)}

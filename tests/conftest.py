@@ -1,0 +1,28 @@
+"""What tests of several rooms share."""
+
+import pytest
+
+from carousel.equations import cell, exp, log, logistic, maximum, tanh
+
+
+@pytest.fixture(scope="session")
+def slstm():
+    """A cell as a user would write it: exponential gates with a normaliser and a stabiliser.
+
+    Beck et al. 2024, xLSTM, equations (8) to (17).
+    """
+
+    @cell
+    def slstm(e, m, h, n, s, W, b):
+        i_raw = W.ie @ e + W.im @ m + b.i
+        f_raw = log(logistic(W.fe @ e + W.fm @ m + b.f))
+        s_new = maximum(f_raw + s, i_raw)
+        i = exp(i_raw - s_new)
+        f = exp(f_raw + s - s_new)
+        h = f * h + i * tanh(W.he @ e + W.hm @ m + b.h)
+        n = f * n + i
+        o = logistic(W.oe @ e + W.om @ m + b.o)
+        m = o * h / n
+        return m, h, n, s_new
+
+    return slstm
