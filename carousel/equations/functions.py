@@ -24,12 +24,12 @@ class logistic(sympy.Function):
 
 
 class relu(sympy.Function):
-    """max(0, x); its derivative is 1 where x > 0, else 0, as PyTorch has it."""
+    """max(0, x); its derivative is 0 where x ≤ 0, else 1 (also where x is not a number), as PyTorch has it."""
 
     nargs = 1
 
     def fdiff(self, argindex: int = 1) -> sympy.Expr:
-        return sympy.Piecewise((1, self > 0), (0, True))
+        return sympy.Piecewise((0, self <= 0), (1, True))
 
 
 FUNCTIONS: dict[str, Any] = {

@@ -61,12 +61,15 @@ def test_text_that_cannot_be_used(carousel, tmp_path, content, part, small):
 
 
 @pytest.mark.parametrize("command", [("train",), ("compare", "--cells", "rnn")], ids=["train", "compare"])
-def test_once_the_text_is_mended_the_same_command_works(carousel, text, command, small):
-    good = text.read_text()
-    text.write_text("some other words\n" * 200 + "\0")
-    one_line(carousel(*command, text, *small, "--epochs", 1), "NUL byte")
+def test_once_the_texts_are_mended_the_same_command_works(carousel, text, command, small):
+    good, held_out = text.read_text(), text.with_name("valid.txt")
+    text.write_text("some other words\n" * 200)
+    held_out.write_text("the cat\n\0")  # refused when the vocabulary is there already
+    arguments = (*command, text, "--valid", held_out, *small, "--epochs", 1)
+    one_line(carousel(*arguments), "NUL byte")
     text.write_text(good)
-    status, _, err = carousel(*command, text, *small, "--epochs", 1)
+    held_out.write_text(good)
+    status, _, err = carousel(*arguments)
     assert status == 0, err
     (vocabulary,) = {p.resolve() for p in text.parent.rglob("vocab.json")}
     assert "other" not in vocabulary.read_text()

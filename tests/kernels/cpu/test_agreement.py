@@ -104,14 +104,15 @@ def test_exponential_gates(agree, slstm):
         agree(slstm, **options)
 
 
-def test_infinity_and_nan_go_where_the_reference_sends_them(problem):
+@pytest.mark.parametrize("name", ["lstm-v3", "relu-rnn", "clockwork"])
+def test_infinity_and_nan_go_where_the_reference_sends_them(problem, name):
     for bad in (float("nan"), float("inf"), -float("inf")):
-        p = problem(CELLS["lstm-v3"], batch_sizes=(3, 3, 3))
+        p = problem(CELLS[name], batch_sizes=(3, 3, 3))
         with torch.no_grad():
             p.data[4] = bad
         expected, found = p.solve(reference), p.solve(operator)
-        for name, wanted in expected.items():
-            torch.testing.assert_close(found[name], wanted, equal_nan=True, msg=lambda m, name=name: f"{name}: {m}")
+        for what, wanted in expected.items():
+            torch.testing.assert_close(found[what], wanted, equal_nan=True, msg=lambda m, what=what: f"{what}: {m}")
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3])
