@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_sequence
 
 from carousel import files, kernels
-from carousel.bench import jax_scan
+from carousel.bench import jax_scan, onnx_lstm
 from carousel.bench.timing import Work, peak, side_by_side
 from carousel.layers import Recurrent
 
@@ -53,10 +53,13 @@ class Case:
         return torch.randn(self.steps, self.batch, self.hidden)
 
 
-def measure(case: Case, *, compiled: bool, jax: bool = False, seconds: float) -> Iterator[dict[str, Any]]:
+def measure(
+    case: Case, *, compiled: bool = False, jax: bool = False, onnx: bool = False, bfloat16: bool = False, seconds: float
+) -> Iterator[dict[str, Any]]:
     """Two rows, forward (without derivatives) and training (forward and backward, gradient of the input included).
 
-    ``flops`` counts products and pointwise operations of the cell, three times for training.
+    ``bfloat16``: ours and PyTorch's under autocast as well. ``flops`` counts products and pointwise operations of the cell,
+    three times for training.
     """
     torch.manual_seed(0)
     ours = case.layer()
@@ -79,6 +82,10 @@ def measure(case: Case, *, compiled: bool, jax: bool = False, seconds: float) ->
         _train(quick, case.data())()
         compile_seconds = time.perf_counter() - begun
         runs["torch.compile"] = quick
+    if bfloat16:
+        runs |= {f"{name} bfloat16": _autocast(run) for name, run in runs.items() if name != "eager loop"}
+    # The plain LSTM with its weights apart, as ONNX has them.
+    same = Recurrent("lstm-v2", case.hidden, case.hidden) if case.cell == "lstm" else ours
     work = ours.cell.work(case.hidden, case.hidden, ours.proj_size)
     products = case.rows() * (work.input_products + work.recurrent_products)
     data = case.data()
@@ -86,6 +93,8 @@ def measure(case: Case, *, compiled: bool, jax: bool = False, seconds: float) ->
         works = {name: make(run, data) for name, run in runs.items()}
         if jax and isinstance(data, Tensor):
             works["JAX lax.scan"] = jax_scan.work(ours, data, training=what == "training")
+        if onnx and what == "forward" and same.cell.name in onnx_lstm.CELLS and isinstance(data, Tensor):
+            works["ONNX Runtime"] = onnx_lstm.work(same, data, torch.get_num_threads())
         found = side_by_side(works, seconds)
         floor = times * products / peak(seconds / 5)
         yield {
@@ -110,6 +119,14 @@ def _forward(run: Callable[[Any], Any], data: Any) -> Work:
     return work
 
 
+def _autocast(run: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    def under(x: Any) -> Any:
+        with torch.autocast("cpu", torch.bfloat16):
+            return run(x)
+
+    return under
+
+
 def _train(run: Callable[[Any], Any], data: Any) -> Work:
     leaf = (data.data if isinstance(data, PackedSequence) else data).clone().requires_grad_()
     given = torch.randn(1)
@@ -119,7 +136,7 @@ def _train(run: Callable[[Any], Any], data: Any) -> Work:
         x = PackedSequence(leaf, data.batch_sizes) if isinstance(data, PackedSequence) else leaf
         output, _ = run(x)
         flat = output.data
-        if given.shape != flat.shape:
+        if given.shape != flat.shape or given.dtype != flat.dtype:
             given = torch.randn_like(flat)
         (output.data if isinstance(output, PackedSequence) else output).backward(given)
 
@@ -136,6 +153,7 @@ def draw(rows: list[dict[str, Any]], path: Path) -> None:
         "eager loop": "#9aa7b0",
         "torch.compile": "#6b8e23",
         "JAX": "#8e5ea2",
+        "ONNX": "#c98a1b",
     }
     figure = Figure(figsize=(11, 1.5 + 0.3 * len(rows)), layout="constrained")
     both = figure.subplots(1, 2, sharey=True)

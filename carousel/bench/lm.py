@@ -31,26 +31,37 @@ class Plain(nn.Module):
         return nn.functional.cross_entropy(logits.flatten(0, 1), y.flatten(), reduction="sum"), hx
 
 
-def measure(batches: Stream, words: int, config: ModelConfig, softmaxes: list[str], seconds: float) -> list[dict[str, Any]]:
-    """Words a second of a whole training step (forward, backward, clipping, AdamW), the same batches for all."""
+def measure(
+    batches: Stream, words: int, config: ModelConfig, softmaxes: list[str], precisions: list[str], seconds: float
+) -> list[dict[str, Any]]:
+    """Words a second of a whole training step (forward, backward, clipping, AdamW), the same batches for all.
+
+    Ratios are to the plain model in the first precision.
+    """
     works: dict[str, Work] = {}
-    torch.manual_seed(0)
-    works["torch.nn.LSTM"] = _training(Plain(words, config), batches)
-    for kind in softmaxes:
-        own = ModelConfig(**{**vars(config), "softmax": kind, "tied": config.tied and kind != "adaptive"})
-        model = LanguageModel(words, own)
-        model.output.learn_frequencies(torch.arange(words, 0, -1))
-        works[f"carousel, {kind} softmax"] = _training(model, batches)
+    for precision in precisions:
+        works |= _in_precision(batches, words, config, softmaxes, precision)
     found = side_by_side(works, seconds)
     per_step = batches.rows * batches.length
-    baseline = found["torch.nn.LSTM"]
+    baseline = next(iter(found.values()))
     return [
         {"model": name, "milliseconds": 1000 * s, "words_per_second": per_step / s, "ratio": baseline / s}
         for name, s in found.items()
     ]
 
 
-def _training(model: nn.Module, batches: Stream) -> Work:
+def _in_precision(batches: Stream, words: int, config: ModelConfig, softmaxes: list[str], precision: str) -> dict[str, Work]:
+    torch.manual_seed(0)
+    works = {f"torch.nn.LSTM, {precision}": _training(Plain(words, config), batches, precision)}
+    for kind in softmaxes:
+        own = ModelConfig(**{**vars(config), "softmax": kind, "tied": config.tied and kind != "adaptive"})
+        model = LanguageModel(words, own)
+        model.output.learn_frequencies(torch.arange(words, 0, -1))
+        works[f"carousel, {kind} softmax, {precision}"] = _training(model, batches, precision)
+    return works
+
+
+def _training(model: nn.Module, batches: Stream, precision: str) -> Work:
     optimizer = torch.optim.AdamW(model.parameters(), 1e-3, fused=True)
     source = _forever(batches)
     hx: Any = None
@@ -58,7 +69,8 @@ def _training(model: nn.Module, batches: Stream) -> Work:
     def step() -> None:
         nonlocal hx
         batch = next(source)
-        loss, hx = model(batch.x, None if batch.fresh else hx, batch.y)
+        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16"):
+            loss, hx = model(batch.x, None if batch.fresh else hx, batch.y)
         hx = detach(hx)
         optimizer.zero_grad(set_to_none=True)
         (loss / batch.words).backward()

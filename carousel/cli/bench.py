@@ -43,6 +43,8 @@ def kernels(
     packed: Annotated[bool, typer.Option("--packed", help="Rows of different lengths, 20 to all steps.")] = False,
     compiled: Annotated[bool, typer.Option("--compile", help="torch.compile as well: minutes of compiling.")] = False,
     jax: Annotated[bool, typer.Option("--jax", help="JAX's lax.scan as well (package jax; all processors).")] = False,
+    onnx: Annotated[bool, typer.Option("--onnx", help="ONNX Runtime as well, forward (package onnxruntime).")] = False,
+    bfloat16: Annotated[bool, typer.Option("--bfloat16", help="Products in bfloat16 (autocast) as well.")] = False,
     seconds: Seconds = 1.0,
     threads: options.Threads = 0,
     figure: Annotated[Path | None, typer.Option(help="Write a figure there.", show_default=False)] = None,
@@ -57,12 +59,14 @@ def kernels(
         raise InputError(str(error)) from None
     if jax and not bench_kernels.jax_scan.available():
         raise InputError("--jax needs the package jax: pip install carousel-rnn[bench]")
+    if onnx and not bench_kernels.onnx_lstm.available():
+        raise InputError("--onnx needs the packages onnx and onnxruntime: pip install carousel-rnn[bench]")
     rows: list[dict[str, Any]] = []
     cases = [bench_kernels.Case(n, *s, packed=packed) for s in shapes for n in names]
     with screen.counting("measuring") as tick:
         for k, case in enumerate(cases):
             tick(k, len(cases))
-            found = bench_kernels.measure(case, compiled=compiled, jax=jax, seconds=seconds)
+            found = bench_kernels.measure(case, compiled=compiled, jax=jax, onnx=onnx, bfloat16=bfloat16, seconds=seconds)
             rows += [{**r, "threads": used} for r in found]
     if figure is not None:
         bench_kernels.draw(rows, figure)
@@ -75,6 +79,14 @@ def kernels(
     screen.out.print(screen.table(title, {h: "left" if h in ("cell", "run") else "right" for h in headings}, table))
     if figure is not None:
         print(f"\nfigure {figure}")
+
+
+def _several(what: str, text: str, known: tuple[str, ...]) -> list[str]:
+    names = [k.strip() for k in text.split(",") if k.strip()]
+    for name in names or [text]:
+        if name not in known:
+            raise InputError(f"{what} must be {' or '.join(known)}, not {name!r}")
+    return names
 
 
 def _shape(text: str) -> tuple[int, int, int]:
@@ -97,7 +109,8 @@ def _row(r: dict[str, Any]) -> dict[str, str]:
     }
     for name, seconds in r["seconds"].items():
         if name != "carousel":
-            shown["torch.nn" if name.startswith("torch.nn") else name] = f"{seconds / ours:.2f}"
+            short = "torch.nn" if name.startswith("torch.nn") else name.removesuffix(" bfloat16")
+            shown[short + " bfloat16" * name.endswith("bfloat16")] = f"{seconds / ours:.2f}"
     return shown
 
 
@@ -111,16 +124,15 @@ def lm(
     batch_size: options.BatchSize = 20,
     length: options.Length = 35,
     softmax: Annotated[str, typer.Option(help="Output layers, separated by commas.")] = "full,adaptive,sampled",
+    precision: Annotated[str, typer.Option(help="float32, bfloat16 (autocast) or both, with a comma.")] = "float32",
     seconds: Seconds = 5.0,
     threads: options.Threads = 0,
     json: options.Json = False,
 ) -> None:
     """Words a second in training, beside the same model written plainly with torch.nn.LSTM."""
     used = _threads(threads)
-    kinds = [k.strip() for k in softmax.split(",") if k.strip()]
-    for kind in kinds:
-        if kind not in KINDS:
-            raise InputError(f"softmax must be {' or '.join(KINDS)}, not {kind!r}")
+    kinds = _several("softmax", softmax, KINDS)
+    precisions = _several("precision", precision, ("float32", "bfloat16"))
     check_file(file)
     with TemporaryDirectory() as folder, screen.counting("measuring") as tick:
         tick(0, None)
@@ -130,7 +142,7 @@ def lm(
             raise InputError(f"{file} has {len(corpus)} words, fewer than one batch of {batch_size} rows × {length} steps")
         config = ModelConfig(cell, hidden, hidden, layers, tied=tied)
         batches = Stream(corpus, vocabulary.end, batch_size, length)
-        rows = bench_lm.measure(batches, vocabulary.size, config, kinds, seconds)
+        rows = bench_lm.measure(batches, vocabulary.size, config, kinds, precisions, seconds)
     rows = [{**r, "threads": used, "vocabulary": vocabulary.size} for r in rows]
     if json:
         screen.print_json(rows)

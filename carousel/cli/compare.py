@@ -54,6 +54,7 @@ def command(
     decay: options.Decay = DEFAULT.decay,
     clip: options.Clip = DEFAULT.clip,
     patience: options.Patience = DEFAULT.patience,
+    precision: options.Precision = DEFAULT.precision,
     seed: options.Seed = DEFAULT.seed,
     threads: options.Threads = DEFAULT.threads,
     log_every: options.LogEvery = DEFAULT.log_every,

@@ -69,6 +69,13 @@ Patience = Annotated[
     int,
     typer.Option(min=0, help="Stop after so many epochs without a better validation; 0: never.", rich_help_panel=TRAINING),
 ]
+Precision = Annotated[
+    str,
+    typer.Option(
+        help="Of products in training: float32, or bfloat16 (autocast), faster where there is hardware for it.",
+        rich_help_panel=TRAINING,
+    ),
+]
 Seed = Annotated[int, typer.Option(help="Seed of weights, dropout and order.", rich_help_panel=TRAINING)]
 Threads = Annotated[int, typer.Option(min=0, help="Threads; 0: PyTorch's choice.", rich_help_panel=TRAINING)]
 LogEvery = Annotated[int, typer.Option(min=1, help="Steps between lines of metrics.jsonl.", rich_help_panel=TRAINING)]

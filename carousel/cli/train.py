@@ -30,7 +30,10 @@ def configure(text: TextConfig, cell: str, values: dict[str, Any]) -> Config:
     )
     training = TrainConfig(
         **{k: values[k] for k in ("feed", "batch_size", "length", "epochs", "optimizer", "lr", "momentum", "weight_decay")},
-        **{k: values[k] for k in ("warmup", "schedule", "decay", "clip", "patience", "seed", "threads", "log_every")},
+        **{
+            k: values[k]
+            for k in ("warmup", "schedule", "decay", "clip", "patience", "precision", "seed", "threads", "log_every")
+        },
         save_every=values["save_every"],
     )
     training.check()
@@ -84,6 +87,7 @@ def command(
     decay: options.Decay = DEFAULT.decay,
     clip: options.Clip = DEFAULT.clip,
     patience: options.Patience = DEFAULT.patience,
+    precision: options.Precision = DEFAULT.precision,
     seed: options.Seed = DEFAULT.seed,
     threads: options.Threads = DEFAULT.threads,
     log_every: options.LogEvery = DEFAULT.log_every,

@@ -56,6 +56,7 @@ class TrainConfig:
     threads: int = 0
     log_every: int = 50
     save_every: float = 30.0
+    precision: str = "float32"
     device: str = "cpu"
 
     def check(self) -> None:
@@ -64,6 +65,7 @@ class TrainConfig:
             ("feed", ("stream", "sentences")),
             ("optimizer", ("adamw", "sgd")),
             ("schedule", ("cosine", "plateau", "constant")),
+            ("precision", ("float32", "bfloat16")),
         ):
             if getattr(self, name) not in choices:
                 raise InputError(f"{name} must be {' or '.join(choices)}, not {getattr(self, name)!r}")

@@ -3,6 +3,8 @@ differs is what training costs."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, linear, linear_cross_entropy
@@ -36,6 +38,8 @@ class FullSoftmax(nn.Module):
         """The loss; logits of some rows at a time, so that those of all are never held."""
         weight = self._weight(shared)
         if torch.is_grad_enabled() and h.requires_grad:
+            if torch.is_autocast_enabled(h.device.type):
+                return _Rounded.apply(h, weight, self.bias, y, torch.get_autocast_dtype(h.device.type))
             options = nn.LinearCrossEntropyOptions(batch_chunk_size=ROWS_AT_ONCE, chunking_method=None, acc_policy="accurate")
             return linear_cross_entropy(
                 h, weight, y, linear_bias=self.bias, reduction="sum", ignore_index=IGNORED, options=options
@@ -51,6 +55,38 @@ class FullSoftmax(nn.Module):
         weight = shared if self.weight is None else self.weight
         assert weight is not None  # a shared layer is given its weight
         return weight
+
+
+class _Rounded(torch.autograd.Function):
+    """The loss and its gradients with products in a shorter type, some rows at a time; the sum stays in single precision,
+    which ``linear_cross_entropy`` would round as well."""
+
+    @staticmethod
+    def forward(ctx: Any, h: Tensor, weight: Tensor, bias: Tensor, y: Tensor, dtype: torch.dtype) -> Tensor:
+        w, b, x = weight.to(dtype), bias.to(dtype), h.to(dtype)
+        to_h, to_weight, to_bias = torch.empty_like(h), torch.zeros_like(weight), torch.zeros_like(bias)
+        loss = bias.new_zeros(())
+        pieces = -(-len(y) // (2 * ROWS_AT_ONCE))  # logits of half the size
+        for rows, words, to_rows in zip(x.chunk(pieces), y.chunk(pieces), to_h.chunk(pieces), strict=True):
+            p = torch.addmm(b, rows, w.t()).softmax(1)
+            counts = (words != IGNORED).unsqueeze(1)
+            right = words.unsqueeze(1).masked_fill(~counts, 0)
+            # No word is so unlikely that its logarithm is infinite.
+            loss -= (p.gather(1, right).float().clamp_min(torch.finfo(torch.float32).tiny).log() * counts).sum()
+            p.scatter_add_(1, right, p.new_full((), -1).expand_as(right))
+            if not bool(counts.all()):
+                p *= counts
+            to_rows.copy_(p @ w)
+            to_weight += p.t() @ rows
+            to_bias += p.sum(0, dtype=torch.float32)
+        ctx.save_for_backward(to_h, to_weight, to_bias)
+        return loss
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, given: Tensor) -> tuple[Tensor | None, ...]:
+        to_h, to_weight, to_bias = ctx.saved_tensors
+        return given * to_h, given * to_weight, given * to_bias, None, None
 
 
 class SampledSoftmax(FullSoftmax):
@@ -120,7 +156,10 @@ class AdaptiveSoftmax(nn.Module):
     def loss(self, h: Tensor, y: Tensor, shared: Tensor | None = None) -> Tensor:
         """The loss."""
         counts = y != IGNORED
-        return -self.inner(h[counts], self.rank[y[counts]]).output.sum() if bool(counts.any()) else h.sum() * 0
+        if not bool(counts.any()):
+            return h.sum() * 0
+        with torch.autocast(h.device.type, enabled=False):  # PyTorch's module refuses to run under it
+            return -self.inner(h[counts].float(), self.rank[y[counts]]).output.sum()
 
 
 Softmax = FullSoftmax | AdaptiveSoftmax

@@ -131,7 +131,8 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = self.rate()
         hx = None if batch.fresh else self.hx
-        loss, hx = model(batch.x.to(device), hx, batch.y.to(device))
+        with torch.autocast(device, torch.bfloat16, enabled=training.precision == "bfloat16"):
+            loss, hx = model(batch.x.to(device), hx, batch.y.to(device))
         self.hx = detach(hx) if training.feed == "stream" else None  # sentences carry nothing on
         self.optimizer.zero_grad(set_to_none=True)
         # The mean over all processes' words; DistributedDataParallel divides the sum of gradients by their number.

@@ -76,3 +76,29 @@ def test_many_samples_estimate_the_full_loss_and_its_gradient(rows, monkeypatch)
 def test_what_cannot_be_is_refused(kind, tied, words):
     with pytest.raises(InputError):
         softmax(kind, words, SIZE, tied)
+
+
+@pytest.mark.parametrize("at_once", [9, 256])
+def test_in_bfloat16_the_loss_is_near(rows, at_once, monkeypatch):
+    monkeypatch.setattr(module, "ROWS_AT_ONCE", at_once)
+    h, y = rows
+    for kind in ("full", "adaptive"):
+        layer = softmax(kind, WORDS, SIZE, False)
+        leaves = [h, *layer.parameters()]
+        expected = layer.loss(h, y)
+        expected_grads = torch.autograd.grad(2 * expected, leaves)
+        with torch.autocast("cpu", torch.bfloat16):
+            found = layer.loss(h, y)
+        assert found.dtype == torch.float32
+        torch.testing.assert_close(found, expected, rtol=1e-3, atol=0)
+        for a, b in zip(torch.autograd.grad(2 * found, leaves), expected_grads, strict=True):
+            assert (a - b).norm() <= 0.01 * b.norm()
+
+
+def test_in_bfloat16_an_impossible_word_costs_much_but_not_all(rows):
+    h, y = rows
+    layer = softmax("full", WORDS, SIZE, False)
+    with torch.no_grad():
+        layer.bias[y[1]] = -1e6
+    with torch.autocast("cpu", torch.bfloat16):
+        assert 50 < layer.loss(h, y) < torch.inf

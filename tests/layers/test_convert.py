@@ -1,11 +1,11 @@
 """The same numbers as torch.nn.LSTM, GRU and RNN and as ONNX Runtime's LSTM: outputs, final states, gradients."""
 
-import numpy as np
 import pytest
 import torch
 from torch import nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence
 
+from carousel.bench import onnx_lstm
 from carousel.layers import Recurrent, from_torch, from_torch_state, to_torch, to_torch_state
 
 torch.set_num_threads(1)
@@ -181,53 +181,11 @@ def test_what_cannot_be_converted_is_refused():
         from_torch_state(module_of("gru").state_dict(), Recurrent("gru", E + 1, H))
 
 
-def onnx_lstm(layer, x, before, block, input_forget):
-    """ONNX Runtime's LSTM with peepholes and the layer's weights (rows i o f c, peepholes i o f)."""
-    onnx = pytest.importorskip("onnx")
-    runtime = pytest.importorskip("onnxruntime")
-    state = {k: v.numpy() for k, v in layer.state_dict().items()}
-    zero = {"e": np.zeros((H, E)), "m": np.zeros((H, H)), "h": np.zeros(H), "": np.zeros(H)}
-
-    def stack(space, letters, source):
-        rows = []
-        for suffix in ("_l0", "_l0_reverse")[: layer.directions]:
-            parts = [state.get(f"{space}.{k}{source}{suffix}", zero[source]) for k in letters]
-            rows.append(np.concatenate(parts))
-        return np.stack(rows).astype(np.float32)
-
-    gates = ("i", "o", "f", block)
-    bias = stack("b", gates, "")
-    values = {
-        "X": x.numpy(),
-        "W": stack("W", gates, "e"),
-        "R": stack("W", gates, "m"),
-        "B": np.concatenate([bias, np.zeros_like(bias)], axis=1),
-        "initial_h": before[0].numpy(),
-        "initial_c": before[1].numpy(),
-        "P": stack("w", "iof", "h"),
-    }
-    direction = "bidirectional" if layer.bidirectional else "forward"
-    names = ["X", "W", "R", "B", "", "initial_h", "initial_c", "P"]
-    options = {"hidden_size": H, "direction": direction, "input_forget": input_forget}
-    node = onnx.helper.make_node("LSTM", names, ["Y", "Y_h", "Y_c"], **options)
-
-    def info(name, shape):
-        return onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape)
-
-    inputs = [info(k, v.shape) for k, v in values.items()]
-    graph = onnx.helper.make_graph([node], "lstm", inputs, [info(k, None) for k in ("Y", "Y_h", "Y_c")])
-    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 14)], ir_version=8)
-    session_options = runtime.SessionOptions()
-    session_options.intra_op_num_threads = 1
-    session = runtime.InferenceSession(model.SerializeToString(), session_options, providers=["CPUExecutionProvider"])
-    y, m, h = session.run(None, values)
-    # (T, directions, B, H) becomes (T, B, directions · H)
-    return torch.from_numpy(y).transpose(1, 2).flatten(2), torch.from_numpy(m), torch.from_numpy(h)
-
-
 @pytest.mark.parametrize("bidirectional", [False, True])
-@pytest.mark.parametrize(("name", "block", "coupled"), [("lstm-v3", "h", 0), ("vanilla", "g", 0), ("cifg", "g", 1)])
-def test_peepholes_agree_with_onnx(name, block, coupled, bidirectional):
+@pytest.mark.parametrize("name", onnx_lstm.CELLS)
+def test_layers_agree_with_onnx(name, bidirectional):
+    if not onnx_lstm.available():
+        pytest.skip("ONNX Runtime is not installed")
     torch.manual_seed(4)
     layer = Recurrent(name, E, H, bidirectional=bidirectional)
     for p in layer.parameters():
@@ -236,7 +194,8 @@ def test_peepholes_agree_with_onnx(name, block, coupled, bidirectional):
     before = tuple(torch.randn(layer.directions, 3, H) for _ in range(2))
     with torch.no_grad():
         output, (m, h) = layer(x, before)
-    expected = onnx_lstm(layer, x, before, block, coupled)
+    y, *last = (torch.from_numpy(v) for v in onnx_lstm.work(layer, x, 1, before)())
+    expected = (y.transpose(1, 2).flatten(2), *last)  # (T, directions, B, H) becomes (T, B, directions · H)
     for ours, theirs in zip((output, m, h), expected, strict=True):
         assert_near(ours, theirs, torch.float32)
 

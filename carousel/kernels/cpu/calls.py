@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -25,6 +25,7 @@ def forward(
     resets: Tensor | None,
     batch_sizes: list[int],
     reverse: bool,
+    bfloat: bool,
     keep: bool,
 ) -> list[Tensor]:
     """Outputs, states after each row's last step, and with ``keep`` what the run backwards needs of every step."""
@@ -91,6 +92,7 @@ def backward(
     resets: Tensor | None,
     batch_sizes: list[int],
     reverse: bool,
+    bfloat: bool,
     to_data: bool,
     to_before: bool,
     to_initial: bool,
@@ -123,20 +125,23 @@ def backward(
 
     rest = iter(own)
     entered = [next(rest) if shared is None else adjoints[shared] for shared in layout.shared]
-    products = [x.t() @ data for x, _ in zip(entered, layout.outer, strict=False)]
-    products += [adjoints[g].t() @ kept[x] for g, x in layout.operands]
+    rounded = _rounding(bfloat)
+    factors = [rounded(w) for w in dense]
+    products = [_product(data, rounded(x).t(), rounded(data)) for x, _ in zip(entered, layout.outer, strict=False)]
+    products += [_product(data, rounded(adjoints[g]).t(), rounded(kept[x])) for g, x in layout.operands]
     results = _of_dense(layout, lengths, dense, products)
     results += _of_biases(layout, lengths, entered)
     results += [*entered[len(layout.outer) :], *(x.sum(0) for x in sums)]
     if to_data:
-        pairs = [p for j, x in enumerate(entered[: len(layout.outer)]) for p in layout.pairs(lengths, dense, j, x)]
+        outer = [rounded(x) for x in entered[: len(layout.outer)]]
+        pairs = [p for j, x in enumerate(outer) for p in layout.pairs(lengths, factors, j, x)]
         results.append(_sum_of_products(data, pairs))
 
     def through(numbers: list[int], rows: slice | Tensor, like: Tensor) -> Tensor:
         """What comes back to a state through the weights that multiply it, at some rows."""
         first = len(layout.outer)
-        found = [p for n in numbers for p in layout.pairs(lengths, dense, first + n, adjoints[layout.operands[n][0]][rows])]
-        return _sum_of_products(like, found)
+        sums = {n: rounded(adjoints[layout.operands[n][0]])[rows] for n in numbers}
+        return _sum_of_products(like, [p for n in numbers for p in layout.pairs(lengths, factors, first + n, sums[n])])
 
     if to_before:
         begun = slice(0, steps.batch) if steps.whole else steps.first
@@ -158,13 +163,32 @@ def _contiguous(tensors: list[Tensor]) -> list[Tensor]:
     return [x.contiguous() for x in tensors]
 
 
+def _rounding(bfloat: bool) -> Callable[[Tensor], Tensor]:
+    """What is multiplied, as bfloat16 where that is asked; the same tensor is rounded once."""
+    done: dict[int, Tensor] = {}
+
+    def rounded(x: Tensor) -> Tensor:
+        if id(x) not in done:
+            done[id(x)] = x.bfloat16()
+        return done[id(x)]
+
+    return rounded if bfloat else lambda x: x
+
+
+def _product(like: Tensor, a: Tensor, b: Tensor) -> Tensor:
+    return (a @ b).to(like.dtype)
+
+
 def _sum_of_products(like: Tensor, pairs: Sequence[tuple[Tensor, Tensor]]) -> Tensor:
     """Σ a @ b, zero where there is none."""
     if not pairs:
         return torch.zeros_like(like)
-    total = pairs[0][0] @ pairs[0][1]
+    total = _product(like, *pairs[0])
     for a, b in pairs[1:]:
-        total.addmm_(a, b)
+        if a.dtype == total.dtype:
+            total.addmm_(a, b)
+        else:
+            total += a @ b
     return total
 
 

@@ -91,14 +91,22 @@ def _ours(path: Path) -> bool:
     return not hasattr(os, "getuid") or (found.st_uid == os.getuid() and not found.st_mode & (stat.S_IWGRP | stat.S_IWOTH))
 
 
-def library(name: str, source: str, dtype: torch.dtype) -> ctypes.CDLL:
+def bfloat16() -> bool:
+    """Whether the processor multiplies bfloat16, in the vectors that are used."""
+    return simd() == "avx512" and torch.cpu._is_avx512_bf16_supported()
+
+
+def library(name: str, source: str, dtype: torch.dtype, bfloat: bool = False) -> ctypes.CDLL:
     """The compiled source, built if the cache has no whole object of the same source, flags, compiler and processor.
 
+    ``bfloat``: what is multiplied is rounded to bfloat16; for processors that ``bfloat16()`` names.
     Several processes may ask at once: each builds into a file of its own and renames it. Raises CompileError.
     """
     width, architecture = SIMD[simd()]
     command = compiler()
     flags = [*FLAGS, *architecture, f"-DT={TYPES[dtype]}", f"-DWIDTH={width}"]
+    if bfloat:
+        flags += ["-DBFLOAT", "-mavx512bf16"]
     identity = [source, RUNTIME.read_text(), *flags, *command, _version(tuple(command))]
     key = hashlib.sha256("\0".join(identity).encode()).hexdigest()[:20]
     place = folder()

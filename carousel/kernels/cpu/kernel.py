@@ -188,23 +188,24 @@ class Layout:
 
 
 class Kernel:
-    """A cell's compiled loop for one dtype.
+    """A cell's compiled loop for one dtype; ``bfloat``: what is multiplied is rounded to bfloat16 first.
 
     Raises CompileError without a compiler, NoDerivative for equations that SymPy cannot derive.
     """
 
-    def __init__(self, cell: Cell, dtype: torch.dtype):
+    def __init__(self, cell: Cell, dtype: torch.dtype, bfloat: bool):
         self.layout = layout_of(cell)
-        library = compiler.library(cell.name, source(self.layout.program), dtype)
+        library = compiler.library(cell.name, source(self.layout.program), dtype, bfloat)
         self.forward, self.backward = library.carousel_forward, library.carousel_backward
         for function in (self.forward, self.backward):
             function.restype = None
             function.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p]
         self.lanes = compiler.SIMD[compiler.simd()][0] // dtype.itemsize
+        self.pair = 2 if bfloat else 1  # numbers of a weight in a word
 
     def panel(self, like: Tensor, units: int, sums: int, depth: int) -> Tensor:
         """Room for packed weights: whole vectors of units."""
-        return like.new_empty(-(-units // self.lanes) * self.lanes * sums * depth)
+        return like.new_empty(-(-units // self.lanes) * self.lanes * sums * -(-depth // self.pair))
 
 
 def addresses(
@@ -237,10 +238,10 @@ def layout_of(cell: Cell) -> Layout:
 
 
 @cache
-def _kernel(cell: Cell, dtype: torch.dtype, simd: str) -> Kernel:
-    return Kernel(cell, dtype)
+def _kernel(cell: Cell, dtype: torch.dtype, bfloat: bool, simd: str) -> Kernel:
+    return Kernel(cell, dtype, bfloat)
 
 
-def kernel(cell: Cell, dtype: torch.dtype) -> Kernel:
+def kernel(cell: Cell, dtype: torch.dtype, bfloat: bool = False) -> Kernel:
     """A cell's kernel, compiled or loaded once a process."""
-    return _kernel(cell, dtype, compiler.simd())
+    return _kernel(cell, dtype, bfloat, compiler.simd())

@@ -30,12 +30,16 @@ def run(
     record: Sequence[str] = (),
 ) -> tuple[Tensor, dict[str, Tensor], dict[str, Tensor]]:
     """``reference.run``'s work by compiled kernels. Recording is left to the reference."""
+    if torch.is_autocast_enabled("cpu") and data.is_floating_point():
+        data = data.to(next(iter(parameters.values())).dtype)
     if record or not usable(cell, data):
         return reference.run(
             cell, data, batch_sizes, before, parameters, reverse=reverse, resets=resets, initial=initial, record=record
         )
-    layout = kernel(cell, data.dtype).layout  # compiles at first use, and says here if it cannot
-    entering, vectors, values = enter_some(cell, data, before, parameters)
+    bfloat = _bfloat(data)
+    layout = kernel(cell, data.dtype, bfloat).layout  # compiles at first use, and says here if it cannot
+    with torch.autocast("cpu", enabled=False):
+        entering, vectors, values = enter_some(cell, data, before, parameters)
     symbols = {p.name: p.symbol for p in cell.trace.parameters}
     names = [s.name for s in cell.trace.states if s.size is not None]
     clock = _clock(cell, before, batch_sizes, reverse, resets, initial, data)
@@ -52,6 +56,7 @@ def run(
         resets,
         list(batch_sizes),
         reverse,
+        bfloat,
         False,
     )
     after = dict(zip(names, results[1:], strict=True))
@@ -64,6 +69,13 @@ def run(
 def usable(cell: Cell, data: Tensor) -> bool:
     """Whether there are kernels for this."""
     return data.device.type == "cpu" and data.dtype in compiler.TYPES and bool(loop_of(cell).stages)
+
+
+def _bfloat(data: Tensor) -> bool:
+    """Whether products are wanted in bfloat16 (autocast, or PyTorch's setting for recurrent layers) and there."""
+    autocast = torch.is_autocast_enabled("cpu") and torch.get_autocast_dtype("cpu") is torch.bfloat16
+    wanted = autocast or torch.backends.mkldnn.rnn.fp32_precision == "bf16"  # type: ignore[attr-defined]
+    return wanted and data.dtype is torch.float32 and compiler.bfloat16()
 
 
 def register(cell: Cell) -> str:
@@ -108,25 +120,25 @@ def _clock(
 _library = torch.library.Library("carousel", "FRAGMENT")
 _library.define(
     "loop(str cell, Tensor data, Tensor[] dense, Tensor[] biases, Tensor[] entering, Tensor[] vectors, Tensor[] before, "
-    "Tensor[] initial, Tensor? clock, Tensor? resets, SymInt[] batch_sizes, bool reverse, bool keep) -> Tensor[]"
+    "Tensor[] initial, Tensor? clock, Tensor? resets, SymInt[] batch_sizes, bool reverse, bool bfloat, bool keep) -> Tensor[]"
 )
 _library.define(
     "loop_backward(str cell, Tensor given, Tensor[] final, Tensor[] kept, Tensor data, Tensor[] dense, Tensor[] biases, "
-    "Tensor[] entering, Tensor[] vectors, Tensor? clock, Tensor? resets, SymInt[] batch_sizes, bool reverse, bool to_data, "
-    "bool to_before, bool to_initial) -> Tensor[]"
+    "Tensor[] entering, Tensor[] vectors, Tensor? clock, Tensor? resets, SymInt[] batch_sizes, bool reverse, bool bfloat, "
+    "bool to_data, bool to_before, bool to_initial) -> Tensor[]"
 )
 
 
 def _forward(cell: str, data: Tensor, *rest: Any) -> list[Tensor]:
-    return calls.forward(kernel(_cells[cell], data.dtype), data, *rest)
+    return calls.forward(kernel(_cells[cell], data.dtype, rest[-2]), data, *rest)
 
 
 def _backward(cell: str, given: Tensor, final: list[Tensor], kept: list[Tensor], data: Tensor, *rest: Any) -> list[Tensor]:
-    return calls.backward(kernel(_cells[cell], data.dtype), given, final, kept, data, *rest)
+    return calls.backward(kernel(_cells[cell], data.dtype, rest[-4]), given, final, kept, data, *rest)
 
 
 def _forward_shapes(  # type: ignore[no-untyped-def]
-    cell, data, dense, biases, entering, vectors, before, initial, clock, resets, batch_sizes, reverse, keep
+    cell, data, dense, biases, entering, vectors, before, initial, clock, resets, batch_sizes, reverse, bfloat, keep
 ):
     layout, total = layout_of(_cells[cell]), sum(batch_sizes)
     lengths = layout.lengths(before, vectors, data, dense)
@@ -135,8 +147,8 @@ def _forward_shapes(  # type: ignore[no-untyped-def]
 
 
 def _backward_shapes(  # type: ignore[no-untyped-def]
-    cell, given, final, kept, data, dense, biases, entering, vectors, clock, resets, batch_sizes, reverse, to_data,
-    to_before, to_initial,
+    cell, given, final, kept, data, dense, biases, entering, vectors, clock, resets, batch_sizes, reverse, bfloat,
+    to_data, to_before, to_initial,
 ):  # fmt: skip
     layout = layout_of(_cells[cell])
     learned = [v for v, n in zip(vectors, layout.vectors_learned, strict=True) if n is not None]
@@ -154,10 +166,10 @@ class _Loop(torch.autograd.Function):
     def forward(
         ctx: Any, spec: tuple[Any, ...], clock: Tensor | None, resets: Tensor | None, *flat: Tensor
     ) -> tuple[Tensor, ...]:
-        cell, counts, batch_sizes, reverse = spec
+        cell, counts, batch_sizes, reverse, bfloat = spec
         data, *lists = _parts(flat, counts)
         with torch._C._AutoDispatchBelowAutograd():
-            results = torch.ops.carousel.loop(cell, *data, *lists, clock, resets, batch_sizes, reverse, True)
+            results = torch.ops.carousel.loop(cell, *data, *lists, clock, resets, batch_sizes, reverse, bfloat, True)
         outputs = 1 + counts[-2]
         ctx.spec, ctx.extra = spec, (clock, resets)
         ctx.set_materialize_grads(False)
@@ -166,7 +178,7 @@ class _Loop(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Any, ...]:
-        cell, counts, batch_sizes, reverse = ctx.spec
+        cell, counts, batch_sizes, reverse, bfloat = ctx.spec
         clock, resets = ctx.extra
         saved = ctx.saved_tensors
         lists = _parts(saved, (*counts, len(saved) - sum(counts)))
@@ -182,7 +194,7 @@ class _Loop(torch.autograd.Function):
         with torch._C._AutoDispatchBelowAutograd():
             found = torch.ops.carousel.loop_backward(
                 cell, given, final, kept, data, dense, biases, entering, vectors, clock, resets if initial else None,
-                batch_sizes, reverse, *asked,
+                batch_sizes, reverse, bfloat, *asked,
             )  # fmt: skip
         layout = layout_of(_cells[cell])
         each = [len(dense), len(biases), len(entering), len(layout.learned)]
@@ -211,7 +223,7 @@ def _again(
     gradients: Sequence[Tensor | None],
 ) -> list[Tensor | None]:
     """The same gradients by the reference, which can be derived once more."""
-    key, _, batch_sizes, reverse = spec
+    key, _, batch_sizes, reverse, _ = spec
     cell = _cells[key]
     layout = layout_of(cell)
     (data,), dense, biases, entering, vectors, before, initial, _ = lists
@@ -239,10 +251,10 @@ def _again(
 
 
 def _autograd(cell: str, data: Tensor, *arguments: Any) -> list[Tensor]:
-    *lists, clock, resets, batch_sizes, reverse, _ = arguments
+    *lists, clock, resets, batch_sizes, reverse, bfloat, _ = arguments
     flat = [data, *(x for xs in lists for x in xs)]
     if torch.is_grad_enabled() and any(x.requires_grad for x in flat):
-        spec = (cell, (1, *map(len, lists)), batch_sizes, reverse)
+        spec = (cell, (1, *map(len, lists)), batch_sizes, reverse, bfloat)
         return list(_Loop.apply(spec, clock, resets, *flat))
     with torch._C._AutoDispatchBelowAutograd():
         return torch.ops.carousel.loop(cell, data, *arguments)

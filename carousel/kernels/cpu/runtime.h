@@ -1,11 +1,15 @@
 // What every generated kernel stands on: vectors, functions of vectors, matrix products, a team of threads.
 // Vector extensions that GCC and Clang share; T (float or double) and WIDTH (bytes of a vector) come from the command line.
+// With BFLOAT (AVX-512 alone), T is float, and what is multiplied is rounded to bfloat16; sums and all else stay float.
 #include <atomic>
 #include <cmath>
 #include <cstdint>
 #include <cstring>
 #if defined(__unix__) || defined(__APPLE__)
 #include <sched.h>
+#endif
+#ifdef BFLOAT
+#include <immintrin.h>
 #endif
 
 namespace {
@@ -136,10 +140,47 @@ constexpr int MOST_ROWS = 8;
 constexpr int rows_of(int sums) { return sums >= REGISTERS ? 1 : REGISTERS / sums < MOST_ROWS ? REGISTERS / sums : MOST_ROWS; }
 constexpr int UNITS = WIDTH == 64 ? 4 : 2;  // sums of a tile where a product gives one a unit: neighbouring blocks
 
-// result[r][c] = sum over k of x[r][k] * panel[k][c], added to result where `more`.
+// What is multiplied at once: a Word of a row with Words of weights, PAIR numbers deep.
+#ifdef BFLOAT
+typedef I Word;  // two numbers of bfloat16, the first in the lower half
+typedef M Words;
+constexpr int PAIR = 2;
+
+inline uint32_t bits_of(float x) { uint32_t b; std::memcpy(&b, &x, 4); return b; }
+// To the nearest, to even where two are as near; NaN stays NaN.
+inline uint32_t bfloat(float x) { const uint32_t b = bits_of(x); return x != x ? 0x7fc0u | (b >> 31 << 15) : (b + 0x7fffu + (b >> 16 & 1)) >> 16; }
+inline Word word(T a, T b) { return Word(bfloat(a) | bfloat(b) << 16); }
+
+inline V add_product(V sum, Word x, Words w) {
+  return (V)_mm512_dpbf16_ps((__m512)sum, (__m512bh)_mm512_set1_epi32(x), (__m512bh)w);
+}
+
+// A row's next numbers as words; an odd last one beside zero.
+inline void to_words(const T* x, long n, Word* out) {
+  long k = 0;
+  for (; k + 32 <= n; k += 32) {
+    const __m512bh both = _mm512_cvtne2ps_pbh(_mm512_loadu_ps(x + k + 16), _mm512_loadu_ps(x + k));
+    std::memcpy(out + k / 2, &both, 64);
+  }
+  for (; k + 1 < n; k += 2) out[k / 2] = word(x[k], x[k + 1]);
+  if (k < n) out[k / 2] = word(x[k], T(0));
+}
+#else
+typedef T Word;
+typedef V Words;
+constexpr int PAIR = 1;
+inline Word word(T a, T) { return a; }
+inline void to_words(const T* x, long n, Word* out) { std::memcpy(out, x, n * sizeof(T)); }
+inline V add_product(V sum, Word x, Words w) { return sum + x * w; }
+#endif
+
+constexpr long words(long depth) { return (depth + PAIR - 1) / PAIR; }
+inline Words load_words(const Word* p) { Words v; std::memcpy(&v, p, WIDTH); return v; }
+
+// result[r][c] = sum over k of x[r][k] * panel[k][c], added to result where `more`; `depth` is counted in words.
 template <int R, int C>
-__attribute__((noinline)) void multiply(const T* const* rows, const T* panel, long depth, V* result, bool more) {
-  const T* x[R];
+__attribute__((noinline)) void multiply(const Word* const* rows, const Word* panel, long depth, V* result, bool more) {
+  const Word* x[R];
 #pragma GCC unroll 32
   for (int r = 0; r < R; ++r) x[r] = rows[r];
   constexpr int CHAINS = R * C >= 8 ? 1 : R * C >= 4 ? 2 : 4;  // enough independent additions to hide their latency
@@ -154,19 +195,19 @@ __attribute__((noinline)) void multiply(const T* const* rows, const T* panel, lo
   for (; k + CHAINS <= depth; k += CHAINS)
 #pragma GCC unroll 32
     for (int j = 0; j < CHAINS; ++j) {
-      V w[C];
+      Words w[C];
 #pragma GCC unroll 32
-      for (int c = 0; c < C; ++c) w[c] = load(panel + ((k + j) * C + c) * LANES);
+      for (int c = 0; c < C; ++c) w[c] = load_words(panel + ((k + j) * C + c) * LANES);
 #pragma GCC unroll 32
       for (int r = 0; r < R; ++r)
 #pragma GCC unroll 32
-        for (int c = 0; c < C; ++c) sums[j][r][c] += x[r][k + j] * w[c];
+        for (int c = 0; c < C; ++c) sums[j][r][c] = add_product(sums[j][r][c], x[r][k + j], w[c]);
     }
   for (; k < depth; ++k)
 #pragma GCC unroll 32
     for (int r = 0; r < R; ++r)
 #pragma GCC unroll 32
-      for (int c = 0; c < C; ++c) sums[0][r][c] += x[r][k] * load(panel + (k * C + c) * LANES);
+      for (int c = 0; c < C; ++c) sums[0][r][c] = add_product(sums[0][r][c], x[r][k], load_words(panel + (k * C + c) * LANES));
 #pragma GCC unroll 32
   for (int r = 0; r < R; ++r)
 #pragma GCC unroll 32
@@ -178,7 +219,7 @@ __attribute__((noinline)) void multiply(const T* const* rows, const T* panel, lo
     }
 }
 
-template <int R, int C> inline void multiply_rows(int rows, const T* const* x, const T* panel, long depth, V* result, bool more) {
+template <int R, int C> inline void multiply_rows(int rows, const Word* const* x, const Word* panel, long depth, V* result, bool more) {
   if (rows == R) return multiply<R, C>(x, panel, depth, result, more);
   if constexpr (R > 1) multiply_rows<R - 1, C>(rows, x, panel, depth, result, more);
 }
@@ -190,11 +231,27 @@ template <int G> struct Tiling {
 };
 
 // G sums a unit, `units` blocks of units in the tile.
-template <int G, class Tile> inline void product(int rows, int units, const T* const* x, const T* panel, long depth, V* result, bool more) {
+template <int G, class Tile> inline void multiply_units(int rows, int units, const Word* const* x, const Word* panel, long depth, V* result, bool more) {
   if (units == 1) return multiply_rows<Tile::ROWS, G>(rows, x, panel, depth, result, more);
   if constexpr (Tile::MOST_UNITS >= 2) if (units == 2) return multiply_rows<Tile::ROWS, 2 * G>(rows, x, panel, depth, result, more);
   if constexpr (Tile::MOST_UNITS >= 3) if (units == 3) return multiply_rows<Tile::ROWS, 3 * G>(rows, x, panel, depth, result, more);
   if constexpr (Tile::MOST_UNITS >= 4) if (units == 4) return multiply_rows<Tile::ROWS, 4 * G>(rows, x, panel, depth, result, more);
+}
+
+template <int G, class Tile> inline void product(int rows, int units, const T* const* x, const T* panel, long depth, V* result, bool more) {
+#ifdef BFLOAT
+  constexpr long PIECE = 512;  // of a row, rounded at once
+  alignas(64) Word rounded[Tile::ROWS][PIECE / PAIR];
+  const Word* each[Tile::ROWS];
+  for (int r = 0; r < rows; ++r) each[r] = rounded[r];
+  for (long k = 0; k < depth; k += PIECE) {
+    const long n = depth - k < PIECE ? depth - k : PIECE;
+    for (int r = 0; r < rows; ++r) to_words(x[r] + k, n, rounded[r]);
+    multiply_units<G, Tile>(rows, units, each, (const Word*)panel + k / PAIR * units * G * LANES, words(n), result, more || k > 0);
+  }
+#else
+  multiply_units<G, Tile>(rows, units, x, panel, depth, result, more);
+#endif
 }
 
 // The same of rows that lie one after the other.
@@ -336,21 +393,21 @@ inline void Crew::divide(const Steps& steps, long blocks, double depth, int most
 // G dense weights with the same operand, each with its own row stride.
 template <int G> struct Weights { const T* w[G]; long stride[G]; };
 
-// For sums of them: panel[tile][k][u * G + g][lane] = w[g][unit][k].
+// For sums of them: panel[tile][k][u * G + g][lane] = w[g][unit][k], PAIR of them a word.
 template <int G> void pack(const Weights<G>& weights, T* panel, long units, long depth, int tile_units, Range tiles) {
   const long blocks = (units + LANES - 1) / LANES;
   for (long tile = tiles.from; tile < tiles.to; ++tile) {
     const long first = tile * tile_units, width = (blocks - first < tile_units ? blocks - first : tile_units) * G;
-    T* out = panel + first * G * LANES * depth;
+    Word* out = (Word*)panel + first * G * LANES * words(depth);
     for (long c = 0; c < width; ++c) {
       const long unit = (first + c / G) * LANES, g = c % G, n = units - unit < LANES ? units - unit : LANES;
       const T* in = weights.w[g] + unit * weights.stride[g];
-      for (long k = 0; k < depth; k += LANES) {
-        const long m = depth - k < LANES ? depth - k : LANES;
-        alignas(64) T square[LANES][LANES] = {};
-        for (long j = 0; j < n; ++j) std::memcpy(square[j], in + j * weights.stride[g] + k, m * sizeof(T));
-        for (long i = 0; i < m; ++i) {
-          T* row = out + ((k + i) * width + c) * LANES;
+      for (long k = 0; k < depth; k += LANES * PAIR) {
+        const long m = depth - k < LANES * PAIR ? depth - k : LANES * PAIR;
+        alignas(64) Word square[LANES][LANES] = {};
+        for (long j = 0; j < n; ++j) to_words(in + j * weights.stride[g] + k, m, square[j]);
+        for (long i = 0; i < words(m); ++i) {
+          Word* row = out + ((k / PAIR + i) * width + c) * LANES;
           for (long j = 0; j < LANES; ++j) row[j] = square[j][i];
         }
       }
@@ -360,16 +417,17 @@ template <int G> void pack(const Weights<G>& weights, T* panel, long units, long
 
 // For sums over the units of all of them, of what they are multiplied with: panel[tile][g * rows + k][u][lane] = w[g][k][unit].
 template <int G> void pack_transposed(const Weights<G>& weights, T* panel, long units, long rows, int tile_units, Range tiles) {
-  const long blocks = (units + LANES - 1) / LANES;
+  const long blocks = (units + LANES - 1) / LANES, depth = G * rows;
   for (long tile = tiles.from; tile < tiles.to; ++tile) {
     const long first = tile * tile_units, width = blocks - first < tile_units ? blocks - first : tile_units;
-    T* out = panel + first * LANES * rows * G;
+    Word* out = (Word*)panel + first * LANES * words(depth);
     const long from = first * LANES, n = units - from < width * LANES ? units - from : width * LANES;
-    for (int g = 0; g < G; ++g)
-      for (long k = 0; k < rows; ++k, out += width * LANES) {
-        std::memcpy(out, weights.w[g] + k * weights.stride[g] + from, n * sizeof(T));
-        if (n < width * LANES) std::memset(out + n, 0, (width * LANES - n) * sizeof(T));
-      }
+    const auto row = [&](long k) { return weights.w[k / rows] + k % rows * weights.stride[k / rows] + from; };
+    for (long k = 0; k < depth; k += PAIR, out += width * LANES) {
+      const T *a = row(k), *b = k + PAIR <= depth ? row(k + PAIR - 1) : nullptr;
+      for (long j = 0; j < n; ++j) out[j] = word(a[j], b ? b[j] : T(0));
+      for (long j = n; j < width * LANES; ++j) out[j] = Word(0);
+    }
   }
 }
 
@@ -401,7 +459,7 @@ template <int G> void enter(const Steps& steps, const Crew& crew, long begin, lo
       const int wide = int(blocks - block < units ? blocks - block : units);
       for (long k = 0; k < count; ++k) {
         const Range part = share(have, count, k);
-        product<G, Tile>(int(part.to - part.from), wide, from + part.from, panel + block * G * LANES * depth, depth, sums, false);
+        product<G, Tile>(int(part.to - part.from), wide, from + part.from, panel + block * G * LANES * words(depth), depth, sums, false);
         const V* sum = sums;
         for (long r = part.from; r < part.to; ++r)
           for (int u = 0; u < wide; ++u)

@@ -152,7 +152,7 @@ def _product(p: Product) -> list[str]:
         rows = f"rows_{p.panel}"
         lines = [f"const int {rows} = int((rows.to < s.next_rows ? rows.to : s.next_rows) - rows.from);"]
         condition = f"if ({rows} > 0) "
-    panel = f"c.{p.panel} + block * {g} * LANES * {p.depth}"
+    panel = f"c.{p.panel} + block * {g} * LANES * words({p.depth})"
     more = "true" if p.more else "false"
     call = f"product<{g}, Tile>({rows}, wide, {p.pointer}, {p.depth}, {panel}, {p.depth}, {_sums(p.symbols)}, {more});"
     return [*lines, condition + call]
