@@ -144,7 +144,7 @@ def _train(run: Callable[[Any], Any], data: Any) -> Work:
 
 
 def draw(rows: list[dict[str, Any]], path: Path) -> None:
-    """Speed of each way as a share of the floor, one panel for forward and one for training."""
+    """Speed of each way in single precision as a share of the floor, one panel for forward and one for training."""
     from matplotlib.figure import Figure
 
     colours = {
@@ -161,8 +161,9 @@ def draw(rows: list[dict[str, Any]], path: Path) -> None:
         chosen = [r for r in rows if r["what"] == what]
         labels = [f"{r['cell']}  {r['batch']}·{r['hidden']}·{r['steps']}{' packed' if r['packed'] else ''}" for r in chosen]
         for i, r in enumerate(chosen):
-            for k, (name, seconds) in enumerate(r["seconds"].items()):
-                kind, high = next(c for c in colours if name.startswith(c)), 0.8 / len(r["seconds"])
+            single = {name: seconds for name, seconds in r["seconds"].items() if not name.endswith("bfloat16")}
+            for k, (name, seconds) in enumerate(single.items()):
+                kind, high = next(c for c in colours if name.startswith(c)), 0.8 / len(single)
                 place = i - 0.4 + high * (k + 0.5)
                 axes.barh(place, 100 * r["floor_seconds"] / seconds, high, color=colours[kind], label=None if i else kind)
         axes.axvline(100, color="0.4", linewidth=1, linestyle="--")

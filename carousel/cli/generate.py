@@ -23,6 +23,7 @@ def command(
     top_p: Annotated[float, typer.Option(help="Choose among the likeliest that have this probability together.")] = 1.0,
     seed: Annotated[int | None, typer.Option(help="Same seed, same text.", show_default=False)] = None,
     stop: Annotated[bool, typer.Option("--stop", help="Stop at the end of the line.")] = False,
+    clamp: options.ClampOptions = None,
     json: options.Json = False,
 ) -> None:
     """Write text with a trained model, each word as it comes."""
@@ -41,6 +42,7 @@ def command(
         top_p=top_p,
         seed=seed,
         stop_at_end=stop,
+        clamp=options.clamps(clamp),
     )
     if json:
         text = "".join(pieces)

@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from carousel.errors import InputError
+from carousel.layers import Clamp
+
 MODEL, TRAINING, TEXT = "Model", "Training", "Text"
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON; progress stays on standard error.")]
+Figure = Annotated[Path | None, typer.Option(help="Write a figure there (.png, .pdf or .svg).", show_default=False)]
 Run = Annotated[Path, typer.Argument(help="A run folder, as carousel train leaves it.", show_default=False)]
+Text = Annotated[str, typer.Argument(help="The text to read.", show_default=False)]
+Layer = Annotated[int | None, typer.Option(min=0, help="Layer to show; the last by default.", show_default=False)]
+ClampOptions = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--clamp",
+        help="Hold a valve: f=0, or units f[3,5]=0, from word to word f=0@4:9, in a layer 1/f=0; several times.",
+        show_default=False,
+    ),
+]
 Files = Annotated[list[Path] | None, typer.Argument(help="Text files to train on, UTF-8.", show_default=False)]
 Valid = Annotated[
     list[Path] | None,
@@ -69,6 +84,14 @@ Patience = Annotated[
     int,
     typer.Option(min=0, help="Stop after so many epochs without a better validation; 0: never.", rich_help_panel=TRAINING),
 ]
+WatchGradients = Annotated[
+    int,
+    typer.Option(
+        min=0,
+        help="Every so many steps, measure how fast the error fades on its way back, and how often it is clipped; 0: never.",
+        rich_help_panel=TRAINING,
+    ),
+]
 Precision = Annotated[
     str,
     typer.Option(
@@ -80,3 +103,29 @@ Seed = Annotated[int, typer.Option(help="Seed of weights, dropout and order.", r
 Threads = Annotated[int, typer.Option(min=0, help="Threads; 0: PyTorch's choice.", rich_help_panel=TRAINING)]
 LogEvery = Annotated[int, typer.Option(min=1, help="Steps between lines of metrics.jsonl.", rich_help_panel=TRAINING)]
 SaveEvery = Annotated[float, typer.Option(min=0, help="Seconds between checkpoints.", rich_help_panel=TRAINING)]
+
+CLAMP = re.compile(r"(?:(\d+)/)?(\w+)(?:\[([\d,\s]+)\])?=([-+.\deE]+)(?:@(\d*):(\d*))?")
+
+
+def clamps(given: list[str] | None) -> list[Clamp]:
+    """``--clamp``'s values. Raises InputError for one that cannot be read."""
+    found = []
+    for text in given or ():
+        match = CLAMP.fullmatch(text.strip())
+        try:
+            if match is None:
+                raise ValueError
+            layer, name, units, value, begin, end = match.groups()
+            chosen = None if units is None else tuple(int(u) for u in units.split(",") if u.strip())
+            number = None if layer is None else int(layer)
+            found.append(Clamp(name, float(value), chosen, int(begin or 0), int(end) if end else None, number))
+        except ValueError:
+            raise InputError(f"--clamp takes f=0, f[3,5]=0, f=0@4:9 or 1/f=0, not {text!r}") from None
+    return found
+
+
+def layer_number(layer: int | None, layers: int) -> int:
+    """The layer to show, the last by default. Raises InputError where there is none of that number."""
+    if layer is not None and layer >= layers:
+        raise InputError(f"there is no layer {layer}; layers are 0 to {layers - 1}")
+    return layers - 1 if layer is None else layer

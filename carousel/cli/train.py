@@ -10,6 +10,7 @@ import typer
 
 from carousel.cli import options, screen
 from carousel.errors import InputError
+from carousel.insight import fading
 from carousel.language.folder import Config, ModelConfig, TextConfig, TrainConfig
 from carousel.language.prepare import prepare
 from carousel.language.processes import Processes
@@ -30,11 +31,9 @@ def configure(text: TextConfig, cell: str, values: dict[str, Any]) -> Config:
     )
     training = TrainConfig(
         **{k: values[k] for k in ("feed", "batch_size", "length", "epochs", "optimizer", "lr", "momentum", "weight_decay")},
-        **{
-            k: values[k]
-            for k in ("warmup", "schedule", "decay", "clip", "patience", "precision", "seed", "threads", "log_every")
-        },
-        save_every=values["save_every"],
+        **{k: values[k] for k in ("warmup", "schedule", "decay", "clip", "patience", "seed", "threads", "log_every")},
+        **{k: values[k] for k in ("save_every", "precision")},
+        watch_gradients=values.get("watch_gradients", 0),  # a comparison has none
     )
     training.check()
     return Config(text, model, training)
@@ -88,6 +87,7 @@ def command(
     clip: options.Clip = DEFAULT.clip,
     patience: options.Patience = DEFAULT.patience,
     precision: options.Precision = DEFAULT.precision,
+    watch_gradients: options.WatchGradients = DEFAULT.watch_gradients,
     seed: options.Seed = DEFAULT.seed,
     threads: options.Threads = DEFAULT.threads,
     log_every: options.LogEvery = DEFAULT.log_every,
@@ -129,7 +129,7 @@ def train(folder: Path, config: Config, processes: Processes, json: bool, *, fre
             raise
     processes.wait()
     show = screen.TrainingScreen(config.model.cell)
-    trainer = Trainer(folder, config, processes, show if processes.first else None)
+    trainer = Trainer(folder, config, processes, show if processes.first else None, fading.while_training)
     with show:
         end = trainer.run()
     processes.close()

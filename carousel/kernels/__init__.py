@@ -57,13 +57,27 @@ def run(
     resets: Tensor | None = None,
     initial: Mapping[str, Tensor] | None = None,
     record: Sequence[str] = (),
+    clamp: reference.Clamp | None = None,
     checkpoint: int = 0,
 ) -> tuple[Tensor, dict[str, Tensor], dict[str, Tensor]]:
     """``reference.run``'s work: by compiled kernels where there are some, else by the reference, saying so once.
 
     ``checkpoint``: keep only the states between segments of that many steps, and run each again on the way back; 0: keep
-    what each step needs. Raises CompileError where "cpu" was chosen and nothing compiles.
+    what each step needs. The reference alone clamps. Raises CompileError where "cpu" was chosen and nothing compiles.
     """
+    if clamp:
+        return reference.run(
+            cell,
+            data,
+            batch_sizes,
+            before,
+            parameters,
+            reverse=reverse,
+            resets=resets,
+            initial=initial,
+            record=record,
+            clamp=clamp,
+        )
     if 0 < checkpoint < len(batch_sizes) and torch.is_grad_enabled() and not record:
         return segments.run(
             run, checkpoint, cell, data, batch_sizes, before, parameters, reverse=reverse, resets=resets, initial=initial

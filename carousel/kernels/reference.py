@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 
 import sympy
 import torch
@@ -19,6 +20,8 @@ from carousel.equations.loop import Equation, Group, Stage
 from carousel.equations.terms import Expr
 from carousel.equations.trace import symbol
 from carousel.kernels.inputs import Inputs, Values, enter, loop_of, pointwise
+
+Clamp = Mapping[str, tuple[Tensor, Tensor]]
 
 
 def run(
@@ -32,6 +35,7 @@ def run(
     resets: Tensor | None = None,
     initial: Mapping[str, Tensor] | None = None,
     record: Sequence[str] = (),
+    clamp: Clamp | None = None,
 ) -> tuple[Tensor, dict[str, Tensor], dict[str, Tensor]]:
     """Run one layer in one direction over whole sequences.
 
@@ -44,12 +48,18 @@ def run(
         resets: (Σ batch_sizes,) boolean; where true, a row's state returns to ``initial`` before that step.
         initial: what ``resets`` returns to, (B, size) by name.
         record: names to give back for every step.
+        clamp: by name, values that stand instead of what the equation says, and where; (steps, units) each.
 
     Returns:
         The outputs (Σ batch_sizes, output size), the states after each row's last step, and what was recorded.
+
+    Raises:
+        ValueError: for a clamp of what does not depend on the states, so that the loop does not compute it.
     """
     inputs = enter(cell, data, before, parameters)
-    return inside(cell, inputs, batch_sizes, before, reverse=reverse, resets=resets, initial=initial, record=record)
+    return inside(
+        cell, inputs, batch_sizes, before, reverse=reverse, resets=resets, initial=initial, record=record, clamp=clamp
+    )
 
 
 def inside(
@@ -62,6 +72,7 @@ def inside(
     resets: Tensor | None = None,
     initial: Mapping[str, Tensor] | None = None,
     record: Sequence[str] = (),
+    clamp: Clamp | None = None,
 ) -> tuple[Tensor, dict[str, Tensor], dict[str, Tensor]]:
     """``run`` without what leaves the loop."""
     trace, loop, like = cell.trace, loop_of(cell), before[cell.states[0]]
@@ -77,6 +88,10 @@ def inside(
     inner = {s for plan in plans for s in plan.defined} | {s.after for s in trace.states}
     kept = {name: symbol(name) for name in (cell.states[0], *record) if symbol(name) in inner}
     collected: dict[str, list[Tensor]] = {name: [] for name in kept}
+    held = {symbol(name): given for name, given in (clamp or {}).items()}
+    for wanted in held:
+        if wanted not in inner:
+            raise ValueError(f"cell {cell.name}: {str(wanted)[:-2]} does not depend on the states, so it cannot be clamped")
 
     rows = batch_sizes[-1] if reverse else batch_sizes[0]
     states = {name: before[name][:rows] for name in cell.states}
@@ -105,7 +120,11 @@ def inside(
                     total = x @ weight if total is None else torch.addmm(total, x, weight)
                 assert total is not None  # a group has at least one operand
                 values.update(zip(targets, total.chunk(len(targets), dim=1), strict=True))
-            values |= pointwise(plan.equations)(values)
+            for equations in _pieces(plan.equations, frozenset(held)):
+                values |= pointwise(equations)(values)
+                if equations[-1][0] in held:
+                    given, where = held[equations[-1][0]]
+                    values[equations[-1][0]] = torch.where(where[step], given[step], values[equations[-1][0]])
         if loop.clock is not None:
             values[trace.states[-1].after] = values[loop.clock] + 1
         states = {s.name: _rows(values[s.after], n, before[s.name]) for s in trace.states}
@@ -143,6 +162,14 @@ def _plan(stage: Stage, entering: tuple[tuple[Expr, ...], ...]) -> _Plan:
         groups.append((group, begin, targets))
     equations = tuple(e for e in stage.equations if e[0] not in done)
     return _Plan(tuple(groups), equations, frozenset(s for s, _ in stage.equations))
+
+
+@cache
+def _pieces(equations: tuple[Equation, ...], held: frozenset[Expr]) -> list[tuple[Equation, ...]]:
+    """The equations cut after each of the symbols, so that another value can be put there."""
+    ends = [k + 1 for k, (target, _) in enumerate(equations) if target in held]
+    cuts = sorted({0, *ends, len(equations)})
+    return [equations[a:b] for a, b in pairwise(cuts)]
 
 
 def _rows(value: Tensor, rows: int, like: Tensor) -> Tensor:

@@ -15,9 +15,11 @@ Rows = list[dict[str, Any]]
 
 
 def draw_curve(rows: Rows, path: Path, title: str) -> None:
-    """Perplexity against words read by steps: training (line) and held-out (points), one run."""
-    figure = Figure(figsize=(7, 4.2), layout="constrained")
-    axes = figure.subplots()
+    """Perplexity against words read by steps: training (line) and held-out (points), one run; below it, where they were
+    watched, the half-life of the error on its way back and the share of steps that were clipped."""
+    gradients = [r for r in rows if r["event"] == "gradients" and r["half_life"] is not None]
+    figure = Figure(figsize=(7, 6.4 if gradients else 4.2), layout="constrained")
+    axes, *below = figure.subplots(1 + bool(gradients), 1, squeeze=False, height_ratios=[2, 1][: 1 + bool(gradients)])[:, 0]
     train = [r for r in rows if r["event"] == "train"]
     valid = [r for r in rows if r["event"] == "valid"]
     if train:
@@ -34,7 +36,23 @@ def draw_curve(rows: Rows, path: Path, title: str) -> None:
             color="#c0392b",
         )
     _finish(axes, title, [r["perplexity"] for r in train[1:] + valid])
+    for lower in below:
+        _draw_gradients(lower, gradients, [r for r in train if "clipped" in r])
     _write(figure, path)
+
+
+def _draw_gradients(axes: Any, gradients: Rows, train: Rows) -> None:
+    axes.plot([r["step"] for r in gradients], [r["half_life"] for r in gradients], color="#2c6fad", lw=1.4)
+    axes.set_ylabel("half-life of the error, steps", color="#2c6fad")
+    axes.set_xlabel("step")
+    axes.set_ylim(bottom=0)
+    share = axes.twinx()
+    share.plot([r["step"] for r in train], [100 * r["clipped"] for r in train], color="#b0741a", lw=1)
+    share.set_ylabel("clipped, % of steps", color="#b0741a")
+    share.set_ylim(0, 105)
+    for side in (axes, share):
+        side.spines["top"].set_visible(False)
+    axes.grid(alpha=0.25)
 
 
 def draw_comparison(runs: dict[str, Rows], path: Path, floor: dict[str, float]) -> None:

@@ -57,6 +57,7 @@ class TrainConfig:
     log_every: int = 50
     save_every: float = 30.0
     precision: str = "float32"
+    watch_gradients: int = 0
     device: str = "cpu"
 
     def check(self) -> None:
@@ -69,7 +70,15 @@ class TrainConfig:
         ):
             if getattr(self, name) not in choices:
                 raise InputError(f"{name} must be {' or '.join(choices)}, not {getattr(self, name)!r}")
-        for name, least in (("batch_size", 1), ("epochs", 1), ("log_every", 1), ("warmup", 0), ("clip", 0), ("patience", 0)):
+        for name, least in (
+            ("batch_size", 1),
+            ("epochs", 1),
+            ("log_every", 1),
+            ("warmup", 0),
+            ("clip", 0),
+            ("patience", 0),
+            ("watch_gradients", 0),
+        ):
             if getattr(self, name) < least:
                 raise InputError(f"{name} must be at least {least}, not {getattr(self, name)}")
         if self.length < (1 if self.feed == "stream" else 0):

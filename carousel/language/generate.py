@@ -10,6 +10,8 @@ from torch import Tensor
 from carousel.errors import InputError
 from carousel.language.model import LanguageModel
 from carousel.language.vocabulary import Vocabulary
+from carousel.layers import Clamps
+from carousel.layers.clamp import listed
 
 
 def choose(logits: Tensor, generator: torch.Generator, temperature: float = 1.0, top_k: int = 0, top_p: float = 1.0) -> int:
@@ -40,9 +42,11 @@ def generate(
     top_p: float = 1.0,
     seed: int | None = None,
     stop_at_end: bool = False,
+    clamp: Clamps | None = None,
 ) -> Iterator[str]:
     """Yield ``count`` words of text that go on from ``prompt``, each as the piece of text to print.
 
+    ``clamp``: as Recurrent's; step 0 reads the end of line before the prompt, step 1 the prompt's first word.
     Raises InputError for a temperature below 0, a ``top_k`` below 0, or a ``top_p`` outside (0, 1].
     """
     for good, what in (
@@ -57,8 +61,9 @@ def generate(
     forbidden = vocabulary.unknown
     model.eval()
     given = [n for line in prompt.split("\n") for n in vocabulary.encode(line)][:-1]
-    logits, hx = model(torch.tensor([[vocabulary.end], *([n] for n in given)]))
-    scores, stream = logits[-1, 0], model.stream(hx)
+    read = torch.tensor([[vocabulary.end], *([n] for n in given)])
+    logits, hx = model(read, clamp=clamp)
+    scores, stream = logits[-1, 0], model.stream(hx, [c.later(len(read)) for c in listed(clamp)])
     pending: list[int] = []  # of byte pairs, which may break a character apart
     last = vocabulary.end if not given else given[-1]
     for _ in range(count):

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from carousel.errors import InputError
 from carousel.language.softmax import softmax
-from carousel.layers import Recurrent, State, Streaming, dropout
+from carousel.layers import Clamps, Recurrent, State, Streaming, dropout
 
 
 @dataclass(frozen=True)
@@ -74,17 +74,19 @@ class LanguageModel(nn.Module):
         # A tied output layer is the embedding itself, so it has no weight of its own to save.
         self.output = softmax(config.softmax, words, size, config.tied)
 
-    def forward(self, x: Tensor, hx: State | None = None, y: Tensor | None = None) -> tuple[Tensor, State]:
+    def forward(
+        self, x: Tensor, hx: State | None = None, y: Tensor | None = None, clamp: Clamps | None = None
+    ) -> tuple[Tensor, State]:
         """Logits (T, B, words) and the states after the last step; with targets ``y``, instead of the logits
         J = −Σ log y_{t+1}[x_{t+1}] in nats, summed over all targets that count.
 
-        ``x``: words (T, B); ``hx``: states as Recurrent's.
+        ``x``: words (T, B); ``hx``, ``clamp``: as Recurrent's.
         """
         config = self.config
         p_in = config.dropout if config.dropout_input is None else config.dropout_input
         p_out = config.dropout if config.dropout_output is None else config.dropout_output
         e = self._drop(self.embedding(x), p_in)
-        h, hx = self.recurrent(e, hx)
+        h, hx = self.recurrent(e, hx, clamp=clamp)
         h = self._drop(h, p_out)
         shared = self.embedding.weight if config.tied else None
         flat = h.reshape(-1, h.shape[-1])
@@ -93,9 +95,9 @@ class LanguageModel(nn.Module):
         return self.output(flat, shared).reshape(*h.shape[:-1], self.words), hx
 
     @torch.no_grad()
-    def stream(self, hx: State) -> Callable[[int], Tensor]:
+    def stream(self, hx: State, clamp: Clamps | None = None) -> Callable[[int], Tensor]:
         """From the states ``hx`` of one row on, a function from a word to the logits of the next, (words,)."""
-        layers = Streaming(self.recurrent, hx)
+        layers = Streaming(self.recurrent, hx, clamp=clamp)
         shared = self.embedding.weight if self.config.tied else None
 
         @torch.no_grad()

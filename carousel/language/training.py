@@ -29,15 +29,24 @@ from carousel.language.vocabulary import Vocabulary
 from carousel.layers import State
 
 Observer = Callable[[dict[str, Any]], None]
+Watcher = Callable[[LanguageModel, Any], dict[str, Any]]  # of a model and a batch, numbers for the metrics
 
 
 class Trainer:
     """A run in its folder, which ``prepare`` has filled. ``observer`` is told of steps, validations and the end.
+    ``watcher`` is asked every ``watch_gradients`` steps, before the step; it must leave model and random state as they are.
 
     Raises InputError where the folder, or a checkpoint in it, cannot be used.
     """
 
-    def __init__(self, folder: Path, config: Config, processes: Processes, observer: Observer | None = None):
+    def __init__(
+        self,
+        folder: Path,
+        config: Config,
+        processes: Processes,
+        observer: Observer | None = None,
+        watcher: Watcher | None = None,
+    ):
         self.folder, self.config, self.processes = folder, config, processes
         self.training = training = config.training
         training.check()
@@ -46,6 +55,7 @@ class Trainer:
         if training.threads:
             torch.set_num_threads(training.threads)
         self.observer = observer or (lambda event: None)
+        self.watcher = watcher if training.watch_gradients else None
         self.vocabulary = Vocabulary.load(folder / "vocab.json", config.text.vocabulary)
         torch.manual_seed(training.seed)
         self.model = LanguageModel(self.vocabulary.size, config.model).to(training.device)
@@ -65,6 +75,7 @@ class Trainer:
         self.steps = training.epochs * len(self.train_batches)
         self.interrupted = False
         self._timed, self._timed_words = time.monotonic(), 0  # speed is of this process, loss of the whole run
+        self._clipped = self._stepped = 0  # steps since the last line of the metrics, and those that were clipped
 
     @property
     def checkpoint(self) -> Path:
@@ -128,6 +139,8 @@ class Trainer:
 
     def _step(self, model: nn.Module, batch: Any) -> None:
         position, training, device = self.position, self.training, self.training.device
+        if self.watcher and self.processes.first and position.step % training.watch_gradients == 0:
+            self._record({"event": "gradients", "step": position.step, **self.watcher(self.model, batch)})
         for group in self.optimizer.param_groups:
             group["lr"] = self.rate()
         hx = None if batch.fresh else self.hx
@@ -141,6 +154,8 @@ class Trainer:
         (nats,) = self.processes.add([loss.item()])
         if not (math.isfinite(nats) and math.isfinite(norm.item())):
             raise self._not_finite("the gradient" if math.isfinite(nats) else "the loss", position.step + 1)
+        self._clipped += bool(training.clip) and norm.item() > training.clip
+        self._stepped += 1
         self.optimizer.step()
         position.step += 1
         position.batch += 1
@@ -155,8 +170,11 @@ class Trainer:
         row = {"event": "train", "step": position.step, "epoch": position.epoch + 1, "loss": loss}
         row |= {"perplexity": _perplexity(loss), "lr": self.optimizer.param_groups[0]["lr"]}
         row |= {"words_per_second": round(self._timed_words / (now - self._timed)), "seconds": round(position.seconds, 2)}
+        if self.watcher:
+            row["clipped"] = round(self._clipped / self._stepped, 4)
         position.loss_nats, position.loss_words = 0.0, 0
         self._timed, self._timed_words = now, 0
+        self._clipped = self._stepped = 0
         self._record(row)
 
     def _validate(self) -> None:

@@ -1,7 +1,19 @@
 """Layers over cells, with PyTorch's calling convention."""
 
+from carousel.layers.clamp import Clamp, Clamps
 from carousel.layers.convert import from_torch, from_torch_state, to_torch, to_torch_state
 from carousel.layers.recurrent import Recurrent, State, dropout
 from carousel.layers.streaming import Streaming
 
-__all__ = ["Recurrent", "State", "Streaming", "dropout", "from_torch", "from_torch_state", "to_torch", "to_torch_state"]
+__all__ = [
+    "Clamp",
+    "Clamps",
+    "Recurrent",
+    "State",
+    "Streaming",
+    "dropout",
+    "from_torch",
+    "from_torch_state",
+    "to_torch",
+    "to_torch_state",
+]

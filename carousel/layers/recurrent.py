@@ -11,6 +11,7 @@ from torch.nn.utils.rnn import PackedSequence
 
 from carousel import cells, kernels
 from carousel.equations import Cell
+from carousel.layers.clamp import Clamp, Clamps, arrays, check, listed, sizes
 
 State = Tensor | tuple[Tensor, ...]
 
@@ -175,6 +176,7 @@ class Recurrent(nn.Module):
         *,
         resets: Tensor | None = None,
         record: Sequence[str] | None = None,
+        clamp: Clamps | None = None,
     ) -> Any:
         """Run whole sequences.
 
@@ -185,6 +187,8 @@ class Recurrent(nn.Module):
             resets: boolean, (T, B) or (B, T) as the input (also where that is packed): a true element begins a new
                 sequence, so the state returns to its initial value before that step (and, reading backwards, after it).
             record: names of gates, states and other quantities of ``cell.names`` to give back for every step.
+            clamp: gates or states to hold at a value: ``{"f": 0.0}`` (all units), ``{"f": {3: 0.0}}``, or a list of
+                :class:`~carousel.layers.Clamp` for chosen steps and layers.
 
         Returns:
             ``output, hx`` as torch.nn.LSTM; with ``record`` also a dictionary from name to
@@ -196,6 +200,8 @@ class Recurrent(nn.Module):
         unknown = [n for n in record or () if n not in self.cell.names]
         if unknown:
             raise ValueError(f"cell {self.cell.name} has no quantity {unknown[0]!r}; it has {', '.join(self.cell.names)}")
+        clamps = listed(clamp)
+        check(clamps, self.cell, self.num_layers, self.units(0))
         packed = isinstance(input, PackedSequence)
         data = input.data if isinstance(input, PackedSequence) else input
         if data.shape[-1] != self.input_size:
@@ -222,7 +228,7 @@ class Recurrent(nn.Module):
             time_first = time_first.bool() if order is None else time_first.bool().index_select(1, order)
 
         states = self._states_in(hx, batch_sizes[0], single, order)
-        output, after, recorded = self._run(data, batch_sizes, states, time_first, tuple(record or ()))
+        output, after, recorded = self._run(data, batch_sizes, states, time_first, tuple(record or ()), clamps)
         if unorder is not None:
             after = [s.index_select(1, unorder) for s in after]
         if single:
@@ -258,7 +264,13 @@ class Recurrent(nn.Module):
         return given if order is None else [s.index_select(1, order) for s in given]
 
     def _run(
-        self, data: Tensor, batch_sizes: list[int], states: list[Tensor], resets: Tensor | None, record: tuple[str, ...]
+        self,
+        data: Tensor,
+        batch_sizes: list[int],
+        states: list[Tensor],
+        resets: Tensor | None,
+        record: tuple[str, ...],
+        clamps: list[Clamp],
     ) -> tuple[Tensor, list[Tensor], Mapping[str, list[Tensor]]]:
         """All layers and directions over flat data; resets are (T, B) in the data's row order."""
         flat_resets: list[Tensor | None] = [None, None]
@@ -287,6 +299,7 @@ class Recurrent(nn.Module):
                     resets=flat_resets[direction],
                     initial={name: s[row] for name, s in zip(self.cell.states, starts, strict=False)} or None,
                     record=record,
+                    clamp=arrays(clamps, layer, self.units(layer), len(batch_sizes), data),
                     checkpoint=self.checkpoint,
                 )
                 outputs.append(output)
@@ -298,6 +311,10 @@ class Recurrent(nn.Module):
             if layer < self.num_layers - 1:
                 data = dropout(data, batch_sizes, self.dropout, self.training, self.same_mask)
         return data, [torch.stack(s) for s in after], recorded
+
+    def units(self, layer: int = 0) -> dict[str, int]:
+        """The size of every quantity of a layer that has units."""
+        return sizes(self.cell, self._input_size(layer), self.hidden_size, self.proj_size)
 
     def _parameters_of(self, layer: int, direction: int) -> dict[str, Tensor]:
         suffix = self._suffix(layer, direction)

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from carousel import kernels
+from carousel.layers.clamp import Clamps, listed
 from carousel.layers.recurrent import Recurrent, State
 
 
@@ -19,18 +20,20 @@ class Streaming:
         layer: one direction, any depth.
         hx: the states to begin with, as the layer's; its initial states by default.
         batch: rows, where ``hx`` is not given.
+        clamp: as the layer's; its steps are counted from here. The reference alone clamps, more slowly.
 
     Raises:
         ValueError: for a layer that reads backwards as well.
     """
 
-    def __init__(self, layer: Recurrent, hx: State | None = None, batch: int = 1):
+    def __init__(self, layer: Recurrent, hx: State | None = None, batch: int = 1, clamp: Clamps | None = None):
         if layer.bidirectional:
             raise ValueError("a bidirectional layer needs the whole sequence, so it cannot be fed step by step")
         self.layer = layer
         with torch.no_grad():
             self._hx: State = layer.initial_state(batch) if hx is None else hx
-        self.steppers = kernels.steppers(layer.cell, self._each_layer())
+        self.clamps, self.steps = listed(clamp), 0
+        self.steppers = None if self.clamps else kernels.steppers(layer.cell, self._each_layer())
 
     def _each_layer(self) -> list[tuple[int, dict[str, Tensor], dict[str, Tensor]]]:
         """Input size, states and parameters of each layer."""
@@ -49,7 +52,9 @@ class Streaming:
     def __call__(self, x: Tensor) -> Tensor:
         """The layer's output for one step, (B, output_size); overwritten by the next call."""
         if self.steppers is None:
-            output, self._hx = self.layer(x.unsqueeze(1 if self.layer.batch_first else 0), self._hx)
+            clamps = [c.later(self.steps) for c in self.clamps]
+            output, self._hx = self.layer(x.unsqueeze(1 if self.layer.batch_first else 0), self._hx, clamp=clamps)
+            self.steps += 1
             return output[:, 0] if self.layer.batch_first else output[0]
         for stepper in self.steppers:
             stepper.data.copy_(x)

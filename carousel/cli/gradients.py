@@ -1,0 +1,112 @@
+"""``carousel gradients``: how the error flows back, at first weights or in a trained model."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from carousel.cli import options, screen
+from carousel.errors import InputError
+from carousel.insight import fading, figures, theory
+
+EXAMPLE = "Example: carousel gradients --cells rnn,cec,lstm-v1,lstm-v2 --scale large --figure gradients.png"
+CELLS = "rnn,cec,lstm-v1,lstm-v2,lstm-v3,lstm-v4"
+
+
+def command(
+    run: Annotated[
+        Path | None, typer.Argument(help="A run folder; without it, cells at first weights.", show_default=False)
+    ] = None,
+    file: Annotated[
+        Path | None, typer.Argument(help="Text to read; by default what the run was validated on.", show_default=False)
+    ] = None,
+    cells: Annotated[str, typer.Option(help="Cells at first weights, separated by commas.")] = CELLS,
+    steps: Annotated[int, typer.Option(min=3, help="Steps of each sequence.")] = 200,
+    hidden: Annotated[int, typer.Option(min=1, help="Units (of cells at first weights).")] = 32,
+    batch_size: Annotated[int, typer.Option(min=1, help="Sequences.")] = 16,
+    scale: Annotated[
+        str | None,
+        typer.Option(
+            help="Largest singular value of recurrent weights: small (½), one, large (4) or a number.", show_default=False
+        ),
+    ] = None,
+    forget_bias: options.ForgetBias = None,
+    seed: Annotated[int, typer.Option(help="Seed of weights and inputs.")] = 1,
+    jacobian: Annotated[bool, typer.Option("--jacobian", help="The largest singular value of ∂x_t/∂x_k as well.")] = False,
+    figure: options.Figure = None,
+    sensitivity: Annotated[
+        Path | None, typer.Option(help="Write Graves' picture of the last cell, or of the run, there.", show_default=False)
+    ] = None,
+    json: options.Json = False,
+) -> None:
+    """How fast the error of the last step fades on its way back: half-life, slope, size after 1, 10 and 100 steps.
+
+    Sizes are of ∂E_t/∂x_k over all states together, E_t the model's error at the last step (at first weights: the
+    message along a direction drawn at random), averaged over sequences, and relative to one step back.
+    """
+    for path in (figure, sensitivity):
+        figures.check(path)
+    size = _scale(scale)
+    names = [c.strip() for c in cells.split(",") if c.strip()]
+    with screen.counting("following the error back") as tick:
+        if run is not None:
+            found = [fading.of_run(run, file, steps=steps, rows=batch_size, jacobian=jacobian, tick=tick)]
+        else:
+            found = []
+            for k, name in enumerate(names):
+                found.append(
+                    fading.at_first_weights(
+                        name,
+                        hidden=hidden,
+                        steps=steps,
+                        rows=batch_size,
+                        scale=size,
+                        forget_bias=forget_bias,
+                        seed=seed,
+                        jacobian=jacobian,
+                        tick=lambda done, of, k=k: tick(k * of + done, len(names) * of),  # type: ignore[misc]
+                    )
+                )
+    weights = "" if size is None else f", largest singular value {size:g}"
+    title = str(run) if run is not None else f"first weights, {hidden} units{weights}"
+    if figure is not None:
+        figures.save(figures.fading(found, title), figure)
+    if sensitivity is not None:
+        figures.save(figures.sensitivity(found[-1].layer, found[-1].data[:60, 0]), sensitivity)
+    if json:
+        screen.print_json([r.as_dict() for r in found])
+        return
+    shown = [_shown(r) for r in found]
+    screen.out.print(screen.table(title, {h: "left" if h == "cell" else "right" for h in shown[0]}, shown))
+    for path in (figure, sensitivity):
+        if path is not None:
+            print(f"figure {path}")
+
+
+def _shown(r: fading.Fading) -> dict[str, str]:
+    decay = r.decay
+    shown = {"cell": r.label, "half-life": _number(decay.half_life, ".3g"), "slope": _number(decay.slope, "+.3f")}
+    shown |= {f"at {k}": _number(r.at(k), ".2g") for k in fading.LAGS}
+    shown["bound"] = _number(r.bound, ".3g")
+    if r.singular_values is not None:
+        shown |= {f"σ₁ at {k}": _number(r.singular_values.get(k), ".2g") for k in fading.LAGS}
+    return shown
+
+
+def _number(x: float | None, form: str) -> str:
+    return "" if x is None or math.isnan(x) else "none" if math.isinf(x) else format(x, form)
+
+
+def _scale(text: str | None) -> float | None:
+    if text is None:
+        return None
+    try:
+        value = theory.SCALES[text] if text in theory.SCALES else float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 < value < 1e6:
+        raise InputError(f"--scale takes {', '.join(theory.SCALES)} or a number above 0, not {text!r}")
+    return value

@@ -1,0 +1,95 @@
+"""``carousel pairs``: two texts that differ in a word, and what the difference does."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from carousel.cli import options, screen
+from carousel.errors import InputError
+from carousel.insight import figures
+from carousel.insight.pairs import compare
+from carousel.language.folder import load_run
+
+EXAMPLE = 'Example: carousel pairs runs/book-lstm-v2 "the boy lost his hat ." --replace boy=girl'
+
+
+def command(
+    run: options.Run,
+    text: options.Text,
+    other: Annotated[str | None, typer.Argument(help="The text that differs.", show_default=False)] = None,
+    replace: Annotated[
+        str | None, typer.Option(help="word=other: the text that differs, made from the first.", show_default=False)
+    ] = None,
+    state: Annotated[
+        str | None, typer.Option(help="State or valve to compare; the memory by default.", show_default=False)
+    ] = None,
+    layer: options.Layer = None,
+    clamp: options.ClampOptions = None,
+    units: Annotated[int, typer.Option(min=1, help="Units to list.")] = 8,
+    figure: options.Figure = None,
+    json: options.Json = False,
+) -> None:
+    """Where memory and predictions part, which units carry the difference and for how long.
+
+    "Bits between predictions" is the Jensen–Shannon divergence of the next word; "more bits in the second" says how
+    much more surprising the next word, the same in both, is there.
+    """
+    figures.check(figure)
+    second = _second(text, other, replace)
+    model, vocabulary, _ = load_run(run)
+    found = compare(model, vocabulary, text, second, clamps=options.clamps(clamp) or None)
+    name = state or found.a.states[-1]
+    if name not in found.differences:
+        raise InputError(f"this cell has nothing called {name!r}; it has {', '.join(found.differences)}")
+    number = options.layer_number(layer, model.config.layers)
+    if figure is not None:
+        figures.save(figures.pair(found, name, number), figure)
+    if json:
+        screen.print_json(found.as_dict(name))
+        return
+    size = found.size(name)[number]
+    rows = []
+    for k, (i, j) in enumerate(found.places):
+        more = found.surprise[k]
+        rows.append(
+            {
+                "first": found.a.words[i],
+                "second": found.b.words[j],
+                f"|Δ{name}|": f"{size[k]:.4f}",
+                "bits between predictions": f"{found.divergence[k]:.4f}",
+                "more bits in the second": "" if more is None else f"{more:+.2f}",
+                "next, first": " ".join(w for w, _ in found.a.predictions[i][:3]),
+                "next, second": " ".join(w for w, _ in found.b.predictions[j][:3]),
+            }
+        )
+    left = ("first", "second", "next, first", "next, second")
+    screen.out.print(screen.table(f"{name}, layer {number}", {h: "left" if h in left else "right" for h in rows[0]}, rows))
+    carriers = [
+        {
+            "layer": str(c.layer),
+            "unit": str(c.unit),
+            "greatest": f"{c.greatest:.3f}",
+            "after": found.a.words[found.places[c.at][0]],
+            "words above half": str(c.words),
+        }
+        for c in found.carriers(name, units)
+    ]
+    print()
+    title = f"units of {name} that carry the difference"
+    screen.out.print(screen.table(title, {h: "left" if h == "after" else "right" for h in carriers[0]}, carriers))
+    if figure is not None:
+        print(f"wrote {figure}")
+
+
+def _second(text: str, other: str | None, replace: str | None) -> str:
+    if (other is None) == (replace is None):
+        raise InputError("give a second text, or --replace word=other, and not both")
+    if other is not None:
+        return other
+    assert replace is not None  # one of the two is given
+    word, equals, instead = replace.partition("=")
+    if not equals or word not in text.split():
+        raise InputError(f"--replace takes word=other, with a word of the text; {word!r} is none")
+    return " ".join(instead if w == word else w for w in text.split(" "))

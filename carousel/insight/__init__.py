@@ -1,0 +1,1 @@
+"""What flows through a network: the error backwards, the memory forwards."""

@@ -1,0 +1,174 @@
+"""How fast an error fades on its way back: one layer's or model's measurements, and the theory beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from carousel import cells
+from carousel.errors import InputError
+from carousel.insight import theory
+from carousel.insight.gradients import Decay, Flow, gradient_flow
+from carousel.insight.jacobian import singular_values
+from carousel.insight.watch import read
+from carousel.language.corpus import Corpus
+from carousel.language.feeding import Stream
+from carousel.language.folder import load_run
+from carousel.language.model import LanguageModel
+from carousel.language.text import check_file, lines
+from carousel.language.vocabulary import Vocabulary
+from carousel.layers import Recurrent
+
+Tick = Callable[[int, int], None]
+LAGS = (1, 10, 100)
+ROWS = 8  # of a batch that are followed while training
+
+
+@dataclass(frozen=True)
+class Fading:
+    """|∂E_t/∂x_k| by t − k, t the last step, all states together: the mean over sequences (lags,), the tenth and the
+    ninetieth percentile, each state alone; ``theory``: the bound to the power t − k where there is one, else what the
+    memory's own path would leave; ``singular_values`` of ∂x_t/∂x_k where they were asked for.
+    """
+
+    label: str
+    layer: Recurrent
+    data: Tensor  # that was read, (T, B, input_size)
+    measured: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+    states: dict[str, np.ndarray]
+    bound: float | None
+    theory: np.ndarray | None
+    singular_values: dict[int, float] | None
+
+    @property
+    def decay(self) -> Decay:
+        """Slope and half-life."""
+        return Decay.of(self.measured)
+
+    def at(self, lag: int) -> float | None:
+        """The size so many steps back, relative to one step back; None where the sequence is shorter."""
+        return float(self.measured[lag] / self.measured[1]) if lag < len(self.measured) else None
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        decay = self.decay
+        row: dict[str, Any] = {"label": self.label, "half_life_steps": _finite(decay.half_life), "slope_per_step": decay.slope}
+        row |= {"bound_per_step": self.bound, **{f"lag_{k}": self.at(k) for k in LAGS}}
+        row["size"] = _short(self.measured)
+        row["size_by_state"] = {s: _short(curve) for s, curve in self.states.items()}
+        row["theory"] = None if self.theory is None else _short(self.theory)
+        if self.singular_values is not None:
+            row["largest_singular_value"] = {str(k): float(f"{v:.5g}") for k, v in self.singular_values.items()}
+        return row
+
+
+def _short(values: np.ndarray) -> list[float]:
+    return [float(f"{v:.5g}") for v in values]
+
+
+def _finite(x: float) -> float | None:
+    return x if np.isfinite(x) else None
+
+
+def of_layer(label: str, layer: Recurrent, data: Tensor, flow: Flow, *, jacobian: bool = False) -> Fading:
+    """What a flow, and the gates while ``data`` (T, B, input_size) is read, say."""
+    measured = flow.mean()
+    low, high = flow.quantiles((0.1, 0.9))
+    with torch.no_grad():
+        recorded = {n: v.numpy() for n, v in layer(data, record=list(layer.cell.gates))[2].items()}
+    limit = theory.bound(layer) if layer.num_layers == 1 else None
+    lags = np.arange(len(measured), dtype=float)
+    expected = theory.carousel(layer, recorded, len(measured)) if limit is None else limit**lags
+    values = singular_values(layer, data[:, 0]) if jacobian else None
+    return Fading(label, layer, data, measured, low, high, {s: flow.mean(s) for s in flow.sizes}, limit, expected, values)
+
+
+def at_first_weights(
+    name: str,
+    *,
+    hidden: int = 32,
+    steps: int = 200,
+    rows: int = 16,
+    scale: float | None = None,
+    forget_bias: float | None = None,
+    seed: int = 1,
+    jacobian: bool = False,
+    tick: Tick | None = None,
+) -> Fading:
+    """A cell as it starts, fed with noise. ``scale``: the largest singular value of its recurrent weights, if other than drawn.
+
+    Raises InputError for an unknown cell.
+    """
+    torch.manual_seed(seed)
+    try:
+        cell = cells.get(name)
+        own = forget_bias if any(p.name == "b.f" for p in cell.trace.parameters) else None
+        layer = Recurrent(cell, hidden, hidden, forget_bias=own)
+    except ValueError as error:
+        raise InputError(str(error)) from None
+    if scale is not None:
+        theory.rescale(layer, scale)
+    data = torch.randn(steps, rows, hidden)
+    return of_layer(cell.name, layer, data, gradient_flow(layer, data, parameters=False, tick=tick), jacobian=jacobian)
+
+
+def of_run(
+    run: Path, file: Path | None = None, *, steps: int = 200, rows: int = 16, jacobian: bool = False, tick: Tick | None = None
+) -> Fading:
+    """A trained model that reads a text, by default what it was validated on, in so many rows.
+
+    Raises InputError where the run cannot be read, or the text is too short.
+    """
+    model, vocabulary, _ = load_run(run)
+    with TemporaryDirectory() as folder:
+        if file is not None:
+            check_file(file)
+            corpus = Corpus.encode(lines(file), vocabulary, Path(folder), "text")
+        else:
+            corpus = Corpus.open(run / "data", "valid")
+        steps = min(steps, (len(corpus) - 1) // rows)
+        if steps < 3:
+            raise InputError(f"the text has {len(corpus)} words, too few for {rows} sequences; lower --batch-size")
+        batch = next(iter(Stream(corpus, vocabulary.end, rows, steps).batches()))
+        flow = gradient_flow(model, batch, parameters=False, tick=tick)
+        with torch.no_grad():
+            data = model.embedding(batch.x)
+    return of_layer(f"{model.config.cell}, trained", model.recurrent, data, flow, jacobian=jacobian)
+
+
+def while_training(model: LanguageModel, batch: Any) -> dict[str, Any]:
+    """For the metrics of a run: half-life in steps of the error of a batch's last step, in eight rows (None where it does
+    not fall), and its slope. Model and random state are left as they are."""
+    flow = gradient_flow(model, (batch.x[:, :ROWS], batch.y[:, :ROWS]), parameters=False)
+    decay = Decay.of(flow.mean())
+    return {"half_life": _finite(round(decay.half_life, 4)), "slope": _finite(round(decay.slope, 6))}
+
+
+def of_text(model: LanguageModel, vocabulary: Vocabulary, text: str) -> dict[str, Any]:
+    """For the page: how the error of a text's last word flows back over its words.
+
+    ``size``: by state |∂E_t/∂x_k| of each layer at each word, (layers, words); ``parts``: by parameter what passes through
+    each word, as a share of the sum over words of these sizes. Raises InputError for a text of fewer than two words.
+    """
+    words, numbers = read(vocabulary, text)
+    x = torch.tensor(numbers, device=model.device).unsqueeze(1)
+    flow = gradient_flow(model, (x[:-1], x[1:]))
+    curve = flow.mean()
+    decay = Decay.of(curve)
+    return {
+        "words": words[:-1],
+        "predicted": words[-1],
+        "half_life": _finite(decay.half_life),
+        "slope": _finite(decay.slope),
+        "size": {s: [_short(layer) for layer in v[0, :, :, 0].T] for s, v in flow.sizes.items()},
+        "parts": {n: _short(v[0] / max(v[0].sum(), 1e-38)) for n, v in flow.parts.items()},
+    }

@@ -1,0 +1,157 @@
+"""Figures to put into a lecture: gradients by lag, valves over a text, a pair of texts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from carousel import files
+from carousel.errors import InputError
+from carousel.insight.fading import Fading
+from carousel.insight.jacobian import first_input_sensitivity
+from carousel.insight.pairs import Pair
+from carousel.insight.watch import Watched, habits
+from carousel.layers import Recurrent
+
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#555555", "#8c564b", "#7f3fbf", "#b5a800")
+FORMATS = (".png", ".pdf", ".svg")
+MOST_UNITS = 60  # that a panel shows
+UNIT_HEIGHT = 0.055  # inches
+
+
+def check(path: Path | None) -> None:
+    """Refuse a name that no figure can have, before any work is done. Raises InputError."""
+    if path is not None and path.suffix not in FORMATS:
+        raise InputError(f"a figure is {', '.join(FORMATS[:-1])} or {FORMATS[-1]}, not {path.name!r}")
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write a figure whole, in the format that the name ends with."""
+    check(path)
+    with files.replacing(path) as file:
+        figure.savefig(file, format=path.suffix[1:], dpi=130)
+
+
+def fading(found: Sequence[Fading], title: str) -> Figure:
+    """|∂E_t/∂x_k| by t − k on a logarithmic scale, one line a cell, with the band of the middle four fifths; theory dashed in
+    the same colour. All begin at 1 one step back, so that what is compared is how they fall."""
+    figure = Figure(figsize=(8.5, 5), layout="constrained")
+    axes = figure.subplots()
+    for r, colour in zip(found, _colours(len(found)), strict=True):
+        lags, one = np.arange(1, len(r.measured)), r.measured[1] or 1.0
+        axes.plot(lags, _positive(r.measured[1:] / one), color=colour, linewidth=2, label=r.label)
+        axes.fill_between(lags, _positive(r.low[1:] / one), _positive(r.high[1:] / one), color=colour, alpha=0.12, linewidth=0)
+        if r.theory is not None:
+            axes.plot(lags, _positive(r.theory[1:] / r.theory[1]), color=colour, linewidth=1.3, linestyle=(0, (4, 3)))
+    axes.set_yscale("log")
+    low, high = axes.get_ylim()
+    axes.set_ylim(max(low, 1e-10), min(high, 1e10))
+    axes.set_xlabel("steps back, t − k")
+    axes.set_ylabel("|∂Eₜ/∂xₖ|, relative to one step back")
+    axes.set_title(title, loc="left")
+    axes.grid(True, which="major", color="0.92")
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.legend(frameon=False, loc="outside right upper", title="dashed: theory", title_fontsize="small")
+    return figure
+
+
+def _positive(values: np.ndarray) -> np.ndarray:
+    return np.where(values > 0, values, np.nan)
+
+
+def sensitivity(layer: Recurrent, data: Tensor) -> Figure:
+    """Graves' picture for any cell: how strongly each unit of the last layer still feels the first input of a sequence
+    ``data``, (T, input_size), and the valves that kept it."""
+    felt = {n: v[-1] for n, v in first_input_sensitivity(layer, data).items()}
+    with torch.no_grad():
+        _, _, recorded = layer(data.unsqueeze(1), record=list(layer.cell.gates))
+    gates = {n: v[-1, :, 0].numpy() for n, v in recorded.items()}
+    last = list(felt.values())[-1]
+    steps, units = last.shape
+    order = np.argsort(-last[steps // 2 :].mean(0), kind="stable")[:MOST_UNITS]
+    panels = [(f"|∂{n}ₜ/∂e₁|", v, float(np.quantile(v, 0.99)) or 1.0, "Greys") for n, v in felt.items()]
+    panels += [(n, v, 1.0, "cividis") for n, v in gates.items()]
+    height = max(0.9, UNIT_HEIGHT * len(order))
+    figure = Figure(figsize=(max(7.0, min(16.0, 0.18 * steps)), (height + 0.35) * len(panels) + 0.9), layout="constrained")
+    all_axes = np.atleast_1d(figure.subplots(len(panels), 1, sharex=True))
+    for axes, (name, v, top, colours) in zip(all_axes, panels, strict=True):
+        shown = v[:, order] if v.shape[1] == units else v[:, :MOST_UNITS]
+        image = axes.imshow(shown.T, aspect="auto", cmap=colours, vmin=0, vmax=top, interpolation="nearest")
+        axes.set_ylabel(name)
+        axes.set_yticks([])
+        figure.colorbar(image, ax=axes, pad=0.01, aspect=12)
+    figure.suptitle("How strongly each unit feels the first input; the units that feel it longest on top", x=0.01, ha="left")
+    all_axes[-1].set_xlabel("step")
+    return figure
+
+
+def valves(watched: Watched, names: Sequence[str], layer: int) -> Figure:
+    """Words across, units down (those that move most on top), a panel a valve or state."""
+    steps = len(watched.words)
+    counts = [min(MOST_UNITS, watched.values[n].shape[2]) for n in names]
+    heights = [max(0.8, UNIT_HEIGHT * c) for c in counts]
+    figure = Figure(figsize=(max(6.5, 0.42 * steps + 1.6), sum(heights) + 0.45 * len(names) + 1.2), layout="constrained")
+    all_axes = np.atleast_1d(figure.subplots(len(names), 1, sharex=True, height_ratios=heights))
+    for axes, name in zip(all_axes, names, strict=True):
+        x = watched.values[name][layer]
+        kinds = habits(x)
+        valve = name in watched.valves
+        top = 1.0 if valve else float(np.abs(x).max()) or 1.0
+        order = list(kinds.order[:MOST_UNITS])
+        colours = "cividis" if valve else "PuOr"
+        image = axes.imshow(x[:, order].T, aspect="auto", cmap=colours, vmin=0 if valve else -top, vmax=top)
+        more = f", {len(order)} of {x.shape[1]} units" if len(order) < x.shape[1] else ""
+        said = f"{len(kinds.shut)} shut, {len(kinds.open)} open, {len(kinds.moving)} moving" if valve else "state"
+        axes.set_title(f"{name}   {said}{more}", loc="left", fontsize=9)
+        axes.set_ylabel("units")
+        axes.set_yticks([])
+        figure.colorbar(image, ax=axes, pad=0.01, aspect=12)
+    figure.suptitle(f"layer {layer}; the units that move most are on top", x=0.01, ha="left", fontsize=10)
+    _words(all_axes[-1], watched.words, steps)
+    return figure
+
+
+def pair(found: Pair, name: str, layer: int) -> Figure:
+    """Where two texts part: the difference of a state, unit by unit, and what it does to the predictions."""
+    x = found.differences[name][layer]
+    steps = len(x)
+    order = np.argsort(-np.abs(x[found.first :]).max(0), kind="stable")[:MOST_UNITS]
+    height = max(1.2, UNIT_HEIGHT * len(order))
+    figure = Figure(figsize=(max(6.5, 0.5 * steps + 1.6), height + 3.4), layout="constrained")
+    top, below = figure.subplots(2, 1, sharex=True, height_ratios=[height, 1.6])
+    most = float(np.abs(x).max()) or 1.0
+    image = top.imshow(x[:, order].T, aspect="auto", cmap="PuOr", vmin=-most, vmax=most)
+    figure.colorbar(image, ax=top, pad=0.01, aspect=15, label="first − second")
+    top.set_title(f"difference of {name}, layer {layer}; the units that carry most of it are on top", loc="left", fontsize=10)
+    top.set_yticks([])
+    top.set_ylabel("units")
+    places = np.arange(steps)
+    below.bar(places, found.divergence, color=COLOURS[0], width=0.7)
+    below.set_ylabel("bits between\nthe predictions")
+    below.spines[["top", "right"]].set_visible(False)
+    words = []
+    for i, j in found.places:
+        a, b = found.a.words[i], found.b.words[j]
+        words.append(a if a == b else f"{a} / {b}")
+    _words(below, words, steps)
+    return figure
+
+
+def _words(axes: Any, words: Sequence[str] | None, steps: int) -> None:
+    if words is None:
+        axes.set_xlabel("step")
+        return
+    shown = [w.strip() or repr(w) for w in words]
+    slant: dict[str, Any] = {"rotation": 60, "ha": "right", "rotation_mode": "anchor"} if steps > 8 else {}
+    axes.set_xticks(range(steps), shown, **slant)
+    axes.tick_params(axis="x", length=0)
+
+
+def _colours(count: int) -> list[str]:
+    return [COLOURS[k % len(COLOURS)] for k in range(count)]

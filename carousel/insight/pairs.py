@@ -1,0 +1,140 @@
+"""Minimal pairs: two texts that differ in a word, and what the difference does to memory and predictions after it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from difflib import SequenceMatcher
+from typing import Any
+
+import numpy as np
+
+from carousel.errors import InputError
+from carousel.insight.watch import Watched, watch
+from carousel.language.model import LanguageModel
+from carousel.language.vocabulary import Vocabulary
+from carousel.layers import Clamps
+
+CARRIES = 0.5  # of a unit's greatest difference: below it, it carries the difference no more
+
+
+@dataclass(frozen=True)
+class Carrier:
+    """A unit that keeps the difference: its greatest |a − b|, at which word, and for how many words it stays above half."""
+
+    layer: int
+    unit: int
+    greatest: float
+    at: int
+    words: int
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two readings side by side. ``places``: for each position of the comparison the word of either, as (a, b), of words that
+    stand for each other; ``first``: the position where they differ first.
+
+    ``differences``: by name a − b at each position, (layers, positions, units). ``divergence``: bits, Jensen–Shannon, between
+    the predictions after each position. ``surprise``: bits by which the next word is more surprising in b than in a, where
+    it is the same word; None elsewhere.
+    """
+
+    a: Watched
+    b: Watched
+    places: tuple[tuple[int, int], ...]
+    first: int
+    differences: dict[str, np.ndarray]
+    divergence: tuple[float, ...]
+    surprise: tuple[float | None, ...]
+
+    def size(self, name: str) -> np.ndarray:
+        """|a − b| of a state or valve, root mean square over units, (layers, positions)."""
+        return np.sqrt((self.differences[name] ** 2).mean(2))
+
+    def carriers(self, name: str, count: int = 10) -> list[Carrier]:
+        """The units with the greatest difference after the word."""
+        after = np.abs(self.differences[name][:, self.first :])
+        found = []
+        units = after.shape[2]
+        for flat in np.argsort(-after.max(1), axis=None, kind="stable")[:count]:
+            layer, unit = divmod(int(flat), units)
+            curve = after[layer, :, unit]
+            at = int(curve.argmax())
+            below = np.flatnonzero(curve[at:] < CARRIES * curve[at])
+            found.append(
+                Carrier(layer, unit, float(curve[at]), self.first + at, int(below[0]) if len(below) else len(curve) - at)
+            )
+        return found
+
+    def as_dict(self, name: str) -> dict[str, Any]:
+        """For JSON: words, sizes, carriers of one state, predictions."""
+        return {
+            "a": [self.a.words[i] for i, _ in self.places],
+            "b": [self.b.words[j] for _, j in self.places],
+            "first": self.first,
+            "state": name,
+            "difference": np.round(self.size(name), 5).tolist(),
+            "divergence_bits": [round(d, 5) for d in self.divergence],
+            "more_surprising_in_b_bits": [None if s is None else round(s, 4) for s in self.surprise],
+            "carriers": [vars(c) for c in self.carriers(name)],
+        }
+
+
+def compare(
+    model: LanguageModel,
+    vocabulary: Vocabulary,
+    a: str,
+    b: str,
+    *,
+    clamps: Clamps | None = None,
+    clamps_b: Clamps | None = None,
+) -> Pair:
+    """Read two texts. Words are matched as ``difflib`` does; words without a partner are left out of the comparison.
+
+    ``clamps``: valves to hold in both readings; ``clamps_b``: in the second instead. With the same text twice and clamps
+    in the second it shows what clamping changes.
+
+    Raises InputError where the texts are the same and so are the clamps.
+    """
+    one = watch(model, vocabulary, a, clamps=clamps, chances=True)
+    two = watch(model, vocabulary, b, clamps=clamps_b if clamps_b is not None else clamps, chances=True)
+    if clamps_b is None and one.numbers == two.numbers and one.words != two.words:
+        raise InputError("the two texts are the same to the model: it does not know the words in which they differ")
+    places, first = _match(one.words, two.words)
+    if first is None and clamps_b is None:
+        raise InputError("the two texts are the same; change a word in one of them")
+    if first is None:
+        first = 0
+    i, j = (list(side) for side in zip(*places, strict=True))
+    assert one.chances is not None and two.chances is not None  # asked for above
+    surprise: list[float | None] = []
+    for (p, q), (p_next, q_next) in zip(places, [*places[1:], (0, 0)], strict=True):
+        x, y = one.surprisal[p_next], two.surprisal[q_next]
+        same = (p_next, q_next) == (p + 1, q + 1) and one.words[p_next] == two.words[q_next]
+        surprise.append(y - x if same and x is not None and y is not None else None)
+    return Pair(
+        one,
+        two,
+        tuple(places),
+        first,
+        {name: x[:, i] - two.values[name][:, j] for name, x in one.values.items()},
+        tuple(_divergence(one.chances[p], two.chances[q]) for p, q in places),
+        tuple(surprise),
+    )
+
+
+def _match(a: tuple[str, ...], b: tuple[str, ...]) -> tuple[list[tuple[int, int]], int | None]:
+    """Which words stand for each other, and where the first differ."""
+    places: list[tuple[int, int]] = []
+    first = None
+    for what, a0, a1, b0, b1 in SequenceMatcher(None, a, b, autojunk=False).get_opcodes():
+        if what != "equal" and first is None:
+            first = len(places)
+        places += zip(range(a0, a1), range(b0, b1), strict=False)
+    return places, None if first is None else min(first, len(places) - 1)
+
+
+def _divergence(p: np.ndarray, q: np.ndarray) -> float:
+    m = (p + q) / 2
+    with np.errstate(divide="ignore", invalid="ignore"):
+        terms = np.where(p > 0, p * np.log2(p / m), 0).sum() + np.where(q > 0, q * np.log2(q / m), 0).sum()
+    return float(max(0.0, terms / 2))

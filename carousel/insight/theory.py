@@ -1,0 +1,111 @@
+"""What the lecture's theory says about a layer before anything is measured."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+import sympy
+import torch
+
+from carousel.equations import Cell
+from carousel.equations.functions import logistic, relu
+from carousel.equations.loop import loop
+from carousel.equations.terms import Expr
+from carousel.layers import Recurrent
+
+STEEPEST = {sympy.tanh: 1.0, logistic: 0.25, relu: 1.0}  # the bounds of |σ′|
+SCALES = {"small": 0.5, "one": 1.0, "large": 4.0}  # largest singular values of recurrent weights
+
+
+def bound(layer: Recurrent, number: int = 0) -> float | None:
+    """λ₁ of W_rec times the bound of |σ′| of one layer: |∂x_t/∂x_k| is at most this to the power t − k.
+
+    For cells x = σ(W_rec x + …) alone; None for others, whose gates such a bound does not cover. Renshaw 2014, slide
+    "gradients vanish or explode"; Pascanu et al. 2013, section 2.2: it is the largest singular value that counts.
+    """
+    found = _plain(layer.cell)
+    if found is None:
+        return None
+    weight, steepest = found
+    return steepest * largest_singular_value(layer, weight, number)
+
+
+def largest_singular_value(layer: Recurrent, weight: str, number: int = 0) -> float:
+    """Of a dense weight that multiplies one vector."""
+    space, letters = weight.split(".")
+    matrix = getattr(layer, space)[f"{letters}_l{number}"].detach().double()
+    if weight in layer.cell.masks:
+        matrix = matrix * torch.as_tensor(layer.cell.masks[weight](*matrix.shape), dtype=matrix.dtype)
+    return float(torch.linalg.matrix_norm(matrix, 2))
+
+
+@cache
+def _plain(cell: Cell) -> tuple[str, float] | None:
+    """The recurrent weight and the bound of |σ′| of a cell with one state and nothing but σ round its sums."""
+    inside = loop(cell.trace, cell.schedule)
+    groups = inside.groups
+    if len(inside.states) != 1 or len(groups) != 1 or len(groups[0].symbols) != 1 or len(groups[0].operands) != 1:
+        return None
+    (state,), (group,) = inside.states, groups
+    value = inside.definitions[state.after]
+    if group.operands[0] != state.before or type(value) not in STEEPEST:
+        return None
+    sum_ = inside.definitions.get(value.args[0], value.args[0])
+    if sympy.diff(sum_, group.symbols[0]) != 1 or state.before in sum_.free_symbols:
+        return None
+    return group.products[0][0].weight.name, STEEPEST[type(value)]
+
+
+@cache
+def memory_path(cell: Cell) -> tuple[str, Expr] | None:
+    """The state that is carried on unit by unit, and what one step multiplies it with there: the carousel.
+
+    In v1 the memory h with 1, in v2 with f_t: what is left of an error that goes no other way than along the pipe. None
+    for cells without such a state. Renshaw 2014, slide "constant error carousel".
+    """
+    inside = loop(cell.trace, cell.schedule)
+    values = {s.before: s for s in inside.states if s.size is not None}
+    for state in values.values():
+        after = inside.definitions.get(state.after)
+        if after is None or state.before not in after.free_symbols:
+            continue
+        factor = sympy.diff(after, state.before)
+        if factor != 0:
+            return state.name, factor
+    return None
+
+
+def carousel(layer: Recurrent, recorded: dict[str, np.ndarray], steps: int, number: int = 0) -> np.ndarray | None:
+    """What is left of an error along the memory's own path by t − k, (steps,), t the last step: the products of
+    ``memory_path``'s factors, as root mean square over rows and units.
+
+    ``recorded``: gates by name, (layers, steps, B, units). None where a cell has no such path, or one that they do
+    not tell.
+    """
+    path = memory_path(layer.cell)
+    if path is None:
+        return None
+    _, factor = path
+    arguments = sorted(factor.free_symbols, key=str)
+    if any(str(a)[:-2] not in recorded for a in arguments):
+        return None
+    values = [recorded[str(a)[:-2]][number].astype(float) for a in arguments]
+    factors = np.asarray(sympy.lambdify(arguments, factor, "numpy")(*values), dtype=float)
+    if factors.ndim == 0:
+        factors = np.full((steps, 1, 1), float(factors))
+    products = np.cumprod(factors[::-1], axis=0)[:-1]  # lag 1 is the last step's factor alone
+    rest = np.sqrt((products**2).mean(axis=(1, 2)))
+    return np.concatenate([[1.0], rest])
+
+
+@torch.no_grad()
+def rescale(layer: Recurrent, scale: float) -> None:
+    """Give every dense weight that multiplies one state alone this largest singular value."""
+    own = layer.cell.trace.input_size.root
+    for number in range(layer.num_layers):
+        for p in layer.cell.trace.parameters:
+            if p.kind == "dense" and len(p.columns) == 1 and p.columns[0].root is not own:
+                size = largest_singular_value(layer, p.name, number)
+                space, letters = p.name.split(".")
+                getattr(layer, space)[f"{letters}_l{number}"].mul_(scale / size)

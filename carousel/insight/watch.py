@@ -1,0 +1,158 @@
+"""What a language model's gates and memory do while it reads a text."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import log_softmax
+
+from carousel.errors import InputError
+from carousel.language.model import LanguageModel
+from carousel.language.vocabulary import Vocabulary
+from carousel.layers import Clamps, Recurrent
+
+ROWS_AT_ONCE = 256  # words whose logits are held at a time
+SHUT, OPEN, STEADY = 0.1, 0.9, 0.1  # of a valve's mean over the words, and of its standard deviation
+
+
+@dataclass(frozen=True)
+class Watched:
+    """A text of T words as a model has read it, the end of line where every model begins first.
+
+    ``numbers``: of the words in the vocabulary. ``surprisal``: bits of each word given those before it, None for the first.
+    ``values``: every named quantity of the cell that has units, (layers, T, units), as it is once the word has been read;
+    of which ``valves`` are logistic gates and ``states`` are carried on. ``predictions``: after each word the likeliest next
+    ones, with their probabilities.
+    ``chances``: (T, words) probabilities of the next word, where they were asked for.
+    """
+
+    words: tuple[str, ...]
+    numbers: tuple[int, ...]
+    known: tuple[bool, ...]
+    surprisal: tuple[float | None, ...]
+    values: Mapping[str, np.ndarray]
+    valves: tuple[str, ...]
+    states: tuple[str, ...]
+    predictions: tuple[tuple[tuple[str, float], ...], ...]
+    chances: np.ndarray | None = None
+
+    def as_dict(self, digits: int = 4) -> dict[str, Any]:
+        """For JSON, numbers rounded."""
+        return {
+            "words": list(self.words),
+            "known": list(self.known),
+            "surprisal": [None if s is None else round(s, digits) for s in self.surprisal],
+            "valves": list(self.valves),
+            "states": list(self.states),
+            "values": {name: np.round(x.astype(float), digits).tolist() for name, x in self.values.items()},
+            "predictions": [[[word, round(p, digits)] for word, p in each] for each in self.predictions],
+        }
+
+
+def watched_names(layer: Recurrent) -> list[str]:
+    """All that a layer can record: gates, states and what else its equations name."""
+    return [n for n in layer.cell.names if n in layer.units()]
+
+
+def read(vocabulary: Vocabulary, text: str) -> tuple[list[str], list[int]]:
+    """The words of a text as they stand in it, and their numbers, after the end of line that comes before every text.
+
+    Raises InputError for an empty text.
+    """
+    words, numbers = [vocabulary.token(vocabulary.end)], [vocabulary.end]
+    for line in text.strip().split("\n"):
+        for word, number in vocabulary.pieces(line):
+            words.append(word)
+            numbers.append(number)
+    if len(numbers) < 3:
+        raise InputError("the text is empty; give some words to read")
+    return words[:-1], numbers[:-1]  # the last is the end of line that the text leaves open
+
+
+@torch.no_grad()
+def watch(
+    model: LanguageModel,
+    vocabulary: Vocabulary,
+    text: str,
+    *,
+    clamps: Clamps | None = None,
+    predictions: int = 8,
+    chances: bool = False,
+) -> Watched:
+    """Read a text and write down all that happens. Row 11 of the mission: the second lecture's valves, live.
+
+    Args:
+        clamps: valves to hold (``carousel.layers.Clamp``); step 0 reads the end of line, step k the text's k-th word.
+        predictions: how many of the likeliest next words to give for each word.
+        chances: give the probabilities of all words as well.
+
+    Raises:
+        InputError: for an empty text, or a clamp that the cell does not have.
+    """
+    words, numbers = read(vocabulary, text)
+    model.eval()
+    x = torch.tensor(numbers, device=model.device).unsqueeze(1)
+    layer, names = model.recurrent, watched_names(model.recurrent)
+    try:
+        h, _, recorded = layer(model.embedding(x), record=names, clamp=clamps)
+    except ValueError as error:
+        raise InputError(str(error)) from None
+    bits: list[float | None] = [None]
+    likely: list[tuple[tuple[str, float], ...]] = []
+    all_chances = []
+    for begin in range(0, len(numbers), ROWS_AT_ONCE):
+        logs = log_softmax(_logits(model, h[begin : begin + ROWS_AT_ONCE, 0]), -1)
+        after = numbers[begin + 1 : begin + 1 + len(logs)]
+        bits += (-logs[range(len(after)), after] / math.log(2)).tolist()
+        top = logs.topk(min(predictions, logs.shape[1]))
+        for ps, ns in zip(top.values.exp().tolist(), top.indices.tolist(), strict=True):
+            likely.append(tuple((vocabulary.token(n), p) for n, p in zip(ns, ps, strict=True)))
+        if chances:
+            all_chances.append(logs.exp().cpu().numpy())
+    return Watched(
+        tuple(words),
+        tuple(numbers),
+        tuple(n != vocabulary.unknown for n in numbers),
+        tuple(bits),
+        {name: x[:, :, 0].cpu().numpy() for name, x in recorded.items()},
+        tuple(g for g in layer.cell.gates if g in recorded),
+        tuple(s for s in layer.cell.states if s in recorded),
+        tuple(likely),
+        np.concatenate(all_chances) if chances else None,
+    )
+
+
+def _logits(model: LanguageModel, h: Tensor) -> Tensor:
+    return model.output(h, model.embedding.weight if model.config.tied else None).float()
+
+
+@dataclass(frozen=True)
+class Habits:
+    """How the units of a valve behave over a text: numbers of units, and an order to show them in.
+
+    A unit is shut where its mean is below 0.1, open where it is above 0.9, moving where its standard deviation is above
+    0.1, and in between otherwise. ``order``: the ones that move most come first.
+    """
+
+    shut: tuple[int, ...]
+    open: tuple[int, ...]
+    moving: tuple[int, ...]
+    order: tuple[int, ...]
+
+
+def habits(values: np.ndarray) -> Habits:
+    """Of a valve's or state's values, (T, units)."""
+    mean, spread = values.mean(0), values.std(0)
+    moving = spread > STEADY
+    return Habits(
+        tuple(np.flatnonzero(~moving & (mean < SHUT)).tolist()),
+        tuple(np.flatnonzero(~moving & (mean > OPEN)).tolist()),
+        tuple(np.flatnonzero(moving).tolist()),
+        tuple(np.argsort(-spread, kind="stable").tolist()),
+    )

@@ -1,0 +1,87 @@
+"""Hold a valve where one wants it: the lecturer's "close the first valve, open the second"."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from carousel.equations import Cell
+from carousel.equations.trace import symbol
+
+# By name, of all units or of some: {"f": 0.0} or {"f": {3: 0.0}}.
+Clamps = Sequence["Clamp"] | Mapping[str, float | Mapping[int, float]]
+
+
+@dataclass(frozen=True)
+class Clamp:
+    """A quantity of a cell (a gate, a state) set to ``value`` instead of what its equation says.
+
+    ``units``: which (None: all). Steps [begin, end) of what is read, counted from 0 (``end`` None: to the end).
+    ``layer``: which (None: every one).
+    """
+
+    name: str
+    value: float
+    units: tuple[int, ...] | None = None
+    begin: int = 0
+    end: int | None = None
+    layer: int | None = None
+
+    def later(self, steps: int) -> Clamp:
+        """The same where so many steps have been taken before."""
+        return replace(self, begin=self.begin - steps, end=None if self.end is None else self.end - steps)
+
+
+def listed(clamps: Clamps | None) -> list[Clamp]:
+    """Any form in which clamps may be given, as a list."""
+    if not isinstance(clamps, Mapping):
+        return list(clamps or ())
+    found = []
+    for name, given in clamps.items():
+        each = given.items() if isinstance(given, Mapping) else [(None, given)]
+        found += [Clamp(name, float(value), None if unit is None else (unit,)) for unit, value in each]
+    return found
+
+
+def check(clamps: Sequence[Clamp], cell: Cell, layers: int, sizes: Mapping[str, int]) -> None:
+    """Raise ValueError for what the cell does not have; ``sizes`` are the units of each name."""
+    for c in clamps:
+        if c.name not in sizes:
+            raise ValueError(f"cell {cell.name} has nothing called {c.name!r} to clamp; it has {', '.join(sizes)}")
+        if c.layer is not None and not 0 <= c.layer < layers:
+            raise ValueError(f"there is no layer {c.layer} to clamp {c.name} in; layers are 0 to {layers - 1}")
+        for unit in c.units or ():
+            if not 0 <= unit < sizes[c.name]:
+                raise ValueError(f"{c.name} has no unit {unit} to clamp; units are 0 to {sizes[c.name] - 1}")
+
+
+def arrays(
+    clamps: Sequence[Clamp], layer: int, sizes: Mapping[str, int], steps: int, like: Tensor
+) -> dict[str, tuple[Tensor, Tensor]]:
+    """What a back end takes for one layer: by name the values and where they hold, (steps, units) each."""
+    found: dict[str, tuple[Tensor, Tensor]] = {}
+    for c in clamps:
+        if c.layer not in (None, layer):
+            continue
+        if c.name not in found:
+            shape = (steps, sizes[c.name])
+            found[c.name] = (like.new_zeros(shape), torch.zeros(shape, dtype=torch.bool, device=like.device))
+        values, where = found[c.name]
+        begin, end = max(0, c.begin), steps if c.end is None else max(0, c.end)
+        units = slice(None) if c.units is None else list(c.units)
+        values[begin:end, units] = c.value
+        where[begin:end, units] = True
+    return found
+
+
+def sizes(cell: Cell, input_size: int, hidden_size: int, proj_size: int) -> dict[str, int]:
+    """The units of everything in the loop that has some, by name; the step number counts for itself."""
+    found = {}
+    for name in cell.names:
+        size = cell.trace.sizes.get(symbol(name))
+        if size is not None:
+            found[name] = cell.length(size, input_size, hidden_size, proj_size)
+    return found
