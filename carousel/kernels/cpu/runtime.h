@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstdint>
 #include <cstring>
+#include <utility>
 #if defined(__unix__) || defined(__APPLE__)
 #include <sched.h>
 #endif
@@ -165,12 +166,19 @@ inline void to_words(const T* x, long n, Word* out) {
   for (; k + 1 < n; k += 2) out[k / 2] = word(x[k], x[k + 1]);
   if (k < n) out[k / 2] = word(x[k], T(0));
 }
+
+// The next LANES words of a row, or as many as n numbers make, then zero.
+inline Words row_words(const T* x, long n) {
+  alignas(64) Word some[LANES] = {};
+  to_words(x, n < 2 * LANES ? n : 2 * LANES, some);
+  Words w; std::memcpy(&w, some, WIDTH); return w;
+}
 #else
 typedef T Word;
 typedef V Words;
 constexpr int PAIR = 1;
 inline Word word(T a, T) { return a; }
-inline void to_words(const T* x, long n, Word* out) { std::memcpy(out, x, n * sizeof(T)); }
+inline Words row_words(const T* x, long n) { return n < LANES ? load_part(x, n) : load(x); }
 inline V add_product(V sum, Word x, Words w) { return sum + x * w; }
 #endif
 
@@ -390,6 +398,31 @@ inline void Crew::divide(const Steps& steps, long blocks, double depth, int most
 
 // ---------------------------------------------------------------- packing
 
+// Lanes of two rows of a square that change places where it is turned by blocks of S: first the new upper row, then the lower.
+template <int S, bool LOWER> constexpr int from_lane(int k) { return LOWER ? (k & S ? LANES + k : k + S) : (k & S ? LANES + k - S : k); }
+
+template <int S, bool LOWER, int... K> inline Words mixed(Words a, Words b, std::integer_sequence<int, K...>) {
+#ifdef __clang__
+  return __builtin_shufflevector(a, b, from_lane<S, LOWER>(K)...);
+#else
+  return __builtin_shuffle(a, b, M{from_lane<S, LOWER>(K)...});
+#endif
+}
+
+template <int S> inline void turn(Words* rows) {
+  if constexpr (S < LANES) {
+    constexpr std::make_integer_sequence<int, LANES> lanes{};
+#pragma GCC unroll 16
+    for (int i = 0; i < LANES; ++i)
+      if (!(i & S)) {
+        const Words a = rows[i], b = rows[i + S];
+        rows[i] = mixed<S, false>(a, b, lanes);
+        rows[i + S] = mixed<S, true>(a, b, lanes);
+      }
+    turn<2 * S>(rows);
+  }
+}
+
 // G dense weights with the same operand, each with its own row stride.
 template <int G> struct Weights { const T* w[G]; long stride[G]; };
 
@@ -403,13 +436,12 @@ template <int G> void pack(const Weights<G>& weights, T* panel, long units, long
       const long unit = (first + c / G) * LANES, g = c % G, n = units - unit < LANES ? units - unit : LANES;
       const T* in = weights.w[g] + unit * weights.stride[g];
       for (long k = 0; k < depth; k += LANES * PAIR) {
-        const long m = depth - k < LANES * PAIR ? depth - k : LANES * PAIR;
-        alignas(64) Word square[LANES][LANES] = {};
-        for (long j = 0; j < n; ++j) to_words(in + j * weights.stride[g] + k, m, square[j]);
-        for (long i = 0; i < words(m); ++i) {
-          Word* row = out + ((k / PAIR + i) * width + c) * LANES;
-          for (long j = 0; j < LANES; ++j) row[j] = square[j][i];
-        }
+        Words rows[LANES];
+#pragma GCC unroll 16
+        for (int j = 0; j < LANES; ++j) rows[j] = j < n ? row_words(in + j * weights.stride[g] + k, depth - k) : Words{};
+        turn<1>(rows);
+        for (long i = 0; i < LANES && i < words(depth - k); ++i)
+          std::memcpy(out + ((k / PAIR + i) * width + c) * LANES, rows + i, WIDTH);
       }
     }
   }
