@@ -127,8 +127,8 @@ def backward(
     entered = [next(rest) if shared is None else adjoints[shared] for shared in layout.shared]
     rounded = _rounding(bfloat)
     factors = [rounded(w) for w in dense]
-    products = [_product(data, rounded(x).t(), rounded(data)) for x, _ in zip(entered, layout.outer, strict=False)]
-    products += [_product(data, rounded(adjoints[g]).t(), rounded(kept[x])) for g, x in layout.operands]
+    products = [_gradient(data, rounded(x), rounded(data)) for x, _ in zip(entered, layout.outer, strict=False)]
+    products += [_gradient(data, rounded(adjoints[g]), rounded(kept[x])) for g, x in layout.operands]
     results = _of_dense(layout, lengths, dense, products)
     results += _of_biases(layout, lengths, entered)
     results += [*entered[len(layout.outer) :], *(x.sum(0) for x in sums)]
@@ -177,6 +177,13 @@ def _rounding(bfloat: bool) -> Callable[[Tensor], Tensor]:
 
 def _product(like: Tensor, a: Tensor, b: Tensor) -> Tensor:
     return (a @ b).to(like.dtype)
+
+
+def _gradient(like: Tensor, sums: Tensor, operand: Tensor) -> Tensor:
+    """sumsᵀ @ operand. The other way round MKL is a third faster where it is large."""
+    if sums.shape[1] * operand.shape[1] < 1 << 20:
+        return _product(like, sums.t(), operand)
+    return _product(like, operand.t(), sums).t()
 
 
 def _sum_of_products(like: Tensor, pairs: Sequence[tuple[Tensor, Tensor]]) -> Tensor:
