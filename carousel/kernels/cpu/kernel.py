@@ -193,7 +193,7 @@ class Kernel:
     Raises CompileError without a compiler, NoDerivative for equations that SymPy cannot derive.
     """
 
-    def __init__(self, cell: Cell, dtype: torch.dtype, bfloat: bool):
+    def __init__(self, cell: Cell, dtype: torch.dtype, bfloat: bool = False):
         self.layout = layout_of(cell)
         library = compiler.library(cell.name, source(self.layout.program), dtype, bfloat)
         self.forward, self.backward = library.carousel_forward, library.carousel_backward

@@ -1,0 +1,101 @@
+"""``carousel gradients``, ``valves`` and ``pairs``."""
+
+import json
+
+import numpy as np
+import pytest
+
+from carousel.cells import CELLS
+
+
+def test_cells_at_first_weights(carousel, tmp_path):
+    options = ("--steps", 12, "--hidden", 6, "--batch-size", 2)
+    status, out, _ = carousel(
+        "gradients", "--cells", "rnn,cec,lstm-v2", *options, "--jacobian", "--figure", "g.png", "--sensitivity", "s.svg"
+    )
+    assert status == 0
+    assert "half-life" in out and "σ₁ at 1" in out
+    assert (tmp_path / "g.png").stat().st_size > 5000 and (tmp_path / "s.svg").stat().st_size > 5000
+    found = json.loads(carousel("gradients", "--cells", "rnn,cec", *options, "--scale", "small", "--json")[1])
+    assert found[0]["bound_per_step"] == pytest.approx(0.5, rel=1e-5)
+    assert found[0]["half_life_steps"] < 2 and found[1]["bound_per_step"] is None
+    assert len(found[0]["size"]) == 12 and set(found[0]["size_by_state"]) == {"h"}
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_every_cell_can_be_followed(carousel, name):
+    status, out, _ = carousel("gradients", "--cells", name, "--steps", 5, "--hidden", 4, "--batch-size", 2, "--json")
+    assert status == 0 and json.loads(out)[0]["label"] == name
+
+
+def test_a_trained_run(carousel, trained):
+    found = json.loads(carousel("gradients", trained, "--batch-size", 2, "--steps", 9, "--json")[1])[0]
+    assert found["label"] == "lstm-v2, trained" and len(found["size"]) == 9
+    status, _, err = carousel("gradients", trained, "--batch-size", 5000)
+    assert (status, err.count("\n")) == (2, 1) and "lower --batch-size" in err
+
+
+def test_gradients_are_watched_during_training(carousel, text, small, tmp_path, rows):
+    options = (*small, "--epochs", 2, "--log-every", 5)
+    assert carousel("train", text, *options, "--out", "plain")[0] == 0
+    assert carousel("train", text, *options, "--watch-gradients", 7, "--out", "watched")[0] == 0
+    found = rows(tmp_path / "watched")
+    watched = [r for r in found if r["event"] == "gradients"]
+    assert [r["step"] for r in watched] == list(range(0, found[-1]["step"], 7))
+    assert all(r["half_life"] > 0 for r in watched)
+    assert all(0 <= r["clipped"] <= 1 for r in found if r["event"] == "train")
+    # Watching changes nothing.
+    losses = [[r["loss"] for r in rows(tmp_path / run) if "loss" in r] for run in ("plain", "watched")]
+    assert losses[0] == losses[1]
+
+
+def test_valves_over_a_text(carousel, trained, tmp_path):
+    status, out, _ = carousel("valves", trained, "the cat sat on the mat", "--figure", "v.png", "--npz", "v.npz")
+    assert status == 0
+    assert all(word in out for word in ("cat", "mat", "<eos>", "units shut"))
+    arrays = np.load(tmp_path / "v.npz")
+    assert arrays["f"].shape == (1, 7, 8) and list(arrays["words"][:3]) == ["<eos>", "the", "cat"]
+    told = json.loads(carousel("valves", trained, "the cat", "--clamp", "f[3]=0@1:", "--clamp", "o=0@1:", "--json")[1])
+    assert [step[3] for step in told["values"]["f"][0]][1:] == [0, 0]
+    assert told["clamped"]["divergence_bits"][0] == 0 < told["clamped"]["divergence_bits"][1]
+
+
+def test_pairs_of_texts(carousel, trained, tmp_path):
+    status, out, _ = carousel("pairs", trained, "the cat sat on the mat", "--replace", "cat=dog", "--figure", "p.png")
+    assert status == 0
+    assert "units of h that carry the difference" in out and (tmp_path / "p.png").stat().st_size > 5000
+    told = json.loads(carousel("pairs", trained, "the cat sat", "the dog sat", "--state", "f", "--json")[1])
+    assert (told["first"], told["state"], told["b"]) == (2, "f", ["<eos>", "the", "dog", "sat"])
+
+
+def test_generation_with_a_clamp(carousel, trained):
+    options = ("generate", trained, "--prompt", "the cat", "-n", 12, "--seed", 1)
+    plain, held, late = (carousel(*options, *more)[1] for more in ((), ("--clamp", "o=0@1:"), ("--clamp", "o=0@90:")))
+    assert plain == late != held
+
+
+@pytest.mark.parametrize(
+    ("arguments", "part"),
+    [
+        (["gradients", "--cells", "lsmt"], "did you mean lstm"),
+        (["gradients", "--scale", "huge"], "small, one, large or a number above 0"),
+        (["gradients", "--figure", "g.gif"], ".png, .pdf or .svg"),
+        (["gradients", "none"], "no such folder"),
+        (["valves", "run", ""], "the text is empty"),
+        (["valves", "run", "the cat", "--clamp", "f=high"], "--clamp takes f=0"),
+        (["valves", "run", "the cat", "--clamp", "z=0"], "nothing called 'z' to clamp"),
+        (["valves", "run", "the cat", "--clamp", "f[8]=0"], "no unit 8"),
+        (["valves", "run", "the cat", "--names", "f,q"], "nothing called 'q'"),
+        (["valves", "run", "the cat", "--layer", "1"], "no layer 1"),
+        (["pairs", "run", "the cat"], "give a second text, or --replace"),
+        (["pairs", "run", "the cat", "the cat"], "the two texts are the same"),
+        (["pairs", "run", "the cat", "--replace", "dog=cat"], "'dog' is none"),
+    ],
+    ids=lambda x: " ".join(x) if isinstance(x, list) else "",
+)
+def test_what_is_refused(carousel, trained, arguments, part, tmp_path):
+    before = sorted(p.name for p in tmp_path.iterdir())
+    status, _, err = carousel(*arguments)
+    assert (status, err.count("\n")) == (2, 1)
+    assert part in err
+    assert sorted(p.name for p in tmp_path.iterdir()) == before
