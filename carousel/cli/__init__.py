@@ -10,7 +10,21 @@ from typing import Annotated, Any
 import typer
 
 from carousel import __version__, kernels
-from carousel.cli import bench, cells, compare, demo, generate, gradients, pairs, score, train, valves
+from carousel.cli import (
+    agreement,
+    bench,
+    cells,
+    compare,
+    demo,
+    generate,
+    gradients,
+    pairs,
+    probe,
+    score,
+    serve,
+    train,
+    valves,
+)
 from carousel.errors import InputError, TrainingError
 
 app = typer.Typer(
@@ -21,8 +35,9 @@ app = typer.Typer(
     help="Recurrent networks with gated memory: a cell is its equations.",
     epilog="Example: carousel train book.txt --cell lstm-v2, then carousel generate runs/book-lstm-v2",
 )
-for module in (cells, train, generate, score, compare, gradients, valves, pairs, demo):
+for module in (cells, train, generate, score, compare, gradients, valves, pairs, probe, serve, demo):
     app.command(name=module.__name__.rpartition(".")[2], epilog=module.EXAMPLE)(module.command)
+app.add_typer(agreement.app, name="agreement")
 app.add_typer(bench.app, name="bench")
 
 

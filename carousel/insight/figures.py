@@ -13,9 +13,11 @@ from torch import Tensor
 
 from carousel import files
 from carousel.errors import InputError
+from carousel.insight.agreement import Shut
 from carousel.insight.fading import Fading
 from carousel.insight.jacobian import first_input_sensitivity
 from carousel.insight.pairs import Pair
+from carousel.insight.probes import Probe
 from carousel.insight.watch import Watched, habits
 from carousel.layers import Recurrent
 
@@ -155,3 +157,49 @@ def _words(axes: Any, words: Sequence[str] | None, steps: int) -> None:
 
 def _colours(count: int) -> list[str]:
     return [COLOURS[k % len(COLOURS)] for k in range(count)]
+
+
+def probes(found: Sequence[Probe]) -> Figure:
+    """What can be read from the memory, a group of bars a property: all units, the best one alone, and the controls."""
+    figure = Figure(figsize=(max(6.5, 1.9 * len(found) + 2.5), 4.2), layout="constrained")
+    axes = figure.subplots()
+    ways = {
+        "all units, linearly": [p.linear for p in found],
+        "the best unit alone": [p.units[0].score for p in found],
+        "control task": [p.control for p in found],
+        "all units at first weights": [p.untrained for p in found],
+        "the commonest label": [p.majority for p in found],
+    }
+    colours = (COLOURS[0], COLOURS[5], COLOURS[1], COLOURS[4], "0.7")
+    width = 0.8 / len(ways)
+    for k, ((label, scores), colour) in enumerate(zip(ways.items(), colours, strict=True)):
+        places = np.arange(len(found)) + (k - 2) * width
+        axes.bar_label(axes.bar(places, scores, width * 0.92, color=colour, label=label), fmt="{:.2f}", fontsize=8, padding=2)
+    axes.set_xticks(range(len(found)), [f"{p.of}\nin {p.name}, layer {p.layer}" for p in found])
+    axes.set_ylim(0, 1.1)
+    axes.set_ylabel("share right, of words not seen")
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.legend(frameon=False, loc="outside upper left", ncols=3)
+    return figure
+
+
+def shut_valves(found: Sequence[Shut], untouched: float) -> Figure:
+    """Agreement by how many words a valve is shut for, a panel a valve, a line a place."""
+    valves = list(dict.fromkeys(s.valve for s in found))
+    figure = Figure(figsize=(max(6.5, 2.9 * len(valves)), 3.6), layout="constrained")
+    all_axes = np.atleast_1d(figure.subplots(1, len(valves), sharey=True))
+    says = {"before": "before the subject", "at": "from the subject on", "after": "from the word after it on"}
+    for axes, valve in zip(all_axes, valves, strict=True):
+        for (place, label), colour in zip(says.items(), ("0.6", COLOURS[1], COLOURS[0]), strict=True):
+            points = [(0, untouched), *((s.words, s.found.share()) for s in found if (s.valve, s.place) == (valve, place))]
+            axes.plot(*zip(*points, strict=True), marker="o", color=colour, label=label)
+        axes.axhline(0.5, color="0.75", linewidth=1, linestyle=(0, (4, 3)))
+        axes.set_title(f"{valve} shut", loc="left")
+        axes.set_xlabel("for so many words")
+        axes.set_xticks([p[0] for p in points])
+        axes.spines[["top", "right"]].set_visible(False)
+    all_axes[0].set_ylabel("share of agreeing words right")
+    all_axes[0].set_ylim(0.4, 1.03)
+    handles, labels = all_axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, frameon=False, loc="outside upper left", ncols=3)
+    return figure

@@ -99,3 +99,50 @@ def test_what_is_refused(carousel, trained, arguments, part, tmp_path):
     assert (status, err.count("\n")) == (2, 1)
     assert part in err
     assert sorted(p.name for p in tmp_path.iterdir()) == before
+
+
+@pytest.fixture
+def corpus(carousel, tmp_path):
+    """A little of the corpus with agreement at a distance, and a run that has read it."""
+    assert carousel("agreement", "corpus", "agree", "--train", 300, "--valid", 10, "--test", 60)[0] == 0
+    options = ("--hidden", 8, "--epochs", 1, "--feed", "sentences", "--threads", 1, "--out", "english")
+    assert carousel("train", "agree/train.txt", "--valid", "agree/valid.txt", *options)[0] == 0
+    return tmp_path / "agree"
+
+
+def test_agreement_at_a_distance(carousel, corpus, tmp_path):
+    status, out, _ = carousel("agreement", "score", "english", corpus / "test.jsonl", "--shut-valves", "--figure", "shut.png")
+    assert status == 0 and "f shut for 2, after the subject" in out
+    assert (tmp_path / "shut.png").stat().st_size > 5000
+    told = json.loads(carousel("agreement", "score", "english", corpus / "test.jsonl", "--json")[1])["agreement"]
+    targets = [t for line in (corpus / "test.jsonl").read_text().splitlines() for t in json.loads(line)["targets"]]
+    assert told["all"]["of"] == len(targets) and told["verb"]["of"] == sum(t["kind"] == "verb" for t in targets)
+    options = ("--clamp", "o=0", "--at", 0, "--for", 2, "--json")
+    held = json.loads(carousel("agreement", "score", "english", corpus / "test.jsonl", *options)[1])["agreement"]
+    assert held["all"]["of"] == told["all"]["of"] and held != told
+
+
+def test_probes_of_the_memory(carousel, corpus, tmp_path):
+    given = ("probe", "english", corpus / "test.jsonl")
+    status, out, _ = carousel(*given, "--property", "gender,number", "--figure", "probe.svg")
+    assert status == 0 and "gender" in out and "control" in out and (tmp_path / "probe.svg").stat().st_size > 5000
+    told = json.loads(carousel(*given, "--state", "m", "--json")[1])
+    assert [p["property"] for p in told] == ["gender", "number", "depth", "quoted"] and told[0]["name"] == "m"
+    assert all(0 <= p[k] <= 1 for p in told for k in ("linear", "control", "untrained", "majority"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("agreement", "score", "english", "agree/test.txt"), "agree/test.txt, line 1"),
+        (("agreement", "score", "english", "none.jsonl"), "none.jsonl"),
+        (("agreement", "score", "english", "agree/test.jsonl", "--clamp", "q=0"), "q"),
+        (("probe", "english", "agree/test.jsonl", "--property", "colour"), "they tell of depth"),
+        (("probe", "english", "agree/test.jsonl", "--state", "q"), "nothing called 'q'"),
+        (("probe", "english", "agree/test.jsonl", "--layer", 3), "no layer 3"),
+        (("probe", "english", "agree/test.jsonl", "--figure", "p.doc"), "p.doc"),
+    ],
+)
+def test_what_cannot_be_measured_is_one_line(carousel, corpus, arguments, says):
+    status, out, err = carousel(*arguments)
+    assert (status, out, err.count("\n")) == (2, "", 1) and says in err

@@ -1,0 +1,78 @@
+"""``carousel probe``: what can be read from the memory."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from carousel.cli import options, screen
+from carousel.insight import figures
+from carousel.insight.labelled import read_sentences
+from carousel.insight.probes import TICKS, probe
+from carousel.language.folder import load_run
+
+EXAMPLE = "Example: carousel probe runs/train-lstm-v3 agree/test.jsonl --property gender,number"
+
+
+def command(
+    run: options.Run,
+    file: Annotated[Path, typer.Argument(help="Sentences with labels for each word (.jsonl).", show_default=False)],
+    property: Annotated[
+        str | None, typer.Option(help="Labels to read, separated by commas; all by default.", show_default=False)
+    ] = None,
+    state: Annotated[str | None, typer.Option(help="What is read; the memory by default.", show_default=False)] = None,
+    layer: options.Layer = None,
+    units: Annotated[int, typer.Option(min=1, help="Units to list.")] = 3,
+    held_out: Annotated[float, typer.Option(min=0.05, max=0.95, help="Share of the sentences kept for the score.")] = 0.3,
+    seed: Annotated[int, typer.Option(help="Seed of that choice, of the control task and of first weights.")] = 1,
+    figure: options.Figure = None,
+    json: options.Json = False,
+) -> None:
+    """How well a property of each word is read from the memory: by all units linearly, and by each unit alone.
+
+    Scores are shares right on sentences not seen. "control": the same probe where each word that sets the property sets a
+    random label of its own (Hewitt and Liang 2019); "untrained": the same model at first weights; "commonest": always that
+    label. A line of the file: {"words": ["a", "boy"], "labels": {"gender": [null, "m"]}}.
+    """
+    figures.check(figure)
+    model, vocabulary, _ = load_run(run)
+    given = read_sentences(file)
+    wanted = property.split(",") if property else list(dict.fromkeys(n for s in given for n in s.labels))
+    number = options.layer_number(layer, model.config.layers)
+    found = []
+    with screen.counting("probing") as show:
+        done = iter(range(1, TICKS * len(wanted) + 1))
+
+        def tick() -> None:
+            show(next(done), TICKS * len(wanted))
+
+        for name in wanted:
+            found.append(
+                probe(model, vocabulary, given, name.strip(), name=state, layer=number, held_out=held_out, seed=seed, tick=tick)
+            )
+    if figure is not None:
+        figures.save(figures.probes(found), figure)
+    if json:
+        screen.print_json([p.as_dict() for p in found])
+        return
+    rows = []
+    for p in found:
+        rows.append(
+            {
+                "property": p.of,
+                "linear": f"{p.linear:.3f}",
+                "control": f"{p.control:.3f}",
+                "untrained": f"{p.untrained:.3f}",
+                "commonest": f"{p.majority:.3f}",
+                "best units alone": "  ".join(f"{u.unit}: {u.score:.3f}" for u in p.units[:units]),
+                "by words since it was set": "  ".join(f"{k}: {s:.2f}" for k, (s, _) in p.by_distance.items()),
+                "words": f"{p.words[1]:,}",
+            }
+        )
+    title = f"read from {found[0].name}, layer {number}: share right on sentences not seen"
+    left = ("property", "best units alone", "by words since it was set")
+    screen.out.print(screen.table(title, {h: "left" if h in left else "right" for h in rows[0]}, rows))
+    if figure is not None:
+        print(f"wrote {figure}")

@@ -1,0 +1,279 @@
+"""What a drawing shows: a cell's equations as operations and the wires between them.
+
+A function of a sum that holds dense products is one *layer* (Olah's yellow box: the weights are in it); everything else is
+a pointwise operation of its own. States that reach their new value through pointwise operations alone are *pipes*.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from functools import reduce
+from itertools import combinations
+
+import sympy
+
+from carousel.equations import Cell
+from carousel.equations.functions import logistic, relu
+from carousel.equations.printing import plain
+from carousel.equations.terms import Expr
+
+FUNCTIONS = {logistic: "σ", relu: "relu", sympy.tanh: "tanh", sympy.exp: "exp", sympy.log: "log"}
+
+
+@dataclass(frozen=True)
+class Wire:
+    """From the node of that key; ``manner``: "dense" (through a weight matrix), "diagonal" (a peephole) or "plain"."""
+
+    source: str
+    manner: str = "plain"
+
+
+@dataclass
+class Node:
+    """One thing that is drawn. ``kind``: input, before (a state as it comes in), after, output, layer, times, plus,
+    function (pointwise, one input), larger (maximum, minimum), switch, constant, join (wires that come together).
+    ``name``: the quantity that it computes, if it has one.
+    """
+
+    key: str
+    kind: str
+    label: str
+    wires: list[Wire] = field(default_factory=list)
+    name: str | None = None
+
+
+@dataclass
+class Graph:
+    """``nodes`` in an order in which they can be computed; ``pipes``: the operations along each piped state, in order."""
+
+    nodes: dict[str, Node]
+    pipes: dict[str, list[str]]
+
+    def readers(self, key: str) -> list[str]:
+        """The nodes that a wire from ``key`` goes to."""
+        return [n.key for n in self.nodes.values() if any(w.source == key for w in n.wires)]
+
+
+def graph(cell: Cell) -> Graph:
+    """The graph of any cell."""
+    return _Maker(cell).make()
+
+
+class _Maker:
+    def __init__(self, cell: Cell):
+        self.trace = cell.trace
+        self.equations = dict(cell.trace.equations)
+        self.vectors = {p.symbol: p.name for p in cell.trace.parameters if p.kind != "dense"}
+        self.nodes: dict[str, Node] = {}
+        self.made: dict[Expr, str] = {}  # expressions that have a node
+        self.own: Expr = None  # the old value of the state whose equation is being read
+
+    def make(self) -> Graph:
+        self.made[self.trace.input] = self._new("input", "e")
+        for state in self.trace.states:
+            self.made[state.before] = self._new("before", state.name)
+        befores = {s.after: s.before for s in self.trace.states}
+        # Pipes first: their operands come in the order in which the pipe meets them.
+        for symbol, expr in sorted(self.equations.items(), key=lambda e: not self._is_carried(e[1], befores.get(e[0]))):
+            self._quantity(symbol, expr, befores)
+        for state in self.trace.states:
+            self._new("after", state.name, [Wire(self.made[state.after])])
+        self._new("output", self.trace.states[0].name, [Wire(self.made[self.trace.states[0].after])])
+        pipes: dict[str, list[str]] = {}
+        for state in self.trace.states:
+            path = self._path(self.made[state.after], f"before {state.name}", {k for p in pipes.values() for k in p})
+            if path:
+                pipes[state.name] = path
+        used = {w.source for n in self.nodes.values() for w in n.wires}
+        nodes = {k: n for k, n in self.nodes.items() if n.kind != "before" or k in used}
+        made = Graph(nodes, pipes)
+        _join(made)
+        return made
+
+    def _new(self, kind: str, label: str, wires: Iterable[Wire] = ()) -> str:
+        ends = ("input", "before", "after", "output")
+        key = f"{kind} {label}" if kind in ends else f"{kind} {len(self.nodes)}"
+        self.nodes[key] = Node(key, kind, label, list(wires))
+        return key
+
+    def _is_carried(self, expr: Expr, before: Expr | None) -> bool:
+        return before is not None and any(before in term.free_symbols for term in _terms(expr) if not _squashes(term))
+
+    def _quantity(self, symbol: Expr, expr: Expr, befores: dict[Expr, Expr]) -> None:
+        """The node of a named equation, made once."""
+        if symbol in self.made:
+            return
+        outer, self.own = self.own, befores.get(symbol)
+        self.made[symbol] = key = self._node(expr)
+        self.own = outer
+        node = self.nodes[key]
+        if node.name is None and node.kind not in ("input", "before"):
+            node.name = str(symbol)[:-2]
+
+    def _node(self, expr: Expr) -> str:
+        """The key of the node that computes ``expr``."""
+        if expr not in self.made and expr in self.equations:
+            befores = {s.after: s.before for s in self.trace.states}
+            self._quantity(expr, self.equations[expr], befores)
+        if expr not in self.made:
+            self.made[expr] = self._build(expr)
+        return self.made[expr]
+
+    def _build(self, expr: Expr) -> str:
+        if expr in self.trace.products:
+            return self._layer("W", [expr])
+        if expr in self.vectors or expr.is_number:
+            return self._new("constant", self.vectors.get(expr, _number(expr)))
+        if expr.is_Add:
+            return self._sum(expr)
+        if expr.is_Mul:
+            return self._product(expr)
+        if isinstance(expr, sympy.Piecewise):
+            return self._switch(expr)
+        if isinstance(expr, sympy.Max | sympy.Min):
+            label = "max" if isinstance(expr, sympy.Max) else "min"
+            return self._chain("larger", label, list(expr.args))
+        if expr.is_Pow and expr.exp == -1:
+            return self._function("1/x", [expr.base])
+        if expr.is_Pow and expr.exp.is_number:
+            return self._function(f"x^{_number(expr.exp)}", [expr.base])
+        if type(expr) in FUNCTIONS and len(expr.args) == 1:
+            terms = _terms(expr.args[0])
+            if any(t in self.trace.products for t in terms):
+                return self._layer(FUNCTIONS[type(expr)], terms)
+            return self._function(FUNCTIONS[type(expr)], expr.args)
+        return self._function(type(expr).__name__.lower(), expr.args)  # whatever else SymPy may hold
+
+    def _function(self, label: str, operands: Iterable[Expr]) -> str:
+        return self._new("function", label, [Wire(self._node(x)) for x in operands])
+
+    def _layer(self, label: str, terms: list[Expr]) -> str:
+        wires = []
+        for term in terms:
+            if term in self.trace.products:
+                wires.append(Wire(self._node(self.trace.products[term].operand), "dense"))
+            elif term not in self.vectors and not term.is_number:
+                operand, diagonal = self._without_weight(term)
+                wires.append(Wire(self._node(operand), "diagonal" if diagonal else "plain"))
+        return self._new("layer", label, dict.fromkeys(wires))
+
+    def _without_weight(self, term: Expr) -> tuple[Expr, bool]:
+        """A peephole ``w.ih * h`` as what it sees."""
+        rest = [x for x in term.args if x not in self.vectors] if term.is_Mul else []
+        return (rest[0], True) if len(rest) == 1 and len(term.args) == 2 else (term, False)
+
+    def _sum(self, expr: Expr) -> str:
+        terms = list(expr.args)
+        dense = [t for t in terms if t in self.trace.products]
+        inside = [t for t in terms if dense and (t in self.vectors or self._without_weight(t)[1] or t in dense)]
+        numbers = [t for t in terms if t.is_number]
+        rest = [t for t in terms if t not in inside and t not in numbers]
+        if len(numbers) == 1 and len(rest) == 1 and not inside:
+            if _negative(rest[0]):
+                return self._function(f"{_number(numbers[0])}−", [_negated(rest[0])])
+            return self._function(f"{'−' if numbers[0] < 0 else '+'}{_number(abs(numbers[0]))}", rest)
+        operands = [*rest, *numbers]
+        if not inside:
+            return self._chain("plus", "+", operands)
+        layer = self._layer("W", inside)
+        return layer if not operands else self._chain("plus", "+", operands, [layer])
+
+    def _product(self, expr: Expr) -> str:
+        numbers = [x for x in expr.args if x.is_number]
+        rest = [x for x in expr.args if not x.is_number]
+        key = self._chain("times", "×", rest) if len(rest) > 1 else self._node(rest[0])
+        factor = sympy.prod(numbers)
+        if factor == 1:
+            return key
+        return self._new("function", "−" if factor == -1 else f"×{_number(factor)}", [Wire(key)])
+
+    def _switch(self, expr: Expr) -> str:
+        (then, condition), (other, _) = expr.args
+        known = sorted(condition.free_symbols - set(self.vectors), key=str)
+        wires = [Wire(self._node(x)) for x in (other, then, *known)]
+        text = plain(replace(self.trace, equations=((sympy.Symbol("x_t"), condition),))).partition(" = ")[2]
+        return self._new("switch", text, wires)
+
+    def _chain(self, kind: str, label: str, operands: list[Expr], more: Iterable[str] = ()) -> str:
+        """An operation of several operands, two at a time; the state that is carried on first, so that it stays a pipe."""
+        operands = sorted(operands, key=lambda x: self.own is None or self.own not in x.free_symbols)
+        keys = [*(self._node(x) for x in operands), *more]
+        return reduce(lambda a, b: self._new(kind, label, [Wire(a), Wire(b)]), keys)
+
+    def _path(self, key: str, start: str, taken: set[str]) -> list[str]:
+        """The pointwise operations from ``start`` to ``key``; empty where a layer is between, or nothing at all."""
+        node = self.nodes[key]
+        if node.kind not in ("times", "plus", "function", "larger", "switch") or key in taken:
+            return []
+        for wire in node.wires:
+            if wire.source == start:
+                return [key]
+            before = self._path(wire.source, start, taken)
+            if before:
+                return [*before, key]
+        return []
+
+
+def _join(made: Graph) -> None:
+    """Wires that go the same way come together first, as in Olah's [h, x]: fewer lines say the same.
+
+    First what has all of its readers in common, then the pairs with most; peepholes stay apart.
+    """
+    while found := _to_join(made):
+        sources, readers = found
+        key = f"join {sum(n.kind == 'join' for n in made.nodes.values())}"
+        for reader in readers:
+            node = made.nodes[reader]
+            kept = [w for w in node.wires if w.manner != "dense" or w.source not in sources]
+            node.wires = [Wire(key, "dense"), *kept]
+        _insert_before(made, Node(key, "join", "", [Wire(s, "dense") for s in sources]), readers)
+
+
+def _to_join(made: Graph) -> tuple[list[str], list[str]] | None:
+    """Sources that should come together, and the layers that read all of them."""
+    readers: dict[str, list[str]] = {}
+    for node in made.nodes.values():
+        for wire in node.wires:
+            if wire.manner == "dense" and node.kind != "join":
+                readers.setdefault(wire.source, []).append(node.key)
+    alike: dict[tuple[str, ...], list[str]] = {}
+    for source, keys in readers.items():
+        alike.setdefault(tuple(keys), []).append(source)
+    for reading, sources in alike.items():
+        if len(sources) > 1:
+            return sources, list(reading)
+    pairs = [([a, b], [k for k in readers[a] if k in readers[b]]) for a, b in combinations(readers, 2)]
+    best = max(pairs, key=lambda p: len(p[1]), default=None)
+    return best if best and len(best[1]) > 1 else None
+
+
+def _insert_before(made: Graph, join: Node, readers: list[str]) -> None:
+    """Put a node in front of the first that reads it, and after all that it reads."""
+    nodes: dict[str, Node] = {}
+    for key, node in made.nodes.items():
+        if key in readers and join.key not in nodes:
+            nodes[join.key] = join
+        nodes[key] = node
+    made.nodes = nodes
+
+
+def _terms(expr: Expr) -> list[Expr]:
+    return list(expr.args) if expr.is_Add else [expr]
+
+
+def _squashes(expr: Expr) -> bool:
+    return type(expr) in FUNCTIONS
+
+
+def _negative(expr: Expr) -> bool:
+    return bool(expr.is_Mul and -1 in expr.args)
+
+
+def _negated(expr: Expr) -> Expr:
+    rest = [x for x in expr.args if x != -1]
+    return rest[0] if len(rest) == 1 else sympy.Mul(*rest, evaluate=False)
+
+
+def _number(value: Expr) -> str:
+    return f"{float(value):g}".replace("-", "−")

@@ -1,0 +1,144 @@
+"""The server behind the page: a few questions about one run, answered in JSON, and the page's own files."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterable
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, Response
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.exceptions import HTTPException
+
+from carousel.errors import InputError
+from carousel.layers import Clamp
+from carousel.web.guard import Guard
+from carousel.web.room import BYTES, PREDICTIONS, Room
+
+TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+
+
+class ClampRequest(BaseModel):
+    """A valve to hold. ``from`` and ``to``: steps [from, to) of what is read, the end of line before the text being step 0."""
+
+    model_config = ConfigDict(extra="forbid", populate_by_name=True)
+
+    name: str = Field(max_length=100)
+    value: float = Field(ge=-1000, le=1000, allow_inf_nan=False)
+    units: list[int] | None = Field(None, max_length=10_000)
+    begin: int = Field(0, alias="from", ge=0, le=1_000_000)
+    end: int | None = Field(None, alias="to", ge=0, le=1_000_000)
+    layer: int | None = Field(None, ge=0)
+
+    def made(self) -> Clamp:
+        """As the layers take it."""
+        return Clamp(self.name, self.value, None if self.units is None else tuple(self.units), self.begin, self.end, self.layer)
+
+
+class WatchRequest(BaseModel):
+    """A text to read."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    text: str
+    clamps: list[ClampRequest] = Field([], max_length=100)
+    predictions: int = Field(8, ge=1, le=PREDICTIONS)
+
+
+class GradientsRequest(BaseModel):
+    """A text whose last word's error is to flow back."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    text: str
+
+
+def create_app(run: Path, hosts: Iterable[str] = ()) -> FastAPI:
+    """The application for one run folder; ``hosts`` are names that it answers to besides this machine's own.
+
+    Everything that it gives out is in memory from here on: no request opens a file.
+    """
+    room, files = Room(run), _static_files()
+    # No documentation pages: they would load their scripts from elsewhere.
+    app = FastAPI(title="Carousel", docs_url=None, redoc_url=None, openapi_url=None)
+    app.add_middleware(Guard, hosts=hosts, limit=BYTES)
+    _say_errors(app)
+
+    # Plain functions: each request has a thread of its own.
+    @app.get("/api/run")
+    def about() -> JSONResponse:
+        return JSONResponse(room.about())
+
+    @app.post("/api/watch")
+    def watch(asked: WatchRequest) -> JSONResponse:
+        return JSONResponse(room.watch(asked.text, [c.made() for c in asked.clamps], asked.predictions))
+
+    @app.post("/api/gradients")
+    def gradients(asked: GradientsRequest) -> JSONResponse:
+        return JSONResponse(room.gradients(asked.text))
+
+    @app.get("/")
+    def page() -> Response:
+        return files["index.html"]
+
+    @app.get("/static/{name}")
+    def static(name: str) -> Response:
+        if name not in files:
+            raise HTTPException(404, f"there is no {name}")
+        return files[name]
+
+    return app
+
+
+def _static_files() -> dict[str, Response]:
+    """The page's own files, by name."""
+    found = {}
+    for path in resources.files("carousel.web").joinpath("static").iterdir():
+        suffix = Path(path.name).suffix
+        if suffix in TYPES:
+            found[path.name] = Response(path.read_bytes(), media_type=TYPES[suffix])
+    return found
+
+
+def _say_errors(app: FastAPI) -> None:
+    """Every refusal is ``{"error": "one line"}``."""
+
+    @app.exception_handler(InputError)
+    def bad_input(_: Request, error: InputError) -> JSONResponse:
+        return JSONResponse({"error": str(error)}, 400)
+
+    @app.exception_handler(RequestValidationError)
+    def malformed(_: Request, error: RequestValidationError) -> JSONResponse:
+        first: dict[str, Any] = error.errors()[0]
+        where = ".".join(str(x) for x in first["loc"] if x != "body")
+        return JSONResponse({"error": f"the request is malformed: {where + ': ' if where else ''}{first['msg']}"}, 422)
+
+    @app.exception_handler(HTTPException)
+    def other(_: Request, error: HTTPException) -> JSONResponse:
+        return JSONResponse({"error": str(error.detail)}, error.status_code, error.headers)
+
+
+def listen(host: str, port: int) -> tuple[socket.socket, str]:
+    """A socket that listens (port 0: a free one), and its address for a browser.
+
+    Raises InputError where the port is taken or the host is not this machine's.
+    """
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listening = socket.create_server(address[:2], family=family)
+    except (OSError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"cannot listen on {host} port {port}: {reason}; choose another --port or --host") from None
+    shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
+    return listening, f"http://{shown}:{listening.getsockname()[1]}/"
+
+
+def serve(app: FastAPI, listening: socket.socket) -> None:
+    """Answer until interrupted."""
+    config = uvicorn.Config(app, log_level="warning", access_log=False, ws="none", server_header=False)
+    uvicorn.Server(config).run(sockets=[listening])

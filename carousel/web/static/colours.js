@@ -1,0 +1,64 @@
+// Palettes that the colour-blind can tell apart: blue to orange through neutral; shut to open, pale to gold.
+
+const palettes = {
+  light: {
+    diverging: [
+      [16, 78, 139],
+      [88, 150, 205],
+      [181, 210, 235],
+      [250, 250, 248],
+      [250, 205, 160],
+      [226, 132, 57],
+      [148, 61, 5],
+    ],
+    sequential: [
+      [252, 251, 246],
+      [252, 237, 196],
+      [246, 211, 124],
+      [231, 170, 58],
+      [194, 124, 20],
+      [132, 78, 6],
+    ],
+  },
+  dark: {
+    diverging: [
+      [150, 205, 255],
+      [70, 140, 210],
+      [32, 74, 118],
+      [24, 30, 38],
+      [112, 62, 22],
+      [212, 122, 48],
+      [255, 196, 138],
+    ],
+    sequential: [
+      [24, 30, 38],
+      [70, 54, 24],
+      [128, 92, 24],
+      [190, 140, 40],
+      [240, 194, 92],
+      [255, 240, 196],
+    ],
+  },
+};
+
+export function isDark() {
+  const chosen = document.documentElement.dataset.theme;
+  return chosen ? chosen === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
+}
+
+// From 0 to 1 to [red, green, blue].
+export function colourOf(kind, x) {
+  const stops = palettes[isDark() ? "dark" : "light"][kind];
+  const at = Math.min(Math.max(x, 0), 1) * (stops.length - 1);
+  const k = Math.min(Math.floor(at), stops.length - 2);
+  return stops[k].map((c, j) => Math.round(c + (stops[k + 1][j] - c) * (at - k)));
+}
+
+export function gradientOf(kind) {
+  const stops = palettes[isDark() ? "dark" : "light"][kind];
+  return `linear-gradient(90deg, ${stops.map((c) => `rgb(${c.join(" ")})`).join(", ")})`;
+}
+
+export function token(name) {
+  return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+}

@@ -1,0 +1,108 @@
+// The gradient flow of a text: sizes against lag, a curve for each state and layer.
+
+import { showLegend, showMap } from "./heatmap.js";
+import { percent, show } from "./numbers.js";
+import { table } from "./panels.js";
+
+const NS = "http://www.w3.org/2000/svg";
+const SUP = { "-": "⁻", 0: "⁰", 1: "¹", 2: "²", 3: "³", 4: "⁴", 5: "⁵", 6: "⁶", 7: "⁷", 8: "⁸", 9: "⁹" };
+
+function make(parent, name, attributes, text = "") {
+  const element = document.createElementNS(NS, name);
+  for (const [k, v] of Object.entries(attributes)) element.setAttribute(k, v);
+  element.textContent = text;
+  parent.append(element);
+  return element;
+}
+
+// Curves by lag: the last word first.
+function curvesOf(flow, run) {
+  const layers = Object.values(flow.size)[0].length;
+  return Object.entries(flow.size).flatMap(([state, sizes], s) =>
+    sizes.map((sizes_, layer) => ({
+      label: `${state}${layers > 1 ? `, layer ${layer + 1}` : ""}${run ? `, ${run}` : ""}`,
+      run,
+      layer,
+      s,
+      points: [...sizes_].reverse(),
+    })),
+  );
+}
+
+export function showFlow(a, b, places) {
+  const curves = [...curvesOf(a, b ? "A" : ""), ...(b ? curvesOf(b, "B") : [])];
+  document.getElementById("flow-says").textContent = [flowSays(a, b ? "A" : ""), b ? flowSays(b, "B") : ""]
+    .filter(Boolean)
+    .join(" ");
+  plotFlow(document.getElementById("flow-plot"), curves);
+  const words = [...a.words].reverse();
+  const rows = words.map((w, lag) => [`${lag}: ${w}`, ...curves.map((c) => (c.points[lag] ?? 0).toExponential(2))]);
+  document
+    .getElementById("flow-table")
+    .replaceChildren(
+      table("Size of ∂E/∂x by lag (words back from the last one read)", ["lag: word", ...curves.map((c) => c.label)], rows),
+    );
+  const names = Object.keys(a.parts);
+  const high = Math.max(0.01, ...Object.values(a.parts).flat());
+  showLegend(document.getElementById("parts-legend"), [
+    { label: b ? "share, run A" : "share", kind: "sequential", low: 0, high },
+  ]);
+  showMap(document.getElementById("parts"), {
+    columns: a.words,
+    rows: names,
+    wide: true,
+    kind: "sequential",
+    low: 0,
+    high,
+    current: null,
+    value: (r, c) => a.parts[names[r]][c],
+    say: (r, c) => `${names[r]}: ${percent(a.parts[names[r]][c])} of the sizes pass through “${a.words[c]}”`,
+  });
+}
+
+function flowSays(flow, run) {
+  const half =
+    flow.half_life === null ? "does not fall, or is too short to say" : `halves every ${show(flow.half_life, 1)} words`;
+  return `${run ? `${run}: ` : ""}The error of “${flow.predicted}”, after “${flow.words.at(-1)}”, ${half} on its way back.`;
+}
+
+function plotFlow(host, curves) {
+  const [width, height, left, right, top, bottom] = [900, 380, 64, 130, 16, 48];
+  const lags = Math.max(...curves.map((c) => c.points.length));
+  const logs = curves
+    .flatMap((c) => c.points)
+    .filter((v) => v > 0)
+    .map((v) => Math.log10(v));
+  const [low, high] = [Math.floor(Math.min(...logs, 0)), Math.ceil(Math.max(...logs, -1))];
+  const x = (lag) => left + ((width - left - right) * lag) / Math.max(lags - 1, 1);
+  const y = (v) => top + ((height - top - bottom) * (high - Math.max(Math.log10(v), low))) / (high - low);
+  const svg = document.createElementNS(NS, "svg");
+  svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
+  svg.setAttribute("class", "plot");
+  svg.setAttribute("role", "img");
+  svg.setAttribute(
+    "aria-label",
+    "Size of the gradient of the error with respect to each state, on a logarithmic scale, against the number of words back. The numbers are in the table below.",
+  );
+  const step = Math.ceil((high - low) / 8);
+  for (let e = high; e >= low; e -= step) {
+    make(svg, "line", { class: "grid", x1: left, x2: width - right, y1: y(10 ** e), y2: y(10 ** e) });
+    make(svg, "text", { class: "tick end", x: left - 8, y: y(10 ** e) + 4 }, `10${[...String(e)].map((d) => SUP[d]).join("")}`);
+  }
+  for (let lag = 0; lag < lags; lag += Math.ceil(lags / 12))
+    make(svg, "text", { class: "tick", x: x(lag), y: height - bottom + 20 }, lag);
+  make(svg, "text", { class: "axis", x: (left + width - right) / 2, y: height - 8 }, "words back");
+  const taken = [];
+  for (const curve of curves) {
+    const points = curve.points.map((v, lag) => [lag, v]).filter(([, v]) => v > 0);
+    if (!points.length) continue;
+    const name = `curve s${curve.s % 4} l${curve.layer % 3}${curve.run === "B" ? " b" : ""}`;
+    make(svg, "path", { class: name, d: `M${points.map(([lag, v]) => `${x(lag).toFixed(1)} ${y(v).toFixed(1)}`).join("L")}` });
+    if (lags < 60) for (const [lag, v] of points) make(svg, "circle", { class: `dot ${name}`, cx: x(lag), cy: y(v), r: 3 });
+    let at = y(points.at(-1)[1]) + 4;
+    while (taken.some((t) => Math.abs(t - at) < 15)) at -= 15;
+    taken.push(at);
+    make(svg, "text", { class: `name ${name}`, x: x(points.at(-1)[0]) + 8, y: at }, curve.label);
+  }
+  host.replaceChildren(svg);
+}

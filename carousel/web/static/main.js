@@ -1,0 +1,363 @@
+// The page: what is asked of the server, and what is shown of its answers.
+
+import { answersFor, askGradients, askRun, askWatch, isSaved, savedHash } from "./api.js";
+import { fillDrawing, mountDrawing } from "./drawing.js";
+import { showFlow } from "./flow.js";
+import { align, unitsOf, wordAt, written } from "./numbers.js";
+import { showChanged, showChanges, showPredictions } from "./panels.js";
+import { nameOf, showQuantity } from "./quantity.js";
+import { offer, wholePage } from "./save.js";
+import { asHash, change, fromHash, state, whenChanged } from "./state.js";
+import { markWord, showWords } from "./words.js";
+
+const $ = (id) => document.getElementById(id);
+const seen = { run: null, a: null, b: null, places: [] };
+let playing = null;
+let asked = 0;
+
+// Asking
+
+async function read() {
+  const turn = (asked += 1);
+  document.body.classList.add("busy");
+  try {
+    const compared = state.other !== null || state.clamps.length > 0;
+    const a = await askWatch(state.text, []);
+    let refusal = "";
+    const b = compared
+      ? await askWatch(state.other ?? state.text, state.clamps).catch((error) => void (refusal = error.message))
+      : null;
+    if (turn !== asked) return;
+    Object.assign(seen, { a, b: b ?? null, places: align(a.words, b?.words) });
+    say(refusal); // A is shown all the same, and what was asked for can be taken back
+    showAll();
+  } catch (error) {
+    if (turn === asked) say(error.message);
+  } finally {
+    if (turn === asked) document.body.classList.remove("busy");
+  }
+}
+
+function say(message) {
+  $("message").textContent = message;
+  $("message").hidden = !message;
+}
+
+// Showing
+
+function showAll() {
+  const { a, b, places } = seen;
+  if (state.step >= places.length) change({ step: places.length - 1 });
+  for (const id of ["reading", "tabs"]) $(id).hidden = false;
+  showWords($("words"), places, a, b, chooseWord);
+  $("run-b").hidden = $("map-b").hidden = $("map-d").hidden = $("changes").hidden = !b;
+  $("runs").classList.toggle("two", Boolean(b));
+  $("maps").classList.toggle("three", Boolean(b));
+  $("run-a").querySelector(".tag").hidden = !b;
+  $("run-a").querySelector(".which").textContent = b ? "as it is" : `${seen.run.cell}, drawn from its equations`;
+  const changes = [state.other !== null ? "other words" : "", state.clamps.length ? "clamped" : ""].filter(Boolean).join(", ");
+  $("run-b").querySelector(".which").textContent = changes;
+  const pairs = b ? places.map(([i, j]) => [a.words[i], b.words[j]]).filter(([x, y]) => x !== y) : [];
+  showChanged($("changed"), state.other === null ? null : pairs, state.clamps, a.words, takeBack);
+  fillSteps();
+  showView();
+}
+
+function showView() {
+  const flow = state.tab === "flow";
+  $("view-cell").hidden = flow || !seen.a;
+  $("view-flow").hidden = !flow || !seen.a;
+  for (const [id, on] of [
+    ["tab-cell", !flow],
+    ["tab-flow", flow],
+  ]) {
+    $(id).setAttribute("aria-selected", on);
+    $(id).tabIndex = on ? 0 : -1;
+  }
+  if (!seen.a) return;
+  showStep();
+  if (flow) flowOfBoth();
+}
+
+async function flowOfBoth() {
+  try {
+    const a = await askGradients(state.text);
+    const b = state.other === null ? null : await askGradients(state.other);
+    if (state.tab === "flow") showFlow(a, b);
+  } catch (error) {
+    say(error.message);
+  }
+}
+
+function showStep() {
+  const { a, b, places, run } = seen;
+  const [i, j] = [wordAt(places, state.step, 0), b ? wordAt(places, state.step, 1) : null];
+  markWord($("words"), state.step);
+  const unit = run.vocabulary.kind === "word" ? "Word" : "Piece";
+  $("now").textContent =
+    i === 0
+      ? `Before the first ${unit.toLowerCase()}`
+      : `${unit} ${i} of ${a.words.length - 1}: ${a.words[i]}${b && b.words[j] !== a.words[i] ? ` (A), ${b.words[j]} (B)` : ""}`;
+  $("replaced").textContent = i === 0 ? "…" : a.words[i];
+  for (const element of $("replace").elements) element.disabled = i === 0 || isSaved;
+  if (state.tab !== "cell") return;
+  for (const [id, watched, word, clamps] of [
+    ["run-a", a, i, []],
+    ["run-b", b, j, state.clamps],
+  ]) {
+    if (!watched) continue;
+    fillDrawing($(id).querySelector(".drawing"), watched, word, state.layer, state.see, clamps);
+    showPredictions($(id).querySelector(".predictions"), watched.predictions[word], id === "run-b" ? a.predictions[i] : null);
+  }
+  showQuantity(seen, i, j);
+  if (b) showChanges($("changes"), a, b, i, j, places);
+}
+
+function fillSteps() {
+  const words = seen.a.words;
+  $("clamp-from").replaceChildren(...words.map((w, k) => new Option(`${k}: ${written(w)}`, k)));
+  $("clamp-to").replaceChildren(...words.map((w, k) => new Option(`${k}: ${written(w)}`, k + 1)));
+  $("clamp-to").append(new Option("to the end", ""));
+  $("clamp-to").value = "";
+}
+
+// Acting
+
+function chooseWord(place) {
+  change({ step: place });
+  const input = $("replacement");
+  if (input.disabled || matchMedia("(pointer: coarse)").matches) return;
+  input.value = seen.a.words[wordAt(seen.places, place, 0)];
+  input.focus();
+  input.select();
+}
+
+function replaceWord(event) {
+  event.preventDefault();
+  const word = $("replacement").value;
+  if (!word.trim()) return;
+  const base = seen.b && state.other !== null ? seen.b : seen.a;
+  const run = base === seen.b ? 1 : 0;
+  const words = [...base.words];
+  const k = seen.places[state.step]?.[run];
+  if (!k) return;
+  const glue = seen.run.vocabulary.kind === "word" ? " " : "";
+  words[k] = glue ? word.trim() : word;
+  const text = words
+    .slice(1)
+    .map((w) => (w === "<eos>" ? "\n" : w))
+    .join(glue)
+    .replaceAll(" \n ", "\n");
+  change({ other: text === state.text ? null : text });
+}
+
+function clamp(event) {
+  event.preventDefault();
+  try {
+    const units = unitsOf($("clamp-units").value, seen.run.units[state.see]);
+    const [from, to] = [Number($("clamp-from").value), $("clamp-to").value === "" ? null : Number($("clamp-to").value)];
+    if (to !== null && to <= from) throw new Error("The clamp ends before it begins.");
+    const layer = $("clamp-layer").value === "" ? null : Number($("clamp-layer").value);
+    change({ clamps: [...state.clamps, { name: state.see, value: Number($("clamp-value").value), units, from, to, layer }] });
+  } catch (error) {
+    say(error.message);
+  }
+}
+
+function takeBack(what) {
+  if (what === "other") change({ other: null });
+  else change({ clamps: state.clamps.filter((_, k) => k !== what) });
+  $("reading").focus();
+}
+
+function go(where) {
+  const last = seen.places.length - 1;
+  const to = { first: 0, back: state.step - 1, on: state.step + 1, last }[where];
+  if (where === "play") togglePlay();
+  else change({ step: Math.min(Math.max(to, 0), last) });
+}
+
+function togglePlay() {
+  const stop = playing !== null;
+  clearTimeout(playing);
+  playing = null;
+  $("play").textContent = stop ? "Play" : "Pause";
+  $("play").setAttribute("aria-label", $("play").textContent);
+  $("play").setAttribute("aria-pressed", !stop);
+  if (stop) return;
+  const next = () => {
+    if (state.step >= seen.places.length - 1) return togglePlay();
+    go("on");
+    playing = setTimeout(next, 1000 / Number($("speed").value));
+  };
+  if (state.step >= seen.places.length - 1) change({ step: 0 });
+  playing = setTimeout(next, 1000 / Number($("speed").value));
+}
+
+async function save() {
+  $("save").disabled = true;
+  try {
+    const answers = await answersFor(state.text, state.other, state.clamps);
+    offer(`${seen.run.run}.html`, await wholePage(answers, asHash()));
+  } catch (error) {
+    say(error.message);
+  } finally {
+    $("save").disabled = false;
+  }
+}
+
+async function copyLink() {
+  try {
+    await navigator.clipboard.writeText(location.href);
+    $("copy").textContent = "Copied";
+  } catch {
+    say("The link is the address of this page; copy it from the address bar.");
+  }
+  setTimeout(() => ($("copy").textContent = "Copy link"), 1500);
+}
+
+// Colours: as the system has them, light, or dark.
+
+function setTheme(theme) {
+  if (theme) document.documentElement.dataset.theme = theme;
+  else delete document.documentElement.dataset.theme;
+  $("theme").textContent = { light: "Light", dark: "Dark" }[theme] ?? "Auto";
+  $("theme").setAttribute("aria-label", `Colours: ${theme || "as the system has them"}`);
+  try {
+    localStorage.setItem("carousel-theme", theme);
+  } catch {
+    /* nowhere to keep it */
+  }
+  if (seen.a) showView();
+}
+
+function keptTheme() {
+  try {
+    return localStorage.getItem("carousel-theme") ?? "";
+  } catch {
+    return "";
+  }
+}
+
+// Keys
+
+function key(event) {
+  const { target } = event;
+  if (event.ctrlKey || event.altKey || event.metaKey || !seen.a) return;
+  if (target.closest("input, textarea, select, [role=tab], canvas, summary")) return;
+  const where = { ArrowLeft: "back", ArrowRight: "on", Home: "first", End: "last" }[event.key];
+  const free = !target.closest("button, a, [role=button]");
+  if (where) go(where);
+  else if (event.key === " " && free) go("play");
+  else return;
+  event.preventDefault();
+}
+
+function tabKey(event) {
+  if (!["ArrowLeft", "ArrowRight"].includes(event.key)) return;
+  change({ tab: state.tab === "cell" ? "flow" : "cell" });
+  $(`tab-${state.tab}`).focus();
+}
+
+function listen() {
+  $("reader").addEventListener("submit", (event) => {
+    event.preventDefault();
+    change({ text: $("text").value.trim(), other: null, step: 1 });
+    if (!$("text").value.trim()) say("The text is empty; give some words to read.");
+  });
+  $("text").addEventListener("keydown", (event) => {
+    if (event.key !== "Enter" || event.shiftKey) return;
+    event.preventDefault();
+    $("reader").requestSubmit();
+  });
+  $("replace").addEventListener("submit", replaceWord);
+  $("clamp").addEventListener("submit", clamp);
+  $("clamp-range").addEventListener("input", () => ($("clamp-value").value = $("clamp-range").value));
+  $("clamp-value").addEventListener("input", () => ($("clamp-range").value = $("clamp-value").value));
+  for (const button of document.querySelectorAll("[data-go]")) button.addEventListener("click", () => go(button.dataset.go));
+  for (const [id, tab] of [
+    ["tab-cell", "cell"],
+    ["tab-flow", "flow"],
+  ]) {
+    $(id).addEventListener("click", () => change({ tab }));
+    $(id).addEventListener("keydown", tabKey);
+  }
+  $("see").addEventListener("change", () => change({ see: $("see").value }));
+  $("layer").addEventListener("change", () => change({ layer: Number($("layer").value) }));
+  $("order").addEventListener("change", () => change({ order: $("order").value }));
+  $("copy").addEventListener("click", copyLink);
+  $("save").addEventListener("click", save);
+  $("theme").addEventListener("click", () =>
+    setTheme({ "": "light", light: "dark", dark: "" }[document.documentElement.dataset.theme ?? ""]),
+  );
+  document.addEventListener("keydown", key);
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => seen.a && showView());
+  addEventListener("hashchange", () => begin(location.hash));
+  let resizing = 0;
+  addEventListener("resize", () => {
+    cancelAnimationFrame(resizing);
+    resizing = requestAnimationFrame(() => seen.a && showView());
+  });
+  whenChanged((changed) => {
+    if (["text", "other", "clamps"].some((k) => changed.has(k))) read();
+    else if (seen.a) showView();
+    if (changed.has("see")) fitClamp();
+    $("see").value = state.see;
+    $("layer").value = state.layer;
+    $("order").value = state.order;
+  });
+}
+
+function fitClamp() {
+  const isValve = seen.run.valves.includes(state.see);
+  Object.assign($("clamp-range"), isValve ? { min: 0, max: 1 } : { min: -2, max: 2 });
+  $("clamp-value").value = $("clamp-range").value = 0;
+}
+
+function showRun() {
+  const { run } = seen;
+  document.title = `${run.run}: carousel`;
+  $("title").textContent = run.run;
+  const layers = run.layers > 1 ? `, ${run.layers} layers` : "";
+  $("about").textContent =
+    `${run.cell}${layers}, ${run.units[run.states.at(-1)]} units, ${run.parameters.toLocaleString("en")} parameters. ${run.doc}`;
+  $("equations").textContent = run.equations.join("\n");
+  $("see").replaceChildren(...run.names.map((n) => new Option(nameOf(run, n), n)));
+  $("layer").replaceChildren(...Array.from({ length: run.layers }, (_, k) => new Option(k + 1, k)));
+  $("layer-label").hidden = run.layers < 2;
+  $("clamp-layer").replaceChildren(
+    new Option("every one", ""),
+    ...Array.from({ length: run.layers }, (_, k) => new Option(k + 1, k)),
+  );
+  $("text").maxLength = run.limits.characters;
+  $("foot").textContent =
+    `carousel: a cell is its equations. ${run.source} ${isSaved ? "A saved page: without a model behind it, it shows what was seen." : ""}`;
+  for (const id of ["run-a", "run-b"]) mountDrawing($(id).querySelector(".drawing"), run.svg, (name) => change({ see: name }));
+  if (!isSaved) return;
+  for (const id of ["save", "copy"]) $(id).hidden = true;
+  for (const element of [...$("reader").elements, ...$("clamp").elements]) element.disabled = true;
+}
+
+function begin(hash) {
+  const { run } = seen;
+  const found = fromHash(hash);
+  found.text ||= run.example;
+  if (!run.names.includes(found.see)) found.see = run.states.includes("h") ? "h" : run.states.at(-1);
+  found.layer = Math.min(found.layer, run.layers - 1);
+  $("text").value = found.text;
+  change(found);
+}
+
+async function start() {
+  setTheme(keptTheme());
+  try {
+    seen.run = await askRun();
+  } catch (error) {
+    return say(error.message);
+  }
+  showRun();
+  listen();
+  begin(location.hash || savedHash);
+}
+
+start();

@@ -1,0 +1,141 @@
+// What stands beside the drawing: predictions, a quantity's units, what a change has changed, the clamps that hold.
+
+import { token } from "./colours.js";
+import { mean, percent, show, signed, written } from "./numbers.js";
+
+export function showPredictions(host, list, others) {
+  const before = new Map(others ?? []);
+  const most = list[0]?.[1] || 1;
+  host.replaceChildren(
+    ...list.slice(0, 8).map(([word, p]) => {
+      const item = document.createElement("li");
+      item.innerHTML = "<span class=word></span><span class=bar></span><span class=p></span><span class=change></span>";
+      item.children[0].textContent = written(word);
+      item.children[0].title = word === "<eos>" ? "the end of the line" : word;
+      item.children[1].style.setProperty("--p", p / Math.max(most, 0.25));
+      const change = others && before.has(word) ? p - before.get(word) : null;
+      item.children[2].textContent = percent(p);
+      item.children[3].textContent = change !== null && Math.abs(change) >= 0.005 ? signed(100 * change, 0) : "";
+      return item;
+    }),
+  );
+}
+
+// One bar for each unit; the runs beside each other.
+export function showStrip(canvas, runs, units, low, high) {
+  const width = canvas.parentElement.clientWidth;
+  if (!width) return;
+  const height = 150;
+  const ratio = devicePixelRatio || 1;
+  canvas.width = Math.round(width * ratio);
+  canvas.height = height * ratio;
+  canvas.style.width = `${width}px`;
+  canvas.style.height = `${height}px`;
+  const pen = canvas.getContext("2d");
+  pen.setTransform(ratio, 0, 0, ratio, 0, 0);
+  const y = (x) => 6 + (height - 12) * (1 - (Math.min(Math.max(x, low), high) - low) / (high - low || 1));
+  const slot = width / units.length;
+  pen.fillStyle = token("--line");
+  pen.fillRect(0, y(Math.max(low, 0)) - 0.5, width, 1);
+  for (const [n, run] of runs.entries()) {
+    pen.fillStyle = token(n ? "--run-b" : "--run-a");
+    const bar = Math.max(1, (slot * (slot > 4 ? 0.8 : 1)) / runs.length);
+    for (const [k, u] of units.entries()) {
+      const zero = y(Math.max(low, 0));
+      const top = y(run[u]);
+      pen.fillRect(k * slot + n * bar, Math.min(zero, top), bar, Math.max(1, Math.abs(zero - top)));
+    }
+  }
+}
+
+export function stripFacts(values, isValve) {
+  const sorted = [...values].sort((x, y) => x - y);
+  const range = `${values.length} units, mean ${show(mean(values))}, from ${show(sorted[0])} to ${show(sorted.at(-1))}`;
+  if (!isValve) return range;
+  const shut = values.filter((x) => x < 0.1).length;
+  const open = values.filter((x) => x > 0.9).length;
+  return `${range}; ${open} open (above 0.9), ${shut} shut (below 0.1)`;
+}
+
+export function showChanges(host, a, b, i, j, places) {
+  const [pa, pb] = [new Map(a.predictions[i]), new Map(b.predictions[j])];
+  const floor = (list) => Math.min(...list.map(([, p]) => p));
+  const [restA, restB] = [floor(a.predictions[i]), floor(b.predictions[j])];
+  const next = [...new Set([...pa.keys(), ...pb.keys()])]
+    .map((w) => [w, pa.get(w) ?? Math.min(restA, pb.get(w)), pb.get(w) ?? Math.min(restB, pa.get(w))])
+    .sort((x, y) => Math.abs(y[2] - y[1]) - Math.abs(x[2] - x[1]))
+    .slice(0, 8);
+  const words = places
+    .filter(([x, y]) => x > 0 && y > 0 && a.words[x] === b.words[y])
+    .map(([x, y]) => [a.words[x], a.surprisal[x], b.surprisal[y]])
+    .sort((x, y) => Math.abs(y[2] - y[1]) - Math.abs(x[2] - x[1]))
+    .slice(0, 8);
+  host.innerHTML = "<h2>What changed most</h2><div class=tables></div>";
+  host.lastChild.append(
+    table(
+      `Next words, after “${written(a.words[i])}” in A and “${written(b.words[j])}” in B`,
+      ["word", "A", "B", "B − A"],
+      next.map(([w, x, y]) => [written(w), percent(x), percent(y), `${signed(100 * (y - x), 1)} points`]),
+    ),
+    table(
+      "Words of the text: bits of surprise",
+      ["word", "A", "B", "B − A"],
+      words.map(([w, x, y]) => [written(w), show(x, 1), show(y, 1), signed(y - x, 1)]),
+    ),
+  );
+}
+
+export function table(caption, headings, rows) {
+  const made = document.createElement("table");
+  made.createCaption().textContent = caption;
+  const head = made.createTHead().insertRow();
+  for (const heading of headings) {
+    const cell = document.createElement("th");
+    cell.scope = "col";
+    cell.textContent = heading;
+    head.append(cell);
+  }
+  const body = made.createTBody();
+  for (const [first, ...rest] of rows) {
+    const row = body.insertRow();
+    const cell = document.createElement("th");
+    cell.scope = "row";
+    cell.textContent = first;
+    row.append(cell);
+    for (const value of rest) row.insertCell().textContent = value;
+  }
+  return made;
+}
+
+// In words what run B is, with a way back for each change.
+export function showChanged(host, pairs, clamps, words, restore) {
+  const items = [];
+  if (pairs) {
+    const said = pairs.slice(0, 4).map(([a, b]) => `${written(a ?? "–")} → ${written(b ?? "–")}`);
+    items.push([said.join(", ") + (pairs.length > 4 ? ` and ${pairs.length - 4} more` : ""), () => restore("other")]);
+  }
+  for (const [k, c] of clamps.entries()) {
+    const units = c.units === null ? "all units" : `unit${c.units.length > 1 ? "s" : ""} ${c.units.join(", ")}`;
+    const from = written(words[c.from] ?? "the beginning");
+    const last = c.to === null ? "the end" : `“${words[c.to - 1] ?? ""}”`;
+    const steps = c.from === 0 && c.to === null ? "everywhere" : `from “${from}” to ${last}`;
+    items.push([
+      `${c.name} = ${show(c.value)}, ${units}, ${c.layer === null ? "" : `layer ${c.layer + 1}, `}${steps}`,
+      () => restore(k),
+    ]);
+  }
+  host.hidden = !items.length;
+  host.innerHTML = items.length ? "<span class='tag b'>B</span>" : "";
+  for (const [text, undo] of items) {
+    const chip = document.createElement("span");
+    chip.className = "chip";
+    chip.textContent = text;
+    const button = document.createElement("button");
+    button.type = "button";
+    button.textContent = "×";
+    button.setAttribute("aria-label", `Take back: ${text}`);
+    button.addEventListener("click", undo);
+    chip.append(button);
+    host.append(chip);
+  }
+}

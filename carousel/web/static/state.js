@@ -1,0 +1,59 @@
+// What is seen, as one object; it is also the link (location.hash).
+
+const first = { text: "", other: null, clamps: [], step: 1, see: null, layer: 0, order: "variance", tab: "cell" };
+const listeners = [];
+export const state = { ...first };
+
+export function change(patch) {
+  const before = { ...state };
+  Object.assign(state, patch);
+  const changed = new Set(Object.keys(patch).filter((k) => before[k] !== state[k]));
+  if (!changed.size) return;
+  try {
+    history.replaceState(null, "", `#${asHash()}`);
+  } catch {
+    /* a page opened from a file may not be allowed to */
+  }
+  for (const listener of listeners) listener(changed);
+}
+
+export function whenChanged(listener) {
+  listeners.push(listener);
+}
+
+export function asHash() {
+  const found = new URLSearchParams();
+  for (const key of Object.keys(first)) {
+    const value = state[key];
+    if (JSON.stringify(value) !== JSON.stringify(first[key])) found.set(key, key === "clamps" ? JSON.stringify(value) : value);
+  }
+  return found.toString();
+}
+
+const whole = (x) => (Number.isInteger(x) && x >= 0 ? x : null);
+
+function asClamp({ name, value, units, from, to, layer }) {
+  const listed = Array.isArray(units) && units.every((u) => whole(u) !== null) ? units : null;
+  return { name, value, units: listed, from: whole(from) ?? 0, to: whole(to), layer: whole(layer) };
+}
+
+// What a link asks for; whatever in it cannot be is left out.
+export function fromHash(hash) {
+  const asked = new URLSearchParams(hash.replace(/^#/, ""));
+  const found = { ...first };
+  for (const key of ["text", "other", "see"]) if (asked.has(key)) found[key] = asked.get(key).slice(0, 20000);
+  for (const key of ["step", "layer"]) if (/^\d{1,4}$/.test(asked.get(key) ?? "")) found[key] = Number(asked.get(key));
+  if (asked.get("order") === "index") found.order = "index";
+  if (asked.get("tab") === "flow") found.tab = "flow";
+  try {
+    const clamps = JSON.parse(asked.get("clamps") ?? "[]");
+    if (Array.isArray(clamps))
+      found.clamps = clamps
+        .filter((c) => typeof c?.name === "string" && Number.isFinite(c.value))
+        .slice(0, 100)
+        .map(asClamp);
+  } catch {
+    /* no clamps, then */
+  }
+  return found;
+}

@@ -1,0 +1,64 @@
+"""A small run to look into, and the server before it."""
+
+import json
+import threading
+import urllib.error
+import urllib.request
+from types import SimpleNamespace
+
+import pytest
+import torch
+import uvicorn
+
+from carousel.language.corpus import Corpus
+from carousel.language.folder import Config, ModelConfig, TextConfig, save_model
+from carousel.language.model import LanguageModel
+from carousel.language.vocabulary import Vocabulary
+from carousel.web.server import create_app, listen
+
+LINES = ["the boy who waits near the king lost his hat", "the girl who sings lost her hat", "a king and a queen read"]
+
+
+@pytest.fixture(scope="session")
+def run(tmp_path_factory):
+    """A run folder with an untrained LSTM v3 of two layers and 9 units, beside a file that is nobody's business."""
+    folder = tmp_path_factory.mktemp("runs") / "boys-and-girls"
+    folder.mkdir()
+    (folder.parent / "secret.txt").write_text("nobody's business")
+    torch.manual_seed(1)
+    torch.set_num_threads(1)
+    vocabulary = Vocabulary.train("word", LINES)
+    config = Config(TextConfig(LINES), ModelConfig("lstm-v3", 8, 9, 2, forget_bias=1.0))
+    model = LanguageModel(vocabulary.size, config.model)
+    with torch.no_grad():
+        for p in model.parameters():
+            p.mul_(3)  # so that words and valves make a difference
+    config.save(folder)
+    vocabulary.save(folder / "vocab.json")
+    save_model(model, folder / "model.safetensors")
+    Corpus.encode(LINES, vocabulary, folder / "data", "valid")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def server(run):
+    """The server in a thread of its own: ``address``, and ``ask(path, body=None, **headers)`` → (status, JSON or text)."""
+    listening, address = listen("127.0.0.1", 0)
+    made = uvicorn.Server(uvicorn.Config(create_app(run), log_level="warning", ws="none"))
+    thread = threading.Thread(target=made.run, kwargs={"sockets": [listening]}, daemon=True)
+    thread.start()
+
+    def ask(path, body=None, **headers):
+        data = body if isinstance(body, bytes | None) else json.dumps(body).encode()
+        request = urllib.request.Request(address + path, data, {"Content-Type": "application/json"} | headers)
+        try:
+            with urllib.request.urlopen(request, timeout=20) as reply:
+                status, content, found = reply.status, reply.read().decode(), reply.headers
+        except urllib.error.HTTPError as error:
+            status, content, found = error.code, error.read().decode(), error.headers
+        is_json = found.get("Content-Type", "").startswith("application/json")
+        return status, json.loads(content) if is_json else content
+
+    yield SimpleNamespace(address=address, ask=ask)
+    made.should_exit = True
+    thread.join(10)

@@ -1,0 +1,245 @@
+"""The page as a person uses it, in headless Chromium: type, step, clamp, replace, compare, link, save."""
+
+import re
+import shutil
+
+import pytest
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install playwright")
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed: apt-get install chromium")
+
+TEXT = "the boy who waits near the king lost his hat"
+OTHER = TEXT.replace("boy", "girl")
+WIDTHS = (400, 1000, 2000)
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with sync_api.sync_playwright() as playwright:
+        launched = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield launched
+        launched.close()
+
+
+@pytest.fixture
+def open_page(browser):
+    """``open_page(address, width=1200, scheme="light")``; at the end nothing may have been said on the console, but that the
+    server answered ``begin.expected``."""
+    contexts, said = [], []
+
+    def begin(address, width=1200, scheme="light", **options):
+        context = browser.new_context(
+            viewport={"width": width, "height": 900}, color_scheme=scheme, reduced_motion="reduce", **options
+        )
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(8000)
+        page.on("console", lambda message: said.append(f"{message.type}: {message.text}"))
+        page.on("pageerror", lambda error: said.append(f"error: {error}"))
+        page.on("requestfailed", lambda request: said.append(f"failed: {request.url}"))
+        page.goto(address)
+        page.wait_for_selector("#words .word")
+        return page
+
+    begin.expected = "nothing of the kind"
+    yield begin
+    for context in contexts:
+        context.close()
+    assert [line for line in said if begin.expected not in line] == []
+
+
+@pytest.fixture
+def page(open_page, server):
+    return open_page(server.address)
+
+
+def words(page, run="a"):
+    return page.locator(f"#words .word.{run} .text").all_inner_texts()
+
+
+def valve(page, name, run="a"):
+    return page.locator(f"#run-{run} .valve[data-name={name}]")
+
+
+def compare(page, old, new):
+    """Click a word, and put another in its place."""
+    page.locator("#words .word.a", has_text=re.compile(f"^{old}")).first.click()
+    page.locator("#replacement").fill(new)
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#words .word.b")
+
+
+def test_a_typed_text_is_read(page, server):
+    page.locator("#text").fill("the girl who sings")
+    page.get_by_role("button", name="Read").click()
+    sync_api.expect(page.locator("#words .word")).to_have_count(5)
+    assert words(page)[1:] == ["the", "girl", "who", "sings"]
+    _, found = server.ask("api/watch", {"text": "the girl who sings", "predictions": 8})
+    shown = page.locator("#run-a .predictions .word").all_inner_texts()
+    assert shown == [w.replace("<eos>", "¶") for w, _ in found["predictions"][1]]
+
+
+def test_valves_show_their_mean_at_each_word(page, server):
+    _, found = server.ask("api/watch", {"text": TEXT})
+    for step in (1, 2, 3):
+        for name in "ifo":
+            units = found["values"][name][0][step]
+            mean = sum(units) / len(units)
+            assert float(valve(page, name).locator(".value").text_content()) == pytest.approx(mean, abs=0.0051)
+            assert f"mean opening {mean:.2f}"[:-1] in valve(page, name).get_attribute("aria-label")
+        page.locator("[data-go=on]").click()
+    page.locator("#layer").select_option(index=1)
+    for name in "ifo":
+        means = [sum(layer[4]) / 9 for layer in found["values"][name]]
+        assert float(valve(page, name).locator(".value").text_content()) == pytest.approx(means[1], abs=0.0051)
+    assert abs(means[0] - means[1]) > 0.02  # of o: the layers can be told apart
+
+
+def test_stepping_with_keys(page):
+    page.locator("#now").click()
+    for pressed, place in (("ArrowRight", 2), ("ArrowRight", 3), ("ArrowLeft", 2), ("End", 10), ("Home", 0)):
+        page.keyboard.press(pressed)
+        assert page.locator("#words li.current").evaluate("e => [...e.parentNode.children].indexOf(e)") == place
+    assert page.locator("#now").inner_text() == "Before the first word"
+
+
+def test_playing_goes_on_to_the_end_and_stops(page):
+    page.locator("#speed").fill("4")
+    page.locator("[data-go=first]").click()
+    for _ in range(7):
+        page.locator("[data-go=on]").click()
+    page.locator("#now").click()
+    page.keyboard.press(" ")
+    assert page.locator("#play").inner_text() == "Pause"
+    sync_api.expect(page.locator("#play")).to_have_text("Play")
+    assert "hat" in page.locator("#now").inner_text()
+
+
+def test_a_replaced_word_makes_a_second_run_beside_the_first(page, server):
+    compare(page, "boy", "girl")
+    assert words(page, "b")[1:] == OTHER.split() and words(page)[1:] == TEXT.split()
+    page.locator("[data-go=last]").click()
+    (_, a), (_, b) = (server.ask("api/watch", {"text": t}) for t in (TEXT, OTHER))
+    for run, found in (("a", a), ("b", b)):
+        units = found["values"]["f"][0][-1]
+        assert float(valve(page, "f", run).locator(".value").text_content()) == pytest.approx(sum(units) / 9, abs=0.0051)
+    assert page.locator("#map-d").is_visible()
+    tables = page.locator("#changes table")
+    assert tables.count() == 2 and "hat" in tables.nth(1).inner_text()
+
+
+def test_the_difference_can_be_read_with_the_keyboard(page, server):
+    compare(page, "boy", "girl")
+    page.locator("#order").select_option("index")
+    page.locator("#map-d canvas").focus()
+    for pressed in ["ArrowRight", "ArrowRight", "ArrowDown", "ArrowDown", "ArrowDown"]:
+        page.keyboard.press(pressed)
+    (_, a), (_, b) = (server.ask("api/watch", {"text": t}) for t in (TEXT, OTHER))
+    expected = b["values"]["h"][0][3][3] - a["values"]["h"][0][3][3]
+    said = page.locator("#map-d .readout").inner_text().replace("−", "-")
+    assert said.startswith("“who”, unit 3: B - A = ")
+    assert float(said.rpartition(" ")[2]) == pytest.approx(expected, abs=0.00051)
+
+
+def test_a_clicked_valve_is_clamped(page, server):
+    valve(page, "f").click()
+    assert page.locator("#clamp-title").inner_text() == "Clamp f"
+    page.locator("#clamp-value").fill("0.125")
+    page.locator("#clamp-units").fill("0, 2-4")
+    page.locator("#clamp-from").select_option("2")
+    page.locator("#clamp-to").select_option("5")
+    page.locator("#clamp-layer").select_option(index=1)
+    page.get_by_role("button", name="Clamp and compare").click()
+    page.wait_for_selector("#words .word.b")
+    clamp = {"name": "f", "value": 0.125, "units": [0, 2, 3, 4], "from": 2, "to": 5, "layer": 0}
+    _, b = server.ask("api/watch", {"text": TEXT, "clamps": [clamp]})
+    for step, held in ((3, True), (5, False)):
+        page.locator("#words .word.a").nth(step).click()
+        mean = sum(b["values"]["f"][0][step]) / 9
+        assert float(valve(page, "f", "b").locator(".value").text_content()) == pytest.approx(mean, abs=0.0051)
+        assert ("clamped" in valve(page, "f", "b").get_attribute("class")) is held
+        assert "clamped" not in valve(page, "f").get_attribute("class")
+    page.get_by_role("button", name=re.compile("Take back: f")).click()
+    sync_api.expect(page.locator("#run-b")).to_be_hidden()
+
+
+def test_a_valve_answers_to_the_keyboard(page):
+    valve(page, "o").focus()
+    page.keyboard.press("Enter")
+    assert page.locator("#clamp-title").inner_text() == "Clamp o"
+    assert "Output valve o" in page.locator("#maps-title").inner_text()
+
+
+def test_the_gradient_flow_is_drawn_and_stands_in_a_table(page, server):
+    page.get_by_role("tab", name="Gradient flow").click()
+    page.wait_for_selector("#flow-plot .curve")
+    _, found = server.ask("api/gradients", {"text": TEXT})
+    assert page.locator("#flow-plot path.curve").count() == 4  # two states in two layers
+    page.get_by_text("The numbers").click()
+    rows = page.locator("#flow-table tbody tr")
+    assert rows.count() == len(found["words"])
+    assert float(rows.nth(1).locator("td").first.inner_text()) == pytest.approx(found["size"]["m"][0][-2], rel=0.01)
+    page.keyboard.press("Shift+Tab")
+    page.locator("#tab-flow").focus()
+    page.keyboard.press("ArrowLeft")
+    assert page.locator("#tab-cell").get_attribute("aria-selected") == "true"
+
+
+def test_a_link_shows_the_same_again(page, open_page):
+    compare(page, "boy", "girl")
+    valve(page, "i").click()
+    page.get_by_role("button", name="Clamp and compare").click()
+    page.wait_for_selector(".chip >> nth=1")
+    page.locator("[data-go=last]").click()
+    again = open_page(page.url)
+    again.wait_for_selector("#words .word.b")
+    for part in ("#words", "#changed", "#now", "#run-b", "#changes", "#chosen-facts"):
+        assert again.locator(part).inner_text() == page.locator(part).inner_text()
+
+
+def test_a_link_that_makes_no_sense_is_no_harm(open_page, server):
+    page = open_page(f"{server.address}#step=9999&layer=77&see=<b>&clamps=[[1]]&tab=x")
+    assert words(page)[1:] == TEXT.split()
+
+
+def test_what_the_server_refuses_is_said(page, open_page):
+    open_page.expected = "the server responded with a status of 400"  # which Chromium logs by itself
+    page.locator("#text").fill("the " * 501)
+    page.locator("#text").press("Enter")
+    page.wait_for_selector("#message:not([hidden])")
+    assert "at most 500" in page.locator("#message").inner_text()
+
+
+def test_a_saved_page_opens_without_the_server(page, open_page, tmp_path):
+    compare(page, "boy", "girl")
+    page.locator("[data-go=last]").click()
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Save as one HTML file").click()
+    file = tmp_path / "saved.html"
+    download.value.save_as(file)
+    assert download.value.suggested_filename == "boys-and-girls.html"
+    saved = open_page(file.as_uri(), offline=True)
+    saved.wait_for_selector("#words .word.b")
+    for part in ("#words", "#now", "#run-a", "#run-b", "#changes"):
+        assert saved.locator(part).inner_text() == page.locator(part).inner_text()
+    saved.locator("[data-go=back]").click()
+    assert "his" in saved.locator("#now").inner_text()
+    saved.get_by_role("tab", name="Gradient flow").click()
+    saved.wait_for_selector("#flow-plot .curve")
+    assert saved.get_by_role("button", name="Read").is_disabled()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", WIDTHS)
+def test_it_fits_every_width_in_both_themes(open_page, server, width, scheme):
+    page = open_page(f"{server.address}#other={OTHER.replace(' ', '+')}&step=3", width, scheme)
+    page.wait_for_selector("#words .word.b")
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    channels = re.findall(r"\d+", page.evaluate("getComputedStyle(document.body).backgroundColor"))
+    assert (sum(map(int, channels)) < 384) is (scheme == "dark")
+    small = page.evaluate(
+        """[...document.querySelectorAll('button, input, select')].filter(e => e.offsetParent && e.type !== 'range')
+           .filter(e => e.getBoundingClientRect().height < 24).map(e => e.outerHTML)"""
+    )
+    assert small == []
