@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from carousel import kernels
+from carousel import files, kernels
 from carousel.cells import CELLS, get
 from carousel.cli import screen
 from carousel.equations import Cell
 from carousel.errors import InputError
+from carousel.web.drawing import standalone
 
 EXAMPLE = "Example: carousel cells lstm-v3 --latex"
 
@@ -19,20 +21,27 @@ def command(
     name: Annotated[str | None, typer.Argument(help="A cell; without it, all are listed.", show_default=False)] = None,
     latex: Annotated[bool, typer.Option("--latex", help="Print the equations as LaTeX.")] = False,
     source: Annotated[bool, typer.Option("--source", help="Print the C++ that is made of the equations.")] = False,
+    draw: Annotated[
+        Path | None, typer.Option(help="Write the cell's drawing there, made from its equations (.svg).", show_default=False)
+    ] = None,
     input_size: Annotated[int, typer.Option("--input", "-e", min=1, help="Size of e, for the counts.")] = 200,
     hidden_size: Annotated[int, typer.Option("--hidden", min=1, help="Size of h, for the counts.")] = 200,
     proj_size: Annotated[int, typer.Option("--projection", min=0, help="Size of a projected m; 0: half of h.")] = 0,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """List every cell of the lectures with its source, parameters and gates; or print the equations of one."""
-    for option, wanted in (("--latex", latex), ("--source", source)):
+    for option, wanted in (("--latex", latex), ("--source", source), ("--draw cell.svg", draw is not None)):
         if name is None and wanted:
-            raise InputError(f"{option} prints one cell: carousel cells lstm-v3 {option}")
+            raise InputError(f"{option} is for one cell: carousel cells lstm-v3 {option}")
+    if draw is not None and draw.suffix != ".svg":
+        raise InputError(f"a drawing is .svg, not {draw.name!r}")
     try:
         chosen = [get(name)] if name else list(CELLS.values())
     except ValueError as error:
         raise InputError(str(error)) from None
     sizes = (input_size, hidden_size, proj_size or max(1, hidden_size // 2))
+    if draw is not None:
+        files.write(draw, standalone(chosen[0]))
     if json:
         found = [_facts(c, sizes) for c in chosen]
         screen.print_json(found[0] if name else found)

@@ -8,7 +8,9 @@ full it is shown.
 
 from __future__ import annotations
 
+import re
 from html import escape
+from importlib import resources
 
 from carousel.equations import Cell
 from carousel.web.graph import Graph, Node, graph
@@ -26,6 +28,17 @@ def draw(cell: Cell) -> str:
     equations = dict(zip(_names(cell), cell.text.splitlines(), strict=True))
     drawer = _Drawer(cell, made, equations)
     return drawer.draw()
+
+
+def standalone(cell: Cell) -> str:
+    """The drawing as a file of its own: with the page's light colours, on white."""
+    static = resources.files("carousel.web") / "static"
+    theme, style = ((static / name).read_text("utf-8") for name in ("theme.css", "cell.css"))
+    colours = dict(re.findall(r"--([\w-]+): ([^;]+);", theme.partition("}")[0]))  # not every viewer knows custom properties
+    style = re.sub(r"var\(--([\w-]+)(?:, ([^)]*))?\)", lambda m: colours.get(m[1], m[2]), style)
+    drawn = draw(cell)
+    inside = drawn.index(">") + 1
+    return f'{drawn[:inside]}\n<style>\n{style}</style>\n<rect width="100%" height="100%" fill="white"/>{drawn[inside:]}\n'
 
 
 def _names(cell: Cell) -> list[str]:

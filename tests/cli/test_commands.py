@@ -32,6 +32,14 @@ def test_one_cell_is_printed_as_on_the_slide(carousel):
     assert r"W^{oe} \mathbf{e}_{t}" in latex
 
 
+def test_a_cell_is_drawn_into_a_file(carousel, tmp_path):
+    assert carousel("cells", "gru", "--draw", "gru.svg")[0] == 0
+    assert (tmp_path / "gru.svg").read_text().startswith("<svg")
+    for arguments in (("--draw", "x.svg"), ("gru", "--draw", "x.png")):
+        status, out, err = carousel("cells", *arguments)
+        assert (status, out, err.count("\n")) == (2, "", 1)
+
+
 def test_cells_as_json(carousel):
     found = json.loads(carousel("cells", "--json")[1])
     assert [c["name"] for c in found] == list(CELLS)

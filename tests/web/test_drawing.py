@@ -12,7 +12,7 @@ import pytest
 
 from carousel.cells import CELLS
 from carousel.equations import cell, logistic, tanh, where
-from carousel.web.drawing import draw
+from carousel.web.drawing import draw, standalone
 from carousel.web.graph import graph
 from carousel.web.placing import layout
 
@@ -185,3 +185,12 @@ def on_edge(place, point):
 
 def apart(a, b):
     return a[2] < b[0] or b[2] < a[0] or a[3] < b[1] or b[3] < a[1]
+
+
+@pytest.mark.parametrize("name", ["lstm-v3", "clockwork"])
+def test_a_file_of_its_own_needs_no_page(name):
+    text = standalone(CELLS[name])
+    found = ET.fromstring(text)
+    assert found.tag.endswith("svg") and "var(" not in text and "#a9cbea" in text
+    shapes = [e.get("class") for e in ET.fromstring(draw(CELLS[name])).iter()]
+    assert [e.get("class") for e in found.iter() if not e.tag.endswith("style") and e.get("height") != "100%"] == shapes
