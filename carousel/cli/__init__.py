@@ -14,6 +14,7 @@ from carousel.cli import (
     agreement,
     bench,
     cells,
+    claims,
     compare,
     demo,
     generate,
@@ -23,6 +24,7 @@ from carousel.cli import (
     score,
     serve,
     train,
+    translate,
     valves,
 )
 from carousel.errors import InputError, TrainingError
@@ -35,9 +37,10 @@ app = typer.Typer(
     help="Recurrent networks with gated memory: a cell is its equations.",
     epilog="Example: carousel train book.txt --cell lstm-v2, then carousel generate runs/book-lstm-v2",
 )
-for module in (cells, train, generate, score, compare, gradients, valves, pairs, probe, serve, demo):
+for module in (cells, train, generate, score, compare, gradients, valves, pairs, probe, claims, serve, demo):
     app.command(name=module.__name__.rpartition(".")[2], epilog=module.EXAMPLE)(module.command)
 app.add_typer(agreement.app, name="agreement")
+app.add_typer(translate.app, name="translate")
 app.add_typer(bench.app, name="bench")
 
 

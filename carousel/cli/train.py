@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -120,16 +122,28 @@ def command(
 def train(folder: Path, config: Config, processes: Processes, json: bool, *, fresh: bool = False) -> None:
     """Prepare, train and tell. A text that is refused leaves no folder behind where the run is ``fresh``."""
     if processes.first:
-        try:
-            with screen.preparing() as tick:
-                prepare(folder, config, tick)
-        except InputError:
-            if fresh:
-                shutil.rmtree(folder)
-            raise
+        with refused(folder if fresh else None), screen.preparing() as tick:
+            prepare(folder, config, tick)
     processes.wait()
     show = screen.TrainingScreen(config.model.cell)
     trainer = Trainer(folder, config, processes, show if processes.first else None, fading.while_training)
+    follow(trainer, show, json, f"carousel train --resume {folder}")
+
+
+@contextmanager
+def refused(folder: Path | None) -> Iterator[None]:
+    """Where what is given is refused, no ``folder`` is left behind."""
+    try:
+        yield
+    except InputError:
+        if folder is not None:
+            shutil.rmtree(folder)
+        raise
+
+
+def follow(trainer: Trainer, show: screen.TrainingScreen, json: bool, again: str) -> None:
+    """Train and tell; ``again``: the command that goes on with the run."""
+    folder, processes = trainer.folder, trainer.processes
     with show:
         end = trainer.run()
     processes.close()
@@ -138,7 +152,7 @@ def train(folder: Path, config: Config, processes: Processes, json: bool, *, fre
     if json:
         screen.print_json({**end, "run": str(folder)})
     if end["event"] == "interrupted":
-        screen.err.print(f"stopped at step {end['step']}; continue with: carousel train --resume {folder}")
+        screen.err.print(f"stopped at step {end['step']}; continue with: {again}")
         raise typer.Exit(130)
     if not json:
         test = f", test {end['test_perplexity']:.2f}" if "test_perplexity" in end else ""

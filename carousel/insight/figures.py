@@ -14,6 +14,7 @@ from torch import Tensor
 from carousel import files
 from carousel.errors import InputError
 from carousel.insight.agreement import Shut
+from carousel.insight.claims.claim import Trial
 from carousel.insight.fading import Fading
 from carousel.insight.jacobian import first_input_sensitivity
 from carousel.insight.pairs import Pair
@@ -202,4 +203,27 @@ def shut_valves(found: Sequence[Shut], untouched: float) -> Figure:
     all_axes[0].set_ylim(0.4, 1.03)
     handles, labels = all_axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, frameon=False, loc="outside upper left", ncols=3)
+    return figure
+
+
+def claim(trial: Trial) -> Figure:
+    """What was measured of each way, a point a seed; the bar is the mean."""
+    tried = trial.claim
+    names = [n for n in tried.figures if n != "parameters"]
+    figure = Figure(figsize=(max(6.5, 3.4 * len(names)), 0.55 * len(tried.ways) + 1.9), layout="constrained")
+    all_axes = np.atleast_1d(figure.subplots(1, len(names), sharey=True))
+    for axes, name in zip(all_axes, names, strict=True):
+        for k, way in enumerate(tried.ways):
+            values = trial.values(way, name)
+            axes.plot(values, [k] * len(values), "o", color=COLOURS[k], alpha=0.65, markersize=7)
+            axes.plot([np.mean(values)] * 2, [k - 0.28, k + 0.28], color=COLOURS[k], linewidth=2.5)
+        every = [v for way in tried.ways for v in trial.values(way, name)]
+        if min(every) > 0 and max(every) > 30 * min(every):
+            axes.set_xscale("log")
+        axes.set_xlabel(tried.figures[name].replace(" (", "\n("))
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.grid(True, axis="x", color="0.92")
+    all_axes[0].set_yticks(range(len(tried.ways)), list(tried.ways.values()))
+    all_axes[0].invert_yaxis()
+    figure.suptitle(f"“{tried.says}”", x=0.01, ha="left", fontsize=10)
     return figure

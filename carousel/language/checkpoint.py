@@ -15,7 +15,7 @@ from torch import Tensor
 from carousel import files
 from carousel.errors import InputError
 from carousel.language.folder import load_weights, read_tensors, weights
-from carousel.language.model import LanguageModel
+from carousel.language.model import Trainable
 from carousel.language.processes import Processes
 from carousel.layers import State
 
@@ -39,7 +39,7 @@ class Position:
 
 def save_checkpoint(
     path: Path,
-    model: LanguageModel,
+    model: Trainable,
     optimizer: torch.optim.Optimizer,
     position: Position,
     hx: State | None,
@@ -62,7 +62,7 @@ def save_checkpoint(
 
 
 def load_checkpoint(
-    path: Path, model: LanguageModel, optimizer: torch.optim.Optimizer, processes: Processes
+    path: Path, model: Trainable, optimizer: torch.optim.Optimizer, processes: Processes
 ) -> tuple[Position, State | None]:
     """Put a checkpoint back; gives the position and the carried state of this process's rows.
 

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from carousel.language.corpus import Corpus
+from carousel.layers import State
 
 IGNORED = -100  # torch.nn.functional.cross_entropy's own
 
@@ -26,6 +28,20 @@ class Batch:
     y: Tensor
     words: int
     fresh: bool
+
+    def given(self, hx: State | None, device: torch.device | str) -> tuple[Any, ...]:
+        """What the model is called with; ``hx`` are the states that the batch before has left."""
+        return self.x.to(device), None if self.fresh else hx, self.y.to(device)
+
+
+class Feed(Protocol):
+    """The batches of a text. Each has targets ``y``, IGNORED where there is none, ``words`` and ``given`` as ``Batch``."""
+
+    def __len__(self) -> int: ...
+
+    def batches(self, epoch: int = 0, first: int = 0) -> Iterator[Any]:
+        """The batches of an epoch from the ``first``-th on."""
+        ...
 
 
 @dataclass(frozen=True)

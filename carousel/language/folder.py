@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, Self, TypeVar
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
@@ -15,10 +15,8 @@ from torch import Tensor
 
 from carousel import __version__, files
 from carousel.errors import InputError
-from carousel.language.model import LanguageModel, ModelConfig
+from carousel.language.model import LanguageModel, ModelConfig, Trainable
 from carousel.language.vocabulary import Vocabulary
-
-FORMAT = "carousel language model"
 
 
 @dataclass(frozen=True)
@@ -87,36 +85,62 @@ class TrainConfig:
             raise InputError(f"lr must be above 0, not {self.lr}")
 
 
-@dataclass(frozen=True)
-class Config:
-    """All that a run was asked to be; ``config.json``."""
+class RunConfig:
+    """All that a run was asked to be, in parts that are dataclasses, as it is one itself; ``config.json``.
 
-    text: TextConfig = field(default_factory=TextConfig)
-    model: ModelConfig = field(default_factory=ModelConfig)
-    training: TrainConfig = field(default_factory=TrainConfig)
+    ``kind``: of the model.
+    """
+
+    kind: ClassVar[str]
+    training: TrainConfig
 
     def save(self, folder: Path) -> None:
         """Write ``config.json``."""
-        files.write(folder / "config.json", json.dumps({"carousel": __version__, **asdict(self)}, indent=2) + "\n")
+        facts = {"carousel": __version__, "kind": self.kind, **asdict(self)}  # type: ignore[call-overload]  # a dataclass
+        files.write(folder / "config.json", json.dumps(facts, indent=2) + "\n")
 
     @classmethod
-    def load(cls, folder: Path) -> Config:
-        """Read ``config.json``. Raises InputError where it is missing, no JSON, or has an unknown key."""
+    def load(cls, folder: Path) -> Self:
+        """Read ``config.json``. Raises InputError where it is missing, no JSON, of another kind, or has an unknown key."""
         path = folder / "config.json"
-        if not folder.is_dir():
-            raise InputError(f"{folder} is not a run folder: there is no such folder")
-        try:
-            found = json.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            raise InputError(f"{folder} is not a run folder: it has no config.json") from None
-        except ValueError as error:
-            raise InputError(f"{path} is not JSON: {error}") from None
-        if not isinstance(found, dict):
-            raise InputError(f"{path} must hold an object, not {type(found).__name__}")
+        found = _read_config(folder)
         found.pop("carousel", None)
-        parts = {"text": TextConfig, "model": ModelConfig, "training": TrainConfig}
+        kind = found.pop("kind", Config.kind)
+        if kind != cls.kind:
+            raise InputError(f"{folder} holds the run of a {kind}, and what is wanted here is that of a {cls.kind}")
+        parts: dict[str, Any] = {f.name: f.default_factory for f in fields(cls)}  # type: ignore[arg-type]  # a dataclass
         _refuse_unknown(path, found, parts, "")
         return cls(**{k: _build(path, parts[k], v, k) for k, v in found.items()})
+
+
+def _read_config(folder: Path) -> dict[str, Any]:
+    path = folder / "config.json"
+    if not folder.is_dir():
+        raise InputError(f"{folder} is not a run folder: there is no such folder")
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{folder} is not a run folder: it has no config.json") from None
+    except ValueError as error:
+        raise InputError(f"{path} is not JSON: {error}") from None
+    if not isinstance(found, dict):
+        raise InputError(f"{path} must hold an object, not {type(found).__name__}")
+    return found
+
+
+def run_kind(folder: Path) -> str:
+    """What kind of model a run folder holds, as its ``config.json`` says. Raises InputError where it has none."""
+    return str(_read_config(folder).get("kind", LanguageModel.kind))
+
+
+@dataclass(frozen=True)
+class Config(RunConfig):
+    """Of a language model's run."""
+
+    kind = LanguageModel.kind
+    text: TextConfig = field(default_factory=TextConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    training: TrainConfig = field(default_factory=TrainConfig)
 
 
 T = TypeVar("T")
@@ -147,12 +171,12 @@ def _refuse_unknown(path: Path, found: Mapping[str, Any], known: Mapping[str, An
             raise InputError(f"{path} has an unknown key {key!r}{where}; {hint}")
 
 
-def save_model(model: LanguageModel, path: Path) -> None:
+def save_model(model: Trainable, path: Path) -> None:
     """Write the weights; the metadata says what they are."""
-    files.write(path, save(weights(model), {"format": FORMAT, "carousel": __version__}))
+    files.write(path, save(weights(model), {"format": f"carousel {model.kind}", "carousel": __version__}))
 
 
-def weights(model: LanguageModel) -> dict[str, Tensor]:
+def weights(model: Trainable) -> dict[str, Tensor]:
     """The state dict, each tensor in one piece."""
     return {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
 
@@ -168,7 +192,7 @@ def read_tensors(path: Path, what: str) -> tuple[dict[str, Tensor], dict[str, st
         raise InputError(f"{path} is not whole, or no safetensors file: {error}") from None
 
 
-def load_weights(model: LanguageModel, tensors: Mapping[str, Tensor], path: Path) -> None:
+def load_weights(model: Trainable, tensors: Mapping[str, Tensor], path: Path) -> None:
     """Put tensors into the model. Raises InputError where they are another model's."""
     own = model.state_dict()
     for key in own:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -36,11 +37,30 @@ class ModelConfig:
     learned_initial: bool = False
 
 
-class LanguageModel(nn.Module):
+class Trainable(nn.Module):
+    """A model that the trainer can train: called with what a batch's ``given`` gives, it returns the loss of all targets that
+    count, summed, in nats, and the states to carry on (None: none)."""
+
+    kind: ClassVar[str] = "model"
+    config: Any  # its ``cell`` names the cell
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+        return next(self.parameters()).device
+
+    def count(self) -> int:
+        """Number of parameters."""
+        return sum(p.numel() for p in self.parameters())
+
+
+class LanguageModel(Trainable):
     """Embedding, recurrent layers, output layer. Renshaw 2014, slides "Context and notation" and those of each model.
 
     Raises InputError for a configuration that cannot be (an unknown cell, sizes that weight tying cannot join).
     """
+
+    kind = "language model"
 
     def __init__(self, words: int, config: ModelConfig):
         super().__init__()
@@ -109,15 +129,6 @@ class LanguageModel(nn.Module):
     def _drop(self, x: Tensor, p: float) -> Tensor:
         flat = dropout(x.reshape(-1, x.shape[-1]), [x.shape[1]] * x.shape[0], p, self.training, self.config.same_mask)
         return flat.reshape(x.shape)
-
-    @property
-    def device(self) -> torch.device:
-        """Where the model is."""
-        return self.embedding.weight.device
-
-    def count(self) -> int:
-        """Number of parameters."""
-        return sum(p.numel() for p in self.parameters())
 
 
 def detach(hx: State) -> State:

@@ -10,8 +10,8 @@ import torch
 from torch.nn.functional import log_softmax
 
 from carousel.language.corpus import Corpus, Facts
-from carousel.language.feeding import Sentences, Stream
-from carousel.language.model import LanguageModel
+from carousel.language.feeding import Feed, Sentences, Stream
+from carousel.language.model import LanguageModel, Trainable
 from carousel.language.vocabulary import Vocabulary
 
 
@@ -58,19 +58,16 @@ class Score:
 
 
 @torch.no_grad()
-def evaluate(
-    model: LanguageModel, batches: Stream | Sentences, tick: Callable[[int, int], None] | None = None
-) -> tuple[float, int]:
+def evaluate(model: Trainable, batches: Feed, tick: Callable[[int, int], None] | None = None) -> tuple[float, int]:
     """J in nats and the number of words of this process's share; ``tick`` is told how many batches are done, of how many."""
     training = model.training
     model.eval()
     device = model.device
     total, words, hx = 0.0, 0, None
     for done, batch in enumerate(batches.batches(), 1):
-        y = batch.y.to(device)
-        loss, hx = model(batch.x.to(device), None if batch.fresh else hx, y)
+        loss, hx = model(*batch.given(hx, device))
         total += loss.item()
-        words += int((y >= 0).sum())
+        words += int((batch.y >= 0).sum())
         if tick:
             tick(done, len(batches))
     model.train(training)

@@ -1,4 +1,4 @@
-"""Training a language model: one loop, that can stop at any instant and go on as if it had not."""
+"""Training: one loop, that can stop at any instant and go on as if it had not."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ from torch import nn
 from carousel import files
 from carousel.errors import InputError, TrainingError
 from carousel.language.checkpoint import Position, load_checkpoint, save_checkpoint
-from carousel.language.corpus import Corpus
 from carousel.language.curve import draw_curve
-from carousel.language.feeding import Sentences, Stream, feed
-from carousel.language.folder import Config, load_weights, read_json_lines, read_tensors, save_model, write_json_lines
-from carousel.language.model import LanguageModel, detach
+from carousel.language.feeding import Sentences
+from carousel.language.folder import RunConfig, load_weights, read_json_lines, read_tensors, save_model, write_json_lines
+from carousel.language.lesson import LessonMaker, Reading
+from carousel.language.model import detach
 from carousel.language.processes import Processes
 from carousel.language.score import evaluate
-from carousel.language.vocabulary import Vocabulary
 from carousel.layers import State
 
 Observer = Callable[[dict[str, Any]], None]
-Watcher = Callable[[LanguageModel, Any], dict[str, Any]]  # of a model and a batch, numbers for the metrics
+Watcher = Callable[[Any, Any], dict[str, Any]]  # of a model and a batch, numbers for the metrics
 
 
 class Trainer:
     """A run in its folder, which ``prepare`` has filled. ``observer`` is told of steps, validations and the end.
     ``watcher`` is asked every ``watch_gradients`` steps, before the step; it must leave model and random state as they are.
+    ``lesson`` makes model and batches; by default a language model's.
 
     Raises InputError where the folder, or a checkpoint in it, cannot be used.
     """
@@ -42,10 +42,11 @@ class Trainer:
     def __init__(
         self,
         folder: Path,
-        config: Config,
+        config: RunConfig,
         processes: Processes,
         observer: Observer | None = None,
         watcher: Watcher | None = None,
+        lesson: LessonMaker = Reading,
     ):
         self.folder, self.config, self.processes = folder, config, processes
         self.training = training = config.training
@@ -56,11 +57,9 @@ class Trainer:
             torch.set_num_threads(training.threads)
         self.observer = observer or (lambda event: None)
         self.watcher = watcher if training.watch_gradients else None
-        self.vocabulary = Vocabulary.load(folder / "vocab.json", config.text.vocabulary)
         torch.manual_seed(training.seed)
-        self.model = LanguageModel(self.vocabulary.size, config.model).to(training.device)
-        counts = Corpus.open(folder / "data", "train").counts(self.vocabulary.size)
-        self.model.output.learn_frequencies(torch.from_numpy(counts).to(training.device))
+        self.lesson = lesson(folder, config, processes.share)
+        self.model = self.lesson.model
         self.optimizer = self._optimizer()
         self.position = Position()
         self.hx: State | None = None
@@ -68,8 +67,8 @@ class Trainer:
             torch.manual_seed(training.seed + 7919 * processes.rank)
         if self.checkpoint.exists():
             self.position, self.hx = load_checkpoint(self.checkpoint, self.model, self.optimizer, processes)
-        self.train_batches = self._feed("train", training.seed)
-        self.valid_batches = self._feed("valid", None)
+        self.train_batches = self.lesson.feed("train", training.seed)
+        self.valid_batches = self.lesson.feed("valid")
         if isinstance(self.train_batches, Sentences) and self.train_batches.cut:
             self.observer({"event": "cut", "sentences": self.train_batches.cut, "length": training.length})
         self.steps = training.epochs * len(self.train_batches)
@@ -81,13 +80,6 @@ class Trainer:
     def checkpoint(self) -> Path:
         """Where the run can be taken up again."""
         return self.folder / "checkpoint.safetensors"
-
-    def _feed(self, name: str, seed: int | None) -> Stream | Sentences:
-        training, corpus = self.training, Corpus.open(self.folder / "data", name)
-        # Training cuts long sentences; held-out text is read whole.
-        length = training.length if seed is not None or training.feed == "stream" else 0
-        share = self.processes.share
-        return feed(training.feed, corpus, self.vocabulary.end, training.batch_size, length, share, seed)
 
     def _optimizer(self) -> torch.optim.Optimizer:
         training, parameters = self.training, list(self.model.parameters())
@@ -113,8 +105,7 @@ class Trainer:
         position, training = self.position, self.training
         if self.processes.first:
             self._forget_metrics_after(position)
-        # Learned initial states take part only where a batch begins with a new state.
-        model = self.processes.wrap(self.model, some_unused=self.config.model.learned_initial)
+        model = self.processes.wrap(self.model, some_unused=self.lesson.some_unused)
         begun, saved = time.monotonic() - position.seconds, time.monotonic()
         with self._interruptible():
             while position.epoch < training.epochs and not position.done:
@@ -143,9 +134,8 @@ class Trainer:
             self._record({"event": "gradients", "step": position.step, **self.watcher(self.model, batch)})
         for group in self.optimizer.param_groups:
             group["lr"] = self.rate()
-        hx = None if batch.fresh else self.hx
         with torch.autocast(device, torch.bfloat16, enabled=training.precision == "bfloat16"):
-            loss, hx = model(batch.x.to(device), hx, batch.y.to(device))
+            loss, hx = model(*batch.given(self.hx, device))
         self.hx = detach(hx) if training.feed == "stream" else None  # sentences carry nothing on
         self.optimizer.zero_grad(set_to_none=True)
         # The mean over all processes' words; DistributedDataParallel divides the sum of gradients by their number.
@@ -197,17 +187,17 @@ class Trainer:
         self._record(row | {"perplexity": _perplexity(loss), "best": better, "seconds": round(position.seconds, 2)})
         if self.processes.first:
             with self._writing():
-                draw_curve(read_json_lines(self.folder / "metrics.jsonl"), self.folder / "curve.png", self.config.model.cell)
+                draw_curve(read_json_lines(self.folder / "metrics.jsonl"), self.folder / "curve.png", self.model.config.cell)
 
     def _finish(self) -> dict[str, Any]:
         position = self.position
         end = {"event": "end", "step": position.step, "epoch": position.epoch, "best_epoch": position.best_epoch}
         end |= {"valid_perplexity": _perplexity(position.best), "parameters": self.model.count()}
         end |= {"seconds": round(position.seconds, 2), "stopped_early": position.epoch < self.training.epochs}
-        if Corpus.exists(self.folder / "data", "test"):
+        if self.lesson.has("test"):
             path = self.folder / "model.safetensors"
             load_weights(self.model, read_tensors(path, "the model's weights")[0], path)
-            nats, words = self.processes.add(list(evaluate(self.model, self._feed("test", None), self._tick)))
+            nats, words = self.processes.add(list(evaluate(self.model, self.lesson.feed("test"), self._tick)))
             end["test_perplexity"] = _perplexity(nats / words)
         if self.processes.first:
             with self._writing():

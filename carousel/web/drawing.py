@@ -35,7 +35,7 @@ def standalone(cell: Cell) -> str:
     static = resources.files("carousel.web") / "static"
     theme, style = ((static / name).read_text("utf-8") for name in ("theme.css", "cell.css"))
     colours = dict(re.findall(r"--([\w-]+): ([^;]+);", theme.partition("}")[0]))  # not every viewer knows custom properties
-    style = re.sub(r"var\(--([\w-]+)(?:, ([^)]*))?\)", lambda m: colours.get(m[1], m[2]), style)
+    style = re.sub(r"var\(--([\w-]+)(?:, ([^)]*))?\)", lambda m: colours.get(m[1]) or m[2] or "", style)
     drawn = draw(cell)
     inside = drawn.index(">") + 1
     return f'{drawn[:inside]}\n<style>\n{style}</style>\n<rect width="100%" height="100%" fill="white"/>{drawn[inside:]}\n'

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,39 +10,48 @@ import numpy as np
 
 from carousel.errors import InputError
 from carousel.insight.fading import of_text
-from carousel.insight.watch import read, watch, watched_names
+from carousel.insight.translating import followed, watch_translation
+from carousel.insight.watch import Watched, read, watch, watched_names
 from carousel.language.corpus import Corpus
-from carousel.language.folder import load_run
+from carousel.language.folder import load_run, run_kind
 from carousel.language.generate import generate
-from carousel.layers import Clamp
+from carousel.language.model import Trainable
+from carousel.language.vocabulary import Vocabulary
+from carousel.layers import Clamp, Recurrent
+from carousel.translation.folder import SIDES, load_translator
+from carousel.translation.model import Translator
 from carousel.web.drawing import draw
 
 WORDS, CHARACTERS, BYTES, NUMBERS, PREDICTIONS = 500, 20_000, 256 * 1024, 2_000_000, 50
 
 
+def open_room(folder: Path) -> Room:
+    """The room of a run, of either kind. Raises InputError where the folder is no whole run."""
+    return TranslatingRoom(folder) if run_kind(folder) == Translator.kind else ReadingRoom(folder)
+
+
 class Room:
-    """A run folder, read once; its methods may run at the same time.
+    """A run folder, read once; its methods may run at the same time."""
 
-    Raises InputError where the folder is no whole run.
-    """
+    task: str
 
-    def __init__(self, folder: Path):
-        self.model, self.vocabulary, self.config = load_run(folder)
-        self.layer = self.model.recurrent
-        self.cell = self.layer.cell
-        units = self.layer.units()
-        self.units = {name: units[name] for name in watched_names(self.layer)}
+    def __init__(self, folder: Path, model: Trainable, layer: Recurrent, vocabulary: Vocabulary):
+        self.layer, self.count, self.vocabulary = layer, model.count(), vocabulary
+        self.cell = layer.cell
+        units = layer.units()
+        self.units = {name: units[name] for name in watched_names(layer)}
         # Fewer words of a large model: the page is sent a number for every unit and word.
-        self.words = max(2, min(WORDS, NUMBERS // (sum(self.units.values()) * self.layer.num_layers)))
+        self.words = max(2, min(WORDS, NUMBERS // (sum(self.units.values()) * layer.num_layers)))
         self.name = folder.resolve().name
         self.svg = draw(self.cell)
-        self.example = self._example(folder)
+        self.example = ""
 
     def about(self) -> dict[str, Any]:
         """What the page shows before anything is read."""
         cell = self.cell
         return {
             "run": self.name,
+            "task": self.task,
             "cell": cell.name,
             "doc": cell.doc,
             "source": cell.source,
@@ -52,7 +61,7 @@ class Room:
             "names": list(self.units),
             "units": self.units,
             "layers": self.layer.num_layers,
-            "parameters": self.model.count(),
+            "parameters": self.count,
             "vocabulary": {
                 "kind": self.vocabulary.kind,
                 "size": self.vocabulary.size,
@@ -66,15 +75,13 @@ class Room:
     def watch(self, text: str, clamps: Sequence[Clamp], predictions: int) -> dict[str, Any]:
         """A text as the model reads it. Raises InputError for a text that is empty or too long, or an impossible clamp."""
         self._check(text)
-        found = watch(self.model, self.vocabulary, text, clamps=clamps, predictions=predictions)
+        found = self._watch(text, clamps, predictions)
         if not all(np.isfinite(x).all() for x in found.values.values()):
             raise InputError("the model's values are not finite; was it trained to the end, or is a clamp too large?")
         return found.as_dict()
 
-    def gradients(self, text: str) -> dict[str, Any]:
-        """How the error of a text's last word flows back."""
-        self._check(text)
-        return of_text(self.model, self.vocabulary, text)
+    def _watch(self, text: str, clamps: Sequence[Clamp], predictions: int) -> Watched:
+        raise NotImplementedError
 
     def _check(self, text: str) -> None:
         if len(text) > CHARACTERS:
@@ -83,15 +90,56 @@ class Room:
         if words > self.words:
             raise InputError(f"the text has {words:,} words of the vocabulary; give at most {self.words:,}")
 
-    def _example(self, folder: Path) -> str:
-        """A line that the run was tested on; where the folder holds none, one that the model writes."""
-        for name in ("valid", "train"):
-            if Corpus.exists(folder / "data", name):
-                corpus = Corpus.open(folder / "data", name)
-                begin = 0
-                for end in corpus.ends[:500].tolist():
-                    line = corpus.words[begin : end - 1].tolist()
-                    begin = end
-                    if 6 <= len(line) <= 20 and self.vocabulary.unknown not in line:
-                        return self.vocabulary.decode(line)
-        return "".join(generate(self.model, self.vocabulary, count=12, temperature=0.7, seed=1)).strip().partition("\n")[0]
+    def gradients(self, text: str) -> dict[str, Any]:
+        """How the error of a text's last word flows back. Raises InputError where that is not shown."""
+        raise InputError("the gradient flow is shown for language models")
+
+
+class ReadingRoom(Room):
+    """A language model: it reads a text, and says what comes next."""
+
+    task = "read"
+
+    def __init__(self, folder: Path):
+        self.model, vocabulary, _ = load_run(folder)
+        super().__init__(folder, self.model, self.model.recurrent, vocabulary)
+        found = next(_lines(folder, "", vocabulary), None)
+        if found is None:
+            found = "".join(generate(self.model, vocabulary, count=12, temperature=0.7, seed=1)).strip().partition("\n")[0]
+        self.example = found
+
+    def _watch(self, text: str, clamps: Sequence[Clamp], predictions: int) -> Watched:
+        return watch(self.model, self.vocabulary, text, clamps=clamps, predictions=predictions)
+
+    def gradients(self, text: str) -> dict[str, Any]:
+        """How the error of a text's last word flows back."""
+        self._check(text)
+        return of_text(self.model, self.vocabulary, text)
+
+
+class TranslatingRoom(Room):
+    """A translator: it reads a sentence and writes it in the other language."""
+
+    task = "translate"
+
+    def __init__(self, folder: Path):
+        self.model, source, self.target, _ = load_translator(folder)
+        followed(self.model)
+        super().__init__(folder, self.model, self.model.encoder, source)
+        self.example = next(_lines(folder, f".{SIDES[0]}", source), "")
+
+    def _watch(self, text: str, clamps: Sequence[Clamp], predictions: int) -> Watched:
+        return watch_translation(self.model, self.vocabulary, self.target, text, clamps=clamps, predictions=predictions)
+
+
+def _lines(folder: Path, side: str, vocabulary: Vocabulary) -> Iterator[str]:
+    """Lines of moderate length that the run was tested or trained on."""
+    for name in ("valid", "train"):
+        if Corpus.exists(folder / "data", name + side):
+            corpus = Corpus.open(folder / "data", name + side)
+            begin = 0
+            for end in corpus.ends[:500].tolist():
+                line = corpus.words[begin : end - 1].tolist()
+                begin = end
+                if 6 <= len(line) <= 20 and vocabulary.unknown not in line:
+                    yield vocabulary.decode(line)

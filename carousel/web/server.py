@@ -18,7 +18,7 @@ from starlette.exceptions import HTTPException
 from carousel.errors import InputError
 from carousel.layers import Clamp
 from carousel.web.guard import Guard
-from carousel.web.room import BYTES, PREDICTIONS, Room
+from carousel.web.room import BYTES, PREDICTIONS, open_room
 
 TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 
@@ -63,7 +63,7 @@ def create_app(run: Path, hosts: Iterable[str] = ()) -> FastAPI:
 
     Everything that it gives out is in memory from here on: no request opens a file.
     """
-    room, files = Room(run), _static_files()
+    room, files = open_room(run), _static_files()
     # No documentation pages: they would load their scripts from elsewhere.
     app = FastAPI(title="Carousel", docs_url=None, redoc_url=None, openapi_url=None)
     app.add_middleware(Guard, hosts=hosts, limit=BYTES)

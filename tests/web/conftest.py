@@ -14,6 +14,8 @@ from carousel.language.corpus import Corpus
 from carousel.language.folder import Config, ModelConfig, TextConfig, save_model
 from carousel.language.model import LanguageModel
 from carousel.language.vocabulary import Vocabulary
+from carousel.translation.folder import PairsConfig, TranslationConfig
+from carousel.translation.model import Translator, TranslatorConfig
 from carousel.web.server import create_app, listen
 
 LINES = ["the boy who waits near the king lost his hat", "the girl who sings lost her hat", "a king and a queen read"]
@@ -41,8 +43,38 @@ def run(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def translator(tmp_path_factory):
+    """A run folder with an untrained translator, memory only."""
+    folder = tmp_path_factory.mktemp("runs") / "english-czech"
+    folder.mkdir()
+    torch.manual_seed(1)
+    lines = [*LINES, "kluk který čeká ztratil klobouk", "dívka která zpívá ztratila klobouk"]
+    vocabulary = Vocabulary.train("word", lines)
+    config = TranslationConfig(PairsConfig(["a", "b"], vocabulary="word"), TranslatorConfig("lstm-v2", "none", 8, 9))
+    model = Translator(vocabulary.size, vocabulary.size, config.model)
+    with torch.no_grad():
+        for p in model.parameters():
+            p.mul_(4)
+    config.save(folder)
+    vocabulary.save(folder / "vocab.json")
+    save_model(model, folder / "model.safetensors")
+    Corpus.encode(LINES, vocabulary, folder / "data", "valid.source")
+    return folder
+
+
+@pytest.fixture(scope="session")
 def server(run):
     """The server in a thread of its own: ``address``, and ``ask(path, body=None, **headers)`` → (status, JSON or text)."""
+    yield from _serve(run)
+
+
+@pytest.fixture(scope="session")
+def translating(translator):
+    """The same for the translator."""
+    yield from _serve(translator)
+
+
+def _serve(run):
     listening, address = listen("127.0.0.1", 0)
     made = uvicorn.Server(uvicorn.Config(create_app(run), log_level="warning", ws="none"))
     thread = threading.Thread(target=made.run, kwargs={"sockets": [listening]}, daemon=True)

@@ -243,3 +243,37 @@ def test_it_fits_every_width_in_both_themes(open_page, server, width, scheme):
            .filter(e => e.getBoundingClientRect().height < 24).map(e => e.outerHTML)"""
     )
     assert small == []
+
+
+def test_a_translation_is_followed_from_one_language_into_the_other(open_page, translating):
+    page = open_page(translating.address)
+    _, found = translating.ask("api/watch", {"text": TEXT})
+    assert words(page) == [w.replace("<eos>", "¶") for w in found["words"]]
+    assert page.locator("#translations p").inner_text().strip() == found["translation"]
+    assert not page.locator("#tabs").is_visible()
+    page.locator("#words .word.a").first.click()  # the sentence begins at once, so its first word can be replaced
+    page.locator("#replacement").fill("a")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#words .word.b")
+    _, other = translating.ask("api/watch", {"text": "a" + TEXT[3:]})
+    assert page.locator("#translations p").nth(1).inner_text().removeprefix("B").strip() == other["translation"]
+    page.locator(f"#words li:nth-child({found['source'] + 1}) .word.a").click()
+    assert page.locator("#now").inner_text() == "Before the first word is written"
+    assert page.locator("#replacement").is_disabled()
+    shown = page.locator("#run-a .predictions .word").all_inner_texts()
+    assert shown == [w.replace("<eos>", "¶") for w, _ in found["predictions"][found["source"]]]
+
+
+def test_a_valve_that_is_shut_changes_the_translation(open_page, translating):
+    page = open_page(translating.address)
+    valve(page, "f").click()
+    page.locator("#clamp-from").select_option("3")
+    page.get_by_role("button", name="Clamp and compare").click()
+    page.wait_for_selector("#words .word.b")
+    clamp = {"name": "f", "value": 0, "from": 3}
+    _, other = translating.ask("api/watch", {"text": TEXT, "clamps": [clamp]})
+    assert page.locator("#translations p").nth(1).inner_text().removeprefix("B").strip() == other["translation"]
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Save as one HTML file").click()
+    saved = open_page(download.value.path().rename(download.value.path().with_suffix(".html")).as_uri(), offline=True)
+    assert saved.locator("#translations").inner_text() == page.locator("#translations").inner_text()

@@ -9,9 +9,11 @@ from urllib.parse import urlsplit
 import pytest
 
 from carousel.errors import InputError
+from carousel.insight.translating import watch_translation
 from carousel.insight.watch import watch
 from carousel.language.folder import load_run
 from carousel.layers import Clamp
+from carousel.translation.folder import load_translator
 from carousel.web import room
 from carousel.web.guard import Guard
 from carousel.web.server import create_app, listen
@@ -222,3 +224,15 @@ def test_a_port_that_is_taken_is_said_to_be(run):
 def test_a_folder_that_is_no_run_is_refused(tmp_path):
     with pytest.raises(InputError, match=r"no config\.json"):
         create_app(tmp_path)
+
+
+def test_a_translator_is_watched_over_both_sentences(translating, translator):
+    status, about = translating.ask("api/run")
+    assert (status, about["task"], about["example"]) == (200, "translate", TEXT)
+    model, source, target, _ = load_translator(translator)
+    clamp = {"name": "i", "value": 0, "units": [1], "from": 2, "to": 12}
+    status, found = translating.ask("api/watch", {"text": TEXT, "clamps": [clamp]})
+    assert status == 200
+    assert found == watch_translation(model, source, target, TEXT, clamps=[Clamp("i", 0.0, (1,), 2, 12)]).as_dict()
+    assert translating.ask("api/watch", {"text": "the boy\nthe girl"})[0] == 400
+    assert translating.ask("api/gradients", {"text": TEXT})[0] == 400

@@ -31,20 +31,19 @@ export const askWatch = (text, clamps) => ask("api/watch", { text, clamps, predi
 export const askGradients = (text) => ask("api/gradients", { text });
 
 // The answers behind what is seen, for a saved page.
-export async function answersFor(text, other, clamps) {
+export async function answersFor(text, other, clamps, flows) {
   await askRun();
   await askWatch(text, []);
-  await askGradients(text);
-  const keys = [
-    "api/run",
-    `api/watch ${JSON.stringify({ text, clamps: [], predictions: 40 })}`,
-    `api/gradients ${JSON.stringify({ text })}`,
-  ];
+  const keys = ["api/run", `api/watch ${JSON.stringify({ text, clamps: [], predictions: 40 })}`];
+  if (flows) {
+    await askGradients(text);
+    keys.push(`api/gradients ${JSON.stringify({ text })}`);
+  }
   if (other !== null || clamps.length) {
     await askWatch(other ?? text, clamps);
     keys.push(`api/watch ${JSON.stringify({ text: other ?? text, clamps, predictions: 40 })}`);
   }
-  if (other !== null) {
+  if (flows && other !== null) {
     await askGradients(other);
     keys.push(`api/gradients ${JSON.stringify({ text: other })}`);
   }

@@ -3,8 +3,8 @@
 import { answersFor, askGradients, askRun, askWatch, isSaved, savedHash } from "./api.js";
 import { fillDrawing, mountDrawing } from "./drawing.js";
 import { showFlow } from "./flow.js";
-import { align, unitsOf, wordAt, written } from "./numbers.js";
-import { showChanged, showChanges, showPredictions } from "./panels.js";
+import { alignRuns, unitsOf, wordAt, written } from "./numbers.js";
+import { showChanged, showChanges, showPredictions, showTranslations } from "./panels.js";
 import { nameOf, showQuantity } from "./quantity.js";
 import { offer, wholePage } from "./save.js";
 import { asHash, change, fromHash, state, whenChanged } from "./state.js";
@@ -28,7 +28,7 @@ async function read() {
       ? await askWatch(state.other ?? state.text, state.clamps).catch((error) => void (refusal = error.message))
       : null;
     if (turn !== asked) return;
-    Object.assign(seen, { a, b: b ?? null, places: align(a.words, b?.words) });
+    Object.assign(seen, { a, b: b ?? null, places: alignRuns(a, b) });
     say(refusal); // A is shown all the same, and what was asked for can be taken back
     showAll();
   } catch (error) {
@@ -48,8 +48,10 @@ function say(message) {
 function showAll() {
   const { a, b, places } = seen;
   if (state.step >= places.length) change({ step: places.length - 1 });
-  for (const id of ["reading", "tabs"]) $(id).hidden = false;
+  $("reading").hidden = false;
+  $("tabs").hidden = seen.run.task === "translate"; // there is one view of a translator
   showWords($("words"), places, a, b, chooseWord);
+  showTranslations($("translations"), a, b);
   $("run-b").hidden = $("map-b").hidden = $("map-d").hidden = $("changes").hidden = !b;
   $("runs").classList.toggle("two", Boolean(b));
   $("maps").classList.toggle("three", Boolean(b));
@@ -93,13 +95,9 @@ function showStep() {
   const { a, b, places, run } = seen;
   const [i, j] = [wordAt(places, state.step, 0), b ? wordAt(places, state.step, 1) : null];
   markWord($("words"), state.step);
-  const unit = run.vocabulary.kind === "word" ? "Word" : "Piece";
-  $("now").textContent =
-    i === 0
-      ? `Before the first ${unit.toLowerCase()}`
-      : `${unit} ${i} of ${a.words.length - 1}: ${a.words[i]}${b && b.words[j] !== a.words[i] ? ` (A), ${b.words[j]} (B)` : ""}`;
-  $("replaced").textContent = i === 0 ? "…" : a.words[i];
-  for (const element of $("replace").elements) element.disabled = i === 0 || isSaved;
+  $("now").textContent = whereIn(a, i) + (b && b.words[j] !== a.words[i] ? ` (A), ${written(b.words[j])} (B)` : "");
+  $("replaced").textContent = isReplaceable(a, i) ? a.words[i] : "…";
+  for (const element of $("replace").elements) element.disabled = !isReplaceable(a, i) || isSaved;
   if (state.tab !== "cell") return;
   for (const [id, watched, word, clamps] of [
     ["run-a", a, i, []],
@@ -111,6 +109,22 @@ function showStep() {
   }
   showQuantity(seen, i, j);
   if (b) showChanges($("changes"), a, b, i, j, places);
+}
+
+// Where the text stands among the words of a run: [from, to).
+const spanOf = (run) => (run.source === undefined ? [1, run.words.length] : [0, run.source - 1]);
+
+function isReplaceable(run, k) {
+  const [from, to] = spanOf(run);
+  return k >= from && k < to;
+}
+
+function whereIn(run, k) {
+  const unit = seen.run.vocabulary.kind === "word" ? "Word" : "Piece";
+  if (k === (run.source ?? 0)) return `Before the first ${unit.toLowerCase()}${run.source === undefined ? "" : " is written"}`;
+  if (run.source === undefined) return `${unit} ${k} of ${run.words.length - 1}: ${run.words[k]}`;
+  if (k > run.source) return `Written ${unit.toLowerCase()} ${k - run.source}: ${run.words[k]}`;
+  return k === run.source - 1 ? "The end of the sentence" : `${unit} ${k + 1} of ${run.source - 1}: ${run.words[k]}`;
 }
 
 function fillSteps() {
@@ -127,7 +141,7 @@ function chooseWord(place) {
   change({ step: place });
   const input = $("replacement");
   if (input.disabled || matchMedia("(pointer: coarse)").matches) return;
-  input.value = seen.a.words[wordAt(seen.places, place, 0)];
+  input.value = seen.a.words[wordAt(seen.places, place, 0)].trim();
   input.focus();
   input.select();
 }
@@ -139,12 +153,12 @@ function replaceWord(event) {
   const base = seen.b && state.other !== null ? seen.b : seen.a;
   const run = base === seen.b ? 1 : 0;
   const words = [...base.words];
-  const k = seen.places[state.step]?.[run];
-  if (!k) return;
+  const k = seen.places[state.step]?.[run] ?? -1;
+  if (!isReplaceable(base, k)) return;
   const glue = seen.run.vocabulary.kind === "word" ? " " : "";
   words[k] = glue ? word.trim() : word;
   const text = words
-    .slice(1)
+    .slice(...spanOf(base))
     .map((w) => (w === "<eos>" ? "\n" : w))
     .join(glue)
     .replaceAll(" \n ", "\n");
@@ -197,7 +211,7 @@ function togglePlay() {
 async function save() {
   $("save").disabled = true;
   try {
-    const answers = await answersFor(state.text, state.other, state.clamps);
+    const answers = await answersFor(state.text, state.other, state.clamps, seen.run.task === "read");
     offer(`${seen.run.run}.html`, await wholePage(answers, asHash()));
   } catch (error) {
     say(error.message);
@@ -344,6 +358,7 @@ function begin(hash) {
   found.text ||= run.example;
   if (!run.names.includes(found.see)) found.see = run.states.includes("h") ? "h" : run.states.at(-1);
   found.layer = Math.min(found.layer, run.layers - 1);
+  if (run.task === "translate") found.tab = "cell";
   $("text").value = found.text;
   change(found);
 }

@@ -42,6 +42,17 @@ export function align(a, b) {
   return found;
 }
 
+// The same where a sentence was read, in its first a.source entries, and another written: each part for itself.
+export function alignRuns(a, b) {
+  if (a.source === undefined || !b) return align(a.words, b?.words);
+  const written = align(a.words.slice(a.source), b.words.slice(b.source));
+  const later = (k, by) => (k === null ? null : k + by);
+  return [
+    ...align(a.words.slice(0, a.source), b.words.slice(0, b.source)),
+    ...written.map(([i, j]) => [later(i, a.source), later(j, b.source)]),
+  ];
+}
+
 // The word of a run (0: A, 1: B) that is seen at a place, or the last before it.
 export function wordAt(places, place, run) {
   for (let k = Math.min(place, places.length - 1); k >= 0; k -= 1) if (places[k][run] !== null) return places[k][run];

@@ -5,6 +5,7 @@ import { mean, percent, show, signed, written } from "./numbers.js";
 
 export function showPredictions(host, list, others) {
   const before = new Map(others ?? []);
+  host.classList.toggle("none", !list.length); // a sentence is being read
   const most = list[0]?.[1] || 1;
   host.replaceChildren(
     ...list.slice(0, 8).map(([word, p]) => {
@@ -66,7 +67,7 @@ export function showChanges(host, a, b, i, j, places) {
     .sort((x, y) => Math.abs(y[2] - y[1]) - Math.abs(x[2] - x[1]))
     .slice(0, 8);
   const words = places
-    .filter(([x, y]) => x > 0 && y > 0 && a.words[x] === b.words[y])
+    .filter(([x, y]) => x !== null && y !== null && a.surprisal[x] !== null && b.surprisal[y] !== null && a.words[x] === b.words[y])
     .map(([x, y]) => [a.words[x], a.surprisal[x], b.surprisal[y]])
     .sort((x, y) => Math.abs(y[2] - y[1]) - Math.abs(x[2] - x[1]))
     .slice(0, 8);
@@ -105,6 +106,29 @@ export function table(caption, headings, rows) {
     for (const value of rest) row.insertCell().textContent = value;
   }
   return made;
+}
+
+// What was written of the sentence, by each run; words that the other run did not write stand out.
+export function showTranslations(host, a, b) {
+  host.hidden = a.translation === undefined;
+  if (host.hidden) return;
+  const lines = (b ? [[a, b, "A"], [b, a, "B"]] : [[a, null, ""]]).map(([run, other, name]) => {
+    const line = document.createElement("p");
+    if (name) {
+      const tag = document.createElement("span");
+      tag.className = `tag ${name.toLowerCase()}`;
+      tag.textContent = name;
+      line.append(tag, " ");
+    }
+    const known = new Set(other ? other.translation.split(" ") : run.translation.split(" "));
+    for (const word of run.translation.split(" ")) {
+      const part = document.createElement(known.has(word) ? "span" : "mark");
+      part.textContent = word;
+      line.append(part, " ");
+    }
+    return line;
+  });
+  host.replaceChildren(...lines);
 }
 
 // In words what run B is, with a way back for each change.

@@ -7,6 +7,7 @@ export function showWords(host, places, a, b, choose) {
   host.replaceChildren(
     ...places.map(([i, j], place) => {
       const item = document.createElement("li");
+      item.classList.toggle("written", i !== null && i === a.source);
       item.append(wordButton(a, i, "a", most, null, () => choose(place)));
       if (b)
         item.append(
@@ -43,9 +44,12 @@ function wordButton(run, k, which, most, other, choose, differs = false) {
   bar.style.setProperty("--bits", bits === null ? 0 : bits / most);
   const number = document.createElement("span");
   number.className = "number";
+  const begins = k === (run.source ?? 0);
   number.textContent =
     bits === null
-      ? "start"
+      ? begins
+        ? "start"
+        : "read"
       : `${show(bits, 1)}${other !== null && Math.abs(bits - other) >= 0.05 ? ` (${signed(bits - other, 1)})` : ""}`;
   button.append(text, bar, number);
   const strange = run.known[k] ? "" : ", unknown to the model";
@@ -53,7 +57,7 @@ function wordButton(run, k, which, most, other, choose, differs = false) {
     "aria-label",
     `${run.words[k]}${strange}${bits === null ? "" : `, ${show(bits, 1)} bits`}${which === "b" ? ", run B" : ""}`,
   );
-  button.title = `${run.words[k]}${strange}${bits === null ? ": every text begins here" : `: ${show(bits, 1)} bits of surprise`}`;
+  button.title = `${run.words[k]}${strange}${bits === null ? (begins ? ": every text begins here" : ": read") : `: ${show(bits, 1)} bits of surprise`}`;
   button.addEventListener("click", choose);
   return button;
 }

@@ -1,0 +1,302 @@
+"""``carousel translate``: train a translator, use it, score it."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import torch
+import typer
+from typer.core import TyperGroup
+
+from carousel import files
+from carousel.cli import options, screen
+from carousel.cli.train import check_out, follow, refused
+from carousel.errors import InputError
+from carousel.language.processes import Processes
+from carousel.language.text import check_file
+from carousel.language.training import Trainer
+from carousel.translation import czech
+from carousel.translation import score as scoring
+from carousel.translation.attention import KINDS as ATTENTIONS
+from carousel.translation.czech_pairs import read_pairs
+from carousel.translation.folder import PairsConfig, PairTraining, TranslationConfig, load_translator
+from carousel.translation.lesson import Translating
+from carousel.translation.model import MEMORY, Translator, TranslatorConfig
+from carousel.translation.prepare import prepare
+from carousel.translation.translate import LONGEST, Interpreter
+
+EXAMPLE = "Example: carousel translate train talks.en talks.cs --attention general --bidirectional"
+DEFAULT, MODEL = PairTraining(), TranslatorConfig()
+OTHERWISE = "run"  # the command that is meant where none is named
+
+
+class Group(TyperGroup):
+    """Commands by name; anything else is a run folder to translate with."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """As Typer, with the command that is left out."""
+        return super().resolve_command(ctx, args if args[0] in self.commands else [OTHERWISE, *args])
+
+
+app = typer.Typer(
+    cls=Group,
+    no_args_is_help=True,
+    help="Train a translator, score it, and translate: carousel translate RUN, a line in, a line out.",
+)
+
+Two = Annotated[
+    tuple[Path, Path] | None,
+    typer.Option(help="Source and target to validate on; without them, the last tenth of the pairs.", show_default=False),
+]
+
+
+@app.command("train", epilog=EXAMPLE)
+def train(
+    source: Annotated[Path | None, typer.Argument(help="Sentences, one a line, UTF-8.", show_default=False)] = None,
+    target: Annotated[Path | None, typer.Argument(help="Their translations, line by line.", show_default=False)] = None,
+    valid: Two = None,
+    test: Annotated[tuple[Path, Path] | None, typer.Option(help="Source and target for the end.", show_default=False)] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Run folder; runs/SOURCE-CELL by default.", show_default=False)
+    ] = None,
+    resume: Annotated[
+        Path | None, typer.Option(help="Continue the run in this folder; needs no other option.", show_default=False)
+    ] = None,
+    cell: Annotated[str, typer.Option(help="A cell of carousel cells.", rich_help_panel=options.MODEL)] = MODEL.cell,
+    attention: Annotated[
+        str, typer.Option(help=f"{MEMORY} (memory only), {', '.join(ATTENTIONS)}.", rich_help_panel=options.MODEL)
+    ] = MODEL.attention,
+    vocab: options.Vocab = "bpe",
+    vocab_size: options.VocabSize = None,
+    separate: Annotated[
+        bool, typer.Option("--separate", help="A vocabulary for each language.", rich_help_panel=options.TEXT)
+    ] = False,
+    longest: Annotated[
+        int, typer.Option(help="Leave out pairs of which a side has more entries.", rich_help_panel=options.TEXT)
+    ] = 200,
+    layers: Annotated[int, typer.Option(min=1, help="Layers of the encoder.", rich_help_panel=options.MODEL)] = 1,
+    decoder_layers: Annotated[int, typer.Option(min=1, help="Layers of the decoder.", rich_help_panel=options.MODEL)] = 1,
+    bidirectional: Annotated[
+        bool, typer.Option("--bidirectional", help="The encoder reads in both directions.", rich_help_panel=options.MODEL)
+    ] = False,
+    hidden: options.Hidden = MODEL.hidden,
+    embedding: options.Embedding = None,
+    projection: options.Projection = 0,
+    dropout: options.Dropout = MODEL.dropout,
+    dropout_words: Annotated[
+        float, typer.Option(help="Share of words that are left out while training.", rich_help_panel=options.MODEL)
+    ] = 0.0,
+    same_mask: options.SameMask = False,
+    smoothing: Annotated[float, typer.Option(help="Label smoothing.", rich_help_panel=options.MODEL)] = 0.0,
+    tied: options.Tied = False,
+    init: options.Init = "uniform",
+    forget_bias: options.ForgetBias = None,
+    batch_size: Annotated[int, typer.Option(min=1, help="Pairs of a batch.", rich_help_panel=options.TRAINING)] = 64,
+    batch_tokens: Annotated[
+        int,
+        typer.Option(min=0, help="Entries of a batch's longer side, instead of pairs.", rich_help_panel=options.TRAINING),
+    ] = 0,
+    epochs: options.Epochs = DEFAULT.epochs,
+    optimizer: options.Optimizer = DEFAULT.optimizer,
+    lr: options.Rate = DEFAULT.lr,
+    momentum: options.Momentum = DEFAULT.momentum,
+    weight_decay: options.WeightDecay = DEFAULT.weight_decay,
+    warmup: options.Warmup = DEFAULT.warmup,
+    schedule: options.Schedule = DEFAULT.schedule,
+    decay: options.Decay = DEFAULT.decay,
+    clip: options.Clip = DEFAULT.clip,
+    patience: options.Patience = DEFAULT.patience,
+    precision: options.Precision = DEFAULT.precision,
+    seed: options.Seed = DEFAULT.seed,
+    threads: options.Threads = DEFAULT.threads,
+    log_every: options.LogEvery = DEFAULT.log_every,
+    save_every: options.SaveEvery = DEFAULT.save_every,
+    json: options.Json = False,
+) -> None:
+    """Train a translator on two files that are each other's translation, line by line.
+
+    Ctrl-C stops it so that --resume can continue. Several processes: torchrun --nproc-per-node 2 -m carousel translate train …
+    """
+    values = dict(locals())
+    processes = Processes()
+    if resume is not None:
+        if source:
+            raise InputError("--resume continues a run with its own texts; leave the files out")
+        folder, config = resume, TranslationConfig.load(resume)
+    elif source is None or target is None:
+        raise InputError("give two files, the source and the target, or --resume RUN")
+    else:
+        config = _configure(source, target, values)
+        folder = out or Path("runs") / f"{source.stem}-{cell}"
+        if processes.first:
+            check_out(folder)
+            _check(config)
+            folder.mkdir(parents=True, exist_ok=True)
+            config.save(folder)
+    if processes.first:
+        with refused(None if resume else folder), screen.preparing() as tick:
+            counts = prepare(folder, config, tick)
+        _tell(counts, config.text.longest)
+    processes.wait()
+    show = screen.TrainingScreen(config.model.cell)
+    trainer = Trainer(folder, config, processes, show if processes.first else None, lesson=Translating)
+    follow(trainer, show, json, f"carousel translate train --resume {folder}")
+
+
+@app.command("corpus", epilog="Example: carousel translate corpus pairs --train 60000")
+def corpus(
+    folder: Annotated[Path, typer.Argument(help="Where to write; made where it is missing.", show_default=False)],
+    train: Annotated[int, typer.Option(min=1, help="Pairs to train on.")] = 60000,
+    valid: Annotated[int, typer.Option(min=1, help="Pairs for validation.")] = 1000,
+    test: Annotated[int, typer.Option(min=1, help="Pairs for testing.")] = 2000,
+    seed: options.Seed = 1,
+) -> None:
+    """Write English sentences and their Czech translations in which the subject decides forms much later.
+
+    Beside each text stands a JSONL file: what each English word tells (gender, number, capital letter, tense), and which
+    Czech words agree, with the right form and a wrong one. Test subjects and predicates were never together in training.
+    """
+    czech.write(folder, train, valid, test, seed)
+    print(f"wrote {folder}: {train} pairs to train on, {valid} for validation, {test} for testing")
+
+
+Beam = Annotated[int, typer.Option(min=1, help="Hypotheses side by side; 1: greedy.")]
+Alpha = Annotated[float, typer.Option(min=0, help="Translations are ranked by log p / length to this power.")]
+Longest = Annotated[int, typer.Option(min=2, help="Entries of a line that are read; the rest is left out, and told.")]
+
+
+@app.command(OTHERWISE, hidden=True, epilog='Example: carousel translate runs/talks-lstm-v2 --text "I am a boy"')
+def run(
+    run: options.Run,
+    text: Annotated[
+        str | None, typer.Option(help="Translate this; otherwise what comes on standard input.", show_default=False)
+    ] = None,
+    beam: Beam = 5,
+    best: Annotated[int, typer.Option(min=1, help="Translations of each line, best first; no more than --beam.")] = 1,
+    alpha: Alpha = 1.0,
+    rows: Annotated[int, typer.Option(min=1, help="Lines translated together; 1: each as soon as it comes.")] = 1,
+    longest: Longest = LONGEST,
+    json: Annotated[bool, typer.Option("--json", help="A line of JSON each, with scores and attention.")] = False,
+) -> None:
+    """Translate: a line in, a line out. With several translations of a line, each has its score before it."""
+    if best > beam:
+        raise InputError(f"a beam of {beam} cannot give the best {best}; give a larger --beam")
+    interpreter = _interpreter(run, beam=beam, best=best, alpha=alpha, attention=json, longest=longest)
+    source = text.split("\n") if text is not None else _input()
+    for found in interpreter.lines(source, rows):
+        if json:
+            screen.print_json([t.as_dict() for t in found])
+        for t in () if json else found:
+            print(f"{t.score:.4f}\t{t.text}" if best > 1 else t.text, flush=True)
+
+
+def _input() -> Iterator[str]:
+    """Lines of standard input as they come. Raises InputError for what is not UTF-8."""
+    for number, raw in enumerate(sys.stdin.buffer, 1):
+        try:
+            yield raw.decode("utf-8").rstrip("\r\n")
+        except UnicodeDecodeError as error:
+            raise InputError(
+                f"line {number} of standard input is not UTF-8: byte 0x{raw[error.start]:02x}; convert it"
+            ) from None
+
+
+def _interpreter(folder: Path, **how: Any) -> Interpreter:
+    def told(number: int, entries: int) -> None:
+        screen.err.print(f"line {number} has {entries:,} entries; only the first {how['longest']:,} are read")
+
+    model, source, target, _ = load_translator(folder)
+    return Interpreter(model, source, target, told=told, **how)
+
+
+@app.command("score", epilog="Example: carousel translate score runs/talks-lstm-v2 test.en test.cs")
+def score(
+    run: options.Run,
+    source: Annotated[Path, typer.Argument(help="Sentences to translate.", show_default=False)],
+    target: Annotated[Path, typer.Argument(help="Their reference translations.", show_default=False)],
+    labels: Annotated[
+        Path | None,
+        typer.Option(help="JSONL that carousel translate corpus wrote beside them: score agreement.", show_default=False),
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Write the translations there.", show_default=False)] = None,
+    beam: Beam = 5,
+    alpha: Alpha = 1.0,
+    rows: Annotated[int, typer.Option(min=1, help="Lines translated together.")] = 64,
+    longest: Longest = LONGEST,
+    threads: options.Threads = 0,
+    json: options.Json = False,
+) -> None:
+    """BLEU and chrF, cased and detokenised, by sacrebleu, with its signatures; and how many sentences are exactly right."""
+    if threads:
+        torch.set_num_threads(threads)
+    given, references = scoring.read_aligned(source, target)
+    pairs = None if labels is None else read_pairs(labels)
+    if pairs is not None and [p.text for p in pairs] != given:
+        raise InputError(f"{labels} does not belong to {source}: its sentences are others")
+    interpreter = _interpreter(run, beam=beam, alpha=alpha, longest=longest)
+    begun = time.monotonic()
+    with screen.counting("translating") as tick:
+        outputs = scoring.translate_all(interpreter, given, rows, tick)
+    found = scoring.score(outputs, references)
+    agreed = {} if pairs is None else scoring.agreement(pairs, outputs)
+    if out is not None:
+        files.write(out, "".join(o + "\n" for o in outputs))
+    if json:
+        row = {**found.as_dict(), "beam": beam, "alpha": alpha, "seconds": round(time.monotonic() - begun, 2)}
+        screen.print_json({**row, **({"agreement": {k: a.as_dict() for k, a in agreed.items()}} if agreed else {})})
+        return
+    print(f"BLEU {found.bleu:.2f}  {found.signatures[0]}")
+    print(f"chrF {found.chrf:.2f}  {found.signatures[1]}")
+    print(f"exactly as the reference: {100 * found.exact:.2f} % of {found.lines:,} lines")
+    if agreed:
+        columns = {"words that agree": "left"} | dict.fromkeys(("right", "another form", "not there", "share"), "right")
+        table = [
+            dict(zip(columns, (k, f"{a.right:,}", f"{a.wrong:,}", f"{a.missing:,}", f"{100 * a.share:.2f} %"), strict=True))
+            for k, a in agreed.items()
+        ]
+        screen.out.print(screen.table("", columns, table))
+
+
+def _configure(source: Path, target: Path, values: dict[str, Any]) -> TranslationConfig:
+    """From the options by their names; paths are kept absolute, so that a run can be continued from anywhere."""
+    pairs = {"train": (source, target), "valid": values["valid"], "test": values["test"]}
+    text = PairsConfig(
+        **{name: [str(p.absolute()) for p in paths or ()] for name, paths in pairs.items()},
+        vocabulary=values["vocab"],
+        vocabulary_size=values["vocab_size"],
+        shared=not values["separate"],
+        longest=values["longest"],
+    )
+    model = TranslatorConfig(
+        embedding=values["embedding"] or values["hidden"],
+        recurrent=values["init"],
+        **{k: values[k] for k in ("cell", "attention", "hidden", "layers", "decoder_layers", "bidirectional", "projection")},
+        **{k: values[k] for k in ("dropout", "dropout_words", "same_mask", "smoothing", "tied", "forget_bias")},
+    )
+    training = PairTraining(
+        **{k: values[k] for k in ("batch_size", "batch_tokens", "epochs", "optimizer", "lr", "momentum", "weight_decay")},
+        **{k: values[k] for k in ("warmup", "schedule", "decay", "clip", "patience", "seed", "threads", "log_every")},
+        **{k: values[k] for k in ("save_every", "precision")},
+    )
+    return TranslationConfig(text, model, training)
+
+
+def _check(config: TranslationConfig) -> None:
+    """Raise InputError for a model that cannot be built or files that cannot be read, before anything is written."""
+    config.text.check()
+    config.training.check()
+    for path in (*config.text.train, *config.text.valid, *config.text.test):
+        check_file(Path(path))
+    Translator(2, 2, config.model)
+
+
+def _tell(counts: dict[str, dict[str, int]], longest: int) -> None:
+    for name, n in counts.items():
+        reasons = [f"{n['empty']:,} with an empty side"] * bool(n["empty"])
+        reasons += [f"{n['long']:,} with more than {longest} entries"] * bool(n["long"])
+        if reasons:
+            screen.err.print(f"{name}: {n['pairs']:,} pairs; left out are {' and '.join(reasons)}")

@@ -1,0 +1,127 @@
+"""What a translator's gates and memory do while it reads a sentence and writes it in the other language."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import log_softmax
+
+from carousel.errors import InputError
+from carousel.insight.watch import Watched, watched_names
+from carousel.language.vocabulary import Vocabulary
+from carousel.layers import Clamp, Clamps
+from carousel.layers.clamp import listed
+from carousel.translation.model import Translator
+
+MORE = 20  # words that a translation may have beyond twice the source's
+
+
+@dataclass(frozen=True)
+class Translated(Watched):
+    """A sentence of S entries (its end included) as a translator has read it, and the T words that it has then written.
+
+    ``words``, ``values`` and the rest run over both, the decoder's first step, which reads the target's end of line, at
+    S: what the encoder kept is what the decoder begins with, so a memory can be followed all the way. ``surprisal`` is of the
+    written words. ``source`` is S, ``translation`` the written words as text.
+    """
+
+    source: int = 0
+    translation: str = ""
+
+    def as_dict(self, digits: int = 4) -> dict[str, Any]:
+        """For JSON, numbers rounded."""
+        return super().as_dict(digits) | {"source": self.source, "translation": self.translation}
+
+
+@torch.no_grad()
+def watch_translation(
+    model: Translator,
+    source: Vocabulary,
+    target: Vocabulary,
+    text: str,
+    *,
+    clamps: Clamps | None = None,
+    predictions: int = 8,
+) -> Translated:
+    """Translate a sentence, taking the likeliest word each time, and write down all that happens on the way.
+
+    Args:
+        clamps: valves to hold; steps are counted through: 0 to S − 1 read the sentence's entries and its end, S reads the
+            target's end of line, S + 1 the first word that was written.
+        predictions: how many of the likeliest next words to give for each step of the decoder.
+
+    Raises:
+        InputError: for an empty text or one of several lines, a clamp that the cell does not have, or a translator whose
+            encoder and decoder are not alike (two directions, other numbers of layers), so that no memory can be followed.
+    """
+    followed(model)
+    if len(text.strip().splitlines()) != 1:
+        raise InputError("give one sentence, on one line")
+    model.eval()
+    pieces = source.pieces(text.strip())
+    read = torch.tensor([n for _, n in pieces], device=model.device).unsqueeze(1)
+    steps, names, held = len(pieces), watched_names(model.encoder), listed(clamps)
+    try:
+        _, _, before = model.encoder(model.source_embedding(read), record=names, clamp=_between(held, 0, steps))
+        start = model.read(read, torch.tensor([steps]), _between(held, 0, steps))
+        after = _between(held, steps, None)
+        written = [target.end]
+        while len(written) == 1 or (written[-1] != target.end and len(written) < 2 * steps + MORE):
+            logs = _logs(model, written, start, after)
+            written.append(int(logs[-1].argmax()))
+    except ValueError as error:
+        raise InputError(str(error)) from None
+    decoded = written[:-1]
+    x = torch.tensor(decoded, device=model.device).unsqueeze(1)
+    _, _, during = model.decoder(model.embedding(x), start.states[0], record=names, clamp=after)
+    top = logs.topk(min(predictions, logs.shape[1]))
+    likely = [
+        tuple((target.token(n), math.exp(p)) for p, n in zip(ps, ns, strict=True))
+        for ps, ns in zip(top.values.tolist(), top.indices.tolist(), strict=True)
+    ]
+    bits = (-logs[range(len(decoded)), written[1:]] / math.log(2)).tolist()
+    cell = model.encoder.cell
+    words = written[1:-1] if written[-1] == target.end else written[1:]
+    return Translated(
+        tuple([w for w, _ in pieces] + [target.token(n) for n in decoded]),
+        tuple([n for _, n in pieces] + decoded),
+        tuple([n != source.unknown for _, n in pieces] + [n != target.unknown for n in decoded]),
+        tuple([None] * (steps + 1) + bits[:-1]),
+        {n: torch.cat([before[n], during[n]], 1)[:, :, 0].cpu().numpy() for n in names},
+        tuple(g for g in cell.gates if g in names),
+        tuple(s for s in cell.states if s in names),
+        tuple([()] * steps + likely),
+        source=steps,
+        translation=target.decode(words).strip(),
+    )
+
+
+def followed(model: Translator) -> None:
+    """Raise InputError where encoder and decoder are not alike."""
+    encoder, decoder = model.encoder, model.decoder
+    if encoder.directions > 1 or model.upper is not None or encoder.num_layers != decoder.num_layers:
+        raise InputError(
+            "a memory can be followed from one language into the other only where encoder and decoder have as many layers, "
+            "in one direction, without attention between them; train with --attention none"
+        )
+
+
+def _logs(model: Translator, written: Sequence[int], start: Any, clamps: Clamps) -> Tensor:
+    """log p of the word after each that was written, (T, words)."""
+    x = torch.tensor(written, device=model.device).unsqueeze(1)
+    return log_softmax(model.logits(model.decode(x, start, clamp=clamps)[0][:, 0]).float(), -1)
+
+
+def _between(clamps: Sequence[Clamp], begin: int, end: int | None) -> list[Clamp]:
+    """Those that hold in steps [begin, end), counted from there."""
+    found = []
+    for c in clamps:
+        to = min((x for x in (c.end, end) if x is not None), default=None)
+        if to is None or to > max(c.begin, begin):
+            found.append(replace(c, begin=max(c.begin - begin, 0), end=None if to is None else to - begin))
+    return found

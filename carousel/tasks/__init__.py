@@ -1,0 +1,1 @@
+"""The 1997 experiments and other generated problems: definitions, recipes, runs and tables."""

@@ -1,0 +1,211 @@
+"""Translators over any cell: one recurrent network reads a sentence, a second writes it in the other language."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
+
+from carousel.errors import InputError
+from carousel.language.feeding import IGNORED
+from carousel.language.model import Trainable
+from carousel.language.softmax import FullSoftmax
+from carousel.layers import Clamps, Recurrent, State, dropout
+from carousel.translation.attention import KINDS as ATTENTIONS
+from carousel.translation.attention import Attention
+from carousel.translation.bridge import Bridge
+
+MEMORY = "none"
+
+
+@dataclass(frozen=True)
+class TranslatorConfig:
+    """What a translator is made of. ``attention`` "none" is memory only; ``layers`` and ``bidirectional`` are the encoder's.
+
+    Dropout is on the embedded words, between layers, on what attention looks at and on the outputs; ``dropout_words`` leaves
+    out whole words, on either side (Gal and Ghahramani 2016). ``smoothing`` is label smoothing's ε, in training only.
+    """
+
+    cell: str = "lstm-v2"
+    attention: str = MEMORY
+    embedding: int = 256
+    hidden: int = 256
+    layers: int = 1
+    decoder_layers: int = 1
+    bidirectional: bool = False
+    projection: int = 0
+    dropout: float = 0.2
+    dropout_words: float = 0.0
+    same_mask: bool = False
+    smoothing: float = 0.0
+    tied: bool = False
+    recurrent: str = "uniform"
+    forget_bias: float | None = None
+
+
+@dataclass(frozen=True)
+class Read:
+    """What the decoder gets of B sentences: its first ``states``, and where there is attention, the encoder's ``outputs``
+    (B, S, size), the attention's ``keys`` made of them, and where they are ``padding`` (B, S)."""
+
+    states: tuple[State, ...]
+    outputs: Tensor | None = None
+    keys: Tensor | None = None
+    padding: Tensor | None = None
+
+    def rows(self, index: Tensor) -> Read:
+        """These rows, in this order."""
+        kept = tuple(rows_of(s, index) for s in self.states)
+        rest = (None if x is None else x.index_select(0, index) for x in (self.outputs, self.keys, self.padding))
+        return Read(kept, *rest)
+
+
+class Translator(Trainable):
+    """Encoder and decoder (Sutskever et al. 2014), with or without attention (Luong et al. 2015; Bahdanau et al. 2015).
+
+    *Memory only*: the decoder starts from the encoder's states at each sentence's own end and sees nothing else; where
+    shapes differ, a linear bridge joins them. *With attention* the decoder's first layer asks, after each step, where to look;
+    what it finds goes with its output to the layers above and to the output. Attention is never fed back into the first
+    layer ("input feeding"), so that every layer runs over whole sentences at once, in the compiled kernels.
+
+    Raises InputError for a configuration that cannot be.
+    """
+
+    kind = "translator"
+
+    def __init__(self, source_words: int, target_words: int, config: TranslatorConfig):
+        super().__init__()
+        self.config, self.words = config, target_words
+        _check(config)
+        looks = config.attention != MEMORY
+        beneath = 1 if looks else config.decoder_layers
+        try:
+            self.encoder = self._layers(config.embedding, config.layers, config.bidirectional)
+            self.decoder = self._layers(config.embedding, beneath)
+            own, seen = self.decoder.output_size, self.encoder.output_size * self.encoder.directions
+            above = config.decoder_layers - beneath
+            self.upper = self._layers(own + seen, above) if above else None
+        except ValueError as error:
+            raise InputError(str(error)) from None
+        self.attention = Attention(config.attention, own, seen) if looks else None
+        self.bridge = Bridge(self.encoder, [d for d in (self.decoder, self.upper) if d is not None])
+        size = config.embedding if config.tied else own
+        top = own + seen if looks else own
+        self.readout = nn.Linear(top, size) if looks or top != size else None
+        self.source_embedding = nn.Embedding(source_words, config.embedding)
+        self.embedding = nn.Embedding(target_words, config.embedding)
+        for e in (self.source_embedding, self.embedding):
+            nn.init.uniform_(e.weight, -0.1, 0.1)
+        self.output = FullSoftmax(target_words, size, config.tied)
+
+    def _layers(self, input_size: int, layers: int, bidirectional: bool = False) -> Recurrent:
+        c = self.config
+        return Recurrent(
+            c.cell,
+            input_size,
+            c.hidden,
+            layers,
+            bidirectional=bidirectional,
+            proj_size=c.projection,
+            dropout=c.dropout,
+            same_mask=c.same_mask,
+            recurrent=c.recurrent,
+            forget_bias=c.forget_bias,
+        )
+
+    def forward(self, source: Tensor, lengths: Tensor, x: Tensor, y: Tensor) -> tuple[Tensor, None]:
+        """−Σ log p(y) in nats over all targets that count, smoothed while training; and None, as nothing is carried on.
+
+        ``source`` (S, B), of which the first ``lengths`` (B,) of a row count; ``x``, ``y`` (T, B), IGNORED in y is padding.
+        """
+        h, _, _ = self.decode(x, self.read(source, lengths))
+        flat, targets, shared = h.reshape(-1, h.shape[-1]), y.reshape(-1), self._shared()
+        loss = self.output.loss(flat, targets, shared)
+        if self.training and self.config.smoothing:
+            loss = loss + self.config.smoothing * self._smoothed(flat, targets)
+        return loss, None
+
+    def _smoothed(self, h: Tensor, y: Tensor) -> Tensor:
+        """What turns −log p(y) into the mean over all words, −Σ log p / V, once ε of it is added: the logit of y less the mean
+        logit, of which logits are linear, so that neither needs those of all words."""
+        counts = y != IGNORED
+        h, y = h[counts], y[counts]
+        weight, bias = self.embedding.weight if self.output.weight is None else self.output.weight, self.output.bias
+        return (h * (weight[y] - weight.mean(0))).sum() + (bias[y] - bias.mean()).sum()
+
+    def read(self, source: Tensor, lengths: Tensor, clamp: Clamps | None = None) -> Read:
+        """Read sentences (S, B) of ``lengths`` (B,); ``clamp`` as Recurrent's, of the encoder."""
+        packed = self.packed(source, lengths)
+        output, hx = self.encoder(packed, clamp=clamp)
+        states = self.bridge(hx)
+        if self.attention is None:
+            return Read(states)
+        outputs, _ = pad_packed_sequence(output, batch_first=True)
+        outputs = self._drop(outputs.transpose(0, 1)).transpose(0, 1)
+        places = torch.arange(outputs.shape[1], device=outputs.device)
+        padding = places >= lengths.to(outputs.device).unsqueeze(1)
+        return Read(states, outputs, self.attention.keys(outputs), padding)
+
+    def packed(self, source: Tensor, lengths: Tensor) -> PackedSequence:
+        """What the encoder is fed, without padding."""
+        e = self._drop_words(self._drop(self.source_embedding(source)))
+        return pack_padded_sequence(e, lengths.cpu(), enforce_sorted=False)
+
+    def decode(
+        self, x: Tensor, read: Read, states: tuple[State, ...] | None = None, clamp: Clamps | None = None
+    ) -> tuple[Tensor, tuple[State, ...], Tensor | None]:
+        """From target words x (T, B) and what was read: outputs (T, B, size), the states after the last step, and where
+        attention looked, (B, T, S). ``states``: to go on from; by default ``read``'s. ``clamp`` as Recurrent's, of the
+        decoder's layers below attention."""
+        given = read.states if states is None else states
+        e = self._drop_words(self._drop(self.embedding(x)))
+        h, after = self.decoder(e, given[0], clamp=clamp)
+        if self.attention is None:
+            h = self._drop(h)
+            return h if self.readout is None else self.readout(h), (after,), None
+        assert read.outputs is not None and read.keys is not None and read.padding is not None  # read with attention
+        context, weights = self.attention(h.transpose(0, 1), read.keys, read.outputs, read.padding)
+        context = context.transpose(0, 1)
+        states_after: tuple[State, ...] = (after,)
+        if self.upper is not None:
+            h, after = self.upper(self._drop(torch.cat([h, context], -1)), given[1])
+            states_after += (after,)
+        assert self.readout is not None  # made where there is attention
+        return self._drop(torch.tanh(self.readout(torch.cat([h, context], -1)))), states_after, weights
+
+    def logits(self, h: Tensor) -> Tensor:
+        """Of outputs (…, size): (…, words)."""
+        return self.output(h, self._shared())
+
+    def _shared(self) -> Tensor | None:
+        return self.embedding.weight if self.config.tied else None
+
+    def _drop(self, x: Tensor) -> Tensor:
+        """Dropout of (T, B, size)."""
+        c = self.config
+        flat = dropout(x.reshape(-1, x.shape[-1]), [x.shape[1]] * x.shape[0], c.dropout, self.training, c.same_mask)
+        return flat.reshape(x.shape)
+
+    def _drop_words(self, e: Tensor) -> Tensor:
+        p = self.config.dropout_words
+        return e * (torch.rand(e.shape[:2], device=e.device) >= p).unsqueeze(-1) if self.training and p else e
+
+
+def _check(config: TranslatorConfig) -> None:
+    if config.attention not in (MEMORY, *ATTENTIONS):
+        raise InputError(f"attention must be {', '.join((MEMORY, *ATTENTIONS))}, not {config.attention!r}")
+    for name in ("dropout_words", "smoothing"):
+        if not 0 <= getattr(config, name) < 1:
+            raise InputError(f"{name} must be in [0, 1), not {getattr(config, name)}")
+    for name in ("embedding", "decoder_layers"):
+        if getattr(config, name) < 1:
+            raise InputError(f"{name} must be at least 1, not {getattr(config, name)}")
+
+
+def rows_of(state: State, index: Tensor) -> State:
+    """These rows of a state, in this order."""
+    if isinstance(state, Tensor):
+        return state.index_select(1, index)
+    return tuple(s.index_select(1, index) for s in state)

@@ -1,0 +1,117 @@
+"""Pairs of sentences as batches: rows of about one length together, so that little is padding."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from carousel.language.corpus import Corpus
+from carousel.language.feeding import IGNORED, Share
+from carousel.layers import State
+
+
+@dataclass(frozen=True)
+class PairBatch:
+    """Pairs side by side: ``source`` (S, B), of which a row's first ``lengths`` (B,) count; the decoder's inputs ``x`` and
+    targets ``y`` (T, B), IGNORED beyond a row's end. ``words`` counts the targets of *all* processes' rows."""
+
+    source: Tensor
+    lengths: Tensor
+    x: Tensor
+    y: Tensor
+    words: int
+    fresh: bool = True
+
+    def given(self, hx: State | None, device: torch.device | str) -> tuple[Any, ...]:
+        """What the translator is called with; nothing is carried from batch to batch."""
+        return self.source.to(device), self.lengths, self.x.to(device), self.y.to(device)
+
+
+class Pairs:
+    """Two encoded texts, aligned line by line, as batches.
+
+    Pairs of about the same length stand in a batch; each epoch draws anew, from ``seed``, which of them, and the order of
+    the batches (None: the order of length). How many there are, and of what lengths, is the same in every epoch.
+
+    Args:
+        source, target: corpora of as many lines.
+        end: the numbers of ``<eos>`` in both.
+        rows: of a batch; ``tokens``, where above 0, stands instead: rows times the longer side's entries are at most that.
+        longest: pairs of which a side has more entries are left out, as those with an empty side are; 0: none.
+    """
+
+    def __init__(
+        self,
+        source: Corpus,
+        target: Corpus,
+        end: tuple[int, int],
+        rows: int,
+        tokens: int = 0,
+        longest: int = 0,
+        share: Share | None = None,
+        seed: int | None = None,
+    ):
+        self.sides, self.end, self.seed, self.share = (source, target), end, seed, share or Share()
+        ends = [np.asarray(c.ends) for c in self.sides]
+        self.begins = [np.concatenate([[0], e[:-1]]) for e in ends]
+        self.lengths = [e - b for e, b in zip(ends, self.begins, strict=True)]
+        shorter, longer = np.minimum(*self.lengths), np.maximum(*self.lengths)
+        self.empty = int((shorter < 2).sum())
+        self.long = int(((shorter > 1) & (longer > longest)).sum()) if longest else 0
+        self.kept = np.flatnonzero((shorter > 1) & ((longer <= longest) | (not longest)))
+        self.key = longer[self.kept]
+        self.rows, self.tokens = rows, tokens
+
+    @cached_property
+    def cuts(self) -> list[tuple[int, int]]:
+        """Where the batches begin and stop among the pairs in order of length."""
+        key, found, begin = np.sort(self.key), [], 0
+        while begin < len(key):
+            stop = begin + self.rows
+            if self.tokens:
+                # The last pair is the longest, and decides how much all of them take.
+                taken = key[begin : begin + self.tokens] * np.arange(1, len(key[begin : begin + self.tokens]) + 1)
+                stop = begin + max(1, int(np.searchsorted(taken, self.tokens, side="right")))
+            stop = max(stop, begin + self.share.of)
+            if len(key) - stop < self.share.of:  # too few for another batch
+                stop = len(key)
+            found.append((begin, stop))
+            begin = stop
+        return found
+
+    def __len__(self) -> int:
+        return len(self.cuts)
+
+    def batches(self, epoch: int = 0, first: int = 0) -> Iterator[PairBatch]:
+        """The batches of an epoch from the ``first``-th on."""
+        if self.seed is None:
+            order, turns = np.argsort(self.key, kind="stable"), np.arange(len(self))
+        else:
+            choose = np.random.default_rng([self.seed, epoch])
+            order, turns = np.lexsort((choose.random(len(self.key)), self.key)), choose.permutation(len(self))
+        for k in turns[first:]:
+            begin, stop = self.cuts[k]
+            yield self._batch(self.kept[order[begin:stop]])
+
+    def _batch(self, chosen: np.ndarray) -> PairBatch:
+        mine = chosen[self.share.rows(len(chosen))]
+        source, target = (self._padded(side, mine, chosen) for side in (0, 1))
+        lengths = self.lengths[1][mine]
+        y = np.where(np.arange(len(target))[:, None] < lengths, target, IGNORED)
+        x = np.concatenate([np.full((1, len(mine)), self.end[1]), target[:-1]])
+        words = int(self.lengths[1][chosen].sum())
+        read = torch.from_numpy(self.lengths[0][mine])
+        return PairBatch(torch.from_numpy(source), read, torch.from_numpy(x), torch.from_numpy(y), words)
+
+    def _padded(self, side: int, mine: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+        corpus, begins, lengths = self.sides[side], self.begins[side], self.lengths[side]
+        padded = np.full((lengths[chosen].max(), len(mine)), self.end[side], np.int64)
+        for column, line in enumerate(mine):
+            padded[: lengths[line], column] = corpus.words[begins[line] : begins[line] + lengths[line]]
+        return padded

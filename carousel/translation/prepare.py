@@ -1,0 +1,101 @@
+"""From pairs of text files to what a run trains on: vocabularies and encoded texts in the run folder."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from itertools import chain, islice
+from pathlib import Path
+
+from carousel import files
+from carousel.errors import InputError
+from carousel.language.corpus import Corpus
+from carousel.language.prepare import HELD_OUT, Tick
+from carousel.language.text import lines
+from carousel.language.vocabulary import Vocabulary
+from carousel.translation.folder import SIDES, PairsConfig, TranslationConfig, load_vocabularies, vocabulary_paths
+from carousel.translation.pairs import Pairs
+
+LEFT_OUT = "left-out.json"
+
+
+def prepare(folder: Path, config: TranslationConfig, tick: Tick | None = None) -> dict[str, dict[str, int]]:
+    """Learn vocabularies and encode the texts, where that is not done already; gives how many pairs of each text are kept
+    ("pairs"), and how many are left out because a side is "empty" or "long".
+
+    ``tick(what, characters)`` is told of progress. Raises InputError for texts that cannot be used; what was made of them so
+    far is removed.
+    """
+    data = folder / "data"
+    if not (data / LEFT_OUT).exists():
+        try:
+            _encode(folder, config.text, tick or (lambda what, n: None))
+            found = _count(folder, config)
+        except InputError:
+            for path in vocabulary_paths(folder, config.text.shared):
+                path.unlink(missing_ok=True)
+            shutil.rmtree(data, ignore_errors=True)
+            raise
+        files.write(data / LEFT_OUT, json.dumps(found, indent=1) + "\n")
+    counted: dict[str, dict[str, int]] = json.loads((data / LEFT_OUT).read_text())
+    return counted
+
+
+def _encode(folder: Path, text: PairsConfig, tick: Tick) -> None:
+    sources = {name: [Path(p) for p in getattr(text, name)] for name in ("train", "valid", "test") if getattr(text, name)}
+    for paths in sources.values():
+        _check_aligned(paths, tick)
+    split: int | None = None
+    if "valid" not in sources:
+        total = sum(1 for _ in lines(sources["train"][0]))
+        split = total - total // HELD_OUT
+        if split == total:
+            raise InputError(f"{sources['train'][0]} has {total} lines, too few to hold some out; give --valid")
+    reading = [_told(islice(lines(path), split), "vocabulary", tick) for path in sources["train"]]
+    for path, source in zip(
+        vocabulary_paths(folder, text.shared), [chain(*reading), None] if text.shared else reading, strict=True
+    ):
+        if source is not None:
+            Vocabulary.train(text.vocabulary, source, text.vocabulary_size).save(path)
+    vocabularies = load_vocabularies(folder, text)
+    for name in ("train", "valid", "test"):
+        paths = sources.get(name, sources["train"] if name == "valid" else [])
+        first, last = (0, split) if name == "train" else (split or 0, None) if name not in sources else (0, None)
+        for path, side, vocabulary in zip(paths, SIDES, vocabularies, strict=False):
+
+            def told(n: int, what: str = f"encoding {name}") -> None:
+                tick(what, n)
+
+            Corpus.encode(islice(lines(path), first, last), vocabulary, folder / "data", f"{name}.{side}", told)
+
+
+def _check_aligned(paths: list[Path], tick: Tick) -> None:
+    source, target = paths
+    counts = [sum(1 for _ in _told(lines(path), "reading", tick)) for path in (source, target)]
+    if counts[0] != counts[1]:
+        raise InputError(
+            f"{source} has {counts[0]} lines and {target} {counts[1]}; they must be each other's translations, line by line"
+        )
+
+
+def _count(folder: Path, config: TranslationConfig) -> dict[str, dict[str, int]]:
+    found = {}
+    for name in ("train", "valid", "test"):
+        if not Corpus.exists(folder / "data", f"{name}.{SIDES[0]}"):
+            continue
+        source, target = (Corpus.open(folder / "data", f"{name}.{side}") for side in SIDES)
+        pairs = Pairs(source, target, (0, 0), 1, longest=config.text.longest)
+        found[name] = {"pairs": len(pairs.kept), "empty": pairs.empty, "long": pairs.long}
+        if not found[name]["pairs"]:
+            raise InputError(
+                f"no pair of the {name} texts is left: {pairs.empty} have an empty side, and {pairs.long} "
+                f"more than {config.text.longest} entries; give other texts, or a larger --longest"
+            )
+    return found
+
+
+def _told(source: Iterator[str], what: str, tick: Tick) -> Iterator[str]:
+    for line in source:
+        tick(what, len(line) + 1)
+        yield line

@@ -1,0 +1,108 @@
+"""How good translations are: BLEU and chrF against references, and whether words agree that must."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sacrebleu.metrics.bleu import BLEU
+from sacrebleu.metrics.chrf import CHRF
+
+from carousel.errors import InputError
+from carousel.language.text import lines
+from carousel.translation.czech_pairs import Translated
+from carousel.translation.translate import Interpreter
+
+MARKS = ".,"
+
+
+@dataclass(frozen=True)
+class Scores:
+    """BLEU and chrF of a whole text, cased and detokenised, with ``sacrebleu``'s signatures; ``exact``: share of sentences
+    that are the reference, letter by letter."""
+
+    bleu: float
+    chrf: float
+    exact: float
+    lines: int
+    signatures: tuple[str, str]
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        bleu, chrf = self.signatures
+        return {
+            "bleu": round(self.bleu, 3),
+            "chrf": round(self.chrf, 3),
+            "exact": round(self.exact, 5),
+            "lines": self.lines,
+            "signatures": {"bleu": bleu, "chrf": chrf},
+        }
+
+
+def score(outputs: Sequence[str], references: Sequence[str]) -> Scores:
+    """Of translations against one reference each."""
+    bleu, chrf = BLEU(), CHRF()
+    points = [m.corpus_score(list(outputs), [list(references)]).score for m in (bleu, chrf)]
+    exact = sum(a.strip() == b.strip() for a, b in zip(outputs, references, strict=True)) / max(1, len(outputs))
+    signatures = str(bleu.get_signature()), str(chrf.get_signature())
+    return Scores(points[0], points[1], exact, len(outputs), signatures)
+
+
+def read_aligned(source: Path, target: Path) -> tuple[list[str], list[str]]:
+    """The lines of two files. Raises InputError where they are not as many."""
+    both = list(lines(source)), list(lines(target))
+    if len(both[0]) != len(both[1]):
+        raise InputError(
+            f"{source} has {len(both[0])} lines and {target} {len(both[1])}; they must be each other's translations"
+        )
+    return both
+
+
+def translate_all(
+    interpreter: Interpreter, given: Sequence[str], rows: int = 64, tick: Callable[[int, int], None] | None = None
+) -> list[str]:
+    """The best translation of each line; lines of about one length go together. ``tick``: told of lines done, of how many."""
+    order = sorted(range(len(given)), key=lambda k: len(given[k]))
+    found = [""] * len(given)
+    for begin in range(0, len(order), rows):
+        chosen = order[begin : begin + rows]
+        for k, best in zip(chosen, interpreter.together([given[k] for k in chosen]), strict=True):
+            found[k] = best[0].text
+        if tick:
+            tick(begin + len(chosen), len(order))
+    return found
+
+
+@dataclass(frozen=True)
+class Agreed:
+    """Of the words that agree: how many stand in the right form at their place, how many there in another form of theirs, and
+    of how many neither is there (another word was written, or words were left out)."""
+
+    right: int
+    wrong: int
+    missing: int
+
+    @property
+    def share(self) -> float:
+        """Right, of all."""
+        return self.right / max(1, self.right + self.wrong + self.missing)
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {"right": self.right, "wrong": self.wrong, "missing": self.missing, "share": round(self.share, 5)}
+
+
+def agreement(pairs: Sequence[Translated], outputs: Sequence[str]) -> dict[str, Agreed]:
+    """Of translations of the generated corpus, whether each Czech word that agrees has its form: of "all", of those that
+    agree with the "subject" or with "another" noun, and by kind."""
+    counts: dict[str, list[int]] = {}
+    for pair, output in zip(pairs, outputs, strict=True):
+        words = [w.rstrip(MARKS) for w in output.split()]
+        for t in pair.targets:
+            stands = words[t.position] if t.position < len(words) else ""
+            which = 0 if stands == t.right else 1 if stands in t.forms else 2
+            for key in ("all", t.with_, t.kind):
+                counts.setdefault(key, [0, 0, 0])[which] += 1
+    return {key: Agreed(*n) for key, n in sorted(counts.items())}

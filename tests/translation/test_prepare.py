@@ -1,0 +1,82 @@
+"""Pairs of files become vocabularies and numbers; what cannot be paired is refused, what can be left out is counted."""
+
+import json
+
+import pytest
+
+from carousel.errors import InputError
+from carousel.language.corpus import Corpus
+from carousel.translation.folder import PairsConfig, TranslationConfig, load_vocabularies
+from carousel.translation.prepare import prepare
+
+
+@pytest.fixture
+def pair(tmp_path):
+    """``pair(source, target, **options)`` writes two files, prepares a run in "run" and gives counts and folder."""
+
+    def made(source, target, **options):
+        paths = [tmp_path / "a.txt", tmp_path / "b.txt"]
+        for path, text in zip(paths, (source, target), strict=True):
+            path.write_bytes(text if isinstance(text, bytes) else text.encode())
+        folder = tmp_path / "run"
+        folder.mkdir(exist_ok=True)
+        names = {"train": [str(p) for p in paths], "valid": [str(p) for p in paths]}
+        config = TranslationConfig(PairsConfig(**({"vocabulary": "word"} | names | options)))
+        return prepare(folder, config), folder
+
+    return made
+
+
+def test_empty_and_long_lines_are_counted_and_left_out(pair):
+    source = "one two\n\nthree\n" + "long " * 10_000 + "\nfour\n"
+    counts, folder = pair(source, "eins zwei\nzwei\n\ndrei\nvier\n")
+    assert counts["train"] == {"pairs": 2, "empty": 2, "long": 1}
+    assert counts == json.loads((folder / "data" / "left-out.json").read_text())
+    assert prepare(folder, TranslationConfig(PairsConfig(["x", "y"]))) == counts  # nothing is done twice
+
+
+def test_one_vocabulary_or_two(pair):
+    _, folder = pair("a b c\n", "x y\n", shared=False)
+    source, target = load_vocabularies(folder, PairsConfig(vocabulary="word", shared=False))
+    assert (source.size, target.size) == (5, 4)
+    assert Corpus.open(folder / "data", "train.target").words.tolist() == target.encode("x y")
+
+
+def test_a_shared_vocabulary_has_the_words_of_both(pair):
+    _, folder = pair("a b c\n", "x y\n")
+    one, other = load_vocabularies(folder, PairsConfig(vocabulary="word"))
+    assert one is other
+    assert one.size == 7
+
+
+def test_without_validation_the_last_tenth_is_held_out(pair):
+    lines = "".join(f"w{k}\n" for k in range(25))
+    counts, folder = pair(lines, lines, valid=[])
+    assert (counts["train"]["pairs"], counts["valid"]["pairs"]) == (23, 2)
+    source, _ = load_vocabularies(folder, PairsConfig(vocabulary="word"))
+    assert source.unknown in source.encode("w24")  # unseen, so not in the vocabulary
+    assert Corpus.open(folder / "data", "train.source").words.tolist() == [
+        n for k in range(23) for n in source.encode(f"w{k}")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "part"),
+    [
+        ("a\nb\n", "x\n", "a.txt has 2 lines and .*b.txt 1"),
+        (b"a\xff\n", "x\n", "not UTF-8: byte 0xff at offset 1"),
+        ("a\n", b"x\0\n", "NUL byte"),
+        ("a\n", "", "is empty"),
+        ("\n\n", "x\ny\n", "vocabulary of 2|no pair of the train texts is left: 2 have an empty side"),
+    ],
+)
+def test_what_cannot_be_used_is_refused_and_leaves_nothing(pair, tmp_path, source, target, part):
+    with pytest.raises(InputError, match=part):
+        pair(source, target)
+    assert list((tmp_path / "run").iterdir()) == []
+
+
+@pytest.mark.parametrize("options", [{"train": ["a"]}, {"train": ["a", "b"], "valid": ["c"]}, {"vocabulary": "x"}, {"longest": 1}])
+def test_a_configuration_that_cannot_be_is_refused(options):
+    with pytest.raises(InputError):
+        PairsConfig(**({"train": ["a", "b"]} | options)).check()

@@ -1,0 +1,79 @@
+"""The language models' trainer trains translators: they learn, stop at any instant and go on as if they had not."""
+
+import json
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from carousel.errors import InputError
+from carousel.language.folder import load_run, read_json_lines
+from carousel.translation.folder import TranslationConfig, load_translator
+from carousel.translation.translate import Interpreter
+
+
+def tensors(folder):
+    return {f"{name}:{k}": v for name in ("model", "checkpoint") for k, v in load_file(folder / f"{name}.safetensors").items()}
+
+
+def losses(folder):
+    return [(r["event"], r["step"], r["loss"]) for r in read_json_lines(folder / "metrics.jsonl")]
+
+
+@pytest.mark.parametrize("attention", ["none", "general"])
+def test_it_learns_to_say_things_backwards(make_run, train, files, attention):
+    given = files[0].read_text().splitlines()
+    for path in files:
+        path.write_text(path.read_text() * 25)  # few epochs of many lines
+    model = {"embedding": 16, "hidden": 32, "attention": attention, "dropout": 0.0}
+    folder, config = make_run(model=model, batch_size=16, epochs=5, lr=0.02)
+    train(folder, config)
+    loaded, source, target, _ = load_translator(folder)
+    found = [best[0] for best in Interpreter(loaded, source, target, beam=3).together(given)]
+    assert sum(f.text == x[::-1] for f, x in zip(found, given, strict=True)) > 50
+    assert all(f.log_probability < 0 for f in found)
+    assert (folder / "curve.png").stat().st_size > 1000
+    assert json.loads((folder / "result.json").read_text())["parameters"] == loaded.count()
+
+
+@pytest.mark.parametrize("stop_at", [1, 7, 8, 15])
+@pytest.mark.parametrize("options", [{}, {"batch_tokens": 24}], ids=["rows", "tokens"])
+def test_a_run_that_was_stopped_ends_bit_for_bit_the_same(make_run, train, stop_at, options):
+    model = {"attention": "general", "smoothing": 0.1, "dropout_words": 0.1}
+    whole, config = make_run("whole", model=model, **options)
+    train(whole, config)
+    parts, config = make_run("parts", model=model, **options)
+    assert train(parts, config, stop_at)["event"] == "interrupted"
+    train(parts, config)
+    expected, found = tensors(whole), tensors(parts)
+    assert expected.keys() == found.keys()
+    assert all(torch.equal(expected[k], found[k]) for k in expected)
+    assert losses(whole) == losses(parts)
+
+
+def test_it_stops_early_when_validation_gets_no_better(make_run, train):
+    folder, config = make_run(lr=1e-12, patience=2, epochs=50, warmup=0, schedule="constant")
+    assert train(folder, config)["stopped_early"]
+
+
+def test_validation_is_never_smoothed(make_run, train):
+    plain, config = make_run("plain", model={"smoothing": 0.0}, epochs=1, lr=1e-12, warmup=0)
+    train(plain, config)
+    smooth, config = make_run("smooth", model={"smoothing": 0.5}, epochs=1, lr=1e-12, warmup=0)
+    train(smooth, config)
+    (a, b) = ([r["loss"] for r in read_json_lines(f / "metrics.jsonl") if r["event"] == "valid"] for f in (plain, smooth))
+    assert a == pytest.approx(b)
+
+
+def test_the_configuration_is_read_as_it_was_written(make_run):
+    folder, config = make_run(text={"shared": False, "longest": 9}, batch_tokens=20)
+    assert TranslationConfig.load(folder) == config
+    assert {p.name for p in folder.glob("vocab*")} == {"vocab.source.json", "vocab.target.json"}
+
+
+def test_one_kind_of_run_is_not_taken_for_the_other(make_run, language_run):
+    folder, _ = make_run()
+    with pytest.raises(InputError, match="run of a translator, and what is wanted here is that of a language model"):
+        load_run(folder)
+    with pytest.raises(InputError, match="run of a language model, and what is wanted here is that of a translator"):
+        load_translator(language_run)
