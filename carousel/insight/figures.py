@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 import numpy as np
@@ -210,7 +211,7 @@ def claim(trial: Trial) -> Figure:
     """What was measured of each way, a point a seed; the bar is the mean."""
     tried = trial.claim
     names = [n for n in tried.figures if n != "parameters"]
-    figure = Figure(figsize=(max(6.5, 3.4 * len(names)), 0.55 * len(tried.ways) + 1.9), layout="constrained")
+    figure = Figure(figsize=(3.0 * len(names) + 2.8, 0.5 * len(tried.ways) + 1.9), layout="constrained")
     all_axes = np.atleast_1d(figure.subplots(1, len(names), sharey=True))
     for axes, name in zip(all_axes, names, strict=True):
         for k, way in enumerate(tried.ways):
@@ -220,7 +221,7 @@ def claim(trial: Trial) -> Figure:
         every = [v for way in tried.ways for v in trial.values(way, name)]
         if min(every) > 0 and max(every) > 30 * min(every):
             axes.set_xscale("log")
-        axes.set_xlabel(tried.figures[name].replace(" (", "\n("))
+        axes.set_xlabel(fill(tried.figures[name], 28))
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(True, axis="x", color="0.92")
     all_axes[0].set_yticks(range(len(tried.ways)), list(tried.ways.values()))

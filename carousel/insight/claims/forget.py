@@ -97,9 +97,7 @@ CLAIM = Claim(
         Question("without resets, v2 remembers more than v1", "remembered", "v2", "v1", higher=True),
         Question("without resets, v2's memory stays smaller than v1's", "memory", "v2", "v1"),
         Question("v1 needs the resets", "remembered", "v1 reset", "v1", higher=True),
-        Question(
-            "v2 does not: with them it remembers no more than a hundredth more", "remembered", "v2", "v2 reset", True, 0.01
-        ),
+        Question("v2 does not: without them it remembers as much, to a hundredth", "remembered", "v2", "v2 reset", True, 0.01),
     ),
     measure,
     "remembered",
