@@ -8,6 +8,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
+from carousel.errors import InputError
+
+
+def check(path: Path) -> None:
+    """Raise InputError where no file of that name can be written."""
+    if not path.parent.is_dir():
+        raise InputError(f"cannot write {path}: there is no folder {path.parent}")
+    if path.is_dir():
+        raise InputError(f"cannot write {path}: it is a folder")
+
 
 @contextmanager
 def replacing(path: Path) -> Iterator[IO[bytes]]:

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from carousel.cli import options, screen
+from carousel.errors import InputError
 from carousel.insight import english, figures
 from carousel.insight.agreement import Agreement, agreement, near_subject
 from carousel.insight.agreement import shut_valves as shut_each
@@ -24,12 +25,14 @@ def corpus(
     train: Annotated[int, typer.Option(min=1, help="Sentences to train on.")] = 20000,
     valid: Annotated[int, typer.Option(min=1, help="For validation.")] = 1000,
     test: Annotated[int, typer.Option(min=1, help="For the end: subjects with predicates that training never has.")] = 2000,
-    seed: Annotated[int, typer.Option(help="Seed.")] = 1,
+    seed: Annotated[int, typer.Option(min=0, max=options.LARGEST_SEED, help="Seed.")] = 1,
 ) -> None:
     """Write English sentences in which the subject's gender and number decide words at a distance.
 
     As text to train on (train.txt, valid.txt, test.txt), and with what is known after each word (.jsonl) for probes.
     """
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{folder} is no folder; choose another")
     english.write(folder, train, valid, test, seed)
     print(f"wrote {train:,}, {valid:,} and {test:,} sentences to {folder}")
 
@@ -50,9 +53,15 @@ def score(
 ) -> None:
     """How often the right form is likelier than a wrong one, by distance and by nouns between that would decide otherwise."""
     figures.check(figure)
+    if figure is not None and not shut_valves:
+        raise InputError("the figure is of --shut-valves; give both")
+    held = options.clamps(clamp)
+    if at is not None and (not held or any(c.begin or c.end is not None for c in held)):
+        raise InputError("--at says when a --clamp begins, so it needs one, without steps of its own")
+    if at is None and words != 1:
+        raise InputError("--for goes with --at")
     model, vocabulary, _ = load_run(run)
     given = read_sentences(file)
-    held = options.clamps(clamp)
     found = agreement(model, vocabulary, given, clamps=held if at is None else near_subject(held, at, words))
     shut = []
     if shut_valves:
@@ -66,7 +75,9 @@ def score(
         return
     columns = [c for c in COLUMNS if c in found.right]
     rows = [{"": "as it is" if not held else "clamped", **_row(found, columns)}]
-    rows += [{"": f"{s.valve} shut for {s.words}, {s.place} the subject", **_row(s.found, columns)} for s in shut]
+    for s in shut:
+        most = "up to " if s.place == "before" and s.words > 1 else ""  # there may be fewer words before it
+        rows.append({"": f"{s.valve} shut for {most}{s.words}, {s.place} the subject", **_row(s.found, columns)})
     rows.append({"": "of", **{c: f"{found.right[c][1]:,}" for c in columns}})
     screen.out.print(
         screen.table("right form likelier than a wrong one, %", {"": "left", **dict.fromkeys(columns, "right")}, rows)

@@ -21,7 +21,9 @@ def command(
     temperature: Annotated[float, typer.Option(help="Below 1 safer, above 1 wilder, 0 always the likeliest.")] = 1.0,
     top_k: Annotated[int, typer.Option(help="Choose among the k likeliest; 0: all.")] = 0,
     top_p: Annotated[float, typer.Option(help="Choose among the likeliest that have this probability together.")] = 1.0,
-    seed: Annotated[int | None, typer.Option(help="Same seed, same text.", show_default=False)] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, max=options.LARGEST_SEED, help="Same seed, same text.", show_default=False)
+    ] = None,
     stop: Annotated[bool, typer.Option("--stop", help="Stop at the end of the line.")] = False,
     clamp: options.ClampOptions = None,
     json: options.Json = False,

@@ -34,7 +34,7 @@ def command(
         ),
     ] = None,
     forget_bias: options.ForgetBias = None,
-    seed: Annotated[int, typer.Option(help="Seed of weights and inputs.")] = 1,
+    seed: Annotated[int, typer.Option(min=0, max=options.LARGEST_SEED, help="Seed of weights and inputs.")] = 1,
     jacobian: Annotated[bool, typer.Option("--jacobian", help="The largest singular value of ∂x_t/∂x_k as well.")] = False,
     figure: options.Figure = None,
     sensitivity: Annotated[
@@ -51,6 +51,12 @@ def command(
         figures.check(path)
     size = _scale(scale)
     names = [c.strip() for c in cells.split(",") if c.strip()]
+    if not names:
+        raise InputError("--cells needs at least one cell")
+    if run is not None and (cells, hidden, scale, forget_bias, seed) != (CELLS, 32, None, None, 1):
+        raise InputError(
+            "--cells, --hidden, --scale, --forget-bias and --seed are for first weights; leave them out with a run"
+        )
     with screen.counting("following the error back") as tick:
         if run is not None:
             found = [fading.of_run(run, file, steps=steps, rows=batch_size, jacobian=jacobian, tick=tick)]

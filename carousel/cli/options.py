@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from pathlib import Path
 from typing import Annotated
@@ -99,7 +100,10 @@ Precision = Annotated[
         rich_help_panel=TRAINING,
     ),
 ]
-Seed = Annotated[int, typer.Option(help="Seed of weights, dropout and order.", rich_help_panel=TRAINING)]
+LARGEST_SEED = 2**63 - 1
+Seed = Annotated[
+    int, typer.Option(min=0, max=LARGEST_SEED, help="Seed of weights, dropout and order.", rich_help_panel=TRAINING)
+]
 Threads = Annotated[int, typer.Option(min=0, help="Threads; 0: PyTorch's choice.", rich_help_panel=TRAINING)]
 LogEvery = Annotated[int, typer.Option(min=1, help="Steps between lines of metrics.jsonl.", rich_help_panel=TRAINING)]
 SaveEvery = Annotated[float, typer.Option(min=0, help="Seconds between checkpoints.", rich_help_panel=TRAINING)]
@@ -116,11 +120,13 @@ def clamps(given: list[str] | None) -> list[Clamp]:
             if match is None:
                 raise ValueError
             layer, name, units, value, begin, end = match.groups()
-            chosen = None if units is None else tuple(int(u) for u in units.split(",") if u.strip())
+            chosen = None if units is None else tuple(int(u) for u in units.split(","))
+            if not math.isfinite(float(value)) or (begin and end and int(end) <= int(begin)):
+                raise ValueError
             number = None if layer is None else int(layer)
             found.append(Clamp(name, float(value), chosen, int(begin or 0), int(end) if end else None, number))
         except ValueError:
-            raise InputError(f"--clamp takes f=0, f[3,5]=0, f=0@4:9 or 1/f=0, not {text!r}") from None
+            raise InputError(f"--clamp takes f=0, f[3,5]=0, f=0@4:9 (from 4 up to 9) or 1/f=0, not {text!r}") from None
     return found
 
 

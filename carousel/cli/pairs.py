@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated
 
 import typer
@@ -37,9 +38,10 @@ def command(
     much more surprising the next word, the same in both, is there.
     """
     figures.check(figure)
-    second = _second(text, other, replace)
+    second = second_text(text, other, replace)
     model, vocabulary, _ = load_run(run)
-    found = compare(model, vocabulary, text, second, clamps=options.clamps(clamp) or None)
+    with screen.busy("reading both texts"):
+        found = compare(model, vocabulary, text, second, clamps=options.clamps(clamp) or None)
     name = state or found.a.states[-1]
     if name not in found.differences:
         raise InputError(f"this cell has nothing called {name!r}; it has {', '.join(found.differences)}")
@@ -83,7 +85,8 @@ def command(
         print(f"wrote {figure}")
 
 
-def _second(text: str, other: str | None, replace: str | None) -> str:
+def second_text(text: str, other: str | None, replace: str | None) -> str:
+    """The text that differs: given, or made of the first. Raises InputError where neither can be, or both."""
     if (other is None) == (replace is None):
         raise InputError("give a second text, or --replace word=other, and not both")
     if other is not None:
@@ -92,4 +95,4 @@ def _second(text: str, other: str | None, replace: str | None) -> str:
     word, equals, instead = replace.partition("=")
     if not equals or word not in text.split():
         raise InputError(f"--replace takes word=other, with a word of the text; {word!r} is none")
-    return " ".join(instead if w == word else w for w in text.split(" "))
+    return re.sub(rf"(?<!\S){re.escape(word)}(?!\S)", lambda _: instead, text)

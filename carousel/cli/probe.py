@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from carousel.cli import options, screen
+from carousel.errors import InputError
 from carousel.insight import figures
 from carousel.insight.labelled import read_sentences
 from carousel.insight.probes import TICKS, probe
@@ -26,7 +27,10 @@ def command(
     layer: options.Layer = None,
     units: Annotated[int, typer.Option(min=1, help="Units to list.")] = 3,
     held_out: Annotated[float, typer.Option(min=0.05, max=0.95, help="Share of the sentences kept for the score.")] = 0.3,
-    seed: Annotated[int, typer.Option(help="Seed of that choice, of the control task and of first weights.")] = 1,
+    seed: Annotated[
+        int,
+        typer.Option(min=0, max=options.LARGEST_SEED, help="Seed of that choice, of the control task and of first weights."),
+    ] = 1,
     figure: options.Figure = None,
     json: options.Json = False,
 ) -> None:
@@ -39,7 +43,11 @@ def command(
     figures.check(figure)
     model, vocabulary, _ = load_run(run)
     given = read_sentences(file)
-    wanted = property.split(",") if property else list(dict.fromkeys(n for s in given for n in s.labels))
+    told = list(dict.fromkeys(n for s in given for n in s.labels))
+    wanted = told if property is None else [p.strip() for p in property.split(",") if p.strip()]
+    missing = [p for p in wanted if p not in told]
+    if missing or not wanted:
+        raise InputError(f"{file} tells of {', '.join(told) or 'nothing'}, not of {', '.join(missing) or 'nothing'}")
     number = options.layer_number(layer, model.config.layers)
     found = []
     with screen.counting("probing") as show:
@@ -50,7 +58,7 @@ def command(
 
         for name in wanted:
             found.append(
-                probe(model, vocabulary, given, name.strip(), name=state, layer=number, held_out=held_out, seed=seed, tick=tick)
+                probe(model, vocabulary, given, name, name=state, layer=number, held_out=held_out, seed=seed, tick=tick)
             )
     if figure is not None:
         figures.save(figures.probes(found), figure)

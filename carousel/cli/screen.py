@@ -20,7 +20,16 @@ err = Console(stderr=True, highlight=False)
 
 def print_json(value: Any) -> None:
     """One JSON document on standard output."""
-    print(json.dumps(value, ensure_ascii=False))
+    print(json.dumps(_plain(value), ensure_ascii=False, allow_nan=False))
+
+
+def _plain(value: Any) -> Any:
+    """JSON has no infinity and no NaN: null stands for them."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {k: _plain(v) for k, v in value.items()}
+    return [_plain(v) for v in value] if isinstance(value, list | tuple) else value
 
 
 def table(title: str, columns: dict[str, str], rows: list[dict[str, str]]) -> Table:
@@ -130,6 +139,17 @@ class TrainingScreen:
             self.nats, self.words, self.since = 0.0, 0, now
         else:
             self.progress.update(self.task, completed=event["step"])
+
+
+@contextmanager
+def busy(what: str) -> Iterator[None]:
+    """Something that turns while it takes its time, with the seconds."""
+    progress = Progress(
+        SpinnerColumn(), TextColumn(what), TimeElapsedColumn(), console=err, transient=True, disable=not err.is_terminal
+    )
+    progress.add_task(what, total=None)
+    with progress:
+        yield
 
 
 @contextmanager

@@ -169,6 +169,9 @@ def check_out(folder: Path) -> None:
         raise InputError(f"{folder} is not an empty folder; choose another --out")
 
 
+ENOUGH_WORDS = 1000  # for any output layer; the real vocabulary comes later
+
+
 def check(config: Config) -> None:
     """Raise InputError for a model that cannot be built or files that cannot be read, before anything is written."""
     from carousel.language.model import LanguageModel
@@ -176,4 +179,4 @@ def check(config: Config) -> None:
 
     for path in (*config.text.train, *config.text.valid, *config.text.test):
         check_file(Path(path))
-    LanguageModel(2, config.model)
+    LanguageModel(ENOUGH_WORDS, config.model)

@@ -37,9 +37,12 @@ def command(
     0.1. With --clamp, the text is read a second time with the valves held, and what changes is told.
     """
     figures.check(figure)
+    if npz is not None:
+        files.check(npz)
     model, vocabulary, _ = load_run(run)
     clamps = options.clamps(clamp)
-    watched = watch(model, vocabulary, text, clamps=clamps)
+    with screen.busy("reading"):
+        watched = watch(model, vocabulary, text, clamps=clamps)
     number = options.layer_number(layer, model.config.layers)
     chosen = _chosen(names, watched)
     if npz is not None:
@@ -82,6 +85,8 @@ def _chosen(names: str | None, watched: Watched) -> list[str]:
     if names is None:
         return [*watched.valves, *watched.states[::-1]]
     found = [n.strip() for n in names.split(",") if n.strip()]
+    if not found:
+        raise InputError(f"--names needs at least one of {', '.join(watched.values)}")
     for name in found:
         if name not in watched.values:
             raise InputError(f"this cell has nothing called {name!r}; it has {', '.join(watched.values)}")

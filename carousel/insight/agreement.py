@@ -65,6 +65,8 @@ def agreement(
     for held, each in groups.items():
         for begin in range(0, len(each), ROWS):
             _count(model, vocabulary, each[begin : begin + ROWS], held, counts)
+    if not counts:
+        raise InputError("none of the sentences has a word that should agree (targets)")
     return Agreement({key: (a, b) for key, (a, b) in sorted(counts.items())})
 
 
@@ -102,8 +104,8 @@ def near_subject(clamps: Sequence[Clamp], offset: int = 0, words: int = 1) -> Ca
 
 @dataclass(frozen=True)
 class Shut:
-    """Agreement with a valve shut for some words: the last ones "before" the subject's noun, "at" it and what follows, or
-    the ones "after" it."""
+    """Agreement with a valve shut for some words: the last ones "before" the subject's noun (fewer where there are no more, the
+    end of line before the sentence included), "at" it and what follows, or the ones "after" it."""
 
     valve: str
     place: str
@@ -122,6 +124,8 @@ def shut_valves(
 
     Raises as ``agreement``.
     """
+    if not model.recurrent.cell.gates:
+        raise InputError(f"the cell {model.recurrent.cell.name} has no valve to shut")
     plan = [(g, place, n) for g in model.recurrent.cell.gates for place in PLACES for n in WORDS]
     found = []
     for valve, place, n in plan:

@@ -77,8 +77,9 @@ class _Writer:
 
     def agree(self, right: str, wrong: str, kind: str) -> None:
         between = [n for n in self.nouns if n[0] > self.subject]
-        mine = (self.gender, self.number)
-        others = sum(n[2] != mine[1] or (kind == "pronoun" and n[1] != mine[0]) for n in between)
+        # Plurals agree with they, their and themselves, of whatever gender.
+        by_gender = kind == "pronoun" and self.number == "sg"
+        others = sum(number != self.number or (by_gender and gender != self.gender) for _, gender, number in between)
         self.targets.append(Target(len(self.words), right, wrong, kind, len(self.words) - self.subject, others))
         self.say(right)
 
@@ -186,7 +187,9 @@ def _speaks(w: _Writer) -> str:
     verb = w.choose.choice(WORDS["transitive"])
     w.say("said ,")
     w.quoted = True
-    w.say(f'" we {verb} the {w.choose.choice(WORDS["things"])} "')
+    w.say(f'" we {verb} the')
+    w.noun(w.choose.choice(WORDS["things"]), None, "sg")
+    w.say('"')
     w.quoted = False
     w.say(", and")
     w.pronoun("subject")

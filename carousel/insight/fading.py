@@ -56,23 +56,27 @@ class Fading:
 
     def at(self, lag: int) -> float | None:
         """The size so many steps back, relative to one step back; None where the sequence is shorter."""
-        return float(self.measured[lag] / self.measured[1]) if lag < len(self.measured) else None
+        return _finite(float(self.measured[lag] / self.measured[1])) if lag < len(self.measured) else None
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
         decay = self.decay
-        row: dict[str, Any] = {"label": self.label, "half_life_steps": _finite(decay.half_life), "slope_per_step": decay.slope}
+        row: dict[str, Any] = {
+            "label": self.label,
+            "half_life_steps": _finite(decay.half_life),
+            "slope_per_step": _finite(decay.slope),
+        }
         row |= {"bound_per_step": self.bound, **{f"lag_{k}": self.at(k) for k in LAGS}}
         row["size"] = _short(self.measured)
         row["size_by_state"] = {s: _short(curve) for s, curve in self.states.items()}
         row["theory"] = None if self.theory is None else _short(self.theory)
         if self.singular_values is not None:
-            row["largest_singular_value"] = {str(k): float(f"{v:.5g}") for k, v in self.singular_values.items()}
+            row["largest_singular_value"] = {str(k): _finite(float(f"{v:.5g}")) for k, v in self.singular_values.items()}
         return row
 
 
-def _short(values: np.ndarray) -> list[float]:
-    return [float(f"{v:.5g}") for v in values]
+def _short(values: np.ndarray) -> list[float | None]:
+    return [_finite(float(f"{v:.5g}")) for v in values]
 
 
 def _finite(x: float) -> float | None:
@@ -87,8 +91,9 @@ def of_layer(label: str, layer: Recurrent, data: Tensor, flow: Flow, *, jacobian
         recorded = {n: v.numpy() for n, v in layer(data, record=list(layer.cell.gates))[2].items()}
     limit = theory.bound(layer) if layer.num_layers == 1 else None
     lags = np.arange(len(measured), dtype=float)
-    expected = theory.carousel(layer, recorded, len(measured)) if limit is None else limit**lags
-    values = singular_values(layer, data[:, 0]) if jacobian else None
+    with np.errstate(over="ignore"):  # what explodes may pass what a number can hold
+        expected = theory.carousel(layer, recorded, len(measured)) if limit is None else limit**lags
+    values = singular_values(layer, data[:, 0], lags=[k for k in LAGS if k < len(data)]) if jacobian else None
     return Fading(label, layer, data, measured, low, high, {s: flow.mean(s) for s in flow.sizes}, limit, expected, values)
 
 
@@ -148,7 +153,13 @@ def of_run(
 def while_training(model: LanguageModel, batch: Any) -> dict[str, Any]:
     """For the metrics of a run: half-life in steps of the error of a batch's last step, in eight rows (None where it does
     not fall), and its slope. Model and random state are left as they are."""
-    flow = gradient_flow(model, (batch.x[:, :ROWS], batch.y[:, :ROWS]), parameters=False)
+    # Sentences are padded: the longest ones, up to where all of them still have a word to predict.
+    lengths = (batch.y >= 0).sum(0)
+    rows = lengths.argsort(descending=True, stable=True)[:ROWS]
+    steps = int(lengths[rows].min())
+    if steps < 3:
+        return {"half_life": None, "slope": None}
+    flow = gradient_flow(model, (batch.x[:steps, rows], batch.y[:steps, rows]), parameters=False)
     decay = Decay.of(flow.mean())
     return {"half_life": _finite(round(decay.half_life, 4)), "slope": _finite(round(decay.slope, 6))}
 

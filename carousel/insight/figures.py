@@ -33,6 +33,8 @@ def check(path: Path | None) -> None:
     """Refuse a name that no figure can have, before any work is done. Raises InputError."""
     if path is not None and path.suffix not in FORMATS:
         raise InputError(f"a figure is {', '.join(FORMATS[:-1])} or {FORMATS[-1]}, not {path.name!r}")
+    if path is not None:
+        files.check(path)
 
 
 def save(figure: Figure, path: Path) -> None:
@@ -151,7 +153,7 @@ def _words(axes: Any, words: Sequence[str] | None, steps: int) -> None:
     if words is None:
         axes.set_xlabel("step")
         return
-    shown = [w.strip() or repr(w) for w in words]
+    shown = [(w.strip() or repr(w)).replace("$", r"\$") for w in words]  # no formula
     slant: dict[str, Any] = {"rotation": 60, "ha": "right", "rotation_mode": "anchor"} if steps > 8 else {}
     axes.set_xticks(range(steps), shown, **slant)
     axes.tick_params(axis="x", length=0)

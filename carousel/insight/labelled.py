@@ -69,7 +69,7 @@ def read_sentences(path: Path) -> list[Sentence]:
             continue
         try:
             found.append(_sentence(json.loads(line)))
-        except (ValueError, TypeError, KeyError) as error:
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             reason = f"it has no {error}" if isinstance(error, KeyError) else str(error)
             raise InputError(
                 f'{path}, line {number}: {reason}; a line is {{"words": ["a", "b"], "labels": {{"property": ["x", null]}}}}'
@@ -81,7 +81,7 @@ def read_sentences(path: Path) -> list[Sentence]:
 
 def _sentence(row: Any) -> Sentence:
     words, labels = tuple(row["words"]), {n: tuple(v) for n, v in row["labels"].items()}
-    if not words or not all(isinstance(w, str) and w and not w.isspace() for w in words):
+    if not words or not all(_is_word(w) for w in words):
         raise ValueError("its words are not all words")
     for name, values in labels.items():
         if len(values) != len(words):
@@ -90,10 +90,24 @@ def _sentence(row: Any) -> Sentence:
             raise ValueError(f"a label of {name!r} is neither text, a whole number, true or false, nor null")
     targets = tuple(Target(**t) for t in row.get("targets", ()))
     subject = row.get("subject")
+    if not all(_is_target(t) for t in targets) or type(subject) not in (int, type(None)):
+        raise ValueError("its targets or its subject are not of the right kinds")
     inside = range(len(words))
     if any(t.position not in inside for t in targets) or (subject is not None and subject not in inside):
         raise ValueError("a position in it is beyond its words")
     return Sentence(words, labels, targets, subject, row.get("predicate", ""))
+
+
+def _is_word(w: Any) -> bool:
+    """One word of text that can be written as UTF-8."""
+    return isinstance(w, str) and len(w.split()) == 1 and w == w.strip() and bool(w.encode())
+
+
+def _is_target(t: Target) -> bool:
+    numbers = (t.position, t.distance, t.attractors)
+    return (
+        all(type(n) is int and n >= 0 for n in numbers) and isinstance(t.kind, str) and _is_word(t.right) and _is_word(t.wrong)
+    )
 
 
 @torch.no_grad()

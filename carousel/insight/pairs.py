@@ -99,9 +99,11 @@ def compare(
     two = watch(model, vocabulary, b, clamps=clamps_b if clamps_b is not None else clamps, chances=True)
     if clamps_b is None and one.numbers == two.numbers and one.words != two.words:
         raise InputError("the two texts are the same to the model: it does not know the words in which they differ")
-    places, first = _match(one.words, two.words)
+    places, first = match(one.words, two.words)
     if first is None and clamps_b is None:
         raise InputError("the two texts are the same; change a word in one of them")
+    if first == len(places):
+        raise InputError("the longer text only goes on where the shorter one ends, so there is nothing to compare")
     if first is None:
         first = 0
     i, j = (list(side) for side in zip(*places, strict=True))
@@ -122,7 +124,7 @@ def compare(
     )
 
 
-def _match(a: tuple[str, ...], b: tuple[str, ...]) -> tuple[list[tuple[int, int]], int | None]:
+def match(a: tuple[str, ...], b: tuple[str, ...]) -> tuple[list[tuple[int, int]], int | None]:
     """Which words stand for each other, and where the first differ."""
     places: list[tuple[int, int]] = []
     first = None
@@ -130,7 +132,7 @@ def _match(a: tuple[str, ...], b: tuple[str, ...]) -> tuple[list[tuple[int, int]
         if what != "equal" and first is None:
             first = len(places)
         places += zip(range(a0, a1), range(b0, b1), strict=False)
-    return places, None if first is None else min(first, len(places) - 1)
+    return places, first
 
 
 def _divergence(p: np.ndarray, q: np.ndarray) -> float:

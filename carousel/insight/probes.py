@@ -96,7 +96,8 @@ def probe(
     **how: Any,
 ) -> Probe:
     """Read a property from ``name`` of a model, by default the memory (the cell's last state); see ``probe_values``."""
-    name = name or model.recurrent.cell.states[-1]
+    units = model.recurrent.units()
+    name = name or [s for s in model.recurrent.cell.states if s in units][-1]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(how.get("seed", 1))
         fresh = LanguageModel(model.words, model.config).to(model.device)
@@ -137,6 +138,8 @@ def probe_values(
     if not len(y) or not len(truth):
         told = ", ".join(sorted({n for s in given for n in s.labels})) or "nothing"
         raise InputError(f"too few of the {len(given)} sentences tell of {property!r}; they tell of {told}")
+    if not all(np.isfinite(x).all() for x in (data.x, data.held)):
+        raise InputError("the model's values are not finite; was it trained to the end?")
     if len(set(y)) < 2:
         raise InputError(f"{property!r} is {str(y[0])!r} everywhere; a probe needs two labels to tell apart")
     answers = data.fit(labels)
@@ -156,7 +159,7 @@ def probe_values(
         name,
         layer,
         tuple(sorted(set(y.tolist()))),
-        (len(y), len(truth)),
+        (min(len(y), MOST_WORDS), len(truth)),
         float(np.mean(answers == truth)),
         float(np.mean(truth == common)),
         float(np.mean(controls)),
@@ -226,6 +229,8 @@ class _Data:
     def fit(self, labels: Sequence[Labels]) -> Array:
         """A linear probe's answers for the words held out."""
         x, y, held = self._chosen(labels)
+        if len(set(y)) < 2:  # a control task may have dealt but one label
+            return np.full(len(held), y[0])
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a control task has no good answer to converge to
             return np.asarray(_classifier().fit(x, y).predict(held))

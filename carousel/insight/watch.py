@@ -75,6 +75,16 @@ def read(vocabulary: Vocabulary, text: str) -> tuple[list[str], list[int]]:
     return words[:-1], numbers[:-1]  # the last is the end of line that the text leaves open
 
 
+def spans(vocabulary: Vocabulary, text: str) -> list[tuple[int, int] | None]:
+    """Where the words that ``read`` gives stand in the text, in characters; None for ends of lines."""
+    found: list[tuple[int, int] | None] = [None]
+    at = len(text) - len(text.lstrip())
+    for line in text.strip().split("\n"):
+        found += [*((at + begin, at + end) for begin, end in vocabulary.spans(line)), None]
+        at += len(line) + 1
+    return found[:-1]
+
+
 @torch.no_grad()
 def watch(
     model: LanguageModel,

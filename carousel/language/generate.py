@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import torch
@@ -13,12 +14,18 @@ from carousel.language.vocabulary import Vocabulary
 from carousel.layers import Clamps
 from carousel.layers.clamp import listed
 
+COLDEST = 1e-6  # below it, single precision draws nothing but the likeliest
+
 
 def choose(logits: Tensor, generator: torch.Generator, temperature: float = 1.0, top_k: int = 0, top_p: float = 1.0) -> int:
     """Draw a word from logits (words,). ``temperature`` 0 takes the likeliest; ``top_k`` keeps that many (0: all);
     ``top_p`` keeps the fewest likeliest that have this probability together (Holtzman et al. 2020).
+
+    Raises InputError for logits that are not numbers.
     """
-    if temperature == 0:
+    if not bool(logits.isfinite().any()) or bool(logits.isnan().any()):
+        raise InputError("the model's scores are not numbers; was it trained to the end, or is a clamp too large?")
+    if temperature < COLDEST:
         return int(logits.argmax())
     logits = logits / temperature
     if 0 < top_k < len(logits):
@@ -50,7 +57,7 @@ def generate(
     Raises InputError for a temperature below 0, a ``top_k`` below 0, or a ``top_p`` outside (0, 1].
     """
     for good, what in (
-        (temperature >= 0, f"temperature must be at least 0, not {temperature}"),
+        (0 <= temperature < math.inf, f"temperature must be at least 0, and finite, not {temperature}"),
         (top_k >= 0, f"top_k must be at least 0, not {top_k}"),
         (0 < top_p <= 1, f"top_p must be above 0 and at most 1, not {top_p}"),
     ):
@@ -62,7 +69,10 @@ def generate(
     model.eval()
     given = [n for line in prompt.split("\n") for n in vocabulary.encode(line)][:-1]
     read = torch.tensor([[vocabulary.end], *([n] for n in given)])
-    logits, hx = model(read, clamp=clamp)
+    try:
+        logits, hx = model(read, clamp=clamp)
+    except ValueError as error:
+        raise InputError(str(error)) from None
     scores, stream = logits[-1, 0], model.stream(hx, [c.later(len(read)) for c in listed(clamp)])
     pending: list[int] = []  # of byte pairs, which may break a character apart
     last = vocabulary.end if not given else given[-1]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
@@ -51,7 +52,7 @@ class Vocabulary:
 
     def encode(self, line: str) -> list[int]:
         """The line's numbers, ``<eos>`` included."""
-        return [*self.tokenizer.encode(line, add_special_tokens=False).ids, self.end]
+        return [*self._encoded(line).ids, self.end]
 
     def encode_many(self, lines: list[str]) -> list[list[int]]:
         """``encode`` for many lines at once, in parallel."""
@@ -59,12 +60,22 @@ class Vocabulary:
 
     def pieces(self, line: str) -> list[tuple[str, int]]:
         """The line's entries as they stand in it (an unknown word as itself), each with its number; then ``<eos>``."""
-        found = self.tokenizer.encode(line, add_special_tokens=False)
+        found = self._encoded(line)
         if self.kind == "bpe":
             texts = [self.token(n) for n in found.ids]
         else:
             texts = [line[begin:stop] for begin, stop in found.offsets]
         return [*zip(texts, found.ids, strict=True), (END, self.end)]
+
+    def spans(self, line: str) -> list[tuple[int, int]]:
+        """Where each of the line's entries stands in it, in characters."""
+        return [*self._encoded(line).offsets]
+
+    def _encoded(self, line: str) -> Any:
+        try:
+            return self.tokenizer.encode(line, add_special_tokens=False)
+        except TypeError:
+            raise InputError("the text holds bytes that are not UTF-8") from None
 
     def token(self, number: int) -> str:
         """What one number stands for, as one would print it."""

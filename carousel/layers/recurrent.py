@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -67,6 +68,8 @@ class Recurrent(nn.Module):
         for what, value in (("input_size", input_size), ("hidden_size", hidden_size), ("num_layers", num_layers)):
             if value < 1:
                 raise ValueError(f"{what} must be at least 1, not {value}")
+        if forget_bias is not None and not math.isfinite(forget_bias):
+            raise ValueError(f"forget_bias must be a finite number, not {forget_bias}")
         if checkpoint < 0:
             raise ValueError(f"checkpoint must be at least 0, not {checkpoint}")
         if not 0 <= dropout < 1:

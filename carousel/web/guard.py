@@ -67,7 +67,7 @@ class Guard:
         if not self._allowed(host):
             return 403, f"this server does not answer for the host {host!r}; open it by the address that it printed"
         origin = headers.get("origin")
-        if origin is not None and not self._allowed(_name(urlsplit(origin).netloc)):
+        if origin is not None and not self._allowed(_host(origin)):
             return 403, f"this server does not answer pages of {origin}"
         length = headers.get("content-length", "0")
         if not length.isdecimal():
@@ -99,6 +99,13 @@ async def _answer(send: Send, status: int, error: str) -> None:
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode()), (b"connection", b"close")]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
+
+
+def _host(origin: str) -> str:
+    try:
+        return _name(urlsplit(origin).netloc)
+    except ValueError:  # half an address
+        return ""
 
 
 def _name(host: str) -> str:

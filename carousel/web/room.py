@@ -11,7 +11,7 @@ import numpy as np
 from carousel.errors import InputError
 from carousel.insight.fading import of_text
 from carousel.insight.translating import followed, watch_translation
-from carousel.insight.watch import Watched, read, watch, watched_names
+from carousel.insight.watch import Watched, read, spans, watch, watched_names
 from carousel.language.corpus import Corpus
 from carousel.language.folder import load_run, run_kind
 from carousel.language.generate import generate
@@ -78,10 +78,14 @@ class Room:
         found = self._watch(text, clamps, predictions)
         if not all(np.isfinite(x).all() for x in found.values.values()):
             raise InputError("the model's values are not finite; was it trained to the end, or is a clamp too large?")
-        return found.as_dict()
+        return found.as_dict() | {"spans": self._spans(text)}
 
     def _watch(self, text: str, clamps: Sequence[Clamp], predictions: int) -> Watched:
         raise NotImplementedError
+
+    def _spans(self, text: str) -> list[tuple[int, int] | None]:
+        """Where the words stand in the text."""
+        return spans(self.vocabulary, text)
 
     def _check(self, text: str) -> None:
         if len(text) > CHARACTERS:
@@ -130,6 +134,9 @@ class TranslatingRoom(Room):
 
     def _watch(self, text: str, clamps: Sequence[Clamp], predictions: int) -> Watched:
         return watch_translation(self.model, self.vocabulary, self.target, text, clamps=clamps, predictions=predictions)
+
+    def _spans(self, text: str) -> list[tuple[int, int] | None]:
+        return super()._spans(text)[1:]  # nothing is read before the sentence
 
 
 def _lines(folder: Path, side: str, vocabulary: Vocabulary) -> Iterator[str]:

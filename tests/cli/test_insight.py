@@ -137,7 +137,14 @@ def test_probes_of_the_memory(carousel, corpus, tmp_path):
         (("agreement", "score", "english", "agree/test.txt"), "agree/test.txt, line 1"),
         (("agreement", "score", "english", "none.jsonl"), "none.jsonl"),
         (("agreement", "score", "english", "agree/test.jsonl", "--clamp", "q=0"), "q"),
-        (("probe", "english", "agree/test.jsonl", "--property", "colour"), "they tell of depth"),
+        (("agreement", "score", "english", "agree/test.jsonl", "--figure", "s.png"), "--shut-valves"),
+        (("agreement", "score", "english", "agree/test.jsonl", "--at", 1), "--clamp"),
+        (("agreement", "score", "english", "agree/test.jsonl", "--clamp", "f=0@2:3", "--at", 1), "steps of its own"),
+        (("agreement", "score", "english", "agree/test.jsonl", "--for", 2), "--at"),
+        (("agreement", "corpus", "agree/test.txt"), "no folder"),
+        (("probe", "english", "agree/test.jsonl", "--property", "colour"), "gender, number, depth, quoted, not of colour"),
+        (("probe", "english", "agree/test.jsonl", "--property", ","), "not of nothing"),
+        (("probe", "english", "agree/test.jsonl", "--seed", 2**70), "--seed"),
         (("probe", "english", "agree/test.jsonl", "--state", "q"), "nothing called 'q'"),
         (("probe", "english", "agree/test.jsonl", "--layer", 3), "no layer 3"),
         (("probe", "english", "agree/test.jsonl", "--figure", "p.doc"), "p.doc"),
@@ -146,3 +153,58 @@ def test_probes_of_the_memory(carousel, corpus, tmp_path):
 def test_what_cannot_be_measured_is_one_line(carousel, corpus, arguments, says):
     status, out, err = carousel(*arguments)
     assert (status, out, err.count("\n")) == (2, "", 1) and says in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("generate", "run", "--clamp", "q=0"), "q"),
+        (("generate", "run", "--clamp", "f[99]=0"), "99"),
+        (("generate", "run", "--clamp", "f=1e999"), "--clamp"),
+        (("generate", "run", "--temperature", "inf"), "temperature"),
+        (("generate", "run", "--prompt", "\udcff"), "UTF-8"),
+        (("valves", "run", "the \udcff"), "UTF-8"),
+        (("valves", "run", "the cat", "--clamp", "f=0@9:4"), "--clamp"),
+        (("valves", "run", "the cat", "--clamp", "f[,]=0"), "--clamp"),
+        (("valves", "run", "the cat", "--names", ","), "--names"),
+        (("valves", "run", "the cat", "--figure", "none/x.png"), "no folder none"),
+        (("valves", "run", "the cat", "--npz", "run"), "it is a folder"),
+        (("pairs", "run", "the cat", "the cat sat"), "only goes on"),
+        (("gradients", "--cells", ","), "--cells"),
+        (("gradients", "--cells", "lstm-v2", "--forget-bias", "nan"), "forget_bias"),
+        (("gradients", "run", "--scale", "large"), "first weights"),
+    ],
+)
+def test_what_cannot_be_looked_into_is_one_line(carousel, trained, arguments, says):
+    status, out, err = carousel(*arguments)
+    assert (status, out, err.count("\n")) == (2, "", 1) and says in err
+
+
+def test_a_small_temperature_is_nearly_none(carousel, trained):
+    texts = [carousel("generate", "run", "--temperature", t, "-n", 9)[1] for t in ("0", "1e-300")]
+    assert texts[0] == texts[1]
+
+
+def test_figures_take_dollars_for_dollars(carousel, trained, tmp_path):
+    assert carousel("valves", "run", r"the $\foo$ cat", "--figure", "v.png")[0] == 0
+
+
+def test_numbers_that_are_none_are_null(carousel):
+    out = carousel("gradients", "--cells", "rnn", "--scale", "1e5", "--steps", 100, "--hidden", 4, "--json")[1]
+    assert "NaN" not in out and "Infinity" not in out and json.loads(out)
+
+
+def test_sentences_are_watched_up_to_where_they_end(carousel, text, tmp_path, rows):
+    lines = "the cat sat\na dog and a cat\non the mat sat a dog and the cat sat on the dog\n" * 40
+    text.write_text(lines)
+    options = ("--hidden", 8, "--epochs", 1, "--feed", "sentences", "--batch-size", 24, "--watch-gradients", 1)
+    assert carousel("train", text, *options, "--out", "s")[0] == 0
+    watched = [r for r in rows(tmp_path / "s") if r["event"] == "gradients"]
+    assert watched and all(r["half_life"] is None or r["half_life"] > 0 for r in watched)
+    assert any(r["half_life"] for r in watched) and all(r["slope"] is not None for r in watched)
+
+
+def test_singular_values_of_large_states_are_at_the_lags_of_the_table(carousel):
+    options = ("--cells", "lstm-v2", "--hidden", 150, "--steps", 12, "--batch-size", 1, "--jacobian", "--json")
+    found = json.loads(carousel("gradients", *options)[1])[0]["largest_singular_value"]
+    assert list(found) == ["1", "10"]

@@ -57,6 +57,26 @@ def test_words_that_agree_do_and_the_wrong_ones_do_not():
     assert len(kinds) == 2 * 2 * 3 * 2  # each of them occurs
 
 
+def test_attractors_are_the_nouns_between_that_would_decide_otherwise():
+    people = set(english.WORDS["people"])
+    things = {w for name in ("things", "places") for w in english.WORDS[name]}
+    forms = {}
+    for noun in MALE | FEMALE | people | things:
+        gender = "m" if noun in MALE else "f" if noun in FEMALE else None
+        forms |= {noun: (gender, "sg"), english.plural(noun): (gender, "pl")}
+    for s in MADE:
+        for t in s.targets:
+            gender, number = s.labels["gender"][s.subject], s.labels["number"][s.subject]
+            between = [forms[w] for w in s.words[s.subject + 1 : t.position] if w in forms]
+            expected = 0
+            for g, n in between:
+                # What this noun would ask for, were it the subject: they for plurals, he or she, else neither.
+                pronoun = "they" if n == "pl" else g
+                mine = "they" if number == "pl" else gender
+                expected += n != number if t.kind == "verb" else pronoun != mine
+            assert t.attractors == expected, (s.text, t)
+
+
 def test_depth_counts_open_clauses_and_quotes_open_and_close():
     for s in MADE:
         depth = s.labels["depth"]

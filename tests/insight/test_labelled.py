@@ -11,6 +11,10 @@ from carousel.language.model import LanguageModel, ModelConfig
 from carousel.language.vocabulary import Vocabulary
 
 TEXTS = ["the boy lost his hat .", "the girl lost", "the old men saw the boy who lost the hat ."]
+TARGET = (
+    '{"words": ["a"], "labels": {}, "targets": [{"position": %s, "right": %s, "wrong": "c", "kind": "verb", "distance": 1, '
+    '"attractors": 0}]}'
+)
 GIVEN = [Sentence(tuple(t.split()), {}) for t in TEXTS]
 
 
@@ -21,11 +25,18 @@ GIVEN = [Sentence(tuple(t.split()), {}) for t in TEXTS]
         ('{"labels": {}}', "it has no 'words'"),
         ('{"words": ["a"]}', "it has no 'labels'"),
         ('{"words": [], "labels": {}}', "not all words"),
+        ('{"words": ["a b"], "labels": {}}', "not all words"),
+        ('{"words": ["\\ud800"], "labels": {}}', "surrogates"),
+        ('{"words": ["a"], "labels": []}', "line 2"),
+        ("[" * 100_000, "line 2"),
         ('{"words": ["a", 3], "labels": {}}', "not all words"),
         ('{"words": ["a", "b"], "labels": {"x": [1]}}', "2 words but 1 labels of 'x'"),
         ('{"words": ["a"], "labels": {"x": [[1]]}}', "a label of 'x' is neither"),
         ('{"words": ["a"], "labels": {}, "subject": 4}', "beyond its words"),
         ('{"words": ["a"], "labels": {}, "targets": [{"position": 0}]}', "missing"),
+        (TARGET % ("0", '"a b"'), "right kinds"),
+        (TARGET % ("0.0", '"b"'), "right kinds"),
+        (TARGET % ("0", "5"), "right kinds"),
         ("[1]", "line 2"),
     ],
 )

@@ -115,3 +115,23 @@ def test_labels_may_be_numbers_and_truths():
     values = [torch.tensor([[0.0, 1.0], [1.0, float(s.labels["yes"][1])]]) for s in given]
     assert probe_values(values, values, given, "n").linear == 1
     assert probe_values(values, values, given, "yes").labels == ("False", "True")
+
+
+def test_a_control_task_with_one_label_is_answered_with_it():
+    given = [Sentence(("a", "b", "a"), {"x": ("p", "p", "q" if k % 3 else "p")}) for k in range(40)]
+    values = [torch.randn(3, 4, generator=torch.Generator().manual_seed(k)) for k in range(40)]
+    found = probe_values(values, values, given, "x")  # "a" sets p more often than q, so the control knows p alone
+    assert found.control == 1
+
+
+def test_a_step_number_is_no_memory():
+    vocabulary = Vocabulary.train("word", [s.text for s in GIVEN])
+    model = LanguageModel(vocabulary.size, ModelConfig("clockwork", 8, 8))
+    assert probe(model, vocabulary, GIVEN[:60], "gender").name == "h"
+
+
+def test_values_that_are_no_numbers():
+    values = noise(1)
+    values[3][0, 0] = torch.nan
+    with pytest.raises(InputError, match="not finite"):
+        probe_values(values, noise(2), GIVEN, "gender")

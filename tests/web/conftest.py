@@ -69,6 +69,19 @@ def server(run):
 
 
 @pytest.fixture(scope="session")
+def pieces(tmp_path_factory):
+    """The same for a language model that reads byte pairs."""
+    folder = tmp_path_factory.mktemp("runs") / "pieces"
+    folder.mkdir()
+    vocabulary = Vocabulary.train("bpe", LINES * 3, 600)
+    config = Config(TextConfig(LINES, vocabulary="bpe"), ModelConfig("gru", 8, 9))
+    config.save(folder)
+    vocabulary.save(folder / "vocab.json")
+    save_model(LanguageModel(vocabulary.size, config.model), folder / "model.safetensors")
+    yield from _serve(folder)
+
+
+@pytest.fixture(scope="session")
 def translating(translator):
     """The same for the translator."""
     yield from _serve(translator)

@@ -277,3 +277,38 @@ def test_a_valve_that_is_shut_changes_the_translation(open_page, translating):
         page.get_by_role("button", name="Save as one HTML file").click()
     saved = open_page(download.value.path().rename(download.value.path().with_suffix(".html")).as_uri(), offline=True)
     assert saved.locator("#translations").inner_text() == page.locator("#translations").inner_text()
+
+
+def test_a_clamp_is_labelled_with_the_words_that_it_holds(page, server):
+    compare(page, "boy", "very old boy")
+    valve(page, "f").click()
+    page.locator("#clamp-from").select_option("5")
+    page.get_by_role("button", name="Clamp and compare").click()
+    page.wait_for_selector(".chip >> nth=1")
+    word = words(page, "b")[5]
+    assert f"from “{word}”" in page.locator(".chip").nth(1).inner_text() and word == "who"
+
+
+def test_a_word_that_only_the_other_run_has_can_be_replaced(page):
+    compare(page, "boy", "very old boy")
+    extra = page.locator("#words li", has_text="–").locator(".word.b").first
+    word = extra.locator(".text").inner_text()
+    extra.click()
+    assert page.locator("#replaced").inner_text() == page.locator("#replacement").input_value() == word
+    page.locator("#replacement").fill("rather")
+    page.keyboard.press("Enter")
+    sync_api.expect(page.locator("#changed .chip")).to_contain_text("rather")
+
+
+def test_a_replaced_piece_leaves_the_rest_of_the_text_alone(open_page, pieces):
+    page = open_page(f"{pieces.address}#text=the+boy+lost+😀+it")
+    compare(page, " ?lost", "found")
+    assert "other=the+boy+found+%F0%9F%98%80+it" in page.url
+
+
+def test_units_that_run_backwards_are_refused(page):
+    valve(page, "f").click()
+    page.locator("#clamp-units").fill("3-1")
+    page.get_by_role("button", name="Clamp and compare").click()
+    page.wait_for_selector("#message:not([hidden])")
+    assert "Units are numbers" in page.locator("#message").inner_text()

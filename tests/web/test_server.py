@@ -35,6 +35,7 @@ def test_what_is_watched_is_what_the_library_says(server, run):
     model, vocabulary, _ = load_run(run)
     status, found = server.ask("api/watch", {"text": TEXT, "predictions": 5})
     assert status == 200
+    assert [span and TEXT[slice(*span)] for span in found.pop("spans")] == [None, *TEXT.split()]
     assert found == watch(model, vocabulary, TEXT, predictions=5).as_dict()
 
 
@@ -42,6 +43,7 @@ def test_a_clamp_holds_the_units_layer_and_steps_that_it_names(server, run):
     clamp = {"name": "f", "value": 0.25, "units": [2, 5], "from": 3, "to": 6, "layer": 1}
     _, found = server.ask("api/watch", {"text": TEXT, "clamps": [clamp]})
     model, vocabulary, _ = load_run(run)
+    del found["spans"]
     assert found == watch(model, vocabulary, TEXT, clamps=[Clamp("f", 0.25, (2, 5), 3, 6, 1)]).as_dict()
     held = {(k, u) for k, units in enumerate(found["values"]["f"][1]) for u, v in enumerate(units) if v == 0.25}
     assert held == {(k, u) for k in (3, 4, 5) for u in (2, 5)}
@@ -233,6 +235,13 @@ def test_a_translator_is_watched_over_both_sentences(translating, translator):
     clamp = {"name": "i", "value": 0, "units": [1], "from": 2, "to": 12}
     status, found = translating.ask("api/watch", {"text": TEXT, "clamps": [clamp]})
     assert status == 200
+    assert [TEXT[slice(*span)] for span in found.pop("spans")] == TEXT.split()
     assert found == watch_translation(model, source, target, TEXT, clamps=[Clamp("i", 0.0, (1,), 2, 12)]).as_dict()
     assert translating.ask("api/watch", {"text": "the boy\nthe girl"})[0] == 400
     assert translating.ask("api/gradients", {"text": TEXT})[0] == 400
+
+
+def test_text_that_is_none_and_half_an_address_are_refused(server):
+    assert server.ask("api/watch", b'{"text": "\\ud800 the"}')[0] == 400
+    assert server.ask("api/gradients", b'{"text": "\\ud800 the"}')[0] == 400
+    assert server.ask("api/run", Origin="http://[::1")[0] == 403

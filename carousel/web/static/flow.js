@@ -20,7 +20,7 @@ function curvesOf(flow, run) {
   const layers = Object.values(flow.size)[0].length;
   return Object.entries(flow.size).flatMap(([state, sizes], s) =>
     sizes.map((sizes_, layer) => ({
-      label: `${state}${layers > 1 ? `, layer ${layer + 1}` : ""}${run ? `, ${run}` : ""}`,
+      label: `${state}${layers > 1 ? `, layer ${layer}` : ""}${run ? `, ${run}` : ""}`,
       run,
       layer,
       s,
@@ -29,14 +29,17 @@ function curvesOf(flow, run) {
   );
 }
 
-export function showFlow(a, b, places) {
+export function showFlow(a, b, unit, aside) {
   const curves = [...curvesOf(a, b ? "A" : ""), ...(b ? curvesOf(b, "B") : [])];
-  document.getElementById("flow-says").textContent = [flowSays(a, b ? "A" : ""), b ? flowSays(b, "B") : ""]
+  document.getElementById("flow-says").textContent = [flowSays(a, b ? "A" : "", unit), b ? flowSays(b, "B", unit) : "", aside]
     .filter(Boolean)
     .join(" ");
   plotFlow(document.getElementById("flow-plot"), curves);
-  const words = [...a.words].reverse();
-  const rows = words.map((w, lag) => [`${lag}: ${w}`, ...curves.map((c) => (c.points[lag] ?? 0).toExponential(2))]);
+  const back = (flow, lag) => flow?.words.at(-1 - lag);
+  const rows = Array.from({ length: Math.max(a.words.length, b?.words.length ?? 0) }, (_, lag) => [
+    `${lag}: ${[...new Set([back(a, lag), back(b, lag)])].filter((w) => w !== undefined).join(" / ")}`,
+    ...curves.map((c) => c.points[lag]?.toExponential(2) ?? ""),
+  ]);
   document
     .getElementById("flow-table")
     .replaceChildren(
@@ -60,9 +63,9 @@ export function showFlow(a, b, places) {
   });
 }
 
-function flowSays(flow, run) {
+function flowSays(flow, run, unit) {
   const half =
-    flow.half_life === null ? "does not fall, or is too short to say" : `halves every ${show(flow.half_life, 1)} words`;
+    flow.half_life === null ? "does not fall, or is too short to say" : `halves every ${show(flow.half_life, 1)} ${unit}`;
   return `${run ? `${run}: ` : ""}The error of “${flow.predicted}”, after “${flow.words.at(-1)}”, ${half} on its way back.`;
 }
 

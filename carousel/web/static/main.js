@@ -60,7 +60,7 @@ function showAll() {
   const changes = [state.other !== null ? "other words" : "", state.clamps.length ? "clamped" : ""].filter(Boolean).join(", ");
   $("run-b").querySelector(".which").textContent = changes;
   const pairs = b ? places.map(([i, j]) => [a.words[i], b.words[j]]).filter(([x, y]) => x !== y) : [];
-  showChanged($("changed"), state.other === null ? null : pairs, state.clamps, a.words, takeBack);
+  showChanged($("changed"), state.other === null ? null : pairs, state.clamps, (b ?? a).words, takeBack);
   fillSteps();
   showView();
 }
@@ -82,10 +82,13 @@ function showView() {
 }
 
 async function flowOfBoth() {
+  const { text, other } = state;
   try {
-    const a = await askGradients(state.text);
-    const b = state.other === null ? null : await askGradients(state.other);
-    if (state.tab === "flow") showFlow(a, b);
+    const a = await askGradients(text);
+    const b = other === null ? null : await askGradients(other);
+    if (state.tab !== "flow" || state.text !== text || state.other !== other) return; // something else is asked by now
+    const unit = seen.run.vocabulary.kind === "word" ? "words" : "pieces";
+    showFlow(a, b, unit, state.clamps.length ? "Nothing is clamped here." : "");
   } catch (error) {
     say(error.message);
   }
@@ -96,8 +99,9 @@ function showStep() {
   const [i, j] = [wordAt(places, state.step, 0), b ? wordAt(places, state.step, 1) : null];
   markWord($("words"), state.step);
   $("now").textContent = whereIn(a, i) + (b && b.words[j] !== a.words[i] ? ` (A), ${written(b.words[j])} (B)` : "");
-  $("replaced").textContent = isReplaceable(a, i) ? a.words[i] : "…";
-  for (const element of $("replace").elements) element.disabled = !isReplaceable(a, i) || isSaved;
+  const place = replaceable();
+  $("replaced").textContent = place ? written(place.word) : "…";
+  for (const element of $("replace").elements) element.disabled = !place || isSaved;
   if (state.tab !== "cell") return;
   for (const [id, watched, word, clamps] of [
     ["run-a", a, i, []],
@@ -105,18 +109,21 @@ function showStep() {
   ]) {
     if (!watched) continue;
     fillDrawing($(id).querySelector(".drawing"), watched, word, state.layer, state.see, clamps);
-    showPredictions($(id).querySelector(".predictions"), watched.predictions[word], id === "run-b" ? a.predictions[i] : null);
+    const others = id === "run-b" ? a.predictions[i] : null;
+    const most = Math.max(a.predictions[i]?.[0]?.[1] ?? 0, b?.predictions[j]?.[0]?.[1] ?? 0);
+    showPredictions($(id).querySelector(".predictions"), watched.predictions[word], others, most);
   }
   showQuantity(seen, i, j);
   if (b) showChanges($("changes"), a, b, i, j, places);
 }
 
-// Where the text stands among the words of a run: [from, to).
-const spanOf = (run) => (run.source === undefined ? [1, run.words.length] : [0, run.source - 1]);
-
-function isReplaceable(run, k) {
-  const [from, to] = spanOf(run);
-  return k >= from && k < to;
+// The word that can be replaced at the place that is seen: of B where it reads other words, else of A.
+function replaceable() {
+  const isOther = seen.b !== null && state.other !== null;
+  const run = isOther ? seen.b : seen.a;
+  const k = seen.places[state.step]?.[isOther ? 1 : 0] ?? null;
+  const span = k === null ? null : (run.spans[k] ?? null);
+  return span && { word: run.words[k].trim() || run.words[k], span, text: isOther ? state.other : state.text };
 }
 
 function whereIn(run, k) {
@@ -128,7 +135,7 @@ function whereIn(run, k) {
 }
 
 function fillSteps() {
-  const words = seen.a.words;
+  const { words } = seen.b ?? seen.a; // it is B that is clamped
   $("clamp-from").replaceChildren(...words.map((w, k) => new Option(`${k}: ${written(w)}`, k)));
   $("clamp-to").replaceChildren(...words.map((w, k) => new Option(`${k}: ${written(w)}`, k + 1)));
   $("clamp-to").append(new Option("to the end", ""));
@@ -141,27 +148,22 @@ function chooseWord(place) {
   change({ step: place });
   const input = $("replacement");
   if (input.disabled || matchMedia("(pointer: coarse)").matches) return;
-  input.value = seen.a.words[wordAt(seen.places, place, 0)].trim();
+  input.value = replaceable().word;
   input.focus();
   input.select();
 }
 
 function replaceWord(event) {
   event.preventDefault();
-  const word = $("replacement").value;
-  if (!word.trim()) return;
-  const base = seen.b && state.other !== null ? seen.b : seen.a;
-  const run = base === seen.b ? 1 : 0;
-  const words = [...base.words];
-  const k = seen.places[state.step]?.[run] ?? -1;
-  if (!isReplaceable(base, k)) return;
-  const glue = seen.run.vocabulary.kind === "word" ? " " : "";
-  words[k] = glue ? word.trim() : word;
-  const text = words
-    .slice(...spanOf(base))
-    .map((w) => (w === "<eos>" ? "\n" : w))
-    .join(glue)
-    .replaceAll(" \n ", "\n");
+  const place = replaceable();
+  const isLetter = seen.run.vocabulary.kind === "char";
+  const word = isLetter ? $("replacement").value : $("replacement").value.trim();
+  if (!place || !word) return;
+  const letters = Array.from(place.text);
+  const [from, to] = place.span;
+  const blanks = isLetter ? "" : letters.slice(from, to).join("").match(/^\s*/)[0]; // byte pairs begin with theirs
+  letters.splice(from, to - from, blanks + word);
+  const text = letters.join("");
   change({ other: text === state.text ? null : text });
 }
 
@@ -170,6 +172,7 @@ function clamp(event) {
   try {
     const units = unitsOf($("clamp-units").value, seen.run.units[state.see]);
     const [from, to] = [Number($("clamp-from").value), $("clamp-to").value === "" ? null : Number($("clamp-to").value)];
+    if ($("clamp-value").value === "") throw new Error("Give a value to clamp to.");
     if (to !== null && to <= from) throw new Error("The clamp ends before it begins.");
     const layer = $("clamp-layer").value === "" ? null : Number($("clamp-layer").value);
     change({ clamps: [...state.clamps, { name: state.see, value: Number($("clamp-value").value), units, from, to, layer }] });
@@ -337,11 +340,11 @@ function showRun() {
     `${run.cell}${layers}, ${run.units[run.states.at(-1)]} units, ${run.parameters.toLocaleString("en")} parameters. ${run.doc}`;
   $("equations").textContent = run.equations.join("\n");
   $("see").replaceChildren(...run.names.map((n) => new Option(nameOf(run, n), n)));
-  $("layer").replaceChildren(...Array.from({ length: run.layers }, (_, k) => new Option(k + 1, k)));
+  $("layer").replaceChildren(...Array.from({ length: run.layers }, (_, k) => new Option(k, k)));
   $("layer-label").hidden = run.layers < 2;
   $("clamp-layer").replaceChildren(
     new Option("every one", ""),
-    ...Array.from({ length: run.layers }, (_, k) => new Option(k + 1, k)),
+    ...Array.from({ length: run.layers }, (_, k) => new Option(k, k)),
   );
   $("text").maxLength = run.limits.characters;
   $("foot").textContent =

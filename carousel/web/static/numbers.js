@@ -66,7 +66,7 @@ export function unitsOf(text, most) {
   const found = new Set();
   for (const part of asked.split(",")) {
     const [, from, to] = part.trim().match(/^(\d+)(?:\s*[-–]\s*(\d+))?$/) ?? [];
-    if (from === undefined || Number(to ?? from) >= most)
+    if (from === undefined || Number(to ?? from) >= most || Number(to ?? from) < Number(from))
       throw new Error(`Units are numbers from 0 to ${most - 1}, such as 0, 3, 5-9; or leave it empty for all.`);
     for (let u = Number(from); u <= Number(to ?? from); u += 1) found.add(u);
   }

@@ -3,10 +3,9 @@
 import { token } from "./colours.js";
 import { mean, percent, show, signed, written } from "./numbers.js";
 
-export function showPredictions(host, list, others) {
+export function showPredictions(host, list, others, most) {
   const before = new Map(others ?? []);
   host.classList.toggle("none", !list.length); // a sentence is being read
-  const most = list[0]?.[1] || 1;
   host.replaceChildren(
     ...list.slice(0, 8).map(([word, p]) => {
       const item = document.createElement("li");
@@ -63,8 +62,10 @@ export function showChanges(host, a, b, i, j, places) {
   const floor = (list) => Math.min(...list.map(([, p]) => p));
   const [restA, restB] = [floor(a.predictions[i]), floor(b.predictions[j])];
   const next = [...new Set([...pa.keys(), ...pb.keys()])]
-    .map((w) => [w, pa.get(w) ?? Math.min(restA, pb.get(w)), pb.get(w) ?? Math.min(restB, pa.get(w))])
-    .sort((x, y) => Math.abs(y[2] - y[1]) - Math.abs(x[2] - x[1]))
+    // Of a word beyond those that were sent, all that is known is that it is no likelier than the last of them.
+    .map((w) => ({ w, x: pa.get(w) ?? Math.min(restA, pb.get(w)), y: pb.get(w) ?? Math.min(restB, pa.get(w)) }))
+    .map((row) => ({ ...row, least: pa.has(row.w) ? "" : "≤ ", most: pb.has(row.w) ? "" : "≤ " }))
+    .sort((r, s) => Math.abs(s.y - s.x) - Math.abs(r.y - r.x))
     .slice(0, 8);
   const words = places
     .filter(([x, y]) => x !== null && y !== null && a.surprisal[x] !== null && b.surprisal[y] !== null && a.words[x] === b.words[y])
@@ -76,7 +77,12 @@ export function showChanges(host, a, b, i, j, places) {
     table(
       `Next words, after “${written(a.words[i])}” in A and “${written(b.words[j])}” in B`,
       ["word", "A", "B", "B − A"],
-      next.map(([w, x, y]) => [written(w), percent(x), percent(y), `${signed(100 * (y - x), 1)} points`]),
+      next.map(({ w, x, y, least, most }) => [
+        written(w),
+        least + percent(x),
+        most + percent(y),
+        `${least ? "≥ " : most}${signed(100 * (y - x), 1)} points`,
+      ]),
     ),
     table(
       "Words of the text: bits of surprise",
@@ -144,7 +150,7 @@ export function showChanged(host, pairs, clamps, words, restore) {
     const last = c.to === null ? "the end" : `“${words[c.to - 1] ?? ""}”`;
     const steps = c.from === 0 && c.to === null ? "everywhere" : `from “${from}” to ${last}`;
     items.push([
-      `${c.name} = ${show(c.value)}, ${units}, ${c.layer === null ? "" : `layer ${c.layer + 1}, `}${steps}`,
+      `${c.name} = ${show(c.value)}, ${units}, ${c.layer === null ? "" : `layer ${c.layer}, `}${steps}`,
       () => restore(k),
     ]);
   }
