@@ -23,9 +23,11 @@ from carousel.cli import (
     probe,
     score,
     serve,
+    tasks,
     train,
     translate,
     valves,
+    walkthrough,
 )
 from carousel.errors import InputError, TrainingError
 
@@ -37,11 +39,12 @@ app = typer.Typer(
     help="Recurrent networks with gated memory: a cell is its equations.",
     epilog="Example: carousel train book.txt --cell lstm-v2, then carousel generate runs/book-lstm-v2",
 )
-for module in (cells, train, generate, score, compare, gradients, valves, pairs, probe, claims, serve, demo):
+for module in (cells, train, generate, score, compare, gradients, valves, pairs, probe, walkthrough, claims, serve, demo):
     app.command(name=module.__name__.rpartition(".")[2], epilog=module.EXAMPLE)(module.command)
 app.add_typer(agreement.app, name="agreement")
 app.add_typer(translate.app, name="translate")
 app.add_typer(bench.app, name="bench")
+app.add_typer(tasks.app, name="tasks")
 
 
 def _version(wanted: bool) -> None:

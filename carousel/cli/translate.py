@@ -22,6 +22,7 @@ from carousel.language.training import Trainer
 from carousel.translation import czech
 from carousel.translation import score as scoring
 from carousel.translation.attention import KINDS as ATTENTIONS
+from carousel.translation.czech_genders import genders as count_genders
 from carousel.translation.czech_pairs import read_pairs
 from carousel.translation.folder import PairsConfig, PairTraining, TranslationConfig, load_translator
 from carousel.translation.lesson import Translating
@@ -222,6 +223,9 @@ def score(
         Path | None,
         typer.Option(help="JSONL that carousel translate corpus wrote beside them: score agreement.", show_default=False),
     ] = None,
+    genders: Annotated[
+        bool, typer.Option("--genders", help="English to Czech: count gender on sentences with man, boy, woman or girl.")
+    ] = False,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Write the translations there.", show_default=False)] = None,
     beam: Beam = 5,
     alpha: Alpha = 1.0,
@@ -243,11 +247,13 @@ def score(
         outputs = scoring.translate_all(interpreter, given, rows, tick)
     found = scoring.score(outputs, references)
     agreed = {} if pairs is None else scoring.agreement(pairs, outputs)
+    counted = [count_genders(given, t) for t in (outputs, references)] if genders else []
     if out is not None:
         files.write(out, "".join(o + "\n" for o in outputs))
     if json:
         row = {**found.as_dict(), "beam": beam, "alpha": alpha, "seconds": round(time.monotonic() - begun, 2)}
-        screen.print_json({**row, **({"agreement": {k: a.as_dict() for k, a in agreed.items()}} if agreed else {})})
+        row |= {"agreement": {k: a.as_dict() for k, a in agreed.items()}} if agreed else {}
+        screen.print_json(row | dict(zip(("genders", "genders_of_reference"), (g.as_dict() for g in counted), strict=False)))
         return
     print(f"BLEU {found.bleu:.2f}  {found.signatures[0]}")
     print(f"chrF {found.chrf:.2f}  {found.signatures[1]}")
@@ -259,6 +265,11 @@ def score(
             for k, a in agreed.items()
         ]
         screen.out.print(screen.table("", columns, table))
+    for what, g in zip(("translations", "references"), counted, strict=False):
+        print(
+            f"{what} of {g.sentences} sentences with a man, boy, woman or girl: {g.same} name one of that gender, "
+            f"{g.other} of the other, {g.none} neither; of the words beside, {g.right} agree and {g.wrong} do not"
+        )
 
 
 def _configure(source: Path, target: Path, values: dict[str, Any]) -> TranslationConfig:

@@ -56,7 +56,8 @@ class Fading:
 
     def at(self, lag: int) -> float | None:
         """The size so many steps back, relative to one step back; None where the sequence is shorter."""
-        return _finite(float(self.measured[lag] / self.measured[1])) if lag < len(self.measured) else None
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return _finite(float(self.measured[lag] / self.measured[1])) if lag < len(self.measured) else None
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""

@@ -97,6 +97,11 @@ def most_active(outputs: np.ndarray, batch: Batch) -> np.ndarray:
     return (low > high) | (batch.targets < 0)
 
 
+def misses(outputs: np.ndarray, batch: Batch) -> np.ndarray:
+    """In which sequences some allowed symbol is not among the most active ones, (B,)."""
+    return np.asarray(~most_active(outputs, batch).all(axis=0))
+
+
 @dataclass(frozen=True)
 class ContinualReber(Problem):
     """Gers, Schmidhuber and Cummins 2000: embedded Reber strings one after the other, and nothing tells where one ends.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from difflib import SequenceMatcher
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +78,7 @@ def translate_all(
 
 @dataclass(frozen=True)
 class Agreed:
-    """Of the words that agree: how many stand in the right form at their place, how many there in another form of theirs, and
+    """Of the words that agree: how many stand at their place in the right form, how many there in another form of theirs, and
     of how many neither is there (another word was written, or words were left out)."""
 
     right: int
@@ -89,20 +90,31 @@ class Agreed:
         """Right, of all."""
         return self.right / max(1, self.right + self.wrong + self.missing)
 
+    @property
+    def share_there(self) -> float:
+        """Right, of those that are there."""
+        return self.right / max(1, self.right + self.wrong)
+
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
-        return {"right": self.right, "wrong": self.wrong, "missing": self.missing, "share": round(self.share, 5)}
+        shares = {"share": round(self.share, 5), "of_those_there": round(self.share_there, 5)}
+        return {"right": self.right, "wrong": self.wrong, "missing": self.missing, **shares}
 
 
 def agreement(pairs: Sequence[Translated], outputs: Sequence[str]) -> dict[str, Agreed]:
     """Of translations of the generated corpus, whether each Czech word that agrees has its form: of "all", of those that
-    agree with the "subject" or with "another" noun, and by kind."""
+    agree with the "subject" or with "another" noun, and by kind. Translation and reference are laid side by side as ``difflib``
+    does, in whatever forms their words are."""
     counts: dict[str, list[int]] = {}
     for pair, output in zip(pairs, outputs, strict=True):
         words = [w.rstrip(MARKS) for w in output.split()]
+        lemma = {form.lower(): t.forms[0].lower() for t in pair.targets for form in t.forms}
+        wanted = [w.rstrip(MARKS) for w in pair.czech]
+        here, there = ([lemma.get(w.lower(), w.lower()) for w in each] for each in (wanted, words))
+        blocks = SequenceMatcher(None, here, there, autojunk=False).get_matching_blocks()
+        stands = {b.a + k: words[b.b + k] for b in blocks for k in range(b.size)}
         for t in pair.targets:
-            stands = words[t.position] if t.position < len(words) else ""
-            which = 0 if stands == t.right else 1 if stands in t.forms else 2
+            which = 2 if t.position not in stands else int(stands[t.position].lower() != t.right.lower())
             for key in ("all", t.with_, t.kind):
                 counts.setdefault(key, [0, 0, 0])[which] += 1
     return {key: Agreed(*n) for key, n in sorted(counts.items())}

@@ -55,9 +55,7 @@ def test_without_validation_the_last_tenth_is_held_out(pair):
     assert (counts["train"]["pairs"], counts["valid"]["pairs"]) == (23, 2)
     source, _ = load_vocabularies(folder, PairsConfig(vocabulary="word"))
     assert source.unknown in source.encode("w24")  # unseen, so not in the vocabulary
-    assert Corpus.open(folder / "data", "train.source").words.tolist() == [
-        n for k in range(23) for n in source.encode(f"w{k}")
-    ]
+    assert Corpus.open(folder / "data", "train.source").words.tolist() == [n for k in range(23) for n in source.encode(f"w{k}")]
 
 
 @pytest.mark.parametrize(
@@ -76,7 +74,9 @@ def test_what_cannot_be_used_is_refused_and_leaves_nothing(pair, tmp_path, sourc
     assert list((tmp_path / "run").iterdir()) == []
 
 
-@pytest.mark.parametrize("options", [{"train": ["a"]}, {"train": ["a", "b"], "valid": ["c"]}, {"vocabulary": "x"}, {"longest": 1}])
+@pytest.mark.parametrize(
+    "options", [{"train": ["a"]}, {"train": ["a", "b"], "valid": ["c"]}, {"vocabulary": "x"}, {"longest": 1}]
+)
 def test_a_configuration_that_cannot_be_is_refused(options):
     with pytest.raises(InputError):
         PairsConfig(**({"train": ["a", "b"]} | options)).check()

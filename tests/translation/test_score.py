@@ -33,7 +33,7 @@ def test_files_must_be_aligned(tmp_path):
     a, b = tmp_path / "a", tmp_path / "b"
     a.write_text("x\ny\n")
     b.write_text("x\n")
-    with pytest.raises(InputError, match="2 lines and .* 1"):
+    with pytest.raises(InputError, match=r"2 lines and .* 1"):
         read_aligned(a, b)
 
 
