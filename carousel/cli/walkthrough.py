@@ -1,0 +1,155 @@
+"""``carousel walkthrough``: the lecture's example, word by word, on a translator of one's own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import count
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from carousel.cli import options, screen
+from carousel.cli.pairs import second_text
+from carousel.insight import figures
+from carousel.insight.labelled import read_sentences
+from carousel.insight.walkthrough import TICKS, Walkthrough, held_agreement, moved_share, walk
+from carousel.insight.walkthrough_figure import walkthrough as draw
+from carousel.translation.czech_pairs import read_pairs
+from carousel.translation.czech_words import PEOPLE
+from carousel.translation.folder import load_translator
+from carousel.translation.translate import Interpreter
+
+EXAMPLE = (
+    'Example: carousel walkthrough runs/czech "I am a boy who likes to learn" --replace boy=girl --labels pairs/test.jsonl'
+)
+MOST_MOVED = 60  # sentences
+LEFT = {"first", "second", "", "after", "until", "side", "read from the memory", "held", "moved", "translation"}
+LEFT |= {"over many sentences"}  # columns of words
+HELD = (  # what is held, and how many words after the subject's noun
+    ("nothing held", None, 0.0, 0),
+    ("i = 0 at the subject's noun", "i", 0.0, 0),
+    ("i = 0 at the word before it", "i", 0.0, -1),
+    ("f = 0 at the word after it", "f", 0.0, 1),
+)
+
+
+def command(
+    run: options.Run,
+    text: options.Text,
+    other: Annotated[str | None, typer.Argument(help="The sentence that differs.", show_default=False)] = None,
+    replace: Annotated[
+        str | None, typer.Option(help="word=other: the sentence that differs, made from the first.", show_default=False)
+    ] = None,
+    labels: Annotated[
+        Path | None,
+        typer.Option(
+            help="Labelled sentences (JSONL of carousel translate corpus), for probes and for agreement with valves held.",
+            show_default=False,
+        ),
+    ] = None,
+    sentences: Annotated[int, typer.Option(min=10, help="How many of them are read.")] = 600,
+    layer: options.Layer = None,
+    units: Annotated[int, typer.Option(min=1, help="Units to list.")] = 8,
+    figure: Annotated[Path, typer.Option(help="Where the figure goes (.png, .pdf or .svg).")] = Path("walkthrough.png"),
+    json: options.Json = False,
+) -> None:
+    """Translate two sentences that differ in a word; show valves, memory, what is read from it, what holding a valve does.
+
+    For translators from memory alone, of which encoder and decoder have as many layers, in one direction.
+    """
+    figures.check(figure)
+    second = second_text(text, other, replace)
+    model, source, target, config = load_translator(run)
+    number = options.layer_number(layer, config.model.layers)
+    given = [] if labels is None else read_sentences(labels)[:sentences]
+    pairs = [] if labels is None else read_pairs(labels)[:sentences]
+    with screen.counting("reading the memory") as tick:
+        each = _counter(tick, TICKS * (len(given[0].labels) if given else 0))
+        found = walk(model, source, target, text, second, given, layer=number, tick=each)
+    agreed = {}
+    if pairs and {"i", "f"} <= set(found.a.valves):
+        interpreter = Interpreter(model, source, target, beam=1)
+        with screen.counting("holding valves") as tick:
+            for k, (what, name, value, offset) in enumerate(HELD, 1):
+                agreed[what] = held_agreement(interpreter, pairs, name, value, offset)["subject"]
+                tick(k, len(HELD))
+    noun = _put_in(text, second)
+    shares: dict[str, float] = {}
+    of = 0
+    if pairs and noun:
+        with screen.counting("moving units") as tick:
+            shares, of = moved_share(model, source, target, pairs, noun, MOST_MOVED, _counter(tick, MOST_MOVED))
+    figures.save(draw(found), figure)
+    if json:
+        row = {"agreement": {k: a.as_dict() for k, a in agreed.items()}, "moved_over_many": shares, "moved_of": of}
+        screen.print_json(found.as_dict() | row)
+        return
+    _print(found, units)
+    if agreed:
+        rows = [
+            {
+                "over many sentences": k,
+                "right": f"{100 * a.share:.1f} %",
+                "of those there": f"{100 * a.share_there:.1f} %",
+                "another form": str(a.wrong),
+                "not there": str(a.missing),
+            }
+            for k, a in agreed.items()
+        ]
+        _table("words that agree with the subject", rows)
+    if of:
+        rows = [{"moved": k, "becomes the other sentence": f"{100 * v:.0f} %"} for k, v in shares.items()]
+        _table(f"{of} sentences about someone of the other gender, with units of the memory set as for {noun}", rows)
+    print(f"wrote {figure}")
+
+
+def _counter(tick: Callable[[int, int], None], total: int) -> Callable[[], None]:
+    """A function to be called once for each of ``total`` things."""
+    numbers = count(1)
+    return lambda: tick(next(numbers), total)
+
+
+def _put_in(text: str, other: str) -> str | None:
+    """The noun that was put in, where the corpus has it."""
+    known = {n.english[0] for n in PEOPLE}
+    return next((b for a, b in zip(text.split(), other.split(), strict=False) if a != b and b in known), None)
+
+
+def _print(found: Walkthrough, units: int) -> None:
+    print(found.a.translation)
+    print(found.b.translation)
+    size = found.pair.size(found.memory)[found.layer]
+    rows = []
+    for k, (i, j) in enumerate(found.pair.places):
+        row = {
+            "first": found.a.words[i].strip(),
+            "second": found.b.words[j].strip(),
+            "": "read" if i < found.a.source else "written",
+        }
+        for name in found.a.valves:
+            row[name] = f"{found.valves(0)[name][i]:.2f} {found.valves(1)[name][j]:.2f}"
+        row["came in"] = f"{found.written[0][i]:.2f} {found.written[1][j]:.2f}"
+        row[f"|Δ{found.memory}|"] = f"{size[k]:.3f}"
+        for r in found.readings:
+            row[r.of] = " / ".join(dict.fromkeys(r.labels[which][p][0] for which, p in ((0, i), (1, j))))
+        rows.append(row)
+    _table(f"valves and memory {found.memory}, layer {found.layer}: first and second sentence", rows)
+    carriers = [{k: f"{v:.2f}" if isinstance(v, float) else str(v) for k, v in c.items()} for c in found.carriers(units)]
+    _table("units that differ most: for how many steps above half, until which word", carriers)
+    if found.readings:
+        shares = [
+            {"read from the memory": r.of}
+            | {n: f"{100 * getattr(r, n):.1f} %" for n in ("linear", "control", "untrained", "majority")}
+            for r in found.readings
+        ]
+        _table("probes, on words of sentences not seen", shares)
+    _table("the second sentence with a valve held", [{"held": h.what, "translation": h.translation} for h in found.held])
+    if found.moved:
+        rows = [{"moved": h.what, "translation": h.translation} for h in found.moved]
+        _table("the first sentence with units of its memory set to the second's while the replaced word is read", rows)
+
+
+def _table(title: str, rows: list[dict[str, Any]]) -> None:
+    print()
+    screen.out.print(screen.table(title, {h: "left" if h in LEFT else "right" for h in (rows[0] if rows else {})}, rows))

@@ -1,0 +1,364 @@
+"""The second lecture's walkthrough on a real translator: *boy* becomes *girl*, and the sentence changes.
+
+Row 13 of the mission: which valves opened and shut at each word, what went into the memory, which units differ from then on
+and until which word is written, what can be read from the memory at each word, and what happens where a valve is held.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from torch.nn.utils.rnn import pad_sequence
+
+from carousel.errors import InputError
+from carousel.insight.labelled import Sentence
+from carousel.insight.pairs import Pair, match
+from carousel.insight.probes import control
+from carousel.insight.translating import Translated as Followed
+from carousel.insight.translating import watch_translation
+from carousel.language.vocabulary import Vocabulary
+from carousel.layers import Clamp
+from carousel.translation.czech_pairs import Translated
+from carousel.translation.czech_words import PEOPLE
+from carousel.translation.model import Translator
+from carousel.translation.score import Agreed, agreement
+from carousel.translation.translate import Interpreter
+
+ROWS = 64  # sentences read at once
+HELD_OUT = 0.3  # of the sentences, for the probes' scores
+TICKS = 4  # of a probe
+MOVED = (8, 16, 32, 64, 128, 256)  # units of the memory that are taken from one sentence to the other
+
+Array = np.ndarray
+Tick = Callable[[], object]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A property read from the memory after each word. ``linear``: share right on sentences not seen; beside it the commonest
+    label's, the control task's (see ``probes``) and the same probe's on a translator at first weights. ``labels``: what the
+    probe reads at each step of the two sentences, with the probability that it gives."""
+
+    of: str
+    linear: float
+    majority: float
+    control: float
+    untrained: float
+    words: int
+    labels: tuple[tuple[tuple[str, float], ...], ...] = ()
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        shares = {n: round(getattr(self, n), 4) for n in ("linear", "majority", "control", "untrained")}
+        read = [[[label, round(p, 3)] for label, p in each] for each in self.labels]
+        return {"property": self.of, **shares, "words": self.words, "read": read}
+
+
+@dataclass(frozen=True)
+class Held:
+    """A sentence translated with something held; ``what`` says which and where."""
+
+    what: str
+    translation: str
+
+
+@dataclass(frozen=True)
+class Walkthrough:
+    """All of it, for the sentences ``pair.a`` and ``pair.b``; ``memory`` names the state that is followed; ``written`` is what
+    came into the memory at each step, root mean square over its units, for both. ``held``: the second sentence with valves
+    held; ``moved``: the first, with some units of its memory set to the second's while the replaced word is read."""
+
+    pair: Pair
+    a: Followed
+    b: Followed
+    memory: str
+    layer: int
+    written: tuple[Array, Array]
+    readings: tuple[Reading, ...]
+    held: tuple[Held, ...]
+    moved: tuple[Held, ...] = ()
+
+    def valves(self, which: int) -> dict[str, Array]:
+        """The mean opening of each valve at each step of the first (0) or second (1) sentence."""
+        seen = (self.a, self.b)[which]
+        return {n: seen.values[n][self.layer].mean(1) for n in seen.valves}
+
+    def carriers(self, count: int = 8) -> list[dict[str, Any]]:
+        """The units with the greatest difference after the replaced word: where it is greatest, for how many steps it stays
+        above half of that, and the last word that was read or written while it did."""
+        found: list[dict[str, Any]] = []
+        for c in self.pair.carriers(self.memory, 10**6):
+            if c.layer != self.layer or len(found) == count:
+                continue
+            at, last = self.pair.places[c.at], self.pair.places[min(c.at + c.words - 1, len(self.pair.places) - 1)]
+            writing = last[0] >= self.a.source
+            words = " / ".join(dict.fromkeys(w.strip() for w in (self.a.words[last[0]], self.b.words[last[1]])))
+            row = {"unit": c.unit, "greatest": c.greatest, "after": self.b.words[at[1]].strip(), "steps": c.words}
+            found.append(row | {"until": words, "side": "written" if writing else "read"})
+        return found
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        sides = []
+        for k, seen in enumerate((self.a, self.b)):
+            valves = {n: np.round(v.astype(float), 4).tolist() for n, v in self.valves(k).items()}
+            side = {"words": list(seen.words), "source": seen.source, "translation": seen.translation, "valves": valves}
+            sides.append(side | {"written": np.round(self.written[k].astype(float), 4).tolist()})
+        difference = np.round(self.pair.size(self.memory)[self.layer].astype(float), 4).tolist()
+        return {
+            "sentences": sides,
+            "memory": self.memory,
+            "layer": self.layer,
+            "first": self.pair.first,
+            "difference": difference,
+            "carriers": self.carriers(),
+            "probes": [r.as_dict() for r in self.readings],
+            "held": [vars(h) for h in self.held],
+            "moved": [vars(h) for h in self.moved],
+        }
+
+
+def walk(
+    model: Translator,
+    source: Vocabulary,
+    target: Vocabulary,
+    text: str,
+    other: str,
+    given: Sequence[Sentence] = (),
+    *,
+    layer: int = -1,
+    tick: Tick | None = None,
+) -> Walkthrough:
+    """Translate two sentences that differ in a word, and write down what happens in between.
+
+    Args:
+        given: labelled sentences, from which probes learn; none: no probes.
+        tick: called ``TICKS`` times for each property.
+
+    Raises:
+        InputError: where the two are the same, or the translator has no memory that can be followed (see
+            ``watch_translation``).
+    """
+    a, b = (watch_translation(model, source, target, t) for t in (text, other))
+    places, first = match(a.words, b.words)
+    if first is None:
+        raise InputError("the two sentences are the same to the translator; change a word in one of them")
+    layer = range(model.encoder.num_layers)[layer]
+    memory = a.states[-1]
+    i, j = (list(side) for side in zip(*places, strict=True))
+    differences = {name: x[:, i] - b.values[name][:, j] for name, x in a.values.items()}
+    pair = Pair(a, b, tuple(places), first, differences, (), ())
+    written = tuple(_written(seen, memory, layer) for seen in (a, b))
+    readings = _read_all(model, source, given, memory, layer, (a, b), tick or (lambda: None))
+    held = _hold(model, source, target, b, other, places[first][1])
+    moved = _move(model, source, target, a, b, text, memory, layer)
+    return Walkthrough(pair, a, b, memory, layer, (written[0], written[1]), readings, held, moved)
+
+
+def _written(seen: Followed, memory: str, layer: int) -> Array:
+    """What came into the memory at each step: all of it but what the forget valve let through of the one before."""
+    h = seen.values[memory][layer]
+    before = np.concatenate([np.zeros_like(h[:1]), h[:-1]])
+    kept = seen.values["f"][layer] if "f" in seen.valves else 1.0
+    return np.sqrt(((h - kept * before) ** 2).mean(1))
+
+
+def _hold(model: Translator, source: Vocabulary, target: Vocabulary, b: Followed, other: str, at: int) -> tuple[Held, ...]:
+    """The lecturer's "close the valve": the input valve shut at the word, and the forget valve at each word after it."""
+    found = []
+
+    def translate(what: str, *clamps: Clamp) -> None:
+        found.append(Held(what, watch_translation(model, source, target, other, clamps=list(clamps)).translation))
+
+    words = _words(source, b)
+    here = max(k for k, (_, begin, _) in enumerate(words) if begin <= at)
+    word, begin, end = words[here]
+    if "i" in b.valves:
+        translate(f"i = 0 at {word}", Clamp("i", 0.0, begin=begin, end=end))
+    if "f" in b.valves:
+        for later, first, _ in words[here + 1 :]:
+            translate(f"f = 0 at {later}", Clamp("f", 0.0, begin=first, end=first + 1))
+        translate(f"f = 1 from {word} on", Clamp("f", 1.0, begin=begin, end=b.source))
+    return tuple(found)
+
+
+def _move(
+    model: Translator, source: Vocabulary, target: Vocabulary, a: Followed, b: Followed, text: str, memory: str, layer: int
+) -> tuple[Held, ...]:
+    """The first sentence with some units of its memory set to what they are in the second, while the last piece of the word
+    that was replaced is read: those that differ most there. Only where the words beside it are read at the same steps."""
+    words = [_words(source, seen) for seen in (a, b)]
+    if [w[1:] for w in words[0]] != [w[1:] for w in words[1]]:
+        return ()
+    at = next(end - 1 for (x, _, end), (y, _, _) in zip(*words, strict=True) if x != y)
+    there = b.values[memory][layer, at]
+    order, found = np.argsort(-np.abs(a.values[memory][layer, at] - there), kind="stable"), []
+    for count in (n for n in MOVED if n < len(order)):
+        clamps = [Clamp(memory, float(there[u]), (int(u),), at, at + 1, layer) for u in order[:count]]
+        translation = watch_translation(model, source, target, text, clamps=clamps).translation
+        found.append(Held(f"{count} units", translation))
+    return tuple(found)
+
+
+def _words(source: Vocabulary, seen: Followed) -> list[tuple[str, int, int]]:
+    """The words that were read, each with the steps [begin, end) of its pieces."""
+    found: list[tuple[str, int, int]] = []
+    for k, piece in enumerate(seen.words[: seen.source]):
+        new = source.kind == "word" or not found or piece.startswith(" ") or k == seen.source - 1
+        word, begin, _ = ("", k, k) if new else found.pop()
+        found.append((word + piece.strip(), begin, k + 1))
+    return found
+
+
+# What can be read from the memory ---------------------------------------------------------------------------------------
+
+
+def _read_all(
+    model: Translator,
+    source: Vocabulary,
+    given: Sequence[Sentence],
+    memory: str,
+    layer: int,
+    seen: tuple[Followed, Followed],
+    tick: Tick,
+) -> tuple[Reading, ...]:
+    if not given:
+        return ()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(1)
+        fresh = Translator(source.size, model.words, model.config)
+    values, plain = (memories(m, source, given, memory, layer) for m in (model, fresh))
+    steps = [s.values[memory][layer] for s in seen]
+    return tuple(_reading(values, plain, given, name, steps, tick) for name in given[0].labels)
+
+
+@torch.no_grad()
+def memories(model: Translator, source: Vocabulary, given: Sequence[Sentence], name: str, layer: int) -> list[Array]:
+    """For each sentence ``name``'s value in the encoder after each of its words, the last of its pieces: (words, units)."""
+    model.eval()
+    found = []
+    for begin in range(0, len(given), ROWS):
+        batch = [_pieces(source, s) for s in given[begin : begin + ROWS]]
+        x = pad_sequence([torch.tensor(numbers) for numbers, _ in batch], padding_value=source.end)
+        _, _, seen = model.encoder(model.source_embedding(x), record=[name])
+        found += [seen[name][layer][ends, row].numpy() for row, (_, ends) in enumerate(batch)]
+    return found
+
+
+def _pieces(source: Vocabulary, sentence: Sentence) -> tuple[list[int], list[int]]:
+    numbers: list[int] = []
+    ends = []
+    for k, word in enumerate(sentence.words):
+        numbers += [n for _, n in source.pieces(f" {word}" if k and source.kind != "word" else word)[:-1]]
+        ends.append(len(numbers) - 1)
+    return numbers, ends
+
+
+def _reading(
+    values: Sequence[Array], plain: Sequence[Array], given: Sequence[Sentence], of: str, steps: Sequence[Array], tick: Tick
+) -> Reading:
+    labels = [s.labels[of] for s in given]
+    held = round(len(given) * HELD_OUT)
+    fitted, right, majority = _probe(values, labels, held)
+    tick()
+    _, controlled, _ = _probe(values, control(given, labels, f"1 {of}"), held)
+    tick()
+    _, untrained, _ = _probe(plain, labels, held)
+    tick()
+    read = []
+    for x in steps:
+        chances = fitted.predict_proba(x)
+        read.append(tuple((str(fitted.classes_[k]), float(p[k])) for p in chances for k in [int(p.argmax())]))
+    tick()
+    words = sum(v is not None for values_ in labels[:held] for v in values_)
+    return Reading(of, right, majority, controlled, untrained, words, tuple(read))
+
+
+def _probe(values: Sequence[Array], labels: Sequence[Sequence[Any]], held: int) -> tuple[Any, float, float]:
+    """A linear probe of the words that have a label, its share right on the sentences held out, and the commonest label's."""
+    parts = []
+    for k in (slice(held, None), slice(held)):
+        known = [[v is not None for v in each] for each in labels[k]]
+        x = np.concatenate([v[np.array(mask)] for v, mask in zip(values[k], known, strict=True)])
+        y = np.array([str(v) for each in labels[k] for v in each if v is not None])
+        parts.append((x, y))
+    (x, y), (x_held, truth) = parts
+    made = make_pipeline(StandardScaler(), LogisticRegression(max_iter=300))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # a control task has no good answer to converge to
+        made.fit(x, y)
+    names, counts = np.unique(y, return_counts=True)
+    return made, float(np.mean(made.predict(x_held) == truth)), float(np.mean(truth == names[counts.argmax()]))
+
+
+# What holding a valve does to agreement, over many sentences --------------------------------------------------------------
+
+
+def held_agreement(
+    interpreter: Interpreter, pairs: Sequence[Translated], name: str | None, value: float = 0.0, offset: int = 0
+) -> dict[str, Agreed]:
+    """Whether the Czech words agree where valve ``name`` is held at ``value`` while one word is read: the subject's noun, or
+    the word ``offset`` words after it (where a sentence has none, nothing is held). ``name`` None: nothing is held."""
+    groups: dict[tuple[int, int] | None, list[int]] = {}
+    for k, pair in enumerate(pairs):
+        groups.setdefault(_steps(interpreter.source, pair, offset) if name else None, []).append(k)
+    outputs = [""] * len(pairs)
+    for steps, members in groups.items():
+        clamp = [Clamp(name, value, begin=steps[0], end=steps[1])] if name and steps else None
+        for begin in range(0, len(members), ROWS):
+            chosen = members[begin : begin + ROWS]
+            for k, best in zip(chosen, interpreter.together([pairs[k].text for k in chosen], clamp=clamp), strict=True):
+                outputs[k] = best[0].text
+    return agreement(pairs, outputs)
+
+
+def _steps(source: Vocabulary, pair: Translated, offset: int) -> tuple[int, int] | None:
+    """The steps at which the word is read."""
+    at = pair.subject + offset
+    if not 0 <= at < len(pair.words):
+        return None
+    _, ends = _pieces(source, Sentence(pair.words, {}))
+    return (ends[at - 1] + 1 if at else 0, ends[at] + 1)
+
+
+def moved_share(
+    model: Translator, source: Vocabulary, target: Vocabulary, given: Sequence[Translated], noun: str, most: int, tick: Tick
+) -> tuple[dict[str, float], int]:
+    """Of sentences about one person of the other gender, with ``noun`` put in that one's place: by number of units moved, the
+    share whose translation becomes the other sentence's, word for word; and how many sentences there were, at ``most`` that
+    many. Sentences with *he* or *she* in them, and those that are translated alike, are left out. ``tick``: called for each."""
+    nouns = {n.english[0]: n.gender for n in PEOPLE}
+    counts: dict[str, int] = {}
+    done = 0
+    for pair in given:
+        words = list(pair.words)
+        subject = words[pair.subject].rstrip(",.")
+        if (
+            nouns.get(subject, nouns[noun]) == nouns[noun]
+            or {"he", "she", "it", "He", "She", "It"} & set(words)
+            or done == most
+        ):
+            continue
+        words[pair.subject] = words[pair.subject].replace(subject, noun)
+        if pair.subject and words[pair.subject - 1] == "an":
+            words[pair.subject - 1] = "a"
+        a, b = (watch_translation(model, source, target, t) for t in (pair.text, " ".join(words)))
+        if a.translation == b.translation or len(a.words[: a.source]) != len(b.words[: b.source]):
+            continue
+        moved = _move(model, source, target, a, b, pair.text, a.states[-1], model.encoder.num_layers - 1)
+        if not moved:
+            continue
+        done += 1
+        tick()
+        for held in moved:
+            counts[held.what] = counts.get(held.what, 0) + (held.translation == b.translation)
+    return {what: n / max(1, done) for what, n in counts.items()}, done

@@ -1,0 +1,69 @@
+"""The network of today's recipe: any cell of ``carousel.cells``, symbols embedded, outputs read off the messages."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from carousel.layers import Recurrent
+from carousel.tasks.problem import Problem
+
+INPUT, RECURRENT, EMBEDDING, OUTPUT = 0.5, 0.1, 1.0, 1.0
+
+
+class Network(nn.Module):
+    """Embedding (of symbols), one recurrent layer, a linear output layer, which hears the input too where ``problem.direct``.
+
+    First weights (:meth:`start`) suit a memory that is to last ``problem.lag`` steps; ``prepared=False`` leaves PyTorch's.
+    """
+
+    def __init__(self, problem: Problem, cell: str, hidden: int, embedding: int, *, prepared: bool = True):
+        super().__init__()
+        self.symbols = problem.symbols
+        self.embedding = nn.Parameter(torch.randn(problem.inputs, embedding) * EMBEDDING) if problem.symbols else None
+        self.layer = Recurrent(cell, embedding if problem.symbols else problem.inputs, hidden)
+        self.output = nn.Linear(self.layer.output_size, problem.outputs)
+        # Of 2a and 2b, as in the paper: what follows from the last symbol alone takes no memory.
+        self.direct = nn.Parameter(torch.zeros(problem.inputs, problem.outputs)) if problem.direct else None
+        if prepared:
+            self.start(problem.lag)
+
+    @torch.no_grad()
+    def start(self, lag: int) -> None:
+        """First weights: no drift, gates at the scale of the lag.
+
+        A memory adds what comes in over all steps, so a bias or a strong feedback would carry it away: biases start at zero,
+        weights from the states small. Forget gates (``f``, a GRU's ``z``) begin open for the lag, at log(lag) + 1 as in
+        Tallec and Ollivier 2018; input gates at −log(lag)/2, where noise that is added up over the lag stays of
+        size one. A network without gates has no such memory: its recurrent weights start orthogonal.
+        """
+        gates = self.layer.cell.gates
+        for name, weight in self.layer.W.items():
+            from_input = name[1] == "e"
+            if from_input or gates:
+                weight.uniform_(*((-INPUT, INPUT) if from_input else (-RECURRENT, RECURRENT)))
+            else:
+                nn.init.orthogonal_(weight)
+        for name, bias in self.layer.b.items():
+            letters = name.removesuffix("_l0")
+            if letters in gates and letters in "fz":
+                bias.fill_(math.log(lag) + 1)
+            elif letters in gates and letters == "i":
+                bias.fill_(-math.log(lag) / 2)
+            else:
+                bias.zero_()
+        self.output.weight.uniform_(-OUTPUT, OUTPUT)
+        self.output.bias.zero_()
+
+    def forward(self, inputs: Tensor, lengths: Tensor | None) -> Tensor:
+        """(T, B, outputs), or (B, outputs) after the last of ``lengths`` steps."""
+        symbols = inputs
+        if self.embedding is not None:
+            inputs = nn.functional.embedding(inputs, self.embedding)
+        messages, _ = self.layer(inputs)
+        if lengths is not None:
+            messages = messages[lengths - 1, torch.arange(len(lengths))]
+        z = self.output(messages)
+        return z if self.direct is None else z + nn.functional.embedding(symbols, self.direct)

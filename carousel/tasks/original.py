@@ -1,0 +1,146 @@
+"""The networks of 1997, weight for weight: cells in blocks that share their gates, every hidden unit hearing every other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from carousel import kernels
+from carousel.equations import cell, logistic, tanh
+
+
+@cell
+def lstm_1997(e, m, i, o, h, W, b):  # type: ignore[no-untyped-def]
+    """LSTM as its authors ran it: gates and cells hear all gates and cells of the step before.
+
+    Hochreiter and Schmidhuber 1997, appendix A.1; g is 2·tanh(x/2), in [−2, 2], and h is tanh(x/2), in [−1, 1].
+    """
+    i_new = logistic(W.ie @ e + W.im @ m + W.ii @ i + W.io @ o + b.i)
+    o_new = logistic(W.oe @ e + W.om @ m + W.oi @ i + W.oo @ o + b.o)
+    g = 2 * tanh((W.he @ e + W.hm @ m + W.hi @ i + W.ho @ o + b.h) / 2)
+    h = h + i_new * g
+    m = o_new * tanh(h / 2)
+    return m, i_new, o_new, h
+
+
+@cell
+def lstm_1997_bare(e, h, W):  # type: ignore[no-untyped-def]
+    """The cell of experiments 2a and 2b: an input gate, no output gate, g logistic, h the identity.
+
+    Hochreiter and Schmidhuber 1997, section 5.2.
+    """
+    i = logistic(W.ie @ e)
+    h = h + i * logistic(W.he @ e)
+    return h
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One line of the paper's tables 10 and 11.
+
+    ``blocks`` of ``size`` cells; ``interval``: weights start in ±interval; ``input_gates``, ``output_gates``: a block's gate
+    bias to begin with, by chance where None; ``bias``: which units have one, "none", "gates", "hidden" or "all"; ``rate``: of
+    gradient descent; ``bare``: the network of 2a and 2b, in which the output also hears the input.
+    """
+
+    blocks: int
+    size: int
+    interval: float
+    rate: float
+    bias: str
+    input_gates: Sequence[float] | None = None
+    output_gates: Sequence[float] | None = None
+    bare: bool = False
+
+
+class Original(nn.Module):
+    """A plan's network: symbols enter as they are (one of n), outputs are logistic.
+
+    All weights are one vector; a table says which of them stands at which place of the cell's matrices, so that a block's
+    cells share their gates and what does not exist is zero.
+    """
+
+    def __init__(self, plan: Plan, inputs: int, outputs: int, symbols: bool):
+        super().__init__()
+        self.plan, self.inputs, self.outputs, self.symbols = plan, inputs, outputs, symbols
+        self.cell = lstm_1997_bare if plan.bare else lstm_1997
+        self.units = plan.blocks * plan.size
+        self.cell_joined = True  # False: only what the output hears of the input learns (2a and 2b begin so)
+        tables: list[np.ndarray] = []
+        self.shapes: list[tuple[str, tuple[int, ...]]] = []
+        self.count = 0
+        for p in self.cell.parameters(inputs, self.units):
+            table = self._table(p.name, p.shape)
+            tables.append(table.ravel())
+            self.shapes.append((p.name, p.shape))
+        self.recurrent = self.count
+        for name, shape in self._output_shapes():
+            tables.append((1 + self.count + np.arange(int(np.prod(shape)))).ravel())
+            self.shapes.append((name, shape))
+            self.count += int(np.prod(shape))
+        start = torch.empty(self.count).uniform_(-plan.interval, plan.interval)
+        for places, values in self._gate_biases(tables):
+            start[places - 1] = torch.tensor(values, dtype=torch.float32)
+        self.weights = nn.Parameter(start)
+        self.table = torch.from_numpy(np.concatenate(tables))
+        self.sizes = [int(np.prod(s)) for _, s in self.shapes]
+        kernels.register(self.cell)
+
+    def _table(self, name: str, shape: tuple[int, ...]) -> np.ndarray:
+        """For each place of a parameter of the cell the number of its weight, from 1; 0 where there is none."""
+        into, source = name[2], name[3:4]
+        size, units = self.plan.size, self.units
+        rows = np.arange(units) // size if into in "io" else np.arange(units)
+        if len(shape) == 1:
+            if self.plan.bias == "none" or (self.plan.bias == "gates" and into == "h"):
+                return np.zeros(shape, np.int64)
+            return self._numbered(rows[:, None], np.zeros((1, 1), np.int64), 1)[:, 0]
+        if source in "io" and not self.plan.bare:
+            # One gate a block is heard: its first cell's copy.
+            heard = np.arange(units) % size == 0
+            numbers = self._numbered(rows[:, None], (np.arange(units) // size)[None, :], units // size)
+            return np.where(heard[None, :], numbers, 0)
+        return self._numbered(rows[:, None], np.arange(shape[1])[None, :], shape[1])
+
+    def _numbered(self, rows: np.ndarray, columns: np.ndarray, width: int) -> np.ndarray:
+        numbers = 1 + self.count + rows * width + columns
+        self.count += (int(rows.max()) + 1) * width
+        return numbers
+
+    def _output_shapes(self) -> list[tuple[str, tuple[int, ...]]]:
+        shapes: list[tuple[str, tuple[int, ...]]] = [("output", (self.outputs, self.units))]
+        if self.plan.bare:
+            shapes += [("direct", (self.outputs, self.inputs))]
+        if self.plan.bias == "all":
+            shapes += [("bias", (self.outputs,))]
+        return shapes
+
+    def _gate_biases(self, tables: list[np.ndarray]) -> list[tuple[np.ndarray, list[float]]]:
+        found = []
+        for (name, _), table in zip(self.shapes, tables, strict=True):
+            given = {"b.i": self.plan.input_gates, "b.o": self.plan.output_gates}.get(name)
+            if given is not None:
+                found.append((table[:: self.plan.size], list(given)))
+        return found
+
+    def forward(self, inputs: Tensor, lengths: Tensor | None) -> Tensor:
+        """Net inputs of the output units, (T, B, outputs), or (B, outputs) after the last of ``lengths`` steps."""
+        whole = torch.cat([self.weights.new_zeros(1), self.weights]).index_select(0, self.table)
+        each = {n: x.view(s) for (n, s), x in zip(self.shapes, whole.split(self.sizes), strict=True)}
+        data = nn.functional.one_hot(inputs, self.inputs).float() if self.symbols else inputs
+        steps, rows = data.shape[:2]
+        flat = data.reshape(steps * rows, -1)
+        before = {n: flat.new_zeros(rows, self.units) for n in self.cell.states}
+        cell = {n: x for n, x in each.items() if "." in n}
+        messages, _, _ = kernels.run(self.cell, flat, [rows] * steps, before, cell)
+        messages = messages.view(steps, rows, -1)
+        if lengths is not None:
+            messages = messages[lengths - 1, torch.arange(rows)]
+        z = messages @ each["output"].t()
+        if "direct" in each:
+            z = z * self.cell_joined + data @ each["direct"].t()
+        return z + each["bias"] if "bias" in each else z

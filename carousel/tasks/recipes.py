@@ -1,0 +1,101 @@
+"""How a row is learnt: today's recipe for any cell, and the paper's own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from carousel.cells import get
+from carousel.errors import InputError
+from carousel.tasks.learners import Adam, Descent, Kalman, Learner
+from carousel.tasks.network import Network
+from carousel.tasks.original import Original
+from carousel.tasks.rows import Row
+
+RECIPES = ("today", "faithful")
+FAITHFUL = "lstm-1997"  # the cell's name where the paper's network is meant
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that is not the task.
+
+    ``learner``: "kalman", "adam" or "descent"; ``hidden`` units, ``embedding``'s size for symbols; ``prepared``: first weights
+    as :meth:`Network.start` makes them, else PyTorch's; ``rows``: sequences of an update; ``rate``: of Adam.
+    """
+
+    name: str
+    cell: str
+    learner: str
+    hidden: int
+    embedding: int = 4
+    rows: int = 1
+    rate: float = 1e-2
+    half: float = 500.0
+    prepared: bool = True
+    uncertainty: float = 1.0
+    drift: float = 1e-5
+    least: float = 1e-4
+    memory: float = 0.99
+    longest: float = 1.0
+    patience: int = 1500
+
+
+def today(row: Row, cell: str, hidden: int | None = None) -> Recipe:
+    """One sequence an update. The Kalman filter where the end is asked, Adam where every step is: the only exception.
+
+    Other cells than LSTM v1 get the number of units with which they have about as many weights.
+    """
+    name, problem = get(cell).name, row.problem
+    embedding = 8 if problem.each else 4
+    inputs = embedding if problem.symbols else problem.inputs
+    units = hidden or (row.hidden if name == "lstm-v1" else alike(name, inputs, row.hidden))
+    if problem.each:
+        return Recipe("today", name, "adam", units, embedding, rate=0.03, half=200, patience=2500)
+    return Recipe("today", name, "kalman", units, embedding, patience=min(1500, row.cap // 4))
+
+
+def alike(cell: str, inputs: int, hidden: int) -> int:
+    """The units with which a cell has at least as many weights as LSTM v1 with ``hidden``."""
+    wanted = get("lstm-v1").count(inputs, hidden)
+    made, units = get(cell), 1
+    while made.count(inputs, units, max(1, units // 2) if made.has_projection else 0) < wanted:
+        units += 1
+    return units
+
+
+def faithful(row: Row) -> Recipe:
+    """The paper's network and descent. Raises InputError where the paper has none."""
+    if row.plan is None:
+        raise InputError(f"{row.task} is not in the paper of 1997: leave --recipe faithful out")
+    return Recipe("faithful", FAITHFUL, "descent", row.plan.blocks * row.plan.size, 0, rate=row.plan.rate)
+
+
+def faithful_cap(row: Row) -> int:
+    """Three times the paper's mean: its own trials went on for much longer, but few needed that."""
+    return 3 * max(p.after for p in row.goals.values())
+
+
+def change(recipe: Recipe, **settings: object) -> Recipe:
+    """A recipe with something else in it, for ablations; its name says so."""
+    differs = "".join(f"+{n}={v}" for n, v in settings.items() if getattr(recipe, n) != v)
+    return replace(recipe, name=recipe.name + differs, **settings)  # type: ignore[arg-type]
+
+
+def build(recipe: Recipe, row: Row) -> Learner:
+    """Network and learner, drawn with PyTorch's generator."""
+    problem = row.problem
+    if recipe.learner == "descent":
+        assert row.plan is not None
+        return Descent(Original(row.plan, problem.inputs, problem.outputs, problem.symbols), problem.each, recipe.rate)
+    network = Network(problem, recipe.cell, recipe.hidden, recipe.embedding, prepared=recipe.prepared)
+    if recipe.learner == "adam":
+        return Adam(network, problem.each, recipe.rate, recipe.half, problem.lag)
+    return Kalman(
+        network,
+        problem.each,
+        uncertainty=recipe.uncertainty,
+        drift=recipe.drift,
+        least=recipe.least,
+        memory=recipe.memory,
+        longest=recipe.longest,
+    )

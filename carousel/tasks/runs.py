@@ -1,0 +1,158 @@
+"""Many trials: each in a file of its own, side by side in processes, none of them twice."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import queue
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from carousel import files
+from carousel.errors import InputError
+from carousel.tasks.recipes import Recipe
+from carousel.tasks.rows import ROWS, Row
+
+ONE_THREAD = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+Tell = Callable[[str, int, int], None]  # a trial's name, sequences presented, of at most
+
+
+@dataclass(frozen=True)
+class Job:
+    """One trial that is wanted."""
+
+    row: str
+    recipe: Recipe
+    seed: int
+    cap: int | None = None
+
+    @property
+    def name(self) -> str:
+        """Of its file, and on the screen."""
+        return f"{self.row}.{self.recipe.cell}.{self.recipe.name}.{self.seed}"
+
+    def file(self, folder: Path) -> Path:
+        return folder / f"{self.name}.json"
+
+
+def row(key: str) -> Row:
+    """The row of that key."""
+    return next(r for r in ROWS if r.key == key)
+
+
+def find(task: str, setting: dict[str, int]) -> list[Row]:
+    """The rows of a task (its name, or the paper's number) that have this setting. Raises InputError where there is none."""
+    names = dict.fromkeys(r.task for r in ROWS)
+    if task == "all":
+        return [r for r in ROWS if r.plan is not None]
+    of_task = [r for r in ROWS if task in (r.task, r.experiment) and task != "later"]
+    if not of_task:
+        raise InputError(f"there is no task {task!r}; there are {', '.join(names)} and all")
+    found = [r for r in of_task if all(r.setting.get(n) == v for n, v in setting.items())]
+    if not found:
+        there = "; ".join(" ".join(f"--{n} {v}" for n, v in r.setting.items()) for r in of_task if r.setting)
+        raise InputError(f"{task} has no such row; it has {there or 'no settings'}")
+    return found
+
+
+def results(folder: Path) -> list[dict[str, Any]]:
+    """All finished trials of a folder. Raises InputError for a file that is none."""
+    return [_read(path) for path in sorted(folder.glob("*.json"))]
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        result = json.loads(path.read_text())
+        row(result["row"]), result["settings"], result["goals"], result["cap"]
+    except (ValueError, KeyError, TypeError, StopIteration):
+        raise InputError(f"{path} is not the result of a trial: move it away") from None
+    return result
+
+
+def run(jobs: Sequence[Job], folder: Path, processes: int, tell: Tell | None = None) -> Iterator[dict[str, Any]]:
+    """Do what is not done yet; gives each result as it is there, those from before first."""
+    folder.mkdir(parents=True, exist_ok=True)
+    wanted = []
+    for job in jobs:
+        done = _done(job, folder)
+        if done is None:
+            wanted.append(job)
+        else:
+            yield done
+    if not wanted:
+        return
+    context = multiprocessing.get_context("spawn")  # a fork would inherit PyTorch's threads
+    told = context.Queue()
+    before = {n: os.environ.get(n) for n in ONE_THREAD}
+    os.environ.update(dict.fromkeys(ONE_THREAD, "1"))  # the processes that start now read them
+    pool = ProcessPoolExecutor(min(processes, len(wanted)), context, _begin, (told,))
+    try:
+        waiting: set[Future[dict[str, Any]]] = {pool.submit(_work, job, folder) for job in wanted}
+        while waiting:
+            done_now, waiting = wait(waiting, timeout=0.2, return_when=FIRST_COMPLETED)
+            _listen(told, tell)
+            for future in done_now:
+                yield future.result()
+        pool.shutdown()
+    finally:
+        for process in list((pool._processes or {}).values()):  # those that still run were interrupted
+            process.terminate()
+        pool.shutdown(cancel_futures=True)
+        for name, value in before.items():
+            os.environ.pop(name, None) if value is None else os.environ.__setitem__(name, value)
+
+
+def _done(job: Job, folder: Path) -> dict[str, Any] | None:
+    """The result of a trial that is finished: of the same recipe, and successful or given at least as many sequences."""
+    path = job.file(folder)
+    if not path.exists():
+        return None
+    result = _read(path)
+    enough = result["success"] or result["cap"] >= (job.cap or row(job.row).cap)
+    return result if enough and result["settings"] == asdict(job.recipe) else None
+
+
+def _listen(told: Any, tell: Tell | None) -> None:
+    while True:
+        try:
+            name, presented, most = told.get_nowait()
+        except queue.Empty:
+            return
+        if tell is not None:
+            tell(name, presented, most)
+
+
+_told: Any = None
+
+
+def _begin(told: Any) -> None:
+    import torch
+
+    global _told
+    _told = told
+    torch.set_num_threads(1)
+    threading.Thread(target=_leave_with_parent, daemon=True).start()
+
+
+def _leave_with_parent() -> None:
+    """A command that is killed leaves no process behind."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+def _work(job: Job, folder: Path) -> dict[str, Any]:
+    from carousel.tasks.training import trial
+
+    def tick(presented: int, most: int) -> None:
+        _told.put((job.name, presented, most))
+
+    result = trial(row(job.row), job.recipe, job.seed, job.cap, tick)
+    files.write(job.file(folder), json.dumps(result, indent=1) + "\n")
+    return result
