@@ -20,8 +20,16 @@ class LongLag(Problem):
     p: int = 100
     random: bool = False
     symbols = True
-    each = direct = True
+    each = True
     tolerance = 0.25
+
+    @property
+    def direct(self) -> bool:  # type: ignore[override]
+        return not self.random
+
+    @property
+    def only_end(self) -> bool:  # type: ignore[override]
+        return self.random
 
     @property
     def inputs(self) -> int:  # type: ignore[override]
@@ -47,7 +55,7 @@ class LongLag(Problem):
 
     def errors(self, outputs: np.ndarray, batch: Batch) -> np.ndarray:
         found = super().errors(outputs, batch)
-        if self.random:
+        if self.only_end:
             found[:-1] = 0
         return found
 

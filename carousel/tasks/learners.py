@@ -73,10 +73,12 @@ class Kalman(Learner):
         least: float = 1e-4,
         memory: float = 0.99,
         longest: float = 1.0,
+        only_end: bool = False,
     ):
         super().__init__(network, each, "softmax" if each else "none")
         self.drift, self.least, self.memory, self.longest, self.noise = drift, least, memory, longest, 0.1
         self.seen: list[np.ndarray] = []
+        self.only_end = only_end
         symbols = getattr(network, "embedding", None)
         self.parameters = [p for p in network.parameters() if p is not symbols]
         self.sizes = [p.numel() for p in self.parameters]
@@ -96,7 +98,10 @@ class Kalman(Learner):
         inputs, lengths, targets = tensors(one, self.each)
         z = self.network(inputs, lengths)
         if self.each:
-            surprise = nn.functional.cross_entropy(z.flatten(0, 1), targets.flatten(), ignore_index=-1, reduction="sum")
+            last = -1 if self.only_end else 0
+            surprise = nn.functional.cross_entropy(
+                z[last:].flatten(0, 1), targets[last:].flatten(), ignore_index=-1, reduction="sum"
+            )
             self._update(surprise.unsqueeze(0), -np.ones(1), 1.0)
         else:
             innovation = (targets - z.detach())[0].double().numpy()
@@ -131,12 +136,12 @@ class Kalman(Learner):
             length += float((change_table**2).sum())
         shorter = min(1.0, self.longest / max(length**0.5, 1e-30))
         self.weights += shorter * change
-        # (I − KJ)·P·(I − KJ)ᵀ + K·R·Kᵀ (Joseph's form): P stays positive whatever is rounded away.
+        # (I − KJ)·P·(I − KJ)ᵀ + K·R·Kᵀ (Joseph's form): P stays positive whatever is rounded away. What the table does not
+        # know would belong to R as well; left out, P falls a little faster than it should.
         self.covariance -= gain @ spread.T
         self.covariance += (noise * gain - self.covariance @ jacobian.T) @ gain.T
         self.covariance.flat[:: len(self.weights) + 1] += self.drift
         if self.symbols is not None:
-            # total is everyone's, so a block alone is left with less certainty than its own gain claims: still P·(1 − …) ≥ 0
             self.table += shorter * change_table
             self.table_covariance -= gain_table @ spread_table.transpose(0, 2, 1)
             self.table_covariance += self.drift * np.eye(self.table.shape[1])
@@ -158,9 +163,9 @@ class Adam(Learner):
     over: beyond ten steps all weights but the output's have a rate as many times smaller.
     """
 
-    def __init__(self, network: nn.Module, each: bool, rate: float, half: float, lag: int):
+    def __init__(self, network: nn.Module, each: bool, rate: float, half: float, lag: int, only_end: bool = False):
         super().__init__(network, each, "softmax" if each else "none")
-        self.parameters, self.half, self.updates = list(network.parameters()), half, 0
+        self.parameters, self.half, self.updates, self.only_end = list(network.parameters()), half, 0, only_end
         outside = [p for n, p in network.named_parameters() if n.startswith(("output", "direct"))]
         inside = [p for n, p in network.named_parameters() if not n.startswith(("output", "direct"))]
         self.rates = (rate, rate * min(1.0, LAG / lag))
@@ -174,7 +179,8 @@ class Adam(Learner):
         inputs, lengths, targets = tensors(batch, self.each)
         z = self.network(inputs, lengths)
         if self.each:
-            loss = nn.functional.cross_entropy(z.flatten(0, 1), targets.flatten(), ignore_index=-1)
+            last = -1 if self.only_end else 0  # sequences of 2b have one length
+            loss = nn.functional.cross_entropy(z[last:].flatten(0, 1), targets[last:].flatten(), ignore_index=-1)
         else:
             loss = ((z - targets) ** 2).sum() / 2 / len(batch)
         self.optimizer.zero_grad()

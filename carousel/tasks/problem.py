@@ -48,7 +48,8 @@ class Problem:
 
     ``inputs``, ``outputs``: how many symbols or numbers; ``symbols``: whether inputs are symbols; ``each``: whether every
     step has a target, the next symbol; ``lag``: steps between what matters and the answer, for first weights;
-    ``tolerance``: an output may be that far off; ``direct``: the paper's network lets outputs hear the input, too.
+    ``tolerance``: an output may be that far off; ``direct``: the paper's network lets outputs hear the input, too;
+    ``only_end``: of every step's error only the last counts.
     """
 
     inputs: int
@@ -57,7 +58,8 @@ class Problem:
     lag: int
     each: ClassVar[bool] = False
     tolerance: ClassVar[float] = 0.5
-    direct: ClassVar[bool] = False
+    direct: bool = False
+    only_end: bool = False
 
     def draw(self, random: Random, count: int) -> Batch:
         """So many sequences, independent of one another. The same generator in the same state gives the same ones."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from carousel.cells import get
 from carousel.errors import InputError
-from carousel.tasks.learners import Adam, Descent, Kalman, Learner
+from carousel.tasks.learners import LAG, Adam, Descent, Kalman, Learner
 from carousel.tasks.network import Network
 from carousel.tasks.original import Original
 from carousel.tasks.rows import Row
@@ -41,7 +41,11 @@ class Recipe:
 
 
 def today(row: Row, cell: str, hidden: int | None = None) -> Recipe:
-    """One sequence an update. The Kalman filter where the end is asked, Adam where every step is: the only exception.
+    """One sequence an update; the Kalman filter.
+
+    Exceptions: where every step counts (1, 2a) Adam, as the filter would need a row of J for each output and step, and in 2a
+    outputs hear the input, as in the paper's network; 2b learns from the end alone, as only its error counts, and as there are
+    a hundred outputs the filter measures the answer's surprise instead of each of them.
 
     Other cells than LSTM v1 get the number of units with which they have about as many weights.
     """
@@ -49,8 +53,9 @@ def today(row: Row, cell: str, hidden: int | None = None) -> Recipe:
     embedding = 8 if problem.each else 4
     inputs = embedding if problem.symbols else problem.inputs
     units = hidden or (row.hidden if name == "lstm-v1" else alike(name, inputs, row.hidden))
-    if problem.each:
-        return Recipe("today", name, "adam", units, embedding, rate=0.03, half=200, patience=2500)
+    if problem.each and not problem.only_end:
+        patience = row.cap // 5 if problem.lag <= LAG else row.cap // 2
+        return Recipe("today", name, "adam", units, embedding, rate=0.03, half=200, patience=patience)
     return Recipe("today", name, "kalman", units, embedding, patience=min(1500, row.cap // 4))
 
 
@@ -89,7 +94,7 @@ def build(recipe: Recipe, row: Row) -> Learner:
         return Descent(Original(row.plan, problem.inputs, problem.outputs, problem.symbols), problem.each, recipe.rate)
     network = Network(problem, recipe.cell, recipe.hidden, recipe.embedding, prepared=recipe.prepared)
     if recipe.learner == "adam":
-        return Adam(network, problem.each, recipe.rate, recipe.half, problem.lag)
+        return Adam(network, problem.each, recipe.rate, recipe.half, problem.lag, problem.only_end)
     return Kalman(
         network,
         problem.each,
@@ -98,4 +103,5 @@ def build(recipe: Recipe, row: Row) -> Learner:
         least=recipe.least,
         memory=recipe.memory,
         longest=recipe.longest,
+        only_end=problem.only_end,
     )

@@ -92,7 +92,6 @@ def _rows() -> list[Row]:
                 bare,
                 18,
                 after,
-                12,
                 weights=10_504,
                 about=about,
             )

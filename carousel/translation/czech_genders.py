@@ -16,7 +16,7 @@ CZECH = {
 GENDER_OF = {noun: gender for gender, nouns in CZECH.items() for noun in nouns}
 HARD = {"ý": "m", "á": "f", "é": "n"}  # nominative endings of hard adjectives; soft ones are alike in all genders
 RELATIVE = {"který": "m", "která": "f", "které": "n", "jenž": "m", "jež": "f"}
-PASSIVE = re.compile(r".+(?:en|ěn|an)(ý|á|é)")  # oblečený, usměvaný: participles that follow their noun
+PASSIVE = re.compile(r".+(?:en|ěn|an)(ý|á)")  # oblečený: a participle after its noun; those in -é are hardly ever its own
 REACH = 4  # words after the noun in which such a participle is looked for
 
 

@@ -181,3 +181,14 @@ def test_it_can_be_continued(carousel, pair):
     status, out, _ = carousel("translate", "train", "--resume", "run", "--json")
     assert (status, json.loads(out)["event"]) == (0, "end")
     one_line(carousel("translate", "train", "a.txt", "b.txt", "--resume", "run"), "leave the files out")
+
+
+def test_two_processes_learn_as_one(start, pair, rows):
+    options = [*SMALL, "--epochs", 2, "--log-every", 3, "--attention", "general", "--bidirectional"]
+    assert start("translate", "train", *pair, *options, "-o", "one").wait(120) == 0
+    module = ["--nproc-per-node", 2, "-m", "carousel", "translate", "train", *pair, *options, "-o", "two"]
+    two = start(*module, module="torch.distributed.run")
+    _, err = two.communicate(timeout=200)
+    assert two.returncode == 0, err
+    one, both = ([r["loss"] for r in rows(pair[0].parent / name)] for name in ("one", "two"))
+    assert both == pytest.approx(one, rel=1e-4)

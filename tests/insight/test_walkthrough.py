@@ -126,3 +126,13 @@ def test_agreement_with_nothing_held_is_the_translator_s(translator, corpus):
 def test_the_same_sentence_twice_is_refused(translator):
     with pytest.raises(InputError, match="the same"):
         walk(*translator, A, A)
+
+
+def test_units_are_moved_while_the_replaced_word_is_read(translator):
+    found = walk(*translator, A, B)
+    (moved,) = found.moved  # of nine units eight can be moved
+    a, b = (watch_translation(*translator, text).values["h"][0, 3] for text in (A, B))
+    most = np.argsort(-np.abs(a - b), kind="stable")[:8]
+    clamps = [Clamp("h", float(b[u]), (int(u),), 3, 4) for u in most]
+    assert moved.what == "8 units"
+    assert moved.translation == watch_translation(*translator, A, clamps=clamps).translation
