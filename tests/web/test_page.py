@@ -256,6 +256,7 @@ def test_a_translation_is_followed_from_one_language_into_the_other(open_page, t
     page.keyboard.press("Enter")
     page.wait_for_selector("#words .word.b")
     _, other = translating.ask("api/watch", {"text": "a" + TEXT[3:]})
+    assert page.locator("#changed .chip").inner_text().splitlines()[0].removesuffix("×").strip() == "the → a"
     assert page.locator("#translations p").nth(1).inner_text().removeprefix("B").strip() == other["translation"]
     page.locator(f"#words li:nth-child({found['source'] + 1}) .word.a").click()
     assert page.locator("#now").inner_text() == "Before the first word is written"

@@ -59,7 +59,8 @@ function showAll() {
   $("run-a").querySelector(".which").textContent = b ? "as it is" : `${seen.run.cell}, drawn from its equations`;
   const changes = [state.other !== null ? "other words" : "", state.clamps.length ? "clamped" : ""].filter(Boolean).join(", ");
   $("run-b").querySelector(".which").textContent = changes;
-  const pairs = b ? places.map(([i, j]) => [a.words[i], b.words[j]]).filter(([x, y]) => x !== y) : [];
+  const given = b ? places.filter(([i, j]) => a.source === undefined || (i ?? 0) < a.source && (j ?? 0) < b.source) : [];
+  const pairs = given.map(([i, j]) => [a.words[i], b.words[j]]).filter(([x, y]) => x !== y);
   showChanged($("changed"), state.other === null ? null : pairs, state.clamps, (b ?? a).words, takeBack);
   fillSteps();
   showView();

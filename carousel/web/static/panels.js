@@ -79,8 +79,8 @@ export function showChanges(host, a, b, i, j, places) {
       ["word", "A", "B", "B − A"],
       next.map(({ w, x, y, least, most }) => [
         written(w),
-        least + percent(x),
-        most + percent(y),
+        atMost(least, x),
+        atMost(most, y),
         `${least ? "≥ " : most}${signed(100 * (y - x), 1)} points`,
       ]),
     ),
@@ -91,6 +91,8 @@ export function showChanges(host, a, b, i, j, places) {
     ),
   );
 }
+
+const atMost = (sign, p) => (percent(p).startsWith("<") ? percent(p) : sign + percent(p));
 
 export function table(caption, headings, rows) {
   const made = document.createElement("table");
