@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+DRAINED = 16  # times the limit, up to which a refused body is read and dropped
 LOCAL = ("localhost", "127.0.0.1", "::1")
 HEADERS = {
     "content-security-policy": (
@@ -53,6 +54,8 @@ class Guard:
         if refusal is None:
             body, whole = await self._read(receive)
             refusal = None if whole else self._too_large()
+        elif headers.get("content-length", "").isdecimal() and int(headers["content-length"]) <= DRAINED * self.limit:
+            await _drain(receive)  # who is still sending would see a broken connection and not the answer
         if refusal is not None:
             await _answer(send_guarded, *refusal)
             return
@@ -92,6 +95,11 @@ class Guard:
             if size > self.limit:
                 return [], False
         return found, True
+
+
+async def _drain(receive: Receive) -> None:
+    while (await receive()).get("more_body", False):
+        pass
 
 
 async def _answer(send: Send, status: int, error: str) -> None:
