@@ -12,12 +12,14 @@ import typer
 from carousel.cli import options, screen
 from carousel.cli.pairs import second_text
 from carousel.insight import figures
+from carousel.insight.holding import HOLDS, Forecast, Told, held_outputs, moved_share
 from carousel.insight.labelled import read_sentences
-from carousel.insight.walkthrough import TICKS, Walkthrough, held_agreement, moved_share, walk
+from carousel.insight.walkthrough import TICKS, Walkthrough, walk
 from carousel.insight.walkthrough_figure import walkthrough as draw
 from carousel.translation.czech_pairs import read_pairs
 from carousel.translation.czech_words import PEOPLE
 from carousel.translation.folder import load_translator
+from carousel.translation.score import agreement
 from carousel.translation.translate import Interpreter
 
 EXAMPLE = (
@@ -26,12 +28,7 @@ EXAMPLE = (
 MOST_MOVED = 60  # sentences
 LEFT = {"first", "second", "", "after", "until", "side", "read from the memory", "held", "moved", "translation"}
 LEFT |= {"over many sentences"}  # columns of words
-HELD = (  # what is held, and how many words after the subject's noun
-    ("nothing held", None, 0.0, 0),
-    ("i = 0 at the subject's noun", "i", 0.0, 0),
-    ("i = 0 at the word before it", "i", 0.0, -1),
-    ("f = 0 at the word after it", "f", 0.0, 1),
-)
+TEACHING = 100  # sentences beyond those that are read, at least, from which a forecast can be learnt
 
 
 def command(
@@ -48,7 +45,9 @@ def command(
             show_default=False,
         ),
     ] = None,
-    sentences: Annotated[int, typer.Option(min=10, help="How many of them are read.")] = 600,
+    sentences: Annotated[
+        int, typer.Option(min=10, help="How many of them are read; from the others, 100 at least, a forecast is learnt.")
+    ] = 600,
     layer: options.Layer = None,
     units: Annotated[int, typer.Option(min=1, help="Units to list.")] = 8,
     figure: Annotated[Path, typer.Option(help="Where the figure goes (.png, .pdf or .svg).")] = Path("walkthrough.png"),
@@ -63,17 +62,22 @@ def command(
     model, source, target, config = load_translator(run)
     number = options.layer_number(layer, config.model.layers)
     given = [] if labels is None else read_sentences(labels)[:sentences]
-    pairs = [] if labels is None else read_pairs(labels)[:sentences]
+    all_pairs = [] if labels is None else read_pairs(labels)
+    pairs, others = all_pairs[:sentences], all_pairs[sentences:]
     with screen.counting("reading the memory") as tick:
         each = _counter(tick, TICKS * (len(given[0].labels) if given else 0))
         found = walk(model, source, target, text, second, given, layer=number, tick=each)
-    agreed = {}
+    agreed, told = {}, {}
     if pairs and {"i", "f"} <= set(found.a.valves):
         interpreter = Interpreter(model, source, target, beam=1)
         with screen.counting("holding valves") as tick:
-            for k, (what, name, value, offset) in enumerate(HELD, 1):
-                agreed[what] = held_agreement(interpreter, pairs, name, value, offset)["subject"]
-                tick(k, len(HELD))
+            forecast = Forecast(model, source, others) if len(others) >= TEACHING else None
+            for k, hold in enumerate(HOLDS, 1):
+                outputs = held_outputs(interpreter, pairs, hold)
+                agreed[hold.what] = agreement(pairs, outputs)["subject"]
+                if forecast is not None:
+                    told[hold.what] = forecast.tell(pairs, outputs, hold)
+                tick(k, len(HOLDS))
     noun = _put_in(text, second)
     shares: dict[str, float] = {}
     of = 0
@@ -82,7 +86,9 @@ def command(
             shares, of = moved_share(model, source, target, pairs, noun, MOST_MOVED, _counter(tick, MOST_MOVED))
     figures.save(draw(found), figure)
     if json:
-        row = {"agreement": {k: a.as_dict() for k, a in agreed.items()}, "moved_over_many": shares, "moved_of": of}
+        row: dict[str, Any] = {"agreement": {k: a.as_dict() for k, a in agreed.items()}}
+        row |= {"foretold": {k: t.as_dict() for k, t in told.items()}}
+        row |= {"moved_over_many": shares, "moved_of": of}
         screen.print_json(found.as_dict() | row)
         return
     _print(found, units)
@@ -98,6 +104,8 @@ def command(
             for k, a in agreed.items()
         ]
         _table("words that agree with the subject", rows)
+    if told:
+        _table("foretold from the memory before a word is written, of the words that are there", _foretold(told))
     if of:
         rows = [{"moved": k, "becomes the other sentence": f"{100 * v:.0f} %"} for k, v in shares.items()]
         _table(f"{of} sentences about someone of the other gender, with units of the memory set as for {noun}", rows)
@@ -108,6 +116,18 @@ def _counter(tick: Callable[[int, int], None], total: int) -> Callable[[], None]
     """A function to be called once for each of ``total`` things."""
     numbers = count(1)
     return lambda: tick(next(numbers), total)
+
+
+def _foretold(told: dict[str, Told]) -> list[dict[str, str]]:
+    return [
+        {
+            "over many sentences": k,
+            "right, foretold": f"{100 * t.foretold:.1f} %",
+            "right": f"{100 * t.right:.1f} %",
+            "in the form foretold": f"{100 * t.as_foretold:.1f} %",
+        }
+        for k, t in told.items()
+    ]
 
 
 def _put_in(text: str, other: str) -> str | None:

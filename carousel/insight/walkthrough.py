@@ -27,11 +27,7 @@ from carousel.insight.translating import Translated as Followed
 from carousel.insight.translating import watch_translation
 from carousel.language.vocabulary import Vocabulary
 from carousel.layers import Clamp
-from carousel.translation.czech_pairs import Translated
-from carousel.translation.czech_words import PEOPLE
 from carousel.translation.model import Translator
-from carousel.translation.score import Agreed, agreement
-from carousel.translation.translate import Interpreter
 
 ROWS = 64  # sentences read at once
 HELD_OUT = 0.3  # of the sentences, for the probes' scores
@@ -160,7 +156,7 @@ def walk(
     written = tuple(_written(seen, memory, layer) for seen in (a, b))
     readings = _read_all(model, source, given, memory, layer, (a, b), tick or (lambda: None))
     held = _hold(model, source, target, b, other, places[first][1])
-    moved = _move(model, source, target, a, b, text, memory, layer)
+    moved = move(model, source, target, a, b, text, memory, layer)
     return Walkthrough(pair, a, b, memory, layer, (written[0], written[1]), readings, held, moved)
 
 
@@ -191,7 +187,7 @@ def _hold(model: Translator, source: Vocabulary, target: Vocabulary, b: Followed
     return tuple(found)
 
 
-def _move(
+def move(
     model: Translator, source: Vocabulary, target: Vocabulary, a: Followed, b: Followed, text: str, memory: str, layer: int
 ) -> tuple[Held, ...]:
     """The first sentence with some units of its memory set to what they are in the second, while the last piece of the word
@@ -247,14 +243,15 @@ def memories(model: Translator, source: Vocabulary, given: Sequence[Sentence], n
     model.eval()
     found = []
     for begin in range(0, len(given), ROWS):
-        batch = [_pieces(source, s) for s in given[begin : begin + ROWS]]
+        batch = [pieces_of(source, s) for s in given[begin : begin + ROWS]]
         x = pad_sequence([torch.tensor(numbers) for numbers, _ in batch], padding_value=source.end)
         _, _, seen = model.encoder(model.source_embedding(x), record=[name])
         found += [seen[name][layer][ends, row].numpy() for row, (_, ends) in enumerate(batch)]
     return found
 
 
-def _pieces(source: Vocabulary, sentence: Sentence) -> tuple[list[int], list[int]]:
+def pieces_of(source: Vocabulary, sentence: Sentence) -> tuple[list[int], list[int]]:
+    """The entries of a sentence without its end, and for each word the step at which its last is read."""
     numbers: list[int] = []
     ends = []
     for k, word in enumerate(sentence.words):
@@ -298,67 +295,3 @@ def _probe(values: Sequence[Array], labels: Sequence[Sequence[Any]], held: int) 
         made.fit(x, y)
     names, counts = np.unique(y, return_counts=True)
     return made, float(np.mean(made.predict(x_held) == truth)), float(np.mean(truth == names[counts.argmax()]))
-
-
-# What holding a valve does to agreement, over many sentences --------------------------------------------------------------
-
-
-def held_agreement(
-    interpreter: Interpreter, pairs: Sequence[Translated], name: str | None, value: float = 0.0, offset: int = 0
-) -> dict[str, Agreed]:
-    """Whether the Czech words agree where valve ``name`` is held at ``value`` while one word is read: the subject's noun, or
-    the word ``offset`` words after it (where a sentence has none, nothing is held). ``name`` None: nothing is held."""
-    groups: dict[tuple[int, int] | None, list[int]] = {}
-    for k, pair in enumerate(pairs):
-        groups.setdefault(_steps(interpreter.source, pair, offset) if name else None, []).append(k)
-    outputs = [""] * len(pairs)
-    for steps, members in groups.items():
-        clamp = [Clamp(name, value, begin=steps[0], end=steps[1])] if name and steps else None
-        for begin in range(0, len(members), ROWS):
-            chosen = members[begin : begin + ROWS]
-            for k, best in zip(chosen, interpreter.together([pairs[k].text for k in chosen], clamp=clamp), strict=True):
-                outputs[k] = best[0].text
-    return agreement(pairs, outputs)
-
-
-def _steps(source: Vocabulary, pair: Translated, offset: int) -> tuple[int, int] | None:
-    """The steps at which the word is read."""
-    at = pair.subject + offset
-    if not 0 <= at < len(pair.words):
-        return None
-    _, ends = _pieces(source, Sentence(pair.words, {}))
-    return (ends[at - 1] + 1 if at else 0, ends[at] + 1)
-
-
-def moved_share(
-    model: Translator, source: Vocabulary, target: Vocabulary, given: Sequence[Translated], noun: str, most: int, tick: Tick
-) -> tuple[dict[str, float], int]:
-    """Of sentences about one person of the other gender, with ``noun`` put in that one's place: by number of units moved, the
-    share whose translation becomes the other sentence's, word for word; and how many sentences there were, at ``most`` that
-    many. Sentences with *he* or *she* in them, and those that are translated alike, are left out. ``tick``: called for each."""
-    nouns = {n.english[0]: n.gender for n in PEOPLE}
-    counts: dict[str, int] = {}
-    done = 0
-    for pair in given:
-        words = list(pair.words)
-        subject = words[pair.subject].rstrip(",.")
-        if (
-            nouns.get(subject, nouns[noun]) == nouns[noun]
-            or {"he", "she", "it", "He", "She", "It"} & set(words)
-            or done == most
-        ):
-            continue
-        words[pair.subject] = words[pair.subject].replace(subject, noun)
-        if pair.subject and words[pair.subject - 1] == "an":
-            words[pair.subject - 1] = "a"
-        a, b = (watch_translation(model, source, target, t) for t in (pair.text, " ".join(words)))
-        if a.translation == b.translation or len(a.words[: a.source]) != len(b.words[: b.source]):
-            continue
-        moved = _move(model, source, target, a, b, pair.text, a.states[-1], model.encoder.num_layers - 1)
-        if not moved:
-            continue
-        done += 1
-        tick()
-        for held in moved:
-            counts[held.what] = counts.get(held.what, 0) + (held.translation == b.translation)
-    return {what: n / max(1, done) for what, n in counts.items()}, done

@@ -103,18 +103,23 @@ class Agreed:
 
 def agreement(pairs: Sequence[Translated], outputs: Sequence[str]) -> dict[str, Agreed]:
     """Of translations of the generated corpus, whether each Czech word that agrees has its form: of "all", of those that
-    agree with the "subject" or with "another" noun, and by kind. Translation and reference are laid side by side as ``difflib``
-    does, in whatever forms their words are."""
+    agree with the "subject" or with "another" noun, and by kind."""
     counts: dict[str, list[int]] = {}
     for pair, output in zip(pairs, outputs, strict=True):
-        words = [w.rstrip(MARKS) for w in output.split()]
-        lemma = {form.lower(): t.forms[0].lower() for t in pair.targets for form in t.forms}
-        wanted = [w.rstrip(MARKS) for w in pair.czech]
-        here, there = ([lemma.get(w.lower(), w.lower()) for w in each] for each in (wanted, words))
-        blocks = SequenceMatcher(None, here, there, autojunk=False).get_matching_blocks()
-        stands = {b.a + k: words[b.b + k] for b in blocks for k in range(b.size)}
-        for t in pair.targets:
-            which = 2 if t.position not in stands else int(stands[t.position].lower() != t.right.lower())
+        for t, form in zip(pair.targets, forms_written(pair, output), strict=True):
+            which = 2 if form is None else int(form.lower() != t.right.lower())
             for key in ("all", t.with_, t.kind):
                 counts.setdefault(key, [0, 0, 0])[which] += 1
     return {key: Agreed(*n) for key, n in sorted(counts.items())}
+
+
+def forms_written(pair: Translated, output: str) -> list[str | None]:
+    """For each word of the reference that agrees, what a translation has in its place; None where another word stands there, or
+    none. Translation and reference are laid side by side as ``difflib`` does, in whatever forms their words are."""
+    words = [w.rstrip(MARKS) for w in output.split()]
+    lemma = {form.lower(): t.forms[0].lower() for t in pair.targets for form in t.forms}
+    wanted = [w.rstrip(MARKS) for w in pair.czech]
+    here, there = ([lemma.get(w.lower(), w.lower()) for w in each] for each in (wanted, words))
+    blocks = SequenceMatcher(None, here, there, autojunk=False).get_matching_blocks()
+    stands = {b.a + k: words[b.b + k] for b in blocks for k in range(b.size)}
+    return [stands.get(t.position) for t in pair.targets]

@@ -8,7 +8,7 @@ import pytest
 @pytest.fixture
 def run(carousel):
     """A translator of the generated corpus, hardly trained."""
-    assert carousel("translate", "corpus", "pairs", "--train", 60, "--valid", 10, "--test", 30)[0] == 0
+    assert carousel("translate", "corpus", "pairs", "--train", 60, "--valid", 10, "--test", 130)[0] == 0
     files = ("pairs/train.en", "pairs/train.cs", "--valid", "pairs/valid.en", "pairs/valid.cs")
     options = ("--hidden", 8, "--vocab-size", 500, "--batch-size", 20, "--epochs", 1, "--threads", 1, "--out", "run")
     assert carousel("translate", "train", *files, *options)[0] == 0
@@ -44,3 +44,14 @@ def test_what_cannot_be_followed_is_refused(carousel, run):
     status, _, err = carousel("walkthrough", "other", TEXT, "--replace", "boy=girl")
     assert (status, err.count("\n")) == (2, 1)
     assert "--attention none" in err
+
+
+def test_with_sentences_enough_the_forms_are_foretold(carousel, run):
+    given = ("walkthrough", run, TEXT, "--replace", "boy=girl", "--labels", "pairs/test.jsonl", "--json")
+    status, out, _ = carousel(*given, "--sentences", 25)
+    assert status == 0
+    found = json.loads(out)
+    assert list(found["foretold"]) == list(found["agreement"])
+    assert all({"foretold", "right", "as_foretold", "of"} == set(row) for row in found["foretold"].values())
+    status, out, _ = carousel(*given, "--sentences", 40)  # 90 others: too few
+    assert json.loads(out)["foretold"] == {}

@@ -7,39 +7,12 @@ import torch
 from carousel.errors import InputError
 from carousel.insight.labelled import read_sentences
 from carousel.insight.translating import watch_translation
-from carousel.insight.walkthrough import TICKS, held_agreement, memories, walk
+from carousel.insight.walkthrough import TICKS, memories, walk
 from carousel.insight.walkthrough_figure import walkthrough as draw
-from carousel.language.vocabulary import Vocabulary
 from carousel.layers import Clamp
 from carousel.translation import czech
-from carousel.translation.czech_pairs import read_pairs
-from carousel.translation.model import Translator, TranslatorConfig
-from carousel.translation.score import agreement
-from carousel.translation.translate import Interpreter
 
 A, B = "I am a boy who likes to learn", "I am a girl who likes to learn"
-
-
-@pytest.fixture(scope="module")
-def corpus(tmp_path_factory):
-    """A folder with forty labelled pairs for testing, the lecture's first."""
-    folder = tmp_path_factory.mktemp("pairs")
-    czech.write(folder, 300, 2, 40)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def translator(corpus):
-    """A translator at first weights, large ones, and its vocabularies."""
-    torch.set_num_threads(1)
-    lines = [line for side in ("en", "cs") for line in (corpus / f"train.{side}").read_text().splitlines()]
-    vocabulary = Vocabulary.train("bpe", lines + [A, B] * 50, 700)  # a few words in one piece, most in several
-    torch.manual_seed(2)
-    model = Translator(vocabulary.size, vocabulary.size, TranslatorConfig(embedding=8, hidden=9)).eval()
-    with torch.no_grad():
-        for p in model.parameters():
-            p.mul_(4)
-    return model, vocabulary, vocabulary
 
 
 def test_what_came_in_is_the_input_valve_times_what_was_offered(translator):
@@ -87,9 +60,9 @@ def test_a_word_of_several_pieces_is_held_as_a_whole(translator):
     assert {h.what: h.translation for h in found.held}["i = 0 at seamstress"] == held.translation
 
 
-def test_memories_are_those_after_each_word_s_last_piece(translator, corpus):
+def test_memories_are_those_after_each_word_s_last_piece(translator, pairs_folder):
     model, source, _ = translator
-    given = read_sentences(corpus / "test.jsonl")[:5]
+    given = read_sentences(pairs_folder / "test.jsonl")[:5]
     for values, sentence in zip(memories(model, source, given, "h", 0), given, strict=True):
         assert len(values) == len(sentence.words)
         numbers = torch.tensor(source.encode(sentence.text)).unsqueeze(1)
@@ -97,9 +70,9 @@ def test_memories_are_those_after_each_word_s_last_piece(translator, corpus):
         np.testing.assert_allclose(values[-1], seen["h"][0, -2, 0].detach().numpy(), atol=1e-5)
 
 
-def test_probes_are_scored_beside_controls_and_read_every_step(translator, corpus):
+def test_probes_are_scored_beside_controls_and_read_every_step(translator, pairs_folder):
     told = []
-    given = read_sentences(corpus / "test.jsonl")
+    given = read_sentences(pairs_folder / "test.jsonl")
     found = walk(*translator, A, B, given, tick=lambda: told.append(1))
     assert {r.of for r in found.readings} == set(czech.PROPERTIES)
     assert len(told) == TICKS * len(found.readings)
@@ -107,20 +80,6 @@ def test_probes_are_scored_beside_controls_and_read_every_step(translator, corpu
         assert all(0 <= share <= 1 for share in (r.linear, r.control, r.untrained, r.majority))
         assert [len(each) for each in r.labels] == [len(found.a.words), len(found.b.words)]
     assert draw(found).axes[-2].get_title(loc="left") is not None
-
-
-def test_agreement_with_nothing_held_is_the_translator_s(translator, corpus):
-    model, source, target = translator
-    pairs = read_pairs(corpus / "test.jsonl")[:12]
-    interpreter = Interpreter(model, source, target, beam=1)
-    outputs = [interpreter.together([p.text])[0][0].text for p in pairs]
-    assert held_agreement(interpreter, pairs, None) == agreement(pairs, outputs)
-    alone = []
-    for p in pairs:  # the step at which the noun's pieces are read, found again
-        before, upto = (len(source.encode(" ".join(p.words[:k]))) - 1 for k in (p.subject, p.subject + 1))
-        clamp = [Clamp("i", 0.0, begin=before, end=upto)]
-        alone.append(interpreter.together([p.text], clamp=clamp)[0][0].text)
-    assert held_agreement(interpreter, pairs, "i") == agreement(pairs, alone)
 
 
 def test_the_same_sentence_twice_is_refused(translator):

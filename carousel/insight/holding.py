@@ -1,0 +1,201 @@
+"""What holding a valve does to agreement over many sentences, and what the memory foretells of it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from torch.nn.utils.rnn import pad_sequence
+
+from carousel.insight.labelled import Sentence
+from carousel.insight.translating import watch_translation
+from carousel.insight.walkthrough import move, pieces_of
+from carousel.language.vocabulary import Vocabulary
+from carousel.layers import Clamp
+from carousel.translation.czech_pairs import Agreeing, Translated
+from carousel.translation.czech_words import PEOPLE
+from carousel.translation.model import Translator
+from carousel.translation.score import forms_written
+from carousel.translation.translate import Interpreter
+
+ROWS = 64  # sentences read at once
+DECIDES = ("gender", "number")  # of the subject, for the form of a word that agrees with it
+
+Array = np.ndarray
+
+
+@dataclass(frozen=True)
+class Hold:
+    """Valve ``name`` held at ``value`` while one word is read: the subject's noun, or the word ``offset`` words after it (where
+    a sentence has none, nothing is held). ``name`` None: nothing is held."""
+
+    what: str
+    name: str | None = None
+    value: float = 0.0
+    offset: int = 0
+
+
+HOLDS = (
+    Hold("nothing held"),
+    Hold("i = 0 at the subject's noun", "i"),
+    Hold("i = 0 at the word before it", "i", offset=-1),
+    Hold("f = 0 at the word after it", "f", offset=1),
+)
+
+
+def held_outputs(interpreter: Interpreter, pairs: Sequence[Translated], hold: Hold) -> list[str]:
+    """The translations of the sentences while a valve is held."""
+    outputs = [""] * len(pairs)
+    for chosen, clamp in _groups(interpreter.source, pairs, hold):
+        for k, best in zip(chosen, interpreter.together([pairs[k].text for k in chosen], clamp=clamp), strict=True):
+            outputs[k] = best[0].text
+    return outputs
+
+
+@torch.no_grad()
+def handed_over(model: Translator, source: Vocabulary, pairs: Sequence[Translated], hold: Hold) -> Array:
+    """What the encoder hands to the decoder once a sentence has been read: its states, (sentences, all units)."""
+    model.eval()
+    found: list[Array] = [np.empty(0)] * len(pairs)
+    for chosen, clamp in _groups(source, pairs, hold):
+        read = [torch.tensor(source.encode(pairs[k].text)) for k in chosen]
+        lengths = torch.tensor([len(x) for x in read])
+        packed = model.packed(pad_sequence(read, padding_value=source.end), lengths)
+        _, hx = model.encoder(packed, clamp=clamp)
+        states = torch.cat([s.transpose(0, 1).flatten(1) for s in (hx if isinstance(hx, tuple) else (hx,))], 1).numpy()
+        for k, state in zip(chosen, states, strict=True):
+            found[k] = state
+    return np.stack(found)
+
+
+@dataclass(frozen=True)
+class Told:
+    """Of the words that agree with the subject and are there, ``of`` of them: the share that was foretold to be right, the
+    share that was right, and the share that stands in exactly the form foretold."""
+
+    foretold: float
+    right: float
+    as_foretold: float
+    of: int
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {k: round(v, 5) for k, v in vars(self).items()}
+
+
+class Forecast:
+    """Foretells the form of each Czech word that agrees with the subject, before a word of Czech is written.
+
+    A linear probe, fitted on what the encoder hands over while nothing is held, reads gender and number off what it hands over
+    now; the form is the one that the corpus has for them.
+
+    Args:
+        pairs: to learn from, not those that are to be foretold.
+    """
+
+    def __init__(self, model: Translator, source: Vocabulary, pairs: Sequence[Translated]):
+        self.model, self.source = model, source
+        self.probe = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=1000))
+        self.probe.fit(handed_over(model, source, pairs, HOLDS[0]), [_subject(pair) for pair in pairs])
+        counts: dict[tuple[Any, ...], Counter[str]] = {}
+        for pair in pairs:
+            for t in _of_subject(pair):
+                counts.setdefault((_word(t), _subject(pair)), Counter())[t.right.lower()] += 1
+        self.forms = {key: each.most_common(1)[0][0] for key, each in counts.items()}
+
+    def tell(self, pairs: Sequence[Translated], outputs: Sequence[str], hold: Hold) -> Told:
+        """What was foretold for sentences read with ``hold``, beside their translations."""
+        foretold, right, same, of = 0, 0, 0, 0
+        for pair, output, read in zip(pairs, outputs, self.read(pairs, hold), strict=True):
+            for t, written in zip(pair.targets, forms_written(pair, output), strict=True):
+                form = self.forms.get((_word(t), read))
+                if t.with_ != "subject" or written is None or form is None:
+                    continue
+                foretold += form == t.right.lower()
+                right += written.lower() == t.right.lower()
+                same += written.lower() == form
+                of += 1
+        return Told(foretold / max(1, of), right / max(1, of), same / max(1, of), of)
+
+    def read(self, pairs: Sequence[Translated], hold: Hold) -> list[str]:
+        """Gender and number of each sentence's subject as the probe reads them."""
+        return [str(label) for label in self.probe.predict(handed_over(self.model, self.source, pairs, hold))]
+
+
+def _subject(pair: Translated) -> str:
+    return " ".join(str(pair.labels[name][-1]) for name in DECIDES)
+
+
+def _of_subject(pair: Translated) -> Iterator[Agreeing]:
+    return (t for t in pair.targets if t.with_ == "subject")
+
+
+def _word(t: Agreeing) -> tuple[Any, ...]:
+    return (t.kind, *(form.lower() for form in t.forms))
+
+
+def _groups(source: Vocabulary, pairs: Sequence[Translated], hold: Hold) -> Iterator[tuple[list[int], list[Clamp] | None]]:
+    """Sentences that can be read side by side, as what is held in them is held at the same steps."""
+    groups: dict[tuple[int, int] | None, list[int]] = {}
+    for k, pair in enumerate(pairs):
+        groups.setdefault(_steps(source, pair, hold.offset) if hold.name else None, []).append(k)
+    for steps, members in groups.items():
+        clamp = [Clamp(hold.name, hold.value, begin=steps[0], end=steps[1])] if hold.name and steps else None
+        for begin in range(0, len(members), ROWS):
+            yield members[begin : begin + ROWS], clamp
+
+
+def _steps(source: Vocabulary, pair: Translated, offset: int) -> tuple[int, int] | None:
+    """The steps at which the word is read."""
+    at = pair.subject + offset
+    if not 0 <= at < len(pair.words):
+        return None
+    _, ends = pieces_of(source, Sentence(pair.words, {}))
+    return (ends[at - 1] + 1 if at else 0, ends[at] + 1)
+
+
+def moved_share(
+    model: Translator,
+    source: Vocabulary,
+    target: Vocabulary,
+    given: Sequence[Translated],
+    noun: str,
+    most: int,
+    tick: Callable[[], object],
+) -> tuple[dict[str, float], int]:
+    """Of sentences about one person of the other gender, with ``noun`` put in that one's place: by number of units moved, the
+    share whose translation becomes the other sentence's, word for word; and how many sentences there were, at ``most`` that
+    many. Sentences with *he* or *she* in them, and those that are translated alike, are left out. ``tick``: called for each."""
+    nouns = {n.english[0]: n.gender for n in PEOPLE}
+    counts: dict[str, int] = {}
+    done = 0
+    for pair in given:
+        words = list(pair.words)
+        subject = words[pair.subject].rstrip(",.")
+        if (
+            nouns.get(subject, nouns[noun]) == nouns[noun]
+            or {"he", "she", "it", "He", "She", "It"} & set(words)
+            or done == most
+        ):
+            continue
+        words[pair.subject] = words[pair.subject].replace(subject, noun)
+        if pair.subject and words[pair.subject - 1] == "an":
+            words[pair.subject - 1] = "a"
+        a, b = (watch_translation(model, source, target, t) for t in (pair.text, " ".join(words)))
+        if a.translation == b.translation or len(a.words[: a.source]) != len(b.words[: b.source]):
+            continue
+        moved = move(model, source, target, a, b, pair.text, a.states[-1], model.encoder.num_layers - 1)
+        if not moved:
+            continue
+        done += 1
+        tick()
+        for held in moved:
+            counts[held.what] = counts.get(held.what, 0) + (held.translation == b.translation)
+    return {what: n / max(1, done) for what, n in counts.items()}, done
