@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -77,7 +78,8 @@ def arrays(
     return found
 
 
-def sizes(cell: Cell, input_size: int, hidden_size: int, proj_size: int) -> dict[str, int]:
+@cache
+def sizes(cell: Cell, input_size: int, hidden_size: int, proj_size: int) -> Mapping[str, int]:
     """The units of everything in the loop that has some, by name; the step number counts for itself."""
     found = {}
     for name in cell.names:

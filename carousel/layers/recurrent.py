@@ -161,15 +161,16 @@ class Recurrent(nn.Module):
         like = next(self.parameters())
         states = []
         for k, name in enumerate(self.cell.states):
+            # The step number counts past what half precision can hold.
+            dtype = like.dtype if self.cell.trace.states[k].size is not None else torch.float32
             rows = []
             for layer in range(self.num_layers):
+                size = self._state_size(k, layer)
                 for direction in range(self.directions):
-                    key = name + self._suffix(layer, direction)
-                    # The step number counts past what half precision can hold.
-                    dtype = like.dtype if self.cell.trace.states[k].size is not None else torch.float32
-                    zero = torch.zeros(self._state_size(k, layer), device=like.device, dtype=dtype)
-                    rows.append(self.initial.get(key, zero).expand(batch, -1))
-            states.append(torch.stack(rows))
+                    learned = self.initial.get(name + self._suffix(layer, direction)) if self.learned_initial else None
+                    zero = torch.zeros(batch, size, device=like.device, dtype=dtype)
+                    rows.append(zero if learned is None else learned.expand(batch, -1))
+            states.append(_stack(rows))
         return states[0] if len(states) == 1 else tuple(states)
 
     def forward(
@@ -313,9 +314,9 @@ class Recurrent(nn.Module):
             data = torch.cat(outputs, dim=1) if len(outputs) > 1 else outputs[0]
             if layer < self.num_layers - 1:
                 data = dropout(data, batch_sizes, self.dropout, self.training, self.same_mask)
-        return data, [torch.stack(s) for s in after], recorded
+        return data, [_stack(s) for s in after], recorded
 
-    def units(self, layer: int = 0) -> dict[str, int]:
+    def units(self, layer: int = 0) -> Mapping[str, int]:
         """The size of every quantity of a layer that has units."""
         return sizes(self.cell, self._input_size(layer), self.hidden_size, self.proj_size)
 
@@ -335,6 +336,10 @@ class Recurrent(nn.Module):
         if unorder is not None:
             padded = padded.index_select(1, unorder)
         return padded.squeeze(1) if single else padded.transpose(0, 1) if self.batch_first else padded
+
+
+def _stack(rows: list[Tensor]) -> Tensor:
+    return rows[0].unsqueeze(0) if len(rows) == 1 else torch.stack(rows)
 
 
 def _flatten(padded: Tensor, batch_sizes: list[int]) -> Tensor:

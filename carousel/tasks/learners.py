@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from carousel.tasks.network import Network
 from carousel.tasks.problem import Batch
 
 LONGEST = 1.0  # norm of a gradient that is not clipped
@@ -54,18 +55,25 @@ class Kalman(Learner):
 
     P, the covariance of the weights' error, holds what plain descent does not know: how far each weight, and each pair, is
     still uncertain. A sequence changes the weights by K·(target − output) with K = P·Jᵀ·(R + J·P·Jᵀ)⁻¹, J = ∂outputs/∂weights.
-    R, the noise of the targets, is the running mean of the squared error. Each row of the embedding has a P of its own, all
-    others have one together (the decoupled filter), so that a thousand symbols do not make a matrix of millions.
+    R, the noise of the targets, is the running mean of the squared error. All weights have one P together, but for what there
+    are too many of (the decoupled filter): each row of the embedding has a P of its own; so have, where there are more outputs
+    than units, each output's weights (and each output an R); each symbol's direct weights have one number for theirs.
+
+    Where every step has a target, a sequence is measured at one step: the last if only the end counts, else the
+    one that was answered worst.
 
     Args:
         uncertainty: P to begin with, times the identity.
         drift: added to P's diagonal after each sequence, so that it never dies.
         least: R never falls below it. memory: of R's running mean.
+        longest: no change of the weights is longer.
     """
+
+    network: Network
 
     def __init__(
         self,
-        network: nn.Module,
+        network: Network,
         each: bool,
         *,
         uncertainty: float = 1.0,
@@ -75,85 +83,141 @@ class Kalman(Learner):
         longest: float = 1.0,
         only_end: bool = False,
     ):
-        super().__init__(network, each, "softmax" if each else "none")
-        self.drift, self.least, self.memory, self.longest, self.noise = drift, least, memory, longest, 0.1
+        super().__init__(network, each, "none")
+        self.drift, self.least, self.memory, self.longest, self.only_end = drift, least, memory, longest, only_end
+        self.noise, self.squared = np.array(0.1), np.full(network.output.out_features, 0.1)
         self.seen: list[np.ndarray] = []
-        self.only_end = only_end
-        symbols = getattr(network, "embedding", None)
-        self.parameters = [p for p in network.parameters() if p is not symbols]
+        self.inner = list(network.layer.parameters())
+        out = network.output
+        self.apart = out.out_features > out.in_features
+        self.parameters = [*self.inner, *([] if self.apart else [out.weight, out.bias])]
         self.sizes = [p.numel() for p in self.parameters]
         self.weights = np.concatenate([p.detach().double().numpy().ravel() for p in self.parameters])
         self.covariance = np.eye(len(self.weights)) * uncertainty
-        self.symbols = symbols
-        if symbols is not None:
-            count, size = symbols.shape
-            self.table = symbols.detach().double().numpy().copy()
+        if self.apart:
+            self.out = torch.cat([out.weight, out.bias[:, None]], 1).detach().double().numpy().copy()
+            self.out_covariance = np.broadcast_to(
+                np.eye(self.out.shape[1]) * uncertainty, (*self.out.shape, self.out.shape[1])
+            ).copy()
+        if network.direct is not None:
+            self.direct_uncertainty = np.full(len(network.direct), uncertainty)
+        if network.embedding is not None:
+            count, size = network.embedding.shape
+            self.table = network.embedding.detach().double().numpy().copy()
             self.table_covariance = np.broadcast_to(np.eye(size) * uncertainty, (count, size, size)).copy()
-            self.parameters.append(symbols)
 
     def learn(self, batch: Batch) -> np.ndarray:
         return np.concatenate([self._learn(batch.rows(k, k + 1)) for k in range(len(batch))], axis=1 if self.each else 0)
 
     def _learn(self, one: Batch) -> np.ndarray:
-        inputs, lengths, targets = tensors(one, self.each)
-        z = self.network(inputs, lengths)
+        inputs, _, targets = tensors(one, self.each)
+        messages = self.network.messages(inputs)
         if self.each:
-            last = -1 if self.only_end else 0
-            surprise = nn.functional.cross_entropy(
-                z[last:].flatten(0, 1), targets[last:].flatten(), ignore_index=-1, reduction="sum"
-            )
-            self._update(surprise.unsqueeze(0), -np.ones(1), 1.0)
+            with torch.no_grad():
+                z = self.network.read(messages, inputs)
+            wanted = nn.functional.one_hot(targets[:, 0], z.shape[-1])
+            errors = (wanted - z[:, 0]).double().numpy()
+            at = len(errors) - 1 if self.only_end else int(np.abs(errors).max(axis=1).argmax())
+            self.seen.append(wanted[at].double().numpy())
+            innovation = errors[at]
         else:
-            innovation = (targets - z.detach())[0].double().numpy()
+            at = len(messages) - 1
+            with torch.no_grad():
+                z = self.network.read(messages[at], inputs[at])
             self.seen.append(targets[0].double().numpy())
-            self.noise = max(self.least, self.memory * self.noise + (1 - self.memory) * float((innovation**2).mean()))
-            self._update(z[0], innovation, self.noise)
+            innovation = (targets - z)[0].double().numpy()
+        self.squared = self.memory * self.squared + (1 - self.memory) * innovation**2
+        self.noise = np.maximum(self.least, self.squared if self.apart else self.squared.mean())
+        self._update(messages[at, 0], inputs[at, 0], innovation)
         return self.outputs(z)
 
     def lost(self) -> bool:
         """What was learnt explains next to nothing of the targets."""
-        return bool(self.seen) and self.noise > LOST * float(np.stack(self.seen).var(axis=0).mean())
+        return bool(self.seen) and self.noise.mean() > LOST * float(np.stack(self.seen).var(axis=0).mean())
 
-    def _update(self, z: Tensor, innovation: np.ndarray, noise: float) -> None:
-        count, split = len(z), len(self.sizes)
-        rows = [torch.autograd.grad(z[k], self.parameters, retain_graph=k < count - 1) for k in range(count)]
-        jacobian = np.stack([np.concatenate([g.numpy().ravel() for g in row[:split]]) for row in rows]).astype(np.float64)
-        if not np.isfinite(jacobian).all() or not np.isfinite(innovation).all():
+    def _update(self, message: Tensor, symbol: Tensor, innovation: np.ndarray) -> None:
+        network = self.network
+        of_weights, of_table = self._jacobian(message)
+        if not np.isfinite(of_weights).all() or not np.isfinite(innovation).all():
             return  # the sequence counts, but says nothing
-        spread = self.covariance @ jacobian.T
-        total = noise * np.eye(count) + jacobian @ spread
-        if self.symbols is not None:
-            of_table = np.stack([row[split].numpy() for row in rows], axis=2).astype(np.float64)  # symbols, size, outputs
+        spread = self.covariance @ of_weights.T
+        total = of_weights @ spread + self.noise * np.eye(len(innovation))
+        diagonal = total.reshape(-1)[:: len(total) + 1]  # a view
+        if of_table is not None:
             spread_table = self.table_covariance @ of_table
             total += np.tensordot(of_table, spread_table, ((0, 1), (0, 1)))
+        if self.apart:
+            heard = np.append(message.detach().double().numpy(), 1)
+            spread_out = self.out_covariance @ heard
+            diagonal += spread_out @ heard
+        if network.direct is not None:
+            uncertain = self.direct_uncertainty[symbol]
+            diagonal += uncertain
         inverse = np.linalg.inv(total)
+        answer = inverse @ innovation
+        change = {"weights": spread @ answer}
+        if of_table is not None:
+            change["table"] = spread_table @ answer
+        if self.apart:
+            change["out"] = spread_out * answer[:, None]
+        if network.direct is not None:
+            change["direct"] = uncertain * answer
+        length = sum(float((x**2).sum()) for x in change.values()) ** 0.5
+        shorter = min(1.0, self.longest / max(length, 1e-30))
+        self._write({name: shorter * x for name, x in change.items()}, symbol)
+
+        self.covariance = self._less(self.covariance, of_weights.T, spread, total, inverse)
+        if of_table is not None:
+            self.table_covariance = self._less(self.table_covariance, of_table, spread_table, total, inverse)
+        if self.apart:
+            self.out_covariance -= np.einsum("ka,kb,k->kab", spread_out, spread_out, inverse.diagonal())
+            self.out_covariance += self.drift * np.eye(len(heard))
+        if network.direct is not None:
+            self.direct_uncertainty[symbol] += self.drift - uncertain**2 * inverse.diagonal().mean()
+
+    def _less(self, p: np.ndarray, j: np.ndarray, spread: np.ndarray, total: np.ndarray, inverse: np.ndarray) -> np.ndarray:
+        """P after a measurement: (I − KJ)·P·(I − KJ)ᵀ + K·(all that is unsure besides)·Kᵀ. In Joseph's form P stays positive
+        whatever is rounded away. ``p`` (…, n, n), ``j`` (…, n, outputs), ``spread`` P·Jᵀ."""
         gain = spread @ inverse
-        change = gain @ innovation
-        length = float(change @ change)
-        if self.symbols is not None:
-            gain_table = spread_table @ inverse
-            change_table = gain_table @ innovation
-            length += float((change_table**2).sum())
-        shorter = min(1.0, self.longest / max(length**0.5, 1e-30))
-        self.weights += shorter * change
-        # (I − KJ)·P·(I − KJ)ᵀ + K·R·Kᵀ (Joseph's form): P stays positive whatever is rounded away. What the table does not
-        # know would belong to R as well; left out, P falls a little faster than it should.
-        self.covariance -= gain @ spread.T
-        self.covariance += (noise * gain - self.covariance @ jacobian.T) @ gain.T
-        self.covariance.flat[:: len(self.weights) + 1] += self.drift
-        if self.symbols is not None:
-            self.table += shorter * change_table
-            self.table_covariance -= gain_table @ spread_table.transpose(0, 2, 1)
-            self.table_covariance += self.drift * np.eye(self.table.shape[1])
-        self._write()
+        half = p - gain @ spread.swapaxes(-1, -2)
+        found = half + (gain @ (total - j.swapaxes(-1, -2) @ spread) - half @ j) @ gain.swapaxes(-1, -2)
+        return (found + found.swapaxes(-1, -2)) / 2 + self.drift * np.eye(p.shape[-1])
+
+    def _jacobian(self, message: Tensor) -> tuple[np.ndarray, np.ndarray | None]:
+        """∂outputs/∂weights, (outputs, weights), and ∂outputs/∂embedding, (symbols, size, outputs).
+
+        Outputs are linear in the message, so there is one run backwards for each of them or for each unit of the message,
+        whichever are fewer.
+        """
+        out = self.network.output.weight.detach()
+        wanted = self.inner if self.network.embedding is None else [*self.inner, self.network.embedding]
+        directions = torch.eye(len(message)) if self.apart else out
+        rows = [torch.autograd.grad(message, wanted, d, retain_graph=k < len(directions) - 1) for k, d in enumerate(directions)]
+        through = out.double().numpy() if self.apart else np.eye(len(out))
+        inner = np.stack([np.concatenate([g.numpy().ravel() for g in row[: len(self.inner)]]) for row in rows])
+        of_weights = through @ inner
+        if not self.apart:
+            own = np.einsum("jk,h->jkh", np.eye(len(out)), message.detach().double().numpy()).reshape(len(out), -1)
+            of_weights = np.concatenate([of_weights, own, np.eye(len(out))], axis=1)
+        if self.network.embedding is None:
+            return of_weights, None
+        return of_weights, np.stack([row[-1].double().numpy() for row in rows], axis=2) @ through.T
 
     @torch.no_grad()
-    def _write(self) -> None:
-        new = torch.from_numpy(self.weights.astype(np.float32))
-        for p, x in zip(self.parameters, new.split(self.sizes), strict=False):
+    def _write(self, change: dict[str, np.ndarray], symbol: Tensor) -> None:
+        network = self.network
+        self.weights += change["weights"]
+        for p, x in zip(self.parameters, torch.from_numpy(self.weights.astype(np.float32)).split(self.sizes), strict=True):
             p.copy_(x.view_as(p))
-        if self.symbols is not None:
-            self.symbols.copy_(torch.from_numpy(self.table))
+        if network.embedding is not None:
+            self.table += change["table"]
+            network.embedding.copy_(torch.from_numpy(self.table))
+        if self.apart:
+            self.out += change["out"]
+            network.output.weight.copy_(torch.from_numpy(self.out[:, :-1]))
+            network.output.bias.copy_(torch.from_numpy(self.out[:, -1]))
+        if network.direct is not None:
+            network.direct[symbol] += torch.from_numpy(change["direct"])
 
 
 class Adam(Learner):

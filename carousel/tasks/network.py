@@ -54,16 +54,28 @@ class Network(nn.Module):
                 bias.fill_(-math.log(lag) / 2)
             else:
                 bias.zero_()
-        self.output.weight.uniform_(-OUTPUT, OUTPUT)
+        if self.output.out_features > self.output.in_features:
+            self.output.weight.zero_()  # as the filter learns them apart, those that are never asked would hold the rest back
+        else:
+            self.output.weight.uniform_(-OUTPUT, OUTPUT)
         self.output.bias.zero_()
+
+    def messages(self, inputs: Tensor) -> Tensor:
+        """What the layer says after each step, (T, B, size)."""
+        if self.embedding is not None:
+            inputs = nn.functional.embedding(inputs, self.embedding)
+        found, _ = self.layer(inputs)
+        return found
+
+    def read(self, messages: Tensor, symbols: Tensor) -> Tensor:
+        """The outputs of messages (…, size) at steps whose inputs were ``symbols`` (…)."""
+        z = self.output(messages)
+        return z if self.direct is None else z + nn.functional.embedding(symbols, self.direct)
 
     def forward(self, inputs: Tensor, lengths: Tensor | None) -> Tensor:
         """(T, B, outputs), or (B, outputs) after the last of ``lengths`` steps."""
-        symbols = inputs
-        if self.embedding is not None:
-            inputs = nn.functional.embedding(inputs, self.embedding)
-        messages, _ = self.layer(inputs)
+        messages = self.messages(inputs)
         if lengths is not None:
-            messages = messages[lengths - 1, torch.arange(len(lengths))]
-        z = self.output(messages)
-        return z if self.direct is None else z + nn.functional.embedding(symbols, self.direct)
+            last = (lengths - 1, torch.arange(len(lengths)))
+            messages, inputs = messages[last], inputs[last]
+        return self.read(messages, inputs)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from carousel.cells import get
 from carousel.errors import InputError
-from carousel.tasks.learners import LAG, Adam, Descent, Kalman, Learner
+from carousel.tasks.learners import Adam, Descent, Kalman, Learner
 from carousel.tasks.network import Network
 from carousel.tasks.original import Original
 from carousel.tasks.rows import Row
@@ -53,9 +53,8 @@ def today(row: Row, cell: str, hidden: int | None = None) -> Recipe:
     embedding = 8 if problem.each else 4
     inputs = embedding if problem.symbols else problem.inputs
     units = hidden or (row.hidden if name == "lstm-v1" else alike(name, inputs, row.hidden))
-    if problem.each and not problem.only_end:
-        patience = row.cap // 5 if problem.lag <= LAG else row.cap // 2
-        return Recipe("today", name, "adam", units, embedding, rate=0.03, half=200, patience=patience)
+    if row.learner == "adam":
+        return Recipe("today", name, "adam", units, embedding, rate=0.02, half=200, patience=row.cap // 5)
     return Recipe("today", name, "kalman", units, embedding, patience=min(1500, row.cap // 4))
 
 

@@ -31,7 +31,8 @@ class Row:
 
     ``task``: its name on the command line; ``experiment``: the paper's number; ``setting``: what tells it from the others of
     its task; ``goals``: the paper's figures by the goal's name; ``trials``: seeds; ``cap``: sequences after which
-    a trial has failed; ``hidden``: units of today's network.
+    a trial has failed; ``hidden``: units of today's network;
+    ``learner``: of today's recipe.
     """
 
     task: str
@@ -44,6 +45,7 @@ class Row:
     trials: int
     cap: int
     hidden: int = 4
+    learner: str = "kalman"
     weights: int | None = None
     about: str = ""
 
@@ -73,7 +75,8 @@ def _rows() -> list[Row]:
             Plan(3, 2, 0.2, 0.5, "gates", output_gates=(-1, -2, -3)),
             30,
             8_440,
-            12,
+            32,
+            "adam",
             weights=276,
             about="embedded Reber grammar: predict every next symbol",
         )
@@ -220,7 +223,7 @@ def _rows() -> list[Row]:
                 plan,
                 trials,
                 after if places == 2 else after // 10,
-                4 if places == 2 else 6,
+                6 if places == 2 else 8,
                 weights=weights,
                 about=f"in which order did {'two' if places == 2 else 'three'} X or Y come?",
             )

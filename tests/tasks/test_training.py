@@ -1,4 +1,4 @@
-"""Learners, criteria, and trials that are not run twice."""
+"""Criteria, and trials that are not run twice."""
 
 import json
 from dataclasses import asdict
@@ -11,88 +11,7 @@ from carousel.errors import InputError
 from carousel.tasks import criteria, recipes, runs, training
 from carousel.tasks.arithmetic import Marked
 from carousel.tasks.criteria import Goal, Recent
-from carousel.tasks.learners import Kalman
-from carousel.tasks.problem import Batch, Problem
 from carousel.tasks.rows import ROWS
-
-
-class Line(Problem):
-    """One number in, as a sequence of one step; the answer is 3x − 1."""
-
-    symbols, inputs, outputs, lag, tolerance = False, 1, 1, 1, 0.1
-
-    def draw(self, random, count):
-        x = random.normal(size=(1, count, 1)).astype(np.float32)
-        return Batch(x, np.ones(count, np.int64), 3 * x[0] - 1)
-
-
-class Straight(torch.nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.line = torch.nn.Linear(1, 1)
-
-    def forward(self, inputs, lengths):
-        return self.line(inputs[-1])
-
-
-def test_on_a_linear_network_the_filter_is_least_squares():
-    """With R fixed and no drift the weights after n sequences are those of ridge regression from the first ones."""
-    torch.manual_seed(0)
-    network = Straight()
-    first = np.array([network.line.weight.item(), network.line.bias.item()])
-    learner = Kalman(network, False, drift=0.0, least=0.5, memory=1.0, longest=1e9)
-    learner.noise = 0.5
-    batch = Line().draw(np.random.default_rng(0), 20)
-    learner.learn(batch)
-    x = np.stack([batch.inputs[0, :, 0], np.ones(20)], axis=1)
-    precision = np.eye(2) + x.T @ x / 0.5
-    wanted = np.linalg.solve(precision, first + x.T @ batch.targets[:, 0] / 0.5)
-    assert np.allclose(learner.weights, wanted, atol=1e-5)
-    assert np.allclose(learner.covariance, np.linalg.inv(precision), atol=1e-6)
-    assert network.line.weight.item() == pytest.approx(wanted[0], abs=1e-5)
-
-
-def test_the_embedding_learns_in_blocks():
-    row = runs.row("very-long-lag-q50-p50")
-    torch.manual_seed(0)
-    learner = recipes.build(recipes.today(row, "lstm-v1"), row)
-    before = learner.network.embedding.detach().clone()
-    learner.learn(row.problem.draw(np.random.default_rng(0), 1))
-    moved = (learner.network.embedding.detach() != before).any(1)
-    batch = row.problem.draw(np.random.default_rng(0), 1)
-    assert set(moved.nonzero()[:, 0].tolist()) <= set(batch.inputs.ravel().tolist())
-    assert moved[batch.inputs[1, 0]]
-    assert np.linalg.eigvalsh(learner.covariance).min() > 0
-    assert np.linalg.eigvalsh(learner.table_covariance).min() > 0
-
-
-def test_outputs_are_those_before_the_update():
-    row = runs.row("order")
-    for recipe in (recipes.today(row, "lstm-v2"), recipes.faithful(row)):
-        torch.manual_seed(0)
-        learner = recipes.build(recipe, row)
-        batch = row.problem.draw(np.random.default_rng(0), 1)
-        before = learner.answer(batch)
-        assert np.allclose(learner.learn(batch), before, atol=1e-6)
-        assert not np.allclose(learner.answer(batch), before, atol=1e-6)
-
-
-def test_descent_is_descent():
-    """One step of the faithful recipe lowers the squared error of logistic outputs, along its gradient."""
-    row = runs.row("adding-T100")
-    torch.manual_seed(0)
-    learner = recipes.build(recipes.faithful(row), row)
-    batch = row.problem.draw(np.random.default_rng(0), 1)
-    weights = learner.network.weights.detach().clone()
-    learner.learn(batch)
-    step = (learner.network.weights.detach() - weights).double()
-    small, error = 1e-3, []
-    for sign in (1, -1):
-        with torch.no_grad():
-            learner.network.weights.copy_(weights + sign * small * step / step.norm())
-        error.append(float(((learner.answer(batch) - batch.targets) ** 2).sum() / 2))
-    slope = (error[0] - error[1]) / (2 * small)
-    assert slope == pytest.approx(-float(step.norm()) / row.plan.rate, rel=2e-2)
 
 
 def test_recent_counts_the_last_sequences():

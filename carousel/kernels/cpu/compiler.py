@@ -36,9 +36,14 @@ class CompileError(Exception):
     """There is no compiler, or it refuses the source."""
 
 
+@cache
+def _widest() -> str:
+    return {"AVX512": "avx512", "AVX2": "avx2"}.get(torch.backends.cpu.get_cpu_capability(), "generic")
+
+
 def simd() -> str:
     """The vector extensions to use: $CAROUSEL_SIMD, or the widest that the processor has. Raises ValueError."""
-    has = {"AVX512": "avx512", "AVX2": "avx2"}.get(torch.backends.cpu.get_cpu_capability(), "generic")
+    has = _widest()
     wanted = os.environ.get("CAROUSEL_SIMD") or has
     names = list(SIMD)
     if wanted not in names:

@@ -1,0 +1,152 @@
+"""The Kalman filter against least squares and finite differences; descent along its gradient."""
+
+import numpy as np
+import pytest
+import torch
+
+from carousel.tasks import recipes, runs
+from carousel.tasks.learners import Kalman
+from carousel.tasks.problem import Batch, Problem
+
+
+class Line(Problem):
+    """One number in, as a sequence of one step; the answer is 3x − 1."""
+
+    symbols, inputs, outputs, lag, tolerance = False, 1, 1, 1, 0.1
+
+    def draw(self, random, count):
+        x = random.normal(size=(1, count, 1)).astype(np.float32)
+        return Batch(x, np.ones(count, np.int64), 3 * x[0] - 1)
+
+
+class Straight(torch.nn.Module):
+    """A network whose message is its input, so that its output is linear in all its weights."""
+
+    embedding = direct = None
+
+    def __init__(self):
+        super().__init__()
+        self.layer, self.output = torch.nn.Linear(1, 1), torch.nn.Linear(1, 1)
+
+    def messages(self, inputs):
+        return inputs + 0 * self.layer(inputs)
+
+    def read(self, messages, symbols):
+        return self.output(messages)
+
+
+def test_on_a_linear_network_the_filter_is_least_squares():
+    """With R fixed and no drift the weights after n sequences are those of ridge regression from the first ones."""
+    torch.manual_seed(0)
+    network = Straight()
+    first = np.array([network.output.weight.item(), network.output.bias.item()])
+    learner = Kalman(network, False, drift=0.0, least=0.5, memory=1.0, longest=1e9)
+    batch = Line().draw(np.random.default_rng(0), 20)
+    learner.learn(batch)
+    x = np.stack([batch.inputs[0, :, 0], np.ones(20)], axis=1)
+    precision = np.eye(2) + x.T @ x / 0.5
+    wanted = np.linalg.solve(precision, first + x.T @ batch.targets[:, 0] / 0.5)
+    assert np.allclose(learner.weights[-2:], wanted, atol=1e-5)
+    assert np.allclose(learner.covariance[-2:, -2:], np.linalg.inv(precision), atol=1e-6)
+    assert network.output.weight.item() == pytest.approx(wanted[0], abs=1e-5)
+
+
+def learner_of(key, seed=0, **settings):
+    row = runs.row(key)
+    torch.manual_seed(seed)
+    return recipes.build(recipes.change(recipes.today(row, "lstm-v1"), **settings), row), row.problem
+
+
+@pytest.mark.parametrize("key", ["adding-T100", "order", "long-lag", "long-lag-random"])  # fewer outputs than units, and more
+def test_the_jacobian_is_that_of_finite_differences(key):
+    learner, problem = learner_of(key)
+    with torch.no_grad():
+        for p in learner.network.parameters():
+            p.copy_(torch.empty_like(p).uniform_(-0.6, 0.6))
+    inputs = torch.from_numpy(problem.draw(np.random.default_rng(1), 1).inputs)
+
+    def outputs():
+        messages = learner.network.messages(inputs)
+        return messages[-1, 0], learner.network.output(messages[-1, 0]).detach().double().numpy()
+
+    of_weights, of_table = learner._jacobian(outputs()[0])
+    given = [(of_weights, [x for p in learner.parameters for x in p.detach().view(-1).split(1)])]
+    if of_table is not None:
+        rows = of_table.reshape(-1, of_table.shape[-1]).T
+        given.append((rows, learner.network.embedding.detach().view(-1).split(1)))
+    for found, weights in given:
+        assert found.shape[1] == len(weights)
+        for k in np.random.default_rng(2).choice(len(weights), 25):
+            sides = []
+            for step in (1e-2, -2e-2):
+                weights[k].add_(step)
+                sides.append(outputs()[1])
+            weights[k].add_(1e-2)
+            assert np.allclose(found[:, k], (sides[0] - sides[1]) / 2e-2, atol=2e-3)
+
+
+def test_the_filter_answers_the_sequence_better_than_before():
+    for key in ("adding-T100", "order", "long-lag", "long-lag-random"):
+        learner, problem = learner_of(key, least=1e-6)
+        batch = problem.draw(np.random.default_rng(0), 1)
+        errors = [problem.errors(learner.learn(batch), batch) for _ in range(15)]
+        if problem.each and not problem.only_end:
+            assert (errors[-1] ** 2).sum() < 0.95 * (errors[0] ** 2).sum()  # a step at a time
+        else:
+            assert (errors[-1] ** 2).sum() < 0.2 * (errors[0] ** 2).sum()
+
+
+def test_a_sequence_is_learnt_from_at_the_step_that_was_answered_worst():
+    learner, problem = learner_of("long-lag")
+    batch = problem.draw(np.random.default_rng(0), 1)
+    with torch.no_grad():
+        learner.network.direct[batch.inputs[41, 0], 7] += 5
+    before = learner.network.direct.detach().clone()
+    learner.learn(batch)
+    moved = (learner.network.direct.detach() != before).any(1).nonzero()[:, 0]
+    assert moved.tolist() == [batch.inputs[41, 0]]
+    assert learner.direct_uncertainty.argmin() == batch.inputs[41, 0]
+
+
+@pytest.mark.parametrize("key", ["very-long-lag-q50-p50", "long-lag-random"])
+def test_symbols_that_did_not_come_stay_as_they_are(key):
+    learner, problem = learner_of(key)
+    batches = problem.draw(np.random.default_rng(0), 20)
+    learner.learn(batches.rows(0, 19))
+    before = learner.network.embedding.detach().clone()
+    batch = batches.rows(19, 20)
+    learner.learn(batch)
+    moved = (learner.network.embedding.detach() != before).any(1)
+    assert set(moved.nonzero()[:, 0].tolist()) <= set(batch.inputs.ravel().tolist())
+    assert moved[batch.inputs[1, 0]]
+    assert np.linalg.eigvalsh(learner.covariance).min() > 0
+    assert np.linalg.eigvalsh(learner.table_covariance).min() > 0
+
+
+def test_outputs_are_those_before_the_update():
+    row = runs.row("order")
+    for recipe in (recipes.today(row, "lstm-v2"), recipes.faithful(row)):
+        torch.manual_seed(0)
+        learner = recipes.build(recipe, row)
+        batch = row.problem.draw(np.random.default_rng(0), 1)
+        before = learner.answer(batch)
+        assert np.allclose(learner.learn(batch), before, atol=1e-6)
+        assert not np.allclose(learner.answer(batch), before, atol=1e-6)
+
+
+def test_descent_is_descent():
+    """One step of the faithful recipe lowers the squared error of logistic outputs, along its gradient."""
+    row = runs.row("adding-T100")
+    torch.manual_seed(0)
+    learner = recipes.build(recipes.faithful(row), row)
+    batch = row.problem.draw(np.random.default_rng(0), 1)
+    weights = learner.network.weights.detach().clone()
+    learner.learn(batch)
+    step = (learner.network.weights.detach() - weights).double()
+    small, error = 1e-3, []
+    for sign in (1, -1):
+        with torch.no_grad():
+            learner.network.weights.copy_(weights + sign * small * step / step.norm())
+        error.append(float(((learner.answer(batch) - batch.targets) ** 2).sum() / 2))
+    slope = (error[0] - error[1]) / (2 * small)
+    assert slope == pytest.approx(-float(step.norm()) / row.plan.rate, rel=2e-2)
