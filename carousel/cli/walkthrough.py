@@ -32,7 +32,7 @@ TEACHING = 100  # sentences beyond those that are read, at least, from which a f
 
 
 def command(
-    run: options.Run,
+    run: options.TranslatorRun,
     text: options.Text,
     other: Annotated[str | None, typer.Argument(help="The sentence that differs.", show_default=False)] = None,
     replace: Annotated[
