@@ -93,6 +93,8 @@ def second_text(text: str, other: str | None, replace: str | None) -> str:
         return other
     assert replace is not None  # one of the two is given
     word, equals, instead = replace.partition("=")
-    if not equals or word not in text.split():
+    if not equals or not instead.strip():
+        raise InputError(f"--replace takes word=other, not {replace!r}")
+    if word not in text.split():
         raise InputError(f"--replace takes word=other, with a word of the text; {word!r} is none")
     return re.sub(rf"(?<!\S){re.escape(word)}(?!\S)", lambda _: instead, text)

@@ -14,8 +14,12 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-out = Console(highlight=False, width=None if sys.stdout.isatty() else 200)  # a file takes whole tables
-err = Console(stderr=True, highlight=False)
+PLAIN: dict[str, Any] = {"highlight": False, "markup": False, "emoji": False}  # what is shown is others' text: [b] is no bold
+out = Console(**PLAIN, width=None if sys.stdout.isatty() else 200)  # a file takes whole tables
+err = Console(**PLAIN, stderr=True)
+
+
+LONG = {"source", "translation"}  # columns whose cells may take several lines
 
 
 def print_json(value: Any) -> None:
@@ -36,7 +40,7 @@ def table(title: str, columns: dict[str, str], rows: list[dict[str, str]]) -> Ta
     """A small table; ``columns`` maps a heading to its justification."""
     made = Table(title=title, title_justify="left", title_style="bold", header_style="bold", box=None, pad_edge=False)
     for heading, justify in columns.items():
-        made.add_column(heading, justify=justify, no_wrap=heading != "source")  # type: ignore[arg-type]  # "left" or "right"
+        made.add_column(heading, justify=justify, no_wrap=heading not in LONG)  # type: ignore[arg-type]  # "left" or "right"
     for row in rows:
         made.add_row(*(row.get(h, "") for h in columns))
     return made

@@ -166,13 +166,13 @@ def corpus(
 
 
 Beam = Annotated[int, typer.Option(min=1, help="Hypotheses side by side; 1: greedy.")]
-Alpha = Annotated[float, typer.Option(min=0, help="Translations are ranked by log p / length to this power.")]
+Alpha = Annotated[float, typer.Option(min=0, max=10, help="Translations are ranked by log p / length to this power.")]
 Longest = Annotated[int, typer.Option(min=2, help="Entries of a line that are read; the rest is left out, and told.")]
 
 
-@app.command(OTHERWISE, hidden=True, epilog='Example: carousel translate runs/talks-lstm-v2 --text "I am a boy"')
+@app.command(OTHERWISE, epilog='Example: carousel translate runs/talks-lstm-v2 --text "I am a boy"')
 def run(
-    run: options.Run,
+    run: options.TranslatorRun,
     text: Annotated[
         str | None, typer.Option(help="Translate this; otherwise what comes on standard input.", show_default=False)
     ] = None,
@@ -183,7 +183,7 @@ def run(
     longest: Longest = LONGEST,
     json: Annotated[bool, typer.Option("--json", help="A line of JSON each, with scores and attention.")] = False,
 ) -> None:
-    """Translate: a line in, a line out. With several translations of a line, each has its score before it."""
+    """Translate: a line in, a line out; "run" may be left out. Of several translations, each has its score before it."""
     if best > beam:
         raise InputError(f"a beam of {beam} cannot give the best {best}; give a larger --beam")
     interpreter = _interpreter(run, beam=beam, best=best, alpha=alpha, attention=json, longest=longest)
@@ -196,10 +196,14 @@ def run(
 
 
 def _input() -> Iterator[str]:
-    """Lines of standard input as they come. Raises InputError for what is not UTF-8."""
+    """Lines of standard input as they come, as ``language.text.lines`` gives those of files. Raises InputError for what is not
+    UTF-8, or NUL."""
     for number, raw in enumerate(sys.stdin.buffer, 1):
+        if b"\0" in raw:
+            raise InputError(f"line {number} of standard input has a NUL byte; is it text?")
         try:
-            yield raw.decode("utf-8").rstrip("\r\n")
+            line = raw.decode("utf-8").rstrip("\r\n")
+            yield line.removeprefix("\ufeff") if number == 1 else line
         except UnicodeDecodeError as error:
             raise InputError(
                 f"line {number} of standard input is not UTF-8: byte 0x{raw[error.start]:02x}; convert it"
@@ -216,7 +220,7 @@ def _interpreter(folder: Path, **how: Any) -> Interpreter:
 
 @app.command("score", epilog="Example: carousel translate score runs/talks-lstm-v2 test.en test.cs")
 def score(
-    run: options.Run,
+    run: options.TranslatorRun,
     source: Annotated[Path, typer.Argument(help="Sentences to translate.", show_default=False)],
     target: Annotated[Path, typer.Argument(help="Their reference translations.", show_default=False)],
     labels: Annotated[
@@ -237,6 +241,8 @@ def score(
     """BLEU and chrF, cased and detokenised, by sacrebleu, with its signatures; and how many sentences are exactly right."""
     if threads:
         torch.set_num_threads(threads)
+    if out is not None:
+        files.check(out)
     given, references = scoring.read_aligned(source, target)
     pairs = None if labels is None else read_pairs(labels)
     if pairs is not None and [p.text for p in pairs] != given:

@@ -32,7 +32,7 @@ TEACHING = 100  # sentences beyond those that are read, at least, from which a f
 
 
 def command(
-    run: options.Run,
+    run: options.TranslatorRun,
     text: options.Text,
     other: Annotated[str | None, typer.Argument(help="The sentence that differs.", show_default=False)] = None,
     replace: Annotated[
@@ -171,5 +171,6 @@ def _print(found: Walkthrough, units: int) -> None:
 
 
 def _table(title: str, rows: list[dict[str, Any]]) -> None:
-    print()
-    screen.out.print(screen.table(title, {h: "left" if h in LEFT else "right" for h in (rows[0] if rows else {})}, rows))
+    if rows:
+        print()
+        screen.out.print(screen.table(title, {h: "left" if h in LEFT else "right" for h in rows[0]}, rows))

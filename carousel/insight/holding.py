@@ -14,6 +14,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch.nn.utils.rnn import pad_sequence
 
+from carousel.errors import InputError
 from carousel.insight.labelled import Sentence
 from carousel.insight.translating import watch_translation
 from carousel.insight.walkthrough import move, pieces_of
@@ -98,12 +99,17 @@ class Forecast:
 
     Args:
         pairs: to learn from, not those that are to be foretold.
+
+    Raises InputError where their subjects have one gender and number, or none is told.
     """
 
     def __init__(self, model: Translator, source: Vocabulary, pairs: Sequence[Translated]):
         self.model, self.source = model, source
         self.probe = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=1000))
-        self.probe.fit(handed_over(model, source, pairs, HOLDS[0]), [_subject(pair) for pair in pairs])
+        subjects = [_subject(pair) for pair in pairs]
+        if len(set(subjects)) < 2:
+            raise InputError("the sentences to learn a forecast from all have subjects of one gender and number; give others")
+        self.probe.fit(handed_over(model, source, pairs, HOLDS[0]), subjects)
         counts: dict[tuple[Any, ...], Counter[str]] = {}
         for pair in pairs:
             for t in _of_subject(pair):
@@ -130,7 +136,7 @@ class Forecast:
 
 
 def _subject(pair: Translated) -> str:
-    return " ".join(str(pair.labels[name][-1]) for name in DECIDES)
+    return " ".join(str(pair.labels.get(name, (None,))[-1]) for name in DECIDES)
 
 
 def _of_subject(pair: Translated) -> Iterator[Agreeing]:

@@ -48,7 +48,7 @@ def watch_translation(
     clamps: Clamps | None = None,
     predictions: int = 8,
 ) -> Translated:
-    """Translate a sentence, taking the likeliest word each time, and write down all that happens on the way.
+    """Translate a sentence, taking the likeliest word each time (never ``<unk>``), and write down all that happens on the way.
 
     Args:
         clamps: valves to hold; steps are counted through: 0 to S − 1 read the sentence's entries and its end, S reads the
@@ -57,7 +57,8 @@ def watch_translation(
 
     Raises:
         InputError: for an empty text or one of several lines, a clamp that the cell does not have, or a translator whose
-            encoder and decoder are not alike (two directions, other numbers of layers), so that no memory can be followed.
+            encoder and decoder are not alike (two directions, other numbers of layers) or have attention between them, so that
+            what is handed over is not the memory alone.
     """
     followed(model)
     if len(text.strip().splitlines()) != 1:
@@ -73,7 +74,10 @@ def watch_translation(
         written = [target.end]
         while len(written) == 1 or (written[-1] != target.end and len(written) < 2 * steps + MORE):
             logs = _logs(model, written, start, after)
-            written.append(int(logs[-1].argmax()))
+            chances = logs[-1].clone()
+            if target.unknown is not None:
+                chances[target.unknown] = -torch.inf
+            written.append(int(chances.argmax()))
     except ValueError as error:
         raise InputError(str(error)) from None
     decoded = written[:-1]
@@ -102,9 +106,9 @@ def watch_translation(
 
 
 def followed(model: Translator) -> None:
-    """Raise InputError where encoder and decoder are not alike."""
+    """Raise InputError where encoder and decoder are not alike, or where the decoder sees more than the encoder's memory."""
     encoder, decoder = model.encoder, model.decoder
-    if encoder.directions > 1 or model.upper is not None or encoder.num_layers != decoder.num_layers:
+    if encoder.directions > 1 or model.attention is not None or encoder.num_layers != decoder.num_layers:
         raise InputError(
             "a memory can be followed from one language into the other only where encoder and decoder have as many layers, "
             "in one direction, without attention between them; train with --attention none"

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from sklearn.dummy import DummyClassifier
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
@@ -141,11 +142,13 @@ def walk(
         tick: called ``TICKS`` times for each property.
 
     Raises:
-        InputError: where the two are the same, or the translator has no memory that can be followed (see
-            ``watch_translation``).
+        InputError: where the two are the same, the translator has no memory that can be followed (see
+            ``watch_translation``), or too few labelled sentences tell of a property.
     """
     a, b = (watch_translation(model, source, target, t) for t in (text, other))
     places, first = match(a.words, b.words)
+    if a.numbers[: a.source] == b.numbers[: b.source] and a.words[: a.source] != b.words[: b.source]:
+        raise InputError("the two sentences are the same to the translator: it does not know the words in which they differ")
     if first is None:
         raise InputError("the two sentences are the same to the translator; change a word in one of them")
     layer = range(model.encoder.num_layers)[layer]
@@ -263,8 +266,14 @@ def pieces_of(source: Vocabulary, sentence: Sentence) -> tuple[list[int], list[i
 def _reading(
     values: Sequence[Array], plain: Sequence[Array], given: Sequence[Sentence], of: str, steps: Sequence[Array], tick: Tick
 ) -> Reading:
-    labels = [s.labels[of] for s in given]
+    labels = [s.labels.get(of, (None,) * len(s.words)) for s in given]
     held = round(len(given) * HELD_OUT)
+    known = [{str(v) for each in labels[k] for v in each if v is not None} for k in (slice(held, None), slice(held))]
+    if len(known[0]) < 2 or not known[1]:
+        raise InputError(
+            f"too few of the {len(given)} labelled sentences tell of {of!r}: a probe needs two labels to tell apart, and some "
+            "words to be tried on"
+        )
     fitted, right, majority = _probe(values, labels, held)
     tick()
     _, controlled, _ = _probe(values, control(given, labels, f"1 {of}"), held)
@@ -289,9 +298,11 @@ def _probe(values: Sequence[Array], labels: Sequence[Sequence[Any]], held: int) 
         y = np.array([str(v) for each in labels[k] for v in each if v is not None])
         parts.append((x, y))
     (x, y), (x_held, truth) = parts
-    made = make_pipeline(StandardScaler(), LogisticRegression(max_iter=300))
+    names, counts = np.unique(y, return_counts=True)
+    # A control may deal few words one label; then there is nothing to fit.
+    reads = LogisticRegression(max_iter=300) if len(names) > 1 else DummyClassifier()
+    made = make_pipeline(StandardScaler(), reads)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # a control task has no good answer to converge to
         made.fit(x, y)
-    names, counts = np.unique(y, return_counts=True)
     return made, float(np.mean(made.predict(x_held) == truth)), float(np.mean(truth == names[counts.argmax()]))

@@ -50,8 +50,10 @@ def _valves(axes: Any, found: Walkthrough, places: list[list[int]]) -> None:
             axes.plot(line, color=colour, linestyle=style, marker=".", linewidth=1.4, label=None if which else label)
     axes.set_ylim(0, 1.15)
     axes.set_ylabel("mean opening")
-    axes.set_title("valves: solid the first sentence, dashed the second", loc="left", fontsize=9)
-    axes.legend(frameon=False, fontsize=8, loc="upper left", ncols=4)
+    title = "valves: solid the first sentence, dashed the second" if found.a.valves else "this cell has no valves"
+    axes.set_title(title, loc="left", fontsize=9)
+    if found.a.valves:
+        axes.legend(frameon=False, fontsize=8, loc="upper left", ncols=4)
     axes.spines[["top", "right"]].set_visible(False)
 
 

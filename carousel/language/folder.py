@@ -58,6 +58,11 @@ class TrainConfig:
     watch_gradients: int = 0
     device: str = "cpu"
 
+    @property
+    def even_rows(self) -> int:
+        """Rows of a batch, of which all processes must have as many; 0: they need not."""
+        return self.batch_size
+
     def check(self) -> None:
         """Raise InputError for a value that cannot be."""
         for name, choices in (

@@ -22,7 +22,8 @@ def prepare(folder: Path, config: Config, tick: Tick | None = None) -> None:
     """Learn the vocabulary and encode the texts, leaving out what is done already.
 
     ``tick(what, characters)`` is told of progress. Raises InputError for text that cannot be used; what was made of it
-    so far is removed, so that nothing old meets the text once it is mended.
+    so far is removed, so that nothing old meets the text once it is mended; but never the vocabulary of a run that has a
+    checkpoint.
     """
     tick = tick or (lambda what, n: None)
     data = folder / "data"
@@ -32,7 +33,8 @@ def prepare(folder: Path, config: Config, tick: Tick | None = None) -> None:
         try:
             _encode(folder, config.text, sources, [n for n in wanted if not Corpus.exists(data, n)], tick)
         except InputError:
-            (folder / "vocab.json").unlink(missing_ok=True)
+            if not (folder / "checkpoint.safetensors").exists():
+                (folder / "vocab.json").unlink(missing_ok=True)
             shutil.rmtree(data, ignore_errors=True)
             raise
     _check_length(folder, config)

@@ -51,7 +51,7 @@ class Trainer:
         self.folder, self.config, self.processes = folder, config, processes
         self.training = training = config.training
         training.check()
-        if training.batch_size % processes.count:
+        if training.even_rows % processes.count:
             raise InputError(f"a batch of {training.batch_size} rows cannot be shared by {processes.count} processes")
         if training.threads:
             torch.set_num_threads(training.threads)

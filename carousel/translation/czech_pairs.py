@@ -67,17 +67,22 @@ class Translated:
             for t in row["translation"]["targets"]
         ]
         czech = tuple(row["translation"]["words"])
-        if any(not 0 <= t.position < len(czech) for t in targets):
+        words = tuple(row["words"])
+        if any(not 0 <= t.position < len(czech) for t in targets) or row["subject"] not in range(len(words)):
             raise ValueError("a position in it is beyond its words")
-        return cls(tuple(row["words"]), labels, row["subject"], row["predicate"], czech, tuple(targets))
+        if any(len(values) != len(words) for values in labels.values()):
+            raise ValueError("it has not as many labels as words")
+        return cls(words, labels, row["subject"], row["predicate"], czech, tuple(targets))
 
 
 def read_pairs(path: Path) -> list[Translated]:
     """The labelled pairs of a file. Raises InputError for what is no such file, with the number of the line."""
     found = []
     for number, line in enumerate(lines(path), 1):
+        if not line.strip():
+            continue
         try:
             found.append(Translated.from_line(line))
-        except (KeyError, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise InputError(f"{path}, line {number}, is no pair as carousel translate corpus writes them: {error!r}") from None
     return found

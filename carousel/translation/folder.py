@@ -50,6 +50,11 @@ class PairTraining(TrainConfig):
     length: int = 0
     batch_tokens: int = 0
 
+    @property
+    def even_rows(self) -> int:
+        """None: batches of pairs differ in their rows anyway."""
+        return 0
+
     def check(self) -> None:
         """Raise InputError for a value that cannot be."""
         super().check()

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from carousel.errors import InputError
 from carousel.language.corpus import Corpus
 from carousel.language.feeding import IGNORED, Share
 from carousel.layers import State
@@ -44,6 +45,8 @@ class Pairs:
         end: the numbers of ``<eos>`` in both.
         rows: of a batch; ``tokens``, where above 0, stands instead: rows times the longer side's entries are at most that.
         longest: pairs of which a side has more entries are left out, as those with an empty side are; 0: none.
+
+    Raises InputError where there are fewer pairs to train on than processes; of held-out pairs, some processes then have none.
     """
 
     def __init__(
@@ -67,6 +70,10 @@ class Pairs:
         self.kept = np.flatnonzero((shorter > 1) & ((longer <= longest) | (not longest)))
         self.key = longer[self.kept]
         self.rows, self.tokens = rows, tokens
+        if seed is not None and self.share.of > max(1, len(self.kept)):
+            raise InputError(
+                f"{len(self.kept)} pairs are too few to train {self.share.of} processes; give more, or one process"
+            )
 
     @cached_property
     def cuts(self) -> list[tuple[int, int]]:
@@ -97,6 +104,8 @@ class Pairs:
             order, turns = np.lexsort((choose.random(len(self.key)), self.key)), choose.permutation(len(self))
         for k in turns[first:]:
             begin, stop = self.cuts[k]
+            if not len(range(stop - begin)[self.share.rows(stop - begin)]):
+                continue  # held-out pairs are fewer than processes: this one has none
             yield self._batch(self.kept[order[begin:stop]])
 
     def _batch(self, chosen: np.ndarray) -> PairBatch:

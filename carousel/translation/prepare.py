@@ -25,24 +25,34 @@ def prepare(folder: Path, config: TranslationConfig, tick: Tick | None = None) -
     ("pairs"), and how many are left out because a side is "empty" or "long".
 
     ``tick(what, characters)`` is told of progress. Raises InputError for texts that cannot be used; what was made of them so
-    far is removed.
+    far is removed, but never the vocabularies of a run that has a checkpoint.
     """
-    data = folder / "data"
-    if not (data / LEFT_OUT).exists():
+    data, begun = folder / "data", (folder / "checkpoint.safetensors").exists()
+    found = _counted(data / LEFT_OUT)
+    if found is None:
         try:
-            _encode(folder, config.text, tick or (lambda what, n: None))
+            _encode(folder, config.text, tick or (lambda what, n: None), begun)
             found = _count(folder, config)
         except InputError:
-            for path in vocabulary_paths(folder, config.text.shared):
+            for path in () if begun else vocabulary_paths(folder, config.text.shared):
                 path.unlink(missing_ok=True)
             shutil.rmtree(data, ignore_errors=True)
             raise
         files.write(data / LEFT_OUT, json.dumps(found, indent=1) + "\n")
-    counted: dict[str, dict[str, int]] = json.loads((data / LEFT_OUT).read_text())
-    return counted
+    return found
 
 
-def _encode(folder: Path, text: PairsConfig, tick: Tick) -> None:
+def _counted(path: Path) -> dict[str, dict[str, int]] | None:
+    """What was counted before; None where it was not, or the file is not whole."""
+    try:
+        found: dict[str, dict[str, int]] = json.loads(path.read_text())
+        whole = all({"pairs", "empty", "long"} == set(n) for n in found.values())
+    except (OSError, ValueError, AttributeError, TypeError):
+        return None
+    return found if whole else None
+
+
+def _encode(folder: Path, text: PairsConfig, tick: Tick, begun: bool) -> None:
     sources = {name: [Path(p) for p in getattr(text, name)] for name in ("train", "valid", "test") if getattr(text, name)}
     for paths in sources.values():
         _check_aligned(paths, tick)
@@ -56,7 +66,7 @@ def _encode(folder: Path, text: PairsConfig, tick: Tick) -> None:
     for path, source in zip(
         vocabulary_paths(folder, text.shared), [chain(*reading), None] if text.shared else reading, strict=True
     ):
-        if source is not None:
+        if source is not None and not (begun and path.exists()):  # weights of a vocabulary stand for its entries
             Vocabulary.train(text.vocabulary, source, text.vocabulary_size).save(path)
     vocabularies = load_vocabularies(folder, text)
     for name in ("train", "valid", "test"):

@@ -69,7 +69,7 @@ def translate_all(
     found = [""] * len(given)
     for begin in range(0, len(order), rows):
         chosen = order[begin : begin + rows]
-        for k, best in zip(chosen, interpreter.together([given[k] for k in chosen]), strict=True):
+        for k, best in zip(chosen, interpreter.together([given[k] for k in chosen], [k + 1 for k in chosen]), strict=True):
             found[k] = best[0].text
         if tick:
             tick(begin + len(chosen), len(order))

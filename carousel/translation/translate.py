@@ -16,6 +16,7 @@ from carousel.translation.beam import Hypothesis, search
 from carousel.translation.model import Translator
 
 LONGEST = 1000  # source entries of a line that are read
+ONE_LINE = str.maketrans("\r\n", "  ")  # byte pairs can write line ends, and a translation is a line
 
 
 @dataclass(frozen=True)
@@ -69,19 +70,22 @@ class Interpreter:
         self.longest, self.told = longest, told or (lambda number, entries: None)
 
     def lines(self, lines: Iterable[str], rows: int = 1) -> Iterator[list[Translation]]:
-        """For each line its translations, best first, as they come; ``rows`` lines are translated together. An empty line has
-        an empty translation."""
+        """For each line its translations, best first, as they come; ``rows`` lines are translated together. An empty or blank
+        line has an empty translation."""
         source, number = iter(lines), 1
         while group := list(islice(source, rows)):
-            yield from self.together(group, number)
+            yield from self.together(group, range(number, number + len(group)))
             number += len(group)
 
-    def together(self, lines: Sequence[str], number: int = 1, clamp: Clamps | None = None) -> list[list[Translation]]:
-        """Lines at once, the first of which is the ``number``-th; ``clamp`` as Recurrent's, of the encoder."""
-        read = [self.source.encode(line) for line in lines]
+    def together(
+        self, lines: Sequence[str], places: Sequence[int] | None = None, clamp: Clamps | None = None
+    ) -> list[list[Translation]]:
+        """Lines at once. ``places``: their numbers, as ``told`` has them, from 1 by default; ``clamp`` as Recurrent's, of the
+        encoder."""
+        read = [self.source.encode(line if line.strip() else "") for line in lines]
         for k, numbers in enumerate(read):
             if len(numbers) > self.longest:
-                self.told(number + k, len(numbers))
+                self.told(places[k] if places else k + 1, len(numbers))
                 read[k] = [*numbers[: self.longest - 1], self.source.end]
         some = [k for k, numbers in enumerate(read) if len(numbers) > 1]
         found: list[list[Translation]] = [[_nothing()] for _ in lines]
@@ -111,7 +115,7 @@ class Interpreter:
         if h.attention is not None:
             attention = tuple(tuple(row[: len(read)]) for row in h.attention.tolist())
         return Translation(
-            self.target.decode(list(h.numbers)),
+            self.target.decode(list(h.numbers)).translate(ONE_LINE),
             tuple(self.target.token(n) for n in numbers),
             h.log_probability,
             h.score,

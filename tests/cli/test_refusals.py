@@ -1,6 +1,7 @@
 """Bad input gets one clear line and status 2; nothing is left half-written."""
 
 import json
+import shutil
 
 import pytest
 
@@ -126,3 +127,12 @@ def test_no_pickle_is_ever_read():
     sources = "".join(p.read_text() for p in Path(carousel.__file__).parent.rglob("*.py"))
     for word in ("import pickle", "torch.load", "np.load", "joblib", "marshal"):
         assert word not in sources
+
+
+def test_a_trained_run_keeps_its_vocabulary_though_its_text_is_gone(carousel, trained, text):
+    before = (trained / "vocab.json").read_bytes()
+    shutil.rmtree(trained / "data")
+    text.unlink()
+    status, _, err = carousel("train", "--resume", trained)
+    assert (status, err.count("\n")) == (2, 1)
+    assert (trained / "vocab.json").read_bytes() == before

@@ -150,6 +150,7 @@ def test_long_and_empty_lines_are_counted(carousel, pair, translator):
         (["translate", "language", "--text", "x"], "run of a language model"),
         (["translate", "score", "language", "a.txt", "short.txt"], "60 lines and"),
         (["translate", "corpus", "pairs", "--train", "0"], "--train"),
+        (["translate", "none", "--alpha", "1000"], "--alpha"),
     ],
 )
 def test_refusals_are_one_line_and_leave_nothing(carousel, pair, arguments, part):
@@ -168,6 +169,33 @@ def test_standard_input_that_is_no_text_is_refused(carousel, translator, typed):
     status, out, err = carousel("translate", translator, "--beam", 1)
     assert (status, out.strip()) == (2, "AF")
     assert "line 2 of standard input is not UTF-8" in err
+
+
+def test_standard_input_is_read_as_a_file_is(carousel, translator, typed):
+    typed(b"\xef\xbb\xbfaf\r\n  \nbg")
+    assert carousel("translate", translator, "--beam", 1)[:2] == (0, "AF\n\nBG\n")
+    typed(b"af\na\0f\n")
+    status, out, err = carousel("translate", translator, "--beam", 1)
+    assert (status, out) == (2, "AF\n")
+    assert "line 2 of standard input has a NUL byte" in err
+
+
+def test_a_line_that_is_too_long_is_told_by_its_own_number(carousel, pair, translator):
+    (pair[0].parent / "c.txt").write_text("af\nbg\n" + "af" * 30 + "\nch\n")
+    (pair[0].parent / "d.txt").write_text("AF\nBG\nAF\nCH\n")
+    status, _, err = carousel("translate", "score", translator, "c.txt", "d.txt", "--longest", 20, "--beam", 1)
+    assert status == 0
+    assert "line 3 has 61 entries" in err
+
+
+def test_a_place_that_cannot_be_written_is_refused_before_the_work(carousel, pair, translator):
+    for out in ("none/out.txt", "."):
+        one_line(carousel("translate", "score", translator, *pair, "--out", out), "cannot write")
+
+
+def test_help_names_the_command_that_translates(carousel):
+    _, out, _ = carousel("translate", "--help")
+    assert any(line.strip("│ ").startswith("run ") for line in out.splitlines())
 
 
 def test_a_translator_is_no_language_model(carousel, translator):

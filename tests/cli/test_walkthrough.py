@@ -46,6 +46,22 @@ def test_what_cannot_be_followed_is_refused(carousel, run):
     assert "--attention none" in err
 
 
+def test_text_with_brackets_and_colons_is_shown_as_it_is(carousel, run):
+    _, out, _ = carousel("walkthrough", run, TEXT, "--replace", "boy=[/b]")
+    assert "i = 0 at [/b]" in out
+    _, out, _ = carousel("walkthrough", run, TEXT, "--replace", "boy=:smile:")
+    assert "i = 0 at :smile:" in out
+
+
+@pytest.mark.parametrize(
+    ("replace", "part"), [("boy", "word=other, not 'boy'"), ("boy=", "word=other, not 'boy='"), ("=girl", "'' is none")]
+)
+def test_a_replacement_that_is_none_is_refused(carousel, replace, part):
+    status, _, err = carousel("walkthrough", "run", TEXT, "--replace", replace)
+    assert (status, err.count("\n")) == (2, 1)
+    assert part in err
+
+
 def test_with_sentences_enough_the_forms_are_foretold(carousel, run):
     given = ("walkthrough", run, TEXT, "--replace", "boy=girl", "--labels", "pairs/test.jsonl", "--json")
     status, out, _ = carousel(*given, "--sentences", 25)

@@ -1,9 +1,12 @@
 """Valves held over many sentences, and what is foretold from the memory that is handed over."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
+from carousel.errors import InputError
 from carousel.insight.holding import HOLDS, Forecast, Hold, handed_over, held_outputs
 from carousel.layers import Clamp
 from carousel.translation.czech_pairs import read_pairs
@@ -104,3 +107,11 @@ def test_the_probe_is_fitted_on_what_is_handed_over(lively, pairs):
     found = forecast.read(pairs, NOTHING)
     assert np.mean([a == b for a, b in zip(found, truth, strict=True)]) > 0.6  # on the sentences that it was fitted on
     assert forecast.read(pairs, AT_NOUN) != found
+
+
+def test_subjects_all_alike_foretell_nothing(lively, pairs):
+    model, source, _ = lively
+    with pytest.raises(InputError, match="one gender and number"):
+        Forecast(model, source, pairs[:1] * 5)
+    with pytest.raises(InputError, match="one gender and number"):
+        Forecast(model, source, [replace(pair, labels={}) for pair in pairs])

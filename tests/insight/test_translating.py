@@ -45,11 +45,11 @@ def test_the_two_networks_are_those_of_the_layers(vocabularies, cell, layers):
         h, hx, seen = model.decoder(model.embedding(torch.tensor([[word]])), hx, record=[state])
         assert torch.allclose(seen[state][:, 0, 0], after[:, found.source + step], atol=1e-5)
         logs = model.logits(h if model.readout is None else model.readout(h)).log_softmax(-1)[0, 0]
-        word = int(logs.argmax())
         assert found.predictions[found.source + step][0] == (
-            target.token(word),
+            target.token(int(logs.argmax())),
             pytest.approx(logs.max().exp().item(), abs=1e-5),
         )
+        word = max((w for w in range(target.size) if w != target.unknown), key=lambda w: float(logs[w]))
         written.append(word)
     assert found.translation == target.decode([w for w in written if w != target.end]).strip()
 
@@ -70,8 +70,22 @@ def test_a_valve_shut_in_the_source_changes_what_is_written(vocabularies):
     assert plain.predictions[plain.source] != shut.predictions[shut.source]
 
 
+def test_an_unknown_word_is_never_written(vocabularies):
+    model = translator(vocabularies)
+    with torch.no_grad():
+        model.output.bias[vocabularies[1].unknown] = 50.0
+    found = watch_translation(model, *vocabularies, TEXT)
+    assert found.translation and "<unk>" not in found.translation
+    assert found.predictions[found.source][0][0] == "<unk>"  # what it would have liked to write is told all the same
+
+
 def test_what_cannot_be_followed_is_said(vocabularies):
-    for options in ({"bidirectional": True}, {"layers": 2}):
+    for options in (
+        {"bidirectional": True},
+        {"layers": 2},
+        {"attention": "dot"},
+        {"attention": "general", "decoder_layers": 2},
+    ):
         with pytest.raises(InputError, match="as many layers"):
             watch_translation(translator(vocabularies, **options), *vocabularies, TEXT)
     model = translator(vocabularies)

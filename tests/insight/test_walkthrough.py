@@ -1,16 +1,20 @@
 """The walkthrough tells what the translator did, and holding a valve does what it says."""
 
+import warnings
+
 import numpy as np
 import pytest
 import torch
 
 from carousel.errors import InputError
-from carousel.insight.labelled import read_sentences
+from carousel.insight.labelled import Sentence, read_sentences
 from carousel.insight.translating import watch_translation
 from carousel.insight.walkthrough import TICKS, memories, walk
 from carousel.insight.walkthrough_figure import walkthrough as draw
+from carousel.language.vocabulary import Vocabulary
 from carousel.layers import Clamp
 from carousel.translation import czech
+from carousel.translation.model import Translator, TranslatorConfig
 
 A, B = "I am a boy who likes to learn", "I am a girl who likes to learn"
 
@@ -85,6 +89,37 @@ def test_probes_are_scored_beside_controls_and_read_every_step(translator, pairs
 def test_the_same_sentence_twice_is_refused(translator):
     with pytest.raises(InputError, match="the same"):
         walk(*translator, A, A)
+
+
+def test_words_that_are_all_unknown_are_the_same_to_it():
+    words = Vocabulary.train("word", ["i am a boy"])
+    model = Translator(words.size, words.size, TranslatorConfig(embedding=4, hidden=4))
+    with pytest.raises(InputError, match="does not know the words"):
+        walk(model, words, words, "i am a queen", "i am a king")
+
+
+@pytest.mark.parametrize("labels", [{"x": ("a", "a")}, {"x": (None, None)}, {}])
+def test_labels_that_no_probe_can_learn_from_are_refused(translator, labels):
+    given = [Sentence(("I", "am"), {"x": ("a", "b")}), *[Sentence(("I", "am"), labels)] * 9]
+    with pytest.raises(InputError, match="too few of the 10 labelled sentences tell of 'x'"):
+        walk(*translator, A, B, given)
+
+
+def test_a_control_may_deal_all_words_one_label(translator):
+    given = [Sentence(("I", "am"), {"x": (label, label)}) for label in "aababaabaa"]  # "I" sets both, and is dealt one
+    (reading,) = walk(*translator, A, B, given).readings
+    assert reading.control == 1
+
+
+def test_a_cell_without_valves_has_a_figure_and_nothing_to_hold():
+    torch.manual_seed(1)
+    words = Vocabulary.train("word", [A, B])
+    model = Translator(words.size, words.size, TranslatorConfig(cell="rnn", embedding=4, hidden=4))
+    found = walk(model, words, words, A, B)
+    assert found.held == ()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert draw(found).axes[0].get_title(loc="left") == "this cell has no valves"
 
 
 def test_units_are_moved_while_the_replaced_word_is_read(translator):

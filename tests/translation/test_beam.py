@@ -80,6 +80,37 @@ def test_a_beam_of_one_is_greedy(make, attention):
             assert found[row][0].finished == ended
 
 
+@torch.no_grad()
+def narrowing(model, row, width, longest):
+    """A beam as one would write it for one sentence: whoever ends takes a place of the beam along."""
+    n, ended, beam = int(LENGTHS[row]), [], [((), 0.0)]
+    read = model.read(SOURCE[:n, [row]], LENGTHS[[row]])
+    for _ in range(longest):
+        ways = []
+        for words, total in beam:
+            h, _, _ = model.decode(torch.tensor([END, *words]).unsqueeze(1), read)
+            logs = log_softmax(model.logits(h[-1, 0]), -1).tolist()
+            ways += [((*words, w), total + p) for w, p in enumerate(logs)]
+        ways = sorted(ways, key=lambda way: -way[1])[: width - len(ended)]
+        ended += [(words[:-1], total / len(words)) for words, total in ways if words[-1] == END]
+        beam = [way for way in ways if way[0][-1] != END]
+        if not beam:
+            break
+    return sorted(ended or [(words, total / len(words)) for words, total in beam], key=lambda each: -each[1])
+
+
+@attentions
+@pytest.mark.parametrize("width", [2, 3, 4])
+def test_a_hypothesis_that_ends_leaves_a_narrower_beam(make, attention, width):
+    for seed in range(5):
+        model = make(target_words=WORDS, attention=attention, seed=seed)
+        found = search(model, SOURCE, LENGTHS, END, longest=[6] * 3, width=width, best=width)
+        for row, hypotheses in enumerate(found):
+            expected = narrowing(model, row, width, 6)
+            assert [h.numbers for h in hypotheses] == [words for words, _ in expected]
+            assert [h.score for h in hypotheses] == pytest.approx([score for _, score in expected], abs=1e-5)
+
+
 def test_what_is_forbidden_is_never_written(make):
     model = make(target_words=5)
     with torch.no_grad():

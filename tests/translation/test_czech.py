@@ -156,9 +156,15 @@ def test_files_are_aligned_and_labelled(tmp_path):
 
 def test_what_is_no_labelled_pair_is_refused(tmp_path):
     row = json.loads(czech.lecture("boy").as_line())
-    row["translation"]["targets"][0]["position"] = 99
+    elsewhere = {
+        **row,
+        "translation": {**row["translation"], "targets": [{**row["translation"]["targets"][0], "position": 99}]},
+    }
+    other = [{**row, **part} for part in ({"subject": 99}, {"subject": None}, {"labels": {"gender": ["m"]}}, {"labels": []})]
     path = tmp_path / "x.jsonl"
-    for text in ("nothing", "{}", json.dumps(row)):
+    path.write_text(json.dumps(row) + "\n\n")  # a blank line is none
+    assert len(read_pairs(path)) == 1
+    for text in ("nothing", "{}", *map(json.dumps, (elsewhere, *other))):
         path.write_text(text + "\n")
         with pytest.raises(InputError, match="line 1"):
             read_pairs(path)

@@ -3,10 +3,12 @@
 from types import SimpleNamespace
 
 import numpy as np
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from carousel.errors import InputError
 from carousel.language.feeding import IGNORED, Share
 from carousel.translation.pairs import Pairs
 
@@ -70,6 +72,14 @@ def test_processes_share_the_rows_of_every_batch(counts, size, of):
         assert sum(t + 1 for _, _, t in rows) == parts[0].words
     together = [p for s in shares for b in s.batches(1) for p in pairs_of(b)]
     assert len(set(together)) == len(together) == len(shares[0].kept)
+
+
+def test_fewer_held_out_pairs_than_processes_are_read_once_and_are_too_few_to_train_on():
+    shares = [made([(2, 3), (1, 1)], 4, 0, share=Share(k, 3)) for k in range(3)]
+    read = [p for s in shares for b in s.batches() for p in pairs_of(b)]
+    assert sorted(read) == [(0, 2, 3), (1, 1, 1)]
+    with pytest.raises(InputError, match="2 pairs are too few to train 3 processes"):
+        made([(2, 3), (1, 1)], 4, 0, share=Share(1, 3), seed=1)
 
 
 def test_an_epoch_can_be_entered_anywhere_and_epochs_differ():

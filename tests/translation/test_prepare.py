@@ -1,6 +1,7 @@
 """Pairs of files become vocabularies and numbers; what cannot be paired is refused, what can be left out is counted."""
 
 import json
+import shutil
 
 import pytest
 
@@ -33,6 +34,26 @@ def test_empty_and_long_lines_are_counted_and_left_out(pair):
     assert counts["train"] == {"pairs": 2, "empty": 2, "long": 1}
     assert counts == json.loads((folder / "data" / "left-out.json").read_text())
     assert prepare(folder, TranslationConfig(PairsConfig(["x", "y"]))) == counts  # nothing is done twice
+
+
+@pytest.mark.parametrize("content", ["{", "[]", "3", '{"train": {"pairs": 1}}', '{"train": 3}'])
+def test_a_count_that_is_not_whole_is_made_again(pair, content):
+    counts, folder = pair("a b\n\n", "x y\nz\n")
+    (folder / "data" / "left-out.json").write_text(content)
+    assert pair("a b\n\n", "x y\nz\n")[0] == counts
+    assert json.loads((folder / "data" / "left-out.json").read_text()) == counts
+
+
+def test_the_vocabulary_of_a_run_with_a_checkpoint_is_kept(pair, tmp_path):
+    _, folder = pair("a b\n", "x y\n")
+    (folder / "checkpoint.safetensors").touch()
+    before = (folder / "vocab.json").read_bytes()
+    shutil.rmtree(folder / "data")
+    with pytest.raises(InputError, match="2 lines"):  # the texts have changed, or are gone
+        pair("a\nb\n", "x\n")
+    assert (folder / "vocab.json").read_bytes() == before
+    pair("c d\n", "x y\n")
+    assert (folder / "vocab.json").read_bytes() == before
 
 
 def test_one_vocabulary_or_two(pair):

@@ -1,14 +1,19 @@
 """The language models' trainer trains translators: they learn, stop at any instant and go on as if they had not."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
 from carousel.errors import InputError
+from carousel.language.feeding import Share
 from carousel.language.folder import load_run, read_json_lines
+from carousel.language.processes import Processes
+from carousel.language.training import Trainer
 from carousel.translation.folder import TranslationConfig, load_translator
+from carousel.translation.lesson import Translating
 from carousel.translation.translate import Interpreter
 
 
@@ -49,6 +54,13 @@ def test_a_run_that_was_stopped_ends_bit_for_bit_the_same(make_run, train, stop_
     assert expected.keys() == found.keys()
     assert all(torch.equal(expected[k], found[k]) for k in expected)
     assert losses(whole) == losses(parts)
+
+
+def test_any_number_of_processes_can_share_a_batch(make_run):
+    folder, config = make_run(batch_size=8)
+    three = SimpleNamespace(count=3, rank=0, first=True, share=Share(0, 3))
+    steps = Trainer(folder, config, three, lesson=Translating).steps
+    assert steps == Trainer(folder, config, Processes(), lesson=Translating).steps
 
 
 def test_it_stops_early_when_validation_gets_no_better(make_run, train):

@@ -1,0 +1,20 @@
+"""What is shown is shown whole, and as it is."""
+
+from carousel.cli import screen
+
+
+def shown(rows):
+    with screen.out.capture() as found:
+        screen.out.print(screen.table("", dict.fromkeys(rows[0], "left"), rows))
+    return found.get()
+
+
+def test_brackets_and_colons_are_text():
+    for word in ("[b]", "[/b]", ":smile:", "[red]x[/red]"):
+        assert word in shown([{"word": word}])
+
+
+def test_a_long_translation_takes_several_lines():
+    text = " ".join(f"w{k}" for k in range(200))
+    found = shown([{"held": "f = 0 at who", "translation": text}])
+    assert [w for w in found.split() if w[1:].isdigit()] == text.split()
