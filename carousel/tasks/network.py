@@ -11,6 +11,7 @@ from carousel.layers import Recurrent
 from carousel.tasks.problem import Problem
 
 INPUT, RECURRENT, EMBEDDING, OUTPUT = 0.5, 0.1, 1.0, 1.0
+LAG = 10  # steps for which RECURRENT is meant
 
 
 class Network(nn.Module):
@@ -34,18 +35,28 @@ class Network(nn.Module):
     def start(self, lag: int) -> None:
         """First weights: no drift, gates at the scale of the lag.
 
-        A memory adds what comes in over all steps, so a bias or a strong feedback would carry it away: biases start at zero,
-        weights from the states small. Forget gates (``f``, a GRU's ``z``) begin open for the lag, at log(lag) + 1 as in
-        Tallec and Ollivier 2018; input gates at −log(lag)/2, where noise that is added up over the lag stays of
-        size one. A network without gates has no such memory: its recurrent weights start orthogonal.
+        A memory adds what comes in over all steps, so whatever is the same at each of them would carry it away: biases start
+        at zero; symbols' embeddings have the mean zero; what gates hear of the input starts at zero (a gate that opens with
+        what it lets in adds up its square); weights from the states are small, the smaller the longer the lag. Forget gates
+        (``f``, a GRU's ``z``) begin open for the lag, at log(lag) + 1 as in Tallec and Ollivier 2018; input gates at
+        −log(lag)/2, where noise that is added up over the lag stays of size one. A network without gates has no such memory:
+        its recurrent weights start orthogonal. Outputs, where there are more than units, start at zero: as the filter learns
+        their weights apart, those that are never asked would hold the rest back.
         """
         gates = self.layer.cell.gates
+        recurrent = RECURRENT * min(1.0, LAG / lag)
         for name, weight in self.layer.W.items():
-            from_input = name[1] == "e"
-            if from_input or gates:
-                weight.uniform_(*((-INPUT, INPUT) if from_input else (-RECURRENT, RECURRENT)))
+            into, of = name[0], name[1]
+            if of == "e":
+                weight.uniform_(-INPUT, INPUT)
+                if into in gates and into in "ifz":
+                    weight.zero_()
+            elif gates:
+                weight.uniform_(-recurrent, recurrent)
             else:
                 nn.init.orthogonal_(weight)
+        if self.embedding is not None:
+            self.embedding.sub_(self.embedding.mean(0))
         for name, bias in self.layer.b.items():
             letters = name.removesuffix("_l0")
             if letters in gates and letters in "fz":
@@ -55,7 +66,7 @@ class Network(nn.Module):
             else:
                 bias.zero_()
         if self.output.out_features > self.output.in_features:
-            self.output.weight.zero_()  # as the filter learns them apart, those that are never asked would hold the rest back
+            self.output.weight.zero_()
         else:
             self.output.weight.uniform_(-OUTPUT, OUTPUT)
         self.output.bias.zero_()

@@ -55,7 +55,8 @@ def today(row: Row, cell: str, hidden: int | None = None) -> Recipe:
     units = hidden or (row.hidden if name == "lstm-v1" else alike(name, inputs, row.hidden))
     if row.learner == "adam":
         return Recipe("today", name, "adam", units, embedding, rate=0.02, half=200, patience=row.cap // 5)
-    return Recipe("today", name, "kalman", units, embedding, patience=min(1500, row.cap // 4))
+    patience = min(max(1500, 10 * problem.lag), row.cap // 4)
+    return Recipe("today", name, "kalman", units, embedding, patience=patience)
 
 
 def alike(cell: str, inputs: int, hidden: int) -> int:

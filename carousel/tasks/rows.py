@@ -95,6 +95,7 @@ def _rows() -> list[Row]:
                 bare,
                 18,
                 after,
+                8 if random else 4,
                 weights=10_504,
                 about=about,
             )
