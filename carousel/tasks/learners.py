@@ -227,9 +227,9 @@ class Adam(Learner):
     over: beyond ten steps all weights but the output's have a rate as many times smaller.
     """
 
-    def __init__(self, network: nn.Module, each: bool, rate: float, half: float, lag: int, only_end: bool = False):
+    def __init__(self, network: nn.Module, each: bool, rate: float, half: float, lag: int):
         super().__init__(network, each, "softmax" if each else "none")
-        self.parameters, self.half, self.updates, self.only_end = list(network.parameters()), half, 0, only_end
+        self.parameters, self.half, self.updates = list(network.parameters()), half, 0
         outside = [p for n, p in network.named_parameters() if n.startswith(("output", "direct"))]
         inside = [p for n, p in network.named_parameters() if not n.startswith(("output", "direct"))]
         self.rates = (rate, rate * min(1.0, LAG / lag))
@@ -243,8 +243,7 @@ class Adam(Learner):
         inputs, lengths, targets = tensors(batch, self.each)
         z = self.network(inputs, lengths)
         if self.each:
-            last = -1 if self.only_end else 0  # sequences of 2b have one length
-            loss = nn.functional.cross_entropy(z[last:].flatten(0, 1), targets[last:].flatten(), ignore_index=-1)
+            loss = nn.functional.cross_entropy(z.flatten(0, 1), targets.flatten(), ignore_index=-1)
         else:
             loss = ((z - targets) ** 2).sum() / 2 / len(batch)
         self.optimizer.zero_grad()

@@ -43,9 +43,9 @@ class Recipe:
 def today(row: Row, cell: str, hidden: int | None = None) -> Recipe:
     """One sequence an update; the Kalman filter.
 
-    Exceptions: where every step counts (1, 2a) Adam, as the filter would need a row of J for each output and step, and in 2a
-    outputs hear the input, as in the paper's network; 2b learns from the end alone, as only its error counts, and as there are
-    a hundred outputs the filter measures the answer's surprise instead of each of them.
+    The exception: 1, where what comes next is open at most steps, takes Adam on the cross-entropy of all of them (so do the
+    later problems). In 2a outputs hear the input too, as in the paper's network; 2b learns from the end alone, where its
+    error counts.
 
     Other cells than LSTM v1 get the number of units with which they have about as many weights.
     """
@@ -94,7 +94,7 @@ def build(recipe: Recipe, row: Row) -> Learner:
         return Descent(Original(row.plan, problem.inputs, problem.outputs, problem.symbols), problem.each, recipe.rate)
     network = Network(problem, recipe.cell, recipe.hidden, recipe.embedding, prepared=recipe.prepared)
     if recipe.learner == "adam":
-        return Adam(network, problem.each, recipe.rate, recipe.half, problem.lag, problem.only_end)
+        return Adam(network, problem.each, recipe.rate, recipe.half, problem.lag)
     return Kalman(
         network,
         problem.each,

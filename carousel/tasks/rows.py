@@ -247,6 +247,7 @@ def _rows() -> list[Row]:
                 10,
                 200_000,
                 hidden,
+                "adam",
                 about=about,
             )
         )
