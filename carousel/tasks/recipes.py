@@ -12,6 +12,7 @@ from carousel.tasks.original import Original
 from carousel.tasks.rows import Row
 
 RECIPES = ("today", "faithful")
+MANY = 10  # symbols
 FAITHFUL = "lstm-1997"  # the cell's name where the paper's network is meant
 
 
@@ -50,7 +51,7 @@ def today(row: Row, cell: str, hidden: int | None = None) -> Recipe:
     Other cells than LSTM v1 get the number of units with which they have about as many weights.
     """
     name, problem = get(cell).name, row.problem
-    embedding = 8 if problem.each else 4
+    embedding = 8 if problem.each or problem.inputs > MANY else 4
     inputs = embedding if problem.symbols else problem.inputs
     units = hidden or (row.hidden if name == "lstm-v1" else alike(name, inputs, row.hidden))
     if row.learner == "adam":

@@ -116,6 +116,7 @@ def _rows() -> list[Row]:
                 Plan(2, 1, 0.2, 0.01, "none"),
                 10,
                 after // 10,
+                8,
                 weights=6 * (p + 10) + 4,
                 about="keep one symbol while q or more of p distractors pass",
             )
