@@ -83,7 +83,7 @@ def draw(results: Sequence[dict[str, Any]]) -> Figure:
     axes = figure.subplots()
     nets = list(dict.fromkeys((r["cell"], r["recipe"]) for r in results))
     for k, (row, goal) in enumerate(rows):
-        axes.plot([row.goals[goal].after], [k], "D", color="0.35", markersize=6, label=None if k else "1997, mean")
+        axes.plot([row.goals[goal].after], [k], "D", color="0.35", markersize=6, zorder=1, label=None if k else "1997, mean")
         for j, (cell, recipe) in enumerate(nets):
             place, colour = k + 0.26 * ((j + 1) / (len(nets) + 1) - 0.5) * 2, COLOURS.get(cell, OTHER)
             mine = [r for r in results if (r["row"], r["cell"], r["recipe"]) == (row.key, cell, recipe)]
