@@ -55,15 +55,16 @@ class Kalman(Learner):
 
     P, the covariance of the weights' error, holds what plain descent does not know: how far each weight, and each pair, is
     still uncertain. A sequence changes the weights by K·(target − output) with K = P·Jᵀ·(R + J·P·Jᵀ)⁻¹, J = ∂outputs/∂weights.
-    R, the noise of the targets, is the running mean of the squared error. All weights have one P together, but for what there
-    are too many of (the decoupled filter): each row of the embedding has a P of its own; so have, where there are more outputs
-    than units, each output's weights (and each output an R); each symbol's direct weights have one number for theirs.
+    R, the noise of the targets, is the running mean of the squared error. All weights have one P together, symbols' embeddings
+    too: so long as the memory is linear this is recursive least squares, which finds the symbol that counts among a
+    thousand. But for what there are too many of (the decoupled filter): where there are more outputs than units, each output's
+    weights have a P of their own (and each output an R); each symbol's direct weights have one number for theirs.
 
     Where every step has a target, a sequence is measured at one step: the last if only the end counts, else the
     one that was answered worst.
 
     Args:
-        uncertainty: P to begin with, times the identity.
+        uncertainty: P to begin with, times :meth:`Network.uncertainty` on the diagonal.
         drift: added to P's diagonal after each sequence, so that it never dies.
         least: R never falls below it. memory: of R's running mean.
         longest: no change of the weights is longer.
@@ -87,13 +88,14 @@ class Kalman(Learner):
         self.drift, self.least, self.memory, self.longest, self.only_end = drift, least, memory, longest, only_end
         self.noise, self.squared = np.array(0.1), np.full(network.output.out_features, 0.1)
         self.seen: list[np.ndarray] = []
-        self.inner = list(network.layer.parameters())
+        self.inner = network.inner()
         out = network.output
         self.apart = out.out_features > out.in_features
         self.parameters = [*self.inner, *([] if self.apart else [out.weight, out.bias])]
         self.sizes = [p.numel() for p in self.parameters]
         self.weights = np.concatenate([p.detach().double().numpy().ravel() for p in self.parameters])
-        self.covariance = np.eye(len(self.weights)) * uncertainty
+        before = np.concatenate([network.uncertainty(), np.ones(len(self.weights) - sum(p.numel() for p in self.inner))])
+        self.covariance = np.diag(before * uncertainty)
         if self.apart:
             self.out = torch.cat([out.weight, out.bias[:, None]], 1).detach().double().numpy().copy()
             self.out_covariance = np.broadcast_to(
@@ -101,10 +103,6 @@ class Kalman(Learner):
             ).copy()
         if network.direct is not None:
             self.direct_uncertainty = np.full(len(network.direct), uncertainty)
-        if network.embedding is not None:
-            count, size = network.embedding.shape
-            self.table = network.embedding.detach().double().numpy().copy()
-            self.table_covariance = np.broadcast_to(np.eye(size) * uncertainty, (count, size, size)).copy()
 
     def learn(self, batch: Batch) -> np.ndarray:
         return np.concatenate([self._learn(batch.rows(k, k + 1)) for k in range(len(batch))], axis=1 if self.each else 0)
@@ -137,15 +135,12 @@ class Kalman(Learner):
 
     def _update(self, message: Tensor, symbol: Tensor, innovation: np.ndarray) -> None:
         network = self.network
-        of_weights, of_table = self._jacobian(message)
+        of_weights = self._jacobian(message)
         if not np.isfinite(of_weights).all() or not np.isfinite(innovation).all():
             return  # the sequence counts, but says nothing
         spread = self.covariance @ of_weights.T
         total = of_weights @ spread + self.noise * np.eye(len(innovation))
         diagonal = total.reshape(-1)[:: len(total) + 1]  # a view
-        if of_table is not None:
-            spread_table = self.table_covariance @ of_table
-            total += np.tensordot(of_table, spread_table, ((0, 1), (0, 1)))
         if self.apart:
             heard = np.append(message.detach().double().numpy(), 1)
             spread_out = self.out_covariance @ heard
@@ -156,8 +151,6 @@ class Kalman(Learner):
         inverse = np.linalg.inv(total)
         answer = inverse @ innovation
         change = {"weights": spread @ answer}
-        if of_table is not None:
-            change["table"] = spread_table @ answer
         if self.apart:
             change["out"] = spread_out * answer[:, None]
         if network.direct is not None:
@@ -166,42 +159,31 @@ class Kalman(Learner):
         shorter = min(1.0, self.longest / max(length, 1e-30))
         self._write({name: shorter * x for name, x in change.items()}, symbol)
 
-        self.covariance = self._less(self.covariance, of_weights.T, spread, total, inverse)
-        if of_table is not None:
-            self.table_covariance = self._less(self.table_covariance, of_table, spread_table, total, inverse)
+        # Joseph's form, (I − KJ)·P·(I − KJ)ᵀ + K·R·Kᵀ, multiplied out: P stays positive whatever is rounded away.
+        gain = spread @ inverse
+        half = spread - gain @ total / 2
+        self.covariance -= np.concatenate([gain, half], 1) @ np.concatenate([half, gain], 1).T
+        self.covariance.reshape(-1)[:: len(self.weights) + 1] += self.drift
         if self.apart:
             self.out_covariance -= np.einsum("ka,kb,k->kab", spread_out, spread_out, inverse.diagonal())
             self.out_covariance += self.drift * np.eye(len(heard))
         if network.direct is not None:
             self.direct_uncertainty[symbol] += self.drift - uncertain**2 * inverse.diagonal().mean()
 
-    def _less(self, p: np.ndarray, j: np.ndarray, spread: np.ndarray, total: np.ndarray, inverse: np.ndarray) -> np.ndarray:
-        """P after a measurement: (I − KJ)·P·(I − KJ)ᵀ + K·(all that is unsure besides)·Kᵀ. In Joseph's form P stays positive
-        whatever is rounded away. ``p`` (…, n, n), ``j`` (…, n, outputs), ``spread`` P·Jᵀ."""
-        gain = spread @ inverse
-        half = p - gain @ spread.swapaxes(-1, -2)
-        found = half + (gain @ (total - j.swapaxes(-1, -2) @ spread) - half @ j) @ gain.swapaxes(-1, -2)
-        return (found + found.swapaxes(-1, -2)) / 2 + self.drift * np.eye(p.shape[-1])
-
-    def _jacobian(self, message: Tensor) -> tuple[np.ndarray, np.ndarray | None]:
-        """∂outputs/∂weights, (outputs, weights), and ∂outputs/∂embedding, (symbols, size, outputs).
+    def _jacobian(self, message: Tensor) -> np.ndarray:
+        """∂outputs/∂weights, (outputs, weights).
 
         Outputs are linear in the message, so there is one run backwards for each of them or for each unit of the message,
         whichever are fewer.
         """
         out = self.network.output.weight.detach()
-        wanted = self.inner if self.network.embedding is None else [*self.inner, self.network.embedding]
-        directions = torch.eye(len(message)) if self.apart else out
-        rows = [torch.autograd.grad(message, wanted, d, retain_graph=k < len(directions) - 1) for k, d in enumerate(directions)]
-        through = out.double().numpy() if self.apart else np.eye(len(out))
-        inner = np.stack([np.concatenate([g.numpy().ravel() for g in row[: len(self.inner)]]) for row in rows])
-        of_weights = through @ inner
-        if not self.apart:
-            own = np.einsum("jk,h->jkh", np.eye(len(out)), message.detach().double().numpy()).reshape(len(out), -1)
-            of_weights = np.concatenate([of_weights, own, np.eye(len(out))], axis=1)
-        if self.network.embedding is None:
-            return of_weights, None
-        return of_weights, np.stack([row[-1].double().numpy() for row in rows], axis=2) @ through.T
+        runs = torch.eye(len(message)) if self.apart else out
+        rows = [torch.autograd.grad(message, self.inner, d, retain_graph=k < len(runs) - 1) for k, d in enumerate(runs)]
+        inner = np.stack([np.concatenate([g.numpy().ravel() for g in row]) for row in rows]).astype(float)
+        if self.apart:
+            return out.double().numpy() @ inner
+        own = np.einsum("jk,h->jkh", np.eye(len(out)), message.detach().double().numpy()).reshape(len(out), -1)
+        return np.concatenate([inner, own, np.eye(len(out))], axis=1)
 
     @torch.no_grad()
     def _write(self, change: dict[str, np.ndarray], symbol: Tensor) -> None:
@@ -209,9 +191,6 @@ class Kalman(Learner):
         self.weights += change["weights"]
         for p, x in zip(self.parameters, torch.from_numpy(self.weights.astype(np.float32)).split(self.sizes), strict=True):
             p.copy_(x.view_as(p))
-        if network.embedding is not None:
-            self.table += change["table"]
-            network.embedding.copy_(torch.from_numpy(self.table))
         if self.apart:
             self.out += change["out"]
             network.output.weight.copy_(torch.from_numpy(self.out[:, :-1]))

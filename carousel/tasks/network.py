@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from carousel.layers import Recurrent
 from carousel.tasks.problem import Problem
 
-INPUT, RECURRENT, EMBEDDING, OUTPUT = 0.5, 0.1, 1.0, 1.0
-LAG = 10  # steps for which RECURRENT is meant
+INPUT, RECURRENT, OUTPUT = 0.5, 0.1, 0.5
+LAG = 10  # steps beyond which feedback is to be smaller
 
 
 class Network(nn.Module):
@@ -22,29 +23,30 @@ class Network(nn.Module):
 
     def __init__(self, problem: Problem, cell: str, hidden: int, embedding: int, *, prepared: bool = True):
         super().__init__()
-        self.symbols = problem.symbols
-        self.embedding = nn.Parameter(torch.randn(problem.inputs, embedding) * EMBEDDING) if problem.symbols else None
+        self.symbols, self.lag = problem.symbols, problem.lag
+        self.embedding = nn.Parameter(torch.randn(problem.inputs, embedding)) if problem.symbols else None
         self.layer = Recurrent(cell, embedding if problem.symbols else problem.inputs, hidden)
         self.output = nn.Linear(self.layer.output_size, problem.outputs)
         # Of 2a and 2b, as in the paper: what follows from the last symbol alone takes no memory.
         self.direct = nn.Parameter(torch.zeros(problem.inputs, problem.outputs)) if problem.direct else None
         if prepared:
-            self.start(problem.lag)
+            self.start()
 
     @torch.no_grad()
-    def start(self, lag: int) -> None:
+    def start(self) -> None:
         """First weights: no drift, gates at the scale of the lag.
 
-        A memory adds what comes in over all steps, so whatever is the same at each of them would carry it away: biases start
-        at zero; symbols' embeddings have the mean zero; what gates hear of the input starts at zero (a gate that opens with
-        what it lets in adds up its square); weights from the states are small, the smaller the longer the lag. Forget gates
-        (``f``, a GRU's ``z``) begin open for the lag, at log(lag) + 1 as in Tallec and Ollivier 2018; input gates at
-        −log(lag)/2, where noise that is added up over the lag stays of size one. A network without gates has no such memory:
-        its recurrent weights start orthogonal. Outputs, where there are more than units, start at zero: as the filter learns
-        their weights apart, those that are never asked would hold the rest back.
+        A memory adds what comes in over all steps, so whatever is the same at each of them would carry it away, and whatever is
+        not would drown what counts: biases and symbols' embeddings start at zero; what gates hear of the input starts at zero
+        (a gate that opens with what it lets in adds up its square); weights from the states are small, the smaller the
+        longer the lag. Forget gates (``f``, a GRU's ``z``) begin open for the lag, at log(lag) + 1 as in Tallec and Ollivier
+        2018; input gates at −log(lag)/2, where noise that is added up over the lag stays of size one. There one step moves
+        the memory by 1/√lag, and outputs' weights are as much larger: one step can be heard while the memory stays small,
+        where it is linear. A network without gates has no such memory: its recurrent weights start orthogonal.
+        Where there are more outputs than units, most are never asked: theirs stay small.
         """
         gates = self.layer.cell.gates
-        recurrent = RECURRENT * min(1.0, LAG / lag)
+        recurrent = RECURRENT * self._calm
         for name, weight in self.layer.W.items():
             into, of = name[0], name[1]
             if of == "e":
@@ -56,20 +58,39 @@ class Network(nn.Module):
             else:
                 nn.init.orthogonal_(weight)
         if self.embedding is not None:
-            self.embedding.sub_(self.embedding.mean(0))
+            self.embedding.zero_()
         for name, bias in self.layer.b.items():
             letters = name.removesuffix("_l0")
             if letters in gates and letters in "fz":
-                bias.fill_(math.log(lag) + 1)
+                bias.fill_(math.log(self.lag) + 1)
             elif letters in gates and letters == "i":
-                bias.fill_(-math.log(lag) / 2)
+                bias.fill_(-math.log(self.lag) / 2)
             else:
                 bias.zero_()
-        if self.output.out_features > self.output.in_features:
-            self.output.weight.zero_()
-        else:
-            self.output.weight.uniform_(-OUTPUT, OUTPUT)
+        many = self.output.out_features > self.output.in_features
+        size = 1.0 if many else max(1.0, OUTPUT * self.lag**0.5)
+        self.output.weight.uniform_(-size, size)
         self.output.bias.zero_()
+
+    @property
+    def _calm(self) -> float:
+        return min(1.0, LAG / self.lag)
+
+    def inner(self) -> list[nn.Parameter]:
+        """All parameters but the outputs'."""
+        return [*self.layer.parameters(), *([] if self.embedding is None else [self.embedding])]
+
+    def uncertainty(self) -> np.ndarray:
+        """How unsure each number of :meth:`inner` is to begin with, as a variance.
+
+        Cells' biases and what cells hear of the states are there at every step, and a memory adds them up: a change that an
+        output never shows can saturate the units. They are surer than the rest, by LAG / lag; without gates nothing adds up.
+        """
+        gates = self.layer.cell.gates
+        of_bias = {id(b): name.removesuffix("_l0") not in gates for name, b in self.layer.b.items()}
+        of_state = {id(w): name[0] not in gates and name[1] != "e" for name, w in self.layer.W.items()}
+        steady = of_bias | of_state if gates else {}
+        return np.concatenate([np.full(p.numel(), self._calm if steady.get(id(p)) else 1.0) for p in self.inner()])
 
     def messages(self, inputs: Tensor) -> Tensor:
         """What the layer says after each step, (T, B, size)."""

@@ -12,7 +12,7 @@ from carousel.tasks.original import Original
 from carousel.tasks.rows import Row
 
 RECIPES = ("today", "faithful")
-MANY = 10  # symbols
+MANY = 10  # symbols; more get one number each
 FAITHFUL = "lstm-1997"  # the cell's name where the paper's network is meant
 
 
@@ -38,7 +38,7 @@ class Recipe:
     least: float = 1e-4
     memory: float = 0.99
     longest: float = 1.0
-    patience: int = 1500
+    patience: int = 1000
 
 
 def today(row: Row, cell: str, hidden: int | None = None) -> Recipe:
@@ -51,12 +51,12 @@ def today(row: Row, cell: str, hidden: int | None = None) -> Recipe:
     Other cells than LSTM v1 get the number of units with which they have about as many weights.
     """
     name, problem = get(cell).name, row.problem
-    embedding = 8 if problem.each or problem.inputs > MANY else 4
+    embedding = 8 if row.learner == "adam" else 1 if problem.inputs > MANY else 4
     inputs = embedding if problem.symbols else problem.inputs
     units = hidden or (row.hidden if name == "lstm-v1" else alike(name, inputs, row.hidden))
     if row.learner == "adam":
         return Recipe("today", name, "adam", units, embedding, rate=0.02, half=200, patience=row.cap // 5)
-    patience = min(max(1500, 10 * problem.lag), row.cap // 4)
+    patience = min(max(1000, 10 * problem.lag), row.cap // 4)
     return Recipe("today", name, "kalman", units, embedding, patience=patience)
 
 

@@ -18,7 +18,8 @@ def test_noise_adds_up_to_about_one_over_the_lag(key):
         torch.manual_seed(1)
         network = Network(row.problem, "lstm-v1", 8, recipe.embedding, prepared=prepared)
         x = torch.from_numpy(np.ascontiguousarray(row.problem.draw(np.random.default_rng(0), 32).inputs))
-        x = x if network.embedding is None else torch.nn.functional.embedding(x, network.embedding)
+        if network.embedding is not None:
+            x = torch.nn.functional.embedding(x, network.embedding.normal_())
         _, _, seen = network.layer(x[: row.problem.lag], record=["h"])
         return seen["h"][0, -1].abs().mean().item()
 
@@ -43,9 +44,30 @@ def test_without_gates_feedback_is_orthogonal():
     assert torch.allclose(w @ w.T, torch.eye(6), atol=1e-5)
 
 
-def test_embeddings_are_centred_and_many_outputs_begin_silent():
-    torch.manual_seed(0)
-    network = Network(runs.row("long-lag").problem, "lstm-v1", 4, 8)
-    assert network.embedding.mean(0).abs().max() < 1e-6
-    assert not network.output.weight.any()
-    assert Network(runs.row("order").problem, "lstm-v1", 6, 4).output.weight.any()
+def test_no_symbol_weighs_more_than_another_and_one_step_can_be_heard():
+    """A number of an embedding moves an output by about as much whatever the lag."""
+    moves = []
+    for key in ("very-long-lag-q50-p50", "very-long-lag-q1000-p50"):
+        torch.manual_seed(0)
+        network = Network(runs.row(key).problem, "lstm-v1", 64, 1)
+        assert not network.embedding.any()
+        with torch.no_grad():
+            network.embedding[-1] = 0.1
+            silent, heard = (network(torch.full((20, 1), s), torch.tensor([20])) for s in (0, 53))
+        moves.append((heard - silent).abs().max().item() / 20)
+    assert 0.5 < moves[0] / moves[1] < 2
+
+
+def test_what_is_there_at_every_step_is_surer_the_longer_the_lag():
+    network = Network(runs.row("adding-T1000").problem, "lstm-v1", 4, 0)  # a lag of 500
+    surer = {
+        name
+        for (name, p), u in zip(
+            network.layer.named_parameters(),
+            torch.from_numpy(network.uncertainty()).split([p.numel() for p in network.inner()]),
+            strict=True,
+        )
+        if torch.allclose(u, torch.tensor(10 / 500).double())
+    }
+    assert surer == {"W.hm_l0", "b.h_l0"}
+    assert (Network(runs.row("adding-T1000").problem, "rnn", 4, 0).uncertainty() == 1).all()
