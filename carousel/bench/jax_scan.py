@@ -30,6 +30,7 @@ def work(layer: Recurrent, data: Tensor, *, training: bool) -> Work:
         "logistic": jax.nn.sigmoid,
         "relu": jax.nn.relu,
         "tanh": jnp.tanh,
+        "detach": jax.lax.stop_gradient,
         "exp": jnp.exp,
         "log": jnp.log,
         "where": jnp.where,

@@ -61,7 +61,9 @@ def run(
     q: Annotated[int | None, typer.Option("--q", min=1, help="Lag (2c).", show_default=False)] = None,
     p: Annotated[int | None, typer.Option("--p", min=1, help="Distractors (2c).", show_default=False)] = None,
     cell: Annotated[str, typer.Option(help="Cells of carousel cells, separated by commas.")] = "lstm-v1",
-    recipe: Annotated[str, typer.Option(help="today, or faithful: the network and the descent of 1997.")] = "today",
+    recipe: Annotated[
+        str, typer.Option(help="today; faithful: the network and the descent of 1997; truncated: its gradient as well.")
+    ] = "today",
     seeds: Annotated[int | None, typer.Option(min=1, help="Trials; as many as the paper's.", show_default=False)] = None,
     first_seed: Annotated[int, typer.Option(min=0, help="The first seed.")] = 0,
     cap: Annotated[
@@ -78,23 +80,23 @@ def run(
     Results are kept one file a trial: interrupted, the same command goes on where it stopped.
     """
     if recipe not in recipes.RECIPES:
-        raise InputError(f"--recipe must be {' or '.join(recipes.RECIPES)}, not {recipe!r}")
+        raise InputError(f"--recipe must be one of {', '.join(recipes.RECIPES)}, not {recipe!r}")
     if quick:
         task, t, cell, seeds, recipe, cap = QUICK, 100, "lstm-v2,rnn", seeds or 1, "today", cap or QUICK_CAP
     if task is None:
         raise InputError("give a task, or all; carousel tasks lists them")
     setting = {name: value for name, value in (("T", t), ("N", n), ("q", q), ("p", p)) if value is not None}
     rows = runs.find(task, setting)
-    if recipe == "faithful" and task == "all":
-        rows = [r for r in rows if r.plan is not None]
     try:
         names = [cells.get(c.strip()).name for c in cell.split(",") if c.strip()]
     except ValueError as error:
         raise InputError(str(error)) from None
     jobs = []
     for row in rows:
-        made = [recipes.faithful(row)] if recipe == "faithful" else [recipes.today(row, name, hidden) for name in names]
-        most = cap if cap is not None or recipe == "today" else recipes.faithful_cap(row)
+        if recipe == "today":
+            made, most = [recipes.today(row, name, hidden) for name in names], cap
+        else:
+            made, most = [recipes.faithful(row, truncated=recipe == "truncated")], cap or recipes.faithful_cap(row)
         last = first_seed + (seeds or row.trials)
         jobs += [runs.Job(row.key, m, seed, most) for m in made for seed in range(first_seed, last)]
     with _progress(len(jobs)) as (tell, finished):

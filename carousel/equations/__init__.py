@@ -2,6 +2,7 @@
 
 from carousel.equations.cell import Cell, Shape, Work, cell
 from carousel.equations.errors import EquationError
+from carousel.equations.functions import detach_ as detach
 from carousel.equations.functions import exp, identity, log, maximum, minimum, tanh, where
 from carousel.equations.functions import logistic_ as logistic
 from carousel.equations.functions import relu_ as relu
@@ -14,6 +15,7 @@ __all__ = [
     "Work",
     "cell",
     "concat",
+    "detach",
     "exp",
     "identity",
     "log",

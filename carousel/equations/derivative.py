@@ -188,6 +188,7 @@ class _Deriver:
                     wanted |= expr.free_symbols
                     kept.append((symbol, expr))
             stage.equations = kept[::-1]
+            stage.products = [p for p in stage.products if p.symbol in wanted]
 
     def choose(self) -> tuple[Expr, ...]:
         """Which values of the forward step to save: those needed that only a function or a product gives; sums and

@@ -1,6 +1,6 @@
 """The functions that equations may use, as SymPy functions that know their derivatives.
 
-Those that SymPy has are SymPy's own (tanh, exp, log, Max, Min, Piecewise); the two it lacks are defined here.
+Those that SymPy has are SymPy's own (tanh, exp, log, Max, Min, Piecewise); those it lacks are defined here.
 The functions users call on terms, with the same names, are at the end.
 """
 
@@ -32,12 +32,22 @@ class relu(sympy.Function):
         return sympy.Piecewise((0, self <= 0), (1, True))
 
 
+class detach(sympy.Function):
+    """x, of which no error flows back: its derivative is zero."""
+
+    nargs = 1
+
+    def fdiff(self, argindex: int = 1) -> sympy.Expr:
+        return sympy.Integer(0)
+
+
 FUNCTIONS: dict[str, Any] = {
     "logistic": logistic,
     "tanh": sympy.tanh,
     "relu": relu,
     "exp": sympy.exp,
     "log": sympy.log,
+    "detach": detach,
     "maximum": sympy.Max,
     "minimum": sympy.Min,
 }
@@ -65,6 +75,11 @@ def relu_(x: Term) -> Term:
 def identity(x: Term) -> Term:
     """x itself: says that no squashing is meant, and lets the product of two dense terms pass."""
     return Term.apply(lambda y: y, "identity", (x,))
+
+
+def detach_(x: Term) -> Term:
+    """x itself, of which no error flows back (PyTorch's ``detach``): what truncates a gradient, as in the paper of 1997."""
+    return _apply("detach", x)
 
 
 def exp(x: Term) -> Term:

@@ -12,13 +12,13 @@ from dataclasses import dataclass, field
 
 import sympy
 
-from carousel.equations.functions import logistic, relu
+from carousel.equations.functions import detach, logistic, relu
 from carousel.equations.stages import Accumulator, Schedule
 from carousel.equations.terms import Expr, Parameter, Product, Size, rebuild
 from carousel.equations.trace import State, Trace
 
 Equation = tuple[Expr, Expr]  # a symbol, and what it equals
-FUNCTIONS = (logistic, relu, sympy.tanh, sympy.exp, sympy.log, sympy.Max, sympy.Min, sympy.Piecewise)
+FUNCTIONS = (logistic, relu, detach, sympy.tanh, sympy.exp, sympy.log, sympy.Max, sympy.Min, sympy.Piecewise)
 
 
 @dataclass(frozen=True)
@@ -107,11 +107,14 @@ class _Maker:
             for symbol, expr in stage.equations:
                 self.outside[symbol] = any(self.outside.get(s, False) for s in expr.free_symbols)
                 found.append((symbol,))
-        for number, stage in enumerate(self.schedule.inside):
+        inside = self.schedule.inside
+        if any(not p.operand.is_Symbol for s in inside[:1] for a in s.accumulators for p in a.products):
+            self.stages.append(Stage())  # what is made of the states before the first product
+        for stage in inside:
             made = Stage()
             self.stages.append(made)
             for accumulators in grouped(stage.accumulators):
-                made.groups.append(self.group(accumulators, number))
+                made.groups.append(self.group(accumulators))
                 for a, product in zip(accumulators, made.groups[-1].symbols, strict=True):
                     terms = [product, *([a.start] if a.start is not None else []), *a.biases]
                     self.sizes[a.symbol] = a.rows
@@ -139,13 +142,13 @@ class _Maker:
             input=self.trace.input,
         )
 
-    def group(self, accumulators: list[Accumulator], number: int) -> Group:
+    def group(self, accumulators: list[Accumulator]) -> Group:
         operands = []
         for product in accumulators[0].products:
             expr = product.operand
             if not expr.is_Symbol:
                 size = product.weight.columns[product.part]
-                before = self.stages[max(number - 1, 0)]
+                before = self.stages[-2]
                 expr = self.named(self.flat(expr, before, size), before, size)
             operands.append(expr)
         symbols = tuple(sympy.Symbol(str(a.symbol).replace("a", "p"), real=True) for a in accumulators)

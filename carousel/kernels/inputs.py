@@ -192,6 +192,7 @@ TORCH: dict[str, Any] = {
     "logistic": torch.sigmoid,
     "relu": torch.relu,
     "tanh": torch.tanh,
+    "detach": torch.Tensor.detach,
     "exp": torch.exp,
     "log": torch.log,
     "where": torch.where,
@@ -204,7 +205,7 @@ class _Printer(PythonCodePrinter):
     """Python with PyTorch's names where tensors need other words than numbers."""
 
     def __init__(self, settings: dict[str, Any] | None = None):
-        names = {n: n for n in ("logistic", "relu")}
+        names = {n: n for n in ("logistic", "relu", "detach")}
         super().__init__({"fully_qualified_modules": False, "user_functions": names, **(settings or {})})
 
     def _print_Piecewise(self, expr: Any) -> str:

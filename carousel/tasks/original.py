@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from carousel import kernels
-from carousel.equations import cell, logistic, tanh
+from carousel.equations import cell, detach, logistic, tanh
 
 
 @cell
@@ -25,6 +25,16 @@ def lstm_1997(e, m, i, o, h, W, b):  # type: ignore[no-untyped-def]
     h = h + i_new * g
     m = o_new * tanh(h / 2)
     return m, i_new, o_new, h
+
+
+@cell
+def lstm_1997_truncated(e, m, i, o, h, W, b):  # type: ignore[no-untyped-def]
+    """The same with the gradient of its authors: error flows back through the memory alone.
+
+    Hochreiter and Schmidhuber 1997, appendix A.1: what arrives at the net inputs of gates and cells goes no further back.
+    """
+    m_new, i_new, o_new, h = lstm_1997.function(e, detach(m), detach(i), detach(o), h, W, b)
+    return m_new, i_new, o_new, h
 
 
 @cell
@@ -61,13 +71,14 @@ class Original(nn.Module):
     """A plan's network: symbols enter as they are (one of n), outputs are logistic.
 
     All weights are one vector; a table says which of them stands at which place of the cell's matrices, so that a block's
-    cells share their gates and what does not exist is zero.
+    cells share their gates and what does not exist is zero. ``truncated``: with the gradient of 1997.
     """
 
-    def __init__(self, plan: Plan, inputs: int, outputs: int, symbols: bool):
+    def __init__(self, plan: Plan, inputs: int, outputs: int, symbols: bool, *, truncated: bool = False):
         super().__init__()
         self.plan, self.inputs, self.outputs, self.symbols = plan, inputs, outputs, symbols
-        self.cell = lstm_1997_bare if plan.bare else lstm_1997
+        whole = lstm_1997_truncated if truncated else lstm_1997
+        self.cell = lstm_1997_bare if plan.bare else whole  # whose gate and cell hear no unit: nothing to truncate
         self.units = plan.blocks * plan.size
         self.cell_joined = True  # False: only what the output hears of the input learns (2a and 2b begin so)
         tables: list[np.ndarray] = []

@@ -1,4 +1,4 @@
-"""How a row is learnt: today's recipe for any cell, and the paper's own."""
+"""How a row is learnt: today's recipe for any cell, and the paper's own, with the whole gradient or the paper's."""
 
 from __future__ import annotations
 
@@ -8,12 +8,11 @@ from carousel.cells import get
 from carousel.errors import InputError
 from carousel.tasks.learners import Adam, Descent, Kalman, Learner
 from carousel.tasks.network import Network
-from carousel.tasks.original import Original
+from carousel.tasks.original import Original, lstm_1997, lstm_1997_truncated
 from carousel.tasks.rows import Row
 
-RECIPES = ("today", "faithful")
+RECIPES = ("today", "faithful", "truncated")
 MANY = 10  # symbols; more get one number each
-FAITHFUL = "lstm-1997"  # the cell's name where the paper's network is meant
 
 
 @dataclass(frozen=True)
@@ -69,11 +68,12 @@ def alike(cell: str, inputs: int, hidden: int) -> int:
     return units
 
 
-def faithful(row: Row) -> Recipe:
-    """The paper's network and descent. Raises InputError where the paper has none."""
+def faithful(row: Row, *, truncated: bool = False) -> Recipe:
+    """The paper's network and descent, down the whole gradient or the paper's. Raises InputError where the paper has none."""
+    name, cell = ("truncated", lstm_1997_truncated) if truncated else ("faithful", lstm_1997)
     if row.plan is None:
-        raise InputError(f"{row.task} is not in the paper of 1997: leave --recipe faithful out")
-    return Recipe("faithful", FAITHFUL, "descent", row.plan.blocks * row.plan.size, 0, rate=row.plan.rate)
+        raise InputError(f"{row.task} is not in the paper of 1997: leave --recipe {name} out")
+    return Recipe(name, cell.name, "descent", row.plan.blocks * row.plan.size, 0, rate=row.plan.rate)
 
 
 def faithful_cap(row: Row) -> int:
@@ -92,7 +92,9 @@ def build(recipe: Recipe, row: Row) -> Learner:
     problem = row.problem
     if recipe.learner == "descent":
         assert row.plan is not None
-        return Descent(Original(row.plan, problem.inputs, problem.outputs, problem.symbols), problem.each, recipe.rate)
+        truncated = recipe.cell == lstm_1997_truncated.name
+        original = Original(row.plan, problem.inputs, problem.outputs, problem.symbols, truncated=truncated)
+        return Descent(original, problem.each, recipe.rate)
     network = Network(problem, recipe.cell, recipe.hidden, recipe.embedding, prepared=recipe.prepared)
     if recipe.learner == "adam":
         return Adam(network, problem.each, recipe.rate, recipe.half, problem.lag)

@@ -8,9 +8,16 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from carousel.tasks.recipes import RECIPES
 from carousel.tasks.rows import ROWS, Row
 
-COLOURS = {"lstm-v1": "#0072b2", "lstm-v2": "#009e73", "lstm-1997": "#cc79a7", "rnn": "#d55e00"}
+COLOURS = {
+    "lstm-v1": "#0072b2",
+    "lstm-v2": "#009e73",
+    "lstm-1997": "#cc79a7",
+    "lstm-1997-truncated": "#e69f00",
+    "rnn": "#d55e00",
+}
 OTHER = "#555555"
 
 
@@ -46,6 +53,11 @@ def lines(results: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     return found
 
 
+def _net(recipe: str, cell: str) -> str:
+    """A network's name in tables; the paper's own goes by the recipe."""
+    return cell if recipe == "today" else recipe if recipe in RECIPES else f"{cell}, {recipe}"
+
+
 def _goals(row: Row, results: Sequence[dict[str, Any]]) -> list[str]:
     return list(row.goals or dict.fromkeys(g for r in results for g in r["goals"]) or {"always": None})
 
@@ -58,7 +70,7 @@ def _line(row: Row, goal: str, recipe: str, cell: str, trials: Sequence[dict[str
     return {
         "row": row.label,
         "goal": goal,
-        "net": cell if recipe == "today" else f"{cell}, {recipe}",
+        "net": _net(recipe, cell),
         "weights": trials[0]["weights"],
         "trials": len(trials),
         "success": 100 * len(reached) / len(trials),
@@ -92,8 +104,7 @@ def draw(results: Sequence[dict[str, Any]]) -> Figure:
             axes.plot(well, [place] * len(well), "o", color=colour, markersize=4, alpha=0.6, markeredgewidth=0)
             axes.plot(failed, [place] * len(failed), "x", color=colour, markersize=5)
     for cell, recipe in nets:
-        name = cell if recipe == "today" else f"{cell}, {recipe}"
-        axes.plot([], [], "o", color=COLOURS.get(cell, OTHER), markersize=5, label=name)
+        axes.plot([], [], "o", color=COLOURS.get(cell, OTHER), markersize=5, label=_net(recipe, cell))
     axes.plot([], [], "x", color="0.5", label="not reached")
     axes.set_xscale("log")
     axes.set_xlabel("sequences presented until the goal held")

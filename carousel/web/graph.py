@@ -14,11 +14,11 @@ from itertools import combinations
 import sympy
 
 from carousel.equations import Cell
-from carousel.equations.functions import logistic, relu
+from carousel.equations.functions import detach, logistic, relu
 from carousel.equations.printing import plain
 from carousel.equations.terms import Expr
 
-FUNCTIONS = {logistic: "σ", relu: "relu", sympy.tanh: "tanh", sympy.exp: "exp", sympy.log: "log"}
+FUNCTIONS = {logistic: "σ", relu: "relu", detach: "detach", sympy.tanh: "tanh", sympy.exp: "exp", sympy.log: "log"}
 
 
 @dataclass(frozen=True)

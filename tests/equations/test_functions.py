@@ -38,6 +38,10 @@ def test_chain_rule_goes_through():
     assert evaluate(inner.diff(x), 0.3) == pytest.approx(2 * NUMERIC[logistic](0.6) * (1 - NUMERIC[logistic](0.6)))
 
 
+def test_detach_hands_nothing_back():
+    assert FUNCTIONS["detach"](3 * x).diff(x) == 0
+
+
 def test_relu_has_no_slope_at_zero():
     assert evaluate(relu(x).diff(x), 0) == 0
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from carousel.cells import CELLS
-from carousel.equations import cell, exp, identity, log, logistic, maximum, minimum, relu, tanh, where
+from carousel.equations import cell, detach, exp, identity, log, logistic, maximum, minimum, relu, tanh, where
 from carousel.kernels import reference
 
 torch.set_num_threads(1)
@@ -206,6 +206,40 @@ def test_a_sum_waits_for_the_last_of_its_operands():
         m = torch.tanh(h)
         outputs.append(m)
     torch.testing.assert_close(function(*arguments)[0], torch.cat(outputs))
+
+
+def test_what_the_first_product_multiplies_may_be_computed():
+    @cell
+    def before(e, h, W, b):
+        h = W.he @ e + W.hh @ tanh(h) + b.h
+        return h
+
+    function, arguments = problem(before, [2, 2, 2])
+    data, h, *weights = arguments
+    W = dict(zip((p.name for p in before.parameters(E, H)), weights, strict=True))
+    outputs = []
+    for e in data.split(2):
+        h = e @ W["W.he"].T + torch.tanh(h) @ W["W.hh"].T + W["b.h"]
+        outputs.append(h)
+    torch.testing.assert_close(function(*arguments)[0], torch.cat(outputs))
+
+
+def test_no_error_flows_back_through_what_is_detached():
+    @cell
+    def truncated(e, h, W, w):
+        h = w.hh * h + tanh(W.he @ e + W.hh @ detach(h))
+        return h
+
+    function, arguments = problem(truncated, [2, 2, 2])
+    data, h, *weights = arguments
+    p = dict(zip((p.name for p in truncated.parameters(E, H)), weights, strict=True))
+    outputs = []
+    for e in data.split(2):
+        h = p["w.hh"] * h + torch.tanh(e @ p["W.he"].T + h.detach() @ p["W.hh"].T)
+        outputs.append(h)
+    expected = torch.autograd.grad(torch.cat(outputs).square().sum(), arguments)
+    found = torch.autograd.grad(function(*arguments)[0].square().sum(), arguments)
+    torch.testing.assert_close(found, expected)
 
 
 def test_what_depends_on_parameters_alone_has_rows_all_the_same():

@@ -76,6 +76,34 @@ def test_the_same_as_written_out():
     assert z.item() == pytest.approx(parts["output"][0] @ cells + parts["bias"][0], abs=1e-5)
 
 
+def test_the_truncated_gradient_is_that_of_the_memory_alone():
+    """The same outputs; no error reaches the first step's input through gates and messages, only along the states' sum."""
+    plan, x = Plan(2, 2, 0.9, 0.5, "all"), torch.randn(7, 1, 2, requires_grad=True)
+    found = {}
+    for truncated in (False, True):
+        torch.manual_seed(1)
+        network = Original(plan, 2, 1, False, truncated=truncated)
+        z = network(x, torch.tensor([7]))
+        found[truncated] = z.detach(), torch.autograd.grad(z.sum(), network.weights)[0]
+    assert torch.equal(found[False][0], found[True][0])
+    assert not torch.allclose(found[False][1], found[True][1], rtol=1e-2)
+
+    # Along the states' sum: the messages, gates included, are given numbers, not functions of the weights.
+    torch.manual_seed(1)
+    network = Original(plan, 2, 1, False)
+    whole = torch.cat([network.weights.new_zeros(1), network.weights])[network.table]
+    w = {n: p.view(s) for (n, s), p in zip(network.shapes, whole.split(network.sizes), strict=True)}
+    m, i, o, h = (torch.zeros(1, 4) for _ in range(4))
+    for value in x.detach():
+        heard = torch.cat([value, m, i, o], 1).detach()
+        i, o, g = (heard @ torch.cat([w[f"W.{u}{v}"] for v in "emio"], 1).t() + w[f"b.{u}"] for u in "ioh")
+        i, o = i.sigmoid(), o.sigmoid()
+        h = h + i * 2 * torch.tanh(g / 2)
+        m = o * torch.tanh(h / 2)
+    (expected,) = torch.autograd.grad((m @ w["output"].t() + w["bias"]).sum(), network.weights)
+    torch.testing.assert_close(found[True][1], expected)
+
+
 def test_the_network_of_2a_hears_its_input_directly():
     network = Original(Plan(1, 1, 0.2, 1.0, "none", bare=True), 5, 5, True)
     x = torch.randint(0, 5, (6, 3))

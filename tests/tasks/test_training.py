@@ -55,7 +55,10 @@ def test_tested_needs_every_fresh_sequence():
 
 @pytest.mark.parametrize("row", [r for r in ROWS if r.setting.get("T", 100) == 100 and r.setting.get("q", 50) == 50])
 def test_every_row_trains_with_every_recipe(row):
-    made = [recipes.today(row, "lstm-v2"), *([recipes.faithful(row)] if row.plan else [])]
+    made = [
+        recipes.today(row, "lstm-v2"),
+        *([recipes.faithful(row), recipes.faithful(row, truncated=True)] if row.plan else []),
+    ]
     for recipe in made:
         result = training.trial(row, recipe, 0, cap=3)
         assert result["presented"] == 3 and not result["success"] and result["weights"] > 0

@@ -51,4 +51,4 @@ class Printer(CXX17CodePrinter):
     def _print_call(self, expr: sympy.Function) -> str:
         return f"{type(expr).__name__}(all({self._print(expr.args[0])}))"
 
-    _print_logistic = _print_relu = _print_tanh = _print_exp = _print_log = _print_call
+    _print_logistic = _print_relu = _print_detach = _print_tanh = _print_exp = _print_log = _print_call

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from carousel.cells import CELLS
-from carousel.equations import cell, concat, exp, identity, logistic, maximum, minimum, relu, tanh, where
+from carousel.equations import cell, concat, detach, exp, identity, logistic, maximum, minimum, relu, tanh, where
 from carousel.kernels import reference
 from carousel.kernels.cpu import operator
 
@@ -90,10 +90,34 @@ def unread(e, h, k, W):
     return h, k
 
 
+@cell
+def before(e, h, W, b):
+    """What the first product multiplies is itself computed (Pascanu et al. 2013 write an RNN so)."""
+    h = W.he @ e + W.hh @ tanh(h) + b.h
+    return h
+
+
+@cell
+def halved(e, h, k, W, w):
+    """The same beside a product of the state as it is, of a sum."""
+    k = tanh(W.ke @ e + W.kh @ h)
+    h = tanh(W.he @ e + W.hk @ (k + w.kh * h) + W.hh @ (h / 2))
+    return h, k
+
+
+@cell
+def truncated(e, m, h, W, b):
+    """No error flows back through the message."""
+    i = logistic(W.ie @ e + W.im @ detach(m) + b.i)
+    h = h + i * tanh(W.he @ e + W.hm @ detach(m))
+    m = tanh(h)
+    return m, h
+
+
 OPTIONS = ({}, {"reverse": True}, {"resets": True}, {"sizes": (3, 16, 2), "batch_sizes": (20,) * 5})
 
 
-@pytest.mark.parametrize("own", [mogrifier, odds, handed, unread], ids=lambda c: c.name)
+@pytest.mark.parametrize("own", [mogrifier, odds, handed, unread, before, halved, truncated], ids=lambda c: c.name)
 def test_cells_that_users_write(agree, own):
     for options in OPTIONS:
         agree(own, **options)
