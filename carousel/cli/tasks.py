@@ -70,6 +70,9 @@ def run(
         int | None, typer.Option(min=1, help="Sequences after which a trial has failed; the row's.", show_default=False)
     ] = None,
     hidden: Annotated[int | None, typer.Option(min=1, help="Units; as in carousel's report.", show_default=False)] = None,
+    without: Annotated[
+        str, typer.Option(help=f"Details of today's recipe to be left out, one at a time: {', '.join(recipes.DETAILS)}.")
+    ] = "",
     quick: Annotated[bool, typer.Option("--quick", help="Adding with T = 100: LSTM v2 and the RNN, a seed each.")] = False,
     processes: Annotated[int, typer.Option(min=0, help="Trials side by side; 0: as many as processors.")] = 0,
     out: Out = FOLDER,
@@ -91,10 +94,17 @@ def run(
         names = [cells.get(c.strip()).name for c in cell.split(",") if c.strip()]
     except ValueError as error:
         raise InputError(str(error)) from None
+    left_out = [d.strip() for d in without.split(",") if d.strip()]
+    for detail in left_out:
+        if detail not in recipes.DETAILS:
+            raise InputError(f"--without takes {', '.join(recipes.DETAILS)}, not {detail!r}")
+    if left_out and recipe != "today":
+        raise InputError("--without leaves out details of today's recipe: leave --recipe out")
     jobs = []
     for row in rows:
         if recipe == "today":
-            made, most = [recipes.today(row, name, hidden) for name in names], cap
+            whole, most = [recipes.today(row, name, hidden) for name in names], cap
+            made = [recipes.without(r, detail) for r in whole for detail in left_out] or whole
         else:
             made, most = [recipes.faithful(row, truncated=recipe == "truncated")], cap or recipes.faithful_cap(row)
         last = first_seed + (seeds or row.trials)

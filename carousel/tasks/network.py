@@ -18,18 +18,20 @@ LAG = 10  # steps beyond which feedback is to be smaller
 class Network(nn.Module):
     """Embedding (of symbols), one recurrent layer, a linear output layer, which hears the input too where ``problem.direct``.
 
-    First weights (:meth:`start`) suit a memory that is to last ``problem.lag`` steps; ``prepared=False`` leaves PyTorch's.
+    First weights (:meth:`start`) suit a memory that is to last ``problem.lag`` steps. ``without`` leaves out one detail,
+    to see what it is worth: "embeddings" start at random, "outputs" within ±1, "sureness" is the same everywhere; "start": all
+    first weights are PyTorch's.
     """
 
-    def __init__(self, problem: Problem, cell: str, hidden: int, embedding: int, *, prepared: bool = True):
+    def __init__(self, problem: Problem, cell: str, hidden: int, embedding: int, *, without: str = ""):
         super().__init__()
-        self.symbols, self.lag = problem.symbols, problem.lag
+        self.symbols, self.lag, self.without = problem.symbols, problem.lag, without
         self.embedding = nn.Parameter(torch.randn(problem.inputs, embedding)) if problem.symbols else None
         self.layer = Recurrent(cell, embedding if problem.symbols else problem.inputs, hidden)
         self.output = nn.Linear(self.layer.output_size, problem.outputs)
         # Of 2a and 2b, as in the paper: what follows from the last symbol alone takes no memory.
         self.direct = nn.Parameter(torch.zeros(problem.inputs, problem.outputs)) if problem.direct else None
-        if prepared:
+        if without != "start":
             self.start()
 
     @torch.no_grad()
@@ -58,7 +60,7 @@ class Network(nn.Module):
             else:
                 nn.init.orthogonal_(weight)
         if self.embedding is not None:
-            self.embedding.zero_()
+            self.embedding.sub_(self.embedding.mean(0) if self.without == "embeddings" else self.embedding)
         for name, bias in self.layer.b.items():
             letters = name.removesuffix("_l0")
             if letters in gates and letters in "fz":
@@ -68,7 +70,7 @@ class Network(nn.Module):
             else:
                 bias.zero_()
         many = self.output.out_features > self.output.in_features
-        size = 1.0 if many else max(1.0, OUTPUT * self.lag**0.5)
+        size = 1.0 if many or self.without == "outputs" else max(1.0, OUTPUT * self.lag**0.5)
         self.output.weight.uniform_(-size, size)
         self.output.bias.zero_()
 
@@ -89,7 +91,7 @@ class Network(nn.Module):
         gates = self.layer.cell.gates
         of_bias = {id(b): name.removesuffix("_l0") not in gates for name, b in self.layer.b.items()}
         of_state = {id(w): name[0] not in gates and name[1] != "e" for name, w in self.layer.W.items()}
-        steady = of_bias | of_state if gates else {}
+        steady = of_bias | of_state if gates and self.without != "sureness" else {}
         return np.concatenate([np.full(p.numel(), self._calm if steady.get(id(p)) else 1.0) for p in self.inner()])
 
     def messages(self, inputs: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 from carousel.cells import get
 from carousel.errors import InputError
@@ -19,8 +20,8 @@ MANY = 10  # symbols; more get one number each
 class Recipe:
     """Everything that is not the task.
 
-    ``learner``: "kalman", "adam" or "descent"; ``hidden`` units, ``embedding``'s size for symbols; ``prepared``: first weights
-    as :meth:`Network.start` makes them, else PyTorch's; ``rows``: sequences of an update; ``rate``: of Adam.
+    ``learner``: "kalman", "adam" or "descent"; ``hidden`` units, ``embedding``'s size for symbols; ``rows``: sequences of an
+    update; ``rate``: of Adam; ``without``: a detail that is left out (:func:`without`).
     """
 
     name: str
@@ -31,7 +32,7 @@ class Recipe:
     rows: int = 1
     rate: float = 1e-2
     half: float = 500.0
-    prepared: bool = True
+    without: str = ""
     uncertainty: float = 1.0
     drift: float = 1e-5
     least: float = 1e-4
@@ -81,10 +82,16 @@ def faithful_cap(row: Row) -> int:
     return 3 * max(p.after for p in row.goals.values())
 
 
-def change(recipe: Recipe, **settings: object) -> Recipe:
-    """A recipe with something else in it, for ablations; its name says so."""
-    differs = "".join(f"+{n}={v}" for n, v in settings.items() if getattr(recipe, n) != v)
-    return replace(recipe, name=recipe.name + differs, **settings)  # type: ignore[arg-type]
+DETAILS: dict[str, dict[str, Any]] = {
+    "filter": {"learner": "adam", "rate": 1e-2, "half": 1e9, "patience": 0},
+    "patience": {"patience": 0},
+    **{name: {} for name in ("start", "embeddings", "outputs", "sureness")},  # Network knows them
+}
+
+
+def without(recipe: Recipe, detail: str) -> Recipe:
+    """The recipe with one of its DETAILS left out, to see what that is worth."""
+    return replace(recipe, name=f"without-{detail}", without=detail, **DETAILS[detail])
 
 
 def build(recipe: Recipe, row: Row) -> Learner:
@@ -95,7 +102,7 @@ def build(recipe: Recipe, row: Row) -> Learner:
         truncated = recipe.cell == lstm_1997_truncated.name
         original = Original(row.plan, problem.inputs, problem.outputs, problem.symbols, truncated=truncated)
         return Descent(original, problem.each, recipe.rate)
-    network = Network(problem, recipe.cell, recipe.hidden, recipe.embedding, prepared=recipe.prepared)
+    network = Network(problem, recipe.cell, recipe.hidden, recipe.embedding, without=recipe.without)
     if recipe.learner == "adam":
         return Adam(network, problem.each, recipe.rate, recipe.half, problem.lag)
     return Kalman(

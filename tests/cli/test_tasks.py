@@ -49,6 +49,23 @@ def test_the_faithful_recipe(carousel):
     assert status == 0 and found["weights"] == 102 and found["settings"]["rate"] == 1.0 and found["cell"] == "lstm-1997"
 
 
+def test_the_gradient_of_1997(carousel):
+    options = ("tasks", "run", "2c", "--q", 50, "--seeds", 1, "--cap", 5, "--json", "--recipe")
+    (found,) = json.loads(carousel(*options, "truncated")[1])
+    assert found["cell"] == "lstm-1997-truncated" and found["weights"] == 364
+
+
+def test_a_detail_left_out(carousel):
+    options = ("tasks", "run", "2c", "--q", 50, "--seeds", 1, "--cap", 5, "-o", "r", "--json")
+    found = json.loads(carousel(*options, "--without", "start,filter")[1])
+    assert [(r["recipe"], r["settings"]["learner"]) for r in found] == [("without-start", "kalman"), ("without-filter", "adam")]
+    assert [r["net"] for r in json.loads(carousel("tasks", "report", "-o", "r", "--json")[1])] == [
+        "1997",
+        "lstm-v1, without-filter",
+        "lstm-v1, without-start",
+    ]
+
+
 def test_refusals(carousel, tmp_path):
     def refused(*arguments):
         status, out, err = carousel("tasks", *arguments)
@@ -60,6 +77,8 @@ def test_refusals(carousel, tmp_path):
     assert "today, faithful, truncated" in refused("run", "adding", "--recipe", "best")
     assert "did you mean" in refused("run", "adding", "--cell", "lstm-v9")
     assert "not in the paper" in refused("run", "copy", "--recipe", "faithful")
+    assert "takes filter, patience, start" in refused("run", "adding", "--without", "luck")
+    assert "leave --recipe out" in refused("run", "adding", "--without", "start", "--recipe", "faithful")
     assert "give a task" in refused("run")
     assert "holds no results" in refused("report")
     (tmp_path / "r").mkdir()

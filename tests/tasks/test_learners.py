@@ -1,5 +1,7 @@
 """The Kalman filter against least squares and finite differences; descent along its gradient."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -61,7 +63,7 @@ def test_on_a_linear_network_the_filter_is_least_squares():
 def learner_of(key, seed=0, **settings):
     row = runs.row(key)
     torch.manual_seed(seed)
-    return recipes.build(recipes.change(recipes.today(row, "lstm-v1"), **settings), row), row.problem
+    return recipes.build(replace(recipes.today(row, "lstm-v1"), **settings), row), row.problem
 
 
 @pytest.mark.parametrize("key", ["adding-T100", "order", "long-lag", "long-lag-random"])  # fewer outputs than units, and more

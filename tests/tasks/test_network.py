@@ -14,17 +14,17 @@ def test_noise_adds_up_to_about_one_over_the_lag(key):
     row = runs.row(key)
     recipe = recipes.today(row, "lstm-v1")
 
-    def memory(prepared):
+    def memory(without):
         torch.manual_seed(1)
-        network = Network(row.problem, "lstm-v1", 8, recipe.embedding, prepared=prepared)
+        network = Network(row.problem, "lstm-v1", 8, recipe.embedding, without=without)
         x = torch.from_numpy(np.ascontiguousarray(row.problem.draw(np.random.default_rng(0), 32).inputs))
         if network.embedding is not None:
             x = torch.nn.functional.embedding(x, network.embedding.normal_())
         _, _, seen = network.layer(x[: row.problem.lag], record=["h"])
         return seen["h"][0, -1].abs().mean().item()
 
-    assert 0.02 < memory(True) < 3
-    assert memory(False) > 5 * memory(True)  # PyTorch's first weights carry it away
+    assert 0.02 < memory("") < 3
+    assert memory("start") > 5 * memory("")  # PyTorch's first weights carry it away
 
 
 def test_gates_begin_as_the_lag_asks():
@@ -56,6 +56,24 @@ def test_no_symbol_weighs_more_than_another_and_one_step_can_be_heard():
             silent, heard = (network(torch.full((20, 1), s), torch.tensor([20])) for s in (0, 53))
         moves.append((heard - silent).abs().max().item() / 20)
     assert 0.5 < moves[0] / moves[1] < 2
+
+
+def test_each_detail_can_be_left_out():
+    """Only what it names is another."""
+    row = runs.row("very-long-lag-q1000-p50")
+
+    def made(without=""):
+        torch.manual_seed(0)
+        network = Network(row.problem, "lstm-v1", 4, 1, without=without)
+        found = {n: p.detach().clone() for n, p in network.named_parameters()}
+        return found | {"uncertainty": torch.from_numpy(network.uncertainty())}
+
+    whole = made()
+    for detail, parts in (("embeddings", {"embedding"}), ("outputs", {"output.weight"}), ("sureness", {"uncertainty"})):
+        assert {n for n, p in made(detail).items() if not torch.equal(p, whole[n])} == parts
+    assert made("outputs")["output.weight"].abs().max() <= 1 and (made("sureness")["uncertainty"] == 1).all()
+    assert made("embeddings")["embedding"].mean().abs() < 1e-6 < made("embeddings")["embedding"].std()
+    assert made("start")["layer.b.i_l0"].abs().max() <= 1
 
 
 def test_what_is_there_at_every_step_is_surer_the_longer_the_lag():

@@ -1,7 +1,7 @@
 """Criteria, and trials that are not run twice."""
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -96,7 +96,7 @@ def test_a_finished_trial_is_not_run_again(tmp_path):
     job.file(tmp_path).write_text(json.dumps({**kept, "success": False}))
     assert next(iter(runs.run([runs.Job(row.key, recipe, 0, 5)], tmp_path, 1)))["mark"] == 1
     assert runs._done(runs.Job(row.key, recipe, 0, 6), tmp_path) is None
-    assert runs._done(runs.Job(row.key, recipes.change(recipe, drift=0.0), 0, 5), tmp_path) is None
+    assert runs._done(runs.Job(row.key, replace(recipe, drift=0.0), 0, 5), tmp_path) is None
     job.file(tmp_path).write_text("{")
     with pytest.raises(InputError, match="not the result"):
         runs.results(tmp_path)
