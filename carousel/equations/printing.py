@@ -77,7 +77,9 @@ class _Plain(StrPrinter):
         if parts:
             return f"{product.weight.name} [{'; '.join(self.text(p) for p in parts)}]"
         operand = self.text(product.operand)
-        return f"{product.weight.name} {operand if product.operand.is_Symbol else f'({operand})'}"
+        return (
+            f"{product.weight.name} {operand if product.operand.is_Symbol or product.operand.is_Function else f'({operand})'}"
+        )
 
     def _print_Piecewise(self, expr: Expr) -> str:
         (a, condition), (b, _) = expr.args
@@ -113,7 +115,11 @@ class _Latex(LatexPrinter):
         if parts:
             return f"{weight} [{'; '.join(self.text(p) for p in parts)}]"
         operand = self.text(product.operand)
-        return f"{weight} {operand}" if product.operand.is_Symbol else f"{weight} \\left({operand}\\right)"
+        return (
+            f"{weight} {operand}"
+            if product.operand.is_Symbol or product.operand.is_Function
+            else f"{weight} \\left({operand}\\right)"
+        )
 
     def _print_logistic(self, expr: Expr, exp: str | None = None) -> str:
         return rf"\operatorname{{logistic}}\left({self.doprint(expr.args[0])}\right)"

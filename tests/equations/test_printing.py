@@ -28,6 +28,16 @@ def test_concatenation_is_printed_whole_and_once():
     assert CELLS["lstm"].latex.count(r"W^{f} [\mathbf{m}_{t-1}; \mathbf{e}_{t}]") == 1
 
 
+def test_a_function_that_is_multiplied_needs_no_parentheses_of_its_own():
+    @cell
+    def before(e, h, W, b):
+        h = W.he @ e + W.hh @ tanh(h) + b.h
+        return h
+
+    assert before.text == "hₜ = W.he eₜ + W.hh tanh(hₜ₋₁) + b.h"
+    assert r"W^{hh} \tanh" in before.latex
+
+
 def test_condition_and_clock():
     assert CELLS["clockwork"].text == "hₜ = where(t mod c.T = 0, tanh(W.he eₜ + W.hh hₜ₋₁ + b.h), hₜ₋₁)"
     latex = CELLS["clockwork"].latex
