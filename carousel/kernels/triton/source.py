@@ -1,0 +1,173 @@
+"""A program as Triton: a kernel for each block, and one that takes all steps."""
+
+from __future__ import annotations
+
+import re
+
+from carousel.kernels.triton.printer import Printer
+from carousel.kernels.triton.program import Block, Product, Program
+
+_printer = Printer()
+NUMBERS = ("at", "rows", "next_at", "next_rows", "steps")  # change from call to call, so nothing is compiled for them
+_NAMES = re.compile(r"\b_(?:[A-Z]_\w+|output|given|clock|resets|meeting)\b")
+
+
+def source(program: Program) -> str:
+    """All kernels of a cell: ``forward_STAGE_SIZE``, ``backward_…`` a step each, ``forward`` and ``backward`` for all."""
+    parts = [f"# {program.cell.name}, made by carousel from its equations\n"]
+    for way, stages in (("forward", program.forward), ("backward", program.backward)):
+        parts += [_step_kernel(way, b) for stage in stages for b in stage]
+        parts.append(_whole_kernel(way, stages))
+    return "\n\n".join(parts)
+
+
+def step_name(way: str, block: Block) -> str:
+    """The name of a block's kernel."""
+    return f"{way}_{block.stage}_{block.size}"
+
+
+def sums(product: Product) -> str:
+    """The array of a product's sums, where cuBLAS computes it."""
+    return f"_P{product.weight[2:]}" if product.transposed else f"_P_{product.group}"
+
+
+def arrays(text: str) -> list[str]:
+    """The arrays that a kernel's text names."""
+    return list(dict.fromkeys(_NAMES.findall(text)))
+
+
+def _signature(name: str, lines: list[str], numbers: list[str], constants: list[str]) -> str:
+    body = "".join(f"    {line}\n" for line in lines)
+    sizes = [n for n in dict.fromkeys(re.findall(r"\bN_\w+", body))]
+    arguments = [*arrays(body), *numbers, *(f"{n}: tl.constexpr" for n in [*sizes, *constants])]
+    fixed = [n for n in numbers if n in NUMBERS]
+    return f"@triton.jit(do_not_specialize={fixed!r})\ndef {name}({', '.join(arguments)}):\n{body}"
+
+
+def _step_kernel(way: str, block: Block) -> str:
+    lines = ["r = tl.program_id(0) * BB + tl.arange(0, BB)"]
+    lines += ["row = (at + r).to(tl.int64)[:, None]", "next_row = (next_at + r).to(tl.int64)[:, None]"]
+    lines += ["u = (tl.program_id(1) * BU + tl.arange(0, BU))[None, :]"]
+    for p in block.products:
+        for k, s in enumerate(p.symbols):
+            place = f"{sums(p)} + r[:, None].to(tl.int64) * {_wide(len(p.symbols), block.size)}{_shift(k, block.size)} + u"
+            mask = "going" if p.later else "m"
+            value = f"{s} = tl.load({place}, mask={mask}, other=0.0).to(tl.float32)"
+            if value not in lines:
+                lines.append(value)
+    lines[4:4] = _masks(block)
+    lines += _body(block)
+    return _signature(step_name(way, block), lines, list(NUMBERS[:4]), ["KEEP", "RESETS", "DIRECT", "BB", "BU"])
+
+
+def _whole_kernel(way: str, stages: list[list[Block]]) -> str:
+    lines = ["r = tl.program_id(0) * BB + tl.arange(0, BB)", "part = tl.program_id(1)", "arrived = 0"]
+    lines += ["for index in range(steps):", f"    step = {'index' if way == 'forward' else 'steps - 1 - index'}"]
+    lines += ["    at = tl.load(all_at + step)", "    rows = tl.load(all_rows + step)"]
+    lines += ["    next_at = tl.load(all_at + step + 1)", "    next_rows = tl.load(all_rows + step + 1)"]
+    lines += ["    row = (at + r).to(tl.int64)[:, None]", "    next_row = (next_at + r).to(tl.int64)[:, None]"]
+    for k, stage in enumerate(stages):
+        for block in stage:
+            lines.append(f"    for tile in range(part, ({block.size} + BU - 1) // BU, PARTS):")
+            inner = ["u = (tile * BU + tl.arange(0, BU))[None, :]", *_masks(block), *_dots(block), *_body(block)]
+            lines += ["        " + line for line in inner]
+        following = stages[(k + 1) % len(stages)]
+        if any(b.products for b in following):
+            lines += ["    if PARTS > 1:", "        arrived += PARTS", "        meet(_meeting + tl.program_id(0), arrived)"]
+            lines += ["    else:", "        tl.debug_barrier()"]
+        else:
+            lines.append("    tl.debug_barrier()")
+    constants = ["KEEP", "RESETS", "DIRECT", "BB", "BU", "BK", "PARTS", "PRECISION"]
+    return _signature(way, lines, ["all_at", "all_rows", "steps"], constants)
+
+
+def _wide(width: int, size: str) -> str:
+    return f"({width} * {size})" if width > 1 else size
+
+
+def _shift(column: int, size: str) -> str:
+    return f" + {column} * {size}" if column else ""
+
+
+def _masks(block: Block) -> list[str]:
+    lines = [f"m = (r < rows)[:, None] & (u < {block.size})"]
+    if any(p.later for p in block.products):
+        lines += [f"going = (r < rows)[:, None] & (r < next_rows)[:, None] & (u < {block.size})"]
+        lines += ["if RESETS:", "    going = going & (tl.load(_resets + next_row, mask=(r < next_rows)[:, None], other=0) == 0)"]
+    return lines
+
+
+def _dots(block: Block) -> list[str]:
+    """The products inside the kernel, a piece of the operand at a time."""
+    lines = []
+    for s in dict.fromkeys(s for p in block.products for s in p.symbols):
+        lines.append(f"{s} = tl.zeros([BB, BU], dtype=tl.float32)")
+    for p in block.products:
+        which = "next_row" if p.later else "row"
+        there = "(r < rows)[:, None] & (r < next_rows)[:, None]" if p.later else "(r < rows)[:, None]"
+        lines += [f"there = {there}"]
+        if p.later:
+            lines += ["if RESETS:", "    there = there & (tl.load(_resets + next_row, mask=there, other=0) == 0)"]
+        lines += [f"for first in range(0, {p.depth}, BK):", "    k = first + tl.arange(0, BK)"]
+        load = f"tl.load({p.array} + {which} * {p.depth} + k[None, :]"
+        mask = f"mask=there & (k < {p.depth})[None, :], other=0.0"
+        lines.append(f"    x = {load}, {mask}, cache_modifier='.cg')")
+        for n, s in enumerate(p.symbols):
+            # A tile of the weight, its rows along the operand. Transposed, the operand's numbers are the weight's rows.
+            place = f"k[:, None] * {block.size} + u" if p.transposed else f"({n} * {block.size} + u) * {p.depth} + k[:, None]"
+            mask = f"mask=(k < {p.depth})[:, None] & (u < {block.size}), other=0.0"
+            lines.append(f"    w = tl.load({p.weight} + {place}, {mask})")
+            lines.append(f"    {s} = tl.dot(x, w, {s}, input_precision=PRECISION)")
+    return lines
+
+
+def _body(block: Block) -> list[str]:
+    n = block.size
+    lines = []
+    for s, kind, array, width, column in block.reads:
+        place = f"{array} + {{}} * {_wide(width, n)}{_shift(column, n)} + u"
+        if kind == "vector":
+            lines.append(f"{s} = tl.load({array} + u, mask=u < {n}, other=1.0).to(tl.float32)")
+        elif kind == "clock":
+            lines.append(f"{s} = tl.load({array} + row, mask=(r < rows)[:, None], other=0.0)")
+        elif kind == "step":
+            lines.append(f"{s} = tl.load({place.format('row')}, mask=m, other=0.0).to(tl.float32)")
+        else:  # one a row
+            mask = "m & (r >= next_rows)[:, None]" if kind == "ended" else "m"
+            lines.append(f"{s} = tl.load({place.format('r[:, None].to(tl.int64)')}, mask={mask}, other=0.0).to(tl.float32)")
+    lines += [f"{s} = {_printer.doprint(e)}" for s, e in block.equations]
+    if any(kind == "carried" for kind, *_ in block.writes):
+        lines.append("tl.debug_barrier()")  # all threads have read what is overwritten
+    for kind, value, array, width, column in block.writes:
+        lines += _write(kind, "0.0" if value == 0 else str(value), f"{array} + {{}} * {_wide(width, n)}{_shift(column, n)} + u")
+    return lines
+
+
+def _write(kind: str, value: str, place: str) -> list[str]:
+    own = place.format("r[:, None].to(tl.int64)")
+    array = place.split(" ", 1)[0]
+    if kind == "step":
+        return [f"tl.store({place.format('row')}, {value}, mask=m)"]
+    if kind in ("keep", "direct"):
+        return [f"if {kind.upper()}:", f"    tl.store({place.format('row')}, {value}, mask=m)"]
+    if kind == "row":
+        return [f"tl.store({own}, {value}, mask=m)"]
+    if kind == "final":
+        return [f"tl.store({own}, {value}, mask=m & (r >= next_rows)[:, None])"]
+    if kind == "next":
+        initial = "_I_" + array.split("_", 2)[2]
+        flag = "tl.load(_resets + next_row, mask=(r < next_rows)[:, None], other=0) != 0"
+        start = f"tl.load({own.replace(array, initial, 1)}, mask=m, other=0.0).to(tl.float32)"
+        anew = f"tl.where({flag}, {start}, {value})"
+        store = f"tl.store({place.format('next_row')}, {{}}, mask=m & (r < next_rows)[:, None])"
+        return ["if RESETS:", "    " + store.format(anew), "else:", "    " + store.format(value)]
+    if kind == "carried":
+        flag = "tl.load(_resets + row, mask=(r < rows)[:, None], other=0) != 0"
+        return [
+            "if RESETS:",
+            f"    tl.store({own}, tl.where({flag}, 0.0, {value}), mask=m)",
+            "else:",
+            f"    tl.store({own}, {value}, mask=m)",
+        ]
+    assert kind == "sum"
+    return [f"tl.store({own}, tl.load({own}, mask=m, other=0.0) + {value}, mask=m)"]
