@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import linecache
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
@@ -40,7 +41,7 @@ class Kernels:
             name = part.split("def ", 1)[1].split("(", 1)[0]
             self.functions[name] = space[name]
             heading = part.split("def ", 1)[1].split("):\n", 1)[0]
-            self.arguments[name] = [*arrays(heading), *(a.split(":")[0].strip() for a in heading.split(",") if " N_" in a)]
+            self.arguments[name] = [*arrays(heading), *re.findall(r"\b(?:N|PAD)_\w+", heading)]
 
 
 @cache
@@ -86,16 +87,18 @@ class Plan:
     parts: int = 1  # programs that share the units of some rows
     warps: int = 4
     stages: int = 2
+    pieces: int = 0  # in which an operand is multiplied, where the weights are held
 
     def options(self, *, precision: str) -> dict[str, Any]:
         """What a kernel for all steps is launched with."""
-        found = {"BB": self.rows, "BU": self.units, "BK": self.depth, "PARTS": self.parts, "PRECISION": precision}
+        found = {"BB": self.rows, "BU": self.units, "PARTS": self.parts, "PRECISION": precision}
+        found |= {} if self.pieces else {"BK": self.depth}
         return found | ({} if INTERPRETED else {"num_warps": self.warps, "num_stages": self.stages} | self.together)
 
     @property
     def together(self) -> dict[str, Any]:
         """Programs that wait for one another must all be there."""
-        return {"launch_cooperative_grid": True} if self.parts > 1 else {}
+        return {"launch_cooperative_grid": True} if self.way in ("grid", "held") and self.parts > 1 else {}
 
 
 class Call:
@@ -113,9 +116,10 @@ class Call:
         """All steps in one kernel."""
         steps, plan = self.steps, self.plan
         grid = (-(-steps.batch // plan.rows), plan.parts)
-        self.given["_meeting"] = steps.all_at.new_zeros(grid[0]) if plan.parts > 1 else None
-        self.kernels.functions[way][grid](
-            **self.arrays(way), all_at=steps.all_at, all_rows=steps.all_rows, steps=steps.count, **flags,
+        name = f"{way}_held{plan.pieces}" if plan.pieces else way
+        self.given["_meeting"] = steps.all_at.new_zeros(grid[0]) if plan.together else None
+        self.kernels.functions[name][grid](
+            **self.arrays(name), all_at=steps.all_at, all_rows=steps.all_rows, steps=steps.count, **flags,
             **plan.options(precision=precision),
         )  # fmt: skip
 
@@ -141,4 +145,4 @@ def sizes_of(program: Program, entering: Sequence[Tensor], weights: Sequence[Ten
     for (group, x), weight in zip(pairs, weights, strict=True):
         found[program.size(x)] = weight.shape[1]
         found[program.size(group.symbols[0])] = weight.shape[0] // len(group.symbols)
-    return found
+    return found | {n.replace("N_", "PAD_", 1): max(16, triton.next_power_of_2(k)) for n, k in found.items()}

@@ -10,7 +10,7 @@ import torch
 from carousel.kernels.triton.kernel import INTERPRETED, Plan
 from carousel.kernels.triton.program import Program
 
-WAYS = ("stepwise", "rows", "grid", "pointwise")
+WAYS = ("stepwise", "rows", "grid", "held")
 
 
 def forced() -> str | None:
@@ -23,6 +23,8 @@ def forced() -> str | None:
 
 def precision(dtype: torch.dtype) -> str:
     """How products inside a kernel are rounded: float32 as PyTorch's setting says."""
+    if INTERPRETED:
+        return "widened"
     if dtype is not torch.float32:
         return "ieee"
     return "ieee" if torch.get_float32_matmul_precision() == "highest" else "tf32"
@@ -46,6 +48,8 @@ def plan(program: Program, way: str, sizes: dict[str, int], batch: int, dtype: t
         return pointwise(batch, units)
     if chosen == "rows":
         return rows(batch, units)
+    if chosen == "held":
+        return held(batch, units, processors(device), dtype)
     return grid(batch, units, processors(device), dtype)
 
 
@@ -74,3 +78,13 @@ def grid(batch: int, units: int, processors: int, dtype: torch.dtype) -> Plan:
         wide *= 2
     parts = max(1, min(-(-units // wide), processors // shared))
     return Plan("grid" if parts > 1 else "rows", tile, wide, 64, parts)
+
+
+def held(batch: int, units: int, processors: int, dtype: torch.dtype) -> Plan:
+    """As ``grid``, and each program keeps its weights; one program for some units of all sizes."""
+    tile = 16 if batch <= 16 else 32 if batch <= 128 else 64
+    wide = 16
+    while wide < 128 and -(-batch // tile) * -(-units // wide) > processors:
+        wide *= 2
+    pieces = 1 if units <= 256 else 2 if units <= 512 else 4
+    return Plan("held", tile, wide, 64, -(-units // wide), pieces=pieces)

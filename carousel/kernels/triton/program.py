@@ -46,6 +46,13 @@ class Product:
     group: int
     transposed: bool = False
     later: bool = False  # of the rows of the step after
+    width: int = 1  # sums of the forward group
+    each: str = ""  # units of each vector of the operand
+
+    @property
+    def padded(self) -> str:
+        """``each``, as a power of two."""
+        return self.each.replace("N_", "PAD_", 1)
 
 
 @dataclass
@@ -214,7 +221,9 @@ class _Forward(_Direction):
         for g, group in enumerate(self.loop.stages[key[0]].groups, first):
             if self.program.root(group.symbols[0]) is key[1]:
                 for j, x in enumerate(group.operands):
-                    found.append(Product(group.symbols, f"_X_{x}", self.program.size(x), f"_W_{g}_{j}", g))
+                    size = self.program.size(x)
+                    width = len(group.symbols)
+                    found.append(Product(group.symbols, f"_X_{x}", size, f"_W_{g}_{j}", g, width=width, each=size))
         return found
 
     def found(self, symbol: Expr) -> tuple[str, str, int, int]:
@@ -302,9 +311,10 @@ class _Backward(_Direction):
         for p in self.back.stages[key[0]].products:
             if self.defined[p.symbol] == key:
                 group = self.loop.groups[p.group]
-                depth = f"({len(group.symbols)} * {self.program.size(group.symbols[0])})"
+                width, each = len(group.symbols), self.program.size(group.symbols[0])
+                depth = f"({width} * {each})"
                 weight = f"_W_{p.group}_{p.operand}"
-                found.append(Product((p.symbol,), f"_A_{p.group}", depth, weight, p.group, True, p.later))
+                found.append(Product((p.symbol,), f"_A_{p.group}", depth, weight, p.group, True, p.later, width, each))
         return found
 
     def found(self, symbol: Expr) -> tuple[str, str, int, int]:

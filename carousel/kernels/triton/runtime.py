@@ -62,6 +62,15 @@ def power(a, b):  # type: ignore[no-untyped-def]
 
 
 @triton.jit
+def times(x, w, total, PRECISION: tl.constexpr):  # type: ignore[no-untyped-def]
+    """total + x @ w; "widened" is for the interpreter, which knows no product of bfloat16."""
+    if PRECISION == "widened":
+        return tl.dot(x.to(tl.float32), w.to(tl.float32), total, input_precision="ieee")
+    else:
+        return tl.dot(x, w, total, input_precision=PRECISION)
+
+
+@triton.jit
 def meet(counter, arrived):  # type: ignore[no-untyped-def]
     """Wait until ``arrived`` programs have come; what each has written before is seen after."""
     tl.debug_barrier()

@@ -9,6 +9,7 @@ from carousel.kernels.triton.program import Block, Product, Program
 
 _printer = Printer()
 NUMBERS = ("at", "rows", "next_at", "next_rows", "steps")  # change from call to call, so nothing is compiled for them
+PIECES = (1, 2, 4)  # in which an operand is multiplied where the weights are held
 _NAMES = re.compile(r"\b_(?:[A-Z]_\w+|output|given|clock|resets|meeting)\b")
 
 
@@ -18,6 +19,7 @@ def source(program: Program) -> str:
     for way, stages in (("forward", program.forward), ("backward", program.backward)):
         parts += [_step_kernel(way, b) for stage in stages for b in stage]
         parts.append(_whole_kernel(way, stages))
+        parts += [_held_kernel(way, stages, pieces) for pieces in PIECES]
     return "\n\n".join(parts)
 
 
@@ -38,7 +40,7 @@ def arrays(text: str) -> list[str]:
 
 def _signature(name: str, lines: list[str], numbers: list[str], constants: list[str]) -> str:
     body = "".join(f"    {line}\n" for line in lines)
-    sizes = [n for n in dict.fromkeys(re.findall(r"\bN_\w+", body))]
+    sizes = list(dict.fromkeys(re.findall(r"\b(?:N|PAD)_\w+", body)))
     arguments = [*arrays(body), *numbers, *(f"{n}: tl.constexpr" for n in [*sizes, *constants])]
     fixed = [n for n in numbers if n in NUMBERS]
     return f"@triton.jit(do_not_specialize={fixed!r})\ndef {name}({', '.join(arguments)}):\n{body}"
@@ -60,23 +62,93 @@ def _step_kernel(way: str, block: Block) -> str:
     return _signature(step_name(way, block), lines, list(NUMBERS[:4]), ["KEEP", "RESETS", "DIRECT", "BB", "BU"])
 
 
-def _whole_kernel(way: str, stages: list[list[Block]]) -> str:
-    lines = ["r = tl.program_id(0) * BB + tl.arange(0, BB)", "part = tl.program_id(1)", "arrived = 0"]
-    lines += ["for index in range(steps):", f"    step = {'index' if way == 'forward' else 'steps - 1 - index'}"]
+def _held_kernel(way: str, stages: list[list[Block]], pieces: int) -> str:
+    """All steps, each program keeping the weights of its units: loaded before the loop, for as long as it runs."""
+    lines = ["r = tl.program_id(0) * BB + tl.arange(0, BB)", "u = (tl.program_id(1) * BU + tl.arange(0, BU))[None, :]"]
+    for block in (b for stage in stages for b in stage):
+        for p in block.products:
+            for name, first, k, limit in _pieces(p, pieces):
+                n = int(name.split("_")[-2])
+                place = f"({first} + {k})[:, None] * {block.size} + u"
+                if not p.transposed:
+                    place = f"({n} * {block.size} + u) * {p.depth} + ({first} + {k})[:, None]"
+                mask = f"({first} + {k} < {limit})[:, None] & (u < {block.size})"
+                lines.append(f"{name} = tl.load({p.weight} + {place}, mask={mask}, other=0.0)")
+    lines += ["arrived = 0", *_loop_head(way)]
+    for number, stage in enumerate(stages):
+        for block in stage:
+            lines += ["    " + line for line in [*_masks(block), *_held_dots(block, pieces), *_body(block)]]
+        lines += _meeting(stages, number)
+    constants = ["KEEP", "RESETS", "DIRECT", "BB", "BU", "PARTS", "PRECISION"]
+    return _signature(f"{way}_held{pieces}", lines, ["all_at", "all_rows", "steps"], constants)
+
+
+def _pieces(p: Product, pieces: int) -> list[tuple[str, str, str, str]]:
+    """Of each piece of a product's weights: its name, where it begins along the operand, its numbers, where they end."""
+    found = []
+    for n in range(p.width):
+        for c in range(pieces):
+            name = f"w{p.weight}_{n}_{c}"
+            k = f"tl.arange(0, {p.padded} // {pieces})"
+            begin = f"{c} * ({p.padded} // {pieces})"
+            if p.transposed:  # the operand is as many vectors as the group has sums
+                found.append((name, f"{n} * {p.each} + {begin}", k, f"{n + 1} * {p.each}"))
+            else:
+                found.append((name, begin, k, p.depth))
+    return found
+
+
+def _held_dots(block: Block, pieces: int) -> list[str]:
+    lines = []
+    for s in dict.fromkeys(s for p in block.products for s in p.symbols):
+        lines.append(f"{s} = tl.zeros([BB, BU], dtype=tl.float32)")
+    for p in block.products:
+        lines += _there(p)
+        loaded = ""
+        order = sorted(_pieces(p, pieces), key=lambda piece: piece[1]) if not p.transposed else _pieces(p, pieces)
+        for name, first, k, limit in order:
+            load = f"x = tl.load({p.array} + {'next_row' if p.later else 'row'} * {p.depth} + ({first} + {k})[None, :], "
+            load += f"mask=there & ({first} + {k} < {limit})[None, :], other=0.0, cache_modifier='.cg')"
+            if load != loaded:
+                lines.append(load)
+            loaded = load
+            s = p.symbols[0] if p.transposed else p.symbols[int(name.split("_")[-2])]
+            lines.append(f"{s} = times(x, {name}, {s}, PRECISION)")
+    return lines
+
+
+def _there(p: Product) -> list[str]:
+    """Which rows a product has."""
+    lines = ["there = (r < rows)[:, None]" + (" & (r < next_rows)[:, None]" if p.later else "")]
+    if p.later:
+        lines += ["if RESETS:", "    there = there & (tl.load(_resets + next_row, mask=there, other=0) == 0)"]
+    return lines
+
+
+def _loop_head(way: str) -> list[str]:
+    lines = ["for index in range(steps):", f"    step = {'index' if way == 'forward' else 'steps - 1 - index'}"]
     lines += ["    at = tl.load(all_at + step)", "    rows = tl.load(all_rows + step)"]
     lines += ["    next_at = tl.load(all_at + step + 1)", "    next_rows = tl.load(all_rows + step + 1)"]
-    lines += ["    row = (at + r).to(tl.int64)[:, None]", "    next_row = (next_at + r).to(tl.int64)[:, None]"]
+    return [*lines, "    row = (at + r).to(tl.int64)[:, None]", "    next_row = (next_at + r).to(tl.int64)[:, None]"]
+
+
+def _meeting(stages: list[list[Block]], number: int) -> list[str]:
+    """After a stage: all programs meet where the next one multiplies what others have written."""
+    if not any(b.products for b in stages[(number + 1) % len(stages)]):
+        return ["    tl.debug_barrier()"]
+    lines = ["    if PARTS > 1:", "        arrived += PARTS", "        meet(_meeting + tl.program_id(0), arrived)"]
+    return [*lines, "    else:", "        tl.debug_barrier()"]
+
+
+def _whole_kernel(way: str, stages: list[list[Block]]) -> str:
+    lines = ["r = tl.program_id(0) * BB + tl.arange(0, BB)", "part = tl.program_id(1)", "arrived = 0"]
+    lines += _loop_head(way)
     for k, stage in enumerate(stages):
         for block in stage:
             lines.append(f"    for tile in range(part, ({block.size} + BU - 1) // BU, PARTS):")
             inner = ["u = (tile * BU + tl.arange(0, BU))[None, :]", *_masks(block), *_dots(block), *_body(block)]
             lines += ["        " + line for line in inner]
-        following = stages[(k + 1) % len(stages)]
-        if any(b.products for b in following):
-            lines += ["    if PARTS > 1:", "        arrived += PARTS", "        meet(_meeting + tl.program_id(0), arrived)"]
-            lines += ["    else:", "        tl.debug_barrier()"]
-        else:
-            lines.append("    tl.debug_barrier()")
+        lines += _meeting(stages, k)
     constants = ["KEEP", "RESETS", "DIRECT", "BB", "BU", "BK", "PARTS", "PRECISION"]
     return _signature(way, lines, ["all_at", "all_rows", "steps"], constants)
 
@@ -104,10 +176,7 @@ def _dots(block: Block) -> list[str]:
         lines.append(f"{s} = tl.zeros([BB, BU], dtype=tl.float32)")
     for p in block.products:
         which = "next_row" if p.later else "row"
-        there = "(r < rows)[:, None] & (r < next_rows)[:, None]" if p.later else "(r < rows)[:, None]"
-        lines += [f"there = {there}"]
-        if p.later:
-            lines += ["if RESETS:", "    there = there & (tl.load(_resets + next_row, mask=there, other=0) == 0)"]
+        lines += _there(p)
         lines += [f"for first in range(0, {p.depth}, BK):", "    k = first + tl.arange(0, BK)"]
         load = f"tl.load({p.array} + {which} * {p.depth} + k[None, :]"
         mask = f"mask=there & (k < {p.depth})[None, :], other=0.0"
@@ -117,7 +186,7 @@ def _dots(block: Block) -> list[str]:
             place = f"k[:, None] * {block.size} + u" if p.transposed else f"({n} * {block.size} + u) * {p.depth} + k[:, None]"
             mask = f"mask=(k < {p.depth})[:, None] & (u < {block.size}), other=0.0"
             lines.append(f"    w = tl.load({p.weight} + {place}, {mask})")
-            lines.append(f"    {s} = tl.dot(x, w, {s}, input_precision=PRECISION)")
+            lines.append(f"    {s} = times(x, w, {s}, PRECISION)")
     return lines
 
 
