@@ -71,10 +71,15 @@ def times(x, w, total, PRECISION: tl.constexpr):  # type: ignore[no-untyped-def]
 
 
 @triton.jit
-def meet(counter, arrived):  # type: ignore[no-untyped-def]
-    """Wait until ``arrived`` programs have come; what each has written before is seen after."""
+def arrive(counter):  # type: ignore[no-untyped-def]
+    """Say that this program has come so far; what it has written is seen by those who wait for it."""
     tl.debug_barrier()
     tl.atomic_add(counter, 1, sem="release", scope="gpu")
+
+
+@triton.jit
+def wait(counter, arrived):  # type: ignore[no-untyped-def]
+    """Until ``arrived`` have come."""
     while tl.atomic_add(counter, 0, sem="acquire", scope="gpu") < arrived:
         pass
     tl.debug_barrier()

@@ -10,6 +10,7 @@ from carousel.kernels.triton.program import Block, Product, Program
 _printer = Printer()
 NUMBERS = ("at", "rows", "next_at", "next_rows", "steps")  # change from call to call, so nothing is compiled for them
 PIECES = (1, 2, 4)  # in which an operand is multiplied where the weights are held
+AHEAD = 2  # pieces of an operand that are loaded before they are multiplied
 _NAMES = re.compile(r"\b_(?:[A-Z]_\w+|output|given|clock|resets|meeting)\b")
 
 
@@ -58,7 +59,7 @@ def _step_kernel(way: str, block: Block) -> str:
             if value not in lines:
                 lines.append(value)
     lines[4:4] = _masks(block)
-    lines += _body(block)
+    lines += _reads(block) + _body(block)
     return _signature(step_name(way, block), lines, list(NUMBERS[:4]), ["KEEP", "RESETS", "DIRECT", "BB", "BU"])
 
 
@@ -74,11 +75,19 @@ def _held_kernel(way: str, stages: list[list[Block]], pieces: int) -> str:
                     place = f"({n} * {block.size} + u) * {p.depth} + ({first} + {k})[:, None]"
                 mask = f"({first} + {k} < {limit})[:, None] & (u < {block.size})"
                 lines.append(f"{name} = tl.load({p.weight} + {place}, mask={mask}, other=0.0)")
-    lines += ["arrived = 0", *_loop_head(way)]
+    vectors = {line: None for stage in stages for b in stage for line in _vectors(b)}
+    lines += [*vectors, "arrived = 0", *_loop_head(way)]
     for number, stage in enumerate(stages):
+        for block in stage:  # what needs no other program is on its way while they are waited for
+            lines += ["    " + line for line in [*_masks(block), *_reads(block, vectors=False)]]
+        lines += _waiting(stage)
         for block in stage:
-            lines += ["    " + line for line in [*_masks(block), *_held_dots(block, pieces), *_body(block)]]
+            inner = [*_masks(block), *_held_dots(block, pieces), *_equations(block), *_writes(block, shared=True)]
+            lines += ["    " + line for line in inner]
         lines += _meeting(stages, number)
+        for block in stage:  # the others need not wait for this to be written
+            lines += ["    " + line for line in [_masks(block)[0], *_writes(block, shared=False)]]
+        lines.append("    tl.debug_barrier()")
     constants = ["KEEP", "RESETS", "DIRECT", "BB", "BU", "PARTS", "PRECISION"]
     return _signature(f"{way}_held{pieces}", lines, ["all_at", "all_rows", "steps"], constants)
 
@@ -104,17 +113,25 @@ def _held_dots(block: Block, pieces: int) -> list[str]:
         lines.append(f"{s} = tl.zeros([BB, BU], dtype=tl.float32)")
     for p in block.products:
         lines += _there(p)
-        loaded = ""
         order = sorted(_pieces(p, pieces), key=lambda piece: piece[1]) if not p.transposed else _pieces(p, pieces)
+        loads, dots = [], []  # of each piece of the operand, and what it is multiplied with
         for name, first, k, limit in order:
-            load = f"x = tl.load({p.array} + {'next_row' if p.later else 'row'} * {p.depth} + ({first} + {k})[None, :], "
-            load += f"mask=there & ({first} + {k} < {limit})[None, :], other=0.0, cache_modifier='.cg')"
-            if load != loaded:
-                lines.append(load)
-            loaded = load
+            where = f"{p.array} + {'next_row' if p.later else 'row'} * {p.depth} + ({first} + {k})[None, :]"
+            load = f"tl.load({where}, mask=there & ({first} + {k} < {limit})[None, :], other=0.0, cache_modifier='.cg')"
+            if load not in loads:
+                loads.append(load)
+                dots.append([])
             s = p.symbols[0] if p.transposed else p.symbols[int(name.split("_")[-2])]
-            lines.append(f"{s} = times(x, {name}, {s}, PRECISION)")
+            dots[-1].append(f"{s} = times(x{len(loads) - 1}_, {name}, {s}, PRECISION)")
+        for k in range(len(loads) + AHEAD):
+            lines += [f"x{k}_ = {loads[k]}"] if k < len(loads) else []
+            lines += dots[k - AHEAD] if k >= AHEAD else []
     return lines
+
+
+def _vectors(block: Block) -> list[str]:
+    without = _reads(block, vectors=False)
+    return [line for line in _reads(block) if line not in without]
 
 
 def _there(p: Product) -> list[str]:
@@ -133,20 +150,28 @@ def _loop_head(way: str) -> list[str]:
 
 
 def _meeting(stages: list[list[Block]], number: int) -> list[str]:
-    """After a stage: all programs meet where the next one multiplies what others have written."""
+    """After a stage: a program says that it has come so far, where the next one multiplies what others have written."""
     if not any(b.products for b in stages[(number + 1) % len(stages)]):
         return ["    tl.debug_barrier()"]
-    lines = ["    if PARTS > 1:", "        arrived += PARTS", "        meet(_meeting + tl.program_id(0), arrived)"]
+    lines = ["    if PARTS > 1:", "        arrived += PARTS", "        arrive(_meeting + tl.program_id(0))"]
     return [*lines, "    else:", "        tl.debug_barrier()"]
+
+
+def _waiting(stage: list[Block]) -> list[str]:
+    """Before a stage's products: until all programs of the same rows have come so far."""
+    if not any(b.products for b in stage):
+        return []
+    return ["    if PARTS > 1:", "        wait(_meeting + tl.program_id(0), arrived)"]
 
 
 def _whole_kernel(way: str, stages: list[list[Block]]) -> str:
     lines = ["r = tl.program_id(0) * BB + tl.arange(0, BB)", "part = tl.program_id(1)", "arrived = 0"]
     lines += _loop_head(way)
     for k, stage in enumerate(stages):
+        lines += _waiting(stage)
         for block in stage:
             lines.append(f"    for tile in range(part, ({block.size} + BU - 1) // BU, PARTS):")
-            inner = ["u = (tile * BU + tl.arange(0, BU))[None, :]", *_masks(block), *_dots(block), *_body(block)]
+            inner = ["u = (tile * BU + tl.arange(0, BU))[None, :]", *_masks(block), *_reads(block), *_dots(block), *_body(block)]
             lines += ["        " + line for line in inner]
         lines += _meeting(stages, k)
     constants = ["KEEP", "RESETS", "DIRECT", "BB", "BU", "BK", "PARTS", "PRECISION"]
@@ -190,10 +215,13 @@ def _dots(block: Block) -> list[str]:
     return lines
 
 
-def _body(block: Block) -> list[str]:
+def _reads(block: Block, *, vectors: bool = True) -> list[str]:
+    """What a block reads but for the operands of its products; with or without what is the same at every step."""
     n = block.size
     lines = []
     for s, kind, array, width, column in block.reads:
+        if kind == "vector" and not vectors:
+            continue
         place = f"{array} + {{}} * {_wide(width, n)}{_shift(column, n)} + u"
         if kind == "vector":
             lines.append(f"{s} = tl.load({array} + u, mask=u < {n}, other=1.0).to(tl.float32)")
@@ -204,11 +232,28 @@ def _body(block: Block) -> list[str]:
         else:  # one a row
             mask = "m & (r >= next_rows)[:, None]" if kind == "ended" else "m"
             lines.append(f"{s} = tl.load({place.format('r[:, None].to(tl.int64)')}, mask={mask}, other=0.0).to(tl.float32)")
-    lines += [f"{s} = {_printer.doprint(e)}" for s, e in block.equations]
+    return lines
+
+
+def _body(block: Block) -> list[str]:
+    """Assignments and what is written."""
+    return [*_equations(block), *_writes(block, shared=True), *_writes(block, shared=False)]
+
+
+def _equations(block: Block) -> list[str]:
+    lines = [f"{s} = {_printer.doprint(e)}" for s, e in block.equations]
     if any(kind == "carried" for kind, *_ in block.writes):
         lines.append("tl.debug_barrier()")  # all threads have read what is overwritten
+    return lines
+
+
+def _writes(block: Block, *, shared: bool) -> list[str]:
+    """What products of other programs read, or the rest."""
+    lines = []
     for kind, value, array, width, column in block.writes:
-        lines += _write(kind, "0.0" if value == 0 else str(value), f"{array} + {{}} * {_wide(width, n)}{_shift(column, n)} + u")
+        if shared == array.startswith(("_X_", "_A_")):
+            place = f"{array} + {{}} * {_wide(width, block.size)}{_shift(column, block.size)} + u"
+            lines += _write(kind, "0.0" if value == 0 else str(value), place)
     return lines
 
 
