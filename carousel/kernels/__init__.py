@@ -18,9 +18,10 @@ from carousel.equations.derivative import NoDerivative
 from carousel.kernels import reference, segments
 from carousel.kernels.cpu import operator, stepping
 from carousel.kernels.cpu.compiler import CompileError, simd
-from carousel.kernels.cpu.operator import register
 from carousel.kernels.cpu.program import Program
+from carousel.kernels.cpu.registry import register, registered
 from carousel.kernels.cpu.source import source as cpp
+from carousel.kernels.inputs import loop_of
 
 BACKENDS: dict[str, Callable[..., Any]] = {"reference": reference.run, "cpu": operator.run}
 
@@ -91,15 +92,43 @@ def run(
     return _choose(cell, data, batch_sizes, before, parameters, reverse=reverse, resets=resets, initial=initial, record=record)
 
 
-def _choose(cell: Cell, *args: Any, **kwargs: Any) -> Any:
+def _choose(
+    cell: Cell,
+    data: Tensor,
+    batch_sizes: Sequence[int],
+    before: Mapping[str, Tensor],
+    parameters: Mapping[str, Tensor],
+    **kwargs: Any,
+) -> Any:
     name = backend()
+    _alike(cell, data, before, parameters)
     try:
-        return BACKENDS[name or "cpu"](cell, *args, **kwargs)
+        return BACKENDS[name or "cpu"](cell, data, batch_sizes, before, parameters, **kwargs)
     except (CompileError, NoDerivative) as error:
         if name is not None:
             raise
         _say(str(error))
-        return BACKENDS["reference"](cell, *args, **kwargs)
+        return BACKENDS["reference"](cell, data, batch_sizes, before, parameters, **kwargs)
+
+
+def _alike(cell: Cell, data: Tensor, before: Mapping[str, Tensor], parameters: Mapping[str, Tensor]) -> None:
+    """Refuse tensors of several types or devices, as torch.nn.LSTM does. Raises ValueError."""
+    states = {s.name: before[s.name] for s in cell.trace.states if s.size is not None}  # the step number has its own type
+    if len({(x.dtype, x.device) for x in (data, *states.values(), *parameters.values())}) == 1:
+        return
+    named = {f"parameter {k}": x for k, x in parameters.items()} | {f"state {k}": x for k, x in states.items()}
+    wanted = next(iter({**parameters, **states}.values()))
+    for name, x in {"input": data, **named}.items():
+        if x.device != wanted.device:
+            raise ValueError(
+                f"{name} is on {x.device}, but the layer's parameters are on {wanted.device}: "
+                f"move it with .to({str(wanted.device)!r}), or the layer with layer.to({str(x.device)!r})"
+            )
+        if x.dtype != wanted.dtype and not torch.is_autocast_enabled(wanted.device.type):
+            raise ValueError(
+                f"{name} is {x.dtype}, but the layer's parameters are {wanted.dtype}: "
+                f"convert it with .to({wanted.dtype}), or the layer with layer.to({x.dtype})"
+            )
 
 
 @torch.compiler.allow_in_graph
@@ -114,7 +143,7 @@ def _in_graph(
     initial: list[Tensor],
 ) -> tuple[Tensor, ...]:
     """``run`` for torch.compile, which looks no further: all that it needs to know are tensors and numbers."""
-    cell = operator.registered(key)
+    cell = registered(key)
     names = [p.name for p in cell.trace.parameters if p.kind != "constant"]
     states = dict(zip(cell.states, before, strict=True))
     starts = dict(zip(cell.states, initial, strict=True)) if initial else None
@@ -139,7 +168,7 @@ def steppers(
 
 def source(cell: Cell) -> str:
     """The C++ of a cell's kernels. Raises NoDerivative where SymPy cannot derive its equations."""
-    return cpp(Program(cell))
+    return cpp(Program(loop_of(cell)))
 
 
 @cache

@@ -57,8 +57,7 @@ class Streaming:
             self.steps += 1
             return output[:, 0] if self.layer.batch_first else output[0]
         for stepper in self.steppers:
-            stepper.data.copy_(x)
-            x = stepper.step()
+            x = stepper.take(x)
         return x
 
     @property

@@ -30,7 +30,7 @@ def forward(
 ) -> list[Tensor]:
     """Outputs, states after each row's last step, and with ``keep`` what the run backwards needs of every step."""
     layout, steps = k.layout, Steps.of(batch_sizes, reverse, keep)
-    data = data.contiguous()
+    data, clock = data.contiguous(), None if clock is None else clock.contiguous()
     dense, entering, vectors = _contiguous(dense), _contiguous(entering), _contiguous(vectors)
     lengths = layout.lengths(before, vectors, data, dense)
     threads = threads_for(dense, steps.total)
@@ -99,7 +99,8 @@ def backward(
 ) -> list[Tensor]:
     """Gradients of dense weights, biases, what enters, vectors; where asked, of data, states before, initial ones."""
     layout, steps = k.layout, Steps.of(batch_sizes, reverse)
-    dense, entering, vectors = _contiguous(dense), _contiguous(entering), _contiguous(vectors)
+    dense, entering, vectors, kept = _contiguous(dense), _contiguous(entering), _contiguous(vectors), _contiguous(kept)
+    clock = None if clock is None else clock.contiguous()
     lengths = layout.lengths(final, vectors, data, dense)
     threads = threads_for(dense, steps.total)
     sums = [data.new_zeros(threads, lengths[n]) for n in layout.learned]
