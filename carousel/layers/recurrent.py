@@ -320,6 +320,11 @@ class Recurrent(nn.Module):
         """The size of every quantity of a layer that has units."""
         return sizes(self.cell, self._input_size(layer), self.hidden_size, self.proj_size)
 
+    def explain(self, input: Tensor) -> str:
+        """How the first layer would run over such an input, in one line: by which kernels, on a GPU also in which tiles."""
+        rows = 1 if input.dim() == 2 else input.shape[0 if self.batch_first else 1]
+        return kernels.explain(self.cell, input, rows, (self.input_size, self.hidden_size, self.proj_size))
+
     def _parameters_of(self, layer: int, direction: int) -> dict[str, Tensor]:
         suffix = self._suffix(layer, direction)
         return {

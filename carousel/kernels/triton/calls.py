@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
+from triton.runtime.errors import OutOfResources
 
 from carousel.equations import Cell
 from carousel.kernels.triton import planner
 from carousel.kernels.triton.kernel import Call, Steps, kernels_of, sizes_of, steps_of
-from carousel.kernels.triton.program import Program, program_of
+from carousel.kernels.triton.program import Product, Program, program_of
 from carousel.kernels.triton.source import step_name, sums
+
+_too_large: set[tuple[object, ...]] = set()  # loops whose weights, held, leave no room for the rest
 
 
 @dataclass(frozen=True)
@@ -179,10 +183,18 @@ def _run(
         for kind, _, array, *_ in block.writes:
             if kind == "row" and array not in given:
                 given[array] = torch.empty(steps.batch, sizes[block.size], device=device)
-    plan = planner.plan(program, way, sizes, steps.batch, spec.dtype, device)
+    hold = (program, way, *sizes.values(), spec.dtype) not in _too_large
+    plan = planner.plan(program, way, sizes, steps.batch, spec.dtype, device, hold=hold)
     call = Call(kernels_of(spec.cell, program.mixed), steps, given, sizes, plan)
     if plan.way != "stepwise":
-        call.whole(way, flags, planner.precision(spec.dtype))
+        try:
+            call.whole(way, flags, planner.precision(spec.dtype))
+        except OutOfResources:
+            if plan.way != "held":
+                raise
+            _too_large.add((program, way, *sizes.values(), spec.dtype))
+            call.plan = planner.plan(program, way, sizes, steps.batch, spec.dtype, device, hold=False)
+            call.whole(way, flags, planner.precision(spec.dtype))
         return
     for product in (p for stage in stages for b in stage for p in b.products):
         weight = given[product.weight]
@@ -196,7 +208,7 @@ def _run(
                 call.step(step_name(way, block), block, step, flags)
 
 
-def _products(products: list, given: dict, steps: Steps, step: int) -> None:  # type: ignore[type-arg]
+def _products(products: list[Product], given: dict[str, Any], steps: Steps, step: int) -> None:
     """Those of one block and step, by PyTorch."""
     begun = set()
     for p in products:

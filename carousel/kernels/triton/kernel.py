@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import linecache
-import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,11 +16,11 @@ from torch import Tensor
 from triton import language as tl
 
 from carousel.equations import Cell
-from carousel.kernels.triton import runtime
+from carousel.kernels.triton import interpreted, runtime
 from carousel.kernels.triton.program import Block, Program, program_of
 from carousel.kernels.triton.source import arrays, source
 
-INTERPRETED = os.environ.get("TRITON_INTERPRET", "0") == "1"
+INTERPRETED = interpreted()
 
 
 class Kernels:
@@ -95,6 +94,10 @@ class Plan:
         found |= {} if self.pieces else {"BK": self.depth}
         return found | ({} if INTERPRETED else {"num_warps": self.warps, "num_stages": self.stages} | self.together)
 
+    def __str__(self) -> str:
+        tile = f"{self.rows} rows × {self.units} units"
+        return f"{self.way} ({tile}, {self.parts} programs a row)" if self.parts > 1 else f"{self.way} ({tile})"
+
     @property
     def together(self) -> dict[str, Any]:
         """Programs that wait for one another must all be there."""
@@ -134,15 +137,16 @@ class Call:
         )  # fmt: skip
 
 
-def sizes_of(program: Program, entering: Sequence[Tensor], weights: Sequence[Tensor], vectors: Sequence[Tensor],
-             states: Sequence[Tensor]) -> dict[str, int]:  # fmt: skip
+def sizes_of(
+    program: Program, entering: Sequence[Tensor], weights: Sequence[Tensor], vectors: Sequence[Tensor], states: Sequence[Tensor]
+) -> dict[str, int]:
     """The number of units behind each size."""
     loop = program.loop
-    found = {program.size(b): s.shape[1] for b, s in zip(program.states, states, strict=True)}
-    found |= {program.size(v): x.shape[0] for v, x in zip(loop.vectors, vectors, strict=True)}
-    found |= {program.size(s[0]): x.shape[1] // len(s) for s, x in zip(loop.entering, entering, strict=True)}
+    found = {program.root(b): s.shape[1] for b, s in zip(program.states, states, strict=True)}
+    found |= {program.root(v): x.shape[0] for v, x in zip(loop.vectors, vectors, strict=True)}
+    found |= {program.root(s[0]): x.shape[1] // len(s) for s, x in zip(loop.entering, entering, strict=True)}
     pairs = [(g, x) for g in loop.groups for x in g.operands]
     for (group, x), weight in zip(pairs, weights, strict=True):
-        found[program.size(x)] = weight.shape[1]
-        found[program.size(group.symbols[0])] = weight.shape[0] // len(group.symbols)
-    return found | {n.replace("N_", "PAD_", 1): max(16, triton.next_power_of_2(k)) for n, k in found.items()}
+        found[program.root(x)] = weight.shape[1]
+        found[program.root(group.symbols[0])] = weight.shape[0] // len(group.symbols)
+    return program.units(lambda size: found.get(size, 1))

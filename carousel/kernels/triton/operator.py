@@ -12,7 +12,7 @@ from carousel.equations import Cell
 from carousel.equations.derivative import NoDerivative
 from carousel.kernels import reference
 from carousel.kernels.inputs import Inputs, enter, loop_of
-from carousel.kernels.triton import calls
+from carousel.kernels.triton import calls, planner, unusual
 from carousel.kernels.triton.calls import Lists, Spec
 from carousel.kernels.triton.kernel import INTERPRETED, steps_of
 from carousel.kernels.triton.program import Unsupported, program_of
@@ -35,10 +35,26 @@ def run(
     """``reference.run``'s work by Triton kernels. Recording and float64 are left to the reference."""
     kind = data.device.type
     dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else data.dtype
-    if record or not usable(cell, data, dtype):
+    if record or not usable(cell, data, dtype) or unusual([data, *before.values(), *parameters.values()]):
         return reference.run(
             cell, data, batch_sizes, before, parameters, reverse=reverse, resets=resets, initial=initial, record=record
         )
+    with torch.cuda.device_of(data):
+        return _run(cell, data, dtype, batch_sizes, before, parameters, reverse, resets, initial)
+
+
+def _run(
+    cell: Cell,
+    data: Tensor,
+    dtype: torch.dtype,
+    batch_sizes: Sequence[int],
+    before: Mapping[str, Tensor],
+    parameters: Mapping[str, Tensor],
+    reverse: bool,
+    resets: Tensor | None,
+    initial: Mapping[str, Tensor] | None,
+) -> tuple[Tensor, dict[str, Tensor], dict[str, Tensor]]:
+    kind = data.device.type
     inputs = enter(cell, data, before, parameters)
     names = [s.name for s in cell.trace.states if s.size is not None]
     with torch.autocast(kind, enabled=False):
@@ -74,6 +90,18 @@ def usable(cell: Cell, data: Tensor, dtype: torch.dtype) -> bool:
     return True
 
 
+def explain(cell: Cell, data: Tensor, rows: int, sizes: tuple[int, int, int]) -> str:
+    """How a layer's loop would run over ``rows`` rows of such data; ``sizes``: of the input, the states, the projection."""
+    kind = data.device.type
+    dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else data.dtype
+    if not usable(cell, data, dtype):
+        return "reference: PyTorch operations, one after the other"
+    program = program_of(cell, dtype is not torch.float32)
+    units = program.units(lambda size: cell.length(size, *sizes))
+    plans = [f"{way} {planner.plan(program, way, units, rows, dtype, data.device)}" for way in ("forward", "backward")]
+    return f"triton: {', '.join(plans)}"
+
+
 def _clock(
     cell: Cell,
     before: Mapping[str, Tensor],
@@ -99,11 +127,9 @@ def _clock(
 
 
 def _lists(spec: Spec, clock: Tensor | None, resets: Tensor | None, flat: Sequence[Tensor]) -> Lists:
-    found, at = [], 0
-    for n in spec.counts:
-        found.append(list(flat[at : at + n]))
-        at += n
-    return Lists(*found, clock, resets)
+    rest = iter(flat)
+    entering, weights, vectors, before, initial = ([next(rest) for _ in range(n)] for n in spec.counts)
+    return Lists(entering, weights, vectors, before, initial, clock, resets)
 
 
 class _Loop(torch.autograd.Function):
@@ -131,7 +157,8 @@ class _Loop(torch.autograd.Function):
             needs.append(any(asked[at : at + count]))
             at += count
         found = calls.backward(spec, lists, kept, gradients, needs)
-        return (None, None, None, *(x if wanted else None for x, wanted in zip(sum(found, []), asked, strict=True)))
+        flat_found = [x for part in found for x in part]
+        return (None, None, None, *(x if wanted else None for x, wanted in zip(flat_found, asked, strict=True)))
 
 
 def _again(spec: Spec, lists: Lists, gradients: Sequence[Tensor | None]) -> list[Tensor | None]:
@@ -146,9 +173,7 @@ def _again(spec: Spec, lists: Lists, gradients: Sequence[Tensor | None]) -> list
         if starts is not None:
             starts[name] = torch.zeros_like(states[name])
     to = lists.before[0].dtype
-    inputs = Inputs(
-        [x.to(to) for x in lists.entering], [x.to(to) for x in lists.vectors], [x.to(to) for x in lists.weights]
-    )
+    inputs = Inputs([x.to(to) for x in lists.entering], [x.to(to) for x in lists.vectors], [x.to(to) for x in lists.weights])
     resets = lists.resets if starts is not None else None
     output, after, _ = reference.inside(
         cell, inputs, spec.batch_sizes, states, reverse=spec.reverse, resets=resets, initial=starts

@@ -11,6 +11,8 @@ from carousel.kernels.triton.kernel import INTERPRETED, Plan
 from carousel.kernels.triton.program import Program
 
 WAYS = ("stepwise", "rows", "grid", "held")
+"""A kernel a stage and step; one for all steps whose programs keep some rows and all units, or share the units and meet
+after each stage ("grid"), or do that and keep their weights ("held"). Without products each program is alone."""
 
 
 def forced() -> str | None:
@@ -31,60 +33,56 @@ def precision(dtype: torch.dtype) -> str:
 
 
 @cache
-def processors(device: torch.device) -> int:
-    """Multiprocessors of a card; one for the interpreter, which runs one program after the other."""
-    return torch.cuda.get_device_properties(device).multi_processor_count if device.type == "cuda" else 1
+def _card(device: torch.device) -> tuple[int, int]:
+    """Multiprocessors, and bytes of shared memory that a program may have."""
+    if device.type != "cuda":
+        return 1 << 30, 1 << 30
+    found = torch.cuda.get_device_properties(device)
+    return found.multi_processor_count, getattr(found, "shared_memory_per_block_optin", 99 << 10)
 
 
-def plan(program: Program, way: str, sizes: dict[str, int], batch: int, dtype: torch.dtype, device: torch.device) -> Plan:
-    """How a loop runs, forward or backward."""
+def plan(
+    program: Program,
+    way: str,
+    sizes: dict[str, int],
+    batch: int,
+    dtype: torch.dtype,
+    device: torch.device,
+    *,
+    hold: bool = True,
+) -> Plan:
+    """How a loop runs, ``way``: forward or backward; ``hold``: weights may be held. Raises ValueError for a way asked for
+    that these sizes do not allow."""
     blocks = [b for stage in (program.forward if way == "forward" else program.backward) for b in stage]
     units = max(sizes[b.size] for b in blocks)
-    multiplies = any(b.products for b in blocks)
+    processors, shared = _card(device)
     chosen = forced()
     if chosen == "stepwise":
-        return stepwise(batch, units)
-    if not multiplies:
-        return pointwise(batch, units)
+        return Plan("stepwise", 16 if INTERPRETED else 4, 64)
+    if not any(b.products for b in blocks):
+        return Plan("pointwise", 16 if INTERPRETED else 4, 64, parts=-(-units // 64))
     if chosen == "rows":
-        return rows(batch, units)
-    if chosen == "held":
-        return held(batch, units, processors(device), dtype)
-    return grid(batch, units, processors(device), dtype)
+        return Plan("rows", 16, 16 if units <= 16 else 32, 32 if units <= 32 else 64)
+    rows, wide = _tile(batch, units, processors)
+    parts, shares = -(-units // wide), -(-batch // rows)
+    padded = max(sizes[p.padded] for b in blocks for p in b.products)
+    weights = {(p.weight, sizes[p.padded] * p.width) for b in blocks for p in b.products}
+    fits = wide * dtype.itemsize * sum(n for _, n in weights) <= 0.72 * shared
+    fits = fits and shares * parts <= processors and padded <= 1024
+    if chosen == "held" and not fits:
+        raise ValueError(f"CAROUSEL_TRITON_WAY=held: weights of {units} units for {batch} rows do not fit on the card")
+    if hold and fits and chosen != "grid":
+        return Plan("held", rows, wide, parts=parts, pieces=1 if padded * dtype.itemsize <= 1024 else 4)
+    parts = max(1, min(parts, processors // shares))
+    return Plan("grid" if parts > 1 else "rows", rows, wide, 128 if units >= 128 else 32, parts, stages=3)
 
 
-def stepwise(batch: int, units: int) -> Plan:
-    """A kernel a stage and step."""
-    return Plan("stepwise", 4 if not INTERPRETED else 16, 64)
-
-
-def pointwise(batch: int, units: int) -> Plan:
-    """Each program takes its own units through all steps."""
-    wide = 64
-    return Plan("pointwise", 4, wide, parts=-(-units // wide))
-
-
-def rows(batch: int, units: int) -> Plan:
-    """Each program takes all units of some rows through all steps."""
-    return Plan("rows", 16, 16 if units <= 16 else 32, depth=32 if units <= 32 else 64)
-
-
-def grid(batch: int, units: int, processors: int, dtype: torch.dtype) -> Plan:
-    """Programs share the units of some rows, and meet after each stage."""
-    tile = 16 if batch <= 16 else 32 if batch <= 128 else 64
-    shared = -(-batch // tile)
-    wide = 16
-    while wide < 64 and shared * -(-units // wide) > processors:
-        wide *= 2
-    parts = max(1, min(-(-units // wide), processors // shared))
-    return Plan("grid" if parts > 1 else "rows", tile, wide, 64, parts)
-
-
-def held(batch: int, units: int, processors: int, dtype: torch.dtype) -> Plan:
-    """As ``grid``, and each program keeps its weights; one program for some units of all sizes."""
-    tile = 16 if batch <= 16 else 32 if batch <= 128 else 64
-    wide = 16
-    while wide < 128 and -(-batch // tile) * -(-units // wide) > processors:
-        wide *= 2
-    pieces = 1 if units <= 256 else 2 if units <= 512 else 4
-    return Plan("held", tile, wide, 64, -(-units // wide), pieces=pieces)
+def _tile(batch: int, units: int, processors: int) -> tuple[int, int]:
+    """Rows and units of a tile: the smallest with which each multiprocessor has at most one."""
+    if INTERPRETED:
+        return 16, max(16, 1 << (units - 1).bit_length())
+    for wide in (16, 32, 64):
+        for rows in (16, 32, 64):
+            if -(-batch // rows) * -(-units // wide) <= processors:
+                return rows, wide
+    return 64, 64

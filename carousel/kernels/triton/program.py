@@ -19,6 +19,7 @@ P    what cuBLAS makes of a product, one a row
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
 
@@ -96,6 +97,11 @@ class Program:
         self.shared = tuple(adjoints.index(e) if e in adjoints else None for e in self.back.entering)
         self.forward = _Forward(self).blocks()
         self.backward = _Backward(self).blocks()
+
+    def units(self, length: Callable[[Size], int]) -> dict[str, int]:
+        """The number behind each size's name, and the next power of two (at least 16, as a product of tiles wants)."""
+        found = {f"N_{letter}": length(root) for root, letter in self.letters.items()}
+        return found | {n.replace("N_", "PAD_", 1): max(16, 1 << (k - 1).bit_length()) for n, k in found.items()}
 
     def root(self, symbol: Expr) -> Size:
         found = self.back.sizes.get(symbol)

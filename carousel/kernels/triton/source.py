@@ -114,7 +114,8 @@ def _held_dots(block: Block, pieces: int) -> list[str]:
     for p in block.products:
         lines += _there(p)
         order = sorted(_pieces(p, pieces), key=lambda piece: piece[1]) if not p.transposed else _pieces(p, pieces)
-        loads, dots = [], []  # of each piece of the operand, and what it is multiplied with
+        loads: list[str] = []
+        dots: list[list[str]] = []  # of each piece of the operand, and what it is multiplied with
         for name, first, k, limit in order:
             where = f"{p.array} + {'next_row' if p.later else 'row'} * {p.depth} + ({first} + {k})[None, :]"
             load = f"tl.load({where}, mask=there & ({first} + {k} < {limit})[None, :], other=0.0, cache_modifier='.cg')"
@@ -123,9 +124,9 @@ def _held_dots(block: Block, pieces: int) -> list[str]:
                 dots.append([])
             s = p.symbols[0] if p.transposed else p.symbols[int(name.split("_")[-2])]
             dots[-1].append(f"{s} = times(x{len(loads) - 1}_, {name}, {s}, PRECISION)")
-        for k in range(len(loads) + AHEAD):
-            lines += [f"x{k}_ = {loads[k]}"] if k < len(loads) else []
-            lines += dots[k - AHEAD] if k >= AHEAD else []
+        for number in range(len(loads) + AHEAD):
+            lines += [f"x{number}_ = {loads[number]}"] if number < len(loads) else []
+            lines += dots[number - AHEAD] if number >= AHEAD else []
     return lines
 
 
@@ -171,7 +172,13 @@ def _whole_kernel(way: str, stages: list[list[Block]]) -> str:
         lines += _waiting(stage)
         for block in stage:
             lines.append(f"    for tile in range(part, ({block.size} + BU - 1) // BU, PARTS):")
-            inner = ["u = (tile * BU + tl.arange(0, BU))[None, :]", *_masks(block), *_reads(block), *_dots(block), *_body(block)]
+            inner = [
+                "u = (tile * BU + tl.arange(0, BU))[None, :]",
+                *_masks(block),
+                *_reads(block),
+                *_dots(block),
+                *_body(block),
+            ]
             lines += ["        " + line for line in inner]
         lines += _meeting(stages, k)
     constants = ["KEEP", "RESETS", "DIRECT", "BB", "BU", "BK", "PARTS", "PRECISION"]
@@ -190,7 +197,10 @@ def _masks(block: Block) -> list[str]:
     lines = [f"m = (r < rows)[:, None] & (u < {block.size})"]
     if any(p.later for p in block.products):
         lines += [f"going = (r < rows)[:, None] & (r < next_rows)[:, None] & (u < {block.size})"]
-        lines += ["if RESETS:", "    going = going & (tl.load(_resets + next_row, mask=(r < next_rows)[:, None], other=0) == 0)"]
+        lines += [
+            "if RESETS:",
+            "    going = going & (tl.load(_resets + next_row, mask=(r < next_rows)[:, None], other=0) == 0)",
+        ]
     return lines
 
 
