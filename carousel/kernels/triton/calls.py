@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -12,11 +12,11 @@ from triton.runtime.errors import OutOfResources
 
 from carousel.equations import Cell
 from carousel.kernels.triton import planner
-from carousel.kernels.triton.kernel import Call, Steps, kernels_of, sizes_of, steps_of
-from carousel.kernels.triton.program import Product, Program, program_of
+from carousel.kernels.triton.kernel import Call, Plan, Steps, kernels_of, sizes_of, steps_of
+from carousel.kernels.triton.program import Product, Program, name, program_of
 from carousel.kernels.triton.source import step_name, sums
 
-_too_large: set[tuple[object, ...]] = set()  # loops whose weights, held, leave no room for the rest
+_too_large: set[Plan] = set()  # plans that asked more shared memory than there is
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Lists:
     def named(self, program: Program) -> dict[str, Tensor | None]:
         """Those that both directions read."""
         found: dict[str, Tensor | None] = {f"_E_{j}": x.contiguous() for j, x in enumerate(self.entering)}
-        found |= {f"_Y_{v}": x.contiguous() for v, x in zip(program.loop.vectors, self.vectors, strict=True)}
+        found |= {name("Y", v): x.contiguous() for v, x in zip(program.loop.vectors, self.vectors, strict=True)}
         places = [(g, j) for g, group in enumerate(program.loop.groups) for j in range(len(group.operands))]
         found |= {f"_W_{g}_{j}": w.contiguous() for (g, j), w in zip(places, self.weights, strict=True)}
         found["_resets"] = None if self.resets is None else self.resets.to(torch.uint8).contiguous()
@@ -74,7 +74,7 @@ def forward(spec: Spec, lists: Lists, keep: bool) -> tuple[list[Tensor], dict[st
 
     kept: dict[str, Tensor] = {}
     for x in program.operands:
-        kept[f"_X_{x}"] = room(steps.total, sizes[program.size(x)])
+        kept[name("X", x)] = room(steps.total, sizes[program.size(x)])
     for s in program.read_states:
         if program.state_array(s) not in kept:
             kept[program.state_array(s)] = room(steps.total, sizes[program.size(s)], torch.float32)
@@ -86,7 +86,7 @@ def forward(spec: Spec, lists: Lists, keep: bool) -> tuple[list[Tensor], dict[st
     for s, now, start in zip(program.states, lists.before, starts, strict=True):
         if lists.resets is not None and lists.initial:
             now = torch.where(lists.resets[steps.first].unsqueeze(1), start, now)
-            given[f"_I_{s}"] = start.contiguous()
+            given[name("I", s)] = start.contiguous()
         for array in program.state_arrays(s):
             if steps.whole:
                 kept[array][: steps.batch].copy_(now)
@@ -94,7 +94,7 @@ def forward(spec: Spec, lists: Lists, keep: bool) -> tuple[list[Tensor], dict[st
                 kept[array].index_copy_(0, steps.first, now.to(kept[array].dtype))
     output = room(steps.total, lists.before[0].shape[1])
     final = [torch.empty_like(x, memory_format=torch.contiguous_format) for x in lists.before]
-    given |= kept | {"_output": output} | {f"_F_{s}": x for s, x in zip(program.states, final, strict=True)}
+    given |= kept | {"_output": output} | {name("F", s): x for s, x in zip(program.states, final, strict=True)}
     flags = {"KEEP": keep, "RESETS": lists.resets is not None and bool(lists.initial), "DIRECT": False}
     _run(spec, lists, given, sizes, flags, "forward")
     return [output, *final], kept
@@ -129,13 +129,13 @@ def backward(
     carried = {}
     for s, x, gradient in zip(program.states, lists.before, gradients[1:], strict=True):
         carried[s] = zeros(*x.shape) if gradient is None else gradient.float().clone(memory_format=torch.contiguous_format)
-        given[f"_C_{s}"] = carried[s]
+        given[name("C", s)] = carried[s]
     direct = {}
     if resets is not None and needs[4]:
         direct = {s: zeros(steps.total, carried[s].shape[1]) for s in program.states if back.carried[s] != 0}
-        given |= {f"_D_{s}": x for s, x in direct.items()}
+        given |= {name("D", s): x for s, x in direct.items()}
     sums_ = {v: zeros(steps.batch, sizes[program.size(v)]) for v in back.vectors}
-    given |= {f"_V_{v}": x for v, x in sums_.items()}
+    given |= {name("V", v): x for v, x in sums_.items()}
     flags = {"KEEP": True, "RESETS": resets is not None, "DIRECT": bool(direct)}
     _run(spec, lists, given, sizes, flags, "backward")
 
@@ -144,7 +144,7 @@ def backward(
         for j, (x, shared) in enumerate(zip(lists.entering, program.shared, strict=True))
     ]
     places = [(g, x) for g, group in enumerate(loop.groups) for x in group.operands]
-    of_weights: list[Tensor | None] = [adjoints[g].t() @ kept[f"_X_{x}"] if needs[1] else None for g, x in places]
+    of_weights: list[Tensor | None] = [adjoints[g].t() @ kept[name("X", x)] if needs[1] else None for g, x in places]
     of_vectors = [sums_[v].sum(0) if v in sums_ else None for v in loop.vectors]
     through = {s: [(g, w) for (g, x), w in zip(places, lists.weights, strict=True) if x == s] for s in program.states}
 
@@ -183,18 +183,16 @@ def _run(
         for kind, _, array, *_ in block.writes:
             if kind == "row" and array not in given:
                 given[array] = torch.empty(steps.batch, sizes[block.size], device=device)
-    hold = (program, way, *sizes.values(), spec.dtype) not in _too_large
-    plan = planner.plan(program, way, sizes, steps.batch, spec.dtype, device, hold=hold)
-    call = Call(kernels_of(spec.cell, program.mixed), steps, given, sizes, plan)
+    call = Call(kernels_of(spec.cell, program.mixed), steps, given, sizes, plan := _plan(spec, way, sizes, steps.batch, device))
     if plan.way != "stepwise":
         try:
             call.whole(way, flags, planner.precision(spec.dtype))
         except OutOfResources:
-            if plan.way != "held":
-                raise
-            _too_large.add((program, way, *sizes.values(), spec.dtype))
-            call.plan = planner.plan(program, way, sizes, steps.batch, spec.dtype, device, hold=False)
-            call.whole(way, flags, planner.precision(spec.dtype))
+            if plan not in _too_large:
+                _too_large.add(plan)
+                _run(spec, lists, given, sizes, flags, way)
+                return
+            raise
         return
     for product in (p for stage in stages for b in stage for p in b.products):
         weight = given[product.weight]
@@ -206,6 +204,14 @@ def _run(
             for block in stage:
                 _products(block.products, given, steps, step)
                 call.step(step_name(way, block), block, step, flags)
+
+
+def _plan(spec: Spec, way: str, sizes: dict[str, int], batch: int, device: torch.device) -> Plan:
+    """The planner's, or a more modest one where that has turned out too large for the card."""
+    plan = planner.plan(spec.program, way, sizes, batch, spec.dtype, device)
+    if plan in _too_large and plan.way == "held":
+        plan = planner.plan(spec.program, way, sizes, batch, spec.dtype, device, hold=False)
+    return replace(plan, depth=32, stages=1) if plan in _too_large else plan
 
 
 def _products(products: list[Product], given: dict[str, Any], steps: Steps, step: int) -> None:

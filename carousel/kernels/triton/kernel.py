@@ -17,7 +17,7 @@ from triton import language as tl
 
 from carousel.equations import Cell
 from carousel.kernels.triton import interpreted, runtime
-from carousel.kernels.triton.program import Block, Program, program_of
+from carousel.kernels.triton.program import Block, Program, padded, program_of
 from carousel.kernels.triton.source import arrays, source
 
 INTERPRETED = interpreted()
@@ -142,11 +142,11 @@ def sizes_of(
 ) -> dict[str, int]:
     """The number of units behind each size."""
     loop = program.loop
-    found = {program.root(b): s.shape[1] for b, s in zip(program.states, states, strict=True)}
-    found |= {program.root(v): x.shape[0] for v, x in zip(loop.vectors, vectors, strict=True)}
-    found |= {program.root(s[0]): x.shape[1] // len(s) for s, x in zip(loop.entering, entering, strict=True)}
+    found = {program.size(b): s.shape[1] for b, s in zip(program.states, states, strict=True)}
+    found |= {program.size(v): x.shape[0] for v, x in zip(loop.vectors, vectors, strict=True)}
+    found |= {program.size(s[0]): x.shape[1] // len(s) for s, x in zip(loop.entering, entering, strict=True)}
     pairs = [(g, x) for g in loop.groups for x in g.operands]
     for (group, x), weight in zip(pairs, weights, strict=True):
-        found[program.root(x)] = weight.shape[1]
-        found[program.root(group.symbols[0])] = weight.shape[0] // len(group.symbols)
-    return program.units(lambda size: found.get(size, 1))
+        found[program.size(x)] = weight.shape[1]
+        found[program.size(group.symbols[0])] = weight.shape[0] // len(group.symbols)
+    return padded(found)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from functools import cache
+from functools import cache, lru_cache
 
 import torch
 
@@ -53,10 +53,38 @@ def plan(
 ) -> Plan:
     """How a loop runs, ``way``: forward or backward; ``hold``: weights may be held. Raises ValueError for a way asked for
     that these sizes do not allow."""
+    return _planned(program, way, tuple(sizes.items()), batch, dtype, _card(device), forced(), hold)
+
+
+@lru_cache(maxsize=1024)
+def _planned(
+    program: Program,
+    way: str,
+    sizes: tuple[tuple[str, int], ...],
+    batch: int,
+    dtype: torch.dtype,
+    card: tuple[int, int],
+    chosen: str | None,
+    hold: bool,
+) -> Plan:
+    return plan_for(program, way, dict(sizes), batch, dtype, card, chosen=chosen, hold=hold)
+
+
+def plan_for(
+    program: Program,
+    way: str,
+    sizes: dict[str, int],
+    batch: int,
+    dtype: torch.dtype,
+    card: tuple[int, int],
+    *,
+    chosen: str | None = None,
+    hold: bool = True,
+) -> Plan:
+    """``plan`` for a card of so many multiprocessors and bytes of shared memory; ``chosen``: the way asked for."""
     blocks = [b for stage in (program.forward if way == "forward" else program.backward) for b in stage]
     units = max(sizes[b.size] for b in blocks)
-    processors, shared = _card(device)
-    chosen = forced()
+    processors, shared = card
     if chosen == "stepwise":
         return Plan("stepwise", 16 if INTERPRETED else 4, 64)
     if not any(b.products for b in blocks):
@@ -73,8 +101,8 @@ def plan(
         raise ValueError(f"CAROUSEL_TRITON_WAY=held: weights of {units} units for {batch} rows do not fit on the card")
     if hold and fits and chosen != "grid":
         return Plan("held", rows, wide, parts=parts, pieces=1 if padded * dtype.itemsize <= 1024 else 4)
-    parts = max(1, min(parts, processors // shares))
-    return Plan("grid" if parts > 1 else "rows", rows, wide, 128 if units >= 128 else 32, parts, stages=3)
+    parts, depth = max(1, min(parts, processors // shares)), 128 if units >= 128 else 32
+    return Plan("grid" if parts > 1 else "rows", rows, wide, depth, parts, stages=3 if dtype.itemsize == 2 else 2)
 
 
 def _tile(batch: int, units: int, processors: int) -> tuple[int, int]:

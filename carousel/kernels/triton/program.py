@@ -80,6 +80,7 @@ class Program:
         self.back = derive(self.loop)
         roots = dict.fromkeys(s.root for s in [*self.loop.sizes.values(), *self.back.sizes.values()] if s is not None)
         self.letters: dict[Size, str] = {root: f"{root.letter}{k}" for k, root in enumerate(roots)}
+        self._size: dict[Expr, str] = {}
         self.states = {s.before: s for s in self.loop.states if s.size is not None}
         self.plain: dict[Expr, Expr] = {}  # values that follow from the step number alone
         for symbol, expr in self.loop.definitions.items():
@@ -99,9 +100,8 @@ class Program:
         self.backward = _Backward(self).blocks()
 
     def units(self, length: Callable[[Size], int]) -> dict[str, int]:
-        """The number behind each size's name, and the next power of two (at least 16, as a product of tiles wants)."""
-        found = {f"N_{letter}": length(root) for root, letter in self.letters.items()}
-        return found | {n.replace("N_", "PAD_", 1): max(16, 1 << (k - 1).bit_length()) for n, k in found.items()}
+        """The number behind each size's name, padded."""
+        return padded({f"N_{letter}": length(root) for root, letter in self.letters.items()})
 
     def root(self, symbol: Expr) -> Size:
         found = self.back.sizes.get(symbol)
@@ -110,22 +110,35 @@ class Program:
 
     def size(self, symbol: Expr) -> str:
         """The name of the number of units of a symbol."""
-        return "N_" + self.letters[self.root(symbol)]
+        if symbol not in self._size:  # asked at every call
+            self._size[symbol] = "N_" + self.letters[self.root(symbol)]
+        return self._size[symbol]
 
     def state_array(self, before: Expr) -> str:
         """Where a state's value before a step is read from."""
-        return f"_X_{before}" if before in self.operands and not self.mixed else f"_S_{before}"
+        return name("X" if before in self.operands and not self.mixed else "S", before)
 
     def state_arrays(self, before: Expr) -> list[str]:
         """Where a state is written."""
-        found = [f"_X_{before}"] if before in self.operands else []
+        found = [name("X", before)] if before in self.operands else []
         return list(dict.fromkeys([*found, *([self.state_array(before)] if before in self.read_states else [])]))
 
     def kept(self, symbol: Expr) -> str:
         """Where the run backwards finds a saved value of a step."""
         if symbol in self.states:
             return self.state_array(symbol)
-        return f"_X_{symbol}" if symbol in self.operands else f"_K_{symbol}"
+        return name("X" if symbol in self.operands else "K", symbol)
+
+
+def padded(sizes: dict[str, int]) -> dict[str, int]:
+    """The numbers of units, and of each the next power of two (at least 16, as a product of tiles wants)."""
+    return sizes | {n.replace("N_", "PAD_", 1): max(16, 1 << (k - 1).bit_length()) for n, k in sizes.items()}
+
+
+@cache
+def name(letter: str, symbol: Expr) -> str:
+    """The name of a symbol's array (SymPy takes its time to print one)."""
+    return f"_{letter}_{symbol}"
 
 
 @cache
