@@ -120,9 +120,23 @@ def _forward(  # type: ignore[no-untyped-def]
 ):
     made = _kernel(cell, data, bfloat)
     lists = _lists(data, dense, biases, entering, vectors, clock) | {"before": before, "initial": initial}
-    check(made.layout, batch_sizes, data.dtype, lists, resets)
+    lengths = check(made.layout, batch_sizes, data.dtype, lists, resets)
     return calls.forward(
-        made, data, dense, biases, entering, vectors, before, initial, clock, resets, batch_sizes, reverse, bfloat, keep
+        made,
+        lengths,
+        data,
+        dense,
+        biases,
+        entering,
+        vectors,
+        before,
+        initial,
+        clock,
+        resets,
+        batch_sizes,
+        reverse,
+        bfloat,
+        keep,
     )
 
 
@@ -131,9 +145,24 @@ def _backward(  # type: ignore[no-untyped-def]
 ):
     made = _kernel(cell, data, bfloat)
     lists = _lists(data, dense, biases, entering, vectors, clock) | {"given": [given], "final": final, "kept": kept}
-    check(made.layout, batch_sizes, data.dtype, lists, resets)
+    lengths = check(made.layout, batch_sizes, data.dtype, lists, resets)
     return calls.backward(
-        made, given, final, kept, data, dense, biases, entering, vectors, clock, resets, batch_sizes, reverse, bfloat, *asked
+        made,
+        lengths,
+        given,
+        final,
+        kept,
+        data,
+        dense,
+        biases,
+        entering,
+        vectors,
+        clock,
+        resets,
+        batch_sizes,
+        reverse,
+        bfloat,
+        *asked,
     )
 
 
