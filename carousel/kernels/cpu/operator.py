@@ -32,7 +32,7 @@ def run(
 ) -> tuple[Tensor, dict[str, Tensor], dict[str, Tensor]]:
     """``reference.run``'s work by compiled kernels. Recording is left to the reference."""
     if torch.is_autocast_enabled("cpu") and data.is_floating_point():
-        data = data.to(next(iter(parameters.values())).dtype)
+        data = data.to(next(iter({**parameters, **before}.values())).dtype)  # a cell may have no parameters
     if record or not usable(cell, data):
         return reference.run(
             cell, data, batch_sizes, before, parameters, reverse=reverse, resets=resets, initial=initial, record=record
@@ -64,8 +64,8 @@ def run(
 
 
 def usable(cell: Cell, data: Tensor) -> bool:
-    """Whether there are kernels for this."""
-    return data.device.type == "cpu" and data.dtype in compiler.TYPES and bool(loop_of(cell).stages)
+    """Whether there are kernels for this; what has no rows is the reference's."""
+    return data.shape[0] > 0 and data.device.type == "cpu" and data.dtype in compiler.TYPES and bool(loop_of(cell).stages)
 
 
 def _bfloat(data: Tensor) -> bool:
