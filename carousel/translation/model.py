@@ -196,7 +196,9 @@ class Translator(Trainable):
 def _check(config: TranslatorConfig) -> None:
     if config.attention not in (MEMORY, *ATTENTIONS):
         raise InputError(f"attention must be {', '.join((MEMORY, *ATTENTIONS))}, not {config.attention!r}")
-    for name in ("dropout", "dropout_words", "smoothing"):
+    if not 0 <= config.dropout < 1:
+        raise InputError(f"dropout is a probability in [0, 1), not {config.dropout}")
+    for name in ("dropout_words", "smoothing"):
         if not 0 <= getattr(config, name) < 1:
             raise InputError(f"{name} must be in [0, 1), not {getattr(config, name)}")
     for name in ("embedding", "decoder_layers"):

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn.utils import parametrizations, parametrize, prune
 
-from carousel.layers import Recurrent, Streaming
+from carousel.layers import Recurrent, Streaming, to_torch
 
 torch.set_num_threads(1)
 
@@ -91,6 +91,13 @@ def test_a_pruned_weight_that_is_loaded_is_the_loaded_one():
         layer(X)
         layer.load_state_dict(other.state_dict())
         torch.testing.assert_close(layer(X)[0], other(X)[0])
+
+
+def test_pruned_and_parametrized_weights_are_converted_as_they_are():
+    layer = Recurrent("gru", 3, 4, dtype=torch.float64)
+    prune.l1_unstructured(layer.W, "nh_l0", amount=0.5)
+    parametrizations.orthogonal(layer.W, "rh_l0")
+    torch.testing.assert_close(to_torch(layer)(X)[0], layer(X)[0])
 
 
 COPIES = {
