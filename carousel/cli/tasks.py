@@ -53,6 +53,7 @@ def listing(context: typer.Context, json: options.Json = False) -> None:
 
 @app.command("run", epilog=EXAMPLE)
 def run(
+    context: typer.Context,
     task: Annotated[
         str | None, typer.Argument(help="A task or its number, or all; see carousel tasks.", show_default=False)
     ] = None,
@@ -84,6 +85,13 @@ def run(
     """
     if recipe not in recipes.RECIPES:
         raise InputError(f"--recipe must be one of {', '.join(recipes.RECIPES)}, not {recipe!r}")
+    ignored = {
+        "--quick": quick and ("task", "t", "cell", "recipe"),
+        f"--recipe {recipe}": recipe != "today" and ("cell", "hidden"),
+    }
+    for option, names in ignored.items():
+        for name in (n for n in names or () if options.is_given(context, n)):
+            raise InputError(f"{option} has its own {name}; leave that out")
     if quick:
         task, t, cell, seeds, recipe, cap = QUICK, 100, "lstm-v2,rnn", seeds or 1, "today", cap or QUICK_CAP
     if task is None:
