@@ -85,12 +85,10 @@ def run(
     """
     if recipe not in recipes.RECIPES:
         raise InputError(f"--recipe must be one of {', '.join(recipes.RECIPES)}, not {recipe!r}")
-    ignored = {
-        "--quick": quick and ("task", "t", "cell", "recipe"),
-        f"--recipe {recipe}": recipe != "today" and ("cell", "hidden"),
-    }
-    for option, names in ignored.items():
-        for name in (n for n in names or () if options.is_given(context, n)):
+    decided = {"--quick": ("task", "t", "cell", "recipe") if quick else ()}
+    decided |= {f"--recipe {recipe}": ("cell", "hidden") if recipe != "today" else ()}
+    for option, parameters in decided.items():
+        for name in (n for n in parameters if options.is_given(context, n)):
             raise InputError(f"{option} has its own {name}; leave that out")
     if quick:
         task, t, cell, seeds, recipe, cap = QUICK, 100, "lstm-v2,rnn", seeds or 1, "today", cap or QUICK_CAP
