@@ -85,7 +85,7 @@ def run(
     """
     if recipe not in recipes.RECIPES:
         raise InputError(f"--recipe must be one of {', '.join(recipes.RECIPES)}, not {recipe!r}")
-    decided = {"--quick": ("task", "t", "cell", "recipe") if quick else ()}
+    decided: dict[str, tuple[str, ...]] = {"--quick": ("task", "t", "cell", "recipe") if quick else ()}
     decided |= {f"--recipe {recipe}": ("cell", "hidden") if recipe != "today" else ()}
     for option, parameters in decided.items():
         for name in (n for n in parameters if options.is_given(context, n)):
