@@ -67,7 +67,7 @@ Length = Annotated[
         rich_help_panel=TRAINING,
     ),
 ]
-Epochs = Annotated[int, typer.Option(min=1, help="Times the text is read.", rich_help_panel=TRAINING)]
+Epochs = Annotated[int, typer.Option(min=1, help="Times the text is read, in all.", rich_help_panel=TRAINING)]
 Optimizer = Annotated[str, typer.Option(help="adamw or sgd.", rich_help_panel=TRAINING)]
 Rate = Annotated[float, typer.Option("--lr", help="Learning rate.", rich_help_panel=TRAINING)]
 Momentum = Annotated[float, typer.Option(help="Of sgd.", rich_help_panel=TRAINING)]
@@ -108,6 +108,21 @@ Seed = Annotated[
 Threads = Annotated[int, typer.Option(min=0, help="Threads; 0: PyTorch's choice.", rich_help_panel=TRAINING)]
 LogEvery = Annotated[int, typer.Option(min=1, help="Steps between lines of metrics.jsonl.", rich_help_panel=TRAINING)]
 SaveEvery = Annotated[float, typer.Option(min=0, help="Seconds between checkpoints.", rich_help_panel=TRAINING)]
+
+
+def is_given(context: typer.Context, name: str) -> bool:
+    """Whether the option stands on the command line, and is no default."""
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
+
+
+def refuse_beside_resume(context: typer.Context) -> None:
+    """Raise InputError for an option that --resume would ignore."""
+    for option in context.command.params:
+        if option.name and option.name not in ("resume", "epochs", "json") and is_given(context, option.name):
+            name = next((o for o in option.opts if o.startswith("--")), option.opts[0])
+            raise InputError(f"--resume continues a run with its own settings; leave {name} out (--epochs may be raised)")
+
 
 CLAMP = re.compile(r"(?:(\d+)/)?(\w+)(?:\[([\d,\s]+)\])?=([-+.\deE]+)(?:@(\d*):(\d*))?")
 

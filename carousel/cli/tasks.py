@@ -53,6 +53,7 @@ def listing(context: typer.Context, json: options.Json = False) -> None:
 
 @app.command("run", epilog=EXAMPLE)
 def run(
+    context: typer.Context,
     task: Annotated[
         str | None, typer.Argument(help="A task or its number, or all; see carousel tasks.", show_default=False)
     ] = None,
@@ -84,6 +85,11 @@ def run(
     """
     if recipe not in recipes.RECIPES:
         raise InputError(f"--recipe must be one of {', '.join(recipes.RECIPES)}, not {recipe!r}")
+    decided: dict[str, tuple[str, ...]] = {"--quick": ("task", "t", "cell", "recipe") if quick else ()}
+    decided |= {f"--recipe {recipe}": ("cell", "hidden") if recipe != "today" else ()}
+    for option, parameters in decided.items():
+        for name in (n for n in parameters if options.is_given(context, n)):
+            raise InputError(f"{option} has its own {name}; leave that out")
     if quick:
         task, t, cell, seeds, recipe, cap = QUICK, 100, "lstm-v2,rnn", seeds or 1, "today", cap or QUICK_CAP
     if task is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,6 +14,7 @@ import typer
 from carousel.cli import options, screen
 from carousel.errors import InputError
 from carousel.insight import fading
+from carousel.language.checkpoint import read_position
 from carousel.language.folder import Config, ModelConfig, TextConfig, TrainConfig
 from carousel.language.prepare import prepare
 from carousel.language.processes import Processes
@@ -50,6 +52,7 @@ def text_config(
 
 
 def command(
+    context: typer.Context,
     files: options.Files = None,
     valid: options.Valid = None,
     test: options.Test = None,
@@ -57,7 +60,8 @@ def command(
         Path | None, typer.Option("--out", "-o", help="Run folder; runs/FILE-CELL by default.", show_default=False)
     ] = None,
     resume: Annotated[
-        Path | None, typer.Option(help="Continue the run in this folder; needs no other option.", show_default=False)
+        Path | None,
+        typer.Option(help="Continue the run in this folder; beside it, --epochs may be raised.", show_default=False),
     ] = None,
     cell: Annotated[str, typer.Option(help="A cell of carousel cells.", rich_help_panel=options.MODEL)] = "lstm-v2",
     vocab: options.Vocab = "word",
@@ -105,7 +109,9 @@ def command(
     if resume is not None:
         if files:
             raise InputError("--resume continues a run with its own text; leave the files out")
+        options.refuse_beside_resume(context)
         folder, config = resume, Config.load(resume)
+        config = extend(folder, config, epochs if options.is_given(context, "epochs") else None)
     elif not files:
         raise InputError("give a text file to train on, or --resume RUN")
     else:
@@ -141,9 +147,29 @@ def refused(folder: Path | None) -> Iterator[None]:
         raise
 
 
+def extend(folder: Path, config: Any, epochs: int | None) -> Any:
+    """The configuration with so many epochs in all.
+
+    Raises InputError where the run was asked for more already, or ended because it got no better.
+    """
+    before = config.training.epochs
+    if epochs is None or epochs == before:
+        return config
+    if epochs < before:
+        raise InputError(f"{folder} was asked for {before} epochs in all; --epochs can raise that, not lower it to {epochs}")
+    checkpoint = folder / "checkpoint.safetensors"
+    if checkpoint.exists() and read_position(checkpoint).done:
+        patience = config.training.patience
+        raise InputError(f"{folder} stopped early, after {patience} epochs that were no better; more --epochs change nothing")
+    return replace(config, training=replace(config.training, epochs=epochs))
+
+
 def follow(trainer: Trainer, show: screen.TrainingScreen, json: bool, again: str) -> None:
     """Train and tell; ``again``: the command that goes on with the run."""
     folder, processes = trainer.folder, trainer.processes
+    if processes.first and type(trainer.config).load(folder) != trainer.config:  # more epochs: the next --resume knows them
+        trainer.config.save(folder)
+        (folder / "result.json").unlink(missing_ok=True)  # the shorter run's
     with show:
         end = trainer.run()
     processes.close()

@@ -14,7 +14,7 @@ from typer.core import TyperGroup
 
 from carousel import files
 from carousel.cli import options, screen
-from carousel.cli.train import check_out, follow, refused
+from carousel.cli.train import check_out, extend, follow, refused
 from carousel.errors import InputError
 from carousel.language.processes import Processes
 from carousel.language.text import check_file
@@ -57,6 +57,7 @@ Two = Annotated[
 
 @app.command("train", epilog=EXAMPLE)
 def train(
+    context: typer.Context,
     source: Annotated[Path | None, typer.Argument(help="Sentences, one a line, UTF-8.", show_default=False)] = None,
     target: Annotated[Path | None, typer.Argument(help="Their translations, line by line.", show_default=False)] = None,
     valid: Two = None,
@@ -65,7 +66,8 @@ def train(
         Path | None, typer.Option("--out", "-o", help="Run folder; runs/SOURCE-CELL by default.", show_default=False)
     ] = None,
     resume: Annotated[
-        Path | None, typer.Option(help="Continue the run in this folder; needs no other option.", show_default=False)
+        Path | None,
+        typer.Option(help="Continue the run in this folder; beside it, --epochs may be raised.", show_default=False),
     ] = None,
     cell: Annotated[str, typer.Option(help="A cell of carousel cells.", rich_help_panel=options.MODEL)] = MODEL.cell,
     attention: Annotated[
@@ -127,7 +129,9 @@ def train(
     if resume is not None:
         if source:
             raise InputError("--resume continues a run with its own texts; leave the files out")
+        options.refuse_beside_resume(context)
         folder, config = resume, TranslationConfig.load(resume)
+        config = extend(folder, config, epochs if options.is_given(context, "epochs") else None)
     elif source is None or target is None:
         raise InputError("give two files, the source and the target, or --resume RUN")
     else:

@@ -172,8 +172,11 @@ def of_text(model: LanguageModel, vocabulary: Vocabulary, text: str) -> dict[str
     each word, as a share of the sum over words of these sizes. Raises InputError for a text of fewer than two words.
     """
     words, numbers = read(vocabulary, text)
-    x = torch.tensor(numbers, device=model.device).unsqueeze(1)
+    fresh = [k for k, n in enumerate(numbers[:-1]) if n == model.fresh_at]
+    begin = fresh[-1] if fresh else 0  # where states begin anew, no error flows further back
+    x = torch.tensor(numbers[begin:], device=model.device).unsqueeze(1)
     flow = gradient_flow(model, (x[:-1], x[1:]))
+    none = [0.0] * begin
     curve = flow.mean()
     decay = Decay.of(curve)
     return {
@@ -181,6 +184,6 @@ def of_text(model: LanguageModel, vocabulary: Vocabulary, text: str) -> dict[str
         "predicted": words[-1],
         "half_life": _finite(decay.half_life),
         "slope": _finite(decay.slope),
-        "size": {s: [_short(layer) for layer in v[0, :, :, 0].T] for s, v in flow.sizes.items()},
-        "parts": {n: _short(v[0] / max(v[0].sum(), 1e-38)) for n, v in flow.parts.items()},
+        "size": {s: [none + _short(layer) for layer in v[0, :, :, 0].T] for s, v in flow.sizes.items()},
+        "parts": {n: none + _short(v[0] / max(v[0].sum(), 1e-38)) for n, v in flow.parts.items()},
     }

@@ -110,7 +110,7 @@ def watch(
     x = torch.tensor(numbers, device=model.device).unsqueeze(1)
     layer, names = model.recurrent, watched_names(model.recurrent)
     try:
-        h, _, recorded = layer(model.embedding(x), record=names, clamp=clamps)
+        h, _, recorded = layer(model.embedding(x), resets=model.resets(x), record=names, clamp=clamps)
     except ValueError as error:
         raise InputError(str(error)) from None
     bits: list[float | None] = [None]

@@ -16,6 +16,7 @@ from torch import Tensor
 from carousel.equations import Cell
 from carousel.equations.derivative import NoDerivative
 from carousel.kernels import reference, segments, triton
+from carousel.kernels.alike import alike
 from carousel.kernels.cpu import operator, stepping
 from carousel.kernels.cpu.compiler import CompileError, simd
 from carousel.kernels.cpu.program import Program
@@ -101,7 +102,10 @@ def _choose(
     **kwargs: Any,
 ) -> Any:
     name = backend()
-    _alike(cell, data, before, parameters)
+    like = next(iter(parameters.values()), data)
+    states = [before[s.name].dtype for s in cell.trace.states if s.size is not None]
+    if data.dtype is not like.dtype or data.device != like.device or any(t is not data.dtype for t in states):
+        alike(cell, data, before, parameters)
     try:
         return BACKENDS[name or ("triton" if data.is_cuda else "cpu")](cell, data, batch_sizes, before, parameters, **kwargs)
     except (CompileError, NoDerivative, triton.Missing) as error:
@@ -109,26 +113,6 @@ def _choose(
             raise
         _say(str(error))
         return BACKENDS["reference"](cell, data, batch_sizes, before, parameters, **kwargs)
-
-
-def _alike(cell: Cell, data: Tensor, before: Mapping[str, Tensor], parameters: Mapping[str, Tensor]) -> None:
-    """Refuse tensors of several types or devices, as torch.nn.LSTM does. Raises ValueError."""
-    states = {s.name: before[s.name] for s in cell.trace.states if s.size is not None}  # the step number has its own type
-    if len({(x.dtype, x.device) for x in (data, *states.values(), *parameters.values())}) == 1:
-        return
-    named = {f"parameter {k}": x for k, x in parameters.items()} | {f"state {k}": x for k, x in states.items()}
-    wanted = next(iter({**parameters, **states}.values()))
-    for name, x in {"input": data, **named}.items():
-        if x.device != wanted.device:
-            raise ValueError(
-                f"{name} is on {x.device}, but the layer's parameters are on {wanted.device}: "
-                f"move it with .to({str(wanted.device)!r}), or the layer with layer.to({str(x.device)!r})"
-            )
-        if x.dtype != wanted.dtype and not torch.is_autocast_enabled(wanted.device.type):
-            raise ValueError(
-                f"{name} is {x.dtype}, but the layer's parameters are {wanted.dtype}: "
-                f"convert it with .to({wanted.dtype}), or the layer with layer.to({x.dtype})"
-            )
 
 
 @torch.compiler.allow_in_graph

@@ -19,6 +19,7 @@ from carousel.equations import Cell
 from carousel.equations.loop import Equation, Group, Stage
 from carousel.equations.terms import Expr
 from carousel.equations.trace import symbol
+from carousel.kernels.alike import alike
 from carousel.kernels.inputs import Inputs, Values, enter, loop_of, pointwise
 
 Clamp = Mapping[str, tuple[Tensor, Tensor]]
@@ -54,8 +55,10 @@ def run(
         The outputs (Σ batch_sizes, output size), the states after each row's last step, and what was recorded.
 
     Raises:
-        ValueError: for a clamp of what does not depend on the states, so that the loop does not compute it.
+        ValueError: for tensors of several types or devices; for a clamp of what does not depend on the states, so that the
+            loop does not compute it.
     """
+    alike(cell, data, before, parameters)
     inputs = enter(cell, data, before, parameters)
     return inside(
         cell, inputs, batch_sizes, before, reverse=reverse, resets=resets, initial=initial, record=record, clamp=clamp
@@ -117,6 +120,8 @@ def inside(
                 total = entering[begin][step] if begin else None
                 for operand, weight in zip(group.operands, stacked[group.symbols], strict=True):
                     x = values[operand]
+                    if loop.clock is not None:  # whose precision may be in it
+                        x = x.to(weight.dtype)
                     total = x @ weight if total is None else torch.addmm(total, x, weight)
                 assert total is not None  # a group has at least one operand
                 values.update(zip(targets, total.chunk(len(targets), dim=1), strict=True))
@@ -127,9 +132,9 @@ def inside(
                     values[equations[-1][0]] = torch.where(where[step], given[step], values[equations[-1][0]])
         if loop.clock is not None:
             values[trace.states[-1].after] = values[loop.clock] + 1
-        states = {s.name: _rows(values[s.after], n, before[s.name]) for s in trace.states}
+        states = {k: _rows(values[symbol(k)], n, before[k]).expand_as(v) for k, v in states.items()}
         for name, wanted in kept.items():
-            collected[name].append(_rows(values[wanted], n, before.get(name, like)))
+            collected[name].append(states[name] if name in states else _rows(values[wanted], n, like))
     if finished:
         states = {k: torch.cat([v, *(f[k] for f in finished)]) for k, v in states.items()}
     joined = {k: torch.cat(v[::-1] if reverse else v) for k, v in collected.items()}

@@ -69,11 +69,7 @@ def load_checkpoint(
     Raises InputError where the file is not a whole checkpoint of this run, or of another number of processes.
     """
     tensors, metadata = read_tensors(path, "a checkpoint")
-    try:
-        facts = json.loads(metadata["carousel"])
-        position = Position(**facts["position"])
-    except (KeyError, ValueError, TypeError):
-        raise InputError(f"{path} is no checkpoint of Carousel") from None
+    facts, position = _facts(path, metadata)
     if facts["processes"] != processes.count:
         raise InputError(f"{path} was written by {facts['processes']} processes; continue with as many")
     load_weights(model, _under("model.", tensors), path)
@@ -88,6 +84,19 @@ def load_checkpoint(
     device = model.device
     mine = tuple(s[:, processes.share.rows(s.shape[1])].contiguous().to(device) for s in states)
     return position, None if not mine else mine[0] if len(mine) == 1 else mine
+
+
+def read_position(path: Path) -> Position:
+    """Where a checkpoint stands. Raises InputError where the file is not a whole checkpoint."""
+    return _facts(path, read_tensors(path, "a checkpoint")[1])[1]
+
+
+def _facts(path: Path, metadata: Mapping[str, str]) -> tuple[dict[str, Any], Position]:
+    try:
+        facts = json.loads(metadata["carousel"])
+        return facts, Position(**facts["position"])
+    except (KeyError, ValueError, TypeError):
+        raise InputError(f"{path} is no checkpoint of Carousel") from None
 
 
 def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

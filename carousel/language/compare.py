@@ -79,6 +79,8 @@ class Comparison:
                 trainer = Trainer(run, config, Processes(), observer(cell) if observer else None)
                 if trainer.run()["event"] == "interrupted":
                     raise KeyboardInterrupt
+            elif Config.load(run) != config:
+                raise InputError(f"{run} was trained on by itself, so it compares with no other; choose another --out")
             rows.append(_row(cell, run, config))
         metrics = {cell: read_json_lines(self.folder / cell / "metrics.jsonl") for cell in self.configs}
         draw_comparison(metrics, self.folder / "compare.png", floor)

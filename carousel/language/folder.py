@@ -220,6 +220,8 @@ def load_run(folder: Path) -> tuple[LanguageModel, Vocabulary, Config]:
     path = folder / "model.safetensors"
     tensors, _ = read_tensors(path, "the model's weights")
     load_weights(model, tensors, path)
+    if config.training.feed == "sentences":
+        model.fresh_at = vocabulary.end
     model.eval()
     return model, vocabulary, config
 

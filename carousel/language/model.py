@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from carousel.errors import InputError
 from carousel.language.softmax import softmax
 from carousel.layers import Clamps, Recurrent, State, Streaming, dropout
+from carousel.layers.clamp import listed
 
 
 @dataclass(frozen=True)
@@ -61,11 +62,12 @@ class LanguageModel(Trainable):
     """
 
     kind = "language model"
+    fresh_at: int | None = None  # the word that begins with new states: of a model that learnt from sentences, <eos>
 
     def __init__(self, words: int, config: ModelConfig):
         super().__init__()
         self.words, self.config = words, config
-        for name in ("dropout_input", "dropout_output"):
+        for name in ("dropout", "dropout_input", "dropout_output"):
             p = getattr(config, name)
             if p is not None and not 0 <= p < 1:
                 raise InputError(f"{name} is a probability in [0, 1), not {p}")
@@ -76,7 +78,7 @@ class LanguageModel(Trainable):
                 config.hidden,
                 config.layers,
                 proj_size=config.projection,
-                dropout=config.dropout,
+                dropout=config.dropout if config.layers > 1 else 0.0,
                 same_mask=config.same_mask,
                 recurrent=config.recurrent,
                 forget_bias=config.forget_bias,
@@ -106,7 +108,7 @@ class LanguageModel(Trainable):
         p_in = config.dropout if config.dropout_input is None else config.dropout_input
         p_out = config.dropout if config.dropout_output is None else config.dropout_output
         e = self._drop(self.embedding(x), p_in)
-        h, hx = self.recurrent(e, hx, clamp=clamp)
+        h, hx = self.recurrent(e, hx, resets=self.resets(x), clamp=clamp)
         h = self._drop(h, p_out)
         shared = self.embedding.weight if config.tied else None
         flat = h.reshape(-1, h.shape[-1])
@@ -114,14 +116,22 @@ class LanguageModel(Trainable):
             return self.output.loss(flat, y.reshape(-1), shared), hx
         return self.output(flat, shared).reshape(*h.shape[:-1], self.words), hx
 
+    def resets(self, x: Tensor) -> Tensor | None:
+        """Where the states begin anew before words ``x`` are read; None: nowhere."""
+        return None if self.fresh_at is None else x == self.fresh_at
+
     @torch.no_grad()
     def stream(self, hx: State, clamp: Clamps | None = None) -> Callable[[int], Tensor]:
         """From the states ``hx`` of one row on, a function from a word to the logits of the next, (words,)."""
-        layers = Streaming(self.recurrent, hx, clamp=clamp)
+        layers, steps = Streaming(self.recurrent, hx, clamp=clamp), 0
         shared = self.embedding.weight if self.config.tied else None
 
         @torch.no_grad()
         def step(word: int) -> Tensor:
+            nonlocal layers, steps
+            if word == self.fresh_at:
+                layers = Streaming(self.recurrent, clamp=[c.later(steps) for c in listed(clamp)])
+            steps += 1
             return self.output(layers(self.embedding.weight[word : word + 1]), shared)[0]
 
         return step

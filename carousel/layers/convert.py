@@ -89,7 +89,11 @@ def to_torch_state(layer: Recurrent) -> dict[str, Tensor]:
 
     Raises ValueError where the cell has no such module, or has peepholes that are not zero.
     """
-    ours, blocks, message = layer.state_dict(), _blocks(layer), _message(layer)
+    blocks, message = _blocks(layer), _message(layer)
+    layer.refresh()
+    # By name rather than from the state dict: a pruned or parametrized weight is kept there in parts.
+    spaces = {"W": layer.W, "w": layer.w, "b": layer.b, "initial": layer.initial}
+    ours = {f"{space}.{key}": value.detach() for space, held in spaces.items() for key, value in held.items()}
     for key, value in ours.items():
         if key.startswith("w.") and value.any():
             raise ValueError(f"torch.nn.LSTM has no peepholes, but {key} is not zero")

@@ -38,6 +38,7 @@ class Streaming:
     def _each_layer(self) -> list[tuple[int, dict[str, Tensor], dict[str, Tensor]]]:
         """Input size, states and parameters of each layer."""
         layer = self.layer
+        layer.refresh()
         states = [self._hx] if isinstance(self._hx, Tensor) else list(self._hx)
         return [
             (

@@ -3,6 +3,8 @@
 import json
 
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from carousel.cells import CELLS
 
@@ -68,6 +70,61 @@ def test_a_run_is_not_overwritten(carousel, trained, text):
     assert "--resume run" in err
 
 
+def test_a_finished_run_goes_on_to_more_epochs(carousel, trained, rows):
+    before = json.loads((trained / "result.json").read_text())
+    status, out, _ = carousel("train", "--resume", trained, "--epochs", 4, "--json")
+    assert (status, json.loads(out)["epoch"]) == (0, 4)
+    assert [r["epoch"] for r in rows(trained) if r["event"] == "valid"] == [1, 2, 3, 4]
+    assert json.loads((trained / "result.json").read_text())["step"] == 2 * before["step"]
+    assert json.loads((trained / "config.json").read_text())["training"]["epochs"] == 4
+    assert json.loads(carousel("train", "--resume", trained, "--json")[1])["epoch"] == 4  # and stays there
+
+
+def test_a_longer_run_without_a_schedule_is_bit_for_bit_one_that_was_asked_for_at_first(carousel, text, small):
+    options = (*small, "--schedule", "constant")
+    carousel("train", text, *options, "--epochs", 2, "--out", "longer")
+    carousel("train", "--resume", "longer", "--epochs", 3)
+    carousel("train", text, *options, "--epochs", 3, "--out", "whole")
+    longer, whole = (load_file(text.parent / name / "checkpoint.safetensors") for name in ("longer", "whole"))
+    assert longer.keys() == whole.keys()
+    assert all(torch.equal(longer[k], whole[k]) for k in whole)
+
+
+def test_fewer_epochs_than_were_asked_for_are_refused(carousel, trained):
+    before = {p.name: p.read_bytes() for p in trained.glob("*.*")}
+    status, out, err = carousel("train", "--resume", trained, "--epochs", 1)
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert "was asked for 2 epochs in all" in err
+    assert {p.name: p.read_bytes() for p in trained.glob("*.*")} == before
+
+
+def test_more_epochs_of_a_run_that_stopped_early_are_refused(carousel, text, small):
+    options = ("--lr", 1e-12, "--warmup", 0, "--schedule", "constant", "--patience", 1, "--epochs", 9, "--out", "early")
+    assert "stopped early" in carousel("train", text, *small, *options)[1]
+    status, out, err = carousel("train", "--resume", "early", "--epochs", 20)
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert "stopped early, after 1 epochs that were no better" in err
+
+
+@pytest.mark.parametrize("command", [("train",), ("translate", "train")])
+@pytest.mark.parametrize(
+    "option", [("--lr", 1), ("-o", "elsewhere"), ("--hidden", 200), ("--tied",), ("--threads", 1), ("--patience", 0)], ids=str
+)
+def test_what_resume_would_ignore_is_refused(carousel, command, option):
+    status, out, err = carousel(*command, "--resume", "run", *option)
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert f"leave {'--out' if option[0] == '-o' else option[0]} out" in err
+
+
+def test_a_comparison_takes_no_run_that_was_trained_longer_than_the_others(carousel, text, small):
+    arguments = ("compare", text, "--cells", "rnn", *small, "--epochs", 1, "-o", "all")
+    assert carousel(*arguments)[0] == 0
+    assert carousel("train", "--resume", "all/rnn", "--epochs", 2)[0] == 0
+    status, out, err = carousel(*arguments)
+    assert (status, out) == (2, "")
+    assert "all/rnn was trained on by itself" in err
+
+
 def test_score(carousel, trained, text):
     found = json.loads(carousel("score", trained, text, "--json")[1])
     assert found["bits"] == pytest.approx(found["bits_per_character"] * len(text.read_text()))
@@ -88,6 +145,15 @@ def test_generate(carousel, trained):
     assert one[1].startswith("the cat")
     assert one[1] == two["prompt"] + two["text"] + "\n"
     assert "does not know zebra" in carousel("generate", trained, "--prompt", "the zebra", "-n", 1)[2]
+
+
+def test_a_run_of_sentences_writes_every_line_as_it_learnt_the_first(carousel, text, small):
+    carousel("train", text, *small, "--epochs", 2, "--feed", "sentences", "--out", "run")
+    arguments = ("generate", "run", "-n", 20, "--temperature", 0, "--json")
+    after_a_line = json.loads(carousel(*arguments, "--prompt", "a dog and a cat\n")[1])["text"]
+    assert after_a_line == json.loads(carousel(*arguments)[1])["text"]
+    lines = carousel("score", "run", text, "--words")[1].split("\n\n")
+    assert lines[0] == lines[3]  # the same sentence is as likely wherever it stands
 
 
 def test_compare_gives_a_table_a_figure_and_json(carousel, text, tmp_path, small):

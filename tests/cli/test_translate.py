@@ -207,7 +207,10 @@ def test_it_can_be_continued(carousel, pair):
     assert carousel(*whole, "run")[0] == 0
     one_line(carousel(*whole, "run"), "holds a run")
     status, out, _ = carousel("translate", "train", "--resume", "run", "--json")
-    assert (status, json.loads(out)["event"]) == (0, "end")
+    assert (status, json.loads(out)["event"], json.loads(out)["epoch"]) == (0, "end", 2)
+    status, out, _ = carousel("translate", "train", "--resume", "run", "--epochs", 3, "--json")
+    assert (status, json.loads(out)["event"], json.loads(out)["epoch"]) == (0, "end", 3)
+    one_line(carousel("translate", "train", "--resume", "run", "--epochs", 2), "was asked for 3 epochs in all")
     one_line(carousel("translate", "train", "a.txt", "b.txt", "--resume", "run"), "leave the files out")
 
 

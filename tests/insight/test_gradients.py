@@ -187,6 +187,16 @@ def test_of_a_text(model, vocabulary):
     assert all(sum(shares) == pytest.approx(1, abs=1e-3) for shares in found["parts"].values())
 
 
+def test_of_a_text_of_lines_whose_model_begins_each_anew(model, vocabulary):
+    model.fresh_at = vocabulary.end
+    one = of_text(model, vocabulary, "the boy lost his hat .")
+    two = of_text(model, vocabulary, "the girl\nthe boy lost his hat .")
+    assert two["words"] == ["<eos>", "the", "girl", *one["words"]]
+    assert np.array(two["size"]["h"])[:, :3].max() == 0
+    np.testing.assert_allclose(np.array(two["size"]["h"])[:, 3:], one["size"]["h"])
+    assert two["half_life"] == one["half_life"]
+
+
 def test_while_training_nothing_is_changed(model):
     class Batch:
         x, y = torch.randint(2, 10, (12, 3)), torch.randint(2, 10, (12, 3))

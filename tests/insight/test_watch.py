@@ -53,6 +53,17 @@ def test_several_lines_and_unknown_words(model, vocabulary):
             watch(model, vocabulary, text)
 
 
+def test_a_model_of_sentences_reads_each_line_as_if_it_were_the_first(model, vocabulary):
+    model.fresh_at = vocabulary.end
+    two, one = watch(model, vocabulary, f"the zebra\n{TEXT}", chances=True), watch(model, vocabulary, TEXT, chances=True)
+    for name, values in one.values.items():
+        np.testing.assert_allclose(two.values[name][:, 3:], values, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(two.chances[3:], one.chances, rtol=1e-5)
+    pair = compare(model, vocabulary, f"the boy\n{TEXT}", f"the girl\n{TEXT}")
+    assert np.abs(pair.differences["h"][:, 2]).max() > 0.01
+    assert np.abs(pair.differences["h"][:, 3:]).max() < 1e-6
+
+
 def test_a_clamp_holds_and_another_is_refused_in_one_line(model, vocabulary):
     found = watch(model, vocabulary, TEXT, clamps=[Clamp("f", 0.0, (2,), 3, layer=1)])
     assert (found.values["f"][1, 3:, 2] == 0).all() and (found.values["f"][0] != 0).all()

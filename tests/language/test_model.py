@@ -1,5 +1,7 @@
 """J counts what it should, and tied weights are one."""
 
+import warnings
+
 import pytest
 import torch
 
@@ -39,6 +41,14 @@ def test_padding_never_counts():
     more_x = torch.cat([x, words(3, 2)])
     more_y = torch.cat([y, torch.full((3, 2), IGNORED)])
     torch.testing.assert_close(model(more_x, None, more_y)[0], model(x, None, y)[0])
+
+
+def test_dropout_beside_a_single_layer_is_meant_and_does_not_warn():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        LanguageModel(WORDS, ModelConfig("lstm", 6, 6, layers=1, dropout=0.5))
+    with pytest.raises(InputError, match="dropout is a probability"):
+        LanguageModel(WORDS, ModelConfig("lstm", 6, 6, layers=1, dropout=1.5))
 
 
 def test_tied_weights_are_the_embedding():

@@ -1,5 +1,6 @@
 """Scores are those of reading word by word; text is drawn from the model's own probabilities."""
 
+import copy
 import math
 
 import pytest
@@ -11,6 +12,7 @@ from carousel.language.generate import choose, generate
 from carousel.language.model import LanguageModel, ModelConfig
 from carousel.language.score import score, surprisals
 from carousel.language.vocabulary import Vocabulary
+from carousel.layers import Clamp
 
 LINES = ["the cat sat", "", "a zebra sat on the mat"]
 
@@ -51,6 +53,38 @@ def test_sentences_are_each_scored_from_the_start(model, vocabulary, tmp_path):
     found = score(model, corpus, vocabulary.end, sentences=True)
     expected = sum(sum(bits_word_by_word(model, vocabulary, [line])) for line in LINES if line)
     assert found.bits == pytest.approx(expected, rel=1e-4)
+
+
+def test_a_model_of_sentences_begins_each_line_with_new_states(model, vocabulary, tmp_path):
+    model.fresh_at = vocabulary.end
+    each = [bits_word_by_word(carrying_on(model), vocabulary, [line]) for line in LINES]
+    found = [[b for _, b, _ in line] for line in surprisals(model, vocabulary, iter(LINES))]
+    assert [b for line in found for b in line] == pytest.approx([b for line in each for b in line], rel=1e-4)
+
+
+@pytest.mark.parametrize("clamp", [None, [Clamp("f", 0.5, None, 3, 9)]], ids=["free", "clamped"])
+def test_it_also_writes_so(model, vocabulary, clamp):
+    """After each end of line come the probabilities that came after the first."""
+    model.fresh_at = vocabulary.end
+    with torch.no_grad():
+        words = [vocabulary.end, 3, 4, vocabulary.end, 5, vocabulary.end, 3, 4]
+        whole = model(torch.tensor(words).unsqueeze(1), clamp=clamp)[0][:, 0]
+        stream = model.stream(model.recurrent.initial_state(1), clamp)
+        steps = torch.stack([stream(n).clone() for n in words])
+    assert torch.allclose(steps, whole, atol=1e-5)
+    if clamp is None:
+        assert torch.allclose(steps[0], steps[3], atol=1e-6)
+        assert torch.allclose(steps[:3], steps[5:], atol=1e-6)
+    text = "".join(generate(model, vocabulary, "the cat\n", count=20, temperature=0))
+    alone = "".join(generate(model, vocabulary, count=20, temperature=0))
+    assert text == alone
+
+
+def carrying_on(model):
+    """The same model, which carries its states on."""
+    made = copy.copy(model)
+    made.fresh_at = None
+    return made
 
 
 def test_surprisals_are_each_words_bits(model, vocabulary):

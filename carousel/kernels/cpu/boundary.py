@@ -1,4 +1,4 @@
-"""What is checked before an address of a tensor is given to compiled code: count, type, device, layout, shape.
+"""What is checked before an address of a tensor is given to compiled code: count, type, shape.
 
 All tensors of a call pass here, whoever calls. Shapes that have passed once are remembered, so a call that is repeated
 costs a look-up.
@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from itertools import pairwise
+from itertools import pairwise, zip_longest
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
 from carousel.kernels.cpu.kernel import Layout
 
@@ -19,8 +20,10 @@ Lists = Mapping[str, Sequence[Tensor]]
 MOST = 2**56  # numbers in an array: its bytes, and what is counted with it, stay below 2^63
 
 
-def check(layout: Layout, batch_sizes: Sequence[int], dtype: torch.dtype, lists: Lists, resets: Tensor | None) -> None:
+def check(layout: Layout, batch_sizes: Sequence[int], dtype: torch.dtype, lists: Lists, resets: Tensor | None) -> list[int]:
     """Raise ValueError unless the tensors are those that the loop's compiled code takes.
+
+    PyTorch's dispatcher has sent tensors of other devices and layouts elsewhere before.
 
     Args:
         layout: the loop's.
@@ -28,31 +31,27 @@ def check(layout: Layout, batch_sizes: Sequence[int], dtype: torch.dtype, lists:
         dtype: of the compiled code.
         lists: tensors by what they are: data, dense, biases, entering, vectors, before, initial, clock, given, final, kept.
         resets: as the operator's.
+
+    Returns:
+        The number of units behind each size of the layout.
     """
-    tensors = [x for xs in lists.values() for x in xs]
-    kinds = {_kind(x) for x in tensors}
-    shapes = tuple([(what, tuple([x.shape for x in xs])) for what, xs in lists.items()])
-    if kinds != {(dtype, "cpu", torch.strided)}:
-        _refuse_kind(layout, dtype, lists)
-    total = _shapes(layout, tuple(batch_sizes), shapes)
-    if resets is not None and (
-        resets.dtype is not torch.bool
-        or resets.device.type != "cpu"
-        or resets.layout is not torch.strided
-        or resets.shape != (total,)
-    ):
-        found = f"{resets.dtype} of shape {tuple(resets.shape)} on {resets.device}"
-        raise ValueError(f"resets must be {total} booleans on the processor, not {found}")
-    if resets is not None and "initial" in lists and not lists["initial"]:
-        raise ValueError("resets are given, but no initial states to return to")
-
-
-def _kind(x: Tensor) -> tuple[torch.dtype, str, torch.layout]:
-    return x.dtype, x.device.type, x.layout
+    types = {x.dtype for xs in lists.values() for x in xs}
+    if len(types) != 1 or dtype not in types:
+        _refuse_type(layout, dtype, lists)
+    shapes = tuple([tuple([x.shape for x in xs]) for xs in lists.values()])
+    total, lengths = _shapes(layout, tuple(batch_sizes), tuple(lists), shapes)
+    if resets is not None:
+        if resets.dtype is not torch.bool or resets.shape != (total,):
+            raise ValueError(f"resets must be {total} booleans, not {resets.dtype} of shape {tuple(resets.shape)}")
+        if "initial" in lists and not lists["initial"]:
+            raise ValueError("resets are given, but no initial states to return to")
+    return lengths
 
 
 def check_step(data: Tensor, x: Tensor) -> None:
     """Raise ValueError unless a stream's input ``x`` can be put where the compiled code reads it, ``data``."""
+    if forward_ad._current_level >= 0 and forward_ad.unpack_dual(x).tangent is not None:
+        raise ValueError("a stream has no derivatives, so its input must not carry a tangent: call the layer")
     if x.shape != data.shape:
         raise ValueError(f"a step's input has shape {tuple(x.shape)}, expected {tuple(data.shape)}: (rows, input_size)")
     if x.dtype != data.dtype or x.device != data.device:
@@ -62,23 +61,21 @@ def check_step(data: Tensor, x: Tensor) -> None:
         )
 
 
-def _refuse_kind(layout: Layout, dtype: torch.dtype, lists: Lists) -> None:
-    names = layout.labels
+def _refuse_type(layout: Layout, dtype: torch.dtype, lists: Lists) -> None:
     for what, xs in lists.items():
-        for k, x in enumerate(xs):
-            label = names[what][k] if k < len(names[what]) else what
-            if x.device.type != "cpu":
-                raise ValueError(f"{label} is on {x.device}, but these kernels run on the processor: move it with .cpu()")
-            if x.layout is not torch.strided:
-                raise ValueError(f"{label} has layout {x.layout}: convert it with .to_dense()")
-            if x.dtype is not dtype:
-                raise ValueError(f"{label} is {x.dtype}, but the input is {dtype}: convert one, such as with .to({dtype})")
+        for label, x in zip_longest(layout.labels[what], xs):
+            if x is not None and x.dtype is not dtype:
+                raise ValueError(
+                    f"{label or what} is {x.dtype}, but the input is {dtype}: convert one, such as with .to({dtype})"
+                )
 
 
 @lru_cache(maxsize=1024)
-def _shapes(layout: Layout, batch_sizes: tuple[int, ...], given: tuple[tuple[str, tuple[torch.Size, ...]], ...]) -> int:
-    """Check all shapes; gives the rows of all steps."""
-    shapes = dict(given)
+def _shapes(
+    layout: Layout, batch_sizes: tuple[int, ...], lists: tuple[str, ...], given: tuple[tuple[torch.Size, ...], ...]
+) -> tuple[int, list[int]]:
+    """Check all shapes; gives the rows of all steps, and the units behind each size."""
+    shapes = dict(zip(lists, given, strict=True))
     if not batch_sizes or min(batch_sizes) < 1:
         raise ValueError("batch_sizes must name at least one step, of at least one row each")
     if any(a < b for a, b in pairwise(batch_sizes)):
@@ -103,7 +100,7 @@ def _shapes(layout: Layout, batch_sizes: tuple[int, ...], given: tuple[tuple[str
         for label, shape, wanted_shape in zip(names[what], found, expected[what], strict=False):
             if tuple(shape) != wanted_shape:
                 raise ValueError(f"{label} has shape {tuple(shape)}, expected {wanted_shape}")
-    return total
+    return total, lengths
 
 
 DIMENSIONS = {

@@ -28,7 +28,14 @@ SIMD: dict[str, tuple[int, list[str]]] = {
     "avx2": (32, ["-march=x86-64-v3"]),
     "generic": (16, []),
 }
-FLAGS = ["-std=c++17", "-O3", "-fPIC", "-shared", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math"]
+# Zig's names; without one it compiles for the processor at hand, and an object may meet another.
+ZIG: dict[str, list[str]] = {
+    "avx512": ["-march=x86_64_v4", "-mprefer-vector-width=512"],
+    "avx2": ["-march=x86_64_v3"],
+    "generic": ["-march=baseline"],
+}
+FLAGS = ["-std=c++17", "-O3", "-fPIC", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math"]
+SLOW = 5.0  # seconds of silence that a user is let to wait
 TYPES = {torch.float32: "float", torch.float64: "double"}
 
 
@@ -68,9 +75,31 @@ def compiler() -> list[str]:
 @cache
 def _version(command: tuple[str, ...]) -> str:
     try:
-        return subprocess.run([*command, "--version"], capture_output=True, text=True, check=True).stdout.splitlines()[0]
+        return _ask(command, "--version").stdout.splitlines()[0]
     except (OSError, subprocess.CalledProcessError, IndexError) as error:
         raise CompileError(f"{' '.join(command)} does not run: {error}") from None
+
+
+@cache
+def zig(command: tuple[str, ...]) -> bool:
+    """Whether the command is Zig's Clang, by whatever name: no other compiler knows a processor called baseline."""
+    if "clang" not in _version(command):
+        return False
+    try:
+        _ask(command, "-march=baseline", "-x", "c++", "-E", os.devnull)
+    except subprocess.CalledProcessError:
+        return False
+    return True
+
+
+def _ask(command: tuple[str, ...], *arguments: str) -> subprocess.CompletedProcess[str]:
+    with tempfile.TemporaryDirectory() as room:
+        return subprocess.run([*command, *arguments], capture_output=True, text=True, check=True, env=_environment(room))
+
+
+def _environment(room: str) -> dict[str, str]:
+    """Zig keeps its own libraries beside our objects, since it may have no home; the rest goes with the room."""
+    return {"ZIG_GLOBAL_CACHE_DIR": str(folder() / "zig"), **os.environ, "ZIG_LOCAL_CACHE_DIR": room}
 
 
 def folder() -> Path:
@@ -109,6 +138,8 @@ def library(name: str, source: str, dtype: torch.dtype, bfloat: bool = False) ->
     """
     width, architecture = SIMD[simd()]
     command = compiler()
+    if zig(tuple(command)):
+        architecture = ZIG[simd()]
     flags = [*FLAGS, *architecture, f"-DT={TYPES[dtype]}", f"-DWIDTH={width}"]
     if bfloat:
         flags += ["-DBFLOAT", "-mavx512bf16"]
@@ -133,12 +164,37 @@ def _build(command: list[str], flags: list[str], source: str, path: Path, note: 
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".build-") as room:
         text, made = Path(room, "kernel.cpp"), Path(room, "kernel.so")
         text.write_text(source)
-        run = subprocess.run(
-            [*command, *flags, f"-I{RUNTIME.parent}", str(text), "-o", str(made)], capture_output=True, text=True, check=False
-        )
-        if run.returncode:
-            lines = [line for line in run.stderr.splitlines() if "error" in line] or run.stderr.splitlines() or ["no message"]
-            raise CompileError(f"{' '.join(command)} refuses the kernel: {lines[0].strip()}")
+        compiling = [*flags, f"-I{RUNTIME.parent}", str(text)]
+        if zig(tuple(command)) and sys.platform == "linux":
+            # To link, Zig first builds a C++ library for this processor: a minute, for nothing that a kernel calls. What a
+            # kernel does call, the process has.
+            half = Path(room, "kernel.o")
+            steps = [[*compiling, "-c", "-o", str(half)], ["-shared", "-nostdlib", str(half), "-o", str(made)]]
+        else:
+            steps = [[*compiling, "-shared", "-o", str(made)]]
+        for arguments in steps:
+            _run(command, arguments, room)
         digest = hashlib.sha256(made.read_bytes()).hexdigest()
         os.replace(made, path)
     files.write(note, json.dumps({"sha256": digest, "compiler": _version(tuple(command)), "flags": flags}) + "\n")
+
+
+def _run(command: list[str], arguments: list[str], room: str) -> None:
+    """Run the compiler; on a terminal, what takes long says so."""
+    running = subprocess.Popen(
+        [*command, *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=_environment(room)
+    )
+    try:
+        try:
+            _, said = running.communicate(timeout=SLOW)
+        except subprocess.TimeoutExpired:
+            if sys.stderr.isatty():
+                print(f"carousel: {' '.join(command)} compiles a kernel, once, and takes its time", file=sys.stderr, flush=True)
+            _, said = running.communicate()
+    except BaseException:
+        running.kill()
+        running.wait()
+        raise
+    if running.returncode:
+        lines = [line for line in said.splitlines() if "error" in line] or said.splitlines() or ["no message"]
+        raise CompileError(f"{' '.join(command)} refuses the kernel: {lines[0].strip()}")

@@ -73,7 +73,8 @@ def loop(call: Call, clock: Tensor | None, resets: Tensor | None, flat: Sequence
     """Outputs and states after each row's last step, differentiable."""
     watched = torch.is_grad_enabled() and any(x.requires_grad for x in flat)
     if watched or _transformed():
-        return list(_Loop.apply(call, clock, resets, *flat))[: 1 + call.states]
+        function = _Loop if torch._C._are_functorch_transforms_active() else _QuickLoop
+        return list(function.apply(call, clock, resets, *flat))[: 1 + call.states]
     return _forward(call, clock, resets, flat, keep=False)
 
 
@@ -172,6 +173,19 @@ class _Loop(torch.autograd.Function):
     @staticmethod
     def vmap(info: Any, in_dims: tuple[Any, ...], *arguments: Any) -> tuple[tuple[Tensor, ...], tuple[int, ...]]:
         return one_by_one(_Loop.apply, info.batch_size, in_dims, arguments)
+
+
+class _QuickLoop(torch.autograd.Function):
+    """``_Loop`` where torch.func does not look on: PyTorch reads the signature of a function with ``setup_context`` at each
+    call, which a small call would feel."""
+
+    @staticmethod
+    def forward(ctx: Any, *inputs: Any) -> tuple[Tensor, ...]:
+        output = _Loop.forward(*inputs)
+        _Loop.setup_context(ctx, inputs, output)
+        return output
+
+    backward, jvp = staticmethod(_Loop.backward), staticmethod(_Loop.jvp)
 
 
 class _LoopBackward(torch.autograd.Function):

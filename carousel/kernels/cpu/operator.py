@@ -32,7 +32,7 @@ def run(
 ) -> tuple[Tensor, dict[str, Tensor], dict[str, Tensor]]:
     """``reference.run``'s work by compiled kernels. Recording is left to the reference."""
     if torch.is_autocast_enabled("cpu") and data.is_floating_point():
-        data = data.to(next(iter(parameters.values())).dtype)
+        data = data.to(next(iter({**parameters, **before}.values())).dtype)  # a cell may have no parameters
     if record or not usable(cell, data):
         return reference.run(
             cell, data, batch_sizes, before, parameters, reverse=reverse, resets=resets, initial=initial, record=record
@@ -64,8 +64,8 @@ def run(
 
 
 def usable(cell: Cell, data: Tensor) -> bool:
-    """Whether there are kernels for this."""
-    return data.device.type == "cpu" and data.dtype in compiler.TYPES and bool(loop_of(cell).stages)
+    """Whether there are kernels for this; what has no rows is the reference's."""
+    return data.shape[0] > 0 and data.device.type == "cpu" and data.dtype in compiler.TYPES and bool(loop_of(cell).stages)
 
 
 def _bfloat(data: Tensor) -> bool:
@@ -120,9 +120,23 @@ def _forward(  # type: ignore[no-untyped-def]
 ):
     made = _kernel(cell, data, bfloat)
     lists = _lists(data, dense, biases, entering, vectors, clock) | {"before": before, "initial": initial}
-    check(made.layout, batch_sizes, data.dtype, lists, resets)
+    lengths = check(made.layout, batch_sizes, data.dtype, lists, resets)
     return calls.forward(
-        made, data, dense, biases, entering, vectors, before, initial, clock, resets, batch_sizes, reverse, bfloat, keep
+        made,
+        lengths,
+        data,
+        dense,
+        biases,
+        entering,
+        vectors,
+        before,
+        initial,
+        clock,
+        resets,
+        batch_sizes,
+        reverse,
+        bfloat,
+        keep,
     )
 
 
@@ -131,9 +145,24 @@ def _backward(  # type: ignore[no-untyped-def]
 ):
     made = _kernel(cell, data, bfloat)
     lists = _lists(data, dense, biases, entering, vectors, clock) | {"given": [given], "final": final, "kept": kept}
-    check(made.layout, batch_sizes, data.dtype, lists, resets)
+    lengths = check(made.layout, batch_sizes, data.dtype, lists, resets)
     return calls.backward(
-        made, given, final, kept, data, dense, biases, entering, vectors, clock, resets, batch_sizes, reverse, bfloat, *asked
+        made,
+        lengths,
+        given,
+        final,
+        kept,
+        data,
+        dense,
+        biases,
+        entering,
+        vectors,
+        clock,
+        resets,
+        batch_sizes,
+        reverse,
+        bfloat,
+        *asked,
     )
 
 

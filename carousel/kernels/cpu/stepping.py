@@ -46,8 +46,7 @@ class Stepper:
         self.clock = clocks[0][:, 0].to(first.dtype).clone() if clocks else None
         lists = {"data": [self.data], "dense": dense, "biases": biases, "entering": [], "vectors": vectors}
         lists |= {"before": states[0], "initial": [], "clock": [] if self.clock is None else [self.clock]}
-        check(layout, (self.rows,), first.dtype, lists, None)
-        lengths = layout.lengths(states[0], vectors, self.data, dense)
+        lengths = check(layout, (self.rows,), first.dtype, lists, None)
         self.output = first.new_empty(self.rows, first.shape[1])
         self.states, self.turn = states, 0
 

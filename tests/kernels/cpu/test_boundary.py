@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch.autograd import forward_ad
 from torch.nn.utils.rnn import pack_sequence
 
 from carousel import kernels
@@ -81,6 +82,12 @@ def test_a_stream_takes_what_fits(bad):
     stream(torch.zeros(2, 8))
     with pytest.raises(ValueError, match=r"a step's input"):
         stream(bad)
+
+
+def test_a_stream_does_not_lose_a_tangent():
+    stream, x = Streaming(Recurrent("lstm-v3", 8, 16)), torch.randn(1, 8)
+    with forward_ad.dual_level(), pytest.raises(ValueError, match="a stream has no derivatives"):
+        stream(forward_ad.make_dual(x, x))
 
 
 @pytest.fixture

@@ -1,6 +1,8 @@
 """Objects are built once, kept safely, and done without where there is no compiler."""
 
+import importlib.util
 import os
+import shlex
 import subprocess
 import sys
 
@@ -74,6 +76,82 @@ def test_a_compiler_that_refuses_is_one_line(cache):
     assert list(cache.iterdir()) == []
 
 
+ZIG = [sys.executable, "-m", "ziglang", "c++"]
+needs_zig = pytest.mark.skipif(importlib.util.find_spec("ziglang") is None, reason="the package ziglang is not there")
+
+
+@pytest.fixture
+def fake_zig(tmp_path, monkeypatch):
+    """A compiler that speaks as Zig's does, and writes down how it is called; it compiles with the system's."""
+    script, log = tmp_path / "cc-of-zig", tmp_path / "calls"
+    script.write_text(f"""#!{sys.executable}
+import os, subprocess, sys
+given = sys.argv[1:]
+print(*given, file=open({str(log)!r}, "a"))
+names = {{"-march=x86_64_v4": "-march=x86-64-v4", "-march=x86_64_v3": "-march=x86-64-v3", "-march=baseline": "-march=x86-64"}}
+if given == ["--version"]:
+    print("clang version 22.1.8")
+elif wrong := [g for g in given if g.startswith("-march=") and g not in names]:
+    sys.exit("info: available CPUs:\\nerror: unknown CPU: '" + wrong[0] + "'")
+else:
+    sys.exit(subprocess.call(["c++", *(names.get(g, g) for g in given)]))
+""")
+    script.chmod(0o755)
+    monkeypatch.setenv("CXX", str(script))
+    return lambda: [line.split() for line in log.read_text().splitlines()]
+
+
+@pytest.mark.parametrize("simd", list(compiler.SIMD))
+def test_zig_is_told_the_processor_by_its_own_name_and_links_without_its_library(cache, fake_zig, monkeypatch, simd):
+    monkeypatch.setenv("CAROUSEL_SIMD", simd)
+    try:
+        compiler.simd()
+    except ValueError as error:
+        pytest.skip(str(error))
+    assert compiler.library("answer", SOURCE, torch.float32).answer() == 42
+    compiling, linking = fake_zig()[-2:]
+    assert {"avx512": "-march=x86_64_v4", "avx2": "-march=x86_64_v3", "generic": "-march=baseline"}[simd] in compiling
+    assert "-c" in compiling
+    assert {"-shared", "-nostdlib"} <= set(linking)  # else a minute goes into building a C++ library
+
+
+@needs_zig
+def test_zig_compiles_where_there_is_no_other_compiler_and_no_home(cache, tmp_path):
+    (tmp_path / "empty").mkdir()
+    environment = {k: v for k, v in os.environ.items() if k not in ("CXX", "HOME")} | {"PATH": str(tmp_path / "empty")}
+    found = subprocess.run([sys.executable, "-c", BUILD], capture_output=True, text=True, check=True, env=environment)
+    assert (found.stdout.strip(), found.stderr) == ("42", "")
+    assert list(cache.rglob("libc++*")) == []  # which takes a minute to build
+
+
+@needs_zig
+@pytest.mark.parametrize("simd", list(compiler.SIMD))
+@pytest.mark.parametrize("bfloat", [False, True], ids=["exact", "bfloat16"])
+def test_zig_compiles_every_width(cache, monkeypatch, simd, bfloat):
+    monkeypatch.setenv("CXX", shlex.join(ZIG))
+    monkeypatch.setenv("CAROUSEL_SIMD", simd)
+    try:
+        if bfloat and not compiler.bfloat16():
+            pytest.skip("bfloat16 is not multiplied in these vectors")
+        compiler.simd()
+    except ValueError as error:
+        pytest.skip(str(error))
+    compiler.library("rnn", source(Program(CELLS["rnn"])), torch.float32, bfloat)
+
+
+def test_what_compiles_for_long_says_so_on_a_terminal(cache, tmp_path, monkeypatch, capsys):
+    slow = tmp_path / "slow-c++"
+    slow.write_text('#!/bin/sh\ncase "$*" in *kernel*) sleep 1;; esac\nexec c++ "$@"\n')
+    slow.chmod(0o755)
+    monkeypatch.setenv("CXX", str(slow))
+    monkeypatch.setattr(compiler, "SLOW", 0.2)
+    compiler.library("answer", SOURCE, torch.float32)
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    compiler.library("answer", SOURCE, torch.float64)
+    assert capsys.readouterr().err == f"carousel: {slow} compiles a kernel, once, and takes its time\n"
+
+
 def test_without_a_compiler_the_reference_works_and_says_so_once(cache, tmp_path):
     code = """
 import warnings, torch
@@ -87,6 +165,7 @@ print(len(said), said[0].message)
 """
     (tmp_path / "empty").mkdir()
     environment = {k: v for k, v in os.environ.items() if k != "CXX"} | {"PATH": str(tmp_path / "empty")}
+    code = "import sys; sys.modules['ziglang'] = None" + code  # even where the package is installed
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
     assert found.stdout.startswith("1 no C++ compiler was found")
 
