@@ -101,8 +101,9 @@ def plan_for(
         raise ValueError(f"CAROUSEL_TRITON_WAY=held: weights of {units} units for {batch} rows do not fit on the card")
     if hold and fits and chosen != "grid":
         return Plan("held", rows, wide, parts=parts, pieces=1 if padded * dtype.itemsize <= 1024 else 4)
-    parts, depth = max(1, min(parts, processors // shares)), 128 if units >= 128 else 32
-    return Plan("grid" if parts > 1 else "rows", rows, wide, depth, parts, stages=3 if dtype.itemsize == 2 else 2)
+    parts = max(1, min(parts, processors // shares))
+    depth = 32 if units < 128 else 256 // dtype.itemsize
+    return Plan("grid" if parts > 1 else "rows", rows, wide, depth, parts, stages=3)
 
 
 def _tile(batch: int, units: int, processors: int) -> tuple[int, int]:

@@ -71,7 +71,7 @@ def test_every_cell_packed_and_reset(name, way):
     agree(CELLS[name], torch.float32, [3, 2, 1], resets=True)
 
 
-@pytest.mark.parametrize("name", ["lstm-v3", "lstm-v4", "gru-original", "clockwork", "fgr"])
+@pytest.mark.parametrize("name", ["lstm-v3", "lstm-v4", "gru-original", "clockwork"])
 @pytest.mark.parametrize("kind", ["stepwise", "rows", "grid", "held"])
 def test_backwards_in_time_every_way(name, kind, monkeypatch):
     monkeypatch.setenv("CAROUSEL_TRITON_WAY", kind)
