@@ -67,16 +67,18 @@ def results(folder: Path) -> list[dict[str, Any]]:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        result = json.loads(path.read_text())
-        row(result["row"]), result["settings"], result["goals"], result["cap"]
+        result = files.read_object(path)
+        row(result["row"]), result["settings"], result["goals"], result["cap"], result["success"]
     except (ValueError, KeyError, TypeError, StopIteration):
         raise InputError(f"{path} is not the result of a trial: move it away") from None
     return result
 
 
 def run(jobs: Sequence[Job], folder: Path, processes: int, tell: Tell | None = None) -> Iterator[dict[str, Any]]:
-    """Do what is not done yet; gives each result as it is there, those from before first."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Do what is not done yet; gives each result as it is there, those from before first.
+
+    Raises InputError for a file that is no result, and where another process owns the folder.
+    """
     wanted = []
     for job in jobs:
         done = _done(job, folder)
@@ -84,8 +86,12 @@ def run(jobs: Sequence[Job], folder: Path, processes: int, tell: Tell | None = N
             wanted.append(job)
         else:
             yield done
-    if not wanted:
-        return
+    if wanted:
+        with files.owning(folder):
+            yield from _side_by_side(wanted, folder, processes, tell)
+
+
+def _side_by_side(wanted: list[Job], folder: Path, processes: int, tell: Tell | None) -> Iterator[dict[str, Any]]:
     context = multiprocessing.get_context("spawn")  # a fork would inherit PyTorch's threads
     told = context.Queue()
     before = {n: os.environ.get(n) for n in ONE_THREAD}
