@@ -1,6 +1,7 @@
 """Bad input gets one clear line and status 2; nothing is left half-written."""
 
 import json
+import os
 import shutil
 
 import pytest
@@ -117,6 +118,75 @@ def test_a_config_that_cannot_be(carousel, trained, text, change, part):
 def test_a_config_that_is_no_json(carousel, trained, text):
     (trained / "config.json").write_text("{")
     one_line(carousel("score", trained, text), "is not JSON")
+
+
+def test_a_flipped_bit_in_the_encoded_text_is_refused(carousel, trained):
+    path = trained / "data" / "train.words"
+    content = bytearray(path.read_bytes())
+    content[101] ^= 0x40
+    path.write_bytes(content)
+    one_line(carousel("train", "--resume", trained), "train.* is not this run's encoded text")
+    shutil.rmtree(trained / "data")
+    assert carousel("train", "--resume", trained)[0] == 0  # as the line says
+
+
+def test_metrics_that_are_no_text_are_refused(carousel, trained):
+    with (trained / "metrics.jsonl").open("ab") as file:
+        file.write(b"\xff\xfe\n")
+    one_line(carousel("train", "--resume", trained), "metrics.jsonl is not UTF-8")
+
+
+@pytest.mark.parametrize("name", ["config.json", "vocab.json", "model.safetensors", "metrics.jsonl", "data/valid.words"])
+def test_a_folder_where_a_file_should_be(carousel, trained, text, name):
+    (trained / name).unlink()
+    (trained / name).mkdir()
+    one_line(carousel("train", "--resume", trained), name.partition(".")[0])
+
+
+def test_a_name_that_is_too_long_is_bad_input(carousel, text, small):
+    for arguments in (("train", "x" * 300), ("train", text, *small, "--out", "x" * 300), ("score", "x" * 300, text)):
+        one_line(carousel(*arguments), "File name too long")
+    assert [p.name for p in text.parent.iterdir()] == ["text.txt"]
+
+
+def test_a_line_break_in_a_name_is_shown_as_one_writes_it(carousel, tmp_path):
+    (tmp_path / "a\nb\x1b[31m.txt").write_bytes(b"x\0")
+    one_line(carousel("train", "a\nb\x1b[31m.txt"), r"a\nb\x1b[31m.txt has a NUL byte")
+
+
+def test_a_name_that_is_no_text_can_be_printed(carousel, text, small):
+    name = os.fsdecode(b"run-\xff")
+    status, _, err = carousel("train", text, *small, "--epochs", 1, "--out", name)
+    assert status == 0, err
+    assert (text.parent / name / "result.json").exists()
+
+
+def test_a_pipe_is_no_text(carousel, tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    one_line(carousel("train", "pipe"), "is a pipe or a device")
+    one_line(carousel("train", "/dev/zero"), "is a pipe or a device")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("train", "bad.txt"),
+        ("compare", "bad.txt", "--cells", "rnn"),
+        ("claims", "projection", "bad.txt", "--seeds", "1"),
+        ("translate", "train", "bad.txt", "bad.txt"),
+        ("compare", "bad.txt", "--cells", "rnn", "--out", "here"),
+    ],
+    ids=" ".join,
+)
+@pytest.mark.parametrize("content", [b"a b\n\0\n" * 30, b"one line", b"a b c\n" * 12], ids=["NUL", "one line", "too short"])
+def test_nothing_is_left_of_a_text_that_was_refused(carousel, tmp_path, arguments, content):
+    (tmp_path / "bad.txt").write_bytes(content)
+    (tmp_path / "here").mkdir()
+    (tmp_path / "here" / "notes").write_text("the user's own")
+    if "translate" in arguments and content.startswith(b"a b c"):
+        arguments += ("--longest", "2")  # pairs may be few, but not none
+    one_line(carousel(*arguments))
+    assert sorted(p.name for p in tmp_path.rglob("*")) == ["bad.txt", "here", "notes"]
 
 
 def test_no_pickle_is_ever_read():
