@@ -88,6 +88,8 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
 
     Where writing fails or is interrupted, ``path`` is as it was and nothing is left beside it.
     """
+    if not path.name:
+        raise InputError(f"cannot write {path}: it is a folder")
     temporary = path.with_name(f".{path.name}.tmp")  # one name: what a kill leaves is overwritten
     try:
         with temporary.open("wb") as file:

@@ -48,6 +48,9 @@ app.add_typer(bench.app, name="bench")
 app.add_typer(tasks.app, name="tasks")
 
 
+NO_MEMORY = "there is not enough memory for what is asked; ask for less (smaller sizes, shorter lines)"
+
+
 def _version(wanted: bool) -> None:
     if wanted:
         print(f"carousel {__version__}")
@@ -77,9 +80,10 @@ def main() -> None:
     warnings.showwarning = _notice  # one line, like every message of the command
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a file's name need not be text
+    message = ""
     try:
         _check_environment()
-        status, message = app(standalone_mode=False) or 0, ""
+        status = app(standalone_mode=False) or 0
     except typer.TyperException as error:  # what Typer itself refuses: an unknown option, a value that is no number
         status, message = 2, getattr(error, "format_message", error.__str__)()
     except InputError as error:
@@ -87,13 +91,21 @@ def main() -> None:
     except (TrainingError, kernels.CompileError) as error:
         status, message = 1, str(error)
     except (KeyboardInterrupt, typer.Abort):
-        status, message = 130, "interrupted; what was finished is kept, nothing is half-written"
+        status = 130
+    except MemoryError:
+        status, message = 1, NO_MEMORY
+    except RuntimeError as error:
+        if "can't allocate memory" not in str(error):
+            raise
+        status, message = 1, NO_MEMORY
     except BrokenPipeError:  # the reader of a pipe has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         status, message = 0, ""
     except OSError as error:
         status = 2 if error.filename and error.errno in files.BAD_PLACES else 1
         message = f"{error.filename or 'a file'}: {error.strerror or error}"
+    if status == 130:  # Typer makes this status of Ctrl-C
+        message = "interrupted; what was finished is kept, nothing is half-written"
     if message:
         print(f"carousel: {_in_one_line(message)}", file=sys.stderr)
     sys.exit(status)

@@ -150,10 +150,11 @@ def _train(folder: Path, config: TranslationConfig, processes: Processes, json: 
                 config.save(folder)
             with screen.preparing() as tick:
                 counts = prepare(folder, config, tick)
-            _tell(counts, config.text.longest)
         processes.wait()
         show = screen.TrainingScreen(config.model.cell)
         trainer = Trainer(folder, config, processes, show if processes.first else None, lesson=Translating)
+    if processes.first:
+        _tell(counts, config.text.longest)
     follow(trainer, show, json, f"carousel translate train --resume {folder}")
 
 

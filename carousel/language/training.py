@@ -71,11 +71,13 @@ class Trainer:
             torch.manual_seed(training.seed + 7919 * processes.rank)
         if self.checkpoint.exists():
             self.position, self.hx = load_checkpoint(self.checkpoint, self.model, self.optimizer, processes)
+        if processes.first:
+            self._metrics_before(self.position)  # before anything is told, what cannot be read is refused
         self.train_batches = self.lesson.feed("train", training.seed)
         self.valid_batches = self.lesson.feed("valid")
+        self.steps = training.epochs * len(self.train_batches)
         if isinstance(self.train_batches, Sentences) and self.train_batches.cut:
             self.observer({"event": "cut", "sentences": self.train_batches.cut, "length": training.length})
-        self.steps = training.epochs * len(self.train_batches)
         self.interrupted = False
         self._timed, self._timed_words = time.monotonic(), 0  # speed is of this process, loss of the whole run
         self._clipped = self._stepped = 0  # steps since the last line of the metrics, and those that were clipped
@@ -113,7 +115,9 @@ class Trainer:
     def _run(self) -> dict[str, Any]:
         position, training = self.position, self.training
         if self.processes.first:
-            self._forget_metrics_after(position)
+            rows = self._metrics_before(position)
+            with self._writing():
+                write_json_lines(self.folder / "metrics.jsonl", rows)
         model = self.processes.wrap(self.model, some_unused=self.lesson.some_unused)
         begun, saved = time.monotonic() - position.seconds, time.monotonic()
         with self._interruptible():
@@ -253,9 +257,8 @@ class Trainer:
                 file.write(json.dumps(row) + "\n")
         self.observer(row)
 
-    def _forget_metrics_after(self, position: Position) -> None:
-        """Lines that an earlier try wrote after its last checkpoint will be written again."""
-        path = self.folder / "metrics.jsonl"
+    def _metrics_before(self, position: Position) -> list[dict[str, Any]]:
+        """Lines that an earlier try wrote after its last checkpoint are left out: they will be written again."""
 
         def before(row: dict[str, Any]) -> bool:
             event, at = row.get("event"), row["step"]
@@ -263,9 +266,7 @@ class Trainer:
                 return event == "train" or (event == "valid" and row.get("epoch", math.inf) <= position.epoch)
             return bool(at < position.step)
 
-        rows = read_json_lines(path, before)
-        with self._writing():
-            write_json_lines(path, rows)
+        return read_json_lines(self.folder / "metrics.jsonl", before)
 
     def _tell(self, event: dict[str, Any]) -> dict[str, Any]:
         self.observer(event)
