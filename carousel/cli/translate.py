@@ -80,8 +80,12 @@ def train(
     longest: Annotated[
         int, typer.Option(help="Leave out pairs of which a side has more entries.", rich_help_panel=options.TEXT)
     ] = 200,
-    layers: Annotated[int, typer.Option(min=1, help="Layers of the encoder.", rich_help_panel=options.MODEL)] = 1,
-    decoder_layers: Annotated[int, typer.Option(min=1, help="Layers of the decoder.", rich_help_panel=options.MODEL)] = 1,
+    layers: Annotated[
+        int, typer.Option(min=1, max=options.MOST_LAYERS, help="Layers of the encoder.", rich_help_panel=options.MODEL)
+    ] = 1,
+    decoder_layers: Annotated[
+        int, typer.Option(min=1, max=options.MOST_LAYERS, help="Layers of the decoder.", rich_help_panel=options.MODEL)
+    ] = 1,
     bidirectional: Annotated[
         bool, typer.Option("--bidirectional", help="The encoder reads in both directions.", rich_help_panel=options.MODEL)
     ] = False,

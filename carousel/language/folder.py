@@ -18,6 +18,10 @@ from carousel.errors import InputError
 from carousel.language.model import LanguageModel, ModelConfig, Trainable
 from carousel.language.vocabulary import Vocabulary
 
+LARGEST, LARGEST_SIZE, MOST_LAYERS, MOST_THREADS = 2**31 - 1, 1 << 20, 1000, 4096  # more overflows, or is never there
+MOST = dict.fromkeys(("hidden", "embedding", "projection"), LARGEST_SIZE) | {"threads": MOST_THREADS}
+MOST |= dict.fromkeys(("layers", "decoder_layers"), MOST_LAYERS)
+
 
 @dataclass(frozen=True)
 class TextConfig:
@@ -161,6 +165,11 @@ def _build(path: Path, kind: type[T], values: Any, where: str) -> T:
             for w in wanted.split(" | ")
         )
         if not ok:
+            raise InputError(f"{path}: {where}.{name} must be {wanted}, not {value!r}")
+        most = MOST.get(name, LARGEST)
+        if type(value) is int and name != "seed" and not -most <= value <= most:
+            raise InputError(f"{path}: {where}.{name} must be at most {most}, not {value}")
+        if isinstance(value, list) and not all(isinstance(v, str) for v in value):
             raise InputError(f"{path}: {where}.{name} must be {wanted}, not {value!r}")
     return kind(**values)
 

@@ -340,7 +340,7 @@ def other_value(choose: random.Random, text: str) -> str:
     at = choose.randrange(len(lines)) if lines else 0
     try:
         top = json.loads(lines[at])
-    except (ValueError, IndexError):
+    except (ValueError, IndexError, RecursionError):
         return text
     inner = top
     while isinstance(inner, dict | list) and inner:

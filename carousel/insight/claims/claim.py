@@ -91,14 +91,16 @@ class Trial:
             try:
                 found = files.read_object(self.path)
                 asked = found["asked"]
-                self.runs = {(r["way"], r["seed"]): self._figures(r["figures"]) for r in found["runs"]}
+                self.runs = dict(map(self._run, found["runs"]))
             except (ValueError, KeyError, TypeError):
                 raise InputError(f"{self.path} is no trial of a claim; choose another --out") from None
             if asked != self.asked:
                 raise InputError(f"{setting.folder} holds a trial with other settings; choose another --out")
 
-    def _figures(self, found: Figures) -> Figures:
-        return {name: float(found[name]) for name in self.claim.figures}
+    def _run(self, found: dict[str, Any]) -> tuple[tuple[str, int], Figures]:
+        if found["way"] not in self.claim.ways or type(found["seed"]) is not int:
+            raise ValueError
+        return (found["way"], found["seed"]), {name: float(found["figures"][name]) for name in self.claim.figures}
 
     def run(self, seeds: Iterable[int], tick: Tick | None = None) -> None:
         """Train what is missing, the ways in turn with each seed. ``tick`` is told how much is done, of how much.
