@@ -43,6 +43,8 @@ def check(path: Path) -> None:
         raise InputError(f"cannot write {path}: there is no folder {path.parent}")
     if path.is_dir():
         raise InputError(f"cannot write {path}: it is a folder")
+    if path.exists() and not path.is_file():
+        raise InputError(f"cannot write {path}: it is a pipe or a device")
 
 
 def check_regular(path: Path) -> None:
@@ -90,6 +92,8 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
     """
     if not path.name:
         raise InputError(f"cannot write {path}: it is a folder")
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise InputError(f"cannot write {path}: it is a pipe or a device")  # which would be gone, and a file in its place
     temporary = path.with_name(f".{path.name}.tmp")  # one name: what a kill leaves is overwritten
     try:
         with temporary.open("wb") as file:
@@ -118,6 +122,10 @@ def owning(folder: Path) -> Iterator[None]:
     Raises:
         InputError: another process owns the folder (its number, and since when).
     """
+    try:
+        str(folder).encode()
+    except UnicodeEncodeError:  # safetensors cannot read there what it has written
+        raise InputError(f"cannot write to {folder}: its name is not UTF-8") from None
     key = Path(os.path.realpath(folder))
     if key in _owned:
         yield

@@ -68,10 +68,18 @@ def results(folder: Path) -> list[dict[str, Any]]:
 def _read(path: Path) -> dict[str, Any]:
     try:
         result = files.read_object(path)
-        row(result["row"]), result["settings"], result["goals"], result["cap"], result["success"]
-    except (ValueError, KeyError, TypeError, StopIteration):
+        whole = row(result["row"]) and all(isinstance(result[n], str) for n in ("cell", "recipe"))
+        whole = whole and isinstance(result["success"], bool) and "settings" in result
+        whole = whole and all(_numbers(g, ("after", "wrong", "of", "squared")) for g in result["goals"].values())
+        if not (whole and _numbers(result, ("cap", "seed", "presented", "seconds", "cpu_seconds", "weights"))):
+            raise TypeError
+    except (ValueError, KeyError, TypeError, AttributeError, StopIteration):
         raise InputError(f"{path} is not the result of a trial: move it away") from None
     return result
+
+
+def _numbers(found: dict[str, Any], names: tuple[str, ...]) -> bool:
+    return all(type(found[n]) in (int, float) for n in names)
 
 
 def run(jobs: Sequence[Job], folder: Path, processes: int, tell: Tell | None = None) -> Iterator[dict[str, Any]]:

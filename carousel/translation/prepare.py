@@ -27,6 +27,7 @@ def prepare(folder: Path, config: TranslationConfig, tick: Tick | None = None) -
     ``tick(what, characters)`` is told of progress. Raises InputError for texts that cannot be used; what was made of them so
     far is removed, but never the vocabularies of a run that has a checkpoint.
     """
+    config.text.check()
     data, begun = folder / "data", (folder / "checkpoint.safetensors").exists()
     found = _counted(data / LEFT_OUT)
     if found is None:

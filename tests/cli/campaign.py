@@ -166,45 +166,15 @@ def _unfinished(base: Path) -> None:
         (base / made / "config.json").write_text(json.dumps(config))
 
 
+WHATEVER = (
+    "0 1 -1 2 3 1e-3 0.5 nan inf -inf 1e400 99999999999999999999 2147483648 1e9 rnn gru lstm-v4 word char bpe none "
+    ", a,b é f=0 [b] a_pipe text.txt run missing/there x.png x.svg"
+)
+
+
 def whatever(choose: random.Random) -> str:
-    """A value for any option."""
-    numbers = [
-        "0",
-        "1",
-        "-1",
-        "2",
-        "3",
-        "1e-3",
-        "0.5",
-        "nan",
-        "inf",
-        "-inf",
-        "1e400",
-        "99999999999999999999",
-        "2147483648",
-        "1e9",
-    ]
-    names = [
-        "",
-        " ",
-        "rnn",
-        "gru",
-        "lstm-v4",
-        "word",
-        "char",
-        "bpe",
-        "none",
-        ",",
-        "a,b",
-        "é",
-        "\n",
-        "x\ny",
-        "..",
-        "/",
-        "f=0",
-        "[b]",
-    ]
-    return choose.choice(numbers + names + ["x" * 300, "/dev/null", "/dev/zero", "text.txt", "run", "missing/there", "\udcff"])
+    """A value for any option; never a path that leads out of the case's folder, since commands write where they are told."""
+    return choose.choice([*WHATEVER.split(" "), "", " ", "\n", "x\ny", "x" * 300, "\udcff"])
 
 
 NUMBERS = ("layers", "hidden", "embedding", "projection", "batch-size", "length", "warmup", "patience", "seed", "threads")
@@ -455,6 +425,7 @@ def attempt(base: Path, here: Path, seed: int, number: int) -> tuple[Case, Outco
         case.spoilt.append(spoil(choose, folder))
     if choose.random() < 0.05:
         odd_name(choose, folder, case)
+    os.mkfifo(folder / "a_pipe")
     before = files_of(folder)
     status, out, err, seconds = fork(lambda: command(case.arguments), folder, case.stdin, ENOUGH)
     after, left = files_of(folder), sorted(files_of(here / "temporary"))

@@ -154,17 +154,68 @@ def test_a_line_break_in_a_name_is_shown_as_one_writes_it(carousel, tmp_path):
     one_line(carousel("train", "a\nb\x1b[31m.txt"), r"a\nb\x1b[31m.txt has a NUL byte")
 
 
-def test_a_name_that_is_no_text_can_be_printed(carousel, text, small):
-    name = os.fsdecode(b"run-\xff")
-    status, _, err = carousel("train", text, *small, "--epochs", 1, "--out", name)
+def test_a_name_that_is_no_text(carousel, text, small):
+    name = os.fsdecode(b"\xff.txt")
+    one_line(carousel("train", text, *small, "--out", name), r"cannot write to \udcff.txt: its name is not UTF-8")
+    text.rename(text.with_name(name))
+    status, _, err = carousel("train", name, *small, "--epochs", 1, "--out", "run", "--json")
     assert status == 0, err
-    assert (text.parent / name / "result.json").exists()
+    assert json.loads(carousel("score", "run", name, "--json")[1])["file"] == name
+
+
+@pytest.mark.parametrize(
+    "options", [("--hidden", 10**20), ("--layers", 10**9), ("--batch-size", 10**20), ("--vocab-size", 2**40)]
+)
+def test_a_size_that_overflows_is_refused(carousel, text, options):
+    one_line(carousel("train", text, *options), options[0])
+    assert [p.name for p in text.parent.iterdir()] == ["text.txt"]
+
+
+def test_a_size_in_a_config_that_overflows_is_refused(carousel, trained):
+    path = trained / "config.json"
+    path.write_text(path.read_text().replace('"hidden": 8', f'"hidden": {10**20}'))
+    one_line(carousel("generate", trained), "model.hidden must be at most 1048576")
+
+
+def test_more_than_the_memory_is_one_line(carousel, trained, text, monkeypatch):
+    def full(*arguments):
+        raise RuntimeError(
+            "[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 858993459200 bytes."
+        )
+
+    monkeypatch.setattr("carousel.cli.score.load_run", full)
+    status, _, err = carousel("score", trained, text)
+    assert (status, err.count("\n")) == (1, 1)
+    assert "not enough memory" in err
+
+
+def test_ctrl_c_is_told(carousel, trained, text, monkeypatch):
+    def interrupted(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("carousel.cli.score.load_run", interrupted)
+    status, _, err = carousel("score", trained, text)
+    assert (status, err) == (130, "carousel: interrupted; what was finished is kept, nothing is half-written\n")
 
 
 def test_a_pipe_is_no_text(carousel, tmp_path):
     os.mkfifo(tmp_path / "pipe")
     one_line(carousel("train", "pipe"), "is a pipe or a device")
-    one_line(carousel("train", "/dev/zero"), "is a pipe or a device")
+    one_line(carousel("train", "/dev/full"), "is a pipe or a device")
+
+
+def test_a_pipe_is_not_replaced_by_a_file(carousel, trained, tmp_path):
+    os.mkfifo(tmp_path / "pipe.png")
+    for option in ("--figure", "--npz"):
+        one_line(carousel("valves", trained, "the cat", option, "pipe.png"), "cannot write pipe.png: it is a pipe or a device")
+    assert (tmp_path / "pipe.png").is_fifo()
+
+
+def test_a_run_that_names_no_text_is_refused(carousel, trained):
+    config = json.loads((trained / "config.json").read_text())
+    config["text"]["train"] = []
+    (trained / "config.json").write_text(json.dumps(config))
+    one_line(carousel("train", "--resume", trained), "names no text to train on")
 
 
 @pytest.mark.parametrize(
