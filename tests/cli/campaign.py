@@ -426,7 +426,7 @@ def attempt(base: Path, here: Path, seed: int, number: int) -> tuple[Case, Outco
     if choose.random() < 0.05:
         odd_name(choose, folder, case)
     os.mkfifo(folder / "a_pipe")
-    before = files_of(folder)
+    before = files_of(folder) | files_of(base)  # what was missing may be made again
     status, out, err, seconds = fork(lambda: command(case.arguments), folder, case.stdin, ENOUGH)
     after, left = files_of(folder), sorted(files_of(here / "temporary"))
     return case, Outcome(status, out, err, seconds, list(faults(case, status, out, err, before, after, left)))
