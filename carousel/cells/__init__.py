@@ -1,6 +1,7 @@
 """Every cell of the lectures, by name."""
 
 from difflib import get_close_matches
+from inspect import isfunction
 
 from carousel.cells.clockwork import clockwork
 from carousel.cells.gru import gru, gru_original
@@ -21,9 +22,17 @@ CELLS: dict[str, Cell] = {
 
 
 def get(name: str | Cell) -> Cell:
-    """The cell of that name (a cell is returned as it is). Raises ValueError, with near names, where there is none."""
+    """The cell of that name (a cell is returned as it is).
+
+    Raises ValueError, with near names, where there is none; TypeError for what is neither a cell nor a name.
+    """
     if isinstance(name, Cell):
         return name
+    if not isinstance(name, str):
+        called = getattr(name, "__name__", "")
+        hint = f": write @cell above {called}" if isfunction(name) else ""
+        kind = "function" if isfunction(name) else type(name).__name__
+        raise TypeError(f"a cell is wanted, or the name of one, not {kind} {called}".rstrip() + hint)
     if name not in CELLS:
         near = get_close_matches(name, CELLS, n=3)
         hint = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(CELLS)}"

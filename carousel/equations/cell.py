@@ -210,10 +210,25 @@ def cell(
 
     ``constants`` maps a constant's letters to a function of the number of units; ``masks`` maps a dense weight's name
     to a function of (rows, columns) that gives 0 where no connection is. ``name`` defaults to the function's, with
-    hyphens. Raises EquationError, with file and line, where the equations cannot be a cell.
+    hyphens. Raises EquationError, with file and line, where the equations cannot be a cell; TypeError for what is no
+    function.
     """
+    for what, given, takes in (("constants", constants, "the number of units"), ("masks", masks, "(rows, columns)")):
+        for key, value in (given or {}).items():
+            if not callable(value):
+                raise TypeError(
+                    f"{what}: {key} must be a function of {takes} that gives an array, not {_a(value)}: "
+                    "its size is known only when a layer is made"
+                )
 
     def make(f: Callable[..., Any]) -> Cell:
+        if not inspect.isfunction(f):
+            raise TypeError(f"@cell stands above a function that states equations, not {_a(f)}")
         return Cell(f, name or f.__name__.replace("_", "-"), constants or {}, masks or {})
 
     return make if function is None else make(function)
+
+
+def _a(value: Any) -> str:
+    name = type(value).__name__
+    return f"an {name}" if name[0] in "aeiouAEIOU" else f"a {name}"

@@ -105,8 +105,11 @@ def minimum(x: Term, y: Term | float) -> Term:
 def where(condition: Term, x: Term | float, y: Term | float) -> Term:
     """x where the condition holds (``t % c.T == 0``, ``h > 0``), else y, per unit.
 
-    Raises EquationError for a condition on what another ``where`` of the same step has chosen (SymPy would multiply them out).
+    Raises EquationError for what is no condition, or one on what another ``where`` of the same step has chosen (SymPy would
+    multiply them out).
     """
-    if isinstance(condition, Term) and condition.expr.has(sympy.Piecewise):
+    if not isinstance(condition, Term) or not condition.expr.is_Relational:
+        raise EquationError("where takes a condition on the equations' terms first, such as h > 0")
+    if condition.expr.has(sympy.Piecewise):
         raise EquationError("a condition on what another where(…) of this step has chosen: compare a state or a sum instead")
     return Term.apply(lambda c, a, b: sympy.Piecewise((a, c), (b, True), evaluate=False), "where", (condition, x, y))

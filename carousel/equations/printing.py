@@ -13,38 +13,48 @@ from carousel.equations.trace import Trace
 
 def plain(trace: Trace) -> str:
     """One equation a line: ``hₜ = fₜ ⊙ hₜ₋₁ + iₜ ⊙ tanh(W.he eₜ + W.hm mₜ₋₁ + b.h)``."""
-    return "\n".join(f"{_plain_name(s)} = {_Plain(trace).text(expr)}" for s, expr in _shown(trace))
+    printer = _Plain(trace)
+    return "\n".join(f"{printer.name(s)} = {printer.text(expr)}" for s, expr in _shown(trace))
 
 
 def latex(trace: Trace) -> str:
     """The same as a LaTeX ``aligned`` block, weights as on the slides: W^{he}."""
     printer = _Latex(trace)
-    lines = [f"{_latex_name(s)} &= {printer.text(expr)}" for s, expr in _shown(trace)]
+    lines = [f"{printer.name(s)} &= {printer.text(expr)}" for s, expr in _shown(trace)]
     return "\\begin{aligned}\n" + " \\\\\n".join(lines) + "\n\\end{aligned}"
 
 
 def _shown(trace: Trace) -> list[tuple[Expr, Expr]]:
-    return [(s, expr) for s, expr in trace.equations if str(s) != "t_t"]  # the clock ticks unseen
+    clocks = [s.after for s in trace.states if s.size is None]
+    return [(s, expr) for s, expr in trace.equations if s not in clocks]  # the clock ticks unseen
 
 
-def _split(symbol: Expr) -> tuple[str, str]:
-    name, _, when = str(symbol).rpartition("_")
-    return name, when
+class _Names:
+    """What a symbol of a trace is called: a parameter by its letters, all else by its name and its step."""
+
+    def __init__(self, trace: Trace):
+        self.parameters = {p.symbol: p for p in trace.parameters}
+        self.clocks = [s.before for s in trace.states if s.size is None]
+
+    def plain(self, symbol: Expr) -> str:
+        if symbol in self.parameters:
+            return self.parameters[symbol].name
+        name, _, when = str(symbol).rpartition("_")
+        return name if symbol in self.clocks else name + {"t": "ₜ", "tm1": "ₜ₋₁"}[when]
+
+    def latex(self, symbol: Expr) -> str:
+        if symbol in self.parameters:
+            space, letters = self.parameters[symbol].name.split(".", 1)
+            return f"{'W' if space == 'W' else chr(92) + 'mathbf{' + space + '}'}^{{{_escaped(letters)}}}"
+        name, _, when = str(symbol).rpartition("_")
+        if symbol in self.clocks:
+            return name
+        name = name if len(name) == 1 else f"\\mathrm{{{_escaped(name)}}}"
+        return f"\\mathbf{{{name}}}_{{{'t' if when == 't' else 't-1'}}}"
 
 
-def _plain_name(symbol: Expr) -> str:
-    name, when = _split(symbol)
-    if name in ("W", "w", "b", "c"):
-        return f"{name}.{when}"
-    return "t" if name == "t" else name + {"t": "ₜ", "tm1": "ₜ₋₁"}[when]
-
-
-def _latex_name(symbol: Expr) -> str:
-    name, when = _split(symbol)
-    if name in ("W", "w", "b", "c"):
-        return f"{'W' if name == 'W' else chr(92) + 'mathbf{' + name + '}'}^{{{when}}}"
-    name = name if len(name) == 1 else f"\\mathrm{{{name}}}"
-    return "t" if name == "t" else f"\\mathbf{{{name}}}_{{{'t' if when == 't' else 't-1'}}}"
+def _escaped(name: str) -> str:
+    return name.replace("_", r"\_")
 
 
 def _visible(trace: Trace, expr: Expr) -> Expr:
@@ -63,7 +73,7 @@ def _visible(trace: Trace, expr: Expr) -> Expr:
 class _Plain(StrPrinter):
     def __init__(self, trace: Trace):
         super().__init__({"order": "none"})
-        self.trace = trace
+        self.trace, self.name = trace, _Names(trace).plain
 
     def text(self, expr: Expr) -> str:
         text = self.doprint(_visible(self.trace, expr)).replace("**", "^").replace("*", " ⊙ ")
@@ -72,7 +82,7 @@ class _Plain(StrPrinter):
     def _print_Symbol(self, symbol: Expr) -> str:
         product = self.trace.products.get(symbol)
         if product is None:
-            return _plain_name(symbol)
+            return self.name(symbol)
         parts = self.trace.concatenations.get(symbol)
         if parts:
             return f"{product.weight.name} [{'; '.join(self.text(p) for p in parts)}]"
@@ -101,7 +111,7 @@ class _Plain(StrPrinter):
 class _Latex(LatexPrinter):
     def __init__(self, trace: Trace):
         super().__init__({"order": "none", "mul_symbol": r" \odot "})
-        self.trace = trace
+        self.trace, self.name = trace, _Names(trace).latex
 
     def text(self, expr: Expr) -> str:
         return re.sub(r"(\b\d+(?:\.\d+)?) \\odot ", r"\1 ", self.doprint(_visible(self.trace, expr)))
@@ -109,8 +119,8 @@ class _Latex(LatexPrinter):
     def _print_Symbol(self, symbol: Expr, style: str = "plain") -> str:
         product = self.trace.products.get(symbol)
         if product is None:
-            return _latex_name(symbol)
-        weight = _latex_name(product.weight.symbol)
+            return self.name(symbol)
+        weight = self.name(product.weight.symbol)
         parts = self.trace.concatenations.get(symbol)
         if parts:
             return f"{weight} [{'; '.join(self.text(p) for p in parts)}]"

@@ -114,6 +114,9 @@ class Term:
     def apply(build: Callable[..., Expr], name: str, operands: Iterable[Any], *, dense: bool = False) -> Term:
         """A term of SymPy's making, its operands' sizes joined. Raises EquationError for what is no term."""
         operands = tuple(operands)
+        for x in operands:
+            if isinstance(x, Namespace):
+                raise x.refusal()
         terms = [x for x in operands if isinstance(x, Term)]
         if not terms:
             raise EquationError(f"{name} takes a term of the equations, not {type(operands[0]).__name__}")
@@ -243,6 +246,9 @@ class Concatenation(Term):
 
 def concat(*parts: Term) -> Concatenation:
     """The vectors one after the other, to be multiplied by one dense weight: ``W.f @ concat(m, e)``."""
+    for p in parts:
+        if isinstance(p, Namespace):
+            raise p.refusal()
     if not parts or not all(isinstance(p, Term) for p in parts):
         raise EquationError("concat takes terms of the equations: concat(m, e)")
     return Concatenation(parts)
@@ -256,6 +262,8 @@ class Weight(Term):
         self.parameter = parameter
 
     def __matmul__(self, other: Any) -> Term:
+        if isinstance(other, Namespace):
+            raise other.refusal()
         if not isinstance(other, Term) or isinstance(other, Weight):
             raise EquationError(f"{self.parameter.name} @ takes a vector of the equations")
         notes, name, letters = self.notes, self.parameter.name, self.parameter.letters
@@ -286,6 +294,10 @@ class Weight(Term):
         return Term(notes, expr, known.rows, dense=True)
 
 
+# What is asked for in each of a signature's namespaces.
+HOLDS = {"W": "dense weights", "w": "diagonal weights", "b": "biases", "c": "constants"}
+
+
 class Namespace:
     """``W``, ``w``, ``b`` or ``c`` in a cell's signature: ``W.ie``, or ``W["i", "f"]`` where a keyword stands in the way."""
 
@@ -302,3 +314,19 @@ class Namespace:
 
     def __getitem__(self, letters: str | tuple[str, ...]) -> Term:
         return getattr(self, "".join(letters))
+
+    def refusal(self) -> EquationError:
+        """What is said where the namespace itself stands for a vector."""
+        name = self._name
+        return EquationError(
+            f"{name} is where {HOLDS[name]} come from, not a vector: write {name}.{'T' if name == 'c' else 'h'} for one of "
+            f"them, or another letter for a state or a variable"
+        )
+
+    def _refuse(self, *_: Any) -> Any:
+        raise self.refusal()
+
+    __add__ = __radd__ = __sub__ = __rsub__ = __neg__ = __mul__ = __rmul__ = __matmul__ = __rmatmul__ = _refuse
+    __truediv__ = __rtruediv__ = __pow__ = __rpow__ = __mod__ = __rmod__ = __lt__ = __le__ = __gt__ = __ge__ = _refuse
+    __eq__ = __ne__ = _refuse
+    __hash__ = None  # type: ignore[assignment]

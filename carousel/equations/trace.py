@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import sys
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from types import FrameType
 from typing import Any
@@ -14,7 +14,19 @@ import sympy
 
 from carousel.equations.errors import EquationError
 from carousel.equations.functions import FUNCTIONS, logistic
-from carousel.equations.terms import Concatenation, Expr, Namespace, Notes, Parameter, Product, Size, Term, Weight, rebuild
+from carousel.equations.terms import (
+    HOLDS,
+    Concatenation,
+    Expr,
+    Namespace,
+    Notes,
+    Parameter,
+    Product,
+    Size,
+    Term,
+    Weight,
+    rebuild,
+)
 
 INPUT, STEP = "e", "t"
 
@@ -85,7 +97,9 @@ def trace(function: Callable[..., Any], constants: frozenset[str], name: str) ->
 
     last = max((line for _, _, line in function.__code__.co_lines() if line), default=first)
     try:
+        _check_spaces(returned, state_names, locals_, spaces & set(arguments))
         outputs = _new_states(returned, state_names, sizes)
+        _check_order(outputs, state_names, values, locals_)
     except EquationError as error:
         raise refuse(error.reason, last) from error
 
@@ -99,6 +113,7 @@ def trace(function: Callable[..., Any], constants: frozenset[str], name: str) ->
         states.append(State(STEP, symbol(STEP, "tm1"), symbol(STEP), None))
         equations.append((symbol(STEP), symbol(STEP, "tm1") + 1))
     used = _used(equations, notes)
+    _check_names(states, equations, notes, refuse)
     return Trace(
         name=name,
         input=symbol(INPUT),
@@ -144,6 +159,48 @@ def _new_states(returned: Any, states: list[str], sizes: dict[str, Size]) -> tup
         if value.size is not None:
             sizes[state].join(value.size)
     return outputs
+
+
+def _check_spaces(returned: Any, states: list[str], found: Mapping[str, Any], spaces: Iterable[str]) -> None:
+    """Refuse a state that is called as what holds the parameters, or as the clock: its argument was something else."""
+    outputs = returned if isinstance(returned, tuple) else (returned,)
+    for name in spaces:
+        if name in found and any(x is found[name] for x in outputs):
+            raise EquationError(f"{name} is where {HOLDS[name]} come from, so no state can be called {name}")
+    if len(outputs) > len(states) and any(x is found.get(STEP) for x in outputs):
+        raise EquationError(
+            f"t is the number of the step and goes on by itself: return {', '.join(states)}, and call a state something else"
+        )
+
+
+def _check_order(outputs: tuple[Term, ...], states: list[str], values: Mapping[str, Any], found: Mapping[str, Any]) -> None:
+    """Refuse ``return h, m`` of a cell (e, m, h, …) that has assigned both: each state would get the other's value."""
+    for k, (state, value) in enumerate(zip(states, outputs, strict=True)):
+        if any(found.get(name) is value for name in _own(state)):
+            continue
+        for other, own in zip(states, outputs, strict=True):
+            assigned = [n for n in _own(other) if found.get(n) is value and found[n] is not values.get(n)]
+            if other != state and assigned and own is not value:
+                raise EquationError(
+                    f"{assigned[0]} is returned in place {k + 1}, which is state {state}'s: "
+                    f"return the states in the order of the arguments, {', '.join(states)}"
+                )
+
+
+def _own(state: str) -> tuple[str, ...]:
+    """The variables that are named as a state's new value."""
+    return state, f"{state}_new", f"new_{state}", f"{state}_next", f"next_{state}"
+
+
+def _check_names(
+    states: list[State], equations: list[tuple[Expr, Expr]], notes: Notes, refuse: Callable[[str], EquationError]
+) -> None:
+    """Refuse a parameter whose symbol is another quantity's too: the bias ``b.x_t`` and a variable ``b_x``."""
+    quantities = {s for s, _ in equations} | {s.before for s in states}
+    for p in notes.parameters.values():
+        if p.symbol in quantities:
+            name = str(p.symbol).rpartition("_")[0]
+            raise refuse(f"{p.name} and the variable {name} cannot be told apart: call one of them something else")
 
 
 def _explain(error: Exception) -> str:

@@ -16,8 +16,10 @@ from carousel.equations import Cell
 from carousel.equations.loop import Equation, Loop, blocks, grouped, loop
 from carousel.equations.stages import Accumulator
 from carousel.equations.terms import Expr, Product, Size
+from carousel.equations.trace import STEP, symbol
 
 Values = dict[Any, Tensor]  # a symbol of the trace → its value
+CLOCK = symbol(STEP, "tm1")
 
 
 @dataclass(frozen=True)
@@ -132,15 +134,24 @@ def _constants(cell: Cell, like: Tensor, parameters: Mapping[str, Tensor], lengt
     values: Values = {}
     for p in cell.trace.parameters:
         if p.kind == "constant":
-            array = cell.constants[p.letters](lengths[p.rows.root])
-            values[p.symbol] = torch.as_tensor(array, dtype=like.dtype, device=like.device)
+            units = lengths[p.rows.root]
+            values[p.symbol] = _array(cell, p.name, cell.constants[p.letters](units), (units,), like)
         elif p.name in cell.masks:
             weight = parameters[p.name]
-            mask = torch.as_tensor(cell.masks[p.name](*weight.shape), dtype=weight.dtype, device=weight.device)
-            values[p.symbol] = weight * mask
+            rows, columns = weight.shape
+            mask = cell.masks[p.name](rows, columns)
+            values[p.symbol] = weight * _array(cell, f"the mask of {p.name}", mask, (rows, columns), weight)
         else:
             values[p.symbol] = parameters[p.name]
     return values
+
+
+def _array(cell: Cell, what: str, given: Any, shape: tuple[int, ...], like: Tensor) -> Tensor:
+    """What a user's function gave, of the shape that was asked for."""
+    found = torch.as_tensor(given, dtype=like.dtype, device=like.device)
+    if tuple(found.shape) != shape:
+        raise ValueError(f"cell {cell.name}: {what} must have shape {shape}, but its function gives {tuple(found.shape)}")
+    return found
 
 
 @cache
@@ -150,7 +161,7 @@ def pointwise(equations: tuple[Equation, ...]) -> Callable[[Values], Values]:
 
 
 def printed(equations: tuple[Equation, ...], functions: Mapping[str, Any]) -> Callable[[dict[Any, Any]], dict[Any, Any]]:
-    """``pointwise`` with the functions of any array library, by the names of ``TORCH``."""
+    """``pointwise`` with the functions of any array library, by the names of ``TORCH`` (``number`` may be left out)."""
     targets = [target for target, _ in equations]
     used = {s for _, expr in equations for s in expr.free_symbols} - set(targets)
     arguments = sorted(used, key=str)
@@ -175,13 +186,19 @@ def evaluate(expr: Any) -> Callable[[Values], Tensor]:
 def _lambdify(
     arguments: list[Any], results: list[Any], steps: list[tuple[Any, Any]], functions: Mapping[str, Any]
 ) -> Callable[..., list[Any]]:
-    return sympy.lambdify(arguments, results, modules=[dict(functions)], printer=_Printer, cse=lambda exprs: (steps, exprs))
+    names = {"number": lambda value, like: value, **functions}
+    return sympy.lambdify(arguments, results, modules=[names], printer=_Printer, cse=lambda exprs: (steps, exprs))
+
+
+def _number(value: float, like: Tensor) -> Tensor:
+    """A number in the precision of ``like``: PyTorch alone would take single, or that of whole numbers."""
+    return torch.full((), value, dtype=like.dtype, device=like.device)
 
 
 def _maximum(a: Any, b: Any) -> Tensor:
     if not isinstance(a, Tensor):
         a, b = b, a
-    return torch.maximum(a, b if isinstance(b, Tensor) else a.new_tensor(b))
+    return torch.maximum(a, b if isinstance(b, Tensor) else _number(b, a))
 
 
 def _minimum(a: Any, b: Any) -> Tensor:
@@ -196,6 +213,7 @@ TORCH: dict[str, Any] = {
     "exp": torch.exp,
     "log": torch.log,
     "where": torch.where,
+    "number": _number,
     "maximum": _maximum,
     "minimum": _minimum,
 }
@@ -210,13 +228,26 @@ class _Printer(PythonCodePrinter):
 
     def _print_Piecewise(self, expr: Any) -> str:
         (a, condition), (b, _) = expr.args
-        return f"where({self._print(condition)}, {self._print(a)}, {self._print(b)})"
+        first = self._print(a)
+        if a.is_number and b.is_number:  # nothing but the condition tells of which precision they are
+            like = min(condition.free_symbols, key=lambda s: (s == CLOCK, str(s)))  # the clock's is not always the data's
+            first = f"number({first}, {like})"
+        return f"where({self._print(condition)}, {first}, {self._print(b)})"
 
     def _print_Max(self, expr: Any) -> str:
         return f"maximum({', '.join(self._print(x) for x in expr.args)})"
 
     def _print_Min(self, expr: Any) -> str:
         return f"minimum({', '.join(self._print(x) for x in expr.args)})"
+
+    def _print_number(self, expr: Any) -> str:
+        text = repr(float(expr))  # all its digits; SymPy would print fifteen
+        return text if text[-1].isdigit() else f"float('{text}')"
+
+    _print_Float = _print_Infinity = _print_NegativeInfinity = _print_NaN = _print_number
+
+    def _print_Integer(self, expr: Any) -> str:
+        return str(int(expr)) if abs(int(expr)) < 2**53 else self._print_number(expr)  # beyond, PyTorch's whole numbers end
 
     def _print_known(self, expr: Any) -> str:
         return f"{type(expr).__name__}({self._print(expr.args[0])})"

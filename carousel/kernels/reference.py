@@ -117,6 +117,8 @@ def inside(
                 total = entering[begin][step] if begin else None
                 for operand, weight in zip(group.operands, stacked[group.symbols], strict=True):
                     x = values[operand]
+                    if loop.clock is not None:  # whose precision may be in it
+                        x = x.to(weight.dtype)
                     total = x @ weight if total is None else torch.addmm(total, x, weight)
                 assert total is not None  # a group has at least one operand
                 values.update(zip(targets, total.chunk(len(targets), dim=1), strict=True))
@@ -127,9 +129,9 @@ def inside(
                     values[equations[-1][0]] = torch.where(where[step], given[step], values[equations[-1][0]])
         if loop.clock is not None:
             values[trace.states[-1].after] = values[loop.clock] + 1
-        states = {s.name: _rows(values[s.after], n, before[s.name]) for s in trace.states}
+        states = {k: _rows(values[symbol(k)], n, before[k]).expand_as(v) for k, v in states.items()}
         for name, wanted in kept.items():
-            collected[name].append(_rows(values[wanted], n, before.get(name, like)))
+            collected[name].append(states[name] if name in states else _rows(values[wanted], n, like))
     if finished:
         states = {k: torch.cat([v, *(f[k] for f in finished)]) for k, v in states.items()}
     joined = {k: torch.cat(v[::-1] if reverse else v) for k, v in collected.items()}

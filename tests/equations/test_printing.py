@@ -68,6 +68,43 @@ def test_other_functions_have_words():
     assert r"\max\left(0, W^{he} \mathbf{e}_{t}\right)" in wordy.latex
 
 
+def test_a_memory_called_c_prints_as_any_other():
+    @cell
+    def memory(e, m, c, W, b):
+        c = c + tanh(W.ce @ e + W.cm @ m + b.c)
+        m = tanh(c)
+        return m, c
+
+    assert memory.text == "cₜ = cₜ₋₁ + tanh(W.ce eₜ + W.cm mₜ₋₁ + b.c)\nmₜ = tanh(cₜ)"
+    assert r"\mathbf{c}_{t} &= \mathbf{c}_{t-1} + " in memory.latex
+    assert r"\mathbf{m}_{t} &= \tanh{\left(\mathbf{c}_{t} \right)}" in memory.latex
+
+
+def test_variables_called_as_the_namespaces_and_the_clock_print_as_any_other():
+    @cell
+    def named(e, h, W):
+        b = tanh(W.he @ e)
+        w = relu(b)
+        t = exp(h)
+        h = w + b * t
+        return h
+
+    assert named.text == "bₜ = tanh(W.he eₜ)\nwₜ = relu(bₜ)\ntₜ = exp(hₜ₋₁)\nhₜ = wₜ + bₜ ⊙ tₜ"
+    assert r"\mathbf{t}_{t} &= " in named.latex and r"\mathbf{b}_{t} \odot \mathbf{t}_{t}" in named.latex
+
+
+def test_names_with_underscores():
+    @cell
+    def long(e, h_new, c_t, W, b):
+        c_t = c_t + tanh(W.c_in @ e + b.c_t)
+        h_new = tanh(c_t)
+        return h_new, c_t
+
+    assert long.text == "c_tₜ = c_tₜ₋₁ + tanh(W.c_in eₜ + b.c_t)\nh_newₜ = tanh(c_tₜ)"
+    assert r"\mathbf{\mathrm{c\_t}}_{t} &= \mathbf{\mathrm{c\_t}}_{t-1} + " in long.latex
+    assert r"W^{c\_in}" in long.latex and r"\mathbf{b}^{c\_t}" in long.latex  # a bare _ would be an index
+
+
 @pytest.mark.parametrize("name", CELLS)
 def test_every_cell_prints_an_equation_for_each_name_and_each_parameter(name):
     c = CELLS[name]

@@ -3,7 +3,9 @@
 import runpy
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
 from carousel.cells import CELLS
 from carousel.equations import EquationError, cell, concat, logistic, relu, tanh, where
@@ -264,6 +266,82 @@ WRONG = [
     return h""",
     ),
     (
+        "states returned in another order",
+        "h is returned in place 1, which is state m's: .* in the order of the arguments, m, h",
+        """def f(e, m, h, W, b):
+    h = h + tanh(W.he @ e + W.hm @ m + b.h)
+    m = tanh(h)
+    return h, m  # wrong""",
+    ),
+    (
+        "the same under other names",
+        "h_new is returned in place 1, which is state m's",
+        """def f(e, m, h, W, b):
+    h_new = h + tanh(W.he @ e + W.hm @ m + b.h)
+    m_new = tanh(h_new)
+    return h_new, m_new  # wrong""",
+    ),
+    (
+        "two of three in another order",
+        "n is returned in place 2, which is state h's",
+        """def f(e, m, h, n, W, b):
+    h = h + tanh(W.he @ e + W.hm @ m + b.h)
+    n = n + h
+    m = tanh(n)
+    return m, n, h  # wrong""",
+    ),
+    (
+        "a state that is called as the biases are",
+        r"b is where biases come from, not a vector: write b\.h for one of them, or another letter",
+        """def f(e, h, b, W):
+    h = b * h + tanh(W.he @ e)  # wrong
+    return h, b""",
+    ),
+    (
+        "a state that is called as the diagonal weights are, and assigned first",
+        "w is where diagonal weights come from, so no state can be called w",
+        """def f(e, h, w, W):
+    w = tanh(W.he @ e)
+    h = w * h
+    return h, w  # wrong""",
+    ),
+    (
+        "all biases at once",
+        "b is where biases come from, not a vector",
+        """def f(e, h, W, b):
+    h = tanh(W.he @ e + W.hh @ h + b)  # wrong
+    return h""",
+    ),
+    (
+        "all dense weights at once",
+        "W is where dense weights come from, not a vector",
+        """def f(e, h, W, b):
+    h = tanh(W)  # wrong
+    return h""",
+    ),
+    (
+        "a clock that is returned",
+        "t is the number of the step and goes on by itself: return h",
+        """def f(e, h, t, W):
+    h = tanh(W.he @ e) / (t + 1)
+    return h, t  # wrong""",
+    ),
+    (
+        "a parameter that reads as a variable does",
+        r"b\.x_t and the variable b_x cannot be told apart",
+        """def f(e, h, W, b):  # wrong
+    b_x = tanh(W.he @ e + b.x_t)
+    h = b_x * h
+    return h""",
+    ),
+    (
+        "a choice without a condition",
+        "where takes a condition",
+        """def f(e, h, W):
+    h = where(h, W.he @ e, h)  # wrong
+    return h""",
+    ),
+    (
         "a function without a state",
         "a cell needs a state",
         """def f(e, W):  # wrong
@@ -342,3 +420,78 @@ def test_a_gate_inside_a_product_is_named_too():
         return m, h
 
     assert inline.gates == ("f", "o")
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        lambda e, m, c, W: c * tanh(W.me @ e),
+        lambda e, m, c, W: 1 - c,
+        lambda e, m, c, W: tanh(c),
+        lambda e, m, c, W: W.mc @ c,
+        lambda e, m, c, W: W.m @ concat(m, c),
+        lambda e, m, c, W: where(c == 0, m, tanh(m)),
+        lambda e, m, c, W: where(c > 0, m, tanh(m)),
+    ],
+)
+def test_a_state_called_c_is_refused_beside_constants(step):
+    with pytest.raises(EquationError, match=r"c is where constants come from, not a vector: write c\.T .* another letter"):
+
+        @cell(constants={"T": lambda n: n})
+        def memory(e, m, c, W):
+            m = step(e, m, c, W)
+            return m, c
+
+    with pytest.raises(EquationError, match=r"c is where constants come from, so no state can be called c"):
+
+        @cell(constants={"T": lambda n: n})
+        def assigned(e, m, c, W):
+            c = tanh(W.ce @ e)
+            m = tanh(c)
+            return m, c
+
+
+def test_orders_that_are_meant_are_let_through():
+    @cell
+    def delayed(e, h, p, W):
+        new = tanh(W.he @ e + W.hp @ p)
+        return new, h  # what h was
+
+    @cell
+    def twice(e, h, p, W):
+        h = tanh(W.he @ e + W.hp @ p)
+        return h, h
+
+    @cell
+    def exchanged(e, h, p, W):
+        h = tanh(W.he @ e + W.hp @ p)
+        p = tanh(h)
+        h, p = p, h
+        return h, p
+
+    @cell
+    def one_value(e, h, p, W):
+        h = p = tanh(W.he @ e + W.hp @ p + h)
+        return p, h
+
+    for c in (delayed, twice, exchanged, one_value, *CELLS.values()):
+        assert all(s.after in dict(c.trace.equations) for s in c.trace.states)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"masks": {"W.hh": np.ones((3, 3))}}, r"masks: W\.hh must be a function of \(rows, columns\) .*, not an? ndarray"),
+        ({"masks": {"W.hh": torch.ones(3, 3)}}, r"masks: W\.hh must be a function of \(rows, columns\) .*, not a Tensor"),
+        ({"constants": {"T": [1.0, 2.0]}}, r"constants: T must be a function of the number of units .*, not a list"),
+    ],
+)
+def test_masks_and_constants_are_functions(options, message):
+    with pytest.raises(TypeError, match=message):
+        cell(**options)
+
+
+@pytest.mark.parametrize("given", ["lstm-v3", 3, torch.nn.Tanh()])
+def test_cell_takes_a_function(given):
+    with pytest.raises(TypeError, match="@cell stands above a function that states equations, not a"):
+        cell(given)

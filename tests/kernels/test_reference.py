@@ -1,5 +1,8 @@
 """The reference back end: differentiable twice for every cell, and right for cells that users write."""
 
+from types import SimpleNamespace
+
+import mpmath
 import pytest
 import torch
 
@@ -264,3 +267,97 @@ def test_the_clocks_precision_does_not_leak_into_the_states():
     weights = {"W.he": torch.randn(H, E, dtype=torch.bfloat16)}
     output, after, _ = reference.run(fading, torch.randn(4, E, dtype=torch.bfloat16), [2, 2], before, weights)
     assert (output.dtype, after["h"].dtype, after["t"].dtype) == (torch.bfloat16, torch.bfloat16, torch.float32)
+
+
+# What a cell does with x and h, by functions of ours or of mpmath.
+CONSTANTS = {
+    "two numbers to choose from": (lambda f, x, h: f.where(h > 0, 1.0, 0.001) * x),
+    "two whole numbers": (lambda f, x, h: f.where(h > 0, 1, 2) / 3 * x),
+    "the larger of a whole number and a fraction": (lambda f, x, h: f.maximum(f.where(h > 0, 1, 0), 0.3) * x),
+    "the smaller of two": (lambda f, x, h: f.minimum(f.where(h > 0, 1, 2) * 0.7, 1) * x),
+    "a number and a vector": (lambda f, x, h: f.where(h > 0, x, 0.001) + f.where(h > 0, 0.003, x)),
+    "nested choices": (lambda f, x, h: f.where(h > 0.5, f.where(x > 0, 0.1, 7), f.where(x > 0, -0.7, h))),
+    "powers": (lambda f, x, h: (1 + h * h) ** 0.3 * (2 + x) ** -1.7 + (h * h) ** 0.5 + x**3),
+    "quotients": (lambda f, x, h: x / 3 + 0.1 / (3 + h) - h / 7),
+    "a logarithm of a constant": (lambda f, x, h: f.log(f.where(h > 0, 2, 0.001)) * f.exp(f.where(x > 0, -1, 0.1))),
+    "a fraction of seventeen digits": (lambda f, x, h: (0.1 + 0.2) * x + 1.0000000000000002 * h),
+    "whole numbers beyond 64 bits": (lambda f, x, h: x * 10**25 / 10**25),
+    "no bound": (lambda f, x, h: f.minimum(x, float("inf")) + f.where(h > 0, 0.1, f.maximum(x, float("-inf")))),
+    "a remainder": (lambda f, x, h: (x % 0.3) * 0.1 + (h % f.where(x > 0, 0.7, 0.01))),
+}
+OURS = SimpleNamespace(where=where, maximum=maximum, minimum=minimum, log=log, exp=exp)
+EXACT = SimpleNamespace(where=lambda c, a, b: a if c else b, maximum=max, minimum=min, log=mpmath.log, exp=mpmath.exp)
+
+
+@pytest.mark.parametrize("expression", CONSTANTS.values(), ids=CONSTANTS)
+def test_constants_are_as_exact_as_the_data(expression):
+    """Beside the same expression in forty digits."""
+
+    @cell
+    def one(e, h, W):
+        h = identity(expression(OURS, identity(W.he @ e), h))
+        return h
+
+    function, (data, h, _) = problem(one, [4], seed=7)
+    output = function(data, h, torch.eye(H, E, dtype=torch.float64))[0]
+    with mpmath.workdps(40):
+        for row in range(4):
+            for unit in range(H):
+                x = data[row, unit].item() if unit < E else 0.0
+                exact = expression(EXACT, mpmath.mpf(x), mpmath.mpf(h[row, unit].item()))
+                assert abs(output[row, unit].item() - exact) <= 2e-15 * max(1, abs(exact))
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("expression", CONSTANTS.values(), ids=CONSTANTS)
+def test_constants_do_not_change_the_datas_dtype(expression, dtype):
+    @cell
+    def one(e, h, W):
+        h = W.hh @ identity(expression(OURS, identity(W.he @ e), h))
+        return h
+
+    weights = {p.name: torch.eye(*p.shape, dtype=dtype) for p in one.parameters(E, H)}
+    x, h = torch.rand(2, E, dtype=dtype), torch.rand(2, H, dtype=dtype)
+    output, _, _ = reference.run(one, x, [2], {"h": h}, weights)
+    precise = {n: w.double() for n, w in weights.items()}
+    expected, _, _ = reference.run(one, x.double(), [2], {"h": h.double()}, precise)
+    assert output.dtype == dtype
+    torch.testing.assert_close(output.double(), expected, rtol=0.05, atol=0.05)
+
+
+def test_what_only_the_clock_says_has_all_units_and_can_be_multiplied():
+    @cell
+    def clocked(e, h, g, t, W):
+        h = tanh(W.he @ e + W.hg @ (g / (t + 1)))
+        g = where(t % 2 == 0, 1.0, 0.001)
+        return h, g
+
+    for dtype in (torch.float64, torch.bfloat16):
+        weights = {p.name: torch.ones(p.shape, dtype=dtype) for p in clocked.parameters(E, H, P)}
+        before = {"h": torch.zeros(2, P, dtype=dtype), "g": torch.zeros(2, H, dtype=dtype), "t": torch.zeros(2, 1)}
+        x = torch.zeros(6, E, dtype=dtype)
+        output, after, _ = reference.run(clocked, x, [2, 2, 2], before, weights)
+        assert after["g"].shape == (2, H)
+        expected = torch.tensor([0.0, H / 2, H * 0.001 / 3], dtype=torch.float64).tanh()
+        precision = {"rtol": 1e-12 if dtype == torch.float64 else 0.01, "atol": 1e-12}
+        torch.testing.assert_close(output.double()[::2, 0], expected, **precision)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"constants": {"T": lambda n: 2.0}}, r"cell wrong: c\.T must have shape \(3,\), but its function gives \(\)"),
+        ({"constants": {"T": lambda n: [1.0] * (n - 1)}}, r"c\.T must have shape \(3,\), but its function gives \(2,\)"),
+        ({"masks": {"W.he": lambda a, b: [[1.0] * a] * b}}, r"mask of W\.he must have shape \(3, 2\), .* gives \(2, 3\)"),
+        ({"masks": {"W.he": lambda a, b: 1.0}}, r"mask of W\.he must have shape \(3, 2\), .* gives \(\)"),
+    ],
+)
+def test_masks_and_constants_of_another_shape_are_refused(options, message):
+    @cell(**({"constants": {"T": lambda n: [1.0] * n}} | options))
+    def wrong(e, h, W, c):
+        h = tanh(W.he @ e) + c.T * h
+        return h
+
+    weights = {p.name: torch.ones(p.shape) for p in wrong.parameters(E, H)}
+    with pytest.raises(ValueError, match=message):
+        reference.run(wrong, torch.zeros(1, E), [1], {"h": torch.zeros(1, H)}, weights)
