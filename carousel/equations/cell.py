@@ -114,6 +114,12 @@ class Cell:
         return None
 
     @property
+    def hidden(self) -> str:
+        """The name of a state of ``hidden_size`` units, which all sizes have that nothing else decides."""
+        root = self._hidden or self._output
+        return next(s.name for s in self.trace.states if s.size is not None and s.size.root is root)
+
+    @property
     def _output(self) -> Size:
         size = self.trace.states[0].size
         assert size is not None  # the first state is never the step number

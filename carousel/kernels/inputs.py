@@ -71,7 +71,10 @@ def outside(
             symbols = tuple(a.symbol for a in accumulators)
             if leave.issuperset(symbols):
                 continue
-            total = stacked[symbols] = _outer(accumulators, values, lengths)
+            total = _outer(accumulators, values, lengths)
+            if total.dim() == 1:  # of parameters alone; the loop reads a row for every step
+                total = total.expand(len(data), -1)
+            stacked[symbols] = total
             values.update(zip(symbols, total.split([lengths[a.rows.root] for a in accumulators], dim=-1), strict=True))
         values |= pointwise(tuple(stage.equations))(values)
     return values, stacked
@@ -126,7 +129,11 @@ def _lengths(cell: Cell, data: Tensor, before: Mapping[str, Tensor], parameters:
     """The number behind every size of the trace."""
     lengths = {p.rows.root: parameters[p.name].shape[0] for p in cell.trace.parameters if p.kind != "constant"}
     lengths |= {s.size.root: before[s.name].shape[-1] for s in cell.trace.states if s.size is not None}
-    return lengths | {cell.trace.input_size.root: data.shape[-1]}
+    lengths[cell.trace.input_size.root] = data.shape[-1]
+    for p in cell.trace.parameters:  # a constant's, or an operand's, that nothing else has
+        for size in (p.rows, *p.columns):
+            lengths.setdefault(size.root, before[cell.hidden].shape[-1])
+    return lengths
 
 
 def _constants(cell: Cell, like: Tensor, parameters: Mapping[str, Tensor], lengths: dict[Size, int]) -> Values:

@@ -12,9 +12,11 @@ from torch import Tensor
 
 def step(text: str, given: Mapping[str, Any]) -> dict[str, Tensor]:
     """One step of the printed equations, by name. ``given``: e, the states before, t, and parameters as ``W.he``, masked."""
-    values: dict[str, Any] = {"e_now": given["e"], "t": given.get("t")}
+    rows = len(given["e"])
+    values: dict[str, Any] = {"e_now": given["e"], "t": given["t"].double() if "t" in given else None}
     values |= {f"{name}_before": x for name, x in given.items() if name not in ("e", "t") and "." not in name}
     values |= _FUNCTIONS | {"given": given, "times": lambda weight, x: x @ given[weight].t()}
+    values["cat"] = lambda *xs: torch.cat([x.expand(rows, -1) for x in xs], dim=1)
     found = {}
     for line in text.splitlines():
         name, _, expression = line.partition(" = ")
@@ -44,10 +46,10 @@ def _end(text: str, begin: int) -> int:
     if place == len(text) or text[place] not in "([":
         return place
     depth = 0
-    for place in range(place, len(text)):
-        depth += (text[place] in "([") - (text[place] in ")]")
+    for last in range(place, len(text)):
+        depth += (text[last] in "([") - (text[last] in ")]")
         if depth == 0:
-            return place + 1
+            return last + 1
     raise AssertionError(f"parentheses do not match: {text}")
 
 
@@ -76,6 +78,5 @@ _FUNCTIONS = {
     "maximum": _tensors(torch.maximum),
     "minimum": _tensors(torch.minimum),
     "detach": _tensors(lambda x: x),
-    "cat": lambda *xs: torch.cat(xs, dim=1),
     "where": lambda c, a, b: torch.where(c, *(_tensors(lambda x: x)(y) for y in (a, b))),
 }

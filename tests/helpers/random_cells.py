@@ -27,12 +27,12 @@ NUMBERS = ("0.5", "2", "-1", "0.1", "3", "0.25", "-0.3", "1.5")
 FRACTIONS = ("0.5", "0.1", "-1", "1", "0.25", "-0.3", "0.001", "0")
 INPUT, HIDDEN, OUTPUT, NUMBER = "input", "hidden", "output", "number"  # sizes; a number is one for all units
 
-HEAD = '''import numpy as np
+HEAD = """import numpy as np
 
 from carousel.equations import *
 
 
-'''
+"""
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class _Writer:
         self.draw = draw
         count = draw(st.integers(1, 3))
         self.states = draw(st.permutations(STATES))[:count]
-        sizes = {s: HIDDEN for s in self.states}
+        sizes = dict.fromkeys(self.states, HIDDEN)
         if count > 1 and self.maybe(4):
             sizes[self.states[0]] = OUTPUT
         elif count > 1 and self.maybe(4):
@@ -105,7 +105,9 @@ class _Writer:
         options = []
         if self.constant:
             options.append('constants={"T": lambda n: 1.0 + np.arange(n) % 3}')
-        squares = [w for w in self.sure if len(self.weights[w]) == 2 and f"{self.named('W', w)} @" in "".join(self.lines[first:])]
+        squares = [
+            w for w in self.sure if len(self.weights[w]) == 2 and f"{self.named('W', w)} @" in "".join(self.lines[first:])
+        ]
         if self.mask and squares:
             options.append(f'masks={{"W.{self.one(*squares)}": lambda n, m: np.tri(n, m)}}')
         decorator = f"@cell({', '.join(options)})" if options else "@cell"
@@ -148,7 +150,9 @@ class _Writer:
         if size == INPUT:
             value = self.one(Text("e", INPUT), self.small(INPUT, 2))
         elif manner == "gated":
-            value = self.plus(self.times(self.small(size, 1), self.vectors[name]), self.times(self.small(size, 0), self.small(size, 1)))
+            value = self.plus(
+                self.times(self.small(size, 1), self.vectors[name]), self.times(self.small(size, 0), self.small(size, 1))
+            )
         elif manner == "squashed":
             value = call("tanh", self.moderate(size, 2))
         elif manner == "projected":
@@ -256,7 +260,21 @@ class _Writer:
                 return call("tanh", self.one(*names)) if self.maybe(3) else self.one(*names)
             return call(self.one("logistic", "tanh"), self.leaf(size))
         d = depth - 1
-        kind = self.one("tanh", "logistic", "less", "times", "where", "where", "clipped", "bell", "ratio", "root", "detach", "ticks", "ticks")
+        kind = self.one(
+            "tanh",
+            "logistic",
+            "less",
+            "times",
+            "where",
+            "where",
+            "clipped",
+            "bell",
+            "ratio",
+            "root",
+            "detach",
+            "ticks",
+            "ticks",
+        )
         if kind in ("tanh", "logistic"):
             return call(kind, self.moderate(size, d))
         if kind == "less":
