@@ -130,6 +130,13 @@ class Cell:
         """Whether the output has a size of its own, ``proj_size``."""
         return self._hidden is not None
 
+    @cached_property
+    def has_hidden(self) -> bool:
+        """Whether anything but the input's size is in it, so that ``hidden_size`` says something."""
+        sizes = [s.size for s in self.trace.states] + [x for p in self.trace.parameters for x in (p.rows, *p.columns)]
+        sizes += self.trace.sizes.values()
+        return any(s is not None and s.root is not self.trace.input_size.root for s in sizes)
+
     def length(self, size: Size | None, input_size: int, hidden_size: int, proj_size: int = 0) -> int:
         """The number that a size of the trace stands for; the step number has 1."""
         if size is None:

@@ -165,18 +165,7 @@ class _Deriver:
         for s in sorted(expr.free_symbols, key=str):
             if s in self.loop.constants or s == self.loop.clock:
                 continue
-            self.bars[s].append(_times(bar, self.partial(symbol, expr, s)))
-
-    def partial(self, symbol: Expr, expr: Expr, s: Expr) -> Expr:
-        """∂expr/∂s, written with ``symbol`` where expr itself occurs in it."""
-        if isinstance(expr, sympy.Piecewise):
-            return sympy.Piecewise(*((self.partial(e, e, s), c) for e, c in expr.args))
-        found = expr.diff(s)
-        if isinstance(expr, FUNCTIONS) or expr.is_Pow:
-            found = found.subs(expr, symbol)
-        if found.atoms(sympy.Derivative, sympy.Subs):
-            raise NoDerivative(f"no derivative of {expr} is known")
-        return found.rewrite(sympy.Piecewise) if found.has(sympy.Heaviside) else found
+            self.bars[s].append(times(bar, partial(symbol, expr, s)))
 
     def prune(self, results: set[Expr]) -> None:
         """Leave out what no result needs; assign in the order of needs."""
@@ -226,8 +215,20 @@ def _symbol(of: Expr, what: str) -> Expr:
     return sympy.Symbol(f"{of}_{what}", real=True)
 
 
-def _times(bar: Expr, factor: Expr) -> Expr:
-    """bar · factor; nothing, rather than zero times something infinite, where a branch was not taken."""
+def partial(symbol: Expr, expr: Expr, s: Expr) -> Expr:
+    """∂expr/∂s, written with ``symbol`` where expr itself occurs in it. Raises NoDerivative where SymPy has none."""
+    if isinstance(expr, sympy.Piecewise):
+        return sympy.Piecewise(*((partial(e, e, s), c) for e, c in expr.args))
+    found = expr.diff(s)
+    if isinstance(expr, FUNCTIONS) or expr.is_Pow:
+        found = found.subs(expr, symbol)
+    if found.atoms(sympy.Derivative, sympy.Subs):
+        raise NoDerivative(f"no derivative of {expr} is known")
+    return found.rewrite(sympy.Piecewise) if found.has(sympy.Heaviside) else found
+
+
+def times(change: Expr, factor: Expr) -> Expr:
+    """change · factor; nothing, rather than zero times something infinite, where a branch was not taken."""
     if isinstance(factor, sympy.Piecewise):
-        return sympy.Piecewise(*((_times(bar, e), c) for e, c in factor.args))
-    return bar * factor
+        return sympy.Piecewise(*((times(change, e), c) for e, c in factor.args))
+    return change * factor

@@ -8,7 +8,7 @@ that a derivative can be written with it.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import sympy
 
@@ -48,12 +48,16 @@ class Stage:
     equations: list[Equation] = field(default_factory=list)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # compared and hashed by identity, as stages are
 class Loop:
-    """What a step does. ``entering`` are symbols with a value for every step from outside the loop, those of one outer
-    product together; the first of them are those of ``outer``. ``vectors`` are the same at every step. ``sizes`` has
-    every symbol's size (None: one a row)."""
+    """What a step does. ``name`` and ``about`` (the equations as text) say of what.
 
+    ``entering`` are symbols with a value for every step from outside the loop, those of one outer product together; the
+    first of them are those of ``outer``. ``vectors`` are the same at every step. ``sizes`` has every symbol's size (None:
+    one a row)."""
+
+    name: str
+    about: str
     states: tuple[State, ...]
     clock: Expr | None
     outer: tuple[Outer, ...]
@@ -63,6 +67,7 @@ class Loop:
     stages: tuple[Stage, ...]
     sizes: dict[Expr, Size | None]
     input: Expr
+    order: int = 0  # how many times it is a tangent
 
     @property
     def groups(self) -> tuple[Group, ...]:
@@ -75,9 +80,9 @@ class Loop:
         return {symbol: expr for s in self.stages for symbol, expr in s.equations}
 
 
-def loop(trace: Trace, schedule: Schedule) -> Loop:
+def loop(trace: Trace, schedule: Schedule, about: str = "") -> Loop:
     """The inside of a cell's loop."""
-    return _Maker(trace, schedule).make()
+    return replace(_Maker(trace, schedule).make(), about=about)
 
 
 class _Maker:
@@ -131,6 +136,8 @@ class _Maker:
         fixed = [s for s, has_rows in self.outside.items() if not has_rows and s in used]
         vectors = tuple([s for s in self.vectors if s in used] + fixed)
         return Loop(
+            name=self.trace.name,
+            about="",
             states=self.trace.states,
             clock=self.clock,
             outer=tuple(plain[symbols] for symbols in entering if symbols in plain),

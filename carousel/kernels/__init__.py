@@ -16,11 +16,13 @@ from torch import Tensor
 from carousel.equations import Cell
 from carousel.equations.derivative import NoDerivative
 from carousel.kernels import reference, segments
+from carousel.kernels.alike import alike
 from carousel.kernels.cpu import operator, stepping
 from carousel.kernels.cpu.compiler import CompileError, simd
-from carousel.kernels.cpu.operator import register
 from carousel.kernels.cpu.program import Program
+from carousel.kernels.cpu.registry import register, registered
 from carousel.kernels.cpu.source import source as cpp
+from carousel.kernels.inputs import loop_of
 
 BACKENDS: dict[str, Callable[..., Any]] = {"reference": reference.run, "cpu": operator.run}
 
@@ -91,15 +93,26 @@ def run(
     return _choose(cell, data, batch_sizes, before, parameters, reverse=reverse, resets=resets, initial=initial, record=record)
 
 
-def _choose(cell: Cell, *args: Any, **kwargs: Any) -> Any:
+def _choose(
+    cell: Cell,
+    data: Tensor,
+    batch_sizes: Sequence[int],
+    before: Mapping[str, Tensor],
+    parameters: Mapping[str, Tensor],
+    **kwargs: Any,
+) -> Any:
     name = backend()
+    like = next(iter(parameters.values()), data)
+    states = [before[s.name].dtype for s in cell.trace.states if s.size is not None]
+    if data.dtype is not like.dtype or data.device != like.device or any(t is not data.dtype for t in states):
+        alike(cell, data, before, parameters)
     try:
-        return BACKENDS[name or "cpu"](cell, *args, **kwargs)
+        return BACKENDS[name or "cpu"](cell, data, batch_sizes, before, parameters, **kwargs)
     except (CompileError, NoDerivative) as error:
         if name is not None:
             raise
         _say(str(error))
-        return BACKENDS["reference"](cell, *args, **kwargs)
+        return BACKENDS["reference"](cell, data, batch_sizes, before, parameters, **kwargs)
 
 
 @torch.compiler.allow_in_graph
@@ -114,7 +127,7 @@ def _in_graph(
     initial: list[Tensor],
 ) -> tuple[Tensor, ...]:
     """``run`` for torch.compile, which looks no further: all that it needs to know are tensors and numbers."""
-    cell = operator.registered(key)
+    cell = registered(key)
     names = [p.name for p in cell.trace.parameters if p.kind != "constant"]
     states = dict(zip(cell.states, before, strict=True))
     starts = dict(zip(cell.states, initial, strict=True)) if initial else None
@@ -139,7 +152,7 @@ def steppers(
 
 def source(cell: Cell) -> str:
     """The C++ of a cell's kernels. Raises NoDerivative where SymPy cannot derive its equations."""
-    return cpp(Program(cell))
+    return cpp(Program(loop_of(cell)))
 
 
 @cache

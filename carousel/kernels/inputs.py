@@ -40,7 +40,7 @@ class Inputs:
 @cache
 def loop_of(cell: Cell) -> Loop:
     """The inside of a cell's loop, made once."""
-    return loop(cell.trace, cell.schedule)
+    return loop(cell.trace, cell.schedule, f"{cell.name}: {cell.doc}\n\n{cell.text}")
 
 
 def enter(cell: Cell, data: Tensor, before: Mapping[str, Tensor], parameters: Mapping[str, Tensor]) -> Inputs:

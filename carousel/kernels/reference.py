@@ -19,6 +19,7 @@ from carousel.equations import Cell
 from carousel.equations.loop import Equation, Group, Stage
 from carousel.equations.terms import Expr
 from carousel.equations.trace import symbol
+from carousel.kernels.alike import alike
 from carousel.kernels.inputs import Inputs, Values, enter, loop_of, pointwise
 
 Clamp = Mapping[str, tuple[Tensor, Tensor]]
@@ -54,8 +55,10 @@ def run(
         The outputs (Σ batch_sizes, output size), the states after each row's last step, and what was recorded.
 
     Raises:
-        ValueError: for a clamp of what does not depend on the states, so that the loop does not compute it.
+        ValueError: for tensors of several types or devices; for a clamp of what does not depend on the states, so that the
+            loop does not compute it.
     """
+    alike(cell, data, before, parameters)
     inputs = enter(cell, data, before, parameters)
     return inside(
         cell, inputs, batch_sizes, before, reverse=reverse, resets=resets, initial=initial, record=record, clamp=clamp

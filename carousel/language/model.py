@@ -65,7 +65,7 @@ class LanguageModel(Trainable):
     def __init__(self, words: int, config: ModelConfig):
         super().__init__()
         self.words, self.config = words, config
-        for name in ("dropout_input", "dropout_output"):
+        for name in ("dropout", "dropout_input", "dropout_output"):
             p = getattr(config, name)
             if p is not None and not 0 <= p < 1:
                 raise InputError(f"{name} is a probability in [0, 1), not {p}")
@@ -76,7 +76,7 @@ class LanguageModel(Trainable):
                 config.hidden,
                 config.layers,
                 proj_size=config.projection,
-                dropout=config.dropout,
+                dropout=config.dropout if config.layers > 1 else 0.0,
                 same_mask=config.same_mask,
                 recurrent=config.recurrent,
                 forget_bias=config.forget_bias,

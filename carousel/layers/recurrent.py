@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 import torch
@@ -13,6 +15,7 @@ from torch.nn.utils.rnn import PackedSequence
 from carousel import cells, kernels
 from carousel.equations import Cell
 from carousel.layers.clamp import Clamp, Clamps, arrays, check, listed, sizes
+from carousel.layers.parameters import Parameters, flag, real_number, tensor, whole_number
 
 State = Tensor | tuple[Tensor, ...]
 
@@ -39,8 +42,12 @@ class Recurrent(nn.Module):
     Parameters carry the slide's names and PyTorch's suffixes: ``W.ie_l0``, ``w.oh_l1``, ``b.f_l0_reverse``,
     ``initial.h_l0``. Dense ones are (into, from).
 
+    A weight that is computed from another one is set by torch.nn.utils.parametrize: ``register_parametrization(layer.W,
+    "im_l0", …)``; an assignment of a plain tensor is refused.
+
     Raises:
         ValueError: for sizes or options that the cell does not have.
+        TypeError: for options of another type.
     """
 
     def __init__(
@@ -65,41 +72,51 @@ class Recurrent(nn.Module):
         super().__init__()
         self.cell = cells.get(cell)
         kernels.register(self.cell)
-        for what, value in (("input_size", input_size), ("hidden_size", hidden_size), ("num_layers", num_layers)):
-            if value < 1:
-                raise ValueError(f"{what} must be at least 1, not {value}")
+        input_size, hidden_size, num_layers = (
+            whole_number(what, value, 1)
+            for what, value in (("input_size", input_size), ("hidden_size", hidden_size), ("num_layers", num_layers))
+        )
+        proj_size, checkpoint = whole_number("proj_size", proj_size, 0), whole_number("checkpoint", checkpoint, 0)
+        forget_bias = None if forget_bias is None else real_number("forget_bias", forget_bias)
         if forget_bias is not None and not math.isfinite(forget_bias):
             raise ValueError(f"forget_bias must be a finite number, not {forget_bias}")
-        if checkpoint < 0:
-            raise ValueError(f"checkpoint must be at least 0, not {checkpoint}")
+        dropout = real_number("dropout", dropout)
         if not 0 <= dropout < 1:
             raise ValueError(f"dropout is a probability in [0, 1), not {dropout}")
+        if dropout and num_layers == 1:
+            warnings.warn(
+                "dropout is between layers, so with num_layers=1 it has no effect; apply it to the output instead", stacklevel=2
+            )
         if recurrent not in ("uniform", "orthogonal"):
             raise ValueError(f"recurrent must be 'uniform' or 'orthogonal', not {recurrent!r}")
         if proj_size and not self.cell.has_projection:
             raise ValueError(f"cell {self.cell.name} has no projection, so proj_size must be 0, not {proj_size}")
-        if proj_size < 0:
-            raise ValueError(f"proj_size must be at least 0, not {proj_size}")
+        if input_size != hidden_size and not self.cell.has_hidden:
+            raise ValueError(
+                f"cell {self.cell.name} has no weights that bring the input to another size, "
+                f"so hidden_size must be input_size, {input_size}, not {hidden_size}"
+            )
         self.input_size, self.hidden_size, self.num_layers = input_size, hidden_size, num_layers
         self.proj_size = (proj_size or max(1, hidden_size // 2)) if self.cell.has_projection else 0
-        self.batch_first, self.bidirectional, self.same_mask = batch_first, bidirectional, same_mask
-        self.dropout, self.recurrent, self.forget_bias = float(dropout), recurrent, forget_bias
-        self.learned_initial, self.checkpoint = learned_initial, checkpoint
-        self.directions = 2 if bidirectional else 1
+        self.batch_first, self.bidirectional = flag("batch_first", batch_first), flag("bidirectional", bidirectional)
+        self.same_mask, self.learned_initial = flag("same_mask", same_mask), flag("learned_initial", learned_initial)
+        self.dropout, self.recurrent, self.forget_bias, self.checkpoint = dropout, recurrent, forget_bias, checkpoint
+        self.directions = 2 if self.bidirectional else 1
         self.output_size = self.cell.length(self.cell.trace.states[0].size, input_size, hidden_size, self.proj_size)
 
-        self.W, self.w, self.b = nn.ParameterDict(), nn.ParameterDict(), nn.ParameterDict()
-        self.initial = nn.ParameterDict()
+        self.W, self.w, self.b, self.initial = Parameters(), Parameters(), Parameters(), Parameters()
         for layer in range(num_layers):
             for direction in range(self.directions):
                 suffix = self._suffix(layer, direction)
                 for p in self._shapes(layer):
                     space, letters = p.name.split(".")
                     getattr(self, space)[letters + suffix] = nn.Parameter(torch.empty(p.shape, device=device, dtype=dtype))
-                for k, name in enumerate(self.cell.states if learned_initial else ()):
+                for k, name in enumerate(self.cell.states if self.learned_initial else ()):
                     if self.cell.trace.states[k].size is not None:
                         start = torch.zeros(self._state_size(k, layer), device=device, dtype=dtype)
                         self.initial[name + suffix] = nn.Parameter(start)
+        if next(self.parameters(), None) is None:  # then a buffer remembers dtype and device
+            self.register_buffer("_like", torch.empty(0, device=device, dtype=dtype), persistent=False)
         for k, name in enumerate(self.cell.states):
             if len({self._state_size(k, layer) for layer in range(num_layers)}) > 1:
                 raise ValueError(
@@ -158,7 +175,7 @@ class Recurrent(nn.Module):
 
     def initial_state(self, batch: int) -> State:
         """The states before the first step, (num_layers · directions, B, size) each; a tuple where there are several."""
-        like = next(self.parameters())
+        like = next(chain(self.parameters(), self.buffers()))
         states = []
         for k, name in enumerate(self.cell.states):
             # The step number counts past what half precision can hold.
@@ -198,16 +215,24 @@ class Recurrent(nn.Module):
             ``output, hx`` as torch.nn.LSTM; with ``record`` also a dictionary from name to
             (num_layers · directions, T, B, size) or (…, B, T, size), zero where a packed sequence has ended.
 
+        A batch of no rows gives an output of no rows, as torch.nn.LSTM does; a sequence of no steps is refused.
+
         Raises:
             ValueError: for shapes or names that do not fit.
+            TypeError: for inputs, states or resets that are no tensors.
         """
-        unknown = [n for n in record or () if n not in self.cell.names]
+        if isinstance(record, str):
+            raise TypeError(f"record is a list of names: record=[{record!r}]")
+        names = tuple(dict.fromkeys(record or ()))
+        unknown = [n for n in names if n not in self.cell.names]
         if unknown:
             raise ValueError(f"cell {self.cell.name} has no quantity {unknown[0]!r}; it has {', '.join(self.cell.names)}")
         clamps = listed(clamp)
         check(clamps, self.cell, self.num_layers, self.units(0))
         packed = isinstance(input, PackedSequence)
-        data = input.data if isinstance(input, PackedSequence) else input
+        data = input.data if isinstance(input, PackedSequence) else tensor("input", input)
+        if data.dim() not in ((2,) if packed else (2, 3)):
+            raise ValueError(f"{'packed ' * packed}input must have {'2' if packed else '2 or 3'} dimensions, not {data.dim()}")
         if data.shape[-1] != self.input_size:
             raise ValueError(f"input has vectors of size {data.shape[-1]}, but input_size is {self.input_size}")
         order = unorder = None
@@ -217,22 +242,25 @@ class Recurrent(nn.Module):
             order, unorder = input.sorted_indices, input.unsorted_indices
         else:
             single = input.dim() == 2
-            if input.dim() not in (2, 3):
-                raise ValueError(f"input must have 2 or 3 dimensions, not {input.dim()}")
             data = input.unsqueeze(1) if single else input.transpose(0, 1) if self.batch_first else input
-            if data.shape[0] == 0 or data.shape[1] == 0:
-                raise ValueError("input must have at least one step and one row")
             batch_sizes = [data.shape[1]] * data.shape[0]
             data = data.reshape(-1, self.input_size)
+        if not batch_sizes:
+            raise ValueError("input must have at least one step")
         time_first = resets
         if resets is not None:
+            steps, rows = len(batch_sizes), batch_sizes[0]
+            wanted = (steps,) if single else (rows, steps) if self.batch_first else (steps, rows)
+            if tuple(tensor("resets", resets).shape) != wanted:
+                raise ValueError(
+                    f"resets must have one element per step and row, shape {wanted}, not shape {tuple(resets.shape)}"
+                )
             time_first = resets.unsqueeze(1) if single else resets.t() if self.batch_first else resets
-            if time_first.shape != (len(batch_sizes), batch_sizes[0]):
-                raise ValueError(f"resets must have one element per step and row, not shape {tuple(resets.shape)}")
             time_first = time_first.bool() if order is None else time_first.bool().index_select(1, order)
 
+        self.refresh()
         states = self._states_in(hx, batch_sizes[0], single, order)
-        output, after, recorded = self._run(data, batch_sizes, states, time_first, tuple(record or ()), clamps)
+        output, after, recorded = self._run(data, batch_sizes, states, time_first, names, clamps)
         if unorder is not None:
             after = [s.index_select(1, unorder) for s in after]
         if single:
@@ -255,16 +283,17 @@ class Recurrent(nn.Module):
         if hx is None:
             hx = self.initial_state(batch)
             return [hx] if isinstance(hx, Tensor) else list(hx)
-        given = [hx] if isinstance(hx, Tensor) else list(hx)
+        given = list(hx) if isinstance(hx, list | tuple) else [tensor("hx", hx)]
         names = self.cell.states
         if len(given) != len(names):
             raise ValueError(f"hx must hold {len(names)} states ({', '.join(names)}), not {len(given)}")
+        for k, (name, s) in enumerate(zip(names, given, strict=True)):
+            size = self._state_size(k, self.num_layers - 1)
+            wanted = (self.num_layers * self.directions, *(() if single else (batch,)), size)
+            if tuple(tensor(f"state {name} in hx", s).shape) != wanted:
+                raise ValueError(f"state {name} in hx has shape {tuple(s.shape)}, expected {wanted}")
         if single:
             given = [s.unsqueeze(1) for s in given]
-        for k, (name, s) in enumerate(zip(names, given, strict=True)):
-            wanted = (self.num_layers * self.directions, batch, self._state_size(k, self.num_layers - 1))
-            if tuple(s.shape) != wanted:
-                raise ValueError(f"state {name} in hx has shape {tuple(s.shape)}, expected {wanted}")
         return given if order is None else [s.index_select(1, order) for s in given]
 
     def _run(
@@ -320,6 +349,19 @@ class Recurrent(nn.Module):
         """The size of every quantity of a layer that has units."""
         return sizes(self.cell, self._input_size(layer), self.hidden_size, self.proj_size)
 
+    def refresh(self) -> None:
+        """Compute anew the parameters that hooks compute (torch.nn.utils.prune); a call of the layer begins with this."""
+        for space in (self.W, self.w, self.b, self.initial):
+            space.refresh()
+
+    def _load_from_state_dict(self, state_dict: Mapping[str, Any], prefix: str, *rest: Any) -> None:
+        if f"{prefix}weight_ih_l0" in state_dict:
+            raise ValueError(
+                "this is a state dict of torch.nn.LSTM, GRU or RNN, whose parameters have other names; convert it: "
+                "layer.load_state_dict(carousel.layers.from_torch_state(state, layer))"
+            )
+        super()._load_from_state_dict(state_dict, prefix, *rest)
+
     def _parameters_of(self, layer: int, direction: int) -> dict[str, Tensor]:
         suffix = self._suffix(layer, direction)
         return {
@@ -329,7 +371,7 @@ class Recurrent(nn.Module):
     def _lay_out(self, flat: Tensor, batch_sizes: list[int], unorder: Tensor | None, single: bool) -> Tensor:
         """Flat rows as (T, B, size), or as the input was laid out; zero after the end of a packed sequence."""
         if batch_sizes[-1] == batch_sizes[0]:
-            padded = flat.reshape(len(batch_sizes), batch_sizes[0], -1)
+            padded = flat.reshape(len(batch_sizes), batch_sizes[0], flat.shape[-1])
         else:
             pieces = flat.split(batch_sizes)
             padded = torch.stack([nn.functional.pad(x, (0, 0, 0, batch_sizes[0] - len(x))) for x in pieces])

@@ -38,6 +38,7 @@ class Streaming:
     def _each_layer(self) -> list[tuple[int, dict[str, Tensor], dict[str, Tensor]]]:
         """Input size, states and parameters of each layer."""
         layer = self.layer
+        layer.refresh()
         states = [self._hx] if isinstance(self._hx, Tensor) else list(self._hx)
         return [
             (
@@ -57,8 +58,7 @@ class Streaming:
             self.steps += 1
             return output[:, 0] if self.layer.batch_first else output[0]
         for stepper in self.steppers:
-            stepper.data.copy_(x)
-            x = stepper.step()
+            x = stepper.take(x)
         return x
 
     @property

@@ -109,7 +109,7 @@ class Translator(Trainable):
             layers,
             bidirectional=bidirectional,
             proj_size=c.projection,
-            dropout=c.dropout,
+            dropout=c.dropout if layers > 1 else 0.0,
             same_mask=c.same_mask,
             recurrent=c.recurrent,
             forget_bias=c.forget_bias,
@@ -196,7 +196,7 @@ class Translator(Trainable):
 def _check(config: TranslatorConfig) -> None:
     if config.attention not in (MEMORY, *ATTENTIONS):
         raise InputError(f"attention must be {', '.join((MEMORY, *ATTENTIONS))}, not {config.attention!r}")
-    for name in ("dropout_words", "smoothing"):
+    for name in ("dropout", "dropout_words", "smoothing"):
         if not 0 <= getattr(config, name) < 1:
             raise InputError(f"{name} must be in [0, 1), not {getattr(config, name)}")
     for name in ("embedding", "decoder_layers"):

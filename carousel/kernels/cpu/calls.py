@@ -14,6 +14,7 @@ ROWS_AT_ONCE = 96  # of the input, that a thread multiplies before it takes thei
 
 def forward(
     k: Kernel,
+    lengths: list[int],
     data: Tensor,
     dense: list[Tensor],
     biases: list[Tensor],
@@ -28,11 +29,13 @@ def forward(
     bfloat: bool,
     keep: bool,
 ) -> list[Tensor]:
-    """Outputs, states after each row's last step, and with ``keep`` what the run backwards needs of every step."""
+    """Outputs, states after each row's last step, and with ``keep`` what the run backwards needs of every step.
+
+    ``lengths``: the units behind each size of the layout, as ``boundary.check`` gives them.
+    """
     layout, steps = k.layout, Steps.of(batch_sizes, reverse, keep)
-    data = data.contiguous()
+    data, clock = data.contiguous(), None if clock is None else clock.contiguous()
     dense, entering, vectors = _contiguous(dense), _contiguous(entering), _contiguous(vectors)
-    lengths = layout.lengths(before, vectors, data, dense)
     threads = threads_for(dense, steps.total)
     rows = steps.total if keep else 2 * steps.batch
     stored = [
@@ -80,6 +83,7 @@ def forward(
 
 def backward(
     k: Kernel,
+    lengths: list[int],
     given: Tensor,
     final: list[Tensor],
     kept: list[Tensor],
@@ -99,8 +103,8 @@ def backward(
 ) -> list[Tensor]:
     """Gradients of dense weights, biases, what enters, vectors; where asked, of data, states before, initial ones."""
     layout, steps = k.layout, Steps.of(batch_sizes, reverse)
-    dense, entering, vectors = _contiguous(dense), _contiguous(entering), _contiguous(vectors)
-    lengths = layout.lengths(final, vectors, data, dense)
+    dense, entering, vectors, kept = _contiguous(dense), _contiguous(entering), _contiguous(vectors), _contiguous(kept)
+    clock = None if clock is None else clock.contiguous()
     threads = threads_for(dense, steps.total)
     sums = [data.new_zeros(threads, lengths[n]) for n in layout.learned]
     adjoints = [data.new_empty(steps.total, count * lengths[n]) for count, n, _ in layout.groups]

@@ -1,4 +1,4 @@
-"""A cell's compiled loop, and what a call of it needs to know of rows, sizes and threads."""
+"""A compiled loop, and what a call of it needs to know of rows, sizes and threads."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from carousel.equations import Cell
+from carousel.equations.loop import Loop
 from carousel.kernels.cpu import compiler
 from carousel.kernels.cpu.program import Program
 from carousel.kernels.cpu.source import source
@@ -138,12 +138,61 @@ class Layout:
                 return 3, self.dense.index(p.weight.name), 0
             if len(p.weight.columns) == 1 and program.letters[p.weight.columns[0].root] == letter:
                 return 3, self.dense.index(p.weight.name), 1
-        raise AssertionError(f"size {letter} of {program.cell.name} belongs to no tensor")
+        raise AssertionError(f"size {letter} of {loop.name} belongs to no tensor")
 
     def lengths(self, states: Sequence[Tensor], vectors: Sequence[Tensor], data: Tensor, dense: Sequence[Tensor]) -> list[int]:
         """The number of units behind each size."""
-        lists = (states, vectors, (data,), dense)
-        return [lists[which][k].shape[dim] for which, k, dim in self.places]
+        return self.lengths_of_shapes(*([x.shape for x in xs] for xs in (states, vectors, (data,), dense)))
+
+    def lengths_of_shapes(self, *shapes: Sequence[torch.Size]) -> list[int]:
+        """The same from the shapes of states, vectors, data and dense weights."""
+        return [shapes[which][k][dim] for which, k, dim in self.places]
+
+    @cached_property
+    def labels(self) -> dict[str, list[str]]:
+        """What the user calls each tensor of a call."""
+        loop, program = self.program.loop, self.program
+        states = [s.name for s in program.states.values()]
+        before = [f"state {s} before the first step" for s in states]
+        return {
+            "data": ["input"],
+            "dense": [f"parameter {name}" for name in self.dense],
+            "biases": [f"parameter {_called(b)}" for b in self.biases],
+            "entering": [f"what enters as {', '.join(map(str, symbols))}" for symbols in loop.entering[len(loop.outer) :]],
+            "vectors": [f"parameter {_called(v)}" for v in loop.vectors],
+            "before": before,
+            "initial": [f"state {s} after a reset" for s in states],
+            "clock": ["the step number"] * self.has_clock,
+            "given": ["the gradient of the output"],
+            "final": [f"the gradient of state {s} after the last step" for s in states],
+            "kept": [f"what was kept of {x}" for x in program.kept],
+        }
+
+    def shapes(self, lengths: list[int], total: int, batch: int) -> dict[str, list[tuple[int, ...]]]:
+        """The shape of each tensor of a call, for ``total`` rows in all steps and ``batch`` in the first."""
+        loop, program = self.program.loop, self.program
+        weights = {p.weight.name: p.weight for p in [*program.outer_products, *program.inner_products]}
+
+        def units(size: Any) -> int:
+            return lengths[program.sizes.index(program.letters[size.root])]
+
+        dense = [(units(weights[n].rows), sum(map(units, weights[n].columns))) for n in self.dense]
+        biases = {b: units(program.root(s)) for o in loop.outer for s, bs in zip(o.symbols, o.biases, strict=True) for b in bs}
+        states = [(batch, lengths[n]) for n in self.states]
+        rest = loop.entering[len(loop.outer) :]
+        return {
+            "data": [(total, lengths[self.input])],
+            "dense": list(dense),
+            "biases": [(biases[b],) for b in self.biases],
+            "entering": [(total, len(symbols) * units(program.root(symbols[0]))) for symbols in rest],
+            "vectors": [(units(program.root(v)),) for v in loop.vectors],
+            "before": list(states),
+            "initial": list(states),
+            "clock": [(total,)] * self.has_clock,
+            "given": [(total, lengths[self.states[0]])],
+            "final": list(states),
+            "kept": [(total, lengths[n]) for n in self.kept],
+        }
 
     @cached_property
     def counts(self) -> list[int]:
@@ -187,15 +236,20 @@ class Layout:
         return itemsize * sum(lengths[n] for n in self.kept)
 
 
+def _called(symbol: Any) -> str:
+    """The name that the equations give a parameter."""
+    return str(symbol).replace("_", ".", 1)
+
+
 class Kernel:
-    """A cell's compiled loop for one dtype; ``bfloat``: what is multiplied is rounded to bfloat16 first.
+    """A compiled loop for one dtype; ``bfloat``: what is multiplied is rounded to bfloat16 first.
 
     Raises CompileError without a compiler, NoDerivative for equations that SymPy cannot derive.
     """
 
-    def __init__(self, cell: Cell, dtype: torch.dtype, bfloat: bool = False):
-        self.layout = layout_of(cell)
-        library = compiler.library(cell.name, source(self.layout.program), dtype, bfloat)
+    def __init__(self, loop: Loop, dtype: torch.dtype, bfloat: bool = False):
+        self.layout = layout_of(loop)
+        library = compiler.library(loop.name, source(self.layout.program), dtype, bfloat)
         self.forward, self.backward = library.carousel_forward, library.carousel_backward
         for function in (self.forward, self.backward):
             function.restype = None
@@ -232,16 +286,16 @@ def call(
 
 
 @cache
-def layout_of(cell: Cell) -> Layout:
-    """A cell's layout, made once."""
-    return Layout(Program(cell))
+def layout_of(loop: Loop) -> Layout:
+    """A loop's layout, made once."""
+    return Layout(Program(loop))
 
 
 @cache
-def _kernel(cell: Cell, dtype: torch.dtype, bfloat: bool, simd: str) -> Kernel:
-    return Kernel(cell, dtype, bfloat)
+def _kernel(loop: Loop, dtype: torch.dtype, bfloat: bool, simd: str) -> Kernel:
+    return Kernel(loop, dtype, bfloat)
 
 
-def kernel(cell: Cell, dtype: torch.dtype, bfloat: bool = False) -> Kernel:
-    """A cell's kernel, compiled or loaded once a process."""
-    return _kernel(cell, dtype, bfloat, compiler.simd())
+def kernel(loop: Loop, dtype: torch.dtype, bfloat: bool = False) -> Kernel:
+    """A loop's kernel, compiled or loaded once a process."""
+    return _kernel(loop, dtype, bfloat, compiler.simd())

@@ -11,10 +11,11 @@ from torch import Tensor
 from carousel.equations import Cell
 from carousel.kernels import reference
 from carousel.kernels.cpu import calls, compiler
-from carousel.kernels.cpu.kernel import Steps, kernel, layout_of
-from carousel.kernels.inputs import Inputs, enter_some, loop_of
-
-_cells: dict[str, Cell] = {}
+from carousel.kernels.cpu.boundary import check
+from carousel.kernels.cpu.derivatives import Call, loop, loop_called, one_by_one
+from carousel.kernels.cpu.kernel import Kernel, Steps, kernel, layout_of
+from carousel.kernels.cpu.registry import register
+from carousel.kernels.inputs import enter_some, loop_of
 
 
 def run(
@@ -31,34 +32,30 @@ def run(
 ) -> tuple[Tensor, dict[str, Tensor], dict[str, Tensor]]:
     """``reference.run``'s work by compiled kernels. Recording is left to the reference."""
     if torch.is_autocast_enabled("cpu") and data.is_floating_point():
-        data = data.to(next(iter(parameters.values())).dtype)
+        data = data.to(next(iter({**parameters, **before}.values())).dtype)  # a cell may have no parameters
     if record or not usable(cell, data):
         return reference.run(
             cell, data, batch_sizes, before, parameters, reverse=reverse, resets=resets, initial=initial, record=record
         )
     bfloat = _bfloat(data)
-    layout = kernel(cell, data.dtype, bfloat).layout  # compiles at first use, and says here if it cannot
+    layout = kernel(loop_of(cell), data.dtype, bfloat).layout  # compiles at first use, and says here if it cannot
     with torch.autocast("cpu", enabled=False):
         entering, vectors, values = enter_some(cell, data, before, parameters)
     symbols = {p.name: p.symbol for p in cell.trace.parameters}
     names = [s.name for s in cell.trace.states if s.size is not None]
     clock = _clock(cell, before, batch_sizes, reverse, resets, initial, data)
-    results = torch.ops.carousel.loop(
-        register(cell),
-        data,
+    with_resets = resets is not None and initial is not None
+    lists = [
+        [data],
         [values[symbols[n]] for n in layout.dense],
         [values[b] for b in layout.biases],
         entering,
         vectors,
         [before[n].to(data.dtype) for n in names],
-        [initial[n].to(data.dtype) for n in names] if resets is not None and initial is not None else [],
-        clock,
-        resets,
-        list(batch_sizes),
-        reverse,
-        bfloat,
-        False,
-    )
+        [initial[n].to(data.dtype) for n in names] if with_resets and initial is not None else [],
+    ]
+    call = Call(register(cell), tuple(map(len, lists)), tuple(batch_sizes), reverse, bfloat)
+    results = loop(call, clock, resets if with_resets else None, [x for xs in lists for x in xs])
     after = dict(zip(names, results[1:], strict=True))
     if clock is not None:
         last = Steps.of(batch_sizes, not reverse).first  # each row's last step
@@ -67,8 +64,8 @@ def run(
 
 
 def usable(cell: Cell, data: Tensor) -> bool:
-    """Whether there are kernels for this."""
-    return data.device.type == "cpu" and data.dtype in compiler.TYPES and bool(loop_of(cell).stages)
+    """Whether there are kernels for this; what has no rows is the reference's."""
+    return data.shape[0] > 0 and data.device.type == "cpu" and data.dtype in compiler.TYPES and bool(loop_of(cell).stages)
 
 
 def _bfloat(data: Tensor) -> bool:
@@ -76,17 +73,6 @@ def _bfloat(data: Tensor) -> bool:
     autocast = torch.is_autocast_enabled("cpu") and torch.get_autocast_dtype("cpu") is torch.bfloat16
     wanted = autocast or torch.backends.mkldnn.rnn.fp32_precision == "bf16"  # type: ignore[attr-defined]
     return wanted and data.dtype is torch.float32 and compiler.bfloat16()
-
-
-def register(cell: Cell) -> str:
-    """Let the operator find the cell; gives the name by which it does."""
-    _cells[cell.key] = cell
-    return cell.key
-
-
-def registered(key: str) -> Cell:
-    """The cell of that name."""
-    return _cells[key]
 
 
 def _clock(
@@ -129,18 +115,84 @@ _library.define(
 )
 
 
-def _forward(cell: str, data: Tensor, *rest: Any) -> list[Tensor]:
-    return calls.forward(kernel(_cells[cell], data.dtype, rest[-2]), data, *rest)
+def _forward(  # type: ignore[no-untyped-def]
+    cell, data, dense, biases, entering, vectors, before, initial, clock, resets, batch_sizes, reverse, bfloat, keep
+):
+    made = _kernel(cell, data, bfloat)
+    lists = _lists(data, dense, biases, entering, vectors, clock) | {"before": before, "initial": initial}
+    lengths = check(made.layout, batch_sizes, data.dtype, lists, resets)
+    return calls.forward(
+        made,
+        lengths,
+        data,
+        dense,
+        biases,
+        entering,
+        vectors,
+        before,
+        initial,
+        clock,
+        resets,
+        batch_sizes,
+        reverse,
+        bfloat,
+        keep,
+    )
 
 
-def _backward(cell: str, given: Tensor, final: list[Tensor], kept: list[Tensor], data: Tensor, *rest: Any) -> list[Tensor]:
-    return calls.backward(kernel(_cells[cell], data.dtype, rest[-4]), given, final, kept, data, *rest)
+def _backward(  # type: ignore[no-untyped-def]
+    cell, given, final, kept, data, dense, biases, entering, vectors, clock, resets, batch_sizes, reverse, bfloat, *asked
+):
+    made = _kernel(cell, data, bfloat)
+    lists = _lists(data, dense, biases, entering, vectors, clock) | {"given": [given], "final": final, "kept": kept}
+    lengths = check(made.layout, batch_sizes, data.dtype, lists, resets)
+    return calls.backward(
+        made,
+        lengths,
+        given,
+        final,
+        kept,
+        data,
+        dense,
+        biases,
+        entering,
+        vectors,
+        clock,
+        resets,
+        batch_sizes,
+        reverse,
+        bfloat,
+        *asked,
+    )
+
+
+def _kernel(key: str, data: Tensor, bfloat: bool) -> Kernel:
+    """The kernel for a call. Raises ValueError for a cell that is not registered, and types that no kernel has."""
+    if data.dtype not in compiler.TYPES:
+        wanted = " or ".join(str(t) for t in compiler.TYPES)
+        raise ValueError(f"input is {data.dtype}, but there are kernels for {wanted}: convert it, such as with .float()")
+    if bfloat and not (data.dtype is torch.float32 and compiler.bfloat16()):
+        raise ValueError("products in bfloat16 need float32 tensors, and a processor that has them (AVX512_BF16)")
+    return kernel(loop_called(key), data.dtype, bfloat)
+
+
+def _lists(
+    data: Tensor,
+    dense: list[Tensor],
+    biases: list[Tensor],
+    entering: list[Tensor],
+    vectors: list[Tensor],
+    clock: Tensor | None,
+) -> dict[str, list[Tensor]]:
+    """What both directions are given, as ``check`` takes it."""
+    clocks = [] if clock is None else [clock]
+    return {"data": [data], "dense": dense, "biases": biases, "entering": entering, "vectors": vectors, "clock": clocks}
 
 
 def _forward_shapes(  # type: ignore[no-untyped-def]
     cell, data, dense, biases, entering, vectors, before, initial, clock, resets, batch_sizes, reverse, bfloat, keep
 ):
-    layout, total = layout_of(_cells[cell]), sum(batch_sizes)
+    layout, total = layout_of(loop_called(cell)), sum(batch_sizes)
     lengths = layout.lengths(before, vectors, data, dense)
     results = [data.new_empty(total, before[0].shape[1]), *(x.new_empty(x.shape) for x in before)]
     return results + ([data.new_empty(total, lengths[n]) for n in layout.kept] if keep else [])
@@ -150,114 +202,28 @@ def _backward_shapes(  # type: ignore[no-untyped-def]
     cell, given, final, kept, data, dense, biases, entering, vectors, clock, resets, batch_sizes, reverse, bfloat,
     to_data, to_before, to_initial,
 ):  # fmt: skip
-    layout = layout_of(_cells[cell])
+    layout = layout_of(loop_called(cell))
     learned = [v for v, n in zip(vectors, layout.vectors_learned, strict=True) if n is not None]
     like = [*dense, *biases, *entering, *learned, *([data] * to_data), *(final * to_before), *(final * to_initial)]
     return [x.new_empty(x.shape) for x in like]
 
 
-# ------------------------------------------------------------------------------------------------------ derivatives
-
-
-class _Loop(torch.autograd.Function):
-    """``carousel::loop`` with its derivative; a derivative of that is the reference's."""
-
-    @staticmethod
-    def forward(
-        ctx: Any, spec: tuple[Any, ...], clock: Tensor | None, resets: Tensor | None, *flat: Tensor
-    ) -> tuple[Tensor, ...]:
-        cell, counts, batch_sizes, reverse, bfloat = spec
-        data, *lists = _parts(flat, counts)
-        with torch._C._AutoDispatchBelowAutograd():
-            results = torch.ops.carousel.loop(cell, *data, *lists, clock, resets, batch_sizes, reverse, bfloat, True)
-        outputs = 1 + counts[-2]
-        ctx.spec, ctx.extra = spec, (clock, resets)
-        ctx.set_materialize_grads(False)
-        ctx.save_for_backward(*flat, *results[outputs:])
-        return tuple(results[:outputs])
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Any, ...]:
-        cell, counts, batch_sizes, reverse, bfloat = ctx.spec
-        clock, resets = ctx.extra
-        saved = ctx.saved_tensors
-        lists = _parts(saved, (*counts, len(saved) - sum(counts)))
-        if torch.is_grad_enabled():
-            return (None, None, None, *_again(ctx.spec, lists, clock, resets, gradients))
-        (data,), dense, biases, entering, vectors, before, initial, kept = lists
-        needs = _parts(ctx.needs_input_grad[3:], counts)
-        asked = [any(needs[0]), any(needs[-2]), any(needs[-1])]
-        given = gradients[0]
-        if given is None:
-            given = before[0].new_zeros(sum(batch_sizes), before[0].shape[1])
-        final = [torch.zeros_like(x) if g is None else g for g, x in zip(gradients[1:], before, strict=True)]
-        with torch._C._AutoDispatchBelowAutograd():
-            found = torch.ops.carousel.loop_backward(
-                cell, given, final, kept, data, dense, biases, entering, vectors, clock, resets if initial else None,
-                batch_sizes, reverse, bfloat, *asked,
-            )  # fmt: skip
-        layout = layout_of(_cells[cell])
-        each = [len(dense), len(biases), len(entering), len(layout.learned)]
-        *middle, learned, to_data, to_before, to_initial = _parts(
-            found, (*each, asked[0], len(before) * asked[1], len(before) * asked[2])
-        )
-        of_vectors = [None if n is None else learned[n] for n in layout.vectors_learned]
-        none: list[Any] = [None]
-        states = (to_before or none * len(before)) + (to_initial or none * len(initial))
-        return (None, None, None, *(to_data or none), *(x for xs in middle for x in xs), *of_vectors, *states)
-
-
-def _parts(flat: Sequence[Any], counts: Sequence[int]) -> list[list[Any]]:
-    found, at = [], 0
-    for n in counts:
-        found.append(list(flat[at : at + n]))
-        at += n
-    return found
-
-
-def _again(
-    spec: tuple[Any, ...],
-    lists: list[list[Tensor]],
-    clock: Tensor | None,
-    resets: Tensor | None,
-    gradients: Sequence[Tensor | None],
-) -> list[Tensor | None]:
-    """The same gradients by the reference, which can be derived once more."""
-    key, _, batch_sizes, reverse, _ = spec
-    cell = _cells[key]
-    layout = layout_of(cell)
-    (data,), dense, biases, entering, vectors, before, initial, _ = lists
-    names = [s.name for s in cell.trace.states if s.size is not None]
-    states = dict(zip(names, before, strict=True))
-    starts = dict(zip(names, initial, strict=True)) if initial else None
-    if clock is not None:
-        name = cell.trace.states[-1].name
-        states[name] = clock[Steps.of(batch_sizes, reverse).first].unsqueeze(1)
-        if starts is not None:
-            starts[name] = torch.zeros_like(states[name])
-    lengths = layout.lengths(before, vectors, data, dense)
-    weights = [torch.cat(layout.stack(lengths, dense, k)) for k in range(len(layout.counts))]
-    entered = [torch.addmm(b, data, w.t()) for b, w in zip(layout.bias(lengths, biases, data), weights, strict=False)]
-    inputs = Inputs([*entered, *entering], vectors, weights[len(entered) :])
-    output, after, _ = reference.inside(cell, inputs, batch_sizes, states, reverse=reverse, resets=resets, initial=starts)
-    results = [output, *(after[n] for n in names)]
-    pairs = [(r, g) for r, g in zip(results, gradients, strict=True) if g is not None and r.requires_grad]
-    flat = [x for part in lists[:-1] for x in part]
-    wanted = [x for x in flat if x.requires_grad]
-    found = iter(
-        torch.autograd.grad([r for r, _ in pairs], wanted, [g for _, g in pairs], create_graph=True, allow_unused=True)
-    )
-    return [next(found) if x.requires_grad else None for x in flat]
-
-
 def _autograd(cell: str, data: Tensor, *arguments: Any) -> list[Tensor]:
-    *lists, clock, resets, batch_sizes, reverse, bfloat, _ = arguments
+    """The operator where it is called by itself; ``run`` calls ``loop``, which leaves the operator no derivative to find."""
+    *lists, clock, resets, batch_sizes, reverse, bfloat, keep = arguments
+    call = Call(cell, (1, *map(len, lists)), tuple(batch_sizes), reverse, bfloat)
     flat = [data, *(x for xs in lists for x in xs)]
-    if torch.is_grad_enabled() and any(x.requires_grad for x in flat):
-        spec = (cell, (1, *map(len, lists)), batch_sizes, reverse, bfloat)
-        return list(_Loop.apply(spec, clock, resets, *flat))
-    with torch._C._AutoDispatchBelowAutograd():
-        return torch.ops.carousel.loop(cell, data, *arguments)
+    if keep:  # what is kept has no derivative
+        with torch._C._AutoDispatchBelowAutograd():
+            return torch.ops.carousel.loop(cell, data, *arguments)
+    if torch._C._are_functorch_transforms_active():
+        raise RuntimeError("carousel::loop by itself has no transforms of torch.func: call a layer, or carousel.kernels.run")
+    return loop(call, clock, resets, flat)
+
+
+def _over_batches(info: Any, in_dims: Any, *arguments: Any) -> tuple[list[Tensor], list[int]]:
+    found, dims = one_by_one(torch.ops.carousel.loop, info.batch_size, in_dims, arguments)
+    return list(found), list(dims)
 
 
 _library.impl("loop", _forward, "CPU")
@@ -265,22 +231,4 @@ _library.impl("loop", _autograd, "AutogradCPU")
 _library.impl("loop_backward", _backward, "CPU")
 torch.library.register_fake("carousel::loop", _forward_shapes, lib=_library)
 torch.library.register_fake("carousel::loop_backward", _backward_shapes, lib=_library)
-
-
-def _over_batches(info: Any, in_dims: Any, *arguments: Any) -> tuple[list[Tensor], list[int]]:
-    """vmap, one after the other: the kernels have a batch of their own."""
-
-    def pick(x: Any, dim: Any, k: int) -> Any:
-        if isinstance(x, list) and isinstance(dim, list | tuple):
-            return [pick(a, d, k) for a, d in zip(x, dim, strict=True)]
-        return x.select(dim, k) if isinstance(dim, int) and isinstance(x, Tensor) else x
-
-    each = [
-        torch.ops.carousel.loop(*(pick(x, d, k) for x, d in zip(arguments, in_dims, strict=True)))
-        for k in range(info.batch_size)
-    ]
-    found = [torch.stack(xs) for xs in zip(*each, strict=True)]
-    return found, [0] * len(found)
-
-
 torch.library.register_vmap("carousel::loop", _over_batches, lib=_library)

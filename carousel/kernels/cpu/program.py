@@ -1,22 +1,20 @@
-"""What a cell's compiled loop keeps, carries and is called with; its C++ is printed from this."""
+"""What a compiled loop keeps, carries and is called with; its C++ is printed from this."""
 
 from __future__ import annotations
 
 from functools import cached_property
 
-from carousel.equations import Cell
 from carousel.equations.derivative import Backward, derive
-from carousel.equations.loop import Loop, loop
+from carousel.equations.loop import Loop
 from carousel.equations.terms import Expr, Product, Size
 from carousel.kernels.cpu import blocks
 
 
 class Program:
-    """A cell's loop forward and backward, and the arrays of a call. Raises NoDerivative where SymPy has none."""
+    """A loop forward and backward, and the arrays of a call. Raises NoDerivative where SymPy has none."""
 
-    def __init__(self, cell: Cell):
-        self.cell = cell
-        self.loop: Loop = loop(cell.trace, cell.schedule)
+    def __init__(self, loop: Loop):
+        self.loop = loop
         self.backward: Backward = derive(self.loop)
         roots = dict.fromkeys(s.root for s in [*self.loop.sizes.values(), *self.backward.sizes.values()] if s is not None)
         self.letters: dict[Size, str] = {}
@@ -88,10 +86,6 @@ class Program:
         """For each entering tensor, the group whose adjoints are its gradient, number for number."""
         adjoints = list(self.backward.adjoints)
         return tuple(adjoints.index(e) if e in adjoints else None for e in self.backward.entering)
-
-    def saved_bytes(self, lengths: dict[str, int], itemsize: int) -> int:
-        """Bytes that a forward run with derivatives keeps, a row and step."""
-        return itemsize * sum(lengths[self.letters[self.root(x)]] for x in self.kept)
 
     # The arrays of a call, in order; the operator gives them in this order.
 

@@ -11,13 +11,11 @@ _printer = Printer()
 
 
 def source(program: Program) -> str:
-    """The whole file of a cell; it includes ``runtime.h``, and takes T and WIDTH from the command line."""
-    equations = "\n".join(f"//   {line}" for line in program.cell.text.splitlines())
+    """The whole file of a loop; it includes ``runtime.h``, and takes T and WIDTH from the command line."""
+    about = "\n".join(f"// {line}".rstrip() for line in program.loop.about.splitlines())
     forward = _direction(program, "Forward", program.forward_arrays, program.forward_blocks)
     backward = _direction(program, "Backward", program.backward_arrays, program.backward_blocks)
-    return f"""// {program.cell.name}: {program.cell.doc}
-//
-{equations}
+    return f"""{about}
 //
 // Made by carousel from these equations. T is float or double, V a vector of them: some units of one row.
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from carousel.equations import Cell
+from carousel.kernels.cpu.boundary import check, check_step
 from carousel.kernels.cpu.kernel import Layout, Steps, addresses, kernel
 from carousel.kernels.inputs import enter_some, loop_of
 
@@ -21,7 +22,6 @@ def steppable(cell: Cell) -> bool:
 class Stepper:
     """Runs one step of a cell at each call, without derivatives, in one thread.
 
-    ``data``: where the caller puts the input, (rows, input_size); ``output``: where the step leaves the cell's output.
     The state is kept inside, in two copies that take turns: a step reads one and writes the other.
 
     Args:
@@ -34,7 +34,7 @@ class Stepper:
         first = before[names[0]]
         self.cell, self.rows = cell, len(first)
         self.data = first.new_zeros(self.rows, input_size)
-        self.kernel = kernel(cell, first.dtype)
+        self.kernel = kernel(loop_of(cell), first.dtype)
         layout: Layout = self.kernel.layout
         with torch.no_grad():
             _, vectors, values = enter_some(cell, self.data, before, parameters)
@@ -42,11 +42,13 @@ class Stepper:
         dense = [values[symbols[n]].detach().contiguous() for n in layout.dense]
         biases = [values[b].detach() for b in layout.biases]
         states = [[before[n].detach().clone() for n in names], [before[n].detach().clone() for n in names]]
-        lengths = layout.lengths(states[0], vectors, self.data, dense)
-        self.output = first.new_empty(self.rows, first.shape[1])
-        self.states, self.turn = states, 0
         clocks = [before[s.name] for s in cell.trace.states if s.size is None]
         self.clock = clocks[0][:, 0].to(first.dtype).clone() if clocks else None
+        lists = {"data": [self.data], "dense": dense, "biases": biases, "entering": [], "vectors": vectors}
+        lists |= {"before": states[0], "initial": [], "clock": [] if self.clock is None else [self.clock]}
+        lengths = check(layout, (self.rows,), first.dtype, lists, None)
+        self.output = first.new_empty(self.rows, first.shape[1])
+        self.states, self.turn = states, 0
 
         new = first.new_empty
         bias = layout.bias(lengths, biases, self.data)
@@ -82,8 +84,13 @@ class Stepper:
         pointers, numbers, team = self._calls[turn]
         self.kernel.forward(pointers, numbers, team)
 
-    def step(self) -> Tensor:
-        """Take a step from ``data``; gives ``output``, which the next step overwrites."""
+    def take(self, x: Tensor) -> Tensor:
+        """Take a step with the input ``x``, (rows, input_size); gives ``output``, which the next step overwrites.
+
+        Raises ValueError for another shape, type or device.
+        """
+        check_step(self.data, x)
+        self.data.copy_(x)
         self._run(self.turn)
         self.turn = 1 - self.turn
         if self.clock is not None:

@@ -13,6 +13,7 @@ from carousel.kernels.cpu import compiler
 from carousel.kernels.cpu.kernel import Kernel
 from carousel.kernels.cpu.program import Program
 from carousel.kernels.cpu.source import source
+from carousel.kernels.inputs import loop_of
 from carousel.layers import Recurrent
 
 SOURCE = 'extern "C" int answer() { return 42; }\n'
@@ -94,7 +95,7 @@ def test_asked_for_by_name_kernels_that_cannot_be_are_an_error(cache, monkeypatc
     monkeypatch.setenv("CXX", "/nowhere/c++")
     compiler._version.cache_clear()
     with kernels.use("cpu"), pytest.raises(compiler.CompileError, match="does not run"):
-        Kernel(CELLS["rnn"], torch.float32)
+        Kernel(loop_of(CELLS["rnn"]), torch.float32)
     compiler._version.cache_clear()
 
 
@@ -110,7 +111,7 @@ def test_every_width_of_vectors(agree, monkeypatch, simd, dtype):
 
 
 def test_the_cells_equations_can_be_recognised_in_the_source():
-    text = source(Program(CELLS["lstm-v3"]))
+    text = source(Program(loop_of(CELLS["lstm-v3"])))
     assert "hₜ = fₜ ⊙ hₜ₋₁ + iₜ ⊙ tanh" in text
     assert "h_t = all(f_t*h_tm1 + i_t*x0);" in text
     assert "i_t = all(logistic(all(a1 + h_tm1*w_ih)));" in text

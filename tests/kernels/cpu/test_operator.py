@@ -60,8 +60,9 @@ def test_a_forked_process_goes_on():
 def test_what_a_run_keeps_is_counted():
     from carousel.cells import CELLS
     from carousel.kernels.cpu.kernel import layout_of
+    from carousel.kernels.inputs import loop_of
 
-    layout = layout_of(CELLS["lstm-v2"])
+    layout = layout_of(loop_of(CELLS["lstm-v2"]))
     lengths = [6 if letter != "e" else 5 for letter in layout.program.sizes]
     # The message and the memory before, three gates, and two values of tanh; the memory after follows from them.
     assert layout.saved_bytes(lengths, 4) == 7 * 6 * 4

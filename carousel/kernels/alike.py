@@ -1,0 +1,30 @@
+"""Tensors of one call have one type and are on one device."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from carousel.equations import Cell
+
+
+def alike(cell: Cell, data: Tensor, before: Mapping[str, Tensor], parameters: Mapping[str, Tensor]) -> None:
+    """Refuse tensors of several types or devices, as torch.nn.LSTM does. Raises ValueError."""
+    states = {s.name: before[s.name] for s in cell.trace.states if s.size is not None}  # the step number has its own type
+    if len({(x.dtype, x.device) for x in (data, *states.values(), *parameters.values())}) == 1:
+        return
+    named = {f"parameter {k}": x for k, x in parameters.items()} | {f"state {k}": x for k, x in states.items()}
+    wanted = next(iter({**parameters, **states}.values()))
+    for name, x in {"input": data, **named}.items():
+        if x.device != wanted.device:
+            raise ValueError(
+                f"{name} is on {x.device}, but the layer's parameters are on {wanted.device}: "
+                f"move it with .to({str(wanted.device)!r}), or the layer with layer.to({str(x.device)!r})"
+            )
+        if x.dtype != wanted.dtype and not torch.is_autocast_enabled(wanted.device.type):
+            raise ValueError(
+                f"{name} is {x.dtype}, but the layer's parameters are {wanted.dtype}: "
+                f"convert it with .to({wanted.dtype}), or the layer with layer.to({x.dtype})"
+            )

@@ -1,0 +1,80 @@
+"""What a layer's ``W``, ``w``, ``b`` and ``initial`` are, and what its options and inputs must be."""
+
+from __future__ import annotations
+
+import operator
+from typing import Any
+
+import numpy as np
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+
+
+class Parameters(nn.ParameterDict):
+    """A dictionary of parameters that refuses any other tensor.
+
+    nn.ParameterDict would make a new parameter of it, and the one that it was computed from would get no gradient.
+    """
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        if isinstance(value, Tensor) and parametrize.is_parametrized(self, key):
+            setattr(self, key, value.detach())  # the parametrization's right inverse takes it
+        elif isinstance(value, nn.Parameter):
+            super().__setitem__(key, value)
+        else:
+            raise TypeError(
+                f"{key!r} holds a parameter, and {_kind(value)} is none; for a weight that is computed from another, use "
+                f"torch.nn.utils.parametrize.register_parametrization(layer.W, {key!r}, …)"
+            )
+
+    def refresh(self) -> None:
+        """Compute anew what hooks compute before each call of a module (torch.nn.utils.prune, weight_norm)."""
+        for number, hook in self._forward_pre_hooks.items():
+            hook(self, (), {}) if number in self._forward_pre_hooks_with_kwargs else hook(self, ())
+
+
+def whole_number(what: str, value: Any, least: int) -> int:
+    """An option that is a count, also as a number of NumPy's.
+
+    Raises TypeError for another type, ValueError below ``least`` or beyond 31 bits.
+    """
+    try:
+        number = None if isinstance(value, bool) else operator.index(value)
+    except TypeError:
+        number = None
+    if number is None or isinstance(value, Tensor):
+        raise TypeError(f"{what} must be a whole number, not {value!r}")
+    if number >= 2**31:
+        raise ValueError(f"{what} must be below 2147483648, not {number}")
+    if number < least:
+        raise ValueError(f"{what} must be at least {least}, not {number}")
+    return number
+
+
+def real_number(what: str, value: Any) -> float:
+    """An option that is a number. Raises TypeError for another type."""
+    if isinstance(value, bool) or not isinstance(value, int | float | np.floating | np.integer):
+        raise TypeError(f"{what} must be a number, not {value!r}")
+    return float(value)
+
+
+def flag(what: str, value: Any) -> bool:
+    """An option that is on or off. Raises TypeError for another type."""
+    if not isinstance(value, bool | np.bool_) and (type(value) is not int or value not in (0, 1)):
+        raise TypeError(f"{what} must be True or False, not {value!r}")
+    return bool(value)
+
+
+def tensor(what: str, value: Any) -> Tensor:
+    """Raises TypeError for what is no tensor, saying how to make one of it."""
+    if not isinstance(value, Tensor):
+        hint = {np.ndarray: ": torch.from_numpy makes one", list: ": torch.tensor makes one"}.get(type(value), "")
+        raise TypeError(f"{what} must be a tensor, not {_kind(value)}{hint}")
+    return value
+
+
+def _kind(value: Any) -> str:
+    name = type(value).__name__
+    if value is None:
+        return "None"
+    return f"an {name}" if name[:1].lower() in "aeio" or name.startswith("nd") else f"a {name}"
