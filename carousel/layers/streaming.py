@@ -52,6 +52,8 @@ class Streaming:
     @torch.no_grad()
     def __call__(self, x: Tensor) -> Tensor:
         """The layer's output for one step, (B, output_size); overwritten by the next call."""
+        if not isinstance(x, Tensor):
+            raise TypeError(f"a step's input is a tensor, (rows, input_size), not {type(x).__name__}")
         if self.steppers is None:
             clamps = [c.later(self.steps) for c in self.clamps]
             output, self._hx = self.layer(x.unsqueeze(1 if self.layer.batch_first else 0), self._hx, clamp=clamps)
