@@ -36,4 +36,6 @@ def verdict(call: Callable[[], str]) -> str:
     with os.fdopen(read, "rb") as pipe:
         heard = pipe.read().decode()
     status = os.waitpid(child, 0)[1]
-    return f"died of {signal.Signals(os.WTERMSIG(status)).name}" if os.WIFSIGNALED(status) else heard
+    if os.WIFSIGNALED(status):
+        return f"died of {signal.Signals(os.WTERMSIG(status)).name}"
+    return heard if os.WEXITSTATUS(status) == 0 else f"ended with status {os.WEXITSTATUS(status)}"  # AddressSanitizer's
