@@ -71,7 +71,10 @@ def outside(
             symbols = tuple(a.symbol for a in accumulators)
             if leave.issuperset(symbols):
                 continue
-            total = stacked[symbols] = _outer(accumulators, values, lengths)
+            total = _outer(accumulators, values, lengths)
+            if total.dim() == 1:  # of parameters alone; the loop reads a row for every step
+                total = total.expand(len(data), -1)
+            stacked[symbols] = total
             values.update(zip(symbols, total.split([lengths[a.rows.root] for a in accumulators], dim=-1), strict=True))
         values |= pointwise(tuple(stage.equations))(values)
     return values, stacked
@@ -123,10 +126,22 @@ def _block(product: Product, values: Values, lengths: dict[Size, int]) -> Tensor
 
 
 def _lengths(cell: Cell, data: Tensor, before: Mapping[str, Tensor], parameters: Mapping[str, Tensor]) -> dict[Size, int]:
-    """The number behind every size of the trace."""
+    """The number behind every size of the trace. Raises ValueError where there are other dimensions."""
+    for p in cell.trace.parameters:
+        dimensions = 2 if p.kind == "dense" else 1
+        if p.kind != "constant" and parameters[p.name].dim() != dimensions:
+            shape = tuple(parameters[p.name].shape)
+            raise ValueError(f"parameter {p.name} of cell {cell.name} has shape {shape}, expected {dimensions} dimensions")
+    for what, x in {"the input": data, **{f"state {s.name}": before[s.name] for s in cell.trace.states}}.items():
+        if x.dim() != 2:
+            raise ValueError(f"{what} of cell {cell.name} has shape {tuple(x.shape)}, expected 2 dimensions: (rows, units)")
     lengths = {p.rows.root: parameters[p.name].shape[0] for p in cell.trace.parameters if p.kind != "constant"}
     lengths |= {s.size.root: before[s.name].shape[-1] for s in cell.trace.states if s.size is not None}
-    return lengths | {cell.trace.input_size.root: data.shape[-1]}
+    lengths[cell.trace.input_size.root] = data.shape[-1]
+    for p in cell.trace.parameters:  # a constant's, or an operand's, that nothing else has
+        for size in (p.rows, *p.columns):
+            lengths.setdefault(size.root, before[cell.hidden].shape[-1])
+    return lengths
 
 
 def _constants(cell: Cell, like: Tensor, parameters: Mapping[str, Tensor], lengths: dict[Size, int]) -> Values:
