@@ -14,7 +14,7 @@ from carousel import files
 from carousel.bench import kernels as bench_kernels
 from carousel.bench import lm as bench_lm
 from carousel.cells import get
-from carousel.cli import options, screen
+from carousel.cli import bench_gpu, options, screen
 from carousel.errors import InputError
 from carousel.language.corpus import Corpus
 from carousel.language.feeding import Stream
@@ -46,6 +46,10 @@ def kernels(
     jax: Annotated[bool, typer.Option("--jax", help="JAX's lax.scan as well (package jax; all processors).")] = False,
     onnx: Annotated[bool, typer.Option("--onnx", help="ONNX Runtime as well, forward (package onnxruntime).")] = False,
     bfloat16: Annotated[bool, typer.Option("--bfloat16", help="Products in bfloat16 (autocast) as well.")] = False,
+    device: Annotated[str, typer.Option(help="cpu, or cuda: a GPU, with sizes, types and rivals of its own.")] = "cpu",
+    ways: Annotated[str, typer.Option(help="On a GPU, ways to force beside our own choice: stepwise,rows,grid,held.")] = "",
+    types: Annotated[str, typer.Option(help="On a GPU, types separated by commas.")] = "bfloat16,float32",
+    compile_only: Annotated[bool, typer.Option("--compile-only", help="Compile for a GPU; it need not be here.")] = False,
     seconds: Seconds = 1.0,
     threads: options.Threads = 0,
     figure: Annotated[Path | None, typer.Option(help="Write a figure there.", show_default=False)] = None,
@@ -54,6 +58,11 @@ def kernels(
     """Our layers beside torch.nn's, the eager loop, and the time of the matrix products alone (100 %)."""
     if figure is not None:
         files.check(figure)
+    if device == "cuda" or compile_only:
+        bench_gpu.kernels(cells, [_checked(s) for s in sizes or []], types, ways, seconds, compile_only=compile_only, json=json)
+        return
+    if device != "cpu":
+        raise InputError(f"--device must be cpu or cuda, not {device!r}")
     used = _threads(threads)
     try:
         names = [get(c.strip()).name for c in cells.split(",") if c.strip()]
@@ -90,6 +99,13 @@ def _several(what: str, text: str, known: tuple[str, ...]) -> list[str]:
         if name not in known:
             raise InputError(f"{what} must be {' or '.join(known)}, not {name!r}")
     return names
+
+
+def _checked(text: str) -> tuple[int, int, int]:
+    try:
+        return _shape(text)
+    except ValueError as error:
+        raise InputError(str(error)) from None
 
 
 def _shape(text: str) -> tuple[int, int, int]:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from carousel.equations import Cell
 from carousel.equations.derivative import NoDerivative
-from carousel.kernels import reference, segments
+from carousel.kernels import reference, segments, triton
 from carousel.kernels.alike import alike
 from carousel.kernels.cpu import operator, stepping
 from carousel.kernels.cpu.compiler import CompileError, simd
@@ -24,7 +24,7 @@ from carousel.kernels.cpu.registry import register, registered
 from carousel.kernels.cpu.source import source as cpp
 from carousel.kernels.inputs import loop_of
 
-BACKENDS: dict[str, Callable[..., Any]] = {"reference": reference.run, "cpu": operator.run}
+BACKENDS: dict[str, Callable[..., Any]] = {"reference": reference.run, "cpu": operator.run, "triton": triton.run}
 
 _chosen: ContextVar[str | None] = ContextVar("carousel_kernels", default=None)
 
@@ -39,7 +39,7 @@ def backend() -> str | None:
 
 @contextmanager
 def use(name: str) -> Iterator[None]:
-    """Choose the back end within a ``with`` block: "reference" or "cpu"."""
+    """Choose the back end within a ``with`` block: "reference", "cpu" or "triton"."""
     token = _chosen.set(name)
     try:
         backend()
@@ -107,8 +107,8 @@ def _choose(
     if data.dtype is not like.dtype or data.device != like.device or any(t is not data.dtype for t in states):
         alike(cell, data, before, parameters)
     try:
-        return BACKENDS[name or "cpu"](cell, data, batch_sizes, before, parameters, **kwargs)
-    except (CompileError, NoDerivative) as error:
+        return BACKENDS[name or ("triton" if data.is_cuda else "cpu")](cell, data, batch_sizes, before, parameters, **kwargs)
+    except (CompileError, NoDerivative, triton.Missing) as error:
         if name is not None:
             raise
         _say(str(error))
@@ -150,6 +150,16 @@ def steppers(
         return None
 
 
+def explain(cell: Cell, data: Tensor, rows: int, sizes: tuple[int, int, int]) -> str:
+    """How a layer's loop would run over ``rows`` rows of such data; ``sizes``: of the input, the states, the projection."""
+    name = backend() or ("triton" if data.is_cuda else "cpu")
+    if name == "triton" and triton.available():
+        return triton.explain(cell, data, rows, sizes)
+    if name == "cpu" and operator.usable(cell, data):
+        return "cpu: a compiled loop"
+    return "reference: PyTorch operations, one after the other"
+
+
 def source(cell: Cell) -> str:
     """The C++ of a cell's kernels. Raises NoDerivative where SymPy cannot derive its equations."""
     return cpp(Program(loop_of(cell)))
@@ -160,4 +170,4 @@ def _say(reason: str) -> None:
     warnings.warn(f"{reason}; going on without compiled kernels, slower", stacklevel=2)
 
 
-__all__ = ["BACKENDS", "CompileError", "backend", "register", "run", "simd", "source", "steppers", "use"]
+__all__ = ["BACKENDS", "CompileError", "backend", "explain", "register", "run", "simd", "source", "steppers", "use"]

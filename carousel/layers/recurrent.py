@@ -349,6 +349,14 @@ class Recurrent(nn.Module):
         """The size of every quantity of a layer that has units."""
         return sizes(self.cell, self._input_size(layer), self.hidden_size, self.proj_size)
 
+    def explain(self, input: Tensor | PackedSequence) -> str:
+        """How the first layer would run over such an input, in one line: by which kernels, on a GPU also in which tiles."""
+        if isinstance(input, PackedSequence):
+            sizes = (self.input_size, self.hidden_size, self.proj_size)
+            return kernels.explain(self.cell, input.data, int(input.batch_sizes[0]), sizes)
+        rows = 1 if input.dim() == 2 else input.shape[0 if self.batch_first else 1]
+        return kernels.explain(self.cell, input, rows, (self.input_size, self.hidden_size, self.proj_size))
+
     def refresh(self) -> None:
         """Compute anew the parameters that hooks compute (torch.nn.utils.prune); a call of the layer begins with this."""
         for space in (self.W, self.w, self.b, self.initial):
@@ -385,6 +393,8 @@ def _stack(rows: list[Tensor]) -> Tensor:
 
 
 def _flatten(padded: Tensor, batch_sizes: list[int]) -> Tensor:
+    if batch_sizes[-1] == batch_sizes[0]:
+        return padded.reshape(-1)
     return torch.cat([x[:n] for x, n in zip(padded, batch_sizes, strict=True)])
 
 

@@ -66,3 +66,18 @@ def test_unknown_names_are_refused_with_those_there_are(monkeypatch):
     monkeypatch.setenv("CAROUSEL_KERNELS", "abacus")
     with pytest.raises(ValueError, match=r"CAROUSEL_KERNELS may be .*reference"):
         Recurrent("rnn", 2, 3)(torch.randn(4, 1, 2))
+
+
+def test_without_triton_a_choice_by_name_is_refused(monkeypatch):
+    monkeypatch.setattr(kernels.triton, "available", lambda: False)
+    layer, x = Recurrent("rnn", 2, 3), torch.randn(4, 1, 2)
+    with kernels.use("triton"), pytest.raises(kernels.triton.Missing, match="Triton is not installed"):
+        layer(x)
+
+
+def test_a_layer_explains_which_kernels_it_would_run_on():
+    layer, x = Recurrent("lstm", 2, 3), torch.randn(4, 1, 2)
+    with kernels.use("reference"):
+        assert layer.explain(x).startswith("reference: ")
+    with kernels.use("cpu"):
+        assert layer.explain(x) == "cpu: a compiled loop"

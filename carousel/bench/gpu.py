@@ -1,0 +1,208 @@
+"""On a GPU: our layers, each way, beside PyTorch's cuDNN layers, the eager loop, and the time of the products alone."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from statistics import median
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from carousel import kernels
+from carousel.bench.timing import Work
+from carousel.cells import get
+from carousel.layers import Recurrent
+
+SIZES = [(1, 256, 100), (20, 200, 35), (64, 512, 70), (64, 1024, 256), (256, 1024, 512)]
+PYTORCHS: dict[str, Any] = {"lstm": nn.LSTM, "lstm-v2": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}
+TYPES = {"bfloat16": torch.bfloat16, "float32": torch.float32}
+
+
+@dataclass(frozen=True)
+class Case:
+    """Rows, units (of input and states alike) and steps; parameters, input and output are of ``dtype``."""
+
+    cell: str
+    batch: int
+    hidden: int
+    steps: int
+    dtype: str
+
+
+def measure(case: Case, *, ways: list[str], eager: bool = True, seconds: float = 0.3) -> Iterator[dict[str, Any]]:
+    """Two rows, forward (without derivatives) and training (forward and backward, gradient of the input included).
+
+    float32 is with TF32 for all. ``ways``: those to force beside the planner's own choice. A way that a size does not allow
+    is left out.
+    """
+    torch.manual_seed(0)
+    dtype, device = TYPES[case.dtype], torch.device("cuda")
+    ours = Recurrent(case.cell, case.hidden, case.hidden, device=device, dtype=dtype)
+    runs: dict[str, Callable[[Tensor], Any]] = {"carousel": ours}
+    runs |= {f"carousel {way}": _forced(ours, way) for way in ways}
+    theirs = PYTORCHS.get(case.cell)
+    if theirs is not None:
+        runs[f"torch.nn.{theirs.__name__}"] = theirs(case.hidden, case.hidden, device=device, dtype=dtype)
+    elif ours.proj_size:
+        projected = nn.LSTM(case.hidden, case.hidden, proj_size=ours.proj_size, device=device, dtype=dtype)
+        runs["torch.nn.LSTM(proj_size)"] = projected
+    if eager:
+        runs["eager loop"] = _eager(ours)
+    data = torch.randn(case.steps, case.batch, case.hidden, device=device, dtype=dtype)
+    work = ours.cell.work(case.hidden, case.hidden, ours.proj_size)
+    products = case.batch * case.steps * (work.input_products + work.recurrent_products)
+    with _tf32(), torch.cuda.device(device):
+        for what, make, times in (("forward", _forward, 1), ("training", _training, 3)):
+            works = {}
+            for name, run in runs.items():
+                work_of = make(run, data)
+                try:
+                    work_of()
+                except ValueError:
+                    continue
+                works[name] = work_of
+            yield {
+                **asdict(case),
+                "what": what,
+                "seconds": side_by_side(works, seconds),
+                "floor_seconds": times * products / peak(dtype),
+                "plan": ours.explain(data),
+            }
+
+
+@contextmanager
+def _tf32() -> Iterator[None]:
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("high")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
+def _forced(layer: Recurrent, way: str) -> Callable[[Tensor], Any]:
+    def run(x: Tensor) -> Any:
+        before = os.environ.get("CAROUSEL_TRITON_WAY")
+        os.environ["CAROUSEL_TRITON_WAY"] = way
+        try:
+            output, hx = layer(x)
+            if output.requires_grad:  # the way back is planned when it begins
+                output.register_hook(_setting(way))
+            return output, hx
+        finally:
+            _set(before)
+
+    return run
+
+
+def _set(way: str | None) -> None:
+    if way is None:
+        os.environ.pop("CAROUSEL_TRITON_WAY", None)
+    else:
+        os.environ["CAROUSEL_TRITON_WAY"] = way
+
+
+def _setting(way: str) -> Callable[[Tensor], None]:
+    def hook(_: Tensor) -> None:
+        _set(way)
+
+    return hook
+
+
+def _eager(layer: Recurrent) -> Callable[[Tensor], Any]:
+    def run(x: Tensor) -> Any:
+        with kernels.use("reference"):
+            return layer(x)
+
+    return run
+
+
+def _forward(run: Callable[[Tensor], Any], data: Tensor) -> Work:
+    def work() -> None:
+        with torch.no_grad():
+            run(data)
+
+    return work
+
+
+def _training(run: Callable[[Tensor], Any], data: Tensor) -> Work:
+    leaf = data.clone().requires_grad_()
+    given: Tensor | None = None
+
+    def work() -> None:
+        nonlocal given
+        output, _ = run(leaf)
+        given = torch.randn_like(output) if given is None else given
+        before = os.environ.get("CAROUSEL_TRITON_WAY")
+        output.backward(given)
+        _set(before)
+
+    return work
+
+
+def side_by_side(works: dict[str, Work], seconds: float, rounds: int = 5) -> dict[str, float]:
+    """Median seconds of each by CUDA events, each run begun on an idle card: what waits for the processor counts."""
+    once = {name: _time(work) for name, work in works.items()}
+    times: dict[str, list[float]] = {name: [] for name in works}
+    for _ in range(rounds):
+        for name, work in works.items():
+            for _ in range(max(1, min(50, int(seconds / rounds / max(once[name], 1e-6))))):
+                times[name].append(_time(work))
+    return {name: median(found) for name, found in times.items()}
+
+
+def _time(work: Work) -> float:
+    begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+    torch.cuda.synchronize()
+    begin.record()
+    work()
+    end.record()
+    torch.cuda.synchronize()
+    return begin.elapsed_time(end) / 1000
+
+
+_peaks: dict[torch.dtype, float] = {}
+
+
+def peak(dtype: torch.dtype) -> float:
+    """Floating-point operations a second of a large matrix product on this card."""
+    if dtype not in _peaks:
+        n = 8192
+        a, b = (torch.randn(n, n, device="cuda", dtype=dtype) for _ in range(2))
+        _peaks[dtype] = 2 * n**3 / side_by_side({"product": lambda: torch.mm(a, b)}, 0.2)["product"]
+    return _peaks[dtype]
+
+
+def card() -> dict[str, str]:
+    """What was measured on, for the table's title."""
+    import triton
+
+    return {"card": torch.cuda.get_device_name(), "torch": torch.__version__, "triton": triton.__version__}
+
+
+def cases(cells: list[str], sizes: list[tuple[int, int, int]], types: list[str]) -> list[Case]:
+    """All of them; ValueError for a cell that there is not."""
+    return [Case(get(c).name, *s, dtype=t) for t in types for s in sizes for c in cells]
+
+
+H100 = (132, 227 << 10)  # multiprocessors, and bytes of shared memory that a program may have
+
+
+def compile_ahead(case: Case) -> list[dict[str, Any]]:
+    """What the kernels of a case take on an H100, which need not be there."""
+    from carousel.kernels.triton import ahead, planner
+    from carousel.kernels.triton.program import program_of
+
+    cell, dtype = get(case.cell), TYPES[case.dtype]
+    sizes = (case.hidden, case.hidden, max(1, case.hidden // 2))
+    program = program_of(cell, dtype is not torch.float32)
+    units = program.units(lambda size: cell.length(size, *sizes))
+    found = []
+    for way in ("forward", "backward"):
+        plan = planner.plan_for(program, way, units, case.batch, dtype, H100)
+        found += [{**asdict(case), **asdict(r)} for r in ahead.compiled(cell, sizes, dtype, plan, way)]
+    return found

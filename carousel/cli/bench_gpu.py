@@ -1,0 +1,71 @@
+"""``carousel bench kernels`` on a GPU, and its kernels compiled for one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from carousel.bench import gpu
+from carousel.cells import get
+from carousel.cli import screen
+from carousel.errors import InputError
+from carousel.kernels import triton
+
+
+def kernels(
+    cells: str, sizes: list[tuple[int, int, int]], types: str, ways: str, seconds: float, *, compile_only: bool, json: bool
+) -> None:
+    """Print the table, or the report of the compiler. Raises InputError for what is not known or not there."""
+    if not triton.available():
+        raise InputError("this needs Triton, which comes with PyTorch for GPUs: pip install carousel-rnn[gpu]")
+    if not compile_only and not torch.cuda.is_available():
+        raise InputError("--device cuda: PyTorch sees no GPU here; --compile-only compiles the kernels without one")
+    names = _several("--cells", cells, None)
+    chosen = _several("--types", types, tuple(gpu.TYPES))
+    forced = _several("--ways", ways, ("stepwise", "rows", "grid", "held"))
+    try:
+        cases = gpu.cases(names, sizes or gpu.SIZES, chosen)
+    except ValueError as error:
+        raise InputError(str(error)) from None
+    rows: list[dict[str, Any]] = []
+    with screen.counting("compiling" if compile_only else "measuring") as tick:
+        for k, case in enumerate(cases):
+            tick(k, len(cases))
+            rows += gpu.compile_ahead(case) if compile_only else gpu.measure(case, ways=forced, seconds=seconds)
+    if json:
+        screen.print_json({"machine": {} if compile_only else gpu.card(), "rows": rows})
+        return
+    table = [_compiled(r) if compile_only else _measured(r) for r in rows]
+    title = "For compute capability 9.0" if compile_only else f"{', '.join(gpu.card().values())}; milliseconds"
+    left = ("cell", "type", "run", "kernel")
+    headings = dict.fromkeys(h for r in table for h in r)
+    screen.out.print(screen.table(title, {h: "left" if h in left else "right" for h in headings}, table))
+
+
+def _several(what: str, text: str, known: tuple[str, ...] | None) -> list[str]:
+    found = [k.strip() for k in text.split(",") if k.strip()]
+    for name in found:
+        if known is None:
+            try:
+                get(name)
+            except ValueError as error:
+                raise InputError(str(error)) from None
+        elif name not in known:
+            raise InputError(f"{what} may be {', '.join(known)}, not {name!r}")
+    return found
+
+
+def _case(r: dict[str, Any]) -> dict[str, str]:
+    return {"cell": r["cell"], "B·H·T": f"{r['batch']}·{r['hidden']}·{r['steps']}", "type": r["dtype"]}
+
+
+def _measured(r: dict[str, Any]) -> dict[str, str]:
+    shown = {**_case(r), "run": r["what"], "products alone": f"{1000 * r['floor_seconds']:.3f}"}
+    for name, seconds in r["seconds"].items():
+        shown["torch.nn" if name.startswith("torch.nn") else name] = f"{1000 * seconds:.3f}"
+    return shown
+
+
+def _compiled(r: dict[str, Any]) -> dict[str, str]:
+    return {**_case(r), **{k: str(r[k]) for k in ("kernel", "registers", "stack", "shared", "code")}}

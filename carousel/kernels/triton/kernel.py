@@ -1,0 +1,152 @@
+"""A cell's kernels, made from their text, and what a call of them needs to know of rows, sizes and tiles."""
+
+from __future__ import annotations
+
+import hashlib
+import linecache
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from typing import Any
+
+import torch
+import triton
+from torch import Tensor
+from triton import language as tl
+
+from carousel.equations import Cell
+from carousel.kernels.triton import interpreted, runtime
+from carousel.kernels.triton.program import Block, Program, padded, program_of
+from carousel.kernels.triton.source import arrays, source
+
+INTERPRETED = interpreted()
+
+
+class Kernels:
+    """The functions of a cell's text, by name, and the arrays and sizes that each takes."""
+
+    def __init__(self, program: Program):
+        text = source(program)
+        # Triton reads a function's text again; the name leads it there.
+        file = f"<carousel {program.cell.name} {hashlib.sha256(text.encode()).hexdigest()[:16]}>"
+        linecache.cache[file] = (len(text), None, text.splitlines(keepends=True), file)
+        space: dict[str, Any] = {n: f for n, f in vars(runtime).items() if isinstance(f, triton.runtime.KernelInterface)}
+        space |= {"__name__": f"{__package__}.printed", "tl": tl, "triton": triton}
+        exec(compile(text, file, "exec"), space)
+        self.functions: dict[str, Any] = {}
+        self.arguments: dict[str, list[str]] = {}
+        for part in text.split("@triton.jit")[1:]:
+            name = part.split("def ", 1)[1].split("(", 1)[0]
+            self.functions[name] = space[name]
+            heading = part.split("def ", 1)[1].split("):\n", 1)[0]
+            self.arguments[name] = [*arrays(heading), *re.findall(r"\b(?:N|PAD)_\w+", heading)]
+
+
+@cache
+def kernels_of(cell: Cell, mixed: bool) -> Kernels:
+    """Made once."""
+    return Kernels(program_of(cell, mixed))
+
+
+class Steps:
+    """Where each step's rows are, in the order in which a run takes the steps; one more at the end has no rows."""
+
+    def __init__(self, batch_sizes: tuple[int, ...], reverse: bool, device: torch.device):
+        self.batch, self.total, self.count = batch_sizes[0], sum(batch_sizes), len(batch_sizes)
+        rows = torch.tensor(batch_sizes)
+        at = rows.cumsum(0) - rows
+        lengths = (rows.unsqueeze(0) > torch.arange(self.batch).unsqueeze(1)).sum(1)
+        first = (at[lengths - 1] if reverse else at[0]) + torch.arange(self.batch)
+        # Of each row, where its first step in the run's order stands among the rows of all steps.
+        self.whole = not reverse and batch_sizes[-1] == self.batch  # the first steps are the first rows
+        if reverse:
+            rows, at = rows.flip(0), at.flip(0)
+        self.rows, self.at = [*rows.tolist(), 0], [*at.tolist(), 0]
+        self.first = first.to(device)
+        self.all_at = torch.tensor(self.at, dtype=torch.int32, device=device)
+        self.all_rows = torch.tensor(self.rows, dtype=torch.int32, device=device)
+
+
+@lru_cache(maxsize=256)
+def steps_of(batch_sizes: tuple[int, ...], reverse: bool, device: torch.device) -> Steps:
+    """Made once for the same arguments."""
+    return Steps(batch_sizes, reverse, device)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a loop runs. ``way``: "stepwise", a kernel a stage and step beside cuBLAS; "rows", "grid" and "pointwise", one
+    kernel for all steps, its programs keeping some rows and all units, or some of both."""
+
+    way: str
+    rows: int  # of a tile
+    units: int
+    depth: int = 64  # of an operand, at once
+    parts: int = 1  # programs that share the units of some rows
+    warps: int = 4
+    stages: int = 2
+    pieces: int = 0  # in which an operand is multiplied, where the weights are held
+
+    def options(self, *, precision: str) -> dict[str, Any]:
+        """What a kernel for all steps is launched with."""
+        found = {"BB": self.rows, "BU": self.units, "PARTS": self.parts, "PRECISION": precision}
+        found |= {} if self.pieces else {"BK": self.depth}
+        return found | ({} if INTERPRETED else {"num_warps": self.warps, "num_stages": self.stages} | self.together)
+
+    def __str__(self) -> str:
+        tile = f"{self.rows} rows × {self.units} units"
+        return f"{self.way} ({tile}, {self.parts} programs a row)" if self.parts > 1 else f"{self.way} ({tile})"
+
+    @property
+    def together(self) -> dict[str, Any]:
+        """Programs that wait for one another must all be there."""
+        return {"launch_cooperative_grid": True} if self.way in ("grid", "held") and self.parts > 1 else {}
+
+
+class Call:
+    """One run over some arrays, by name."""
+
+    def __init__(self, kernels: Kernels, steps: Steps, given: dict[str, Tensor | None], sizes: dict[str, int], plan: Plan):
+        self.kernels, self.steps, self.given, self.sizes, self.plan = kernels, steps, given, sizes, plan
+
+    def arrays(self, name: str) -> dict[str, Any]:
+        """What the kernel of that name takes."""
+        every = {**self.given, **self.sizes}
+        return {a: every.get(a) for a in self.kernels.arguments[name]}
+
+    def whole(self, way: str, flags: dict[str, bool], precision: str) -> None:
+        """All steps in one kernel."""
+        steps, plan = self.steps, self.plan
+        grid = (-(-steps.batch // plan.rows), plan.parts)
+        name = f"{way}_held{plan.pieces}" if plan.pieces else way
+        self.given["_meeting"] = steps.all_at.new_zeros(grid[0]) if plan.together else None
+        self.kernels.functions[name][grid](
+            **self.arrays(name), all_at=steps.all_at, all_rows=steps.all_rows, steps=steps.count, **flags,
+            **plan.options(precision=precision),
+        )  # fmt: skip
+
+    def step(self, name: str, block: Block, step: int, flags: dict[str, bool]) -> None:
+        """One block of one step."""
+        at, rows, plan = self.steps.at, self.steps.rows, self.plan
+        grid = (-(-rows[step] // plan.rows), -(-self.sizes[block.size] // plan.units))
+        options = {} if INTERPRETED else {"num_warps": plan.warps}
+        self.kernels.functions[name][grid](
+            **self.arrays(name), at=at[step], rows=rows[step], next_at=at[step + 1], next_rows=rows[step + 1], **flags,
+            BB=plan.rows, BU=plan.units, **options,
+        )  # fmt: skip
+
+
+def sizes_of(
+    program: Program, entering: Sequence[Tensor], weights: Sequence[Tensor], vectors: Sequence[Tensor], states: Sequence[Tensor]
+) -> dict[str, int]:
+    """The number of units behind each size."""
+    loop = program.loop
+    found = {program.size(b): s.shape[1] for b, s in zip(program.states, states, strict=True)}
+    found |= {program.size(v): x.shape[0] for v, x in zip(loop.vectors, vectors, strict=True)}
+    found |= {program.size(s[0]): x.shape[1] // len(s) for s, x in zip(loop.entering, entering, strict=True)}
+    pairs = [(g, x) for g in loop.groups for x in g.operands]
+    for (group, x), weight in zip(pairs, weights, strict=True):
+        found[program.size(x)] = weight.shape[1]
+        found[program.size(group.symbols[0])] = weight.shape[0] // len(group.symbols)
+    return padded(found)

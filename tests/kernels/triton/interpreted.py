@@ -1,0 +1,163 @@
+"""What ``test_interpreter.py`` runs: kernels for the GPU against the reference in float64, small odd sizes."""
+
+import numpy as np
+import pytest
+import torch
+
+from carousel import kernels
+from carousel.cells import CELLS
+from carousel.equations import cell, logistic, tanh
+from carousel.kernels import reference
+from carousel.kernels.triton import operator, planner
+from carousel.layers import Recurrent
+
+torch.set_num_threads(1)
+pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")  # NumPy's, of lanes beyond the last row or unit
+INPUT, UNITS, PROJECTED = 5, 19, 7
+TOLERANCE = {torch.float32: 2e-5, torch.bfloat16: 4e-2, torch.float16: 6e-3}
+
+
+def solve(back_end, c, dtype, batch_sizes, *, reverse=False, resets=False):
+    """Outputs, states and gradients of everything, of the same problem in any dtype."""
+    generator = torch.Generator().manual_seed(1)
+
+    def draw(*shape):
+        values = 0.5 * torch.randn(*shape, generator=generator, dtype=torch.float64)
+        return values.bfloat16().to(dtype).requires_grad_()  # the same numbers for all
+
+    rows, total = batch_sizes[0], sum(batch_sizes)
+    projected = PROJECTED if c.has_projection else 0
+    vectors = [s for s in c.trace.states if s.size is not None]
+    clock = {s.name: torch.full((rows, 1), 2.0) for s in c.trace.states if s.size is None}
+    leaves = {"e": draw(total, INPUT)}
+    parameters = {s.name: draw(*s.shape) for s in c.parameters(INPUT, UNITS, projected)}
+    before = {s.name: draw(rows, c.length(s.size, INPUT, UNITS, projected)) for s in vectors}
+    initial = {s.name: draw(rows, c.length(s.size, INPUT, UNITS, projected)) for s in vectors} if resets else {}
+    options = {"reverse": reverse}
+    if resets:
+        options["resets"] = torch.rand(total, generator=generator) < 0.4
+        options["initial"] = initial | {k: torch.zeros_like(x) for k, x in clock.items()}
+    output, after, _ = back_end.run(c, leaves["e"], batch_sizes, before | clock, parameters, **options)
+    given = torch.Generator().manual_seed(2)
+    loss = 0
+    for x in (output, *(after[s.name] for s in vectors)):
+        loss = loss + (x.double() * torch.randn(x.shape, generator=given, dtype=torch.float64)).sum()
+    leaves |= parameters | {f"{k} before": x for k, x in before.items()} | {f"{k} initial": x for k, x in initial.items()}
+    gradients = torch.autograd.grad(loss, list(leaves.values()), allow_unused=True)
+    found = {"output": output, **{f"{k} after": x for k, x in after.items()}}
+    found |= {
+        f"gradient of {k}": torch.zeros_like(x) if g is None else g for (k, x), g in zip(leaves.items(), gradients, strict=True)
+    }
+    return {k: x.detach().double() for k, x in found.items()}
+
+
+def agree(c, dtype, batch_sizes, **options):
+    expected = solve(reference, c, torch.float64, batch_sizes, **options)
+    found = solve(operator, c, dtype, batch_sizes, **options)
+    for name, x in expected.items():
+        error = (found[name] - x).norm() / (x.norm() + 1e-6)
+        assert error < TOLERANCE[dtype], f"{c.name}: {name} is {error:.1e} off"
+
+
+@pytest.fixture(params=["stepwise", "held"])
+def way(request, monkeypatch):
+    monkeypatch.setenv("CAROUSEL_TRITON_WAY", request.param)
+    return request.param
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_every_cell_packed_and_reset(name, way):
+    assert operator.usable(CELLS[name], torch.zeros(1), torch.float32)  # the reference would agree with itself
+    agree(CELLS[name], torch.float32, [3, 2, 1], resets=True)
+
+
+@pytest.mark.parametrize("name", ["lstm-v3", "lstm-v4", "gru-original", "clockwork"])
+@pytest.mark.parametrize("kind", ["stepwise", "rows", "grid", "held"])
+def test_backwards_in_time_every_way(name, kind, monkeypatch):
+    monkeypatch.setenv("CAROUSEL_TRITON_WAY", kind)
+    agree(CELLS[name], torch.float32, [3, 2, 2], reverse=True, resets=True)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("name", ["lstm-v4", "gru", "clockwork"])
+def test_half_precision_with_states_in_single(name, dtype, way):
+    agree(CELLS[name], dtype, [17, 17])  # more rows than a tile has
+
+
+def test_a_users_cell_without_a_recurrent_product():
+    @cell
+    def minimal(e, h, W, b):
+        z = logistic(W.ze @ e + b.z)
+        h = (1 - z) * h + z * tanh(W.he @ e + b.h)
+        return h
+
+    agree(minimal, torch.float32, [3, 3, 1], resets=True)
+    agree(minimal, torch.bfloat16, [2, 2])
+
+
+def test_exponential_gates_with_a_maximum(slstm, way):
+    agree(slstm, torch.float32, [2, 2, 1])
+
+
+def test_a_constant_a_quotient_and_a_minus():
+    @cell(constants={"T": lambda units: np.arange(1, units + 1).astype(float)})
+    def leaky(e, h, t, W, b, c):
+        h = h - (h - tanh(W.he @ e + W.hh @ h + b.h)) / (c.T + t)
+        return h
+
+    agree(leaky, torch.float32, [3, 2])
+
+
+def test_layers_of_both_directions_choose_these_kernels_by_name(monkeypatch):
+    torch.manual_seed(0)
+    layer = Recurrent("lstm-v3", 4, 6, num_layers=2, bidirectional=True, learned_initial=True)
+    x, resets = torch.randn(5, 3, 4), torch.rand(5, 3) < 0.3
+    calls = []
+    inner = operator._run
+    monkeypatch.setattr(operator, "_run", lambda *a: (calls.append(1), inner(*a))[1])
+    with kernels.use("triton"):
+        found, hx = layer(x, resets=resets)
+        explained = layer.explain(x)
+    assert len(calls) == 4
+    expected, wanted = layer(x, resets=resets)
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(hx, wanted, rtol=1e-5, atol=1e-6)
+    assert explained.startswith("triton: forward ")
+
+
+def test_a_derivative_of_the_derivative_is_the_references():
+    torch.manual_seed(0)
+    c = CELLS["gru"]
+    x = torch.randn(4, INPUT, requires_grad=True)
+    parameters = {s.name: torch.randn(*s.shape, requires_grad=True) for s in c.parameters(INPUT, UNITS)}
+
+    def second(back_end):
+        output, _, _ = back_end.run(c, x, [2, 2], {"h": torch.zeros(2, UNITS)}, parameters)
+        (first,) = torch.autograd.grad(output.pow(2).sum(), x, create_graph=True)
+        return torch.autograd.grad(first.pow(2).sum(), [x, parameters["W.rh"]])
+
+    for a, b in zip(second(operator), second(reference), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
+
+
+def test_forward_mode_and_batches_of_vmap_are_the_references():
+    c = CELLS["rnn"]
+    parameters = {s.name: torch.randn(*s.shape) for s in c.parameters(INPUT, UNITS)}
+    x = torch.randn(2, 4, INPUT)
+
+    def run(back_end):
+        return lambda y: back_end.run(c, y, [2, 2], {"h": torch.zeros(2, UNITS)}, parameters)[0]
+
+    torch.testing.assert_close(torch.func.vmap(run(operator))(x), torch.func.vmap(run(reference))(x))
+    for a, b in zip(*(torch.func.jvp(run(k), (x[0],), (x[1],)) for k in (operator, reference)), strict=True):
+        torch.testing.assert_close(a, b)
+
+
+def test_a_way_that_there_is_not_is_refused(monkeypatch):
+    monkeypatch.setenv("CAROUSEL_TRITON_WAY", "sideways")
+    with pytest.raises(ValueError, match="CAROUSEL_TRITON_WAY may be stepwise or rows or grid or held, not 'sideways'"):
+        planner.forced()
+
+
+def test_double_precision_is_left_to_the_reference():
+    assert not operator.usable(CELLS["lstm"], torch.zeros(1), torch.float64)
