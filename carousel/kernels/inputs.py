@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -58,6 +58,53 @@ def enter(cell: Cell, data: Tensor, before: Mapping[str, Tensor], parameters: Ma
         ],
         values=values,
     )
+
+
+def check(
+    cell: Cell, inputs: Inputs, batch_sizes: Sequence[int], states: Sequence[Mapping[str, Tensor]], resets: Tensor | None
+) -> None:
+    """Raise ValueError unless what a loop works on has the shapes that its addresses are reckoned with.
+
+    Args:
+        cell: whose loop.
+        inputs: what ``enter`` has made.
+        batch_sizes: rows of each step.
+        states: by name, those before the first step; then those that resets return to, if there are any.
+        resets: where rows are reset, or None.
+    """
+    inside, total = loop_of(cell), sum(batch_sizes)
+    lengths = {s.size.root: states[0][s.name].shape[-1] for s in inside.states if s.size is not None}
+    for symbols, x in zip(inside.entering, inputs.entering, strict=True):
+        size = inside.sizes[symbols[0]]
+        if size is not None:
+            lengths.setdefault(size.root, x.shape[-1] // len(symbols))
+
+    def refuse(what: str, x: Tensor, expected: tuple[int, ...]) -> None:
+        if tuple(x.shape) != expected:
+            raise ValueError(f"{what} has shape {tuple(x.shape)}, expected {expected}")
+
+    def units(symbol: Expr) -> int:
+        size = inside.sizes[symbol]
+        return 1 if size is None else lengths[size.root]
+
+    if not batch_sizes or min(batch_sizes) < 1 or list(batch_sizes) != sorted(batch_sizes, reverse=True):
+        raise ValueError("batch_sizes must be one or more counts of rows, not increasing")
+    for state in inside.states:
+        for given in states if state.size is not None else ():
+            refuse(f"state {state.name}", given[state.name], (batch_sizes[0], units(state.before)))
+    for symbols, x in zip(inside.entering, inputs.entering, strict=True):
+        refuse(f"what enters as {', '.join(map(str, symbols))}", x, (total, sum(map(units, symbols))))
+    for vector, x in zip(inside.vectors, inputs.vectors, strict=True):
+        lengths.setdefault(inside.sizes[vector].root, x.shape[0])  # type: ignore[union-attr]  # a parameter has units
+        refuse(f"parameter {str(vector).replace('_', '.', 1)}", x, (units(vector),))
+    operands = [(g, k) for g in inside.groups for k in range(len(g.operands))]
+    for (group, k), x in zip(operands, inputs.weights, strict=True):
+        lengths.setdefault(group.size.root, x.shape[0] // len(group.symbols))
+        lengths.setdefault(inside.sizes[group.operands[k]].root, x.shape[1])  # type: ignore[union-attr]
+        names = ", ".join(p[k].weight.name for p in group.products)
+        refuse(f"the weights {names}, stacked,", x, (sum(map(units, group.symbols)), units(group.operands[k])))
+    if resets is not None:
+        refuse("resets", resets, (total,))
 
 
 def outside(
