@@ -1,14 +1,40 @@
-"""Files are written whole or not at all."""
+"""Files are written whole or not at all; a folder has one owner; what cannot be read is said in one line."""
 
 from __future__ import annotations
 
+import errno
+import json
 import os
+import shutil
+import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from datetime import datetime
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
+
+from filelock import FileLock, Timeout
 
 from carousel.errors import InputError
+
+LOCK = ".lock"  # in an owned folder: who owns it
+PATIENCE = 0.3  # seconds for an owner that is just leaving
+_owned: set[Path] = set()
+
+# What is wrong with the place that was given, and not with the disk.
+BAD_PLACES = {
+    errno.EACCES,
+    errno.EEXIST,
+    errno.EINVAL,
+    errno.EISDIR,
+    errno.ELOOP,
+    errno.ENAMETOOLONG,
+    errno.ENOENT,
+    errno.ENOTDIR,
+    errno.ENXIO,
+    errno.EPERM,
+    errno.EROFS,
+}
 
 
 def check(path: Path) -> None:
@@ -17,6 +43,45 @@ def check(path: Path) -> None:
         raise InputError(f"cannot write {path}: there is no folder {path.parent}")
     if path.is_dir():
         raise InputError(f"cannot write {path}: it is a folder")
+    if path.exists() and not path.is_file():
+        raise InputError(f"cannot write {path}: it is a pipe or a device")
+
+
+def check_regular(path: Path) -> None:
+    """Raise InputError unless ``path`` is a file that can be read again and again; FileNotFoundError where it is missing."""
+    try:
+        mode = path.stat().st_mode
+    except ValueError as error:  # a NUL in a name that a file holds
+        raise InputError(f"cannot read {path}: {error}") from None
+    if stat.S_ISDIR(mode):
+        raise InputError(f"{path} is a folder; give a file")
+    if not stat.S_ISREG(mode):
+        raise InputError(f"{path} is a pipe or a device; write what it gives to a file, and give that")
+
+
+def read(path: Path) -> str:
+    """A whole text file, UTF-8. Raises InputError for a folder, a device and what is no text, OSError as Python does."""
+    check_regular(path)
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is not UTF-8: byte 0x{error.object[error.start]:02x} at offset {error.start}") from None
+
+
+def parse(text: str, path: Path) -> Any:
+    """JSON. Raises InputError, naming ``path``, for what is none."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path} is not JSON: {error}") from None
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """A JSON file that holds an object. Raises InputError as ``read`` and ``parse`` do, and for another value."""
+    found = parse(read(path), path)
+    if not isinstance(found, dict):
+        raise InputError(f"{path} must hold an object, not {type(found).__name__}")
+    return found
 
 
 @contextmanager
@@ -25,6 +90,10 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
 
     Where writing fails or is interrupted, ``path`` is as it was and nothing is left beside it.
     """
+    if not path.name:
+        raise InputError(f"cannot write {path}: it is a folder")
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise InputError(f"cannot write {path}: it is a pipe or a device")  # which would be gone, and a file in its place
     temporary = path.with_name(f".{path.name}.tmp")  # one name: what a kill leaves is overwritten
     try:
         with temporary.open("wb") as file:
@@ -33,10 +102,95 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
             os.fsync(file.fileno())
         os.replace(temporary, path)
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # where it could not be opened, that is what went wrong
+            temporary.unlink(missing_ok=True)
 
 
 def write(path: Path, content: bytes | str) -> None:
     """Write a whole file; text is UTF-8."""
     with replacing(path) as file:
         file.write(content.encode() if isinstance(content, str) else content)
+
+
+@contextmanager
+def owning(folder: Path) -> Iterator[None]:
+    """A folder, made where it is missing, in which no other process writes meanwhile.
+
+    The owner is whoever holds the lock on ``.lock``, which the system takes back at any death; within a process, owning may be
+    nested. The file goes with its owner, and so do folders that were made for it and in which nothing was put.
+
+    Raises:
+        InputError: another process owns the folder (its number, and since when).
+    """
+    try:
+        str(folder).encode()
+    except UnicodeEncodeError:  # safetensors cannot read there what it has written
+        raise InputError(f"cannot write to {folder}: its name is not UTF-8") from None
+    key = Path(os.path.realpath(folder))
+    if key in _owned:
+        yield
+        return
+    made = _make(folder)
+    path = key / LOCK
+    try:
+        with _lock(path, folder):
+            _owned.add(key)
+            try:
+                yield
+            finally:
+                _owned.discard(key)
+                path.unlink(missing_ok=True)  # before the lock goes: whoever waits sees that it has no name, and makes another
+    finally:
+        for parent in reversed(made):
+            with suppress(OSError):  # there is something in it
+                parent.rmdir()
+
+
+@contextmanager
+def _lock(path: Path, folder: Path) -> Iterator[None]:
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=PATIENCE, poll_interval=0.05)
+    except Timeout:
+        raise InputError(f"{folder} is in use by {_holder(path)}; wait until that ends, or stop it") from None
+    try:
+        now = datetime.now().astimezone().isoformat(" ", "seconds")
+        path.write_text(f"{os.getpid()} {now}\n")
+        yield
+    finally:
+        lock.release()
+
+
+def _holder(path: Path) -> str:
+    try:
+        number, since = path.read_text().strip().split(" ", 1)
+        return f"process {int(number)} since {since}"
+    except (OSError, ValueError):
+        return "another process"
+
+
+def _make(folder: Path) -> list[Path]:
+    """Make a folder and those above it; gives those that were missing, the uppermost first."""
+    missing = [p for p in (*reversed(folder.parents), folder) if not p.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    return missing
+
+
+@contextmanager
+def undoing(folder: Path | None) -> Iterator[None]:
+    """Where what is given is refused, nothing is left in ``folder`` that was not there before; None: nothing is done."""
+    before = set(folder.iterdir()) if folder is not None and folder.is_dir() else set()
+    try:
+        yield
+    except (InputError, OSError):
+        for path in set(folder.iterdir()) - before if folder is not None and folder.is_dir() else ():
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
+        raise
+
+
+def is_empty(folder: Path) -> bool:
+    """Whether there is nothing in a folder but its owner's name; also where there is no folder."""
+    return not folder.exists() or (folder.is_dir() and all(p.name == LOCK for p in folder.iterdir()))

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from carousel import files
 from carousel.cli import options, screen
 from carousel.errors import InputError
 from carousel.insight import english, figures
@@ -33,7 +34,8 @@ def corpus(
     """
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder} is no folder; choose another")
-    english.write(folder, train, valid, test, seed)
+    with files.owning(folder):
+        english.write(folder, train, valid, test, seed)
     print(f"wrote {train:,}, {valid:,} and {test:,} sentences to {folder}")
 
 

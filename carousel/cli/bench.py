@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import torch
 import typer
 
+from carousel import files
 from carousel.bench import kernels as bench_kernels
 from carousel.bench import lm as bench_lm
 from carousel.cells import get
@@ -55,6 +56,8 @@ def kernels(
     json: options.Json = False,
 ) -> None:
     """Our layers beside torch.nn's, the eager loop, and the time of the matrix products alone (100 %)."""
+    if figure is not None:
+        files.check(figure)
     if device == "cuda" or compile_only:
         bench_gpu.kernels(cells, [_checked(s) for s in sizes or []], types, ways, seconds, compile_only=compile_only, json=json)
         return

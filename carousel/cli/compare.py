@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from carousel import files
 from carousel.cli import options, screen
 from carousel.cli.train import DEFAULT, check, configure, text_config
 from carousel.errors import InputError
@@ -94,13 +95,14 @@ def run(folder: Path, config: Any, names: list[str], parameters: int | None = No
         screens[:] = [screen.TrainingScreen(cell).__enter__()]
         return screens[0]
 
-    with screen.preparing() as tick:
-        comparison = Comparison(folder, config, names, parameters, tick)
-    try:
-        return comparison.run(observer)
-    finally:
-        for s in screens:
-            s.__exit__(None, None, None)
+    with files.owning(folder):
+        with screen.preparing() as tick:
+            comparison = Comparison(folder, config, names, parameters, tick)
+        try:
+            return comparison.run(observer)
+        finally:
+            for s in screens:
+                s.__exit__(None, None, None)
 
 
 def show(rows: list[dict[str, Any]], title: str) -> None:

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from carousel import files
 from carousel.cli import compare, options, screen
 from carousel.language.demo import CELLS, demo_config
 from carousel.language.folder import load_run
@@ -21,8 +22,8 @@ def command(
     json: options.Json = False,
 ) -> None:
     """Train an LSTM (v2) and an MLP on Python's own documentation, and score them against counting models."""
-    config = demo_config(out, epochs)
-    rows = compare.run(out, config, CELLS)
+    with files.owning(out):
+        rows = compare.run(out, demo_config(out, epochs), CELLS)
     run = out / CELLS[-1]
     model, vocabulary, _ = load_run(run)
     passage = generate(model, vocabulary, "The ", count=120, temperature=0.7, seed=1)

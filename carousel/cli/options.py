@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from carousel.errors import InputError
+from carousel.language.folder import LARGEST, LARGEST_SIZE, MOST_LAYERS, MOST_THREADS
 from carousel.layers import Clamp
 
 MODEL, TRAINING, TEXT = "Model", "Training", "Text"
@@ -37,13 +38,19 @@ Test = Annotated[list[Path] | None, typer.Option(help="Held-out text for the end
 Vocab = Annotated[str, typer.Option(help="Vocabulary: word, char or bpe.", rich_help_panel=TEXT)]
 VocabSize = Annotated[
     int | None,
-    typer.Option(help="Most entries of the vocabulary (all words or characters; 8000 byte pairs).", rich_help_panel=TEXT),
+    typer.Option(
+        max=LARGEST, help="Most entries of the vocabulary (all words or characters; 8000 byte pairs).", rich_help_panel=TEXT
+    ),
 ]
 Feed = Annotated[str, typer.Option(help="stream: one continuous text; sentences: one a row, padded.", rich_help_panel=TEXT)]
-Layers = Annotated[int, typer.Option(min=1, help="Recurrent layers.", rich_help_panel=MODEL)]
-Hidden = Annotated[int, typer.Option(min=1, help="Units of a layer.", rich_help_panel=MODEL)]
-Embedding = Annotated[int | None, typer.Option(min=1, help="Size of e; --hidden's by default.", rich_help_panel=MODEL)]
-Projection = Annotated[int, typer.Option(min=0, help="Size of a projected message (lstm-v4); 0: half.", rich_help_panel=MODEL)]
+Layers = Annotated[int, typer.Option(min=1, max=MOST_LAYERS, help="Recurrent layers.", rich_help_panel=MODEL)]
+Hidden = Annotated[int, typer.Option(min=1, max=LARGEST_SIZE, help="Units of a layer.", rich_help_panel=MODEL)]
+Embedding = Annotated[
+    int | None, typer.Option(min=1, max=LARGEST_SIZE, help="Size of e; --hidden's by default.", rich_help_panel=MODEL)
+]
+Projection = Annotated[
+    int, typer.Option(min=0, max=LARGEST_SIZE, help="Size of a projected message (lstm-v4); 0: half.", rich_help_panel=MODEL)
+]
 Dropout = Annotated[float, typer.Option(help="Dropout on inputs, between layers and on outputs.", rich_help_panel=MODEL)]
 DropoutInput = Annotated[float | None, typer.Option(help="Dropout on inputs, if other.", rich_help_panel=MODEL)]
 DropoutOutput = Annotated[float | None, typer.Option(help="Dropout on outputs, if other.", rich_help_panel=MODEL)]
@@ -58,21 +65,24 @@ ForgetBias = Annotated[float | None, typer.Option(help="Start the forget gate's 
 LearnedInitial = Annotated[
     bool, typer.Option("--learned-initial", help="Learn the states before the first word.", rich_help_panel=MODEL)
 ]
-BatchSize = Annotated[int, typer.Option(min=1, help="Rows of a batch.", rich_help_panel=TRAINING)]
+BatchSize = Annotated[int, typer.Option(min=1, max=LARGEST, help="Rows of a batch.", rich_help_panel=TRAINING)]
 Length = Annotated[
     int,
     typer.Option(
         min=0,
+        max=LARGEST,
         help="Steps of truncated back-propagation; with sentences, where they are cut (0: never).",
         rich_help_panel=TRAINING,
     ),
 ]
-Epochs = Annotated[int, typer.Option(min=1, help="Times the text is read, in all.", rich_help_panel=TRAINING)]
+Epochs = Annotated[int, typer.Option(min=1, max=LARGEST, help="Times the text is read, in all.", rich_help_panel=TRAINING)]
 Optimizer = Annotated[str, typer.Option(help="adamw or sgd.", rich_help_panel=TRAINING)]
 Rate = Annotated[float, typer.Option("--lr", help="Learning rate.", rich_help_panel=TRAINING)]
 Momentum = Annotated[float, typer.Option(help="Of sgd.", rich_help_panel=TRAINING)]
 WeightDecay = Annotated[float, typer.Option(help="Weight decay.", rich_help_panel=TRAINING)]
-Warmup = Annotated[int, typer.Option(min=0, help="Steps in which the rate grows to --lr.", rich_help_panel=TRAINING)]
+Warmup = Annotated[
+    int, typer.Option(min=0, max=LARGEST, help="Steps in which the rate grows to --lr.", rich_help_panel=TRAINING)
+]
 Schedule = Annotated[
     str,
     typer.Option(
@@ -105,8 +115,10 @@ LARGEST_SEED = 2**63 - 1
 Seed = Annotated[
     int, typer.Option(min=0, max=LARGEST_SEED, help="Seed of weights, dropout and order.", rich_help_panel=TRAINING)
 ]
-Threads = Annotated[int, typer.Option(min=0, help="Threads; 0: PyTorch's choice.", rich_help_panel=TRAINING)]
-LogEvery = Annotated[int, typer.Option(min=1, help="Steps between lines of metrics.jsonl.", rich_help_panel=TRAINING)]
+Threads = Annotated[int, typer.Option(min=0, max=MOST_THREADS, help="Threads; 0: PyTorch's choice.", rich_help_panel=TRAINING)]
+LogEvery = Annotated[
+    int, typer.Option(min=1, max=LARGEST, help="Steps between lines of metrics.jsonl.", rich_help_panel=TRAINING)
+]
 SaveEvery = Annotated[float, typer.Option(min=0, help="Seconds between checkpoints.", rich_help_panel=TRAINING)]
 
 

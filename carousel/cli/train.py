@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+import sys
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,6 +12,7 @@ import typer
 
 from carousel.cli import options, screen
 from carousel.errors import InputError
+from carousel.files import is_empty, owning, undoing
 from carousel.insight import fading
 from carousel.language.checkpoint import read_position
 from carousel.language.folder import Config, ModelConfig, TextConfig, TrainConfig
@@ -120,31 +120,23 @@ def command(
         if processes.first:
             check_out(folder)
             check(config)
-            folder.mkdir(parents=True, exist_ok=True)
-            config.save(folder)
-    train(folder, config, processes, json, fresh=resume is None)
+    with owning(folder) if processes.first else nullcontext():
+        train(folder, config, processes, json, fresh=resume is None)
 
 
 def train(folder: Path, config: Config, processes: Processes, json: bool, *, fresh: bool = False) -> None:
     """Prepare, train and tell. A text that is refused leaves no folder behind where the run is ``fresh``."""
-    if processes.first:
-        with refused(folder if fresh else None), screen.preparing() as tick:
-            prepare(folder, config, tick)
-    processes.wait()
-    show = screen.TrainingScreen(config.model.cell)
-    trainer = Trainer(folder, config, processes, show if processes.first else None, fading.while_training)
+    with undoing(folder if fresh and processes.first else None):
+        if processes.first:
+            if fresh:
+                check_out(folder)  # once more: nobody else can come in between now
+                config.save(folder)
+            with screen.preparing() as tick:
+                prepare(folder, config, tick)
+        processes.wait()
+        show = screen.TrainingScreen(config.model.cell)
+        trainer = Trainer(folder, config, processes, show if processes.first else None, fading.while_training)
     follow(trainer, show, json, f"carousel train --resume {folder}")
-
-
-@contextmanager
-def refused(folder: Path | None) -> Iterator[None]:
-    """Where what is given is refused, no ``folder`` is left behind."""
-    try:
-        yield
-    except InputError:
-        if folder is not None:
-            shutil.rmtree(folder)
-        raise
 
 
 def extend(folder: Path, config: Any, epochs: int | None) -> Any:
@@ -179,7 +171,7 @@ def follow(trainer: Trainer, show: screen.TrainingScreen, json: bool, again: str
         screen.print_json({**end, "run": str(folder)})
     if end["event"] == "interrupted":
         screen.err.print(f"stopped at step {end['step']}; continue with: {again}")
-        raise typer.Exit(130)
+        sys.exit(130)  # and not by Typer: what is to be said is said
     if not json:
         test = f", test {end['test_perplexity']:.2f}" if "test_perplexity" in end else ""
         early = ", stopped early" if end["stopped_early"] else ""
@@ -191,7 +183,7 @@ def check_out(folder: Path) -> None:
     """Raise InputError for a place that holds anything: a new run's folder is its own."""
     if (folder / "config.json").exists():
         raise InputError(f"{folder} holds a run; continue it with --resume {folder}, or choose another --out")
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    if not is_empty(folder):
         raise InputError(f"{folder} is not an empty folder; choose another --out")
 
 

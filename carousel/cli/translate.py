@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,7 +15,7 @@ from typer.core import TyperGroup
 
 from carousel import files
 from carousel.cli import options, screen
-from carousel.cli.train import check_out, extend, follow, refused
+from carousel.cli.train import check_out, extend, follow
 from carousel.errors import InputError
 from carousel.language.processes import Processes
 from carousel.language.text import check_file
@@ -81,8 +82,12 @@ def train(
     longest: Annotated[
         int, typer.Option(help="Leave out pairs of which a side has more entries.", rich_help_panel=options.TEXT)
     ] = 200,
-    layers: Annotated[int, typer.Option(min=1, help="Layers of the encoder.", rich_help_panel=options.MODEL)] = 1,
-    decoder_layers: Annotated[int, typer.Option(min=1, help="Layers of the decoder.", rich_help_panel=options.MODEL)] = 1,
+    layers: Annotated[
+        int, typer.Option(min=1, max=options.MOST_LAYERS, help="Layers of the encoder.", rich_help_panel=options.MODEL)
+    ] = 1,
+    decoder_layers: Annotated[
+        int, typer.Option(min=1, max=options.MOST_LAYERS, help="Layers of the decoder.", rich_help_panel=options.MODEL)
+    ] = 1,
     bidirectional: Annotated[
         bool, typer.Option("--bidirectional", help="The encoder reads in both directions.", rich_help_panel=options.MODEL)
     ] = False,
@@ -140,15 +145,24 @@ def train(
         if processes.first:
             check_out(folder)
             _check(config)
-            folder.mkdir(parents=True, exist_ok=True)
-            config.save(folder)
+    with files.owning(folder) if processes.first else nullcontext():
+        _train(folder, config, processes, json, fresh=resume is None)
+
+
+def _train(folder: Path, config: TranslationConfig, processes: Processes, json: bool, *, fresh: bool) -> None:
+    """Prepare, train and tell. A text that is refused leaves no folder behind where the run is ``fresh``."""
+    with files.undoing(folder if fresh and processes.first else None):
+        if processes.first:
+            if fresh:
+                check_out(folder)  # once more: nobody else can come in between now
+                config.save(folder)
+            with screen.preparing() as tick:
+                counts = prepare(folder, config, tick)
+        processes.wait()
+        show = screen.TrainingScreen(config.model.cell)
+        trainer = Trainer(folder, config, processes, show if processes.first else None, lesson=Translating)
     if processes.first:
-        with refused(None if resume else folder), screen.preparing() as tick:
-            counts = prepare(folder, config, tick)
         _tell(counts, config.text.longest)
-    processes.wait()
-    show = screen.TrainingScreen(config.model.cell)
-    trainer = Trainer(folder, config, processes, show if processes.first else None, lesson=Translating)
     follow(trainer, show, json, f"carousel translate train --resume {folder}")
 
 
@@ -165,7 +179,8 @@ def corpus(
     Beside each text stands a JSONL file: what each English word tells (gender, number, capital letter, tense), and which
     Czech words agree, with the right form and a wrong one. Test subjects and predicates were never together in training.
     """
-    czech.write(folder, train, valid, test, seed)
+    with files.owning(folder):
+        czech.write(folder, train, valid, test, seed)
     print(f"wrote {folder}: {train} pairs to train on, {valid} for validation, {test} for testing")
 
 

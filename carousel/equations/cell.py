@@ -65,7 +65,10 @@ class Cell:
         self.trace: Trace = trace(function, frozenset(constants), name)
         self.schedule: Schedule = schedule(self.trace)
         # Tells cells apart that share a name, as when one is defined again.
-        self.key = f"{name}:{hashlib.sha256(repr(self.trace.equations).encode()).hexdigest()[:12]}"
+        # An equation has a symbol for a product, so what is multiplied belongs to it.
+        products = [(s, p.weight.name, p.operand, p.part) for s, p in self.trace.products.items()]
+        said = repr((self.trace.equations, products))
+        self.key = f"{name}:{hashlib.sha256(said.encode()).hexdigest()[:12]}"
         self.doc, _, rest = (inspect.getdoc(function) or "").partition("\n")
         self.source = " ".join(rest.split())
         for mask in self.masks:
@@ -112,6 +115,12 @@ class Cell:
             if state.size is not None and state.size.root not in (output, self.trace.input_size.root):
                 return state.size.root
         return None
+
+    @property
+    def hidden(self) -> str:
+        """The name of a state of ``hidden_size`` units, which all sizes have that nothing else decides."""
+        root = self._hidden or self._output
+        return next(s.name for s in self.trace.states if s.size is not None and s.size.root is root)
 
     @property
     def _output(self) -> Size:

@@ -140,7 +140,7 @@ def of_run(
             check_file(file)
             corpus = Corpus.encode(lines(file), vocabulary, Path(folder), "text")
         else:
-            corpus = Corpus.open(run / "data", "valid")
+            corpus = Corpus.open(run / "data", "valid", vocabulary.size)
         steps = min(steps, (len(corpus) - 1) // rows)
         if steps < 3:
             raise InputError(f"the text has {len(corpus)} words, too few for {rows} sequences; lower --batch-size")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -60,6 +60,53 @@ def enter(cell: Cell, data: Tensor, before: Mapping[str, Tensor], parameters: Ma
     )
 
 
+def check(
+    cell: Cell, inputs: Inputs, batch_sizes: Sequence[int], states: Sequence[Mapping[str, Tensor]], resets: Tensor | None
+) -> None:
+    """Raise ValueError unless what a loop works on has the shapes that its addresses are reckoned with.
+
+    Args:
+        cell: whose loop.
+        inputs: what ``enter`` has made.
+        batch_sizes: rows of each step.
+        states: by name, those before the first step; then those that resets return to, if there are any.
+        resets: where rows are reset, or None.
+    """
+    inside, total = loop_of(cell), sum(batch_sizes)
+    lengths = {s.size.root: states[0][s.name].shape[-1] for s in inside.states if s.size is not None}
+    for symbols, x in zip(inside.entering, inputs.entering, strict=True):
+        size = inside.sizes[symbols[0]]
+        if size is not None:
+            lengths.setdefault(size.root, x.shape[-1] // len(symbols))
+
+    def refuse(what: str, x: Tensor, expected: tuple[int, ...]) -> None:
+        if tuple(x.shape) != expected:
+            raise ValueError(f"{what} has shape {tuple(x.shape)}, expected {expected}")
+
+    def units(symbol: Expr) -> int:
+        size = inside.sizes[symbol]
+        return 1 if size is None else lengths[size.root]
+
+    if not batch_sizes or min(batch_sizes) < 1 or list(batch_sizes) != sorted(batch_sizes, reverse=True):
+        raise ValueError("batch_sizes must be one or more counts of rows, not increasing")
+    for state in inside.states:
+        for given in states if state.size is not None else ():
+            refuse(f"state {state.name}", given[state.name], (batch_sizes[0], units(state.before)))
+    for symbols, x in zip(inside.entering, inputs.entering, strict=True):
+        refuse(f"what enters as {', '.join(map(str, symbols))}", x, (total, sum(map(units, symbols))))
+    for vector, x in zip(inside.vectors, inputs.vectors, strict=True):
+        lengths.setdefault(inside.sizes[vector].root, x.shape[0])  # type: ignore[union-attr]  # a parameter has units
+        refuse(f"parameter {str(vector).replace('_', '.', 1)}", x, (units(vector),))
+    operands = [(g, k) for g in inside.groups for k in range(len(g.operands))]
+    for (group, k), x in zip(operands, inputs.weights, strict=True):
+        lengths.setdefault(group.size.root, x.shape[0] // len(group.symbols))
+        lengths.setdefault(inside.sizes[group.operands[k]].root, x.shape[1])  # type: ignore[union-attr]
+        names = ", ".join(p[k].weight.name for p in group.products)
+        refuse(f"the weights {names}, stacked,", x, (sum(map(units, group.symbols)), units(group.operands[k])))
+    if resets is not None:
+        refuse("resets", resets, (total,))
+
+
 def outside(
     cell: Cell, data: Tensor, lengths: dict[Size, int], parameters: Mapping[str, Tensor], leave: frozenset[Expr] = frozenset()
 ) -> tuple[Values, dict[tuple[Expr, ...], Tensor]]:
@@ -71,7 +118,10 @@ def outside(
             symbols = tuple(a.symbol for a in accumulators)
             if leave.issuperset(symbols):
                 continue
-            total = stacked[symbols] = _outer(accumulators, values, lengths)
+            total = _outer(accumulators, values, lengths)
+            if total.dim() == 1:  # of parameters alone; the loop reads a row for every step
+                total = total.expand(len(data), -1)
+            stacked[symbols] = total
             values.update(zip(symbols, total.split([lengths[a.rows.root] for a in accumulators], dim=-1), strict=True))
         values |= pointwise(tuple(stage.equations))(values)
     return values, stacked
@@ -123,10 +173,22 @@ def _block(product: Product, values: Values, lengths: dict[Size, int]) -> Tensor
 
 
 def _lengths(cell: Cell, data: Tensor, before: Mapping[str, Tensor], parameters: Mapping[str, Tensor]) -> dict[Size, int]:
-    """The number behind every size of the trace."""
+    """The number behind every size of the trace. Raises ValueError where there are other dimensions."""
+    for p in cell.trace.parameters:
+        dimensions = 2 if p.kind == "dense" else 1
+        if p.kind != "constant" and parameters[p.name].dim() != dimensions:
+            shape = tuple(parameters[p.name].shape)
+            raise ValueError(f"parameter {p.name} of cell {cell.name} has shape {shape}, expected {dimensions} dimensions")
+    for what, x in {"the input": data, **{f"state {s.name}": before[s.name] for s in cell.trace.states}}.items():
+        if x.dim() != 2:
+            raise ValueError(f"{what} of cell {cell.name} has shape {tuple(x.shape)}, expected 2 dimensions: (rows, units)")
     lengths = {p.rows.root: parameters[p.name].shape[0] for p in cell.trace.parameters if p.kind != "constant"}
     lengths |= {s.size.root: before[s.name].shape[-1] for s in cell.trace.states if s.size is not None}
-    return lengths | {cell.trace.input_size.root: data.shape[-1]}
+    lengths[cell.trace.input_size.root] = data.shape[-1]
+    for p in cell.trace.parameters:  # a constant's, or an operand's, that nothing else has
+        for size in (p.rows, *p.columns):
+            lengths.setdefault(size.root, before[cell.hidden].shape[-1])
+    return lengths
 
 
 def _constants(cell: Cell, like: Tensor, parameters: Mapping[str, Tensor], lengths: dict[Size, int]) -> Values:

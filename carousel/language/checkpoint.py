@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save
 from torch import Tensor
 
 from carousel import files
 from carousel.errors import InputError
-from carousel.language.folder import load_weights, read_tensors, weights
+from carousel.language.folder import load_weights, packed, read_tensors, weights
 from carousel.language.model import Trainable
 from carousel.language.processes import Processes
 from carousel.layers import State
@@ -58,7 +57,7 @@ def save_checkpoint(
     tensors |= {f"carried.{k}": torch.cat(parts, dim=1).contiguous() for k, parts in enumerate(carried)}
     tensors |= {f"random.{rank}": r for rank, r in enumerate(random)}
     facts = {"position": asdict(position), "groups": state["param_groups"], "processes": processes.count}
-    files.write(path, save(tensors, {"carousel": json.dumps(facts)}))
+    files.write(path, packed(tensors, {"carousel": json.dumps(facts)}))
 
 
 def load_checkpoint(
@@ -73,14 +72,17 @@ def load_checkpoint(
     if facts["processes"] != processes.count:
         raise InputError(f"{path} was written by {facts['processes']} processes; continue with as many")
     load_weights(model, _under("model.", tensors), path)
-    state: dict[int, dict[str, Any]] = {}
-    for key, value in _under("optimizer.", tensors).items():
-        index, name = key.split(".", 1)
-        state.setdefault(int(index), {})[name] = value
-    optimizer.load_state_dict({"state": state, "param_groups": facts["groups"]})
-    torch.set_rng_state(tensors[f"random.{processes.rank}"])
-    carried = _under("carried.", tensors)
-    states = tuple(carried[str(k)] for k in range(len(carried)))
+    try:
+        state: dict[int, dict[str, Any]] = {}
+        for key, value in _under("optimizer.", tensors).items():
+            index, name = key.split(".", 1)
+            state.setdefault(int(index), {})[name] = value
+        optimizer.load_state_dict({"state": state, "param_groups": facts["groups"]})
+        torch.set_rng_state(tensors[f"random.{processes.rank}"])
+        carried = _under("carried.", tensors)
+        states = tuple(carried[str(k)] for k in range(len(carried)))
+    except (KeyError, ValueError, TypeError, RuntimeError, AttributeError) as error:
+        raise InputError(f"{path} is no whole checkpoint of this run: {error}") from None
     device = model.device
     mine = tuple(s[:, processes.share.rows(s.shape[1])].contiguous().to(device) for s in states)
     return position, None if not mine else mine[0] if len(mine) == 1 else mine
@@ -94,8 +96,9 @@ def read_position(path: Path) -> Position:
 def _facts(path: Path, metadata: Mapping[str, str]) -> tuple[dict[str, Any], Position]:
     try:
         facts = json.loads(metadata["carousel"])
+        int(facts["processes"])
         return facts, Position(**facts["position"])
-    except (KeyError, ValueError, TypeError):
+    except (KeyError, ValueError, TypeError, RecursionError):
         raise InputError(f"{path} is no checkpoint of Carousel") from None
 
 

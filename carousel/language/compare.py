@@ -13,7 +13,7 @@ from carousel import files
 from carousel.errors import InputError
 from carousel.language.corpus import Corpus
 from carousel.language.curve import draw_comparison
-from carousel.language.folder import Config, load_run, read_json_lines
+from carousel.language.folder import Config, load_run, read_json_lines, read_result
 from carousel.language.model import LanguageModel, ModelConfig
 from carousel.language.ngram import Trigram, Unigram
 from carousel.language.prepare import Tick, prepare
@@ -38,18 +38,14 @@ class Comparison:
         self.folder, self.asked = folder, json.loads(json.dumps({**asdict(config), "parameters": parameters}))
         self.text = folder / "text"
         fresh = not self._plan.exists()
-        if not fresh and json.loads(self._plan.read_text()).get("asked") != self.asked:
+        if not fresh and files.read_object(self._plan).get("asked") != self.asked:
             raise InputError(f"{folder} holds a comparison with other settings; choose another --out")
-        self.text.mkdir(parents=True, exist_ok=True)
-        self._save({})
-        try:
+        with files.owning(folder), files.undoing(folder if fresh else None):
+            self.text.mkdir(exist_ok=True)
+            self._save({})
             prepare(self.text, config, tick)
             self.vocabulary = Vocabulary.load(self.text / "vocab.json", config.text.vocabulary)
             self.configs = {c: self._configure(config, c, parameters) for c in cells}  # all before the first is trained
-        except InputError:
-            if fresh:
-                self._plan.unlink()
-            raise
 
     def _configure(self, config: Config, cell: str, parameters: int | None) -> Config:
         model = replace(config.model, cell=cell)
@@ -70,6 +66,10 @@ class Comparison:
         Rows for the unigram and the 3-gram come first. The held-out text is the test text where there is one, else the
         validation text. Raises KeyboardInterrupt where a run is interrupted; the next call goes on there.
         """
+        with files.owning(self.folder):
+            return self._run(observer)
+
+    def _run(self, observer: Callable[[str], Observer] | None) -> Rows:
         rows, floor = _counted(self.text, self.vocabulary)
         for cell, config in self.configs.items():
             run = self.folder / cell
@@ -89,7 +89,7 @@ class Comparison:
 
 
 def _row(cell: str, run: Path, config: Config) -> dict[str, Any]:
-    result = json.loads((run / "result.json").read_text())
+    result = read_result(run)
     speeds = [r["words_per_second"] for r in read_json_lines(run / "metrics.jsonl") if r["event"] == "train"]
     return {
         "model": cell,
@@ -118,18 +118,19 @@ def _fit(words: int, model: ModelConfig, parameters: int) -> ModelConfig:
     return at(low)
 
 
-def _held_out(folder: Path) -> Corpus:
-    return Corpus.open(folder / "data", "test" if Corpus.exists(folder / "data", "test") else "valid")
+def _held_out(folder: Path, size: int) -> Corpus:
+    return Corpus.open(folder / "data", "test" if Corpus.exists(folder / "data", "test") else "valid", size)
 
 
 def _held_out_score(run: Path) -> Score:
     model, vocabulary, config = load_run(run)
-    return score(model, _held_out(run), vocabulary.end, sentences=config.training.feed == "sentences")
+    return score(model, _held_out(run, vocabulary.size), vocabulary.end, sentences=config.training.feed == "sentences")
 
 
 def _counted(folder: Path, vocabulary: Vocabulary) -> tuple[Rows, dict[str, float]]:
     """Rows of the counting models on the held-out text; and their perplexities on the validation text, for the figure."""
-    train, valid, held_out = (Corpus.open(folder / "data", "train"), Corpus.open(folder / "data", "valid"), _held_out(folder))
+    train, valid = (Corpus.open(folder / "data", name, vocabulary.size) for name in ("train", "valid"))
+    held_out = _held_out(folder, vocabulary.size)
     counted: dict[str, Unigram | Trigram] = {
         "unigram": Unigram(train, vocabulary.size),
         "3-gram": Trigram(train, vocabulary.end, vocabulary.size),

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import zlib
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields, replace
 from itertools import islice
 from pathlib import Path
 
@@ -16,17 +17,26 @@ from carousel.language.vocabulary import Vocabulary
 
 LINES_AT_ONCE = 4096
 WORDS_AT_ONCE = 1 << 20
+DTYPES = ("<u2", "<u4")
 
 
 @dataclass(frozen=True)
 class Facts:
-    """What was counted while a text was encoded; ``words`` are entries of the vocabulary, ``<eos>`` among them."""
+    """What was counted while a text was encoded; ``words`` are entries of the vocabulary, ``<eos>`` among them.
+
+    ``checksum``: of numbers, ends and counts; None: Carousel 0.1.0 wrote none.
+    """
 
     words: int
     lines: int
     characters: int  # newlines included
     unknown: int
     dtype: str
+    checksum: int | None = None
+
+    def sealed(self, words: int, ends: int) -> int:
+        """The checksum, from those of the numbers and of the ends."""
+        return zlib.crc32(json.dumps([words, ends, *list(asdict(replace(self, checksum=None)).values())]).encode())
 
 
 class Corpus:
@@ -60,7 +70,7 @@ class Corpus:
         """
         folder.mkdir(parents=True, exist_ok=True)
         dtype = np.dtype("<u2" if vocabulary.size <= 1 << 16 else "<u4")
-        words = number = characters = unknown = 0
+        words = number = characters = unknown = sum_words = sum_ends = 0
         source = iter(lines)
         with files.replacing(folder / f"{name}.words") as out, files.replacing(folder / f"{name}.ends") as ends_out:
             while batch := list(islice(source, LINES_AT_ONCE)):
@@ -69,6 +79,7 @@ class Corpus:
                 ends = words + np.cumsum([len(line) for line in encoded], dtype="<i8")
                 out.write(flat.tobytes())
                 ends_out.write(ends.tobytes())
+                sum_words, sum_ends = zlib.crc32(flat.tobytes(), sum_words), zlib.crc32(ends.tobytes(), sum_ends)
                 words, number = words + len(flat), number + len(batch)
                 read = sum(len(line) + 1 for line in batch)
                 characters += read
@@ -76,21 +87,63 @@ class Corpus:
                 if tick:
                     tick(read)
         facts = Facts(words, number, characters, unknown, dtype.str)
+        facts = replace(facts, checksum=facts.sealed(sum_words, sum_ends))
         files.write(folder / f"{name}.json", json.dumps(asdict(facts), indent=1))
         return cls.open(folder, name)
 
     @classmethod
-    def open(cls, folder: Path, name: str) -> Corpus:
-        """Open what ``encode`` wrote. Raises InputError where it is missing or cut short."""
-        try:
-            facts = Facts(**json.loads((folder / f"{name}.json").read_text()))
-            words = np.memmap(folder / f"{name}.words", facts.dtype, "r", shape=(facts.words,))
-            ends = np.memmap(folder / f"{name}.ends", "<i8", "r", shape=(facts.lines,))
-        except (OSError, ValueError, TypeError) as error:
-            raise InputError(f"{folder / name}.* is not an encoded text: {error}") from None
+    def open(cls, folder: Path, name: str, size: int | None = None) -> Corpus:
+        """Open what ``encode`` wrote, and read it once, to see that it is that still.
+
+        Raises InputError where it is missing, cut short or changed, or has numbers that a vocabulary of ``size`` has not.
+        """
+        facts = _facts(folder / f"{name}.json")
+        words = _mapped(folder / f"{name}.words", facts.dtype, facts.words)
+        ends = _mapped(folder / f"{name}.ends", "<i8", facts.lines)
+        sum_words = sum_ends = largest = last = 0
+        for first in range(0, len(words), WORDS_AT_ONCE):
+            piece = words[first : first + WORDS_AT_ONCE]
+            sum_words, largest = zlib.crc32(piece.tobytes(), sum_words), max(largest, int(piece.max()))
+        rising = True
+        for first in range(0, len(ends), WORDS_AT_ONCE):
+            piece = ends[first : first + WORDS_AT_ONCE]
+            sum_ends, rising = zlib.crc32(piece.tobytes(), sum_ends), rising and bool((np.diff(piece, prepend=last) > 0).all())
+            last = int(piece[-1])
+        changed = facts.checksum is not None and facts.checksum != facts.sealed(sum_words, sum_ends)
+        if changed or not rising or last != len(words):  # 0.1.0 left no checksum, but ends rise up to the last number
+            raise _spoilt(folder / name, "it is not what was written there")
+        if size is not None and largest >= size:
+            raise _spoilt(folder / name, f"it has entry {largest}, and the vocabulary only {size}")
         return cls(words, ends, facts)
 
     @staticmethod
     def exists(folder: Path, name: str) -> bool:
         """Whether ``encode`` has finished there."""
         return (folder / f"{name}.json").exists()
+
+
+def _spoilt(path: Path, why: str) -> InputError:
+    return InputError(f"{path}.* is not this run's encoded text: {why}; remove {path.parent}, and the run encodes it anew")
+
+
+def _facts(path: Path) -> Facts:
+    try:
+        found = files.read_object(path)
+    except (InputError, OSError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise _spoilt(path.with_suffix(""), str(reason)) from None
+    numbers = [found.get(f.name) for f in fields(Facts) if f.name not in ("dtype", "checksum")]
+    sound = all(type(n) is int and 0 <= n < 1 << 62 for n in numbers) and found.get("dtype") in DTYPES
+    if not sound or not found.keys() <= {f.name for f in fields(Facts)}:
+        raise _spoilt(path.with_suffix(""), f"{path.name} does not tell its sizes")
+    return Facts(**found)
+
+
+def _mapped(path: Path, dtype: str, length: int) -> np.ndarray:
+    try:
+        files.check_regular(path)
+        if path.stat().st_size != length * np.dtype(dtype).itemsize:
+            raise _spoilt(path.with_suffix(""), f"{path.name} has another size than was written")
+        return np.memmap(path, dtype, "r", shape=(length,)) if length else np.zeros(0, dtype)
+    except OSError as error:
+        raise _spoilt(path.with_suffix(""), f"{path.name}: {error.strerror}") from None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from difflib import get_close_matches
 from pathlib import Path
@@ -17,6 +17,10 @@ from carousel import __version__, files
 from carousel.errors import InputError
 from carousel.language.model import LanguageModel, ModelConfig, Trainable
 from carousel.language.vocabulary import Vocabulary
+
+LARGEST, LARGEST_SIZE, MOST_LAYERS, MOST_THREADS = 2**31 - 1, 1 << 20, 1000, 4096  # more overflows, or is never there
+MOST = dict.fromkeys(("hidden", "embedding", "projection"), LARGEST_SIZE) | {"threads": MOST_THREADS}
+MOST |= dict.fromkeys(("layers", "decoder_layers"), MOST_LAYERS)
 
 
 @dataclass(frozen=True)
@@ -119,18 +123,15 @@ class RunConfig:
 
 
 def _read_config(folder: Path) -> dict[str, Any]:
-    path = folder / "config.json"
     if not folder.is_dir():
         raise InputError(f"{folder} is not a run folder: there is no such folder")
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        return files.read_object(folder / "config.json")
     except FileNotFoundError:
         raise InputError(f"{folder} is not a run folder: it has no config.json") from None
-    except ValueError as error:
-        raise InputError(f"{path} is not JSON: {error}") from None
-    if not isinstance(found, dict):
-        raise InputError(f"{path} must hold an object, not {type(found).__name__}")
-    return found
+
+
+MOVE_AWAY = "move the file away, and the run goes on without it"
 
 
 def run_kind(folder: Path) -> str:
@@ -165,6 +166,11 @@ def _build(path: Path, kind: type[T], values: Any, where: str) -> T:
         )
         if not ok:
             raise InputError(f"{path}: {where}.{name} must be {wanted}, not {value!r}")
+        most = MOST.get(name, LARGEST)
+        if type(value) is int and name != "seed" and not -most <= value <= most:
+            raise InputError(f"{path}: {where}.{name} must be at most {most}, not {value}")
+        if isinstance(value, list) and not all(isinstance(v, str) for v in value):
+            raise InputError(f"{path}: {where}.{name} must be {wanted}, not {value!r}")
     return kind(**values)
 
 
@@ -178,7 +184,18 @@ def _refuse_unknown(path: Path, found: Mapping[str, Any], known: Mapping[str, An
 
 def save_model(model: Trainable, path: Path) -> None:
     """Write the weights; the metadata says what they are."""
-    files.write(path, save(weights(model), {"format": f"carousel {model.kind}", "carousel": __version__}))
+    files.write(path, packed(weights(model), {"format": f"carousel {model.kind}", "carousel": __version__}))
+
+
+def packed(tensors: dict[str, Tensor], metadata: dict[str, str]) -> bytes:
+    """A safetensors file: the same bytes for the same content, while the library writes metadata in an order of chance."""
+    content = save(tensors, metadata)
+    stop = 8 + int.from_bytes(content[:8], "little")
+    header = json.loads(content[8:stop])
+    header["__metadata__"] = dict(sorted(metadata.items()))
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text + content[stop:]
 
 
 def weights(model: Trainable) -> dict[str, Tensor]:
@@ -231,13 +248,48 @@ def write_json_lines(path: Path, rows: list[dict[str, Any]]) -> None:
     files.write(path, "".join(json.dumps(r) + "\n" for r in rows))
 
 
-def read_json_lines(path: Path) -> list[dict[str, Any]]:
-    """The rows of a JSON-lines file; a last line that was cut short is left out."""
+def read_result(folder: Path) -> dict[str, Any]:
+    """``result.json`` of a finished run. Raises InputError where it is none."""
+    path = folder / "result.json"
+    found = files.read_object(path)
+    if not _numbers(found, ("parameters", "seconds")):
+        raise InputError(f"{path} is not the result of a run; move it away, and the run goes on to its end")
+    return found
+
+
+NUMBERS = {
+    "train": ("step", "epoch", "loss", "perplexity", "words_per_second", "seconds"),
+    "valid": ("step", "epoch", "loss", "perplexity", "seconds"),
+    "gradients": ("step",),
+}
+
+
+def read_json_lines(path: Path, wanted: Callable[[dict[str, Any]], bool] | None = None) -> list[dict[str, Any]]:
+    """The rows of ``metrics.jsonl``, those that are ``wanted``; a last line that was cut short is left out.
+
+    Raises InputError, with the number of the line, for what no run has written.
+    """
     rows = []
-    if path.exists():
-        for line in path.read_text(encoding="utf-8").splitlines():
-            try:
-                rows.append(json.loads(line))
-            except ValueError:
+    given = files.read(path).split("\n") if path.exists() else []
+    for number, line in enumerate(given, 1):
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError):
+            if number == len(given):
                 break
+            raise InputError(f"{path}, line {number} is not JSON; {MOVE_AWAY}") from None
+        if not isinstance(row, dict) or not _numbers({"epoch": 0, **row}, ("step", "epoch")):
+            raise InputError(f"{path}, line {number} is no line of metrics; {MOVE_AWAY}")
+        if wanted is not None and not wanted(row):
+            continue
+        event = row.get("event")
+        half_life = event != "gradients" or row.get("half_life", "") is None or _numbers(row, ("half_life",))
+        clipped = "clipped" not in row or _numbers(row, ("clipped",))
+        if not (half_life and clipped and isinstance(event, str) and _numbers(row, NUMBERS.get(event, ("epoch",)))):
+            raise InputError(f"{path}, line {number} is no line of metrics; {MOVE_AWAY}")
+        rows.append(row)
     return rows
+
+
+def _numbers(row: dict[str, Any], names: tuple[str, ...]) -> bool:
+    return all(type(row.get(n)) in (int, float) for n in names)

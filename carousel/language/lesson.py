@@ -47,7 +47,7 @@ class Reading:
         self.data, self.training, self.share = folder / "data", config.training, share
         self.vocabulary = Vocabulary.load(folder / "vocab.json", config.text.vocabulary)
         self.model = LanguageModel(self.vocabulary.size, config.model).to(config.training.device)
-        counts = Corpus.open(self.data, "train").counts(self.vocabulary.size)
+        counts = Corpus.open(self.data, "train", self.vocabulary.size).counts(self.vocabulary.size)
         self.model.output.learn_frequencies(torch.from_numpy(counts).to(config.training.device))
         # Learned initial states take part only where a batch begins with a new state.
         self.some_unused = config.model.learned_initial
@@ -60,5 +60,5 @@ class Reading:
         """Training cuts long sentences; held-out text is read whole."""
         training = self.training
         length = training.length if seed is not None or training.feed == "stream" else 0
-        corpus = Corpus.open(self.data, name)
+        corpus = Corpus.open(self.data, name, self.vocabulary.size)
         return feed(training.feed, corpus, self.vocabulary.end, training.batch_size, length, self.share, seed)

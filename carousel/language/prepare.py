@@ -27,6 +27,8 @@ def prepare(folder: Path, config: Config, tick: Tick | None = None) -> None:
     """
     tick = tick or (lambda what, n: None)
     data = folder / "data"
+    if not config.text.train:
+        raise InputError(f"{folder / 'config.json'} names no text to train on")
     sources = {name: [Path(p) for p in getattr(config.text, name)] for name in ("train", "valid", "test")}
     wanted = [name for name, paths in sources.items() if paths or name == "valid"]
     if not all(Corpus.exists(data, name) for name in wanted):

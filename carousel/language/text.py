@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from carousel import files
 from carousel.errors import InputError
 
 LONGEST_LINE = 1 << 20  # bytes; a longer line is hardly a sentence, and would not be read piecewise
@@ -12,9 +13,8 @@ LONGEST_LINE = 1 << 20  # bytes; a longer line is hardly a sentence, and would n
 
 def check_file(path: Path) -> None:
     """Raise InputError unless ``path`` is a readable file with something in it."""
-    if path.is_dir():
-        raise InputError(f"{path} is a folder; give a text file")
     try:
+        files.check_regular(path)
         with path.open("rb") as file:
             if not file.read(1):
                 raise InputError(f"{path} is empty; give a file with text in it")

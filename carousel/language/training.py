@@ -8,7 +8,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from carousel.language.processes import Processes
 from carousel.language.score import evaluate
 from carousel.layers import State
 
+WRITTEN = ("checkpoint.safetensors", "model.safetensors", "metrics.jsonl", "curve.png", "result.json")
 Observer = Callable[[dict[str, Any]], None]
 Watcher = Callable[[Any, Any], dict[str, Any]]  # of a model and a batch, numbers for the metrics
 
@@ -51,6 +52,9 @@ class Trainer:
         self.folder, self.config, self.processes = folder, config, processes
         self.training = training = config.training
         training.check()
+        for name in WRITTEN:
+            if (folder / name).is_dir():
+                raise InputError(f"{folder / name} is a folder, and the run writes a file there; move it away")
         if training.even_rows % processes.count:
             raise InputError(f"a batch of {training.batch_size} rows cannot be shared by {processes.count} processes")
         if training.threads:
@@ -67,11 +71,13 @@ class Trainer:
             torch.manual_seed(training.seed + 7919 * processes.rank)
         if self.checkpoint.exists():
             self.position, self.hx = load_checkpoint(self.checkpoint, self.model, self.optimizer, processes)
+        if processes.first:
+            self._metrics_before(self.position)  # before anything is told, what cannot be read is refused
         self.train_batches = self.lesson.feed("train", training.seed)
         self.valid_batches = self.lesson.feed("valid")
+        self.steps = training.epochs * len(self.train_batches)
         if isinstance(self.train_batches, Sentences) and self.train_batches.cut:
             self.observer({"event": "cut", "sentences": self.train_batches.cut, "length": training.length})
-        self.steps = training.epochs * len(self.train_batches)
         self.interrupted = False
         self._timed, self._timed_words = time.monotonic(), 0  # speed is of this process, loss of the whole run
         self._clipped = self._stepped = 0  # steps since the last line of the metrics, and those that were clipped
@@ -100,11 +106,18 @@ class Trainer:
     def run(self) -> dict[str, Any]:
         """Train to the end, or to where it is interrupted (SIGINT, SIGTERM); gives the last event.
 
-        Raises TrainingError where the loss or its gradient is no longer finite, or a file cannot be written.
+        Raises TrainingError where the loss or its gradient is no longer finite, or a file cannot be written; InputError where
+        another process owns the folder.
         """
+        with files.owning(self.folder) if self.processes.first else nullcontext():
+            return self._run()
+
+    def _run(self) -> dict[str, Any]:
         position, training = self.position, self.training
         if self.processes.first:
-            self._forget_metrics_after(position)
+            rows = self._metrics_before(position)
+            with self._writing():
+                write_json_lines(self.folder / "metrics.jsonl", rows)
         model = self.processes.wrap(self.model, some_unused=self.lesson.some_unused)
         begun, saved = time.monotonic() - position.seconds, time.monotonic()
         with self._interruptible():
@@ -244,18 +257,16 @@ class Trainer:
                 file.write(json.dumps(row) + "\n")
         self.observer(row)
 
-    def _forget_metrics_after(self, position: Position) -> None:
-        """Lines that an earlier try wrote after its last checkpoint will be written again."""
-        path = self.folder / "metrics.jsonl"
-        rows = read_json_lines(path)
-        kept = [
-            r
-            for r in rows
-            if r["step"] < position.step
-            or (r["step"] == position.step and (r["event"] == "train" or r["epoch"] <= position.epoch))
-        ]
-        with self._writing():
-            write_json_lines(path, kept)
+    def _metrics_before(self, position: Position) -> list[dict[str, Any]]:
+        """Lines that an earlier try wrote after its last checkpoint are left out: they will be written again."""
+
+        def before(row: dict[str, Any]) -> bool:
+            event, at = row.get("event"), row["step"]
+            if at == position.step:  # gradients are measured before the step, so they are measured again
+                return event == "train" or (event == "valid" and row.get("epoch", math.inf) <= position.epoch)
+            return bool(at < position.step)
+
+        return read_json_lines(self.folder / "metrics.jsonl", before)
 
     def _tell(self, event: dict[str, Any]) -> dict[str, Any]:
         self.observer(event)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from carousel.errors import InputError
 
 UNKNOWN, END = "<unk>", "<eos>"
 KINDS = ("word", "char", "bpe")
+LONGEST_WORD = 1000
+LONG_WORD = re.compile(rf"\S{{{LONGEST_WORD + 1},}}|\s{{{LONGEST_WORD + 1},}}")
 
 
 class Vocabulary:
@@ -103,11 +106,13 @@ class Vocabulary:
     def load(cls, path: Path, kind: str) -> Vocabulary:
         """Read what ``save`` wrote. Raises InputError where the file is no such thing."""
         try:
-            tokenizer = Tokenizer.from_str(path.read_text(encoding="utf-8"))
+            tokenizer = Tokenizer.from_str(files.read(path))
             if tokenizer.token_to_id(END) is None:
                 raise ValueError(f"it has no {END}")
         except FileNotFoundError:
             raise InputError(f"{path} is missing; the run folder is not complete") from None
+        except (InputError, OSError):
+            raise
         except Exception as error:  # the library raises bare Exception
             raise InputError(f"{path} is not a vocabulary: {str(error).splitlines()[0]}") from None
         return cls(kind, tokenizer)
@@ -119,12 +124,22 @@ def _byte_pairs(lines: Iterable[str], size: int) -> Tokenizer:
     tokenizer.decoder = decoders.ByteLevel()
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())  # all bytes, so that no text is unknown
     tokenizer.train_from_iterator(
-        lines,
+        (piece for line in lines for piece in _in_pieces(line)),
         trainers.BpeTrainer(
             vocab_size=max(size, len(alphabet) + 1), special_tokens=[END], initial_alphabet=alphabet, show_progress=False
         ),
     )
     return tokenizer
+
+
+def _in_pieces(line: str) -> Iterator[str]:
+    """The line, cut where a word, or a gap, is longer than any: learning byte pairs takes the square of its length."""
+    begin = 0
+    for run in LONG_WORD.finditer(line):
+        for cut in range(run.start() + LONGEST_WORD, run.end(), LONGEST_WORD):
+            yield line[begin:cut]
+            begin = cut
+    yield line[begin:]
 
 
 def _whole(kind: str, lines: Iterable[str], size: int | None) -> Tokenizer:

@@ -38,18 +38,28 @@ class Clamp:
 
 def listed(clamps: Clamps | None) -> list[Clamp]:
     """Any form in which clamps may be given, as a list."""
+    if clamps is None:
+        return []
     if not isinstance(clamps, Mapping):
-        return list(clamps or ())
+        if not isinstance(clamps, Sequence) or not all(isinstance(c, Clamp) for c in clamps):
+            raise TypeError(f'clamps are a dictionary such as {{"f": 0.0}} or a list of Clamp, not {clamps!r:.60}')
+        return list(clamps)
     found = []
     for name, given in clamps.items():
         each = given.items() if isinstance(given, Mapping) else [(None, given)]
+        if not all(isinstance(value, int | float) for _, value in each):
+            raise TypeError(f"{name} is clamped at a number, or at a number by unit, not {given!r:.60}")
         found += [Clamp(name, float(value), None if unit is None else (unit,)) for unit, value in each]
     return found
 
 
 def check(clamps: Sequence[Clamp], cell: Cell, layers: int, sizes: Mapping[str, int]) -> None:
-    """Raise ValueError for what the cell does not have; ``sizes`` are the units of each name."""
+    """Raise ValueError for what the cell does not have, TypeError for what is no number; ``sizes``: the units of each name."""
     for c in clamps:
+        if not isinstance(c.name, str) or not isinstance(c.value, int | float):
+            raise TypeError(f"a clamp takes a name and a number, not {c.name!r} and {c.value!r}")
+        if not all(_whole(n) for n in (*(c.units or ()), c.begin, *(n for n in (c.end, c.layer) if n is not None))):
+            raise TypeError(f"units, begin, end and layer of the clamp of {c.name} must be whole numbers")
         if c.name not in sizes:
             raise ValueError(f"cell {cell.name} has nothing called {c.name!r} to clamp; it has {', '.join(sizes)}")
         if c.layer is not None and not 0 <= c.layer < layers:
@@ -57,6 +67,10 @@ def check(clamps: Sequence[Clamp], cell: Cell, layers: int, sizes: Mapping[str, 
         for unit in c.units or ():
             if not 0 <= unit < sizes[c.name]:
                 raise ValueError(f"{c.name} has no unit {unit} to clamp; units are 0 to {sizes[c.name] - 1}")
+
+
+def _whole(n: object) -> bool:
+    return isinstance(n, int) and not isinstance(n, bool)
 
 
 def arrays(

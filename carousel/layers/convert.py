@@ -56,6 +56,15 @@ def from_torch_state(state: Mapping[str, Tensor], layer: Recurrent) -> dict[str,
 
     Peepholes become zero. Raises ValueError for another cell, or for keys or shapes that do not fit.
     """
+    _a_layer(layer)
+    if not isinstance(state, Mapping):
+        raise TypeError(f"a state dict is wanted, not {type(state).__name__}")
+    for key, value in state.items():
+        wanted = 1 if key.startswith("bias") else 2
+        if not isinstance(value, Tensor):
+            raise TypeError(f"{key} in the state dict is no tensor but {type(value).__name__}")
+        if value.dim() != wanted:
+            raise ValueError(f"{key} in the state dict has shape {tuple(value.shape)}, expected {wanted} dimensions")
     result = {k: torch.zeros_like(v) for k, v in layer.state_dict().items()}
     for suffix in _suffixes(layer):
         blocks = _blocks(layer)
@@ -89,6 +98,7 @@ def to_torch_state(layer: Recurrent) -> dict[str, Tensor]:
 
     Raises ValueError where the cell has no such module, or has peepholes that are not zero.
     """
+    _a_layer(layer)
     blocks, message = _blocks(layer), _message(layer)
     layer.refresh()
     # By name rather than from the state dict: a pruned or parametrized weight is kept there in parts.
@@ -122,6 +132,7 @@ def to_torch_state(layer: Recurrent) -> dict[str, Tensor]:
 
 def to_torch(layer: Recurrent) -> nn.RNNBase:
     """A torch.nn.LSTM, GRU or RNN that computes the same. Raises ValueError where there is none."""
+    _a_layer(layer)
     blocks = _blocks(layer)
     module: Any = next(t for t, k in MODULES.items() if BLOCKS[k] == blocks)
     like = next(layer.parameters())
@@ -140,6 +151,11 @@ def to_torch(layer: Recurrent) -> nn.RNNBase:
     )
     made.load_state_dict(to_torch_state(layer))
     return made
+
+
+def _a_layer(layer: Any) -> None:
+    if not isinstance(layer, Recurrent):
+        raise TypeError(f"a carousel.layers.Recurrent is wanted, not {type(layer).__name__}")
 
 
 def _blocks(layer: Recurrent) -> list[tuple[str, str | None]]:

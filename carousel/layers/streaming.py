@@ -23,7 +23,8 @@ class Streaming:
         clamp: as the layer's; its steps are counted from here. The reference alone clamps, more slowly.
 
     Raises:
-        ValueError: for a layer that reads backwards as well.
+        ValueError: for a layer that reads backwards as well, or states that do not fit.
+        TypeError: for states that are no tensors.
     """
 
     def __init__(self, layer: Recurrent, hx: State | None = None, batch: int = 1, clamp: Clamps | None = None):
@@ -31,7 +32,8 @@ class Streaming:
             raise ValueError("a bidirectional layer needs the whole sequence, so it cannot be fed step by step")
         self.layer = layer
         with torch.no_grad():
-            self._hx: State = layer.initial_state(batch) if hx is None else hx
+            given = layer._states_in(hx, batch if hx is None else _rows(hx, batch), False, None)
+        self._hx: State = given[0] if len(given) == 1 else tuple(given)
         self.clamps, self.steps = listed(clamp), 0
         self.steppers = None if self.clamps else kernels.steppers(layer.cell, self._each_layer())
 
@@ -52,6 +54,8 @@ class Streaming:
     @torch.no_grad()
     def __call__(self, x: Tensor) -> Tensor:
         """The layer's output for one step, (B, output_size); overwritten by the next call."""
+        if not isinstance(x, Tensor):
+            raise TypeError(f"a step's input is a tensor, (rows, input_size), not {type(x).__name__}")
         if self.steppers is None:
             clamps = [c.later(self.steps) for c in self.clamps]
             output, self._hx = self.layer(x.unsqueeze(1 if self.layer.batch_first else 0), self._hx, clamp=clamps)
@@ -67,5 +71,13 @@ class Streaming:
         if self.steppers is None:
             return self._hx
         each = [s.state() for s in self.steppers]
-        states = tuple(torch.stack([e[n] for e in each]) for n in self.layer.cell.states)
+        given = [self._hx] if isinstance(self._hx, Tensor) else list(self._hx)
+        names = self.layer.cell.states
+        states = tuple(torch.stack([e[n] for e in each]).to(s.dtype) for n, s in zip(names, given, strict=True))
         return states[0] if len(states) == 1 else states
+
+
+def _rows(hx: State, otherwise: int) -> int:
+    """The rows of given states; what is no state is refused elsewhere."""
+    first = hx[0] if isinstance(hx, list | tuple) and hx else hx
+    return first.shape[1] if isinstance(first, Tensor) and first.dim() == 3 else otherwise

@@ -67,16 +67,26 @@ def results(folder: Path) -> list[dict[str, Any]]:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        result = json.loads(path.read_text())
-        row(result["row"]), result["settings"], result["goals"], result["cap"]
-    except (ValueError, KeyError, TypeError, StopIteration):
+        result = files.read_object(path)
+        whole = row(result["row"]) and all(isinstance(result[n], str) for n in ("cell", "recipe"))
+        whole = whole and isinstance(result["success"], bool) and "settings" in result
+        whole = whole and all(_numbers(g, ("after", "wrong", "of", "squared")) for g in result["goals"].values())
+        if not (whole and _numbers(result, ("cap", "seed", "presented", "seconds", "cpu_seconds", "weights"))):
+            raise TypeError
+    except (ValueError, KeyError, TypeError, AttributeError, StopIteration):
         raise InputError(f"{path} is not the result of a trial: move it away") from None
     return result
 
 
+def _numbers(found: dict[str, Any], names: tuple[str, ...]) -> bool:
+    return all(type(found[n]) in (int, float) for n in names)
+
+
 def run(jobs: Sequence[Job], folder: Path, processes: int, tell: Tell | None = None) -> Iterator[dict[str, Any]]:
-    """Do what is not done yet; gives each result as it is there, those from before first."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Do what is not done yet; gives each result as it is there, those from before first.
+
+    Raises InputError for a file that is no result, and where another process owns the folder.
+    """
     wanted = []
     for job in jobs:
         done = _done(job, folder)
@@ -84,8 +94,12 @@ def run(jobs: Sequence[Job], folder: Path, processes: int, tell: Tell | None = N
             wanted.append(job)
         else:
             yield done
-    if not wanted:
-        return
+    if wanted:
+        with files.owning(folder):
+            yield from _side_by_side(wanted, folder, processes, tell)
+
+
+def _side_by_side(wanted: list[Job], folder: Path, processes: int, tell: Tell | None) -> Iterator[dict[str, Any]]:
     context = multiprocessing.get_context("spawn")  # a fork would inherit PyTorch's threads
     told = context.Queue()
     before = {n: os.environ.get(n) for n in ONE_THREAD}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from carousel.errors import InputError
 from carousel.language.corpus import Corpus
 from carousel.language.feeding import Share
 from carousel.translation.folder import SIDES, TranslationConfig, load_vocabularies
@@ -31,7 +32,12 @@ class Translating:
     def feed(self, name: str, seed: int | None = None) -> Pairs:
         """Batches as the configuration says for training, of moderate size for held-out pairs."""
         training, longest = self.config.training, self.config.text.longest
-        source, target = (Corpus.open(self.data, f"{name}.{side}") for side in SIDES)
+        source, target = (
+            Corpus.open(self.data, f"{name}.{side}", vocabulary.size)
+            for side, vocabulary in zip(SIDES, self.vocabularies, strict=True)
+        )
+        if len(source.ends) != len(target.ends):
+            raise InputError(f"{self.data}: the sides of {name} are not of one text; remove the folder, and it is made anew")
         end = (self.vocabularies[0].end, self.vocabularies[1].end)
         tokens = training.batch_tokens if seed is not None else TOKENS
         return Pairs(source, target, end, training.batch_size, tokens, longest, self.share, seed)

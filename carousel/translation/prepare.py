@@ -27,6 +27,7 @@ def prepare(folder: Path, config: TranslationConfig, tick: Tick | None = None) -
     ``tick(what, characters)`` is told of progress. Raises InputError for texts that cannot be used; what was made of them so
     far is removed, but never the vocabularies of a run that has a checkpoint.
     """
+    config.text.check()
     data, begun = folder / "data", (folder / "checkpoint.safetensors").exists()
     found = _counted(data / LEFT_OUT)
     if found is None:
@@ -45,9 +46,10 @@ def prepare(folder: Path, config: TranslationConfig, tick: Tick | None = None) -
 def _counted(path: Path) -> dict[str, dict[str, int]] | None:
     """What was counted before; None where it was not, or the file is not whole."""
     try:
-        found: dict[str, dict[str, int]] = json.loads(path.read_text())
+        found: dict[str, dict[str, int]] = files.read_object(path)
         whole = all({"pairs", "empty", "long"} == set(n) for n in found.values())
-    except (OSError, ValueError, AttributeError, TypeError):
+        whole = whole and all(type(k) is int for n in found.values() for k in n.values())
+    except (OSError, ValueError, AttributeError, TypeError):  # InputError is a ValueError
         return None
     return found if whole else None
 

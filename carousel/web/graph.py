@@ -124,7 +124,7 @@ class _Maker:
         if expr in self.trace.products:
             return self._layer("W", [expr])
         if expr in self.vectors or expr.is_number:
-            return self._new("constant", self.vectors.get(expr, _number(expr)))
+            return self._new("constant", self.vectors[expr] if expr in self.vectors else _number(expr))
         if expr.is_Add:
             return self._sum(expr)
         if expr.is_Mul:

@@ -143,7 +143,7 @@ def _lines(folder: Path, side: str, vocabulary: Vocabulary) -> Iterator[str]:
     """Lines of moderate length that the run was tested or trained on."""
     for name in ("valid", "train"):
         if Corpus.exists(folder / "data", name + side):
-            corpus = Corpus.open(folder / "data", name + side)
+            corpus = Corpus.open(folder / "data", name + side, vocabulary.size)
             begin = 0
             for end in corpus.ends[:500].tolist():
                 line = corpus.words[begin : end - 1].tolist()

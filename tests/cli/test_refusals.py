@@ -1,6 +1,7 @@
 """Bad input gets one clear line and status 2; nothing is left half-written."""
 
 import json
+import os
 import shutil
 
 import pytest
@@ -117,6 +118,126 @@ def test_a_config_that_cannot_be(carousel, trained, text, change, part):
 def test_a_config_that_is_no_json(carousel, trained, text):
     (trained / "config.json").write_text("{")
     one_line(carousel("score", trained, text), "is not JSON")
+
+
+def test_a_flipped_bit_in_the_encoded_text_is_refused(carousel, trained):
+    path = trained / "data" / "train.words"
+    content = bytearray(path.read_bytes())
+    content[101] ^= 0x40
+    path.write_bytes(content)
+    one_line(carousel("train", "--resume", trained), "train.* is not this run's encoded text")
+    shutil.rmtree(trained / "data")
+    assert carousel("train", "--resume", trained)[0] == 0  # as the line says
+
+
+def test_metrics_that_are_no_text_are_refused(carousel, trained):
+    with (trained / "metrics.jsonl").open("ab") as file:
+        file.write(b"\xff\xfe\n")
+    one_line(carousel("train", "--resume", trained), "metrics.jsonl is not UTF-8")
+
+
+@pytest.mark.parametrize("name", ["config.json", "vocab.json", "model.safetensors", "metrics.jsonl", "data/valid.words"])
+def test_a_folder_where_a_file_should_be(carousel, trained, text, name):
+    (trained / name).unlink()
+    (trained / name).mkdir()
+    one_line(carousel("train", "--resume", trained), name.partition(".")[0])
+
+
+def test_a_name_that_is_too_long_is_bad_input(carousel, text, small):
+    for arguments in (("train", "x" * 300), ("train", text, *small, "--out", "x" * 300), ("score", "x" * 300, text)):
+        one_line(carousel(*arguments), "File name too long")
+    assert [p.name for p in text.parent.iterdir()] == ["text.txt"]
+
+
+def test_a_line_break_in_a_name_is_shown_as_one_writes_it(carousel, tmp_path):
+    (tmp_path / "a\nb\x1b[31m.txt").write_bytes(b"x\0")
+    one_line(carousel("train", "a\nb\x1b[31m.txt"), r"a\nb\x1b[31m.txt has a NUL byte")
+
+
+def test_a_name_that_is_no_text(carousel, text, small):
+    name = os.fsdecode(b"\xff.txt")
+    one_line(carousel("train", text, *small, "--out", name), r"cannot write to \udcff.txt: its name is not UTF-8")
+    text.rename(text.with_name(name))
+    status, _, err = carousel("train", name, *small, "--epochs", 1, "--out", "run", "--json")
+    assert status == 0, err
+    assert json.loads(carousel("score", "run", name, "--json")[1])["file"] == name
+
+
+@pytest.mark.parametrize(
+    "options", [("--hidden", 10**20), ("--layers", 10**9), ("--batch-size", 10**20), ("--vocab-size", 2**40)]
+)
+def test_a_size_that_overflows_is_refused(carousel, text, options):
+    one_line(carousel("train", text, *options), options[0])
+    assert [p.name for p in text.parent.iterdir()] == ["text.txt"]
+
+
+def test_a_size_in_a_config_that_overflows_is_refused(carousel, trained):
+    path = trained / "config.json"
+    path.write_text(path.read_text().replace('"hidden": 8', f'"hidden": {10**20}'))
+    one_line(carousel("generate", trained), "model.hidden must be at most 1048576")
+
+
+def test_more_than_the_memory_is_one_line(carousel, trained, text, monkeypatch):
+    def full(*arguments):
+        raise RuntimeError(
+            "[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 858993459200 bytes."
+        )
+
+    monkeypatch.setattr("carousel.cli.score.load_run", full)
+    status, _, err = carousel("score", trained, text)
+    assert (status, err.count("\n")) == (1, 1)
+    assert "not enough memory" in err
+
+
+def test_ctrl_c_is_told(carousel, trained, text, monkeypatch):
+    def interrupted(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("carousel.cli.score.load_run", interrupted)
+    status, _, err = carousel("score", trained, text)
+    assert (status, err) == (130, "carousel: interrupted; what was finished is kept, nothing is half-written\n")
+
+
+def test_a_pipe_is_no_text(carousel, tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    one_line(carousel("train", "pipe"), "is a pipe or a device")
+    one_line(carousel("train", "/dev/full"), "is a pipe or a device")
+
+
+def test_a_pipe_is_not_replaced_by_a_file(carousel, trained, tmp_path):
+    os.mkfifo(tmp_path / "pipe.png")
+    for option in ("--figure", "--npz"):
+        one_line(carousel("valves", trained, "the cat", option, "pipe.png"), "cannot write pipe.png: it is a pipe or a device")
+    assert (tmp_path / "pipe.png").is_fifo()
+
+
+def test_a_run_that_names_no_text_is_refused(carousel, trained):
+    config = json.loads((trained / "config.json").read_text())
+    config["text"]["train"] = []
+    (trained / "config.json").write_text(json.dumps(config))
+    one_line(carousel("train", "--resume", trained), "names no text to train on")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("train", "bad.txt"),
+        ("compare", "bad.txt", "--cells", "rnn"),
+        ("claims", "projection", "bad.txt", "--seeds", "1"),
+        ("translate", "train", "bad.txt", "bad.txt"),
+        ("compare", "bad.txt", "--cells", "rnn", "--out", "here"),
+    ],
+    ids=" ".join,
+)
+@pytest.mark.parametrize("content", [b"a b\n\0\n" * 30, b"one line", b"a b c\n" * 12], ids=["NUL", "one line", "too short"])
+def test_nothing_is_left_of_a_text_that_was_refused(carousel, tmp_path, arguments, content):
+    (tmp_path / "bad.txt").write_bytes(content)
+    (tmp_path / "here").mkdir()
+    (tmp_path / "here" / "notes").write_text("the user's own")
+    if "translate" in arguments and content.startswith(b"a b c"):
+        arguments += ("--longest", "2")  # pairs may be few, but not none
+    one_line(carousel(*arguments))
+    assert sorted(p.name for p in tmp_path.rglob("*")) == ["bad.txt", "here", "notes"]
 
 
 def test_no_pickle_is_ever_read():

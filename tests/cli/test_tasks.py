@@ -88,6 +88,8 @@ def test_refusals(carousel, tmp_path):
     (tmp_path / "r").mkdir()
     (tmp_path / "r" / "x.json").write_text("[]")
     assert "x.json is not the result" in refused("report", "--out", "r")
+    (tmp_path / "r" / "x.json").write_text(json.dumps({"row": "order", "settings": {}, "goals": {}, "cap": 6, "success": True}))
+    assert "x.json is not the result" in refused("report", "--out", "r")
     assert "a figure is" in refused("report", "--figure", "x.txt")
 
 

@@ -4,6 +4,7 @@ import io
 import json
 import shutil
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -132,6 +133,17 @@ def test_long_and_empty_lines_are_counted(carousel, pair, translator):
     assert status == 0
     assert "line 1 has 20,001 entries; only the first 20 are read" in err
     assert out.count("\n") == 1
+
+
+def test_a_line_of_a_megabyte_without_a_gap_takes_seconds(carousel, pair):
+    pair[0].write_text("ab" * 500_000 + "\n" + "af bg\n" * 19)
+    pair[1].write_text("AF BG\n" * 20)
+    begun = time.monotonic()
+    options = ("--hidden", 4, "--batch-size", 6, "--epochs", 1, "--threads", 1, "--out", "long")
+    status, _, err = carousel("translate", "train", *pair, *options)
+    assert status == 0, err
+    assert "1 with more than 200 entries" in " ".join(err.split())
+    assert time.monotonic() - begun < 40  # byte pairs took the square of the length: a quarter of an hour
 
 
 @pytest.mark.parametrize(

@@ -126,3 +126,12 @@ def test_a_claim_is_tried(name, steps, tmp_path, monkeypatch):
     again = claim.measure(next(iter(claim.ways)), 1, setting, lambda *_: None)
     if name != "projection":  # whose speed differs
         assert again == trial.runs[next(iter(claim.ways)), 1]
+
+
+@pytest.mark.parametrize("change", [{"seed": "x"}, {"way": "v9"}, {"figures": {"error": None}}], ids=str)
+def test_a_file_that_no_trial_has_written_is_refused(tmp_path, change):
+    trial = Trial(CLAIMS["peepholes"], Setting(1, folder=tmp_path))
+    run = {"way": "v2", "seed": 1, "figures": dict.fromkeys(trial.claim.figures, 1.0)} | change
+    (tmp_path / "peepholes.json").write_text(json.dumps({"asked": trial.asked, "runs": [run]}))
+    with pytest.raises(InputError, match="is no trial of a claim"):
+        Trial(CLAIMS["peepholes"], Setting(1, folder=tmp_path))

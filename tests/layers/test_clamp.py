@@ -108,3 +108,10 @@ def test_what_cannot_be_held_is_refused(x):
     ):
         with pytest.raises(ValueError, match=said):
             layer(x, clamp=clamp)
+
+
+@pytest.mark.parametrize("wrong", ["f", 1.0, ["f"], {"f": "x"}, {"f": {0.5: 0.0}}, [Clamp("f", 0.0, begin=0.5)]], ids=repr)
+def test_what_is_no_clamp_is_refused_in_one_line(wrong):
+    with pytest.raises(TypeError) as refused:
+        Recurrent("lstm-v3", 3, 4)(torch.zeros(2, 1, 3), clamp=wrong)
+    assert len(str(refused.value).splitlines()) == 1

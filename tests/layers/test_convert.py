@@ -208,3 +208,19 @@ def test_packed_output_can_be_fed_to_torch():
     padded, lengths = nn.utils.rnn.pad_packed_sequence(output)
     assert torch.equal(lengths, LENGTHS)
     assert padded.shape == (T, 4, H)
+
+
+def test_other_types_are_refused_in_one_line():
+    layer = Recurrent("gru", 3, 4)
+    state = nn.GRU(3, 4).state_dict()
+    for call in (
+        lambda: from_torch_state("x", layer),
+        lambda: from_torch_state(state | {"bias_ih_l0": 1.0}, layer),
+        lambda: from_torch_state(state, "x"),
+        lambda: to_torch_state(torch.zeros(2)),
+        lambda: to_torch("x"),
+    ):
+        with pytest.raises(TypeError):
+            call()
+    with pytest.raises(ValueError, match="expected 2 dimensions"):
+        from_torch_state(state | {"weight_ih_l0": torch.zeros(3)}, layer)

@@ -51,3 +51,12 @@ def test_every_cell_is_stepped_by_kernels_but_those_whose_input_is_squashed():
     for c in (*CELLS.values(), squashed):
         stream = Streaming(Recurrent(c, 4, 4).eval())
         assert (stream.steppers is None) == (c is squashed or c.name == "mlp")
+
+
+def test_states_that_are_no_states_are_refused():
+    layer = Recurrent("gru", 3, 4)
+    for wrong in ("x", torch.zeros(()), torch.zeros(1, 2, 5)):
+        with pytest.raises((TypeError, ValueError)):
+            Streaming(layer, wrong)
+    with pytest.raises(TypeError, match="a step's input is a tensor"):
+        Streaming(layer)([0.0, 0.0, 0.0])

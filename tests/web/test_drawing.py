@@ -194,3 +194,12 @@ def test_a_file_of_its_own_needs_no_page(name):
     assert found.tag.endswith("svg") and "var(" not in text and "#a9cbea" in text
     shapes = [e.get("class") for e in ET.fromstring(draw(CELLS[name])).iter()]
     assert [e.get("class") for e in found.iter() if not e.tag.endswith("style") and e.get("height") != "100%"] == shapes
+
+
+def test_a_bias_inside_a_function_of_its_own_is_drawn():
+    @cell
+    def own(e, h, W, w, b):
+        h = tanh(W.he @ e) * tanh(b.h) + h * w.hh
+        return h
+
+    assert "b.h" in draw(own)

@@ -89,29 +89,39 @@ class Trial:
         self.runs: dict[tuple[str, int], Figures] = {}
         if self.path.exists():
             try:
-                found = json.loads(self.path.read_text())
+                found = files.read_object(self.path)
                 asked = found["asked"]
-                self.runs = {(r["way"], r["seed"]): r["figures"] for r in found["runs"]}
+                self.runs = dict(map(self._run, found["runs"]))
             except (ValueError, KeyError, TypeError):
                 raise InputError(f"{self.path} is no trial of a claim; choose another --out") from None
             if asked != self.asked:
                 raise InputError(f"{setting.folder} holds a trial with other settings; choose another --out")
 
+    def _run(self, found: dict[str, Any]) -> tuple[tuple[str, int], Figures]:
+        if found["way"] not in self.claim.ways or type(found["seed"]) is not int:
+            raise ValueError
+        return (found["way"], found["seed"]), {name: float(found["figures"][name]) for name in self.claim.figures}
+
     def run(self, seeds: Iterable[int], tick: Tick | None = None) -> None:
-        """Train what is missing, the ways in turn with each seed. ``tick`` is told how much is done, of how much."""
+        """Train what is missing, the ways in turn with each seed. ``tick`` is told how much is done, of how much.
+
+        Raises InputError where another process owns the folder, or a text cannot be used: then nothing is left of that.
+        """
         wanted = [(way, seed) for seed in seeds for way in self.claim.ways]
         missing = [w for w in wanted if w not in self.runs]
-        for k, (way, seed) in enumerate(missing):
+        if not missing:
+            return
+        with files.owning(self.setting.folder):
+            for k, (way, seed) in enumerate(missing):
 
-            def part(done: int, total: int, k: int = k) -> None:
-                if tick:
-                    tick(k * 1000 + 1000 * done // max(total, 1), 1000 * len(missing))
+                def part(done: int, total: int, k: int = k) -> None:
+                    if tick:
+                        tick(k * 1000 + 1000 * done // max(total, 1), 1000 * len(missing))
 
-            self.runs[way, seed] = self.claim.measure(way, seed, self.setting, part)
-            self._save()
+                self.runs[way, seed] = self.claim.measure(way, seed, self.setting, part)
+                self._save()
 
     def _save(self) -> None:
-        self.setting.folder.mkdir(parents=True, exist_ok=True)
         runs = [{"way": way, "seed": seed, "figures": f} for (way, seed), f in sorted(self.runs.items())]
         files.write(self.path, json.dumps({"asked": self.asked, "runs": runs}, indent=1) + "\n")
 

@@ -12,9 +12,10 @@ import time
 from dataclasses import replace
 
 from carousel import files
+from carousel.errors import InputError
 from carousel.insight.claims.claim import Claim, Figures, Question, Setting, Tick
 from carousel.language.corpus import Corpus
-from carousel.language.folder import Config, TextConfig, TrainConfig, load_run
+from carousel.language.folder import Config, TextConfig, TrainConfig, load_run, read_result
 from carousel.language.model import ModelConfig
 from carousel.language.prepare import prepare
 from carousel.language.processes import Processes
@@ -39,9 +40,9 @@ def measure(way: str, seed: int, setting: Setting, tick: Tick) -> Figures:
     )
     if not (run / "speed.json").exists():
         shutil.rmtree(run, ignore_errors=True)  # half a run has no speed
-        run.mkdir(parents=True)
-        prepare(run, config)
-        config.save(run)
+        with files.owning(run), files.undoing(run):  # where the text is refused, the folder goes
+            prepare(run, config)
+            config.save(run)
 
         def observe(event: dict) -> None:
             if event["event"] == "step":
@@ -53,11 +54,14 @@ def measure(way: str, seed: int, setting: Setting, tick: Tick) -> Figures:
         words = trainer.steps * TRAINING.batch_size * TRAINING.length
         files.write(run / "speed.json", json.dumps({"words_per_second": words / (time.process_time() - begun)}))
     model, vocabulary, _ = load_run(run)
-    held_out = Corpus.open(run / "data", "test" if Corpus.exists(run / "data", "test") else "valid")
+    held_out = Corpus.open(run / "data", "test" if Corpus.exists(run / "data", "test") else "valid", vocabulary.size)
+    result, speed = read_result(run), files.read_object(run / "speed.json")
+    if type(speed.get("words_per_second")) not in (int, float):
+        raise InputError(f"{run / 'speed.json'} tells no speed; remove it, and the run is made anew")
     return {
         "perplexity": score(model, held_out, vocabulary.end).perplexity,
-        "words per second": json.loads((run / "speed.json").read_text())["words_per_second"],
-        "parameters": float(json.loads((run / "result.json").read_text())["parameters"]),
+        "words per second": speed["words_per_second"],
+        "parameters": float(result["parameters"]),
     }
 
 

@@ -11,7 +11,8 @@ from torch import Tensor
 from carousel.equations import Cell
 from carousel.equations.derivative import NoDerivative
 from carousel.kernels import reference
-from carousel.kernels.inputs import Inputs, enter, loop_of
+from carousel.kernels.alike import alike
+from carousel.kernels.inputs import Inputs, check, enter, loop_of
 from carousel.kernels.triton import calls, planner, unusual
 from carousel.kernels.triton.calls import Lists, Spec
 from carousel.kernels.triton.kernel import INTERPRETED, steps_of
@@ -55,7 +56,9 @@ def _run(
     initial: Mapping[str, Tensor] | None,
 ) -> tuple[Tensor, dict[str, Tensor], dict[str, Tensor]]:
     kind = data.device.type
+    alike(cell, data, before, parameters)
     inputs = enter(cell, data, before, parameters)
+    check(cell, inputs, batch_sizes, [before, *([initial] if resets is not None and initial is not None else [])], resets)
     names = [s.name for s in cell.trace.states if s.size is not None]
     with torch.autocast(kind, enabled=False):
         entering = inputs.entering

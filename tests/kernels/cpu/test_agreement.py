@@ -152,3 +152,45 @@ def test_the_number_of_threads_changes_no_result_but_by_rounding_and_each_is_det
                 assert torch.equal(first[name], second[name]), name
     finally:
         torch.set_num_threads(before)
+
+
+def test_cells_of_one_name_that_multiply_something_else_are_two_cells(agree):
+    @cell(name="twin")
+    def first(e, h, k, W, b):
+        h = tanh(W.he @ e + W.hk @ tanh(k))
+        k = tanh(W.ke @ e + b.k)
+        return h, k
+
+    @cell(name="twin")
+    def second(e, h, k, W, b):
+        h = tanh(W.he @ e + W.hk @ tanh(h))
+        k = tanh(W.ke @ e + b.k)
+        return h, k
+
+    assert first.key != second.key  # the operator finds a cell by its key: the second took the first one's place
+    for own in (first, second, first):
+        agree(own)
+
+
+@cell
+def of_parameters_alone(e, h, k, W, b):
+    """A product that needs neither input nor state, inside the loop (the kernels read past its end)."""
+    a = tanh(b.a)
+    h = tanh(W.he @ e + W.ha @ a + W.hh @ h)
+    k = W.ka @ a
+    return h, k
+
+
+@cell(constants={"T": lambda n: torch.arange(n).numpy() + 1.0})
+def of_a_constant_alone(e, h, W, b, c):
+    """A constant's size that nothing else has, and an operand's that nothing else has."""
+    a = tanh(c.T)
+    u = 1 / c.T
+    h = tanh(W.he @ e + W.ha @ a + W.hh @ h) + W.hx @ u
+    return h
+
+
+@pytest.mark.parametrize("own", [of_parameters_alone, of_a_constant_alone], ids=lambda c: c.name)
+def test_what_needs_parameters_alone_is_the_same_at_every_step(agree, own):
+    for options in OPTIONS:
+        agree(own, **options)

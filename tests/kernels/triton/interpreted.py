@@ -153,6 +153,25 @@ def test_forward_mode_and_batches_of_vmap_are_the_references():
         torch.testing.assert_close(a, b)
 
 
+@pytest.mark.parametrize(
+    ("what", "key", "shape"),
+    [("parameters", "w.oh", (3,)), ("parameters", "W.im", (19, 18)), ("before", "h", (2, 18)), ("before", "m", (3, 19))],
+)
+def test_what_would_be_read_past_its_end_is_refused(what, key, shape):
+    c = CELLS["lstm-v3"]
+    given = {
+        "parameters": {s.name: torch.randn(*s.shape) for s in c.parameters(INPUT, UNITS)},
+        "before": {"m": torch.zeros(2, UNITS), "h": torch.zeros(2, UNITS)},
+    }
+    operator.run(c, torch.randn(4, INPUT), [2, 2], given["before"], given["parameters"])
+    given[what][key] = torch.randn(shape)
+    with pytest.raises((ValueError, RuntimeError), match=r"shape|size"):
+        operator.run(c, torch.randn(4, INPUT), [2, 2], given["before"], given["parameters"])
+    given[what][key] = given[what][key].double()
+    with pytest.raises(ValueError, match=r"float64, but"):
+        operator.run(c, torch.randn(4, INPUT), [2, 2], given["before"], given["parameters"])
+
+
 def test_a_way_that_there_is_not_is_refused(monkeypatch):
     monkeypatch.setenv("CAROUSEL_TRITON_WAY", "sideways")
     with pytest.raises(ValueError, match="CAROUSEL_TRITON_WAY may be stepwise or rows or grid or held, not 'sideways'"):

@@ -1,0 +1,82 @@
+"""Read a cell's printed equations and compute with them: what is printed is what is run."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+def step(text: str, given: Mapping[str, Any]) -> dict[str, Tensor]:
+    """One step of the printed equations, by name. ``given``: e, the states before, t, and parameters as ``W.he``, masked."""
+    rows = len(given["e"])
+    values: dict[str, Any] = {"e_now": given["e"], "t": given["t"].double() if "t" in given else None}
+    values |= {f"{name}_before": x for name, x in given.items() if name not in ("e", "t") and "." not in name}
+    values |= _FUNCTIONS | {"given": given, "times": lambda weight, x: x @ given[weight].t()}
+    values["cat"] = lambda *xs: torch.cat([x.expand(rows, -1) for x in xs], dim=1)
+    found = {}
+    for line in text.splitlines():
+        name, _, expression = line.partition(" = ")
+        value = eval(python(expression), {}, values)
+        values[python(name)] = found[name.removesuffix("ₜ")] = value
+    return found
+
+
+def python(text: str) -> str:
+    """A printed expression as Python: ``W.he eₜ`` becomes ``times("W.he", e_now)``."""
+    text = text.replace("ₜ₋₁", "_before").replace("ₜ", "_now").replace("^", "**").replace("⊙", "*")
+    text = text.replace(" mod ", " % ").replace(" = ", " == ")
+    text = re.sub(r"(?<![\w.])(\d+(?:\.\d+)?) (?=[A-Za-z(])", r"\1 * ", text)
+    text = re.sub(r"(?<![\w.])([wbc]\.\w+)", r'given["\1"]', text)
+    while weight := re.search(r"(?<![\w.\"])(W\.\w+) ", text):
+        begin, end = weight.end(), _end(text, weight.end())
+        operand = text[begin:end]
+        if operand.startswith("["):
+            operand = f"cat({_split(operand[1:-1])})"
+        text = f'{text[: weight.start()]}times("{weight[1]}", {operand}){text[end:]}'
+    return text
+
+
+def _end(text: str, begin: int) -> int:
+    """Where an operand ends: a name, a function's call, or something in parentheses or brackets."""
+    place = begin + re.match(r"\w*", text[begin:]).end()  # type: ignore[union-attr]  # it may be empty
+    if place == len(text) or text[place] not in "([":
+        return place
+    depth = 0
+    for last in range(place, len(text)):
+        depth += (text[last] in "([") - (text[last] in ")]")
+        if depth == 0:
+            return last + 1
+    raise AssertionError(f"parentheses do not match: {text}")
+
+
+def _split(text: str) -> str:
+    depth, letters = 0, []
+    for letter in text:
+        depth += (letter in "([") - (letter in ")]")
+        letters.append("," if letter == ";" and depth == 0 else letter)
+    return "".join(letters)
+
+
+def _tensors(function: Any) -> Any:
+    def apply(*xs: Any) -> Tensor:
+        return function(*(x if isinstance(x, Tensor) else torch.tensor(float(x), dtype=torch.float64) for x in xs))
+
+    return apply
+
+
+_FUNCTIONS = {
+    "logistic": _tensors(torch.sigmoid),
+    "relu": _tensors(torch.relu),
+    "tanh": _tensors(torch.tanh),
+    "exp": _tensors(torch.exp),
+    "log": _tensors(torch.log),
+    "sqrt": _tensors(torch.sqrt),
+    "maximum": _tensors(torch.maximum),
+    "minimum": _tensors(torch.minimum),
+    "detach": _tensors(lambda x: x),
+    "where": lambda c, a, b: torch.where(c, *(_tensors(lambda x: x)(y) for y in (a, b))),
+}

@@ -1,0 +1,452 @@
+"""A hypothesis strategy that writes cells: the text of a cell function, in the notation of ``carousel/cells``.
+
+Every text is a cell that ``@cell`` takes; the writer keeps what the notation asks for: sizes agree, a product of two dense
+terms says ``identity``, no condition looks at what another ``where`` has chosen. It also keeps numbers moderate, so that
+kernels, reference and finite differences can be compared: what is divided by stays away from zero, and what ``exp`` takes
+is bounded.
+"""
+
+from __future__ import annotations
+
+import keyword
+import linecache
+import sys
+import types
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import Any
+
+from hypothesis import strategies as st
+
+from carousel.equations import Cell
+
+STATES = "mhknsp"
+LOCALS = "afgioruxyz"
+NUMBERS = ("0.5", "2", "-1", "0.1", "3", "0.25", "-0.3", "1.5")
+FRACTIONS = ("0.5", "0.1", "-1", "1", "0.25", "-0.3", "0.001", "0")
+INPUT, HIDDEN, OUTPUT, NUMBER = "input", "hidden", "output", "number"  # sizes; a number is one for all units
+
+HEAD = """import numpy as np
+
+from carousel.equations import *
+
+
+"""
+
+
+@dataclass(frozen=True)
+class Text:
+    """An expression. ``dense``: it holds a dense product that no function was applied to. ``chosen``: it holds a ``where``."""
+
+    text: str
+    size: str
+    dense: bool = False
+    chosen: bool = False
+
+    def __str__(self) -> str:
+        return self.text
+
+
+def bare(x: Text) -> str:
+    """The text without parentheses around the whole of it."""
+    text, open_ = x.text, 0
+    for place, letter in enumerate(text):
+        open_ += (letter == "(") - (letter == ")")
+        if open_ == 0 and place < len(text) - 1:
+            return text
+    return text[1:-1] if text.startswith("(") else text
+
+
+def call(function: str, x: Text) -> Text:
+    """A function of an expression."""
+    return replace(x, text=f"{function}({bare(x)})", dense=False)
+
+
+class _Writer:
+    def __init__(self, draw: Callable[[Any], Any]):
+        self.draw = draw
+        count = draw(st.integers(1, 3))
+        self.states = draw(st.permutations(STATES))[:count]
+        sizes = dict.fromkeys(self.states, HIDDEN)
+        if count > 1 and self.maybe(4):
+            sizes[self.states[0]] = OUTPUT
+        elif count > 1 and self.maybe(4):
+            sizes[self.states[-1]] = INPUT  # a state that keeps what was read
+        self.clock, self.constant, self.mask = self.maybe(2), self.maybe(4), self.maybe(5)
+        self.letters = dict(sizes)  # the size of what a letter stands for, in the names of parameters
+        self.vectors = {"e": Text("e", INPUT), **{s: Text(s, sizes[s]) for s in self.states}}
+        self.raw = {"e", *self.states}  # those that have not been set anew
+        self.weights: dict[str, tuple[str, ...]] = {}
+        self.sure: dict[str, None] = {}  # weights that states' new values are made with, so that they are learned
+        self.biases: dict[str, str] = {}
+        self.target = ""  # the letter of the line that is written
+        self.lines: list[str] = []
+
+    # ------------------------------------------------------------------------------------------------ choices
+
+    def maybe(self, of: int) -> bool:
+        """True once in so many times."""
+        return self.draw(st.integers(0, of - 1)) == of - 1
+
+    def one(self, *options: Any) -> Any:
+        return self.draw(st.sampled_from(options))
+
+    # ------------------------------------------------------------------------------------------------ the function
+
+    def function(self) -> str:
+        for _ in range(self.draw(st.integers(1, 4))):
+            self.gate()
+        for _ in range(self.draw(st.integers(0, 2))):
+            self.local()
+        self.sure, first = {}, len(self.lines)
+        returned = [self.state(s) for s in self.states]
+        arguments = ["e", *self.states, *(["t"] if self.clock else []), "W", "w", "b", *(["c"] if self.constant else [])]
+        options = []
+        if self.constant:
+            options.append('constants={"T": lambda n: 1.0 + np.arange(n) % 3}')
+        squares = [
+            w for w in self.sure if len(self.weights[w]) == 2 and f"{self.named('W', w)} @" in "".join(self.lines[first:])
+        ]
+        if self.mask and squares:
+            options.append(f'masks={{"W.{self.one(*squares)}": lambda n, m: np.tri(n, m)}}')
+        decorator = f"@cell({', '.join(options)})" if options else "@cell"
+        lines = [*self.lines, f"return {', '.join(returned)}"]
+        return f"{decorator}\ndef random({', '.join(arguments)}):\n" + "\n".join(f"    {line}" for line in lines) + "\n"
+
+    def put(self, name: str, value: Text) -> None:
+        self.lines.append(f"{name} = {bare(value)}")
+        self.vectors[name] = replace(value, text=name)
+        self.raw.discard(name)
+
+    def free(self, size: str) -> str | None:
+        """A letter for a new quantity."""
+        letters = [x for x in LOCALS if x not in self.vectors and self.letters.get(x, size) == size]
+        return self.one(*letters) if letters else None
+
+    def gate(self) -> None:
+        name = self.free(HIDDEN)
+        if name is None:
+            return
+        self.letters[name] = HIDDEN
+        self.target = name
+        self.put(name, self.small(HIDDEN, 2) if self.maybe(3) else call("logistic", self.sum(HIDDEN)))
+
+    def local(self) -> None:
+        size = self.one(HIDDEN, HIDDEN, *{x.size for x in self.vectors.values()})
+        again = [x for x in self.vectors if x in LOCALS and self.vectors[x].size == size]
+        name = self.one(*again) if again and self.maybe(4) else self.free(size)
+        if name is None:
+            return
+        if size != INPUT:
+            self.letters.setdefault(name, size)
+        self.target = name
+        self.put(name, self.moderate(size, 2))
+
+    def state(self, name: str) -> str:
+        size = self.vectors[name].size
+        self.target = name
+        manner = self.one("gated", "squashed", "free", "projected")
+        if size == INPUT:
+            value = self.one(Text("e", INPUT), self.small(INPUT, 2))
+        elif manner == "gated":
+            value = self.plus(
+                self.times(self.small(size, 1), self.vectors[name]), self.times(self.small(size, 0), self.small(size, 1))
+            )
+        elif manner == "squashed":
+            value = call("tanh", self.moderate(size, 2))
+        elif manner == "projected":
+            value = self.product(size)
+        else:
+            value = self.moderate(size, 1)
+            if str(value) == name:
+                value = Text(f"-{name}", size)
+        new = f"{name}_new" if self.maybe(3) else name  # the others go on to see the old value
+        self.put(new, value)
+        return new
+
+    # ------------------------------------------------------------------------------------------------ expressions
+
+    def vector(self, size: str) -> Text:
+        return self.one(*(x for x in self.vectors.values() if x.size == size))
+
+    def has(self, size: str) -> bool:
+        return any(x.size == size for x in self.vectors.values())
+
+    def leaf(self, size: str) -> Text:
+        if size == INPUT:
+            return self.vector(size)
+        kind = self.one("vector", "sum", "diagonal", "bias", "constant")
+        if kind == "constant" and self.constant and size == HIDDEN:
+            return Text("c.T", size)
+        if kind == "bias":
+            return self.bias(size)
+        if kind == "sum" or not self.has(size):
+            return self.sum(size)
+        return self.diagonal(size) if kind == "diagonal" else self.vector(size)
+
+    def into(self, size: str) -> str:
+        """A letter whose rows have that size: the line's own, or another."""
+        if self.letters.get(self.target) == size:
+            return self.target
+        known = [x for x, s in self.letters.items() if s == size]
+        if known:
+            return self.one(*known)
+        letter = next(x for x in LOCALS if x not in self.letters and x not in self.vectors)
+        self.letters[letter] = size
+        return letter
+
+    def named(self, space: str, letters: str) -> str:
+        return f'{space}["{letters[0]}", "{letters[1]}"]' if keyword.iskeyword(letters) else f"{space}.{letters}"
+
+    def bias(self, size: str) -> Text:
+        letters = self.into(size)
+        if self.maybe(4):
+            letters += self.one(*LOCALS)
+        if self.biases.setdefault(letters, size) != size:
+            letters = self.into(size)
+        return Text(self.named("b", letters), size)
+
+    def diagonal(self, size: str) -> Text:
+        x = self.vector(size)
+        weight = self.named("w", self.into(size) + x.text[0])
+        return self.times(Text(weight, size), x) if self.maybe(2) else self.times(x, Text(weight, size))
+
+    def sum(self, size: str) -> Text:
+        """Dense products, and what is added to them."""
+        parts = [self.product(size) for _ in range(self.draw(st.integers(1, 3)))]
+        if self.maybe(2):
+            parts.append(self.bias(size))
+        if self.has(size) and self.maybe(3):
+            parts.append(self.diagonal(size))
+        parts = self.draw(st.permutations(parts))
+        text = bare(parts[0]) + "".join(f" {self.one('+', '+', '+', '-')} {bare(p)}" for p in parts[1:])
+        return Text(f"({text})", size, True, any(p.chosen for p in parts))
+
+    def product(self, size: str) -> Text:
+        into = self.into(size)
+        if self.maybe(6):
+            parts = [self.operand() for _ in range(self.draw(st.integers(2, 3)))]
+            letters, operand = into, f"concat({', '.join(p.text for p in parts)})"
+        else:
+            parts = [self.operand()]
+            x = parts[0].text
+            letters = into + (x if x in self.raw else self.one(*LOCALS))
+            operand = x
+        sizes = (size, *(p.size for p in parts))
+        if self.weights.setdefault(letters, sizes) != sizes:  # that name multiplies something else: another, or the input
+            other = [into + x for x in LOCALS if self.weights.get(into + x, sizes) == sizes and len(parts) == 1]
+            if not other or parts[0].text in self.raw:
+                letters, operand = into + "e", "e"
+                self.weights.setdefault(letters, (size, INPUT))
+            else:
+                letters = other[0]
+                self.weights[letters] = sizes
+        self.sure[letters] = None
+        return Text(f"({self.named('W', letters)} @ {operand})", size, True)
+
+    def operand(self) -> Text:
+        x = self.one(*self.vectors.values())
+        if not self.maybe(3):
+            return x
+        made = self.small(x.size, 0) if self.maybe(2) else self.times(self.small(x.size, 0), x)
+        return replace(made, text=made.text if made.text.isidentifier() else f"({bare(made)})")
+
+    def small(self, size: str, depth: int) -> Text:
+        """Between about −1 and 1."""
+        if depth <= 0:
+            names = [x for x in self.vectors.values() if x.size == size and x.text in LOCALS[:7]]
+            if names and self.maybe(2):
+                return call("tanh", self.one(*names)) if self.maybe(3) else self.one(*names)
+            return call(self.one("logistic", "tanh"), self.leaf(size))
+        d = depth - 1
+        kind = self.one(
+            "tanh",
+            "logistic",
+            "less",
+            "times",
+            "where",
+            "where",
+            "clipped",
+            "bell",
+            "ratio",
+            "root",
+            "detach",
+            "ticks",
+            "ticks",
+        )
+        if kind in ("tanh", "logistic"):
+            return call(kind, self.moderate(size, d))
+        if kind == "less":
+            x = self.small(size, d)
+            return Text(f"(1 - {x})", size, chosen=x.chosen)
+        if kind == "times":
+            return self.times(self.small(size, d), self.small(size, d))
+        if kind == "where":
+            return self.where(size, d, self.small, FRACTIONS)
+        if kind == "clipped":
+            x = self.moderate(size, d)
+            return Text(f"minimum(maximum({x}, -1), {self.one('1', '0.5')})", size, chosen=x.chosen)
+        if kind == "detach" and self.maybe(2):
+            return call("detach", self.small(size, d))
+        if kind == "ticks" and self.clock:
+            return self.times(self.ticking(), self.small(size, d))
+        x = self.plain(self.moderate(size, d))
+        if kind == "bell":
+            return Text(f"exp(-{self.one('0.5 * ', '')}({x} * {x}))", size, chosen=x.chosen)
+        if kind == "root":
+            return Text(f"(1 + {x} * {x}) ** {self.one('-1', '-0.5', '-2')}", size, chosen=x.chosen)
+        return Text(f"{x} / (2 + {x} * {x})", size, chosen=x.chosen)
+
+    def moderate(self, size: str, depth: int) -> Text:
+        """Grows by no more than a factor from step to step."""
+        if depth <= 0:
+            return self.leaf(size)
+        d = depth - 1
+        kind = self.one(
+            *("leaf", "sum", "small", "gated", "plus", "minus", "negative", "scaled", "over", "relu", "larger", "exp", "log"),
+            *("power", "where", "where", "identity", "raised"),
+        )
+        if kind == "leaf":
+            return self.leaf(size)
+        if kind == "sum" and size != INPUT:
+            return self.sum(size)
+        if kind == "gated":
+            return self.times(self.small(size, d), self.moderate(size, d))
+        if kind == "plus":
+            return self.plus(self.moderate(size, d), self.moderate(size, d), self.one("+", "-"))
+        if kind == "where":
+            return self.where(size, d, self.moderate, NUMBERS)
+        if kind in ("exp", "log", "power", "raised"):
+            return self.curved(size, d, kind)
+        x = self.moderate(size, d)
+        same = replace(x, dense=False)
+        if kind == "minus":
+            left = self.one(*NUMBERS, "")
+            return replace(x, text=f"({left} - {x})" if left else f"({x} - {self.one('0.5', '2')})")
+        if kind == "negative":
+            return replace(x, text=f"(-{x})")
+        if kind == "scaled":
+            by = self.one(*NUMBERS)
+            return replace(x, text=self.one(f"{by} * {x}", f"{x} * {by}", f"{x} / {by}"))
+        if kind == "over":
+            y = self.plain(self.ticking() if self.clock and self.maybe(2) else self.leaf(size))
+            return replace(x, text=f"{x} / ({self.one('1', '2')} + {y} * {y})", chosen=x.chosen or y.chosen)
+        if kind == "relu":
+            return call("relu", x)
+        if kind == "larger":
+            y = Text(self.one(*NUMBERS), NUMBER) if self.maybe(2) else self.moderate(size, d)
+            return replace(same, text=f"{self.one('maximum', 'minimum')}({x}, {y})", chosen=x.chosen or y.chosen)
+        if kind == "identity":
+            return call("identity", x)
+        return self.small(size, d)
+
+    def curved(self, size: str, depth: int, kind: str) -> Text:
+        x = self.small(size, depth)
+        if kind == "exp":
+            return call("exp", x)
+        if kind == "log":
+            y = self.plain(self.moderate(size, depth))
+            text, chosen = self.one(
+                (f"log(2.5 + {x})", x.chosen), (f"log(1 + {y} * {y})", y.chosen), (f"log(logistic({y}))", y.chosen)
+            )
+            return Text(text, size, chosen=chosen)
+        x = self.plain(x)
+        if kind == "power":
+            return Text(f"({x}) ** {self.one('2', '3', '4', '5')}", size, chosen=x.chosen)
+        return Text(f"(0.5 + {x} * {x}) ** {self.one(f'({x})', '0.5', '1.5', '-3')}", size, chosen=x.chosen)
+
+    def where(self, size: str, depth: int, branch: Callable[[str, int], Text], numbers: tuple[str, ...]) -> Text:
+        a = branch(size, depth)
+        b = Text(self.one(*numbers), NUMBER) if self.maybe(2) else branch(size, depth)
+        pair = (a, b) if self.maybe(2) else (b, a)
+        condition = self.condition(size, depth)
+        if not self.maybe(3) or condition.size == NUMBER:
+            return Text(f"where({condition}, {pair[0]}, {pair[1]})", size, chosen=True)
+        return Text(f"where({condition}, {self.one(*numbers)}, {self.one(*numbers)})", size, chosen=True)
+
+    def condition(self, size: str, depth: int) -> Text:
+        if self.clock and self.maybe(2):
+            period = self.one("2", "3", *(["c.T"] if self.constant and size == HIDDEN else []))
+            return Text(self.one(f"t % {period} == {self.one('0', '1')}", "t < 4", "t >= 3"), NUMBER)
+        a, b = self.moderate(size, depth), self.leaf(size)
+        if a.chosen:
+            a = self.leaf(size)
+        if a.chosen:
+            a = Text(f"{self.named('W', self.into(HIDDEN) + 'e')} @ e", size) if size != INPUT else Text("e", INPUT)
+        if b.chosen or self.maybe(2):
+            b = Text(self.one("0", "0.1", "-0.2"), NUMBER)
+        return Text(f"{a} {self.one('<', '<=', '>', '>=')} {b}", size)
+
+    def ticking(self) -> Text:
+        """A number that the step number decides."""
+        return Text(self.one("(1 / (t + 1))", "where(t % 3 == 1, 0.1, 1)", "tanh(t)", "(t % 3)"), NUMBER, chosen=True)
+
+    # ------------------------------------------------------------------------------------------------ what the notation asks
+
+    def times(self, a: Text, b: Text) -> Text:
+        if a.dense and b.dense:
+            b = call("identity", b)
+        right = f"({b})" if " * " in b.text or " / " in b.text or " % " in b.text else str(b)
+        return Text(f"{a} * {right}", a.size if b.size == NUMBER else b.size, a.dense or b.dense, a.chosen or b.chosen)
+
+    def plus(self, a: Text, b: Text, sign: str = "+") -> Text:
+        return Text(f"({a} {sign} {b})", a.size, a.dense or b.dense, a.chosen or b.chosen)
+
+    def plain(self, x: Text) -> Text:
+        """A factor, not dense."""
+        if x.dense:
+            return call(self.one("identity", "tanh", "relu"), x)
+        return x if x.text.isidentifier() else replace(x, text=f"({x})")
+
+
+@st.composite
+def texts(draw: Callable[[Any], Any]) -> str:
+    """The text of a cell function."""
+    return _Writer(draw).function()
+
+
+@cache
+def made(text: str) -> Cell:
+    """The cell of that text, in a module of its own, where pickle and inspect find it."""
+    name = f"random_cell_{len(sys.modules)}_{abs(hash(text))}"
+    filename, whole = f"<{name}>", HEAD + text
+    linecache.cache[filename] = (len(whole), None, whole.splitlines(keepends=True), filename)
+    module = types.ModuleType(name)
+    sys.modules[name] = module
+    exec(compile(whole, filename, "exec"), module.__dict__)
+    return module.random  # type: ignore[no-any-return]
+
+
+@dataclass(frozen=True)
+class Case:
+    """A cell's text and a run of it. ``lengths`` are those of the sequences, longest first."""
+
+    text: str
+    sizes: tuple[int, int, int]  # of e, of h, of the output where it has one of its own
+    lengths: tuple[int, ...]
+    reverse: bool
+    resets: bool
+
+    @property
+    def cell(self) -> Cell:
+        return made(self.text)
+
+    @property
+    def batch_sizes(self) -> tuple[int, ...]:
+        return tuple(sum(n > step for n in self.lengths) for step in range(self.lengths[0]))
+
+    def __repr__(self) -> str:
+        return f"Case({self.sizes}, lengths={self.lengths}, reverse={self.reverse}, resets={self.resets}) of\n{self.text}"
+
+
+def cases() -> st.SearchStrategy[Case]:
+    """A random cell, and a random run of it."""
+    return st.builds(
+        Case,
+        text=texts(),
+        sizes=st.tuples(st.integers(1, 6), st.sampled_from([3, 1, 2, 5, 8, 9, 17]), st.integers(1, 6)),
+        lengths=st.lists(st.integers(1, 6), min_size=1, max_size=5).map(lambda x: tuple(sorted(x, reverse=True))),
+        reverse=st.booleans(),
+        resets=st.booleans(),
+    )

@@ -1,0 +1,257 @@
+"""Cells that nobody wrote: kernels, reference and finite differences agree on them, and all else that a cell can do works.
+
+A campaign with other cells: ``python -m pytest tests/kernels/cpu/test_random_cells.py --cells 5000 --seed 7``. Kernels
+are compiled without optimization (``tests/helpers/unoptimized.sh``), those of fifty cells at once; ``--optimized`` compiles
+them as for users. ``--shrink`` looks for the smallest cell that fails, which takes minutes.
+"""
+
+import copy
+import os
+import pickle
+import shlex
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from xml.etree import ElementTree
+
+import printed
+import pytest
+import torch
+from hypothesis import HealthCheck, Phase, given, note, reject, seed, settings
+from random_cells import Case, cases
+
+from carousel import kernels
+from carousel.equations.derivative import NoDerivative
+from carousel.kernels import reference
+from carousel.kernels.cpu import compiler, operator
+from carousel.kernels.cpu.derivatives import TANGENT, loop_called
+from carousel.kernels.cpu.kernel import kernel
+from carousel.layers import Recurrent, Streaming
+from carousel.web.drawing import standalone
+from carousel.web.graph import graph
+
+AT_ONCE = 50
+UNOPTIMIZED = Path(__file__).parents[2] / "helpers" / "unoptimized.sh"
+TANGENTS = True  # forward mode by kernels (issue 14, point 2)
+
+
+def pytest_generate_tests(metafunc):
+    if "batch" in metafunc.fixturenames:
+        count, first = metafunc.config.getoption("cells"), metafunc.config.getoption("seed")
+        sizes = [min(AT_ONCE, count - at) for at in range(0, count, AT_ONCE)]
+        metafunc.parametrize("batch", [(first + k, n) for k, n in enumerate(sizes)], ids=lambda b: f"seed{b[0]}")
+
+
+@pytest.fixture(autouse=True)
+def quick(request, monkeypatch, tmp_path):
+    """Kernels of these cells are compiled without optimization; those of a campaign are not kept."""
+    if not request.config.getoption("optimized"):
+        monkeypatch.setenv("CXX", shlex.join(["sh", str(UNOPTIMIZED), *compiler.compiler()]))
+    if request.config.getoption("seed"):
+        monkeypatch.setenv("CAROUSEL_CACHE", str(tmp_path))
+
+
+def test_random_cells(batch, problem, request):
+    number, count = batch
+    same = settings(max_examples=count, deadline=None, database=None, suppress_health_check=list(HealthCheck), print_blob=False)
+    found: list[Case] = []
+    seed(number)(settings(same, phases=[Phase.generate])(given(cases())(lambda case: found.append(case))))()
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        list(pool.map(_compile, found))
+    skipped: list[Case] = []
+
+    def check(case):
+        note(repr(case))
+        values_and_gradients(case, problem)
+        if finite_differences(case, problem) is False:
+            skipped.append(case)
+        if TANGENTS:
+            tangents(case, problem)
+        printing(case, problem)
+        layers(case)
+        pickling(case)
+
+    phases = [Phase.generate, Phase.shrink] if request.config.getoption("shrink") else [Phase.generate]
+    seed(number)(settings(same, phases=phases)(given(cases())(check)))()
+    assert len(skipped) <= max(2, count // 10), f"{len(skipped)} of {count} cells have no finite differences: {skipped}"
+
+
+def _compile(case):
+    key = operator.register(case.cell)
+    if not operator.usable(case.cell, torch.zeros(1, dtype=torch.float64)):
+        return
+    for name in (key, key + TANGENT) if TANGENTS else (key,):
+        with suppress(NoDerivative):
+            kernel(loop_called(name), torch.float64)
+
+
+def posed(case, problem):
+    """The case as a problem of ``conftest.py``, all in float64."""
+    return problem(
+        case.cell, sizes=case.sizes, batch_sizes=case.batch_sizes, reverse=case.reverse, resets=case.resets, scale=0.4
+    )
+
+
+def values_and_gradients(case, problem):
+    """Kernels give what the reference gives, to 1e-9 of the largest number of each tensor."""
+    p = posed(case, problem)
+    if not any(x.requires_grad for x in (p.run(reference)[0], *p.run(reference)[1].values())):
+        reject()  # of constants alone
+    expected, found = p.solve(reference), p.solve(operator)
+    for name, wanted in expected.items():
+        assert found[name].shape == wanted.shape, name
+        assert wanted.isfinite().all(), f"{name}: the cell is no good for comparing"
+        difference = (found[name] - wanted).abs().max() / (wanted.abs().max() + 1e-3)
+        assert difference <= 1e-9, f"{name}: {difference:.1e}"
+
+
+def loss(p, back_end, at):
+    """The problem's number, outputs and final states weighed, with other leaves."""
+    original = [x.data for x in p.leaves.values()]
+    try:
+        for leaf, x in zip(p.leaves.values(), at, strict=True):
+            leaf.data = x
+        with torch.no_grad():
+            output, after, _ = p.run(back_end)
+        terms = [(x * w).sum() for x, w in zip([output, *(after[n] for n in p.before)], p.weights, strict=True)]
+        return float(sum(terms)), float(sum(x.abs() for x in terms))
+    finally:
+        for leaf, x in zip(p.leaves.values(), original, strict=True):
+            leaf.data = x
+
+
+def finite_differences(case, problem):
+    """The gradient along random directions is the difference quotient; False where every direction crosses a kink.
+
+    ``detach`` makes a gradient another than the function's, so its cells are not asked (None).
+    """
+    if "detach" in case.text:
+        return None
+    p = posed(case, problem)
+    gradients = [p.solve(operator)[f"gradient of {name}"] for name in p.leaves]
+    leaves = [x.detach().clone() for x in p.leaves.values()]
+    for attempt in range(4):
+        generator = torch.Generator().manual_seed(attempt)
+        direction = [torch.randn(x.shape, generator=generator, dtype=x.dtype) for x in leaves]
+        parts = torch.cat([(g * d).flatten() for g, d in zip(gradients, direction, strict=True)])
+        wide = 1e-4 * 10.0**-attempt
+
+        def along(h, direction=direction):
+            return loss(p, operator, [x + h * d for x, d in zip(leaves, direction, strict=True)])
+
+        here, size = along(0.0)
+        scale = float(parts.norm()) + 1e-3 * size + 1e-6
+        quotient, bend = zip(*(_differences(along, here, h) for h in (wide, wide / 2)), strict=True)
+        noise = 1e-13 * size / wide
+        smooth = 1e-4 * scale + noise
+        if abs(quotient[0] - quotient[1]) > smooth or abs(bend[1] - bend[0] / 2) > smooth:
+            continue  # a kink, of relu, where or maximum, is near
+        better = (4 * quotient[1] - quotient[0]) / 3
+        assert abs(better - float(parts.sum())) <= 1e-5 * scale + noise, (better, float(parts.sum()), scale)
+        return True
+    return False
+
+
+def _differences(along, here, h):
+    """The central difference quotient, and by how much the one-sided ones differ: halved with h where there is no kink."""
+    right, left = along(h)[0], along(-h)[0]
+    return (right - left) / (2 * h), (right - 2 * here + left) / h
+
+
+def tangents(case, problem):
+    """Forward mode: the kernels' tangents are the reference's, and along a direction the difference quotient."""
+    p = posed(case, problem)
+    names, leaves = list(p.leaves), [x.detach().clone() for x in p.leaves.values()]
+    generator = torch.Generator().manual_seed(5)
+    direction = [torch.randn(x.shape, generator=generator, dtype=x.dtype) for x in leaves]
+
+    def through(back_end):
+        def function(*values):
+            given_ = dict(zip(names, values, strict=True))
+            q = copy.copy(p)
+            q.data = given_["e"]
+            q.parameters = {n: given_[n] for n in p.parameters}
+            q.before = {n: given_[f"{n} before"] for n in p.before}
+            q.initial = {n: given_[f"{n} initial"] for n in p.initial}
+            output, after, _ = q.run(back_end)
+            return (output, *(after[n] for n in p.before))
+
+        return torch.func.jvp(function, tuple(leaves), tuple(direction))
+
+    (values, expected), (ours, found) = through(reference), through(operator)
+    for wanted, given_ in zip((*values, *expected), (*ours, *found), strict=True):
+        difference = (given_ - wanted).abs().max() / (wanted.abs().max() + 1e-3)
+        assert difference <= 1e-9, f"{difference:.1e}"
+    if "detach" not in case.text:
+        along = sum((x * w).sum() for x, w in zip(found, p.weights, strict=True))
+        gradients = p.solve(reference)
+        backwards = sum((gradients[f"gradient of {n}"] * d).sum() for n, d in zip(names, direction, strict=True))
+        scale = sum((gradients[f"gradient of {n}"] * d).abs().sum() for n, d in zip(names, direction, strict=True))
+        assert abs(along - backwards) <= 1e-9 * (scale + 1e-3)  # which finite differences have confirmed
+
+
+def printing(case, problem):
+    """The text says what is computed; LaTeX and the drawing are whole; parameters are counted."""
+    cell, p = case.cell, posed(case, problem)
+    assert cell.latex.count("{") == cell.latex.count("}")
+    assert cell.latex.count(r"\left") == cell.latex.count(r"\right")
+    assert graph(cell).nodes
+    if len(graph(cell).nodes) <= 12:  # the layout of a large one takes many seconds
+        drawn = ElementTree.fromstring(standalone(cell))
+        assert {g.get("data-name") for g in drawn.iter() if g.get("data-name")} >= set(cell.states)
+
+    states = {n: x.detach() for n, x in {**p.before, **p.clock}.items()}
+    rows = case.batch_sizes[0]
+    parameters = {n: x.detach() for n, x in p.parameters.items()}
+    _, _, recorded = reference.run(cell, p.data[:rows].detach(), [rows], states, parameters, record=cell.names)
+    masked = {n: x * torch.as_tensor(cell.masks[n](*x.shape)) if n in cell.masks else x for n, x in parameters.items()}
+    for constant in cell.trace.parameters:
+        if constant.kind == "constant":
+            size = cell.length(constant.rows, *case.sizes)
+            masked[constant.name] = torch.as_tensor(cell.constants[constant.letters](size))
+    found = printed.step(cell.text, {"e": p.data[:rows].detach(), **states, **masked})
+    assert set(found) == {n for n in cell.names if n != "t"}
+    for name, value in found.items():
+        value = value.double().expand_as(recorded[name])
+        torch.testing.assert_close(value, recorded[name], rtol=1e-9, atol=1e-12, msg=lambda m, n=name: f"{n}: {m}")
+
+    layer = Recurrent(cell, *case.sizes[:2], proj_size=case.sizes[2] if cell.has_projection else 0)
+    masks = sum(x.numel() - int(cell.masks[n](*x.shape).sum()) for n, x in parameters.items() if n in cell.masks)
+    assert cell.count(*case.sizes) == sum(x.numel() for x in layer.parameters()) - masks
+    assert cell.work(*case.sizes).total >= 0
+
+
+def layers(case):
+    """A layer of the cell, whole sequences and step by step, does what the reference does."""
+    cell, options = case.cell, {"dtype": torch.float64}
+    if cell.has_projection:
+        options["proj_size"] = case.sizes[2]
+    torch.manual_seed(1)
+    layer = Recurrent(cell, *case.sizes[:2], **options)
+    x = torch.randn(case.lengths[0], len(case.lengths), case.sizes[0], dtype=torch.float64)
+    with torch.no_grad():
+        with kernels.use("reference"):
+            wanted, states = layer(x)
+        found, _ = layer(x)
+        stream = Streaming(layer, batch=x.shape[1])
+        steps = [stream(row).clone() for row in x]
+    for output in (found, torch.stack(steps)):
+        torch.testing.assert_close(output, wanted, rtol=1e-9, atol=1e-9)
+    last = stream.hx
+    for a, b in zip(*((s,) if isinstance(s, torch.Tensor) else s for s in (last, states)), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-9)
+
+
+def pickling(case):
+    """A cell is pickled by where its module has it; one that no module has is refused."""
+    cell = case.cell
+    assert pickle.loads(pickle.dumps(cell)) is cell
+    layer = copy.deepcopy(Recurrent(cell, *case.sizes[:2]))
+    assert layer.cell is cell
+    module = sys.modules.pop(cell.__module__)
+    try:
+        with pytest.raises((pickle.PicklingError, ImportError)):
+            pickle.dumps(cell)
+    finally:
+        sys.modules[cell.__module__] = module

@@ -1,0 +1,50 @@
+"""What lies in a run folder: equal content, equal bytes; and what no run has written is refused."""
+
+import subprocess
+import sys
+
+import pytest
+import torch
+from safetensors.torch import load
+
+from carousel.errors import InputError
+from carousel.language.folder import packed, read_json_lines
+
+SAVE = """
+import sys, torch
+from carousel.language.folder import packed
+tensors = {n: torch.arange(5.0) for n in "cab"}
+sys.stdout.buffer.write(packed(tensors, {"format": "carousel x", "carousel": "0.1.0", "é": '"', "a": ""}))
+"""
+METRICS = '{"event": "valid", "step": 3, "epoch": 1, "loss": 1.0, "perplexity": 2.7, "best": true, "seconds": 1.0}\n'
+
+
+def test_equal_weights_have_equal_bytes_in_every_process():
+    written = {subprocess.run([sys.executable, "-c", SAVE], capture_output=True, check=True).stdout for _ in range(2)}
+    tensors = {n: torch.arange(5.0) for n in "cab"}
+    metadata = {"a": "", "carousel": "0.1.0", "format": "carousel x", "é": '"'}
+    written |= {packed(tensors, dict(order)) for order in (metadata.items(), reversed(metadata.items()))}
+    (content,) = written  # eight orders by chance would be 1 in 24 to the third
+    assert torch.equal(load(content)["b"], torch.arange(5.0))
+
+
+@pytest.mark.parametrize(
+    ("content", "part"),
+    [
+        (METRICS.encode() + b"\xff\n", "is not UTF-8: byte 0xff at offset"),
+        (METRICS.encode() + b"{}\n", "line 2 is no line of metrics"),
+        (b"{\n" + METRICS.encode(), "line 1 is not JSON"),
+        (METRICS.replace("2.7", "null").encode(), "line 1 is no line of metrics"),
+        (METRICS.replace("3,", '"3",').encode(), "line 1 is no line of metrics"),
+    ],
+    ids=["not UTF-8", "empty", "no JSON", "null", "text"],
+)
+def test_metrics_that_no_run_has_written_are_refused(tmp_path, content, part):
+    (tmp_path / "metrics.jsonl").write_bytes(content)
+    with pytest.raises(InputError, match=part):
+        read_json_lines(tmp_path / "metrics.jsonl")
+
+
+def test_a_last_line_that_a_kill_cut_short_is_left_out(tmp_path):
+    (tmp_path / "metrics.jsonl").write_text(METRICS + METRICS[:30])
+    assert [r["step"] for r in read_json_lines(tmp_path / "metrics.jsonl")] == [3]
