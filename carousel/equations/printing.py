@@ -77,7 +77,7 @@ class _Plain(StrPrinter):
 
     def text(self, expr: Expr) -> str:
         text = self.doprint(_visible(self.trace, expr)).replace("**", "^").replace("*", " ⊙ ")
-        return re.sub(r"(\b\d+(?:\.\d+)?) ⊙ ", r"\1 ", text)
+        return re.sub(r"(\b\d+(?:\.\d+)?) ⊙ (?=[^\W\d]|\()", r"\1 ", text)
 
     def _print_Symbol(self, symbol: Expr) -> str:
         product = self.trace.products.get(symbol)
@@ -114,7 +114,7 @@ class _Latex(LatexPrinter):
         self.trace, self.name = trace, _Names(trace).latex
 
     def text(self, expr: Expr) -> str:
-        return re.sub(r"(\b\d+(?:\.\d+)?) \\odot ", r"\1 ", self.doprint(_visible(self.trace, expr)))
+        return re.sub(r"(\b\d+(?:\.\d+)?) \\odot (?!\d)", r"\1 ", self.doprint(_visible(self.trace, expr)))
 
     def _print_Symbol(self, symbol: Expr, style: str = "plain") -> str:
         product = self.trace.products.get(symbol)

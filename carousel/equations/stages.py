@@ -55,7 +55,7 @@ class _Planner:
         # Where a symbol is known: (inside the loop?, after which stage). Parameters and the input: from the start.
         self.known: dict[Expr, tuple[bool, int]] = {s.before: (True, 0) for s in trace.states}
         self.stages: dict[tuple[bool, int], Stage] = {(False, 0): Stage(), (True, 0): Stage()}
-        self.made: dict[tuple[tuple[Expr, ...], tuple[Expr, ...], bool], Expr] = {}
+        self.made: dict[tuple[tuple[Expr, ...], tuple[Expr, ...], bool, Expr | None], Expr] = {}
 
     def plan(self) -> Schedule:
         for target, expr in self.trace.equations:
@@ -109,7 +109,7 @@ class _Planner:
         return start
 
     def make(self, where: tuple[bool, int], products: list[Product], biases: list[Expr], start: Expr | None) -> Expr:
-        key = (tuple(p.symbol for p in products), tuple(biases), where[0])
+        key = (tuple(p.symbol for p in products), tuple(biases), where[0], start)  # the same products may begin elsewhere
         if key not in self.made:
             symbol = sympy.Symbol(f"a{len(self.made)}", real=True)
             rows = products[0].weight.rows

@@ -116,3 +116,12 @@ def test_every_cell_prints_an_equation_for_each_name_and_each_parameter(name):
     assert latex.count("{") == latex.count("}")
     assert latex.count(r"\left") == latex.count(r"\right")
     assert "P0" not in c.text + latex and "tm1" not in c.text + latex  # no symbol of the trace shows through
+
+
+def test_between_two_numbers_the_sign_of_multiplication_stays():
+    @cell
+    def numbers(e, h, t, W):
+        h = tanh(W.he @ e) / (2 + (1 / (t + 1)) * (1 / (t + 1))) + h
+        return h
+
+    assert "1 1" not in numbers.text and "1 ⊙ 1/" in numbers.text

@@ -1,9 +1,11 @@
 """What leaves the loop over time, and how many times a step must wait for a dense product."""
 
 import pytest
+import torch
 
 from carousel.cells import CELLS
 from carousel.equations import cell, logistic, tanh
+from carousel.kernels import reference
 
 DEEP = {"lstm-v4": 2, "gru-original": 2}
 
@@ -91,3 +93,21 @@ def test_a_third_stage_where_the_equations_need_it():
         return h
 
     assert len(three.schedule.inside) == 3
+
+
+def test_a_product_that_two_sums_share_does_not_bring_the_rest_of_the_other():
+    @cell
+    def shared(e, h, k, W, b):
+        h_new = tanh(W.he @ e + W.hh @ h + b.h)
+        k = tanh(W.hh @ h)  # had W.he e + b.h as well
+        return h_new, k
+
+    def fresh(n, *shape):
+        return torch.randn(*shape, generator=torch.Generator().manual_seed(n), dtype=torch.float64)
+
+    e, h, k = fresh(0, 2, 3), fresh(1, 2, 4), fresh(2, 2, 4)
+    parameters = {"W.he": fresh(3, 4, 3), "W.hh": fresh(4, 4, 4), "b.h": fresh(5, 4)}
+    _, after, _ = reference.run(shared, e, [2], {"h": h, "k": k}, parameters)
+    torch.testing.assert_close(after["k"], torch.tanh(h @ parameters["W.hh"].t()))
+    wanted = torch.tanh(e @ parameters["W.he"].t() + h @ parameters["W.hh"].t() + parameters["b.h"])
+    torch.testing.assert_close(after["h"], wanted)

@@ -115,6 +115,8 @@ class _Writer:
         return f"{decorator}\ndef random({', '.join(arguments)}):\n" + "\n".join(f"    {line}" for line in lines) + "\n"
 
     def put(self, name: str, value: Text) -> None:
+        if value.text in self.vectors and name.removesuffix("_new") != self.states[-1]:
+            value = call("identity", value)  # a name for a state as it was would go on to have the state's letter
         self.lines.append(f"{name} = {bare(value)}")
         self.vectors[name] = replace(value, text=name)
         self.raw.discard(name)

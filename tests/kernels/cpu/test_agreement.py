@@ -194,3 +194,16 @@ def of_a_constant_alone(e, h, W, b, c):
 def test_what_needs_parameters_alone_is_the_same_at_every_step(agree, own):
     for options in OPTIONS:
         agree(own, **options)
+
+
+@cell
+def shared(e, h, k, W, b):
+    """Two sums with a product in common, of which one has more."""
+    h_new = tanh(W.he @ e + W.hh @ h + b.h)
+    k = tanh(W.hh @ h) + k * tanh(W.he @ e)
+    return h_new, k
+
+
+def test_a_product_that_two_sums_share(agree):
+    for options in OPTIONS:
+        agree(shared, **options)
