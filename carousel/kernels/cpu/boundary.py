@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from itertools import pairwise, zip_longest
+from operator import attrgetter
 
 import torch
 from torch import Tensor
@@ -17,6 +18,7 @@ from torch.autograd import forward_ad
 from carousel.kernels.cpu.kernel import Layout
 
 Lists = Mapping[str, Sequence[Tensor]]
+SHAPE = attrgetter("shape")
 MOST = 2**56  # numbers in an array: its bytes, and what is counted with it, stay below 2^63
 
 
@@ -38,7 +40,7 @@ def check(layout: Layout, batch_sizes: Sequence[int], dtype: torch.dtype, lists:
     types = {x.dtype for xs in lists.values() for x in xs}
     if len(types) != 1 or dtype not in types:
         _refuse_type(layout, dtype, lists)
-    shapes = tuple([tuple([x.shape for x in xs]) for xs in lists.values()])
+    shapes = tuple([tuple(map(SHAPE, xs)) for xs in lists.values()])
     total, lengths = _shapes(layout, tuple(batch_sizes), tuple(lists), shapes)
     if resets is not None:
         if resets.dtype is not torch.bool or resets.shape != (total,):
