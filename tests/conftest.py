@@ -7,9 +7,9 @@ from carousel.equations import cell, exp, log, logistic, maximum, tanh
 
 def pytest_addoption(parser):
     group = parser.getgroup("campaigns", "more of what random tests look for (tests/kernels/cpu/test_random_cells.py)")
-    group.addoption("--cells", type=int, default=100, help="how many random cells")
+    group.addoption("--cells", type=int, default=100, help="how many random cells, with --seed")
     group.addoption("--calls", type=int, default=300, help="how many random calls (tests/layers/test_random_calls.py)")
-    group.addoption("--seed", type=int, default=0, help="of the first fifty of them; 0 keeps their kernels for the next time")
+    group.addoption("--seed", type=int, default=0, help="of the first fifty of them; 0: the hundred that are stored")
     group.addoption("--shrink", action="store_true", help="look for the smallest cell that fails")
     group.addoption("--optimized", action="store_true", help="compile them as for users")
 

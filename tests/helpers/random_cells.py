@@ -8,6 +8,7 @@ is bounded.
 
 from __future__ import annotations
 
+import json
 import keyword
 import linecache
 import sys
@@ -15,6 +16,7 @@ import types
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from hypothesis import strategies as st
@@ -452,3 +454,12 @@ def cases() -> st.SearchStrategy[Case]:
         reverse=st.booleans(),
         resets=st.booleans(),
     )
+
+
+STORED = Path(__file__).with_name("random_cells.json")
+
+
+def stored() -> list[Case]:
+    """A hundred cases that ``cases`` drew once, the same in every run."""
+    lists = json.loads(STORED.read_text())
+    return [Case(c["text"], tuple(c["sizes"]), tuple(c["lengths"]), c["reverse"], c["resets"]) for c in lists]

@@ -138,7 +138,10 @@ class Layout:
                 return 3, self.dense.index(p.weight.name), 0
             if len(p.weight.columns) == 1 and program.letters[p.weight.columns[0].root] == letter:
                 return 3, self.dense.index(p.weight.name), 1
-        raise AssertionError(f"size {letter} of {loop.name} belongs to no tensor")
+        # A part of a concatenation that is made of parameters alone: what nothing decides is of the states' own size.
+        output = program.root(next(iter(program.states)))
+        own = [k for k, s in enumerate(program.states) if program.root(s) not in (output, program.root(loop.input))]
+        return 0, own[0] if own else 0, 1
 
     def lengths(self, states: Sequence[Tensor], vectors: Sequence[Tensor], data: Tensor, dense: Sequence[Tensor]) -> list[int]:
         """The number of units behind each size."""

@@ -121,23 +121,8 @@ def _forward(  # type: ignore[no-untyped-def]
     made = _kernel(cell, data, bfloat)
     lists = _lists(data, dense, biases, entering, vectors, clock) | {"before": before, "initial": initial}
     lengths = check(made.layout, batch_sizes, data.dtype, lists, resets)
-    return calls.forward(
-        made,
-        lengths,
-        data,
-        dense,
-        biases,
-        entering,
-        vectors,
-        before,
-        initial,
-        clock,
-        resets,
-        batch_sizes,
-        reverse,
-        bfloat,
-        keep,
-    )
+    tensors = (data, dense, biases, entering, vectors, before, initial, clock, resets)
+    return calls.forward(made, lengths, *tensors, batch_sizes, reverse, bfloat, keep)
 
 
 def _backward(  # type: ignore[no-untyped-def]
@@ -146,24 +131,8 @@ def _backward(  # type: ignore[no-untyped-def]
     made = _kernel(cell, data, bfloat)
     lists = _lists(data, dense, biases, entering, vectors, clock) | {"given": [given], "final": final, "kept": kept}
     lengths = check(made.layout, batch_sizes, data.dtype, lists, resets)
-    return calls.backward(
-        made,
-        lengths,
-        given,
-        final,
-        kept,
-        data,
-        dense,
-        biases,
-        entering,
-        vectors,
-        clock,
-        resets,
-        batch_sizes,
-        reverse,
-        bfloat,
-        *asked,
-    )
+    tensors = (given, final, kept, data, dense, biases, entering, vectors, clock, resets)
+    return calls.backward(made, lengths, *tensors, batch_sizes, reverse, bfloat, *asked)
 
 
 def _kernel(key: str, data: Tensor, bfloat: bool) -> Kernel:
@@ -192,6 +161,9 @@ def _lists(
 def _forward_shapes(  # type: ignore[no-untyped-def]
     cell, data, dense, biases, entering, vectors, before, initial, clock, resets, batch_sizes, reverse, bfloat, keep
 ):
+    for x in (*dense, *biases, *entering, *vectors, *before, *initial):
+        if x.device != data.device:  # PyTorch asks for shapes alone where one tensor has no numbers
+            raise ValueError(f"the input is on {data.device}, but a state or a parameter is on {x.device}: move one of them")
     layout, total = layout_of(loop_called(cell)), sum(batch_sizes)
     lengths = layout.lengths(before, vectors, data, dense)
     results = [data.new_empty(total, before[0].shape[1]), *(x.new_empty(x.shape) for x in before)]

@@ -148,4 +148,5 @@ class Program:
         symbols = [*self.states, *self.loop.vectors, *self.operands, *(s for g in self.loop.groups for s in g.symbols)]
         symbols += [s for symbols in self.loop.entering for s in symbols] + [self.loop.input]
         used = {self.root(s) for s in symbols}
+        used |= {c.root for p in [*self.outer_products, *self.inner_products] for c in p.weight.columns}
         return [letter for root, letter in self.letters.items() if root in used]

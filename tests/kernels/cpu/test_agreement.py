@@ -114,10 +114,18 @@ def truncated(e, m, h, W, b):
     return m, h
 
 
+@cell
+def joined(e, h, W, b):
+    """A concatenation with a part that is made of parameters alone, whose size nothing decides."""
+    f = logistic(W.f @ concat(h, tanh(b.fa), h) + W.ff @ logistic(e))
+    h = f * h + tanh(W.he @ e)
+    return h
+
+
 OPTIONS = ({}, {"reverse": True}, {"resets": True}, {"sizes": (3, 16, 2), "batch_sizes": (20,) * 5})
 
 
-@pytest.mark.parametrize("own", [mogrifier, odds, handed, unread, before, halved, truncated], ids=lambda c: c.name)
+@pytest.mark.parametrize("own", [mogrifier, odds, handed, unread, before, halved, truncated, joined], ids=lambda c: c.name)
 def test_cells_that_users_write(agree, own):
     for options in OPTIONS:
         agree(own, **options)

@@ -1,7 +1,8 @@
 """Cells that nobody wrote: kernels, reference and finite differences agree on them, and all else that a cell can do works.
 
-A campaign with other cells: ``python -m pytest tests/kernels/cpu/test_random_cells.py --cells 5000 --seed 7``. Kernels
-are compiled without optimization (``tests/helpers/unoptimized.sh``), those of fifty cells at once; ``--optimized`` compiles
+A hundred cells are always the same; a campaign draws others:
+``python -m pytest tests/kernels/cpu/test_random_cells.py --cells 5000 --seed 7``. Kernels are compiled without optimization
+(``tests/helpers/unoptimized.sh``), those of fifty cells at once; ``--optimized`` compiles
 them as for users. ``--shrink`` looks for the smallest cell that fails, which takes minutes.
 """
 
@@ -19,7 +20,7 @@ import printed
 import pytest
 import torch
 from hypothesis import HealthCheck, Phase, given, note, reject, seed, settings
-from random_cells import Case, cases
+from random_cells import Case, cases, stored
 
 from carousel import kernels
 from carousel.equations.derivative import NoDerivative
@@ -39,6 +40,7 @@ TANGENTS = True  # forward mode by kernels (issue 14, point 2)
 def pytest_generate_tests(metafunc):
     if "batch" in metafunc.fixturenames:
         count, first = metafunc.config.getoption("cells"), metafunc.config.getoption("seed")
+        count = count if first else 0
         sizes = [min(AT_ONCE, count - at) for at in range(0, count, AT_ONCE)]
         metafunc.parametrize("batch", [(first + k, n) for k, n in enumerate(sizes)], ids=lambda b: f"seed{b[0]}")
 
@@ -57,24 +59,50 @@ def test_random_cells(batch, problem, request):
     same = settings(max_examples=count, deadline=None, database=None, suppress_health_check=list(HealthCheck), print_blob=False)
     found: list[Case] = []
     seed(number)(settings(same, phases=[Phase.generate])(given(cases())(lambda case: found.append(case))))()
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        list(pool.map(_compile, found))
+    _compile_all(found)
     skipped: list[Case] = []
 
     def check(case):
         note(repr(case))
-        values_and_gradients(case, problem)
-        if finite_differences(case, problem) is False:
+        if everything(case, problem) is False:
             skipped.append(case)
-        if TANGENTS:
-            tangents(case, problem)
-        printing(case, problem)
-        layers(case)
-        pickling(case)
 
     phases = [Phase.generate, Phase.shrink] if request.config.getoption("shrink") else [Phase.generate]
     seed(number)(settings(same, phases=phases)(given(cases())(check)))()
     assert len(skipped) <= max(2, count // 10), f"{len(skipped)} of {count} cells have no finite differences: {skipped}"
+
+
+@pytest.mark.parametrize("first", range(0, 100, 25))
+def test_a_hundred_cells_that_were_drawn_once(first, problem, request):
+    if request.config.getoption("seed"):
+        pytest.skip("a campaign draws its own")
+    chosen = stored()[first : first + 25]
+    _compile_all(chosen)
+    skipped = 0
+    for case in chosen:
+        try:
+            skipped += everything(case, problem) is False
+        except Exception as error:
+            error.add_note(repr(case))
+            raise
+    assert len(chosen) == 25 and skipped <= 2
+
+
+def everything(case, problem):
+    """All that is asked of a case; False where finite differences could not be taken."""
+    values_and_gradients(case, problem)
+    smooth = finite_differences(case, problem)
+    if TANGENTS:
+        tangents(case, problem)
+    printing(case, problem)
+    layers(case)
+    pickling(case)
+    return smooth
+
+
+def _compile_all(chosen):
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        list(pool.map(_compile, chosen))
 
 
 def _compile(case):
