@@ -31,7 +31,8 @@ def python(text: str) -> str:
     text = text.replace(" mod ", " % ").replace(" = ", " == ")
     text = re.sub(r"(?<![\w.])(\d+(?:\.\d+)?) (?=[A-Za-z(])", r"\1 * ", text)
     text = re.sub(r"(?<![\w.])([wbc]\.\w+)", r'given["\1"]', text)
-    while weight := re.search(r"(?<![\w.\"])(W\.\w+) ", text):
+    while weights := list(re.finditer(r"(?<![\w.\"])(W\.\w+) ", text)):
+        weight = weights[-1]  # what it multiplies may be a product itself
         begin, end = weight.end(), _end(text, weight.end())
         operand = text[begin:end]
         if operand.startswith("["):

@@ -460,6 +460,6 @@ STORED = Path(__file__).with_name("random_cells.json")
 
 
 def stored() -> list[Case]:
-    """A hundred cases that ``cases`` drew once, the same in every run."""
+    """A hundred cases that ``cases`` drew once, the same in every run; then those that have shown a fault."""
     lists = json.loads(STORED.read_text())
     return [Case(c["text"], tuple(c["sizes"]), tuple(c["lengths"]), c["reverse"], c["resets"]) for c in lists]

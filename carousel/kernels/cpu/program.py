@@ -85,7 +85,8 @@ class Program:
     def shared(self) -> tuple[int | None, ...]:
         """For each entering tensor, the group whose adjoints are its gradient, number for number."""
         adjoints = list(self.backward.adjoints)
-        return tuple(adjoints.index(e) if e in adjoints else None for e in self.backward.entering)
+        # Zeros say nothing of whose they are: they may be of another number of units.
+        return tuple(adjoints.index(e) if any(e) and e in adjoints else None for e in self.backward.entering)
 
     # The arrays of a call, in order; the operator gives them in this order.
 

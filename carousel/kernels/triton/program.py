@@ -95,7 +95,8 @@ class Program:
         read = {x for s in self.loop.stages for _, e in s.equations for x in e.free_symbols} | set(self.back.saved)
         self.read_states = tuple(s for s in self.states if s in read)
         adjoints = list(self.back.adjoints)
-        self.shared = tuple(adjoints.index(e) if e in adjoints else None for e in self.back.entering)
+        # Zeros say nothing of whose they are: they may be of another number of units.
+        self.shared = tuple(adjoints.index(e) if any(e) and e in adjoints else None for e in self.back.entering)
         self.forward = _Forward(self).blocks()
         self.backward = _Backward(self).blocks()
 

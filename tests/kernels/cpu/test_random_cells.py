@@ -72,8 +72,8 @@ def test_random_cells(batch, problem, request):
     assert len(skipped) <= max(2, count // 10), f"{len(skipped)} of {count} cells have no finite differences: {skipped}"
 
 
-@pytest.mark.parametrize("first", range(0, 100, 25))
-def test_a_hundred_cells_that_were_drawn_once(first, problem, request):
+@pytest.mark.parametrize("first", range(0, 125, 25))  # from the hundredth on, those that have shown a fault
+def test_cells_that_were_drawn_once(first, problem, request):
     if request.config.getoption("seed"):
         pytest.skip("a campaign draws its own")
     chosen = stored()[first : first + 25]
@@ -85,7 +85,7 @@ def test_a_hundred_cells_that_were_drawn_once(first, problem, request):
         except Exception as error:
             error.add_note(repr(case))
             raise
-    assert len(chosen) == 25 and skipped <= 2
+    assert chosen and skipped <= 2
 
 
 def everything(case, problem):
