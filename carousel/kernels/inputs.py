@@ -107,6 +107,32 @@ def check(
         refuse("resets", resets, (total,))
 
 
+def step_numbers(
+    cell: Cell,
+    before: Mapping[str, Tensor],
+    batch_sizes: Sequence[int],
+    reverse: bool,
+    resets: Tensor | None,
+    initial: Mapping[str, Tensor] | None,
+    dtype: torch.dtype,
+) -> Tensor | None:
+    """The number of each row's step at every step, (Σ batch_sizes,); None for a cell that has none."""
+    if loop_of(cell).clock is None:
+        return None
+    name = cell.trace.states[-1].name
+    value, start = before[name][:, 0], initial[name][:, 0] if initial is not None else before[name][:, 0]
+    pieces = []
+    steps = list(enumerate(batch_sizes))
+    flags = resets.split(list(batch_sizes)) if resets is not None else None
+    value = value.clone()
+    for step, n in reversed(steps) if reverse else steps:
+        if flags is not None:
+            value[:n] = torch.where(flags[step], start[:n], value[:n])
+        pieces.append(value[:n].clone())
+        value[:n] += 1
+    return torch.cat(pieces[::-1] if reverse else pieces).to(dtype)
+
+
 def outside(
     cell: Cell, data: Tensor, lengths: dict[Size, int], parameters: Mapping[str, Tensor], leave: frozenset[Expr] = frozenset()
 ) -> tuple[Values, dict[tuple[Expr, ...], Tensor]]:

@@ -15,7 +15,7 @@ from carousel.kernels.cpu.boundary import check
 from carousel.kernels.cpu.derivatives import Call, loop, loop_called, one_by_one
 from carousel.kernels.cpu.kernel import Kernel, Steps, kernel, layout_of
 from carousel.kernels.cpu.registry import register
-from carousel.kernels.inputs import enter_some, loop_of
+from carousel.kernels.inputs import enter_some, loop_of, step_numbers
 
 
 def run(
@@ -43,7 +43,7 @@ def run(
         entering, vectors, values = enter_some(cell, data, before, parameters)
     symbols = {p.name: p.symbol for p in cell.trace.parameters}
     names = [s.name for s in cell.trace.states if s.size is not None]
-    clock = _clock(cell, before, batch_sizes, reverse, resets, initial, data)
+    clock = step_numbers(cell, before, batch_sizes, reverse, resets, initial, data.dtype)
     with_resets = resets is not None and initial is not None
     lists = [
         [data],
@@ -73,32 +73,6 @@ def _bfloat(data: Tensor) -> bool:
     autocast = torch.is_autocast_enabled("cpu") and torch.get_autocast_dtype("cpu") is torch.bfloat16
     wanted = autocast or torch.backends.mkldnn.rnn.fp32_precision == "bf16"  # type: ignore[attr-defined]
     return wanted and data.dtype is torch.float32 and compiler.bfloat16()
-
-
-def _clock(
-    cell: Cell,
-    before: Mapping[str, Tensor],
-    batch_sizes: Sequence[int],
-    reverse: bool,
-    resets: Tensor | None,
-    initial: Mapping[str, Tensor] | None,
-    like: Tensor,
-) -> Tensor | None:
-    """The number of each row's step at every step, (Σ batch_sizes,); None for a cell that has none."""
-    if loop_of(cell).clock is None:
-        return None
-    name = cell.trace.states[-1].name
-    value, start = before[name][:, 0], initial[name][:, 0] if initial is not None else before[name][:, 0]
-    pieces = []
-    steps = list(enumerate(batch_sizes))
-    flags = resets.split(list(batch_sizes)) if resets is not None else None
-    value = value.clone()
-    for step, n in reversed(steps) if reverse else steps:
-        if flags is not None:
-            value[:n] = torch.where(flags[step], start[:n], value[:n])
-        pieces.append(value[:n].clone())
-        value[:n] += 1
-    return torch.cat(pieces[::-1] if reverse else pieces).to(like.dtype)
 
 
 # ---------------------------------------------------------------------------------------------------- the operators

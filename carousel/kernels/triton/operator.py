@@ -12,7 +12,7 @@ from carousel.equations import Cell
 from carousel.equations.derivative import NoDerivative
 from carousel.kernels import reference
 from carousel.kernels.alike import alike
-from carousel.kernels.inputs import Inputs, check, enter, loop_of
+from carousel.kernels.inputs import Inputs, check, enter, step_numbers
 from carousel.kernels.triton import calls, planner, unusual
 from carousel.kernels.triton.calls import Lists, Spec
 from carousel.kernels.triton.kernel import INTERPRETED, steps_of
@@ -66,7 +66,7 @@ def _run(
         vectors = [v.float() for v in inputs.vectors]
         states = [before[n] for n in names]
         starts = [initial[n] for n in names] if resets is not None and initial is not None else []
-        clock = _clock(cell, before, batch_sizes, reverse, resets, initial)
+        clock = step_numbers(cell, before, batch_sizes, reverse, resets, initial, torch.float32)
         flat = [*entering, *weights, *vectors, *states, *starts]
         counts = (len(entering), len(weights), len(vectors), len(states), len(starts))
         spec = Spec(cell, dtype, tuple(batch_sizes), reverse, counts)
@@ -103,30 +103,6 @@ def explain(cell: Cell, data: Tensor, rows: int, sizes: tuple[int, int, int]) ->
     units = program.units(lambda size: cell.length(size, *sizes))
     plans = [f"{way} {planner.plan(program, way, units, rows, dtype, data.device)}" for way in ("forward", "backward")]
     return f"triton: {', '.join(plans)}"
-
-
-def _clock(
-    cell: Cell,
-    before: Mapping[str, Tensor],
-    batch_sizes: Sequence[int],
-    reverse: bool,
-    resets: Tensor | None,
-    initial: Mapping[str, Tensor] | None,
-) -> Tensor | None:
-    """The number of each row's step at every step, (Σ batch_sizes,) in float32; None for a cell that has none."""
-    if loop_of(cell).clock is None:
-        return None
-    name = cell.trace.states[-1].name
-    value = before[name][:, 0].float()
-    start = initial[name][:, 0].float() if initial is not None else value
-    flags = resets.split(list(batch_sizes)) if resets is not None else None
-    value, pieces, steps = value.clone(), [], list(enumerate(batch_sizes))
-    for step, n in reversed(steps) if reverse else steps:
-        if flags is not None:
-            value[:n] = torch.where(flags[step], start[:n], value[:n])
-        pieces.append(value[:n].clone())
-        value[:n] += 1
-    return torch.cat(pieces[::-1] if reverse else pieces)
 
 
 def _lists(spec: Spec, clock: Tensor | None, resets: Tensor | None, flat: Sequence[Tensor]) -> Lists:
