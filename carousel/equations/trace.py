@@ -141,7 +141,10 @@ def _run(function: Callable[..., Any], arguments: list[Any]) -> tuple[Any, dict[
     try:
         return function(*arguments), found
     finally:
-        sys.setprofile(before)
+        if callable(before) or before is None:
+            sys.setprofile(before)
+        else:  # cProfile's: it takes its place itself
+            before.enable()
 
 
 def _new_states(returned: Any, states: list[str], sizes: dict[str, Size]) -> tuple[Term, ...]:

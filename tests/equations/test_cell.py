@@ -1,5 +1,7 @@
 """A cell's parameters, their initial values, and how much it computes."""
 
+import cProfile
+
 import pytest
 
 from carousel.cells import CELLS
@@ -122,3 +124,17 @@ def test_name_is_the_functions_with_hyphens_or_as_given():
 
     assert cell(my_cell).name == "my-cell"
     assert cell(name="other")(my_cell).name == "other"
+
+
+def test_a_program_under_the_profiler_defines_cells_and_goes_on_being_profiled():
+    profile = cProfile.Profile()
+    profile.enable()
+
+    @cell
+    def plain(e, h, W, b):
+        return tanh(W.he @ e + W.hh @ h + b.h)
+
+    str.casefold("later")
+    profile.disable()
+    assert plain.states == ("h",)
+    assert any("casefold" in str(entry.code) for entry in profile.getstats())

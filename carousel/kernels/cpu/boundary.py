@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from itertools import pairwise, zip_longest
-from operator import attrgetter
+from itertools import islice, pairwise, zip_longest
 
 import torch
 from torch import Tensor
@@ -18,7 +17,6 @@ from torch.autograd import forward_ad
 from carousel.kernels.cpu.kernel import Layout
 
 Lists = Mapping[str, Sequence[Tensor]]
-SHAPE = attrgetter("shape")
 MOST = 2**56  # numbers in an array: its bytes, and what is counted with it, stay below 2^63
 
 
@@ -40,8 +38,8 @@ def check(layout: Layout, batch_sizes: Sequence[int], dtype: torch.dtype, lists:
     types = {x.dtype for xs in lists.values() for x in xs}
     if len(types) != 1 or dtype not in types:
         _refuse_type(layout, dtype, lists)
-    shapes = tuple([tuple(map(SHAPE, xs)) for xs in lists.values()])
-    total, lengths = _shapes(layout, tuple(batch_sizes), tuple(lists), shapes)
+    shapes = tuple([x.shape for xs in lists.values() for x in xs])
+    total, lengths = _shapes(layout, tuple(batch_sizes), tuple(lists), tuple(map(len, lists.values())), shapes)
     if resets is not None:
         if resets.dtype is not torch.bool or resets.shape != (total,):
             raise ValueError(f"resets must be {total} booleans, not {resets.dtype} of shape {tuple(resets.shape)}")
@@ -74,10 +72,11 @@ def _refuse_type(layout: Layout, dtype: torch.dtype, lists: Lists) -> None:
 
 @lru_cache(maxsize=1024)
 def _shapes(
-    layout: Layout, batch_sizes: tuple[int, ...], lists: tuple[str, ...], given: tuple[tuple[torch.Size, ...], ...]
+    layout: Layout, batch_sizes: tuple[int, ...], lists: tuple[str, ...], counts: tuple[int, ...], given: tuple[torch.Size, ...]
 ) -> tuple[int, list[int]]:
     """Check all shapes; gives the rows of all steps, and the units behind each size."""
-    shapes = dict(zip(lists, given, strict=True))
+    rest = iter(given)
+    shapes = {what: tuple(islice(rest, count)) for what, count in zip(lists, counts, strict=True)}
     if not batch_sizes or min(batch_sizes) < 1:
         raise ValueError("batch_sizes must name at least one step, of at least one row each")
     if any(a < b for a, b in pairwise(batch_sizes)):
