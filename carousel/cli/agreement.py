@@ -9,11 +9,12 @@ import typer
 
 from carousel import files
 from carousel.cli import options, screen
+from carousel.corpora import english
+from carousel.corpora.annotated import read_sentences
 from carousel.errors import InputError
-from carousel.insight import english, figures
+from carousel.insight import figures
 from carousel.insight.agreement import Agreement, agreement, near_subject
 from carousel.insight.agreement import shut_valves as shut_each
-from carousel.insight.labelled import read_sentences
 from carousel.language.folder import load_run
 
 app = typer.Typer(no_args_is_help=True, help="Agreement at a distance: an English corpus of ours, and how a model fares on it.")

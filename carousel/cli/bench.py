@@ -16,12 +16,12 @@ from carousel.bench import lm as bench_lm
 from carousel.cells import get
 from carousel.cli import bench_gpu, options, screen
 from carousel.errors import InputError
-from carousel.language.corpus import Corpus
 from carousel.language.feeding import Stream
 from carousel.language.model import ModelConfig
 from carousel.language.softmax import KINDS
-from carousel.language.text import check_file, lines
-from carousel.language.vocabulary import Vocabulary
+from carousel.text.encoded import EncodedText
+from carousel.text.lines import check_file, lines
+from carousel.text.vocabulary import Vocabulary
 
 app = typer.Typer(no_args_is_help=True, help="Measure speed side by side in one run: medians and ratios.")
 EXAMPLE = "Example: carousel bench kernels --cells lstm,lstm-v3 --sizes 20,200,35"
@@ -156,7 +156,7 @@ def lm(
     with TemporaryDirectory() as folder, screen.counting("measuring") as tick:
         tick(0, None)
         vocabulary = Vocabulary.train("word", lines([file]), None)
-        corpus = Corpus.encode(lines([file]), vocabulary, Path(folder), "train")
+        corpus = EncodedText.encode(lines([file]), vocabulary, Path(folder), "train")
         if len(corpus) < batch_size * length:
             raise InputError(f"{file} has {len(corpus)} words, fewer than one batch of {batch_size} rows × {length} steps")
         config = ModelConfig(cell, hidden, hidden, layers, tied=tied)

@@ -10,9 +10,9 @@ import typer
 from carousel import files, kernels
 from carousel.cells import CELLS, get
 from carousel.cli import screen
+from carousel.drawing.svg import standalone
 from carousel.equations import Cell
 from carousel.errors import InputError
-from carousel.web.drawing import standalone
 
 EXAMPLE = "Example: carousel cells lstm-v3 --latex"
 

@@ -13,7 +13,7 @@ from carousel.errors import InputError
 from carousel.insight import figures
 from carousel.insight.claims import CLAIMS
 from carousel.insight.claims.claim import Setting, Trial
-from carousel.language.text import check_file
+from carousel.text.lines import check_file
 
 EXAMPLE = "Example: carousel claims forget --seeds 5 --figure forget.png"
 

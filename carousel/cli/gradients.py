@@ -10,7 +10,7 @@ import typer
 
 from carousel.cli import options, screen
 from carousel.errors import InputError
-from carousel.insight import fading, figures, theory
+from carousel.insight import figures, gradient_decay, theory
 
 EXAMPLE = "Example: carousel gradients --cells rnn,cec,lstm-v1,lstm-v2 --scale large --figure gradients.png"
 CELLS = "rnn,cec,lstm-v1,lstm-v2,lstm-v3,lstm-v4"
@@ -59,12 +59,12 @@ def command(
         )
     with screen.counting("following the error back") as tick:
         if run is not None:
-            found = [fading.of_run(run, file, steps=steps, rows=batch_size, jacobian=jacobian, tick=tick)]
+            found = [gradient_decay.of_run(run, file, steps=steps, rows=batch_size, jacobian=jacobian, tick=tick)]
         else:
             found = []
             for k, name in enumerate(names):
                 found.append(
-                    fading.at_first_weights(
+                    gradient_decay.at_first_weights(
                         name,
                         hidden=hidden,
                         steps=steps,
@@ -79,7 +79,7 @@ def command(
     weights = "" if size is None else f", largest singular value {size:g}"
     title = str(run) if run is not None else f"first weights, {hidden} units{weights}"
     if figure is not None:
-        figures.save(figures.fading(found, title), figure)
+        figures.save(figures.gradient_decay(found, title), figure)
     if sensitivity is not None:
         figures.save(figures.sensitivity(found[-1].layer, found[-1].data[:60, 0]), sensitivity)
     if json:
@@ -92,13 +92,13 @@ def command(
             print(f"figure {path}")
 
 
-def _shown(r: fading.Fading) -> dict[str, str]:
+def _shown(r: gradient_decay.GradientDecay) -> dict[str, str]:
     decay = r.decay
     shown = {"cell": r.label, "half-life": _number(decay.half_life, ".3g"), "slope": _number(decay.slope, "+.3f")}
-    shown |= {f"at {k}": _number(r.at(k), ".2g") for k in fading.LAGS}
+    shown |= {f"at {k}": _number(r.at(k), ".2g") for k in gradient_decay.LAGS}
     shown["bound"] = _number(r.bound, ".3g")
     if r.singular_values is not None:
-        shown |= {f"σ₁ at {k}": _number(r.singular_values.get(k), ".2g") for k in fading.LAGS}
+        shown |= {f"σ₁ at {k}": _number(r.singular_values.get(k), ".2g") for k in gradient_decay.LAGS}
     return shown
 
 

@@ -8,9 +8,9 @@ from typing import Annotated
 import typer
 
 from carousel.cli import options, screen
+from carousel.corpora.annotated import read_sentences
 from carousel.errors import InputError
 from carousel.insight import figures
-from carousel.insight.labelled import read_sentences
 from carousel.insight.probes import TICKS, probe
 from carousel.language.folder import load_run
 

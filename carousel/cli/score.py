@@ -9,10 +9,10 @@ from typing import Annotated
 import typer
 
 from carousel.cli import options, screen
-from carousel.language.corpus import Corpus
 from carousel.language.folder import load_run
 from carousel.language.score import score, surprisals
-from carousel.language.text import lines
+from carousel.text.encoded import EncodedText
+from carousel.text.lines import lines
 
 EXAMPLE = "Example: carousel score runs/book-lstm-v2 other.txt --words"
 
@@ -37,7 +37,7 @@ def command(
         return
     with tempfile.TemporaryDirectory() as folder:
         with screen.preparing() as tick:
-            corpus = Corpus.encode(lines(file), vocabulary, Path(folder), "text", lambda n: tick("reading", n))
+            corpus = EncodedText.encode(lines(file), vocabulary, Path(folder), "text", lambda n: tick("reading", n))
         with screen.counting("scoring") as tick:
             found = score(model, corpus, vocabulary.end, sentences=config.training.feed == "sentences", tick=tick)
     if json:

@@ -13,7 +13,7 @@ import typer
 from carousel.cli import options, screen
 from carousel.errors import InputError
 from carousel.files import is_empty, owning, undoing
-from carousel.insight import fading
+from carousel.insight import gradient_decay
 from carousel.language.checkpoint import read_position
 from carousel.language.folder import Config, ModelConfig, TextConfig, TrainConfig
 from carousel.language.prepare import prepare
@@ -135,7 +135,7 @@ def train(folder: Path, config: Config, processes: Processes, json: bool, *, fre
                 prepare(folder, config, tick)
         processes.wait()
         show = screen.TrainingScreen(config.model.cell)
-        trainer = Trainer(folder, config, processes, show if processes.first else None, fading.while_training)
+        trainer = Trainer(folder, config, processes, show if processes.first else None, gradient_decay.while_training)
     follow(trainer, show, json, f"carousel train --resume {folder}")
 
 
@@ -193,7 +193,7 @@ ENOUGH_WORDS = 1000  # for any output layer; the real vocabulary comes later
 def check(config: Config) -> None:
     """Raise InputError for a model that cannot be built or files that cannot be read, before anything is written."""
     from carousel.language.model import LanguageModel
-    from carousel.language.text import check_file
+    from carousel.text.lines import check_file
 
     for path in (*config.text.train, *config.text.valid, *config.text.test):
         check_file(Path(path))

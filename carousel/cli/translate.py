@@ -16,15 +16,15 @@ from typer.core import TyperGroup
 from carousel import files
 from carousel.cli import options, screen
 from carousel.cli.train import check_out, extend, follow
+from carousel.corpora import czech
+from carousel.corpora.czech_pairs import read_pairs
 from carousel.errors import InputError
 from carousel.language.processes import Processes
-from carousel.language.text import check_file
 from carousel.language.training import Trainer
-from carousel.translation import czech
+from carousel.text.lines import check_file
 from carousel.translation import score as scoring
 from carousel.translation.attention import KINDS as ATTENTIONS
 from carousel.translation.czech_genders import genders as count_genders
-from carousel.translation.czech_pairs import read_pairs
 from carousel.translation.folder import PairsConfig, PairTraining, TranslationConfig, load_translator
 from carousel.translation.lesson import Translating
 from carousel.translation.model import MEMORY, Translator, TranslatorConfig

@@ -11,13 +11,13 @@ import typer
 
 from carousel.cli import options, screen
 from carousel.cli.pairs import second_text
+from carousel.corpora.annotated import read_sentences
+from carousel.corpora.czech_pairs import read_pairs
+from carousel.corpora.czech_words import PEOPLE
 from carousel.insight import figures
-from carousel.insight.holding import HOLDS, Forecast, Told, held_outputs, moved_share
-from carousel.insight.labelled import read_sentences
+from carousel.insight.interventions import INTERVENTIONS, Forecast, Told, outputs_under, patched_share
 from carousel.insight.walkthrough import TICKS, Walkthrough, walk
 from carousel.insight.walkthrough_figure import walkthrough as draw
-from carousel.translation.czech_pairs import read_pairs
-from carousel.translation.czech_words import PEOPLE
 from carousel.translation.folder import load_translator
 from carousel.translation.score import agreement
 from carousel.translation.translate import Interpreter
@@ -25,8 +25,8 @@ from carousel.translation.translate import Interpreter
 EXAMPLE = (
     'Example: carousel walkthrough runs/czech "I am a boy who likes to learn" --replace boy=girl --labels pairs/test.jsonl'
 )
-MOST_MOVED = 60  # sentences
-LEFT = {"first", "second", "", "after", "until", "side", "read from the memory", "held", "moved", "translation"}
+MOST_PATCHED = 60  # sentences
+LEFT = {"first", "second", "", "after", "until", "side", "read from the memory", "held", "patched", "translation"}
 LEFT |= {"over many sentences"}  # columns of words
 TEACHING = 100  # sentences beyond those that are read, at least, from which a forecast can be learnt
 
@@ -72,23 +72,23 @@ def command(
         interpreter = Interpreter(model, source, target, beam=1)
         with screen.counting("holding valves") as tick:
             forecast = Forecast(model, source, others) if len(others) >= TEACHING else None
-            for k, hold in enumerate(HOLDS, 1):
-                outputs = held_outputs(interpreter, pairs, hold)
-                agreed[hold.what] = agreement(pairs, outputs)["subject"]
+            for k, intervention in enumerate(INTERVENTIONS, 1):
+                outputs = outputs_under(interpreter, pairs, intervention)
+                agreed[intervention.what] = agreement(pairs, outputs)["subject"]
                 if forecast is not None:
-                    told[hold.what] = forecast.tell(pairs, outputs, hold)
-                tick(k, len(HOLDS))
+                    told[intervention.what] = forecast.tell(pairs, outputs, intervention)
+                tick(k, len(INTERVENTIONS))
     noun = _put_in(text, second)
     shares: dict[str, float] = {}
     of = 0
     if pairs and noun:
         with screen.counting("moving units") as tick:
-            shares, of = moved_share(model, source, target, pairs, noun, MOST_MOVED, _counter(tick, MOST_MOVED))
+            shares, of = patched_share(model, source, target, pairs, noun, MOST_PATCHED, _counter(tick, MOST_PATCHED))
     figures.save(draw(found), figure)
     if json:
         row: dict[str, Any] = {"agreement": {k: a.as_dict() for k, a in agreed.items()}}
         row |= {"foretold": {k: t.as_dict() for k, t in told.items()}}
-        row |= {"moved_over_many": shares, "moved_of": of}
+        row |= {"patched_over_many": shares, "patched_of": of}
         screen.print_json(found.as_dict() | row)
         return
     _print(found, units)
@@ -107,7 +107,7 @@ def command(
     if told:
         _table("foretold from the memory before a word is written, of the words that are there", _foretold(told))
     if of:
-        rows = [{"moved": k, "becomes the other sentence": f"{100 * v:.0f} %"} for k, v in shares.items()]
+        rows = [{"patched": k, "becomes the other sentence": f"{100 * v:.0f} %"} for k, v in shares.items()]
         _table(f"{of} sentences about someone of the other gender, with units of the memory set as for {noun}", rows)
     print(f"wrote {figure}")
 
@@ -165,8 +165,8 @@ def _print(found: Walkthrough, units: int) -> None:
         ]
         _table("probes, on words of sentences not seen", shares)
     _table("the second sentence with a valve held", [{"held": h.what, "translation": h.translation} for h in found.held])
-    if found.moved:
-        rows = [{"moved": h.what, "translation": h.translation} for h in found.moved]
+    if found.patched:
+        rows = [{"patched": h.what, "translation": h.translation} for h in found.patched]
         _table("the first sentence with units of its memory set to the second's while the replaced word is read", rows)
 
 

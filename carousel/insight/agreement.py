@@ -10,12 +10,12 @@ from typing import Any
 import torch
 from torch.nn.utils.rnn import pad_sequence
 
+from carousel.corpora.annotated import Sentence
 from carousel.errors import InputError
-from carousel.insight.labelled import Sentence
 from carousel.language.model import LanguageModel
-from carousel.language.vocabulary import Vocabulary
 from carousel.layers import Clamp, Clamps
 from carousel.layers.clamp import listed
+from carousel.text.vocabulary import Vocabulary
 
 ROWS = 64  # sentences read at once
 PLACES, WORDS = ("before", "at", "after"), (1, 2, 3)

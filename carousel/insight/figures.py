@@ -16,7 +16,7 @@ from carousel import files
 from carousel.errors import InputError
 from carousel.insight.agreement import Shut
 from carousel.insight.claims.claim import Trial
-from carousel.insight.fading import Fading
+from carousel.insight.gradient_decay import GradientDecay
 from carousel.insight.jacobian import first_input_sensitivity
 from carousel.insight.pairs import Pair
 from carousel.insight.probes import Probe
@@ -44,7 +44,7 @@ def save(figure: Figure, path: Path) -> None:
         figure.savefig(file, format=path.suffix[1:], dpi=130)
 
 
-def fading(found: Sequence[Fading], title: str) -> Figure:
+def gradient_decay(found: Sequence[GradientDecay], title: str) -> Figure:
     """|∂E_t/∂x_k| by t − k on a logarithmic scale, one line a cell, with the band of the middle four fifths; theory dashed in
     the same colour. All begin at 1 one step back, so that what is compared is how they fall."""
     figure = Figure(figsize=(8.5, 5), layout="constrained")

@@ -11,8 +11,8 @@ import numpy as np
 from carousel.errors import InputError
 from carousel.insight.watch import Watched, watch
 from carousel.language.model import LanguageModel
-from carousel.language.vocabulary import Vocabulary
 from carousel.layers import Clamps
+from carousel.text.vocabulary import Vocabulary
 
 CARRIES = 0.5  # of a unit's greatest difference: below it, it carries the difference no more
 

@@ -19,10 +19,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from carousel.corpora.annotated import Sentence, Value
 from carousel.errors import InputError
-from carousel.insight.labelled import Sentence, Value, memories
+from carousel.insight.memories import memories
 from carousel.language.model import LanguageModel
-from carousel.language.vocabulary import Vocabulary
+from carousel.text.vocabulary import Vocabulary
 
 CONTROLS = 3  # draws of the control task
 MOST_WORDS = 20_000  # that a probe learns from
@@ -121,7 +122,7 @@ def probe_values(
 
     Args:
         trained, untrained: of the model, and of one at first weights.
-        given: labelled sentences; of these ``held_out`` are kept for the score, whole sentences, drawn by ``seed``.
+        given: annotated sentences; of these ``held_out`` are kept for the score, whole sentences, drawn by ``seed``.
         property: one of their labels; words without one (None) are left out.
         tick: called ``TICKS`` times.
 

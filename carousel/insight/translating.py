@@ -13,9 +13,9 @@ from torch.nn.functional import log_softmax
 
 from carousel.errors import InputError
 from carousel.insight.watch import Watched, watched_names
-from carousel.language.vocabulary import Vocabulary
 from carousel.layers import Clamp, Clamps
 from carousel.layers.clamp import listed
+from carousel.text.vocabulary import Vocabulary
 from carousel.translation.model import Translator
 
 MORE = 20  # words that a translation may have beyond twice the source's

@@ -20,14 +20,14 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch.nn.utils.rnn import pad_sequence
 
+from carousel.corpora.annotated import Sentence
 from carousel.errors import InputError
-from carousel.insight.labelled import Sentence
 from carousel.insight.pairs import Pair, match
 from carousel.insight.probes import control
 from carousel.insight.translating import Translated as Followed
 from carousel.insight.translating import watch_translation
-from carousel.language.vocabulary import Vocabulary
 from carousel.layers import Clamp
+from carousel.text.vocabulary import Vocabulary
 from carousel.translation.model import Translator
 
 ROWS = 64  # sentences read at once
@@ -72,7 +72,7 @@ class Held:
 class Walkthrough:
     """All of it, for the sentences ``pair.a`` and ``pair.b``; ``memory`` names the state that is followed; ``written`` is what
     came into the memory at each step, root mean square over its units, for both. ``held``: the second sentence with valves
-    held; ``moved``: the first, with some units of its memory set to the second's while the replaced word is read."""
+    held; ``patched``: the first, with some units of its memory set to the second's while the replaced word is read."""
 
     pair: Pair
     a: Followed
@@ -82,7 +82,7 @@ class Walkthrough:
     written: tuple[Array, Array]
     readings: tuple[Reading, ...]
     held: tuple[Held, ...]
-    moved: tuple[Held, ...] = ()
+    patched: tuple[Held, ...] = ()
 
     def valves(self, which: int) -> dict[str, Array]:
         """The mean opening of each valve at each step of the first (0) or second (1) sentence."""
@@ -120,7 +120,7 @@ class Walkthrough:
             "carriers": self.carriers(),
             "probes": [r.as_dict() for r in self.readings],
             "held": [vars(h) for h in self.held],
-            "moved": [vars(h) for h in self.moved],
+            "patched": [vars(h) for h in self.patched],
         }
 
 
@@ -138,12 +138,12 @@ def walk(
     """Translate two sentences that differ in a word, and write down what happens in between.
 
     Args:
-        given: labelled sentences, from which probes learn; none: no probes.
+        given: annotated sentences, from which probes learn; none: no probes.
         tick: called ``TICKS`` times for each property.
 
     Raises:
         InputError: where the two are the same, the translator has no memory that can be followed (see
-            ``watch_translation``), or too few labelled sentences tell of a property.
+            ``watch_translation``), or too few annotated sentences tell of a property.
     """
     a, b = (watch_translation(model, source, target, t) for t in (text, other))
     places, first = match(a.words, b.words)
@@ -159,8 +159,8 @@ def walk(
     written = tuple(_written(seen, memory, layer) for seen in (a, b))
     readings = _read_all(model, source, given, memory, layer, (a, b), tick or (lambda: None))
     held = _hold(model, source, target, b, other, places[first][1])
-    moved = move(model, source, target, a, b, text, memory, layer)
-    return Walkthrough(pair, a, b, memory, layer, (written[0], written[1]), readings, held, moved)
+    patched = patch(model, source, target, a, b, text, memory, layer)
+    return Walkthrough(pair, a, b, memory, layer, (written[0], written[1]), readings, held, patched)
 
 
 def _written(seen: Followed, memory: str, layer: int) -> Array:
@@ -190,7 +190,7 @@ def _hold(model: Translator, source: Vocabulary, target: Vocabulary, b: Followed
     return tuple(found)
 
 
-def move(
+def patch(
     model: Translator, source: Vocabulary, target: Vocabulary, a: Followed, b: Followed, text: str, memory: str, layer: int
 ) -> tuple[Held, ...]:
     """The first sentence with some units of its memory set to what they are in the second, while the last piece of the word
@@ -271,7 +271,7 @@ def _reading(
     known = [{str(v) for each in labels[k] for v in each if v is not None} for k in (slice(held, None), slice(held))]
     if len(known[0]) < 2 or not known[1]:
         raise InputError(
-            f"too few of the {len(given)} labelled sentences tell of {of!r}: a probe needs two labels to tell apart, and some "
+            f"too few of the {len(given)} annotated sentences tell of {of!r}: a probe needs two labels to tell apart, and some "
             "words to be tried on"
         )
     fitted, right, majority = _probe(values, labels, held)

@@ -14,8 +14,8 @@ from torch.nn.functional import log_softmax
 
 from carousel.errors import InputError
 from carousel.language.model import LanguageModel
-from carousel.language.vocabulary import Vocabulary
 from carousel.layers import Clamps, Recurrent
+from carousel.text.vocabulary import Vocabulary
 
 ROWS_AT_ONCE = 256  # words whose logits are held at a time
 SHUT, OPEN, STEADY = 0.1, 0.9, 0.1  # of a valve's mean over the words, and of its standard deviation

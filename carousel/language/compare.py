@@ -11,7 +11,6 @@ from typing import Any
 
 from carousel import files
 from carousel.errors import InputError
-from carousel.language.corpus import Corpus
 from carousel.language.curve import draw_comparison
 from carousel.language.folder import Config, load_run, read_json_lines, read_result
 from carousel.language.model import LanguageModel, ModelConfig
@@ -20,7 +19,8 @@ from carousel.language.prepare import Tick, prepare
 from carousel.language.processes import Processes
 from carousel.language.score import Score, score
 from carousel.language.training import Observer, Trainer
-from carousel.language.vocabulary import Vocabulary
+from carousel.text.encoded import EncodedText
+from carousel.text.vocabulary import Vocabulary
 
 Rows = list[dict[str, Any]]
 
@@ -118,8 +118,8 @@ def _fit(words: int, model: ModelConfig, parameters: int) -> ModelConfig:
     return at(low)
 
 
-def _held_out(folder: Path, size: int) -> Corpus:
-    return Corpus.open(folder / "data", "test" if Corpus.exists(folder / "data", "test") else "valid", size)
+def _held_out(folder: Path, size: int) -> EncodedText:
+    return EncodedText.open(folder / "data", "test" if EncodedText.exists(folder / "data", "test") else "valid", size)
 
 
 def _held_out_score(run: Path) -> Score:
@@ -129,7 +129,7 @@ def _held_out_score(run: Path) -> Score:
 
 def _counted(folder: Path, vocabulary: Vocabulary) -> tuple[Rows, dict[str, float]]:
     """Rows of the counting models on the held-out text; and their perplexities on the validation text, for the figure."""
-    train, valid = (Corpus.open(folder / "data", name, vocabulary.size) for name in ("train", "valid"))
+    train, valid = (EncodedText.open(folder / "data", name, vocabulary.size) for name in ("train", "valid"))
     held_out = _held_out(folder, vocabulary.size)
     counted: dict[str, Unigram | Trigram] = {
         "unigram": Unigram(train, vocabulary.size),

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from carousel.corpora.python_docs import write_topics
 from carousel.language.folder import Config, TextConfig, TrainConfig
 from carousel.language.model import ModelConfig
-from carousel.language.python_docs import write_topics
 
 CELLS = ["mlp", "lstm-v2"]
 

@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from carousel.language.corpus import Corpus
 from carousel.layers import State
+from carousel.text.encoded import EncodedText
 
 IGNORED = -100  # torch.nn.functional.cross_entropy's own
 
@@ -62,7 +62,7 @@ class Stream:
     The state is carried from one batch to the next; back-propagation ends at the batch's border.
     """
 
-    def __init__(self, corpus: Corpus, end: int, rows: int, length: int, share: Share | None = None):
+    def __init__(self, corpus: EncodedText, end: int, rows: int, length: int, share: Share | None = None):
         self.corpus, self.end, self.length = corpus, end, length
         self.rows = min(rows, len(corpus))
         self.share = share or Share()
@@ -96,7 +96,7 @@ class Sentences:
     """
 
     def __init__(
-        self, corpus: Corpus, end: int, rows: int, length: int = 0, share: Share | None = None, seed: int | None = None
+        self, corpus: EncodedText, end: int, rows: int, length: int = 0, share: Share | None = None, seed: int | None = None
     ):
         self.corpus, self.end, self.rows, self.length, self.seed = corpus, end, rows, length, seed
         self.share = share or Share()
@@ -125,7 +125,9 @@ class Sentences:
             yield Batch(torch.from_numpy(x), torch.from_numpy(y), int(lengths.sum()), fresh=True)
 
 
-def feed(kind: str, corpus: Corpus, end: int, rows: int, length: int, share: Share, seed: int | None) -> Stream | Sentences:
+def feed(
+    kind: str, corpus: EncodedText, end: int, rows: int, length: int, share: Share, seed: int | None
+) -> Stream | Sentences:
     """The feeder called "stream" or "sentences"."""
     if kind == "stream":
         return Stream(corpus, end, rows, length, share)

@@ -16,7 +16,7 @@ from torch import Tensor
 from carousel import __version__, files
 from carousel.errors import InputError
 from carousel.language.model import LanguageModel, ModelConfig, Trainable
-from carousel.language.vocabulary import Vocabulary
+from carousel.text.vocabulary import Vocabulary
 
 LARGEST, LARGEST_SIZE, MOST_LAYERS, MOST_THREADS = 2**31 - 1, 1 << 20, 1000, 4096  # more overflows, or is never there
 MOST = dict.fromkeys(("hidden", "embedding", "projection"), LARGEST_SIZE) | {"threads": MOST_THREADS}

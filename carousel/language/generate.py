@@ -10,9 +10,9 @@ from torch import Tensor
 
 from carousel.errors import InputError
 from carousel.language.model import LanguageModel
-from carousel.language.vocabulary import Vocabulary
 from carousel.layers import Clamps
 from carousel.layers.clamp import listed
+from carousel.text.vocabulary import Vocabulary
 
 COLDEST = 1e-6  # below it, single precision draws nothing but the likeliest
 

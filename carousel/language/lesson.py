@@ -8,11 +8,11 @@ from typing import Any, Protocol
 
 import torch
 
-from carousel.language.corpus import Corpus
 from carousel.language.feeding import Feed, Share, feed
 from carousel.language.folder import Config
 from carousel.language.model import LanguageModel, Trainable
-from carousel.language.vocabulary import Vocabulary
+from carousel.text.encoded import EncodedText
+from carousel.text.vocabulary import Vocabulary
 
 
 class Lesson(Protocol):
@@ -47,18 +47,18 @@ class Reading:
         self.data, self.training, self.share = folder / "data", config.training, share
         self.vocabulary = Vocabulary.load(folder / "vocab.json", config.text.vocabulary)
         self.model = LanguageModel(self.vocabulary.size, config.model).to(config.training.device)
-        counts = Corpus.open(self.data, "train", self.vocabulary.size).counts(self.vocabulary.size)
+        counts = EncodedText.open(self.data, "train", self.vocabulary.size).counts(self.vocabulary.size)
         self.model.output.learn_frequencies(torch.from_numpy(counts).to(config.training.device))
         # Learned initial states take part only where a batch begins with a new state.
         self.some_unused = config.model.learned_initial
 
     def has(self, name: str) -> bool:
         """Whether the run folder has that text."""
-        return Corpus.exists(self.data, name)
+        return EncodedText.exists(self.data, name)
 
     def feed(self, name: str, seed: int | None = None) -> Feed:
         """Training cuts long sentences; held-out text is read whole."""
         training = self.training
         length = training.length if seed is not None or training.feed == "stream" else 0
-        corpus = Corpus.open(self.data, name, self.vocabulary.size)
+        corpus = EncodedText.open(self.data, name, self.vocabulary.size)
         return feed(training.feed, corpus, self.vocabulary.end, training.batch_size, length, self.share, seed)

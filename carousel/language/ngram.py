@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 
-from carousel.language.corpus import Corpus
+from carousel.text.encoded import EncodedText
 
 
 class Unigram:
     """How often each word occurs, with one added to every count."""
 
-    def __init__(self, corpus: Corpus, words: int):
+    def __init__(self, corpus: EncodedText, words: int):
         counts = np.bincount(corpus.words, minlength=words) + 1.0
         self.bits = -np.log2(counts / counts.sum())
 
-    def score(self, corpus: Corpus) -> float:
+    def score(self, corpus: EncodedText) -> float:
         """Bits that the whole text costs."""
         return float(self.bits[corpus.words].sum())
 
@@ -26,7 +26,7 @@ class Trigram:
     so that every word has a probability. Lower orders count the contexts in which a word was seen, not occurrences.
     """
 
-    def __init__(self, corpus: Corpus, end: int, words: int):
+    def __init__(self, corpus: EncodedText, end: int, words: int):
         self.words, self.end = words, end
         grams, counts = np.unique(self._grams(corpus), return_counts=True)
         trigram = _Order(grams, counts, words)
@@ -35,7 +35,7 @@ class Trigram:
         grams, counts = np.unique(grams % words, return_counts=True)
         self.orders = [_Order(grams, counts, words), bigram, trigram]
 
-    def _grams(self, corpus: Corpus) -> np.ndarray:
+    def _grams(self, corpus: EncodedText) -> np.ndarray:
         """Each word with the two before it, as one number; the text begins after two ``<eos>``."""
         ids = np.concatenate([[self.end, self.end], corpus.words.astype(np.int64)])
         return (ids[:-2] * self.words + ids[1:-1]) * self.words + ids[2:]
@@ -47,7 +47,7 @@ class Trigram:
             p = order.mix(grams % self.words ** (k + 1), p)
         return p
 
-    def score(self, corpus: Corpus) -> float:
+    def score(self, corpus: EncodedText) -> float:
         """Bits that the whole text costs."""
         return float(-np.log2(self.probabilities(self._grams(corpus))).sum())
 

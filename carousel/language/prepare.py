@@ -8,10 +8,10 @@ from itertools import islice
 from pathlib import Path
 
 from carousel.errors import InputError
-from carousel.language.corpus import Corpus
 from carousel.language.folder import Config, TextConfig
-from carousel.language.text import lines
-from carousel.language.vocabulary import Vocabulary
+from carousel.text.encoded import EncodedText
+from carousel.text.lines import lines
+from carousel.text.vocabulary import Vocabulary
 
 HELD_OUT = 10  # where no validation text is given, one line in ten: the last ones, never lines here and there
 
@@ -31,9 +31,9 @@ def prepare(folder: Path, config: Config, tick: Tick | None = None) -> None:
         raise InputError(f"{folder / 'config.json'} names no text to train on")
     sources = {name: [Path(p) for p in getattr(config.text, name)] for name in ("train", "valid", "test")}
     wanted = [name for name, paths in sources.items() if paths or name == "valid"]
-    if not all(Corpus.exists(data, name) for name in wanted):
+    if not all(EncodedText.exists(data, name) for name in wanted):
         try:
-            _encode(folder, config.text, sources, [n for n in wanted if not Corpus.exists(data, n)], tick)
+            _encode(folder, config.text, sources, [n for n in wanted if not EncodedText.exists(data, n)], tick)
         except InputError:
             if not (folder / "checkpoint.safetensors").exists():
                 (folder / "vocab.json").unlink(missing_ok=True)
@@ -58,12 +58,12 @@ def _encode(folder: Path, text: TextConfig, sources: dict[str, list[Path]], miss
             source = lines(sources[name])
         else:
             source = islice(lines(sources["train"]), *((split,) if name == "train" else (split, None)))
-        Corpus.encode(source, vocabulary, folder / "data", name, lambda n, name=name: tick(f"encoding {name}", n))  # type: ignore[misc]
+        EncodedText.encode(source, vocabulary, folder / "data", name, lambda n, name=name: tick(f"encoding {name}", n))  # type: ignore[misc]
 
 
 def _check_length(folder: Path, config: Config) -> None:
     """Raise InputError where the training text does not fill one batch."""
-    training, corpus = config.training, Corpus.open(folder / "data", "train")
+    training, corpus = config.training, EncodedText.open(folder / "data", "train")
     source = config.text.train[0]
     if training.feed == "stream":
         needed = training.batch_size * training.length

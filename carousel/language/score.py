@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import torch
 from torch.nn.functional import log_softmax
 
-from carousel.language.corpus import Corpus, Facts
 from carousel.language.feeding import Feed, Sentences, Stream
 from carousel.language.model import LanguageModel, Trainable
-from carousel.language.vocabulary import Vocabulary
+from carousel.text.encoded import EncodedText, Facts
+from carousel.text.vocabulary import Vocabulary
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def evaluate(model: Trainable, batches: Feed, tick: Callable[[int, int], None] |
 
 def score(
     model: LanguageModel,
-    corpus: Corpus,
+    corpus: EncodedText,
     end: int,
     *,
     sentences: bool = False,

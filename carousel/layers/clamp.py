@@ -1,4 +1,4 @@
-"""Hold a valve where one wants it: the lecturer's "close the first valve, open the second"."""
+"""Intervention a valve where one wants it: the lecturer's "close the first valve, open the second"."""
 
 from __future__ import annotations
 

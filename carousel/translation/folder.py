@@ -7,7 +7,7 @@ from pathlib import Path
 
 from carousel.errors import InputError
 from carousel.language.folder import RunConfig, TrainConfig, load_weights, read_tensors
-from carousel.language.vocabulary import KINDS, Vocabulary
+from carousel.text.vocabulary import KINDS, Vocabulary
 from carousel.translation.model import Translator, TranslatorConfig
 
 SIDES = ("source", "target")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from carousel.errors import InputError
-from carousel.language.corpus import Corpus
 from carousel.language.feeding import Share
+from carousel.text.encoded import EncodedText
 from carousel.translation.folder import SIDES, TranslationConfig, load_vocabularies
 from carousel.translation.model import Translator
 from carousel.translation.pairs import Pairs
@@ -27,13 +27,13 @@ class Translating:
 
     def has(self, name: str) -> bool:
         """Whether the run folder has those pairs."""
-        return all(Corpus.exists(self.data, f"{name}.{side}") for side in SIDES)
+        return all(EncodedText.exists(self.data, f"{name}.{side}") for side in SIDES)
 
     def feed(self, name: str, seed: int | None = None) -> Pairs:
         """Batches as the configuration says for training, of moderate size for held-out pairs."""
         training, longest = self.config.training, self.config.text.longest
         source, target = (
-            Corpus.open(self.data, f"{name}.{side}", vocabulary.size)
+            EncodedText.open(self.data, f"{name}.{side}", vocabulary.size)
             for side, vocabulary in zip(SIDES, self.vocabularies, strict=True)
         )
         if len(source.ends) != len(target.ends):

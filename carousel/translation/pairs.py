@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from carousel.errors import InputError
-from carousel.language.corpus import Corpus
 from carousel.language.feeding import IGNORED, Share
 from carousel.layers import State
+from carousel.text.encoded import EncodedText
 
 
 @dataclass(frozen=True)
@@ -51,8 +51,8 @@ class Pairs:
 
     def __init__(
         self,
-        source: Corpus,
-        target: Corpus,
+        source: EncodedText,
+        target: EncodedText,
         end: tuple[int, int],
         rows: int,
         tokens: int = 0,

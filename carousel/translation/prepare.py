@@ -10,10 +10,10 @@ from pathlib import Path
 
 from carousel import files
 from carousel.errors import InputError
-from carousel.language.corpus import Corpus
 from carousel.language.prepare import HELD_OUT, Tick
-from carousel.language.text import lines
-from carousel.language.vocabulary import Vocabulary
+from carousel.text.encoded import EncodedText
+from carousel.text.lines import lines
+from carousel.text.vocabulary import Vocabulary
 from carousel.translation.folder import SIDES, PairsConfig, TranslationConfig, load_vocabularies, vocabulary_paths
 from carousel.translation.pairs import Pairs
 
@@ -79,7 +79,7 @@ def _encode(folder: Path, text: PairsConfig, tick: Tick, begun: bool) -> None:
             def told(n: int, what: str = f"encoding {name}") -> None:
                 tick(what, n)
 
-            Corpus.encode(islice(lines(path), first, last), vocabulary, folder / "data", f"{name}.{side}", told)
+            EncodedText.encode(islice(lines(path), first, last), vocabulary, folder / "data", f"{name}.{side}", told)
 
 
 def _check_aligned(paths: list[Path], tick: Tick) -> None:
@@ -94,9 +94,9 @@ def _check_aligned(paths: list[Path], tick: Tick) -> None:
 def _count(folder: Path, config: TranslationConfig) -> dict[str, dict[str, int]]:
     found = {}
     for name in ("train", "valid", "test"):
-        if not Corpus.exists(folder / "data", f"{name}.{SIDES[0]}"):
+        if not EncodedText.exists(folder / "data", f"{name}.{SIDES[0]}"):
             continue
-        source, target = (Corpus.open(folder / "data", f"{name}.{side}") for side in SIDES)
+        source, target = (EncodedText.open(folder / "data", f"{name}.{side}") for side in SIDES)
         pairs = Pairs(source, target, (0, 0), 1, longest=config.text.longest)
         found[name] = {"pairs": len(pairs.kept), "empty": pairs.empty, "long": pairs.long}
         if not found[name]["pairs"]:

@@ -11,9 +11,9 @@ from typing import Any
 from sacrebleu.metrics.bleu import BLEU
 from sacrebleu.metrics.chrf import CHRF
 
+from carousel.corpora.czech_pairs import Translated
 from carousel.errors import InputError
-from carousel.language.text import lines
-from carousel.translation.czech_pairs import Translated
+from carousel.text.lines import lines
 from carousel.translation.translate import Interpreter
 
 MARKS = ".,"

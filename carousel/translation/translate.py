@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch.nn.utils.rnn import pad_sequence
 
-from carousel.language.vocabulary import Vocabulary
 from carousel.layers import Clamps
+from carousel.text.vocabulary import Vocabulary
 from carousel.translation.beam import Hypothesis, search
 from carousel.translation.model import Translator
 

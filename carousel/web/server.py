@@ -18,7 +18,7 @@ from starlette.exceptions import HTTPException
 from carousel.errors import InputError
 from carousel.layers import Clamp
 from carousel.web.guard import Guard
-from carousel.web.room import BYTES, PREDICTIONS, open_room
+from carousel.web.run_view import BYTES, PREDICTIONS, open_run_view
 
 TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 
@@ -63,7 +63,7 @@ def create_app(run: Path, hosts: Iterable[str] = ()) -> FastAPI:
 
     Everything that it gives out is in memory from here on: no request opens a file.
     """
-    room, files = open_room(run), _static_files()
+    view, files = open_run_view(run), _static_files()
     # No documentation pages: they would load their scripts from elsewhere.
     app = FastAPI(title="Carousel", docs_url=None, redoc_url=None, openapi_url=None)
     app.add_middleware(Guard, hosts=hosts, limit=BYTES)
@@ -72,15 +72,15 @@ def create_app(run: Path, hosts: Iterable[str] = ()) -> FastAPI:
     # Plain functions: each request has a thread of its own.
     @app.get("/api/run")
     def about() -> JSONResponse:
-        return JSONResponse(room.about())
+        return JSONResponse(view.about())
 
     @app.post("/api/watch")
     def watch(asked: WatchRequest) -> JSONResponse:
-        return JSONResponse(room.watch(asked.text, [c.made() for c in asked.clamps], asked.predictions))
+        return JSONResponse(view.watch(asked.text, [c.made() for c in asked.clamps], asked.predictions))
 
     @app.post("/api/gradients")
     def gradients(asked: GradientsRequest) -> JSONResponse:
-        return JSONResponse(room.gradients(asked.text))
+        return JSONResponse(view.gradients(asked.text))
 
     @app.get("/")
     def page() -> Response:

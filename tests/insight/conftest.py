@@ -3,9 +3,9 @@
 import pytest
 import torch
 
+from carousel.corpora import czech
 from carousel.language.model import LanguageModel, ModelConfig
-from carousel.language.vocabulary import Vocabulary
-from carousel.translation import czech
+from carousel.text.vocabulary import Vocabulary
 from carousel.translation.model import Translator, TranslatorConfig
 
 LINES = ["the boy lost his hat .", "the girl lost her hat .", "the old men saw the boy who lost the hat ."]
@@ -28,7 +28,7 @@ def model(vocabulary):
 
 @pytest.fixture(scope="session")
 def pairs_folder(tmp_path_factory):
-    """A folder with forty labelled pairs for testing, the lecture's first."""
+    """A folder with forty annotated pairs for testing, the lecture's first."""
     folder = tmp_path_factory.mktemp("pairs")
     czech.write(folder, 300, 2, 40)
     return folder

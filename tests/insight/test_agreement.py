@@ -3,12 +3,12 @@
 import pytest
 import torch
 
+from carousel.corpora import english
 from carousel.errors import InputError
-from carousel.insight import english
 from carousel.insight.agreement import agreement, near_subject, shut_valves
 from carousel.language.model import LanguageModel, ModelConfig
-from carousel.language.vocabulary import Vocabulary
 from carousel.layers import Clamp
+from carousel.text.vocabulary import Vocabulary
 
 GIVEN = list(english.sentences(70, seed=5))
 

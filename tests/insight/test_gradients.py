@@ -9,7 +9,7 @@ from torch import nn
 
 from carousel.cells import CELLS
 from carousel.insight import jacobian, theory
-from carousel.insight.fading import at_first_weights, of_text, while_training
+from carousel.insight.gradient_decay import at_first_weights, of_text, while_training
 from carousel.insight.gradients import Decay, gradient_flow
 from carousel.insight.jacobian import first_input_sensitivity, singular_values
 from carousel.layers import Recurrent, from_torch

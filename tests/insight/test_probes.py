@@ -5,12 +5,13 @@ import random
 import pytest
 import torch
 
+from carousel.corpora import english
+from carousel.corpora.annotated import Sentence
 from carousel.errors import InputError
-from carousel.insight import english
-from carousel.insight.labelled import Sentence, memories
+from carousel.insight.memories import memories
 from carousel.insight.probes import TICKS, control, probe, probe_values
 from carousel.language.model import LanguageModel, ModelConfig
-from carousel.language.vocabulary import Vocabulary
+from carousel.text.vocabulary import Vocabulary
 
 UNITS = 8
 GIVEN = [s for s in english.sentences(400, seed=5) if s.labels["gender"][-1]]

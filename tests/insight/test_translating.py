@@ -5,8 +5,8 @@ import torch
 
 from carousel.errors import InputError
 from carousel.insight.translating import watch_translation
-from carousel.language.vocabulary import Vocabulary
 from carousel.layers import Clamp
+from carousel.text.vocabulary import Vocabulary
 from carousel.translation.model import Translator, TranslatorConfig
 
 TEXT = "i am a boy who likes to learn"

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 import torch
 
+from carousel.corpora import czech
+from carousel.corpora.annotated import Sentence, read_sentences
 from carousel.errors import InputError
-from carousel.insight.labelled import Sentence, read_sentences
 from carousel.insight.translating import watch_translation
 from carousel.insight.walkthrough import TICKS, memories, walk
 from carousel.insight.walkthrough_figure import walkthrough as draw
-from carousel.language.vocabulary import Vocabulary
 from carousel.layers import Clamp
-from carousel.translation import czech
+from carousel.text.vocabulary import Vocabulary
 from carousel.translation.model import Translator, TranslatorConfig
 
 A, B = "I am a boy who likes to learn", "I am a girl who likes to learn"
@@ -101,7 +101,7 @@ def test_words_that_are_all_unknown_are_the_same_to_it():
 @pytest.mark.parametrize("labels", [{"x": ("a", "a")}, {"x": (None, None)}, {}])
 def test_labels_that_no_probe_can_learn_from_are_refused(translator, labels):
     given = [Sentence(("I", "am"), {"x": ("a", "b")}), *[Sentence(("I", "am"), labels)] * 9]
-    with pytest.raises(InputError, match="too few of the 10 labelled sentences tell of 'x'"):
+    with pytest.raises(InputError, match="too few of the 10 annotated sentences tell of 'x'"):
         walk(*translator, A, B, given)
 
 
@@ -124,9 +124,9 @@ def test_a_cell_without_valves_has_a_figure_and_nothing_to_hold():
 
 def test_units_are_moved_while_the_replaced_word_is_read(translator):
     found = walk(*translator, A, B)
-    (moved,) = found.moved  # of nine units eight can be moved
+    (patched,) = found.patched  # of nine units eight can be patched
     a, b = (watch_translation(*translator, text).values["h"][0, 3] for text in (A, B))
     most = np.argsort(-np.abs(a - b), kind="stable")[:8]
     clamps = [Clamp("h", float(b[u]), (int(u),), 3, 4) for u in most]
-    assert moved.what == "8 units"
-    assert moved.translation == watch_translation(*translator, A, clamps=clamps).translation
+    assert patched.what == "8 units"
+    assert patched.translation == watch_translation(*translator, A, clamps=clamps).translation

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from carousel.language.corpus import Corpus, Facts
 from carousel.language.feeding import IGNORED, Sentences, Share, Stream
+from carousel.text.encoded import EncodedText, Facts
 
 END = 0
 some = settings(deadline=None, max_examples=80)
@@ -16,7 +16,7 @@ def corpus(sentences):
     """Encoded sentences of numbers above 0, each with its end."""
     words = np.array([n for s in sentences for n in [*s, END]], np.uint16)
     ends = np.cumsum([len(s) + 1 for s in sentences])
-    return Corpus(words, ends, Facts(len(words), len(sentences), 0, 0, "<u2"))
+    return EncodedText(words, ends, Facts(len(words), len(sentences), 0, 0, "<u2"))
 
 
 texts = st.lists(st.lists(st.integers(1, 9), max_size=7), min_size=1, max_size=9).map(corpus)

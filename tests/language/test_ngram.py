@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 
-from carousel.language.corpus import Corpus, Facts
 from carousel.language.ngram import Trigram, Unigram
+from carousel.text.encoded import EncodedText, Facts
 
 WORDS = 7
 
 
 def corpus(words):
-    return Corpus(np.array(words, np.uint16), np.array([len(words)]), Facts(len(words), 1, 0, 0, "<u2"))
+    return EncodedText(np.array(words, np.uint16), np.array([len(words)]), Facts(len(words), 1, 0, 0, "<u2"))
 
 
 TEXT = corpus(np.random.default_rng(1).integers(0, 5, 200))

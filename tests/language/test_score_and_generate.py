@@ -7,12 +7,12 @@ import pytest
 import torch
 
 from carousel.errors import InputError
-from carousel.language.corpus import Corpus
 from carousel.language.generate import choose, generate
 from carousel.language.model import LanguageModel, ModelConfig
 from carousel.language.score import score, surprisals
-from carousel.language.vocabulary import Vocabulary
 from carousel.layers import Clamp
+from carousel.text.encoded import EncodedText
+from carousel.text.vocabulary import Vocabulary
 
 LINES = ["the cat sat", "", "a zebra sat on the mat"]
 
@@ -39,7 +39,7 @@ def bits_word_by_word(model, vocabulary, lines):
 
 
 def test_score_is_the_sum_word_by_word(model, vocabulary, tmp_path):
-    corpus = Corpus.encode(LINES, vocabulary, tmp_path, "text")
+    corpus = EncodedText.encode(LINES, vocabulary, tmp_path, "text")
     found = score(model, corpus, vocabulary.end)
     expected = sum(bits_word_by_word(model, vocabulary, LINES))
     assert found.bits == pytest.approx(expected, rel=1e-4)
@@ -49,7 +49,7 @@ def test_score_is_the_sum_word_by_word(model, vocabulary, tmp_path):
 
 
 def test_sentences_are_each_scored_from_the_start(model, vocabulary, tmp_path):
-    corpus = Corpus.encode(LINES, vocabulary, tmp_path, "text")
+    corpus = EncodedText.encode(LINES, vocabulary, tmp_path, "text")
     found = score(model, corpus, vocabulary.end, sentences=True)
     expected = sum(sum(bits_word_by_word(model, vocabulary, [line])) for line in LINES if line)
     assert found.bits == pytest.approx(expected, rel=1e-4)
@@ -95,7 +95,7 @@ def test_surprisals_are_each_words_bits(model, vocabulary):
 def test_unknown_words_are_counted_and_shown(tmp_path):
     vocabulary = Vocabulary.train("word", ["the cat sat on a mat"])
     model = LanguageModel(vocabulary.size, ModelConfig("rnn", 4, 4))
-    assert score(model, Corpus.encode(LINES, vocabulary, tmp_path, "text"), vocabulary.end).unknown == 1
+    assert score(model, EncodedText.encode(LINES, vocabulary, tmp_path, "text"), vocabulary.end).unknown == 1
     shown = [w for line in surprisals(model, vocabulary, iter(LINES)) for w, _, known in line if not known]
     assert shown == ["zebra"]
 

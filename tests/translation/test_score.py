@@ -3,8 +3,8 @@
 import pytest
 import sacrebleu
 
+from carousel.corpora import czech
 from carousel.errors import InputError
-from carousel.translation import czech
 from carousel.translation.score import agreement, read_aligned, score, translate_all
 from carousel.translation.translate import Interpreter
 

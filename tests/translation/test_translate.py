@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from carousel.language.vocabulary import Vocabulary
+from carousel.text.vocabulary import Vocabulary
 from carousel.translation.translate import Interpreter
 
 

@@ -10,10 +10,10 @@ import pytest
 import torch
 import uvicorn
 
-from carousel.language.corpus import Corpus
 from carousel.language.folder import Config, ModelConfig, TextConfig, save_model
 from carousel.language.model import LanguageModel
-from carousel.language.vocabulary import Vocabulary
+from carousel.text.encoded import EncodedText
+from carousel.text.vocabulary import Vocabulary
 from carousel.translation.folder import PairsConfig, TranslationConfig
 from carousel.translation.model import Translator, TranslatorConfig
 from carousel.web.server import create_app, listen
@@ -38,7 +38,7 @@ def run(tmp_path_factory):
     config.save(folder)
     vocabulary.save(folder / "vocab.json")
     save_model(model, folder / "model.safetensors")
-    Corpus.encode(LINES, vocabulary, folder / "data", "valid")
+    EncodedText.encode(LINES, vocabulary, folder / "data", "valid")
     return folder
 
 
@@ -58,7 +58,7 @@ def translator(tmp_path_factory):
     config.save(folder)
     vocabulary.save(folder / "vocab.json")
     save_model(model, folder / "model.safetensors")
-    Corpus.encode(LINES, vocabulary, folder / "data", "valid.source")
+    EncodedText.encode(LINES, vocabulary, folder / "data", "valid.source")
     return folder
 
 

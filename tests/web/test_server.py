@@ -14,7 +14,7 @@ from carousel.insight.watch import watch
 from carousel.language.folder import load_run
 from carousel.layers import Clamp
 from carousel.translation.folder import load_translator
-from carousel.web import room
+from carousel.web import run_view
 from carousel.web.guard import Guard
 from carousel.web.server import create_app, listen
 
@@ -97,7 +97,7 @@ def test_a_body_of_unsaid_length_is_cut_off_at_the_limit(server):
     connection.putheader("Content-Type", "application/json")
     connection.putheader("Transfer-Encoding", "chunked")
     connection.endheaders()
-    for _ in range(room.BYTES // 4096 + 1):  # one too many; the server does not wait for an end
+    for _ in range(run_view.BYTES // 4096 + 1):  # one too many; the server does not wait for an end
         connection.send(b"1000\r\n" + b"x" * 4096 + b"\r\n")
     assert connection.getresponse().status == 413
 
@@ -178,7 +178,7 @@ def test_the_browser_is_told_to_load_only_from_here(server):
 def test_requests_do_not_wait_for_each_other(server, monkeypatch):
     """While one reading takes its time, another request is answered."""
     begun, release = threading.Event(), threading.Event()
-    true_watch = room.watch
+    true_watch = run_view.watch
 
     def slow(model, vocabulary, text, **options):
         if "queen" in text:
@@ -186,7 +186,7 @@ def test_requests_do_not_wait_for_each_other(server, monkeypatch):
             assert release.wait(15)
         return true_watch(model, vocabulary, text, **options)
 
-    monkeypatch.setattr(room, "watch", slow)
+    monkeypatch.setattr(run_view, "watch", slow)
     found = []
     threads = [
         threading.Thread(target=lambda: found.append(server.ask("api/watch", {"text": "the queen"})[0])) for _ in range(2)

@@ -12,16 +12,16 @@ import time
 from dataclasses import replace
 
 from carousel import files
+from carousel.corpora.python_docs import write_topics
 from carousel.errors import InputError
 from carousel.insight.claims.claim import Claim, Figures, Question, Setting, Tick
-from carousel.language.corpus import Corpus
 from carousel.language.folder import Config, TextConfig, TrainConfig, load_run, read_result
 from carousel.language.model import ModelConfig
 from carousel.language.prepare import prepare
 from carousel.language.processes import Processes
-from carousel.language.python_docs import write_topics
 from carousel.language.score import score
 from carousel.language.training import Trainer
+from carousel.text.encoded import EncodedText
 
 WAYS = {"v3": ("lstm-v3", 384, 0), "v4": ("lstm-v4", 384, 192), "v4 larger": ("lstm-v4", 608, 192)}
 MODEL = ModelConfig(embedding=192, dropout=0.4)
@@ -54,7 +54,7 @@ def measure(way: str, seed: int, setting: Setting, tick: Tick) -> Figures:
         words = trainer.steps * TRAINING.batch_size * TRAINING.length
         files.write(run / "speed.json", json.dumps({"words_per_second": words / (time.process_time() - begun)}))
     model, vocabulary, _ = load_run(run)
-    held_out = Corpus.open(run / "data", "test" if Corpus.exists(run / "data", "test") else "valid", vocabulary.size)
+    held_out = EncodedText.open(run / "data", "test" if EncodedText.exists(run / "data", "test") else "valid", vocabulary.size)
     result, speed = read_result(run), files.read_object(run / "speed.json")
     if type(speed.get("words_per_second")) not in (int, float):
         raise InputError(f"{run / 'speed.json'} tells no speed; remove it, and the run is made anew")

@@ -23,14 +23,14 @@ from hypothesis import HealthCheck, Phase, given, note, reject, seed, settings
 from random_cells import Case, cases, stored
 
 from carousel import kernels
+from carousel.drawing.graph import graph
+from carousel.drawing.svg import standalone
 from carousel.equations.derivative import NoDerivative
 from carousel.kernels import reference
 from carousel.kernels.cpu import compiler, operator
 from carousel.kernels.cpu.derivatives import TANGENT, loop_called
 from carousel.kernels.cpu.kernel import kernel
 from carousel.layers import Recurrent, Streaming
-from carousel.web.drawing import standalone
-from carousel.web.graph import graph
 
 AT_ONCE = 50
 UNOPTIMIZED = Path(__file__).parents[2] / "helpers" / "unoptimized.sh"

@@ -14,14 +14,14 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch.nn.utils.rnn import pad_sequence
 
+from carousel.corpora.annotated import Sentence
+from carousel.corpora.czech_pairs import Agreeing, Translated
+from carousel.corpora.czech_words import PEOPLE
 from carousel.errors import InputError
-from carousel.insight.labelled import Sentence
 from carousel.insight.translating import watch_translation
-from carousel.insight.walkthrough import move, pieces_of
-from carousel.language.vocabulary import Vocabulary
+from carousel.insight.walkthrough import patch, pieces_of
 from carousel.layers import Clamp
-from carousel.translation.czech_pairs import Agreeing, Translated
-from carousel.translation.czech_words import PEOPLE
+from carousel.text.vocabulary import Vocabulary
 from carousel.translation.model import Translator
 from carousel.translation.score import forms_written
 from carousel.translation.translate import Interpreter
@@ -33,7 +33,7 @@ Array = np.ndarray
 
 
 @dataclass(frozen=True)
-class Hold:
+class Intervention:
     """Valve ``name`` held at ``value`` while one word is read: the subject's noun, or the word ``offset`` words after it (where
     a sentence has none, nothing is held). ``name`` None: nothing is held."""
 
@@ -43,29 +43,29 @@ class Hold:
     offset: int = 0
 
 
-HOLDS = (
-    Hold("nothing held"),
-    Hold("i = 0 at the subject's noun", "i"),
-    Hold("i = 0 at the word before it", "i", offset=-1),
-    Hold("f = 0 at the word after it", "f", offset=1),
+INTERVENTIONS = (
+    Intervention("nothing held"),
+    Intervention("i = 0 at the subject's noun", "i"),
+    Intervention("i = 0 at the word before it", "i", offset=-1),
+    Intervention("f = 0 at the word after it", "f", offset=1),
 )
 
 
-def held_outputs(interpreter: Interpreter, pairs: Sequence[Translated], hold: Hold) -> list[str]:
+def outputs_under(interpreter: Interpreter, pairs: Sequence[Translated], intervention: Intervention) -> list[str]:
     """The translations of the sentences while a valve is held."""
     outputs = [""] * len(pairs)
-    for chosen, clamp in _groups(interpreter.source, pairs, hold):
+    for chosen, clamp in _groups(interpreter.source, pairs, intervention):
         for k, best in zip(chosen, interpreter.together([pairs[k].text for k in chosen], clamp=clamp), strict=True):
             outputs[k] = best[0].text
     return outputs
 
 
 @torch.no_grad()
-def handed_over(model: Translator, source: Vocabulary, pairs: Sequence[Translated], hold: Hold) -> Array:
+def handed_over(model: Translator, source: Vocabulary, pairs: Sequence[Translated], intervention: Intervention) -> Array:
     """What the encoder hands to the decoder once a sentence has been read: its states, (sentences, all units)."""
     model.eval()
     found: list[Array] = [np.empty(0)] * len(pairs)
-    for chosen, clamp in _groups(source, pairs, hold):
+    for chosen, clamp in _groups(source, pairs, intervention):
         read = [torch.tensor(source.encode(pairs[k].text)) for k in chosen]
         lengths = torch.tensor([len(x) for x in read])
         packed = model.packed(pad_sequence(read, padding_value=source.end), lengths)
@@ -109,17 +109,17 @@ class Forecast:
         subjects = [_subject(pair) for pair in pairs]
         if len(set(subjects)) < 2:
             raise InputError("the sentences to learn a forecast from all have subjects of one gender and number; give others")
-        self.probe.fit(handed_over(model, source, pairs, HOLDS[0]), subjects)
+        self.probe.fit(handed_over(model, source, pairs, INTERVENTIONS[0]), subjects)
         counts: dict[tuple[Any, ...], Counter[str]] = {}
         for pair in pairs:
             for t in _of_subject(pair):
                 counts.setdefault((_word(t), _subject(pair)), Counter())[t.right.lower()] += 1
         self.forms = {key: each.most_common(1)[0][0] for key, each in counts.items()}
 
-    def tell(self, pairs: Sequence[Translated], outputs: Sequence[str], hold: Hold) -> Told:
-        """What was foretold for sentences read with ``hold``, beside their translations."""
+    def tell(self, pairs: Sequence[Translated], outputs: Sequence[str], intervention: Intervention) -> Told:
+        """What was foretold for sentences read with ``intervention``, beside their translations."""
         foretold, right, same, of = 0, 0, 0, 0
-        for pair, output, read in zip(pairs, outputs, self.read(pairs, hold), strict=True):
+        for pair, output, read in zip(pairs, outputs, self.read(pairs, intervention), strict=True):
             for t, written in zip(pair.targets, forms_written(pair, output), strict=True):
                 form = self.forms.get((_word(t), read))
                 if t.with_ != "subject" or written is None or form is None:
@@ -130,9 +130,9 @@ class Forecast:
                 of += 1
         return Told(foretold / max(1, of), right / max(1, of), same / max(1, of), of)
 
-    def read(self, pairs: Sequence[Translated], hold: Hold) -> list[str]:
+    def read(self, pairs: Sequence[Translated], intervention: Intervention) -> list[str]:
         """Gender and number of each sentence's subject as the probe reads them."""
-        return [str(label) for label in self.probe.predict(handed_over(self.model, self.source, pairs, hold))]
+        return [str(label) for label in self.probe.predict(handed_over(self.model, self.source, pairs, intervention))]
 
 
 def _subject(pair: Translated) -> str:
@@ -147,13 +147,19 @@ def _word(t: Agreeing) -> tuple[Any, ...]:
     return (t.kind, *(form.lower() for form in t.forms))
 
 
-def _groups(source: Vocabulary, pairs: Sequence[Translated], hold: Hold) -> Iterator[tuple[list[int], list[Clamp] | None]]:
+def _groups(
+    source: Vocabulary, pairs: Sequence[Translated], intervention: Intervention
+) -> Iterator[tuple[list[int], list[Clamp] | None]]:
     """Sentences that can be read side by side, as what is held in them is held at the same steps."""
     groups: dict[tuple[int, int] | None, list[int]] = {}
     for k, pair in enumerate(pairs):
-        groups.setdefault(_steps(source, pair, hold.offset) if hold.name else None, []).append(k)
+        groups.setdefault(_steps(source, pair, intervention.offset) if intervention.name else None, []).append(k)
     for steps, members in groups.items():
-        clamp = [Clamp(hold.name, hold.value, begin=steps[0], end=steps[1])] if hold.name and steps else None
+        clamp = (
+            [Clamp(intervention.name, intervention.value, begin=steps[0], end=steps[1])]
+            if intervention.name and steps
+            else None
+        )
         for begin in range(0, len(members), ROWS):
             yield members[begin : begin + ROWS], clamp
 
@@ -167,7 +173,7 @@ def _steps(source: Vocabulary, pair: Translated, offset: int) -> tuple[int, int]
     return (ends[at - 1] + 1 if at else 0, ends[at] + 1)
 
 
-def moved_share(
+def patched_share(
     model: Translator,
     source: Vocabulary,
     target: Vocabulary,
@@ -176,7 +182,7 @@ def moved_share(
     most: int,
     tick: Callable[[], object],
 ) -> tuple[dict[str, float], int]:
-    """Of sentences about one person of the other gender, with ``noun`` put in that one's place: by number of units moved, the
+    """Of sentences about one person of the other gender, with ``noun`` put in that one's place: by number of units patched, the
     share whose translation becomes the other sentence's, word for word; and how many sentences there were, at ``most`` that
     many. Sentences with *he* or *she* in them, and those that are translated alike, are left out. ``tick``: called for each."""
     nouns = {n.english[0]: n.gender for n in PEOPLE}
@@ -197,11 +203,11 @@ def moved_share(
         a, b = (watch_translation(model, source, target, t) for t in (pair.text, " ".join(words)))
         if a.translation == b.translation or len(a.words[: a.source]) != len(b.words[: b.source]):
             continue
-        moved = move(model, source, target, a, b, pair.text, a.states[-1], model.encoder.num_layers - 1)
-        if not moved:
+        patched = patch(model, source, target, a, b, pair.text, a.states[-1], model.encoder.num_layers - 1)
+        if not patched:
             continue
         done += 1
         tick()
-        for held in moved:
+        for held in patched:
             counts[held.what] = counts.get(held.what, 0) + (held.translation == b.translation)
     return {what: n / max(1, done) for what, n in counts.items()}, done

@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 import torch
 
+from carousel.corpora.czech_pairs import read_pairs
 from carousel.errors import InputError
-from carousel.insight.holding import HOLDS, Forecast, Hold, handed_over, held_outputs
+from carousel.insight.interventions import INTERVENTIONS, Forecast, Intervention, handed_over, outputs_under
 from carousel.layers import Clamp
-from carousel.translation.czech_pairs import read_pairs
 from carousel.translation.model import Translator, TranslatorConfig
 from carousel.translation.score import agreement
 from carousel.translation.translate import Interpreter
 
-NOTHING, AT_NOUN = HOLDS[:2]
+NOTHING, AT_NOUN = INTERVENTIONS[:2]
 
 
 @pytest.fixture(scope="module")
@@ -44,26 +44,26 @@ def test_sentences_side_by_side_are_held_as_each_alone(lively, pairs):
     interpreter = Interpreter(model, source, target, beam=1)
     free = [interpreter.together([p.text])[0][0].text for p in pairs[:12]]
     alone = [interpreter.together([p.text], clamp=clamp_at_noun(source, p))[0][0].text for p in pairs[:12]]
-    assert held_outputs(interpreter, pairs[:12], NOTHING) == free
-    assert held_outputs(interpreter, pairs[:12], AT_NOUN) == alone != free
+    assert outputs_under(interpreter, pairs[:12], NOTHING) == free
+    assert outputs_under(interpreter, pairs[:12], AT_NOUN) == alone != free
 
 
 @torch.no_grad()
 def test_what_is_handed_over_is_what_the_decoder_starts_from(lively, pairs):
     model, source, _ = lively
-    for hold in (NOTHING, AT_NOUN):
-        found = handed_over(model, source, pairs[:12], hold)
+    for intervention in (NOTHING, AT_NOUN):
+        found = handed_over(model, source, pairs[:12], intervention)
         for state, pair in zip(found, pairs[:12], strict=True):
             numbers = torch.tensor(source.encode(pair.text)).unsqueeze(1)
-            clamp = clamp_at_noun(source, pair) if hold.name else None
+            clamp = clamp_at_noun(source, pair) if intervention.name else None
             (starts,) = model.read(numbers, torch.tensor([len(numbers)]), clamp).states
             np.testing.assert_allclose(state, torch.cat([s.flatten() for s in starts]).numpy(), atol=1e-6)
 
 
 def test_where_a_sentence_has_no_such_word_nothing_is_held(lively, pairs):
     model, source, _ = lively
-    far = Hold("far", "i", offset=99)
-    np.testing.assert_array_equal(*(handed_over(model, source, pairs[:6], hold) for hold in (NOTHING, far)))
+    far = Intervention("far", "i", offset=99)
+    np.testing.assert_array_equal(*(handed_over(model, source, pairs[:6], intervention) for intervention in (NOTHING, far)))
 
 
 class Planted(Forecast):
@@ -71,7 +71,7 @@ class Planted(Forecast):
 
     labels = ()
 
-    def read(self, pairs, hold):
+    def read(self, pairs, intervention):
         return list(self.labels)
 
 

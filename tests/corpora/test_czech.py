@@ -5,10 +5,10 @@ from itertools import islice
 
 import pytest
 
+from carousel.corpora import czech, czech_words
+from carousel.corpora.annotated import read_sentences
+from carousel.corpora.czech_pairs import Translated, read_pairs
 from carousel.errors import InputError
-from carousel.insight.labelled import read_sentences
-from carousel.translation import czech, czech_words
-from carousel.translation.czech_pairs import Translated, read_pairs
 
 COUNT = 3000
 ENDINGS = {  # of past participles, by the subject's gender and number in Czech
@@ -138,7 +138,7 @@ def test_the_same_seed_gives_the_same_sentences():
     assert a != c
 
 
-def test_files_are_aligned_and_labelled(tmp_path):
+def test_files_are_aligned_and_annotated(tmp_path):
     czech.write(tmp_path, 30, 5, 8, seed=3)
     for split, count in (("train", 30), ("valid", 5), ("test", 8)):
         english, other = ((tmp_path / f"{split}.{side}").read_text().splitlines() for side in ("en", "cs"))
@@ -146,15 +146,15 @@ def test_files_are_aligned_and_labelled(tmp_path):
         assert [r.text for r in rows] == english
         assert [r.translation for r in rows] == other
         assert len(rows) == count
-        labelled = read_sentences(tmp_path / f"{split}.jsonl")  # the English side by itself, for probes
-        assert [s.text for s in labelled] == english
-        assert [s.subject for s in labelled] == [r.subject for r in rows]
+        annotated = read_sentences(tmp_path / f"{split}.jsonl")  # the English side by itself, for probes
+        assert [s.text for s in annotated] == english
+        assert [s.subject for s in annotated] == [r.subject for r in rows]
     first = czech.lecture("boy")
     assert Translated.from_line(first.as_line()) == Translated(**{**vars(first), "pairs": ()})
     assert read_pairs(tmp_path / "test.jsonl")[0].translation == first.translation
 
 
-def test_what_is_no_labelled_pair_is_refused(tmp_path):
+def test_what_is_no_annotated_pair_is_refused(tmp_path):
     row = json.loads(czech.lecture("boy").as_line())
     elsewhere = {
         **row,

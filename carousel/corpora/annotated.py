@@ -1,24 +1,16 @@
-"""Sentences of which it is written down, word by word, what holds once the word is read; and what a model remembers of them."""
+"""Annotated sentences: of each word it is written down what holds once the word is read."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
-
 from carousel.errors import InputError
-from carousel.language.model import LanguageModel
-from carousel.language.text import lines
-from carousel.language.vocabulary import Vocabulary
+from carousel.text.lines import lines
 
 Value = str | int | bool | None
-ROWS = 64  # sentences read at once
 
 
 @dataclass(frozen=True)
@@ -108,35 +100,3 @@ def _is_target(t: Target) -> bool:
     return (
         all(type(n) is int and n >= 0 for n in numbers) and isinstance(t.kind, str) and _is_word(t.right) and _is_word(t.wrong)
     )
-
-
-@torch.no_grad()
-def memories(
-    model: LanguageModel, vocabulary: Vocabulary, given: Sequence[Sentence], name: str, layer: int = -1
-) -> list[Tensor]:
-    """For each sentence, read on its own after an end of line, ``name``'s value after each of its words: (words, units).
-
-    Where a word is several pieces of the vocabulary, after the last of them. Raises InputError where the cell has nothing of
-    that name.
-    """
-    recurrent = model.recurrent
-    if name not in recurrent.units():
-        raise InputError(f"this cell has nothing called {name!r}; it has {', '.join(recurrent.units())}")
-    model.eval()
-    found = []
-    for begin in range(0, len(given), ROWS):
-        batch = [_read(vocabulary, s) for s in given[begin : begin + ROWS]]
-        x = pad_sequence([torch.tensor(numbers, device=model.device) for numbers, _ in batch])
-        values = recurrent(model.embedding(x), record=[name])[-1][name][layer]
-        found += [values[ends, row].cpu() for row, (_, ends) in enumerate(batch)]
-    return found
-
-
-def _read(vocabulary: Vocabulary, sentence: Sentence) -> tuple[list[int], list[int]]:
-    """What the model reads, and the steps at which the words have been read."""
-    numbers, ends = [vocabulary.end], []
-    for k, word in enumerate(sentence.words):
-        pieces = vocabulary.pieces(f" {word}" if k and vocabulary.kind != "word" else word)[:-1]
-        numbers += [n for _, n in pieces]
-        ends.append(len(numbers) - 1)
-    return numbers, ends

@@ -18,13 +18,13 @@ from carousel.insight import theory
 from carousel.insight.gradients import Decay, Flow, gradient_flow
 from carousel.insight.jacobian import singular_values
 from carousel.insight.watch import read
-from carousel.language.corpus import Corpus
 from carousel.language.feeding import Stream
 from carousel.language.folder import load_run
 from carousel.language.model import LanguageModel
-from carousel.language.text import check_file, lines
-from carousel.language.vocabulary import Vocabulary
 from carousel.layers import Recurrent
+from carousel.text.encoded import EncodedText
+from carousel.text.lines import check_file, lines
+from carousel.text.vocabulary import Vocabulary
 
 Tick = Callable[[int, int], None]
 LAGS = (1, 10, 100)
@@ -32,7 +32,7 @@ ROWS = 8  # of a batch that are followed while training
 
 
 @dataclass(frozen=True)
-class Fading:
+class GradientDecay:
     """|∂E_t/∂x_k| by t − k, t the last step, all states together: the mean over sequences (lags,), the tenth and the
     ninetieth percentile, each state alone; ``theory``: the bound to the power t − k where there is one, else what the
     memory's own path would leave; ``singular_values`` of ∂x_t/∂x_k where they were asked for.
@@ -84,7 +84,7 @@ def _finite(x: float) -> float | None:
     return x if np.isfinite(x) else None
 
 
-def of_layer(label: str, layer: Recurrent, data: Tensor, flow: Flow, *, jacobian: bool = False) -> Fading:
+def of_layer(label: str, layer: Recurrent, data: Tensor, flow: Flow, *, jacobian: bool = False) -> GradientDecay:
     """What a flow, and the gates while ``data`` (T, B, input_size) is read, say."""
     measured = flow.mean()
     low, high = flow.quantiles((0.1, 0.9))
@@ -95,7 +95,9 @@ def of_layer(label: str, layer: Recurrent, data: Tensor, flow: Flow, *, jacobian
     with np.errstate(over="ignore"):  # what explodes may pass what a number can hold
         expected = theory.carousel(layer, recorded, len(measured)) if limit is None else limit**lags
     values = singular_values(layer, data[:, 0], lags=[k for k in LAGS if k < len(data)]) if jacobian else None
-    return Fading(label, layer, data, measured, low, high, {s: flow.mean(s) for s in flow.sizes}, limit, expected, values)
+    return GradientDecay(
+        label, layer, data, measured, low, high, {s: flow.mean(s) for s in flow.sizes}, limit, expected, values
+    )
 
 
 def at_first_weights(
@@ -109,7 +111,7 @@ def at_first_weights(
     seed: int = 1,
     jacobian: bool = False,
     tick: Tick | None = None,
-) -> Fading:
+) -> GradientDecay:
     """A cell as it starts, fed with noise. ``scale``: the largest singular value of its recurrent weights, if other than drawn.
 
     Raises InputError for an unknown cell.
@@ -129,7 +131,7 @@ def at_first_weights(
 
 def of_run(
     run: Path, file: Path | None = None, *, steps: int = 200, rows: int = 16, jacobian: bool = False, tick: Tick | None = None
-) -> Fading:
+) -> GradientDecay:
     """A trained model that reads a text, by default what it was validated on, in so many rows.
 
     Raises InputError where the run cannot be read, or the text is too short.
@@ -138,9 +140,9 @@ def of_run(
     with TemporaryDirectory() as folder:
         if file is not None:
             check_file(file)
-            corpus = Corpus.encode(lines(file), vocabulary, Path(folder), "text")
+            corpus = EncodedText.encode(lines(file), vocabulary, Path(folder), "text")
         else:
-            corpus = Corpus.open(run / "data", "valid", vocabulary.size)
+            corpus = EncodedText.open(run / "data", "valid", vocabulary.size)
         steps = min(steps, (len(corpus) - 1) // rows)
         if steps < 3:
             raise InputError(f"the text has {len(corpus)} words, too few for {rows} sequences; lower --batch-size")

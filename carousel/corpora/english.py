@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from carousel import files
-from carousel.insight.labelled import Sentence, Target, as_line
+from carousel.corpora.annotated import Sentence, Target, as_line
 
 _LISTS = """
 men: boy man king uncle father brother waiter prince monk actor husband nephew grandfather widower landlord

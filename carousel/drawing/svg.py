@@ -12,10 +12,10 @@ import re
 from html import escape
 from importlib import resources
 
+from carousel.drawing.graph import Graph, Node, graph
+from carousel.drawing.placing import Layout, Place, Way, layout
+from carousel.drawing.routing import Point
 from carousel.equations import Cell
-from carousel.web.graph import Graph, Node, graph
-from carousel.web.placing import Layout, Place, Way, layout
-from carousel.web.routing import Point
 
 UNIT = 14  # pixels of a grid point
 CORNER = 7.0

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from carousel.errors import InputError
-from carousel.language.text import lines
+from carousel.text.lines import lines
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ from __future__ import annotations
 import itertools
 from dataclasses import dataclass, field
 
-from carousel.web.graph import Graph, Node
-from carousel.web.routing import DOWN, LEFT, RIGHT, UP, Point, Port, Router, along_way
+from carousel.drawing.graph import Graph, Node
+from carousel.drawing.routing import DOWN, LEFT, RIGHT, UP, Point, Port, Router, along_way
 
 MARGIN, LANE = 6, 3  # grid points: at the sides, between lanes
 TRIES = ((3, "near"), (4, "near"), (4, "far"))  # points between columns, and which wires come first

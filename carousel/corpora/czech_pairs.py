@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from carousel.errors import InputError
-from carousel.language.text import lines
+from carousel.text.lines import lines
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Translated:
         return " ".join(self.czech)
 
     def as_line(self) -> str:
-        """As one line of JSON, of which the labelled English sentence can be read by itself."""
+        """As one line of JSON, of which the annotated English sentence can be read by itself."""
         row = {k: getattr(self, k) for k in ("words", "labels", "subject", "predicate")}
         targets = [{**asdict(t), "with": t.with_} for t in self.targets]
         for t in targets:
@@ -76,7 +76,7 @@ class Translated:
 
 
 def read_pairs(path: Path) -> list[Translated]:
-    """The labelled pairs of a file. Raises InputError for what is no such file, with the number of the line."""
+    """The annotated pairs of a file. Raises InputError for what is no such file, with the number of the line."""
     found = []
     for number, line in enumerate(lines(path), 1):
         if not line.strip():

@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from carousel import files
-from carousel.translation import czech_clauses as clauses
-from carousel.translation import czech_words as lexicon
-from carousel.translation.czech_clauses import Clause, Item
-from carousel.translation.czech_pairs import Agreeing, Translated
-from carousel.translation.czech_words import Noun
+from carousel.corpora import czech_clauses as clauses
+from carousel.corpora import czech_words as lexicon
+from carousel.corpora.czech_clauses import Clause, Item
+from carousel.corpora.czech_pairs import Agreeing, Translated
+from carousel.corpora.czech_words import Noun
 
 PROPERTIES = ("gender", "number", "capital", "tense")
 SPLITS = ("train", "valid", "test")
@@ -61,7 +61,7 @@ class _Writer:
     pairs: list[tuple[str, str]] = field(default_factory=list)
 
     def say(self, text: str) -> None:
-        """English words, labelled with what is known now."""
+        """English words, annotated with what is known now."""
         for word in text.split():
             self.words.append(word)
             for p in PROPERTIES:

@@ -13,7 +13,7 @@ import numpy as np
 
 from carousel import files
 from carousel.errors import InputError
-from carousel.language.vocabulary import Vocabulary
+from carousel.text.vocabulary import Vocabulary
 
 LINES_AT_ONCE = 4096
 WORDS_AT_ONCE = 1 << 20
@@ -39,7 +39,7 @@ class Facts:
         return zlib.crc32(json.dumps([words, ends, *list(asdict(replace(self, checksum=None)).values())]).encode())
 
 
-class Corpus:
+class EncodedText:
     """An encoded text: ``words`` (all numbers in a row), ``ends`` (where each line ends), ``facts``."""
 
     def __init__(self, words: np.ndarray, ends: np.ndarray, facts: Facts):
@@ -63,7 +63,7 @@ class Corpus:
         folder: Path,
         name: str,
         tick: Callable[[int], None] | None = None,
-    ) -> Corpus:
+    ) -> EncodedText:
         """Encode lines of text into ``folder/name.*`` and open them. ``tick`` is told how many characters were read.
 
         Memory stays constant. Nothing counts as encoded until ``name.json`` stands, which is written last.
@@ -92,7 +92,7 @@ class Corpus:
         return cls.open(folder, name)
 
     @classmethod
-    def open(cls, folder: Path, name: str, size: int | None = None) -> Corpus:
+    def open(cls, folder: Path, name: str, size: int | None = None) -> EncodedText:
         """Open what ``encode`` wrote, and read it once, to see that it is that still.
 
         Raises InputError where it is missing, cut short or changed, or has numbers that a vocabulary of ``size`` has not.

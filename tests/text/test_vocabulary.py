@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from carousel.errors import InputError
-from carousel.language.vocabulary import Vocabulary
+from carousel.text.vocabulary import Vocabulary
 
 TEXT = ["the cat sat on the mat", "the dog <unk> the cat", "", "on and on"]
 printable = st.text(st.characters(blacklist_categories=["Cs", "Cc"]), max_size=30)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
-from carousel.translation import czech_words as words
-from carousel.translation.czech_words import Paradigm, Verb
+from carousel.corpora import czech_words as words
+from carousel.corpora.czech_words import Paradigm, Verb
 
 TO_BE = {"sg": ("is", "was"), "pl": ("are", "were")}
 

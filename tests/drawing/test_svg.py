@@ -11,10 +11,10 @@ from itertools import combinations, pairwise
 import pytest
 
 from carousel.cells import CELLS
+from carousel.drawing.graph import graph
+from carousel.drawing.placing import layout
+from carousel.drawing.svg import draw, standalone
 from carousel.equations import cell, logistic, tanh, where
-from carousel.web.drawing import draw, standalone
-from carousel.web.graph import graph
-from carousel.web.placing import layout
 
 
 @cell
@@ -156,7 +156,7 @@ def test_the_lstm_is_olahs():
 
 def test_the_same_cell_gives_the_same_text_in_every_process():
     code = (
-        "from carousel.cells import CELLS\nfrom carousel.web.drawing import draw\nprint(draw(CELLS['gru']), draw(CELLS['fgr']))"
+        "from carousel.cells import CELLS\nfrom carousel.drawing.svg import draw\nprint(draw(CELLS['gru']), draw(CELLS['fgr']))"
     )
     found = [
         subprocess.run(

@@ -5,8 +5,8 @@ import json
 import pytest
 
 from carousel.errors import InputError
-from carousel.language.corpus import Corpus
-from carousel.language.vocabulary import Vocabulary
+from carousel.text.encoded import EncodedText
+from carousel.text.vocabulary import Vocabulary
 
 LINES = ["the cat sat on the mat", "a dog", "the dog sat"] * 50
 
@@ -14,7 +14,7 @@ LINES = ["the cat sat on the mat", "a dog", "the dog sat"] * 50
 @pytest.fixture
 def folder(tmp_path):
     """A text that was encoded as ``train``."""
-    Corpus.encode(LINES, Vocabulary.train("word", LINES), tmp_path, "train")
+    EncodedText.encode(LINES, Vocabulary.train("word", LINES), tmp_path, "train")
     return tmp_path
 
 
@@ -26,7 +26,7 @@ def test_a_flipped_bit_is_refused(folder, suffix, bit):
     content[len(content) // 2 + bit // 8] ^= 1 << bit % 8
     path.write_bytes(content)
     with pytest.raises(InputError, match=r"train\.\* is not this run's encoded text"):
-        Corpus.open(folder, "train")
+        EncodedText.open(folder, "train")
 
 
 @pytest.mark.parametrize("key", ["words", "lines", "characters", "unknown", "checksum"])
@@ -36,7 +36,7 @@ def test_a_changed_count_is_refused(folder, key):
     facts[key] += 1
     path.write_text(json.dumps(facts))
     with pytest.raises(InputError, match="is not this run's encoded text"):
-        Corpus.open(folder, "train")
+        EncodedText.open(folder, "train")
 
 
 @pytest.mark.parametrize("dtype", ["O", "<f8", ">u2", 2])
@@ -44,7 +44,7 @@ def test_another_type_is_refused(folder, dtype):
     path = folder / "train.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"dtype": dtype}))
     with pytest.raises(InputError, match="does not tell its sizes"):
-        Corpus.open(folder, "train")
+        EncodedText.open(folder, "train")
 
 
 def test_a_text_of_0_1_0_has_no_checksum_and_is_opened(folder):
@@ -52,15 +52,15 @@ def test_a_text_of_0_1_0_has_no_checksum_and_is_opened(folder):
     facts = json.loads(path.read_text())
     del facts["checksum"]
     path.write_text(json.dumps(facts))
-    assert len(Corpus.open(folder, "train")) == facts["words"]
+    assert len(EncodedText.open(folder, "train")) == facts["words"]
     content = bytearray((folder / "train.ends").read_bytes())
     content[9] ^= 1  # its ends must rise all the same
     (folder / "train.ends").write_bytes(content)
     with pytest.raises(InputError, match="is not what was written"):
-        Corpus.open(folder, "train")
+        EncodedText.open(folder, "train")
 
 
 def test_entries_that_the_vocabulary_lacks_are_refused(folder):
-    assert Corpus.open(folder, "train", 9)
+    assert EncodedText.open(folder, "train", 9)
     with pytest.raises(InputError, match="has entry 8, and the vocabulary only 8"):
-        Corpus.open(folder, "train", 8)
+        EncodedText.open(folder, "train", 8)

@@ -1,11 +1,11 @@
-"""The corpus with agreement at a distance: right English, labelled as it should be, honestly split."""
+"""The corpus with agreement at a distance: right English, annotated as it should be, honestly split."""
 
 import itertools
 
 import pytest
 
-from carousel.insight import english
-from carousel.insight.labelled import read_sentences
+from carousel.corpora import english
+from carousel.corpora.annotated import read_sentences
 
 MADE = list(english.sentences(3000, seed=3))
 MALE, FEMALE = set(english.WORDS["men"]), set(english.WORDS["women"])

@@ -8,29 +8,29 @@ from typing import Any
 
 import numpy as np
 
+from carousel.drawing.svg import draw
 from carousel.errors import InputError
-from carousel.insight.fading import of_text
+from carousel.insight.gradient_decay import of_text
 from carousel.insight.translating import followed, watch_translation
 from carousel.insight.watch import Watched, read, spans, watch, watched_names
-from carousel.language.corpus import Corpus
 from carousel.language.folder import load_run, run_kind
 from carousel.language.generate import generate
 from carousel.language.model import Trainable
-from carousel.language.vocabulary import Vocabulary
 from carousel.layers import Clamp, Recurrent
+from carousel.text.encoded import EncodedText
+from carousel.text.vocabulary import Vocabulary
 from carousel.translation.folder import SIDES, load_translator
 from carousel.translation.model import Translator
-from carousel.web.drawing import draw
 
 WORDS, CHARACTERS, BYTES, NUMBERS, PREDICTIONS = 500, 20_000, 256 * 1024, 2_000_000, 50
 
 
-def open_room(folder: Path) -> Room:
-    """The room of a run, of either kind. Raises InputError where the folder is no whole run."""
-    return TranslatingRoom(folder) if run_kind(folder) == Translator.kind else ReadingRoom(folder)
+def open_run_view(folder: Path) -> RunView:
+    """The view of a run, of either kind. Raises InputError where the folder is no whole run."""
+    return TranslatorRunView(folder) if run_kind(folder) == Translator.kind else LanguageRunView(folder)
 
 
-class Room:
+class RunView:
     """A run folder, read once; its methods may run at the same time."""
 
     task: str
@@ -99,7 +99,7 @@ class Room:
         raise InputError("the gradient flow is shown for language models")
 
 
-class ReadingRoom(Room):
+class LanguageRunView(RunView):
     """A language model: it reads a text, and says what comes next."""
 
     task = "read"
@@ -121,7 +121,7 @@ class ReadingRoom(Room):
         return of_text(self.model, self.vocabulary, text)
 
 
-class TranslatingRoom(Room):
+class TranslatorRunView(RunView):
     """A translator: it reads a sentence and writes it in the other language."""
 
     task = "translate"
@@ -142,8 +142,8 @@ class TranslatingRoom(Room):
 def _lines(folder: Path, side: str, vocabulary: Vocabulary) -> Iterator[str]:
     """Lines of moderate length that the run was tested or trained on."""
     for name in ("valid", "train"):
-        if Corpus.exists(folder / "data", name + side):
-            corpus = Corpus.open(folder / "data", name + side, vocabulary.size)
+        if EncodedText.exists(folder / "data", name + side):
+            corpus = EncodedText.open(folder / "data", name + side, vocabulary.size)
             begin = 0
             for end in corpus.ends[:500].tolist():
                 line = corpus.words[begin : end - 1].tolist()

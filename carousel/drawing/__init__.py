@@ -1,0 +1,1 @@
+"""A cell as a drawing: its graph, placed, routed, written as SVG."""

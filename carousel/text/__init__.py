@@ -1,0 +1,1 @@
+"""Text as models read it: lines, vocabularies, encoded text."""
