@@ -25,7 +25,7 @@ ClampOptions = Annotated[
     list[str] | None,
     typer.Option(
         "--clamp",
-        help="Intervention a valve: f=0, or units f[3,5]=0, from word to word f=0@4:9, in a layer 1/f=0; several times.",
+        help="Hold a valve: f=0, or units f[3,5]=0, from word to word f=0@4:9, in a layer 1/f=0; several times.",
         show_default=False,
     ),
 ]

@@ -1,4 +1,4 @@
-"""Intervention a valve where one wants it: the lecturer's "close the first valve, open the second"."""
+"""Hold a valve where one wants it: the lecturer's "close the first valve, open the second"."""
 
 from __future__ import annotations
 
