@@ -10,8 +10,8 @@ from typing import Annotated
 import typer
 
 from carousel.errors import InputError
-from carousel.language.folder import LARGEST, LARGEST_SIZE, MOST_LAYERS, MOST_THREADS
 from carousel.layers import Clamp
+from carousel.training.config import LARGEST, LARGEST_SIZE, MOST_LAYERS, MOST_THREADS
 
 MODEL, TRAINING, TEXT = "Model", "Training", "Text"
 

@@ -15,10 +15,12 @@ from carousel.errors import InputError
 from carousel.files import is_empty, owning, undoing
 from carousel.insight import gradient_decay
 from carousel.language.checkpoint import read_position
-from carousel.language.folder import Config, ModelConfig, TextConfig, TrainConfig
+from carousel.language.config import Config, TextConfig
+from carousel.language.model import ModelConfig
 from carousel.language.prepare import prepare
 from carousel.language.processes import Processes
 from carousel.language.training import Trainer
+from carousel.training.config import TrainConfig
 
 EXAMPLE = "Example: carousel train book.txt --cell lstm-v2 --layers 2 --hidden 200 --vocab word"
 DEFAULT = TrainConfig()

@@ -24,8 +24,9 @@ from carousel.language.training import Trainer
 from carousel.text.lines import check_file
 from carousel.translation import score as scoring
 from carousel.translation.attention import KINDS as ATTENTIONS
+from carousel.translation.config import PairsConfig, PairTraining, TranslationConfig
 from carousel.translation.czech_genders import genders as count_genders
-from carousel.translation.folder import PairsConfig, PairTraining, TranslationConfig, load_translator
+from carousel.translation.folder import load_translator
 from carousel.translation.lesson import Translating
 from carousel.translation.model import MEMORY, Translator, TranslatorConfig
 from carousel.translation.prepare import prepare

@@ -11,8 +11,9 @@ from typing import Any
 
 from carousel import files
 from carousel.errors import InputError
+from carousel.language.config import Config
 from carousel.language.curve import draw_comparison
-from carousel.language.folder import Config, load_run, read_json_lines, read_result
+from carousel.language.folder import load_run, read_json_lines, read_result
 from carousel.language.model import LanguageModel, ModelConfig
 from carousel.language.ngram import Trigram, Unigram
 from carousel.language.prepare import Tick, prepare

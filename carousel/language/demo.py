@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from carousel.corpora.python_docs import write_topics
-from carousel.language.folder import Config, TextConfig, TrainConfig
+from carousel.language.config import Config, TextConfig
 from carousel.language.model import ModelConfig
+from carousel.training.config import TrainConfig
 
 CELLS = ["mlp", "lstm-v2"]
 

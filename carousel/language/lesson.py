@@ -8,8 +8,8 @@ from typing import Any, Protocol
 
 import torch
 
+from carousel.language.config import Config
 from carousel.language.feeding import Feed, Share, feed
-from carousel.language.folder import Config
 from carousel.language.model import LanguageModel, Trainable
 from carousel.text.encoded import EncodedText
 from carousel.text.vocabulary import Vocabulary

@@ -8,7 +8,7 @@ from itertools import islice
 from pathlib import Path
 
 from carousel.errors import InputError
-from carousel.language.folder import Config, TextConfig
+from carousel.language.config import Config, TextConfig
 from carousel.text.encoded import EncodedText
 from carousel.text.lines import lines
 from carousel.text.vocabulary import Vocabulary

@@ -20,12 +20,13 @@ from carousel.errors import InputError, TrainingError
 from carousel.language.checkpoint import Position, load_checkpoint, save_checkpoint
 from carousel.language.curve import draw_curve
 from carousel.language.feeding import Sentences
-from carousel.language.folder import RunConfig, load_weights, read_json_lines, read_tensors, save_model, write_json_lines
+from carousel.language.folder import load_weights, read_json_lines, read_tensors, save_model, write_json_lines
 from carousel.language.lesson import LessonMaker, Reading
 from carousel.language.model import detach
 from carousel.language.processes import Processes
 from carousel.language.score import evaluate
 from carousel.layers import State
+from carousel.training.config import RunConfig
 
 WRITTEN = ("checkpoint.safetensors", "model.safetensors", "metrics.jsonl", "curve.png", "result.json")
 Observer = Callable[[dict[str, Any]], None]

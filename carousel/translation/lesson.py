@@ -7,7 +7,8 @@ from pathlib import Path
 from carousel.errors import InputError
 from carousel.language.feeding import Share
 from carousel.text.encoded import EncodedText
-from carousel.translation.folder import SIDES, TranslationConfig, load_vocabularies
+from carousel.translation.config import TranslationConfig
+from carousel.translation.folder import SIDES, load_vocabularies
 from carousel.translation.model import Translator
 from carousel.translation.pairs import Pairs
 

@@ -14,7 +14,8 @@ from carousel.language.prepare import HELD_OUT, Tick
 from carousel.text.encoded import EncodedText
 from carousel.text.lines import lines
 from carousel.text.vocabulary import Vocabulary
-from carousel.translation.folder import SIDES, PairsConfig, TranslationConfig, load_vocabularies, vocabulary_paths
+from carousel.translation.config import PairsConfig, TranslationConfig
+from carousel.translation.folder import SIDES, load_vocabularies, vocabulary_paths
 from carousel.translation.pairs import Pairs
 
 LEFT_OUT = "left-out.json"

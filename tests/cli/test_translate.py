@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from carousel.language.folder import Config
+from carousel.language.config import Config
 from carousel.language.processes import Processes
 from carousel.language.training import Trainer
-from carousel.translation.folder import PairsConfig, PairTraining, TranslationConfig
+from carousel.translation.config import PairsConfig, PairTraining, TranslationConfig
 from carousel.translation.lesson import Translating
 from carousel.translation.model import TranslatorConfig
 from carousel.translation.prepare import prepare

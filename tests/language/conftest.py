@@ -3,10 +3,12 @@
 import pytest
 import torch
 
-from carousel.language.folder import Config, ModelConfig, TextConfig, TrainConfig
+from carousel.language.config import Config, TextConfig
+from carousel.language.model import ModelConfig
 from carousel.language.prepare import prepare
 from carousel.language.processes import Processes
 from carousel.language.training import Trainer
+from carousel.training.config import TrainConfig
 
 LINES = ["the cat sat on the mat and the dog sat on the cat", "a dog and a cat", "on the mat sat a dog"] * 20
 

@@ -5,10 +5,10 @@ import random
 import pytest
 import torch
 
-from carousel.language.folder import Config
+from carousel.language.config import Config
 from carousel.language.processes import Processes
 from carousel.language.training import Trainer
-from carousel.translation.folder import PairsConfig, PairTraining, TranslationConfig
+from carousel.translation.config import PairsConfig, PairTraining, TranslationConfig
 from carousel.translation.lesson import Translating
 from carousel.translation.model import Translator, TranslatorConfig
 from carousel.translation.prepare import prepare

@@ -7,7 +7,8 @@ import pytest
 
 from carousel.errors import InputError
 from carousel.text.encoded import EncodedText
-from carousel.translation.folder import PairsConfig, TranslationConfig, load_vocabularies
+from carousel.translation.config import PairsConfig, TranslationConfig
+from carousel.translation.folder import load_vocabularies
 from carousel.translation.prepare import prepare
 
 

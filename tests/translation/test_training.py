@@ -12,7 +12,8 @@ from carousel.language.feeding import Share
 from carousel.language.folder import load_run, read_json_lines
 from carousel.language.processes import Processes
 from carousel.language.training import Trainer
-from carousel.translation.folder import TranslationConfig, load_translator
+from carousel.translation.config import TranslationConfig
+from carousel.translation.folder import load_translator
 from carousel.translation.lesson import Translating
 from carousel.translation.translate import Interpreter
 

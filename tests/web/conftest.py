@@ -10,11 +10,12 @@ import pytest
 import torch
 import uvicorn
 
-from carousel.language.folder import Config, ModelConfig, TextConfig, save_model
-from carousel.language.model import LanguageModel
+from carousel.language.config import Config, TextConfig
+from carousel.language.folder import save_model
+from carousel.language.model import LanguageModel, ModelConfig
 from carousel.text.encoded import EncodedText
 from carousel.text.vocabulary import Vocabulary
-from carousel.translation.folder import PairsConfig, TranslationConfig
+from carousel.translation.config import PairsConfig, TranslationConfig
 from carousel.translation.model import Translator, TranslatorConfig
 from carousel.web.server import create_app, listen
 

@@ -15,13 +15,15 @@ from carousel import files
 from carousel.corpora.python_docs import write_topics
 from carousel.errors import InputError
 from carousel.insight.claims.claim import Claim, Figures, Question, Setting, Tick
-from carousel.language.folder import Config, TextConfig, TrainConfig, load_run, read_result
+from carousel.language.config import Config, TextConfig
+from carousel.language.folder import load_run, read_result
 from carousel.language.model import ModelConfig
 from carousel.language.prepare import prepare
 from carousel.language.processes import Processes
 from carousel.language.score import score
 from carousel.language.training import Trainer
 from carousel.text.encoded import EncodedText
+from carousel.training.config import TrainConfig
 
 WAYS = {"v3": ("lstm-v3", 384, 0), "v4": ("lstm-v4", 384, 192), "v4 larger": ("lstm-v4", 608, 192)}
 MODEL = ModelConfig(embedding=192, dropout=0.4)

@@ -1,0 +1,1 @@
+"""Training of whatever learns by gradient: configuration, loop, checkpoints, the run folder."""
