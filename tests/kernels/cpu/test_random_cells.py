@@ -59,7 +59,7 @@ def test_random_cells(batch, problem, request):
     number, count = batch
     same = settings(max_examples=count, deadline=None, database=None, suppress_health_check=list(HealthCheck), print_blob=False)
     chosen: list[Case] = []
-    seed(number)(settings(same, phases=[Phase.generate])(given(cases())(chosen.append)))()
+    seed(number)(settings(same, phases=[Phase.generate])(given(cases())(lambda case: chosen.append(case))))()
     _compile_all(chosen)
     if request.config.getoption("shrink"):
         phases = settings(same, phases=[Phase.generate, Phase.shrink])
