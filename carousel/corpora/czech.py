@@ -8,27 +8,19 @@ and what else might have stood there.
 from __future__ import annotations
 
 import random
-import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-from carousel import files
 from carousel.corpora import czech_clauses as clauses
 from carousel.corpora import czech_words as lexicon
 from carousel.corpora.czech_clauses import Clause, Item
 from carousel.corpora.czech_pairs import Agreeing, Translated
 from carousel.corpora.czech_words import Noun
+from carousel.corpora.writing import Writer, source_of_chance, split_of, write_splits
 
 PROPERTIES = ("gender", "number", "capital", "tense")
-SPLITS = ("train", "valid", "test")
 SALT = 84  # of the split; with it *boy* and *girl* are never seen with *learn* in training
-
-
-def split_of(noun: str, predicate: str) -> str:
-    """Which split has this subject with this predicate: a tenth is for testing, a tenth for validation."""
-    return {0: "test", 1: "valid"}.get(zlib.crc32(f"{SALT} {noun} {predicate}".encode()) % 10, "train")
 
 
 @dataclass
@@ -47,25 +39,13 @@ class Phrase:
 
 
 @dataclass
-class _Writer:
+class _Writer(Writer):
     """Both sentences as they grow."""
 
-    choose: random.Random
-    words: list[str] = field(default_factory=list)
-    labels: dict[str, list[Any]] = field(default_factory=lambda: {p: [] for p in PROPERTIES})
-    known: dict[str, Any] = field(default_factory=lambda: dict.fromkeys(PROPERTIES))
-    subject: int = -1
     czech: list[str] = field(default_factory=list)
     targets: list[Agreeing] = field(default_factory=list)
     czech_subject: int = 0
     pairs: list[tuple[str, str]] = field(default_factory=list)
-
-    def say(self, text: str) -> None:
-        """English words, annotated with what is known now."""
-        for word in text.split():
-            self.words.append(word)
-            for p in PROPERTIES:
-                self.labels[p].append(self.known[p])
 
     def verb(self, text: str, tense: str) -> None:
         self.known["tense"] = tense
@@ -327,7 +307,7 @@ def lecture(english: str) -> Translated:
     """
     noun = {n.english[0]: n for n in lexicon.PEOPLE}[english]
     learn = next(v for v in lexicon.VERBS if v.english[0] == "learn")
-    w = _Writer(random.Random(0))
+    w = _Writer(random.Random(0), dict.fromkeys(PROPERTIES))
     p = Phrase(noun, "sg", ("an" if english[0] in "aeiou" else "a",), name=english)
     w.verb("I am", "present")
     w.write("jsem", class_=p.class_)
@@ -345,17 +325,15 @@ def sentences(count: int, seed: int = 1, split: str = "train") -> Iterator[Trans
     What a training sentence says of its subject is always of the training split; a test sentence's main predicate always of
     the test split, so that no training sentence says that of that subject.
     """
-    if split not in SPLITS:
-        raise ValueError(f"a split is {', '.join(SPLITS)}, not {split!r}")
-    choose = random.Random(f"{seed} {split}")
+    choose = source_of_chance(seed, split)
     made = 0
     while made < count:
-        w = _Writer(choose)
+        w = _Writer(choose, dict.fromkeys(PROPERTIES))
         predicate = (_said_of_oneself if choose.random() < 0.15 else _told)(w)
         stop = "." if choose.random() < 0.8 else ""
-        found = [split_of(*pair) for pair in w.pairs]
-        main = next(s for (_, said), s in zip(w.pairs, found, strict=True) if said == predicate)
-        if main == split and (split != "train" or set(found) == {"train"}):
+        splits = [split_of(SALT, *pair) for pair in w.pairs]
+        main = next(s for (_, said), s in zip(w.pairs, splits, strict=True) if said == predicate)
+        if main == split and (split != "train" or set(splits) == {"train"}):
             made += 1
             yield w.finish(stop, predicate)
 
@@ -365,10 +343,10 @@ def write(folder: Path, train: int = 60000, valid: int = 1000, test: int = 2000,
 
     The test begins with the lecture's sentence, with *boy* and with *girl*; in training neither is ever said to learn.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    for split, count in zip(SPLITS, (train, valid, test), strict=True):
-        made = [lecture("boy"), lecture("girl")][:count] if split == "test" else []
-        made += sentences(count - len(made), seed, split)
-        files.write(folder / f"{split}.en", "".join(s.text + "\n" for s in made))
-        files.write(folder / f"{split}.cs", "".join(s.translation + "\n" for s in made))
-        files.write(folder / f"{split}.jsonl", "".join(s.as_line() + "\n" for s in made))
+
+    def of_split(count: int, split: str) -> Iterable[Translated]:
+        first = [lecture("boy"), lecture("girl")][:count] if split == "test" else []
+        return [*first, *sentences(count - len(first), seed, split)]
+
+    lines = {"en": lambda s: s.text, "cs": lambda s: s.translation, "jsonl": Translated.as_line}
+    write_splits(folder, (train, valid, test), of_split, lines)

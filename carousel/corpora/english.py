@@ -6,15 +6,12 @@ number verbs as well, across clauses whose nouns are of the other number or gend
 
 from __future__ import annotations
 
-import random
-import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-from carousel import files
 from carousel.corpora.annotated import Sentence, Target, as_line
+from carousel.corpora.writing import Writer, source_of_chance, split_of, write_splits
 
 _LISTS = """
 men: boy man king uncle father brother waiter prince monk actor husband nephew grandfather widower landlord
@@ -36,8 +33,6 @@ PRONOUNS = {
     "possessive": {("m", "sg"): "his", ("f", "sg"): "her", (None, "pl"): "their"},
     "self": {("m", "sg"): "himself", ("f", "sg"): "herself", (None, "pl"): "themselves"},
 }
-PROPERTIES = ("gender", "number", "depth", "quoted")
-SPLITS = ("train", "valid", "test")
 
 
 def plural(noun: str) -> str:
@@ -45,31 +40,12 @@ def plural(noun: str) -> str:
     return IRREGULAR.get(noun) or noun + ("es" if noun.endswith(("s", "ch")) else "s")
 
 
-def split_of(noun: str, predicate: str) -> str:
-    """Which split has this subject with this predicate: a tenth is for testing, a tenth for validation, and none is in two."""
-    return {0: "test", 1: "valid"}.get(zlib.crc32(f"{noun} {predicate}".encode()) % 10, "train")
-
-
 @dataclass
-class _Writer:
-    """A sentence as it grows."""
+class _Writer(Writer):
+    """A sentence with the words that agree with its subject."""
 
-    choose: random.Random
-    words: list[str] = field(default_factory=list)
-    labels: dict[str, list[Any]] = field(default_factory=lambda: {p: [] for p in PROPERTIES})
     targets: list[Target] = field(default_factory=list)
     nouns: list[tuple[int, str | None, str]] = field(default_factory=list)  # position, gender, number
-    gender: str | None = None
-    number: str | None = None
-    subject: int = -1
-    depth: int = 0
-    quoted: bool = False
-
-    def say(self, text: str) -> None:
-        for word in text.split():
-            self.words.append(word)
-            for name, value in zip(PROPERTIES, (self.gender, self.number, self.depth, self.quoted), strict=True):
-                self.labels[name].append(value)
 
     def noun(self, noun: str, gender: str | None, number: str) -> None:
         self.nouns.append((len(self.words), gender, number))
@@ -78,20 +54,22 @@ class _Writer:
     def agree(self, right: str, wrong: str, kind: str) -> None:
         between = [n for n in self.nouns if n[0] > self.subject]
         # Plurals agree with they, their and themselves, of whatever gender.
-        by_gender = kind == "pronoun" and self.number == "sg"
-        others = sum(number != self.number or (by_gender and gender != self.gender) for _, gender, number in between)
+        by_gender = kind == "pronoun" and self.known["number"] == "sg"
+        others = sum(
+            number != self.known["number"] or (by_gender and gender != self.known["gender"]) for _, gender, number in between
+        )
         self.targets.append(Target(len(self.words), right, wrong, kind, len(self.words) - self.subject, others))
         self.say(right)
 
     def pronoun(self, case: str) -> None:
         forms = PRONOUNS[case]
-        right = forms[self.gender, self.number or "sg"]
+        right = forms[self.known["gender"], self.known["number"] or "sg"]
         wrong = self.choose.choice([f for f in forms.values() if f != right])
         self.agree(right, wrong, "pronoun")
 
     def verb(self, forms: tuple[str, str]) -> None:
         one, many = forms
-        self.agree(*((one, many) if self.number == "sg" else (many, one)), "verb")
+        self.agree(*((one, many) if self.known["number"] == "sg" else (many, one)), "verb")
 
 
 def _begin(w: _Writer) -> str:
@@ -103,7 +81,8 @@ def _begin(w: _Writer) -> str:
     if choose.random() < 0.3:
         w.say(choose.choice(WORDS["adjectives"]))
     # What is known of the subject is known once its noun is read.
-    w.gender, w.number, w.subject = (gender if number == "sg" else None), number, len(w.words)
+    w.known |= {"gender": gender if number == "sg" else None, "number": number}
+    w.subject = len(w.words)
     w.say(plural(noun) if number == "pl" else noun)
     for more in choose.choice(((), (_place,), (_clause,), (_clause,), (_place, _clause))):
         more(w)
@@ -130,7 +109,7 @@ def _place(w: _Writer) -> None:
 def _clause(w: _Writer) -> None:
     """A relative clause: who the teachers admire; who the man that the girls know sees; who saw the farmers."""
     choose = w.choose
-    w.depth += 1
+    w.known["depth"] += 1
     w.say(choose.choice(("who", "that")))
     if choose.random() < 0.35:
         w.say(choose.choice(WORDS["transitive"]))
@@ -140,11 +119,11 @@ def _clause(w: _Writer) -> None:
         number = _someone(w)
         if choose.random() < 0.25:
             _place(w)
-        if w.depth < 2 and choose.random() < 0.2:
+        if w.known["depth"] < 2 and choose.random() < 0.2:
             _clause(w)
         verb = choose.choice(WORDS["seeing"])
         w.say(verb if number == "sg" else verb.removesuffix("s"))
-    w.depth -= 1
+    w.known["depth"] -= 1
 
 
 def _lost(w: _Writer) -> str:
@@ -186,11 +165,11 @@ def _says(w: _Writer) -> str:
 def _speaks(w: _Writer) -> str:
     verb = w.choose.choice(WORDS["transitive"])
     w.say("said ,")
-    w.quoted = True
+    w.known["quoted"] = True
     w.say(f'" we {verb} the')
     w.noun(w.choose.choice(WORDS["things"]), None, "sg")
     w.say('"')
-    w.quoted = False
+    w.known["quoted"] = False
     w.say(", and")
     w.pronoun("subject")
     w.say("left")
@@ -209,12 +188,10 @@ PREDICATES: tuple[Callable[[_Writer], str], ...] = (_lost, _lost, _is, _is, _wai
 
 def sentences(count: int, seed: int = 1, split: str = "train") -> Iterator[Sentence]:
     """``count`` sentences of a split: the same seed, the same sentences. Raises ValueError for an unknown split."""
-    if split not in SPLITS:
-        raise ValueError(f"a split is {', '.join(SPLITS)}, not {split!r}")
-    choose = random.Random(f"{seed} {split}")
+    choose = source_of_chance(seed, split)
     made = 0
     while made < count:
-        w = _Writer(choose)
+        w = _Writer(choose, {"gender": None, "number": None, "depth": 0, "quoted": False})
         noun = _begin(w)
         predicate = choose.choice(PREDICATES)(w)
         w.say(".")
@@ -226,8 +203,5 @@ def sentences(count: int, seed: int = 1, split: str = "train") -> Iterator[Sente
 
 def write(folder: Path, train: int = 20000, valid: int = 1000, test: int = 2000, seed: int = 1) -> None:
     """Write train.txt, valid.txt and test.txt, a sentence a line, and beside each its labels and targets as JSON lines."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for split, count in zip(SPLITS, (train, valid, test), strict=True):
-        made = list(sentences(count, seed, split))
-        files.write(folder / f"{split}.txt", "".join(s.text + "\n" for s in made))
-        files.write(folder / f"{split}.jsonl", "".join(as_line(s) + "\n" for s in made))
+    lines = {"txt": lambda s: s.text, "jsonl": as_line}
+    write_splits(folder, (train, valid, test), lambda count, split: sentences(count, seed, split), lines)

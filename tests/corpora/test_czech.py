@@ -8,6 +8,7 @@ import pytest
 from carousel.corpora import czech, czech_words
 from carousel.corpora.annotated import read_sentences
 from carousel.corpora.czech_pairs import Translated, read_pairs
+from carousel.corpora.writing import SPLITS, split_of
 from carousel.errors import InputError
 
 COUNT = 3000
@@ -27,7 +28,7 @@ GLAD |= {("m", "pl"): "rádi", ("f", "pl"): "rády", ("n", "pl"): "ráda"}
 @pytest.fixture(scope="module")
 def pairs():
     """Sentences of all splits, by split."""
-    return {split: list(czech.sentences(COUNT, 5, split)) for split in czech.SPLITS}
+    return {split: list(czech.sentences(COUNT, 5, split)) for split in SPLITS}
 
 
 @pytest.mark.parametrize(
@@ -48,7 +49,7 @@ def test_the_lecture_s_sentence(noun, english, expected):
 
 
 def test_boy_and_girl_are_never_said_to_learn_in_training():
-    assert {czech.split_of(n, "like learn") for n in ("boy", "girl")} == {"test"}
+    assert {split_of(czech.SALT, n, "like learn") for n in ("boy", "girl")} == {"test"}
 
 
 @pytest.mark.parametrize(
@@ -117,8 +118,8 @@ def test_no_test_sentence_says_of_its_subject_what_training_says(pairs):
     said = {p for pair in pairs["train"] for p in pair.pairs}
     for split in ("valid", "test"):
         assert all((p.pairs and any(q not in said for q in p.pairs)) for p in pairs[split])
-        assert all(any(czech.split_of(*q) == split for q in p.pairs) for p in pairs[split])
-    assert all(czech.split_of(*q) == "train" for q in said)
+        assert all(any(split_of(czech.SALT, *q) == split for q in p.pairs) for p in pairs[split])
+    assert all(split_of(czech.SALT, *q) == "train" for q in said)
     assert not {p.text for p in pairs["train"]} & {p.text for p in pairs["test"]}
 
 

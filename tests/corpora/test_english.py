@@ -6,6 +6,7 @@ import pytest
 
 from carousel.corpora import english
 from carousel.corpora.annotated import read_sentences
+from carousel.corpora.writing import SPLITS
 
 MADE = list(english.sentences(3000, seed=3))
 MALE, FEMALE = set(english.WORDS["men"]), set(english.WORDS["women"])
@@ -90,7 +91,7 @@ def test_depth_counts_open_clauses_and_quotes_open_and_close():
 def test_no_subject_meets_a_predicate_in_two_splits():
     pairs = {
         split: {(noun_and_number(s.words[s.subject])[0], s.predicate) for s in english.sentences(4000, 1, split)}
-        for split in english.SPLITS
+        for split in SPLITS
     }
     for a, b in itertools.combinations(pairs.values(), 2):
         assert not a & b
@@ -104,7 +105,7 @@ def test_an_unknown_split():
 
 def test_what_is_written_is_read_again(tmp_path):
     english.write(tmp_path / "corpus", 20, 4, 5, seed=2)
-    for split, count in zip(english.SPLITS, (20, 4, 5), strict=True):
+    for split, count in zip(SPLITS, (20, 4, 5), strict=True):
         made = list(english.sentences(count, 2, split))
         assert read_sentences(tmp_path / "corpus" / f"{split}.jsonl") == made
         assert (tmp_path / "corpus" / f"{split}.txt").read_text().splitlines() == [s.text for s in made]
