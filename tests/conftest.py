@@ -1,6 +1,11 @@
 """What tests of several rooms share."""
 
+import os
+
 import pytest
+
+os.environ["OMP_NUM_THREADS"] = "1"  # of commands that tests start, before anything counts the processors
+import torch
 
 from carousel.equations import cell, exp, log, logistic, maximum, tanh
 
@@ -12,6 +17,18 @@ def pytest_addoption(parser):
     group.addoption("--seed", type=int, default=0, help="of the first fifty of them; 0: the hundred that are stored")
     group.addoption("--shrink", action="store_true", help="look for the smallest cell that fails")
     group.addoption("--optimized", action="store_true", help="compile them as for users")
+
+
+def pytest_configure(config):
+    """Compiled kernels are kept among pytest's own files, not among the user's."""
+    if "CAROUSEL_CACHE" not in os.environ and hasattr(config, "cache"):
+        os.environ["CAROUSEL_CACHE"] = str(config.cache.mkdir("carousel"))
+    torch.set_num_threads(1)  # workers of pytest-xdist share the processors
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")

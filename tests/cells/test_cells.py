@@ -8,8 +8,6 @@ from torch import nn
 from carousel.cells import CELLS, get
 from carousel.layers import Recurrent
 
-torch.set_num_threads(1)
-
 E, H, P, T, B = 3, 5, 2, 6, 2
 
 

@@ -37,7 +37,6 @@ def pairs_folder(tmp_path_factory):
 @pytest.fixture(scope="session")
 def translator(pairs_folder):
     """A translator at first weights, large ones, and its vocabularies."""
-    torch.set_num_threads(1)
     lines = [line for side in ("en", "cs") for line in (pairs_folder / f"train.{side}").read_text().splitlines()]
     vocabulary = Vocabulary.train("bpe", lines + LECTURE * 50, 700)  # a few words in one piece, most in several
     torch.manual_seed(2)

@@ -10,8 +10,6 @@ from carousel.cells import CELLS
 from carousel.equations import cell, detach, exp, identity, log, logistic, maximum, minimum, relu, tanh, where
 from carousel.kernels import reference
 
-torch.set_num_threads(1)
-
 E, H, P = 2, 3, 2
 BATCH_SIZES = [2, 2, 1]  # packed: the second row is one step shorter
 

@@ -1,7 +1,6 @@
 """A small run to look at: prepared text, and configurations that train in a second."""
 
 import pytest
-import torch
 
 from carousel.language.config import Config, TextConfig
 from carousel.language.model import ModelConfig
@@ -11,11 +10,6 @@ from carousel.language.training import Trainer
 from carousel.training.config import TrainConfig
 
 LINES = ["the cat sat on the mat and the dog sat on the cat", "a dog and a cat", "on the mat sat a dog"] * 20
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    torch.set_num_threads(1)
 
 
 @pytest.fixture

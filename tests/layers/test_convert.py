@@ -8,8 +8,6 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence
 from carousel.bench import onnx_lstm
 from carousel.layers import Recurrent, from_torch, from_torch_state, to_torch, to_torch_state
 
-torch.set_num_threads(1)
-
 E, H, P, T = 3, 5, 2, 7
 LENGTHS = torch.tensor([4, 7, 1, 5])
 TOLERANCE = {torch.float64: 1e-10, torch.float32: 1e-5}

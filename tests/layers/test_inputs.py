@@ -13,8 +13,6 @@ from carousel.cells import CELLS
 from carousel.equations import cell, tanh, where
 from carousel.layers import Recurrent, Streaming
 
-torch.set_num_threads(1)
-
 
 def plain(e, h, W, b):
     h = tanh(W.he @ e + W.hh @ h + b.h)

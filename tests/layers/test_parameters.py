@@ -11,8 +11,6 @@ from torch.nn.utils import parametrizations, parametrize, prune
 
 from carousel.layers import Recurrent, Streaming, to_torch
 
-torch.set_num_threads(1)
-
 
 def made():
     torch.manual_seed(3)

@@ -13,8 +13,6 @@ from carousel.cells import CELLS
 from carousel.equations import cell, tanh
 from carousel.layers import Recurrent, dropout
 
-torch.set_num_threads(1)
-
 few = settings(deadline=None, max_examples=60)
 
 

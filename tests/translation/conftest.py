@@ -16,11 +16,6 @@ from carousel.translation.prepare import prepare
 SMALL = {"embedding": 6, "hidden": 7, "dropout": 0.0}
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    torch.set_num_threads(1)
-
-
 @pytest.fixture
 def make():
     """``make(source_words, target_words, **options)`` gives a small translator whose outputs differ widely."""

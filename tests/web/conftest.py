@@ -29,7 +29,6 @@ def run(tmp_path_factory):
     folder.mkdir()
     (folder.parent / "secret.txt").write_text("nobody's business")
     torch.manual_seed(1)
-    torch.set_num_threads(1)
     vocabulary = Vocabulary.train("word", LINES)
     config = Config(TextConfig(LINES), ModelConfig("lstm-v3", 8, 9, 2, forget_bias=1.0))
     model = LanguageModel(vocabulary.size, config.model)
