@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -78,10 +77,8 @@ def test_what_was_refused_leaves_what_was_there(tmp_path):
 
 def test_a_pipe_is_refused_at_once_where_a_file_is_wanted(tmp_path):
     os.mkfifo(tmp_path / "pipe")
-    begun = time.monotonic()
     with pytest.raises(InputError, match="is a pipe or a device"):
-        files.read(tmp_path / "pipe")
-    assert time.monotonic() - begun < 1
+        files.read(tmp_path / "pipe")  # or it would wait for a writer that never comes
 
 
 @pytest.mark.parametrize("content", [b"{", b"[" * 100_000, b"\xff", b"[]"], ids=["cut", "deep", "not UTF-8", "a list"])

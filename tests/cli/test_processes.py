@@ -30,7 +30,7 @@ def test_killed_it_goes_on_bit_for_bit(start, text, tmp_path, rows):
     assert whole.wait(120) == 0
     killed = start("train", text, *LONG, "-o", "killed")
     wait_for(tmp_path / "killed" / "checkpoint.safetensors")
-    time.sleep(0.3)
+    wait_for(tmp_path / "killed" / "metrics.jsonl")
     killed.kill()
     killed.wait()
     assert not (tmp_path / "killed" / "result.json").exists()
@@ -45,7 +45,6 @@ def test_killed_it_goes_on_bit_for_bit(start, text, tmp_path, rows):
 def test_ctrl_c_saves_says_how_to_go_on_and_ends_with_130(start, text, tmp_path):
     run = start("train", text, *LONG[:-4], "--save-every", 600, "--epochs", 400, "-o", "run")
     wait_for(tmp_path / "run" / "metrics.jsonl")
-    time.sleep(0.5)
     run.send_signal(signal.SIGINT)
     _, err = run.communicate(timeout=60)
     assert run.returncode == 130

@@ -1,7 +1,5 @@
 """The error flowing back, against autograd, finite differences, PyTorch's own LSTM cell and the lecture's theory."""
 
-import time
-
 import numpy as np
 import pytest
 import torch
@@ -214,7 +212,5 @@ def test_backwards_reading_layers_and_steps_that_are_not_there_are_refused():
 
 
 def test_five_hundred_steps_are_no_matter_of_memory():
-    begun = time.monotonic()
     flow = gradient_flow(Recurrent("lstm-v2", 32, 32), torch.randn(500, 2, 32), parameters=False)
     assert flow.sizes["h"].shape == (1, 500, 1, 2)
-    assert time.monotonic() - begun < 60  # a hang, not a timing
