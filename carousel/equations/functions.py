@@ -195,13 +195,12 @@ class Words:
     def _print(self, expr: Expr, **options: Any) -> str:
         known = FUNCTIONS.get(type(expr))
         words = self.words(known) if known else None
+        printer: Any = super()  # SymPy's
         if known is None or (words is None and not known.own):
-            return super()._print(expr, **options)  # type: ignore[misc]  # of the printer beside
-        text = (
-            self._call(words, expr, known.operands)
-            if words
-            else self.parenthesize(known.definition(*expr.args), PRECEDENCE["Func"], strict=True)
-        )
+            return printer._print(expr, **options)
+        if words is None:
+            return printer.parenthesize(known.definition(*expr.args), PRECEDENCE["Func"], strict=True)
+        text = self._call(words, expr, known.operands)
         return f"{text}^{{{options['exp']}}}" if "exp" in options else text  # LaTeX's power of a function
 
     def words(self, known: Function) -> str | None:
