@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch.nn import functional
 
+from carousel.drawing.svg import draw
 from carousel.equations import EquationError, cell, exp, log, logistic, maximum, minimum, tanh
 from carousel.equations.functions import FUNCTIONS, function
 from carousel.insight import theory
@@ -18,7 +19,6 @@ from carousel.kernels.cpu import compiler, operator
 from carousel.kernels.triton.program import Program
 from carousel.kernels.triton.source import source
 from carousel.layers import Recurrent
-from carousel.web.drawing import draw
 
 
 @pytest.fixture(autouse=True)
