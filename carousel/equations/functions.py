@@ -19,7 +19,7 @@ from carousel.equations.errors import EquationError
 from carousel.equations.terms import Expr, Term
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Function:
     """One function, to be called on terms or on SymPy expressions.
 
