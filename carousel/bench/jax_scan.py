@@ -9,7 +9,8 @@ from torch import Tensor
 
 from carousel.bench.timing import Work
 from carousel.equations.loop import blocks
-from carousel.kernels.inputs import loop_of, printed
+from carousel.kernels.inputs import loop_of
+from carousel.kernels.pointwise import printed
 from carousel.layers import Recurrent
 
 
@@ -26,19 +27,8 @@ def work(layer: Recurrent, data: Tensor, *, training: bool) -> Work:
     import jax
     import jax.numpy as jnp
 
-    functions = {
-        "logistic": jax.nn.sigmoid,
-        "relu": jax.nn.relu,
-        "tanh": jnp.tanh,
-        "detach": jax.lax.stop_gradient,
-        "exp": jnp.exp,
-        "log": jnp.log,
-        "where": jnp.where,
-        "maximum": jnp.maximum,
-        "minimum": jnp.minimum,
-    }
     loop, trace = loop_of(layer.cell), layer.cell.trace
-    stages = [(stage, printed(tuple(stage.equations), functions)) for stage in loop.stages]
+    stages = [(stage, printed(tuple(stage.equations), "jax", {"jax": jax, "jnp": jnp})) for stage in loop.stages]
     symbols = {p.name: p.symbol for p in trace.parameters}
     weights = {n: jnp.asarray(w.detach().numpy()) for n, w in layer._parameters_of(0, 0).items()}
     sizes = (layer.input_size, layer.hidden_size, layer.proj_size)

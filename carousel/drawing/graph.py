@@ -14,11 +14,9 @@ from itertools import combinations
 import sympy
 
 from carousel.equations import Cell
-from carousel.equations.functions import detach, logistic, relu
+from carousel.equations.functions import FUNCTIONS
 from carousel.equations.printing import plain
 from carousel.equations.terms import Expr
-
-FUNCTIONS = {logistic: "σ", relu: "relu", detach: "detach", sympy.tanh: "tanh", sympy.exp: "exp", sympy.log: "log"}
 
 
 @dataclass(frozen=True)
@@ -131,19 +129,19 @@ class _Maker:
             return self._product(expr)
         if isinstance(expr, sympy.Piecewise):
             return self._switch(expr)
-        if isinstance(expr, sympy.Max | sympy.Min):
-            label = "max" if isinstance(expr, sympy.Max) else "min"
-            return self._chain("larger", label, list(expr.args))
         if expr.is_Pow and expr.exp == -1:
             return self._function("1/x", [expr.base])
         if expr.is_Pow and expr.exp.is_number:
             return self._function(f"x^{_number(expr.exp)}", [expr.base])
-        if type(expr) in FUNCTIONS and len(expr.args) == 1:
-            terms = _terms(expr.args[0])
-            if any(t in self.trace.products for t in terms):
-                return self._layer(FUNCTIONS[type(expr)], terms)
-            return self._function(FUNCTIONS[type(expr)], expr.args)
-        return self._function(type(expr).__name__.lower(), expr.args)  # whatever else SymPy may hold
+        known = FUNCTIONS.get(type(expr))
+        if known is None:
+            return self._function(type(expr).__name__.lower(), expr.args)  # whatever else SymPy may hold
+        if known.operands > 1:
+            return self._chain("larger", known.drawn, list(expr.args))
+        terms = _terms(expr.args[0])
+        if any(t in self.trace.products for t in terms):
+            return self._layer(known.drawn, terms)
+        return self._function(known.drawn, expr.args)
 
     def _function(self, label: str, operands: Iterable[Expr]) -> str:
         return self._new("function", label, [Wire(self._node(x)) for x in operands])
@@ -263,7 +261,7 @@ def _terms(expr: Expr) -> list[Expr]:
 
 
 def _squashes(expr: Expr) -> bool:
-    return type(expr) in FUNCTIONS
+    return type(expr) in FUNCTIONS and FUNCTIONS[type(expr)].operands == 1
 
 
 def _negative(expr: Expr) -> bool:

@@ -7,9 +7,14 @@ import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+
 Point = tuple[int, int]
+State = tuple[Point, Point]  # a point, and the direction in which a wire has come there
 UP, RIGHT, DOWN, LEFT = (0, -1), (1, 0), (0, 1), (-1, 0)
 STEP, BEND, CROSS, FORK, NEAR, EDGE, OVERLAP = 1.0, 3.0, 5.0, 1.5, 2.0, 8.0, 60.0  # what a wire's path costs
+WAYS = (UP, RIGHT, DOWN, LEFT)
+WALL = 1e6  # more than any path costs; sums of it are exact, as those of all else are
 
 
 @dataclass(frozen=True)
@@ -33,32 +38,39 @@ class Router:
 
     def __init__(self, width: int, height: int, bodies: Iterable[tuple[int, int, int, int]]):
         self.width, self.height = width, height
-        self.blocked: set[Point] = set()
-        self.near: set[Point] = set()
-        self.edge: set[Point] = set()
+        self.blocked, near = np.zeros((2, width, height), bool)
         for left, top, right, bottom in bodies:
-            for x in range(left - 1, right + 2):
-                for y in range(top - 1, bottom + 2):
-                    inside = left <= x <= right and top <= y <= bottom
-                    (self.blocked if inside else self.near).add((x, y))
+            around = np.zeros_like(near)
+            around[max(left - 1, 0) : right + 2, max(top - 1, 0) : bottom + 2] = True
+            body = (slice(max(left, 0), right + 1), slice(max(top, 0), bottom + 1))
+            around[body] = False
+            self.blocked[body] = True
+            near |= around
+        self.base = STEP + NEAR * near  # of moving into a point
         self.nets: dict[str, Net] = {}
-        self.held: dict[Point, dict[str, set[bool]]] = {}  # which nets run through a point, and how
+        self.through = np.zeros((width, height))  # how many nets run through a point
+        self.along = {True: np.zeros((width, height)), False: np.zeros((width, height))}  # across, and up and down
         self.cost = 0.0
 
     def avoid(self, frame: tuple[int, int, int, int]) -> None:
         """Let no wire run along the edge of a rectangle (left, top, right, bottom), though through it."""
         left, top, right, bottom = frame
-        self.edge |= {(x, y) for x in range(left, right + 1) for y in (top, bottom)}
-        self.edge |= {(x, y) for x in (left, right) for y in range(top, bottom + 1)}
+        edge = np.zeros_like(self.blocked)
+        edge[left : right + 1, top : bottom + 1] = True
+        edge[left + 1 : right, top + 1 : bottom] = False
+        self.base += EDGE * edge
 
     def lay(self, name: str, way: list[Point]) -> None:
         """Enter a way that is known."""
         net = self.nets.setdefault(name, Net())
         net.ways.append(way)
         for corner, other in itertools.pairwise(way):
+            across = corner[1] == other[1]
             for point in along_way((corner, other)):
-                net.points.setdefault(point, set()).add(corner[1] == other[1])
-                self.held.setdefault(point, {})[name] = net.points[point]
+                directions = net.points.setdefault(point, set())
+                self.through[point] += not directions
+                self.along[across][point] += across not in directions
+                directions.add(across)
 
     def connect(self, name: str, sources: list[Port], targets: list[Port]) -> tuple[list[Point], Port]:
         """Find the cheapest way from one of ``sources``, or from what the net has already, to one of ``targets``.
@@ -66,63 +78,65 @@ class Router:
         Gives the way and the target. Wires of other nets may be crossed, and covered only where there is no other way.
         """
         net = self.nets.get(name, Net())
-        goals: dict[tuple[Point, Point], Port] = {(_beyond(t), _back(t.out)): t for t in targets}
-        queue: list[tuple[float, int, Point, Point]] = []
-        came: dict[tuple[Point, Point], tuple[Point, Point] | None] = {}
-        best: dict[tuple[Point, Point], float] = {}
-        starts: dict[tuple[Point, Point], Point] = {}
-        count = 0
-
-        def offer(cost: float, point: Point, way: Point, before: tuple[Point, Point] | None, start: Point | None) -> None:
-            nonlocal count
-            key = (point, way)
-            if cost < best.get(key, 1e18):
-                best[key], came[key] = cost, before
-                if start is not None:
-                    starts[key] = start
-                count += 1
-                heapq.heappush(queue, (cost, count, point, way))
-
-        for port in sources:
-            offer(self._price(name, _beyond(port), port.out), _beyond(port), port.out, None, port.at)
+        price, bend = self._prices(net)
+        goals: dict[State, Port] = {(_beyond(t), _back(t.out)): t for t in targets}
+        begin: list[tuple[State, float, Point]] = [
+            ((_beyond(p), p.out), price[p.out][_beyond(p)], p.at) for p in sources if self._is_in(_beyond(p))
+        ]
         for point in sorted(net.points):
-            for way in (UP, RIGHT, DOWN, LEFT):
+            for way in WAYS:
                 to = (point[0] + way[0], point[1] + way[1])
-                if to not in net.points and to not in self.blocked and point not in self.blocked:
-                    price = self._price(name, to, way) + FORK + self._bend_price(name, point)
-                    offer(price, to, way, None, point)
+                if to not in net.points and self._is_in(to) and not self.blocked[to] and not self.blocked[point]:
+                    begin.append(((to, way), price[way][to] + FORK + bend[point], point))
+        rest, least = self._rest(price, bend, goals, begin)
+        queue: list[tuple[float, int, State]] = []
+        came: dict[State, State | None] = {}
+        best: dict[State, float] = {}
+        starts: dict[State, Point] = {}
+
+        count = itertools.count()
+
+        def offer(cost: float, state: State, before: State | None) -> bool:
+            """Take a way to a state if it is the best so far, and one of those that cost least can go on from it."""
+            if cost >= best.get(state, WALL) or cost + rest[state[1]][state[0]] > least:
+                return False
+            best[state], came[state] = cost, before
+            heapq.heappush(queue, (cost, next(count), state))
+            return True
+
+        for state, cost, start in begin:
+            if offer(cost, state, None):
+                starts[state] = start
         while queue:
-            cost, _, point, way = heapq.heappop(queue)
-            key = (point, way)
-            if cost > best[key]:
+            cost, _, state = heapq.heappop(queue)
+            point, way = state
+            if cost > best[state]:
                 continue
-            if key in goals:
-                return self._finish(name, key, goals[key], came, starts, cost)
-            for turn in (UP, RIGHT, DOWN, LEFT):
-                if turn == _back(way):
-                    continue
+            if state in goals:
+                return self._finish(name, state, goals[state], came, starts, cost)
+            for turn in WAYS:
                 to = (point[0] + turn[0], point[1] + turn[1])
-                bend = 0.0 if turn == way else BEND + self._bend_price(name, point)
-                if not (0 <= to[0] < self.width and 0 <= to[1] < self.height):
+                if turn == _back(way) or not self._is_in(to):
                     continue
+                bends = 0.0 if turn == way else BEND + bend[point]
                 if (point, turn) in goals:  # turns into the port
-                    offer(cost + bend, point, turn, key, None)
-                if to not in self.blocked:
-                    offer(cost + bend + self._price(name, to, turn), to, turn, key, None)
+                    offer(cost + bends, (point, turn), state)
+                if not self.blocked[to]:
+                    offer(cost + bends + price[turn][to], (to, turn), state)
         raise AssertionError(f"no way for {name}")  # covering is allowed, so there always is one
 
     def _finish(
         self,
         name: str,
-        key: tuple[Point, Point],
+        state: State,
         target: Port,
-        came: dict[tuple[Point, Point], tuple[Point, Point] | None],
-        starts: dict[tuple[Point, Point], Point],
+        came: dict[State, State | None],
+        starts: dict[State, Point],
         cost: float,
     ) -> tuple[list[Point], Port]:
         way = [target.at]
-        at: tuple[Point, Point] | None = key
-        last = key
+        at: State | None = state
+        last = state
         while at is not None:
             way.append(at[0])
             last, at = at, came[at]
@@ -132,15 +146,69 @@ class Router:
         self.lay(name, way)
         return way, target
 
-    def _price(self, name: str, point: Point, way: Point) -> float:
-        """Of moving into a point in that direction."""
-        price, across = STEP + NEAR * (point in self.near) + EDGE * (point in self.edge), way[1] == 0
-        for other, ways in self.held.get(point, {}).items():
-            price += OVERLAP if other != name and across in ways else CROSS
-        return price
+    def _is_in(self, point: Point) -> bool:
+        return 0 <= point[0] < self.width and 0 <= point[1] < self.height
 
-    def _bend_price(self, name: str, point: Point) -> float:
-        return sum(OVERLAP for other in self.held.get(point, {}) if other != name)
+    def _prices(self, net: Net) -> tuple[dict[Point, np.ndarray], np.ndarray]:
+        """Of moving into each point by direction, and of a bend there: what other nets run along must not be covered."""
+        own = {across: np.zeros_like(self.blocked) for across in (True, False)}
+        for point, directions in net.points.items():
+            for across in directions:
+                own[across][point] = True
+        price = {}
+        for across, way, back in ((True, RIGHT, LEFT), (False, DOWN, UP)):
+            covered = self.along[across] - own[across]
+            price[way] = price[back] = self.base + CROSS * self.through + (OVERLAP - CROSS) * covered
+        return price, OVERLAP * (self.through - (own[True] | own[False]))
+
+    def _rest(
+        self, price: dict[Point, np.ndarray], bend: np.ndarray, goals: Iterable[State], begin: list[tuple[State, float, Point]]
+    ) -> tuple[dict[Point, np.ndarray], float]:
+        """What each state still costs to the nearest goal, and what the cheapest way costs in all.
+
+        Whole lines of the grid at a time, one more bend each round, until no round finds a cheaper way. States that are on
+        no cheapest way may be given too much.
+        """
+        shape = (self.width, self.height)
+        sums, ends, first = {}, {}, {}
+        for way in WAYS:
+            sums[way] = np.empty(shape)
+            _ahead(np.where(self.blocked, WALL, price[way]), way).cumsum(axis=0, out=_ahead(sums[way], way))
+            ends[way] = _indices(point for point, end in goals if end == way)
+            first[way] = _indices(point for (point, start), _, _ in begin if start == way)
+        costs = {way: np.array([cost for (_, start), cost, _ in begin if start == way]) for way in WAYS}
+        on = {way: np.full(shape, np.inf) for way in WAYS}  # of going on in a direction, or into a port there
+        along = {way: on[way] for way in WAYS}  # of going on in it or back
+        turning = BEND + bend
+        least, cheaper = np.inf, True
+        while cheaper:
+            cheaper = False
+            for way in (RIGHT, DOWN):
+                side = along[_left(way)] + turning
+                for going in (way, _back(way)):
+                    on[going] = _straight_on(side, sums[going], ends[going], going)
+                both = np.minimum(on[way], on[_back(way)])
+                cheaper |= bool(((both < along[way]) & (both < least)).any())
+                along[way] = along[_back(way)] = both
+            for way, at in first.items():
+                found = costs[way] + np.minimum(on[way][at], along[_left(way)][at] + turning[at])
+                least = min(least, found.min(initial=np.inf))
+        return {way: np.minimum(on[way], along[_left(way)] + turning) for way in WAYS}, least
+
+
+def _straight_on(side: np.ndarray, sums: np.ndarray, ends: tuple[np.ndarray, ...], way: Point) -> np.ndarray:
+    """Of going straight on in a direction: into a port at ``ends``, or some points further, where it costs ``side`` to turn.
+
+    ``sums`` are of the prices along the direction's lines, up to each point.
+    """
+    reached = side + sums
+    reached[ends] = sums[ends]
+    nearest = np.empty_like(reached)
+    np.minimum.accumulate(_ahead(reached, way)[::-1], axis=0, out=_ahead(nearest, way)[::-1])
+    _ahead(reached, way)[:-1] = _ahead(nearest, way)[1:] - _ahead(sums, way)[:-1]
+    _ahead(reached, way)[-1] = np.inf
+    reached[ends] = 0.0
+    return reached
 
 
 def along_way(way: Sequence[Point]) -> list[Point]:
@@ -158,6 +226,21 @@ def _beyond(port: Port) -> Point:
 
 def _back(way: Point) -> Point:
     return -way[0], -way[1]
+
+
+def _left(way: Point) -> Point:
+    return way[1], -way[0]
+
+
+def _ahead(array: np.ndarray, way: Point) -> np.ndarray:
+    """A view whose first axis goes in a direction."""
+    turned = array if way[0] else array.T
+    return turned if sum(way) > 0 else turned[::-1]
+
+
+def _indices(points: Iterable[Point]) -> tuple[np.ndarray, ...]:
+    """Points as indices of a grid."""
+    return tuple(np.array(list(points), int).reshape(-1, 2).T)
 
 
 def _straight(way: list[Point]) -> list[Point]:

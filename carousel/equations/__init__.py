@@ -2,10 +2,19 @@
 
 from carousel.equations.cell import Cell, Shape, Work, cell
 from carousel.equations.errors import EquationError
-from carousel.equations.functions import detach_ as detach
-from carousel.equations.functions import exp, identity, log, maximum, minimum, tanh, where
-from carousel.equations.functions import logistic_ as logistic
-from carousel.equations.functions import relu_ as relu
+from carousel.equations.functions import (
+    absolute,
+    detach,
+    exp,
+    identity,
+    log,
+    logistic,
+    maximum,
+    minimum,
+    relu,
+    tanh,
+    where,
+)
 from carousel.equations.terms import concat
 
 __all__ = [
@@ -13,6 +22,7 @@ __all__ = [
     "EquationError",
     "Shape",
     "Work",
+    "absolute",
     "cell",
     "concat",
     "detach",

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 
 import sympy
 
-from carousel.equations.loop import FUNCTIONS, Equation, Loop
+from carousel.equations.functions import FUNCTIONS, tamed
+from carousel.equations.loop import Equation, Loop
 from carousel.equations.terms import Expr, Size
 
 
@@ -189,7 +190,7 @@ class _Deriver:
             expr = self.forward.get(symbol)
             if symbol in saved or symbol in {s for s, _ in again}:
                 return
-            if expr is not None and not isinstance(expr, FUNCTIONS) and not expr.is_Pow and self.cheap(expr):
+            if expr is not None and type(expr) not in FUNCTIONS and not expr.is_Pow and self.cheap(expr):
                 for s in sorted(expr.free_symbols, key=str):
                     need(s)
                 again.append((symbol, expr))
@@ -220,11 +221,11 @@ def partial(symbol: Expr, expr: Expr, s: Expr) -> Expr:
     if isinstance(expr, sympy.Piecewise):
         return sympy.Piecewise(*((partial(e, e, s), c) for e, c in expr.args))
     found = expr.diff(s)
-    if isinstance(expr, FUNCTIONS) or expr.is_Pow:
+    if type(expr) in FUNCTIONS or expr.is_Pow:
         found = found.subs(expr, symbol)
     if found.atoms(sympy.Derivative, sympy.Subs):
         raise NoDerivative(f"no derivative of {expr} is known")
-    return found.rewrite(sympy.Piecewise) if found.has(sympy.Heaviside) else found
+    return tamed(found)
 
 
 def times(change: Expr, factor: Expr) -> Expr:

@@ -12,13 +12,12 @@ from dataclasses import dataclass, field, replace
 
 import sympy
 
-from carousel.equations.functions import detach, logistic, relu
+from carousel.equations.functions import FUNCTIONS
 from carousel.equations.stages import Accumulator, Schedule
 from carousel.equations.terms import Expr, Parameter, Product, Size, rebuild
 from carousel.equations.trace import State, Trace
 
 Equation = tuple[Expr, Expr]  # a symbol, and what it equals
-FUNCTIONS = (logistic, relu, detach, sympy.tanh, sympy.exp, sympy.log, sympy.Max, sympy.Min, sympy.Piecewise)
 
 
 @dataclass(frozen=True)
@@ -180,7 +179,7 @@ class _Maker:
         if not expr.args:
             return expr
         inner = rebuild(expr, [self.flat(a, stage, size) for a in expr.args])
-        alone = isinstance(inner, FUNCTIONS) or (inner.is_Pow and not inner.exp.is_positive)
+        alone = type(inner) in FUNCTIONS or (inner.is_Pow and not inner.exp.is_positive)
         return self.named(inner, stage, size) if alone and not top else inner
 
 

@@ -7,6 +7,7 @@ import re
 from sympy.printing.latex import LatexPrinter
 from sympy.printing.str import StrPrinter
 
+from carousel.equations.functions import Function, Words
 from carousel.equations.terms import Expr, rebuild
 from carousel.equations.trace import Trace
 
@@ -70,14 +71,17 @@ def _visible(trace: Trace, expr: Expr) -> Expr:
     return strip(expr) if hidden else expr
 
 
-class _Plain(StrPrinter):
+class _Plain(Words, StrPrinter):
     def __init__(self, trace: Trace):
-        super().__init__({"order": "none"})
+        super().__init__({"order": "none", "full_prec": False})
         self.trace, self.name = trace, _Names(trace).plain
 
     def text(self, expr: Expr) -> str:
         text = self.doprint(_visible(self.trace, expr)).replace("**", "^").replace("*", " ⊙ ")
         return re.sub(r"(\b\d+(?:\.\d+)?) ⊙ (?=[^\W\d]|\()", r"\1 ", text)
+
+    def words(self, known: Function) -> str:
+        return known.name
 
     def _print_Symbol(self, symbol: Expr) -> str:
         product = self.trace.products.get(symbol)
@@ -91,26 +95,18 @@ class _Plain(StrPrinter):
             f"{product.weight.name} {operand if product.operand.is_Symbol or product.operand.is_Function else f'({operand})'}"
         )
 
-    def _print_Piecewise(self, expr: Expr) -> str:
-        (a, condition), (b, _) = expr.args
-        return f"where({self.doprint(condition)}, {self.doprint(a)}, {self.doprint(b)})"
-
     def _print_Equality(self, expr: Expr) -> str:
         return f"{self.doprint(expr.lhs)} = {self.doprint(expr.rhs)}"
 
     def _print_Mod(self, expr: Expr) -> str:
         return f"{self.doprint(expr.args[0])} mod {self.doprint(expr.args[1])}"
 
-    def _print_Max(self, expr: Expr) -> str:
-        return f"maximum({', '.join(map(self.doprint, expr.args))})"
 
-    def _print_Min(self, expr: Expr) -> str:
-        return f"minimum({', '.join(map(self.doprint, expr.args))})"
+class _Latex(Words, LatexPrinter):
+    language = "latex"
 
-
-class _Latex(LatexPrinter):
     def __init__(self, trace: Trace):
-        super().__init__({"order": "none", "mul_symbol": r" \odot "})
+        super().__init__({"order": "none", "full_prec": False, "mul_symbol": r" \odot "})
         self.trace, self.name = trace, _Names(trace).latex
 
     def text(self, expr: Expr) -> str:
@@ -131,8 +127,10 @@ class _Latex(LatexPrinter):
             else f"{weight} \\left({operand}\\right)"
         )
 
-    def _print_logistic(self, expr: Expr, exp: str | None = None) -> str:
-        return rf"\operatorname{{logistic}}\left({self.doprint(expr.args[0])}\right)"
+    def words(self, known: Function) -> str | None:
+        called = rf"\operatorname{{{{{known.name}}}}}\left({{0}}\right)" if known.own else None
+        return known.latex or called
 
-    def _print_relu(self, expr: Expr, exp: str | None = None) -> str:
-        return rf"\max\left(0, {self.doprint(expr.args[0])}\right)"
+    def _print_Piecewise(self, expr: Expr, exp: str | None = None) -> str:
+        text = super()._print_Piecewise(expr)
+        return text if exp is None else rf"\left({text}\right)^{{{exp}}}"

@@ -13,7 +13,7 @@ from typing import Any
 import sympy
 
 from carousel.equations.errors import EquationError
-from carousel.equations.functions import FUNCTIONS, logistic
+from carousel.equations.functions import FUNCTIONS, gates
 from carousel.equations.terms import (
     HOLDS,
     Concatenation,
@@ -207,7 +207,7 @@ def _check_names(
 
 
 def _explain(error: Exception) -> str:
-    known = ", ".join([*FUNCTIONS, "identity", "where", "concat"])
+    known = ", ".join([*(f.name for f in FUNCTIONS.values()), "identity", "concat"])
     if isinstance(error, NameError):
         return f"unknown function or variable {error.name}; the functions of carousel.equations are {known}"
     return f"{type(error).__name__}: {error}; the functions of carousel.equations are {known}"
@@ -218,7 +218,7 @@ def _named_equations(
 ) -> tuple[list[tuple[Expr, Expr]], dict[str, Term]]:
     """One equation for each name, in computable order, each written with the names of the others.
 
-    A logistic is named by its bias letter even where the function gives it no variable of its own.
+    A gate is named by its bias letter even where the function gives it no variable of its own.
     """
     quantities = dict(named[:states])
     # An expression is replaced by its name wherever it occurs; a bare symbol or parameter is not worth a name.
@@ -230,7 +230,7 @@ def _named_equations(
             by_expr[value.expr] = local if not taken else f"{local}_"
     everywhere = [v.expr for v in quantities.values()] + [p.operand for p in notes.products.values()]
     for expr in everywhere:
-        for gate in expr.atoms(logistic):
+        for gate in expr.atoms(*gates()):
             letters = _bias_letters(gate, notes)
             if gate not in by_expr and letters and letters not in quantities:
                 quantities[letters] = Term(notes, gate, notes.sizes[letters])
@@ -278,11 +278,11 @@ def _bias_letters(gate: Expr, notes: Notes) -> str | None:
 
 
 def _gates(equations: list[tuple[Expr, Expr]], notes: Notes) -> tuple[str, ...]:
-    """A gate is a valve: a logistic that multiplies something, itself or as 1 − gate."""
+    """A gate is a valve: a function between 0 and 1 that multiplies something, itself or as 1 − gate."""
     factors: set[Expr] = set()
     everything = [expr for _, expr in equations] + [p.operand for p in notes.products.values()]
     for expr in everything:
         for product in expr.atoms(sympy.Mul):
             for factor in product.args:
                 factors |= factor.free_symbols if factor.is_Add or factor.is_Symbol else set()
-    return tuple(str(s)[:-2] for s, expr in equations if isinstance(expr, logistic) and s in factors)
+    return tuple(str(s)[:-2] for s, expr in equations if isinstance(expr, gates()) and s in factors)

@@ -9,12 +9,12 @@ import sympy
 import torch
 
 from carousel.equations import Cell
-from carousel.equations.functions import logistic, relu
+from carousel.equations.functions import FUNCTIONS, tamed
 from carousel.equations.loop import loop
 from carousel.equations.terms import Expr
+from carousel.kernels.pointwise import evaluate
 from carousel.layers import Recurrent
 
-STEEPEST = {sympy.tanh: 1.0, logistic: 0.25, relu: 1.0}  # the bounds of |σ′|
 SCALES = {"small": 0.5, "one": 1.0, "large": 4.0}  # largest singular values of recurrent weights
 
 
@@ -49,12 +49,13 @@ def _plain(cell: Cell) -> tuple[str, float] | None:
         return None
     (state,), (group,) = inside.states, groups
     value = inside.definitions[state.after]
-    if group.operands[0] != state.before or type(value) not in STEEPEST:
+    known = FUNCTIONS.get(type(value))
+    if group.operands[0] != state.before or known is None or known.slope is None:
         return None
     sum_ = inside.definitions.get(value.args[0], value.args[0])
     if sympy.diff(sum_, group.symbols[0]) != 1 or state.before in sum_.free_symbols:
         return None
-    return group.products[0][0].weight.name, STEEPEST[type(value)]
+    return group.products[0][0].weight.name, known.slope
 
 
 @cache
@@ -70,7 +71,7 @@ def memory_path(cell: Cell) -> tuple[str, Expr] | None:
         after = inside.definitions.get(state.after)
         if after is None or state.before not in after.free_symbols:
             continue
-        factor = sympy.diff(after, state.before)
+        factor = tamed(sympy.diff(after, state.before))
         if factor != 0:
             return state.name, factor
     return None
@@ -90,8 +91,8 @@ def carousel(layer: Recurrent, recorded: dict[str, np.ndarray], steps: int, numb
     arguments = sorted(factor.free_symbols, key=str)
     if any(str(a)[:-2] not in recorded for a in arguments):
         return None
-    values = [recorded[str(a)[:-2]][number].astype(float) for a in arguments]
-    factors = np.asarray(sympy.lambdify(arguments, factor, "numpy")(*values), dtype=float)
+    values = {a: torch.as_tensor(recorded[str(a)[:-2]][number].astype(float)) for a in arguments}
+    factors = np.asarray(evaluate(factor)(values), dtype=float)
     if factors.ndim == 0:
         factors = np.full((steps, 1, 1), float(factors))
     products = np.cumprod(factors[::-1], axis=0)[:-1]  # lag 1 is the last step's factor alone

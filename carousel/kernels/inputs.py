@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
-import sympy
 import torch
-from sympy.printing.pycode import PythonCodePrinter
 from torch import Tensor
 
 from carousel.equations import Cell
-from carousel.equations.loop import Equation, Loop, blocks, grouped, loop
+from carousel.equations.loop import Loop, blocks, grouped, loop
 from carousel.equations.stages import Accumulator
 from carousel.equations.terms import Expr, Product, Size
-from carousel.equations.trace import STEP, symbol
-
-Values = dict[Any, Tensor]  # a symbol of the trace → its value
-CLOCK = symbol(STEP, "tm1")
+from carousel.kernels.pointwise import Values, evaluate, pointwise
 
 
 @dataclass(frozen=True)
@@ -240,104 +235,3 @@ def _array(cell: Cell, what: str, given: Any, shape: tuple[int, ...], like: Tens
     if tuple(found.shape) != shape:
         raise ValueError(f"cell {cell.name}: {what} must have shape {shape}, but its function gives {tuple(found.shape)}")
     return found
-
-
-@cache
-def pointwise(equations: tuple[Equation, ...]) -> Callable[[Values], Values]:
-    """Assignments as one Python function, each named quantity a variable."""
-    return printed(equations, TORCH)
-
-
-def printed(equations: tuple[Equation, ...], functions: Mapping[str, Any]) -> Callable[[dict[Any, Any]], dict[Any, Any]]:
-    """``pointwise`` with the functions of any array library, by the names of ``TORCH`` (``number`` may be left out)."""
-    targets = [target for target, _ in equations]
-    used = {s for _, expr in equations for s in expr.free_symbols} - set(targets)
-    arguments = sorted(used, key=str)
-    function = _lambdify(arguments, targets, list(equations), functions)
-
-    def compute(values: dict[Any, Any]) -> dict[Any, Any]:
-        return dict(zip(targets, function(*(values[a] for a in arguments)), strict=True))
-
-    return compute
-
-
-@cache
-def evaluate(expr: Any) -> Callable[[Values], Tensor]:
-    """An operand of a dense product, as a function of the values."""
-    if expr.is_Symbol:
-        return lambda values: values[expr]
-    arguments = sorted(expr.free_symbols, key=str)
-    function = _lambdify(arguments, [expr], [], TORCH)
-    return lambda values: function(*(values[a] for a in arguments))[0]
-
-
-def _lambdify(
-    arguments: list[Any], results: list[Any], steps: list[tuple[Any, Any]], functions: Mapping[str, Any]
-) -> Callable[..., list[Any]]:
-    names = {"number": lambda value, like: value, **functions}
-    return sympy.lambdify(arguments, results, modules=[names], printer=_Printer, cse=lambda exprs: (steps, exprs))
-
-
-def _number(value: float, like: Tensor) -> Tensor:
-    """A number in the precision of ``like``: PyTorch alone would take single, or that of whole numbers."""
-    return torch.full((), value, dtype=like.dtype, device=like.device)
-
-
-def _maximum(a: Any, b: Any) -> Tensor:
-    if not isinstance(a, Tensor):
-        a, b = b, a
-    return torch.maximum(a, b if isinstance(b, Tensor) else _number(b, a))
-
-
-def _minimum(a: Any, b: Any) -> Tensor:
-    return -_maximum(-a, -b)
-
-
-TORCH: dict[str, Any] = {
-    "logistic": torch.sigmoid,
-    "relu": torch.relu,
-    "tanh": torch.tanh,
-    "detach": torch.Tensor.detach,
-    "exp": torch.exp,
-    "log": torch.log,
-    "where": torch.where,
-    "number": _number,
-    "maximum": _maximum,
-    "minimum": _minimum,
-}
-
-
-class _Printer(PythonCodePrinter):
-    """Python with PyTorch's names where tensors need other words than numbers."""
-
-    def __init__(self, settings: dict[str, Any] | None = None):
-        names = {n: n for n in ("logistic", "relu", "detach")}
-        super().__init__({"fully_qualified_modules": False, "user_functions": names, **(settings or {})})
-
-    def _print_Piecewise(self, expr: Any) -> str:
-        (a, condition), (b, _) = expr.args
-        first = self._print(a)
-        if a.is_number and b.is_number:  # nothing but the condition tells of which precision they are
-            like = min(condition.free_symbols, key=lambda s: (s == CLOCK, str(s)))  # the clock's is not always the data's
-            first = f"number({first}, {like})"
-        return f"where({self._print(condition)}, {first}, {self._print(b)})"
-
-    def _print_Max(self, expr: Any) -> str:
-        return f"maximum({', '.join(self._print(x) for x in expr.args)})"
-
-    def _print_Min(self, expr: Any) -> str:
-        return f"minimum({', '.join(self._print(x) for x in expr.args)})"
-
-    def _print_number(self, expr: Any) -> str:
-        text = repr(float(expr))  # all its digits; SymPy would print fifteen
-        return text if text[-1].isdigit() else f"float('{text}')"
-
-    _print_Float = _print_Infinity = _print_NegativeInfinity = _print_NaN = _print_number
-
-    def _print_Integer(self, expr: Any) -> str:
-        return str(int(expr)) if abs(int(expr)) < 2**53 else self._print_number(expr)  # beyond, PyTorch's whole numbers end
-
-    def _print_known(self, expr: Any) -> str:
-        return f"{type(expr).__name__}({self._print(expr.args[0])})"
-
-    _print_tanh = _print_exp = _print_log = _print_known

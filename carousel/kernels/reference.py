@@ -20,7 +20,8 @@ from carousel.equations.loop import Equation, Group, Stage
 from carousel.equations.terms import Expr
 from carousel.equations.trace import symbol
 from carousel.kernels.alike import alike
-from carousel.kernels.inputs import Inputs, Values, enter, loop_of, pointwise
+from carousel.kernels.inputs import Inputs, enter, loop_of
+from carousel.kernels.pointwise import Values, pointwise
 
 Clamp = Mapping[str, tuple[Tensor, Tensor]]
 

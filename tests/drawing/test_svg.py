@@ -1,5 +1,6 @@
 """Any cell is drawn from its equations: everything is there once, nothing overlaps, every wire leads somewhere."""
 
+import heapq
 import os
 import subprocess
 import sys
@@ -7,10 +8,13 @@ import xml.etree.ElementTree as ET
 from collections import Counter
 from functools import cache
 from itertools import combinations, pairwise
+from types import SimpleNamespace
 
 import pytest
+from random_cells import stored
 
 from carousel.cells import CELLS
+from carousel.drawing import placing, routing
 from carousel.drawing.graph import graph
 from carousel.drawing.placing import layout
 from carousel.drawing.svg import draw, standalone
@@ -203,3 +207,19 @@ def test_a_bias_inside_a_function_of_its_own_is_drawn():
         return h
 
     assert "b.h" in draw(own)
+
+
+def test_a_large_cell_is_laid_out_without_searching_the_whole_grid(monkeypatch):
+    """Of fifty nodes; a search that looks everywhere takes twenty times as long as all else."""
+    taken = 0
+
+    def heappop(queue):
+        nonlocal taken
+        taken += 1
+        return heapq.heappop(queue)
+
+    monkeypatch.setattr(routing, "heapq", SimpleNamespace(heappush=heapq.heappush, heappop=heappop))
+    made = layout(graph(stored()[102].cell))
+    drawn = sum(len(routing.along_way(w.points)) for w in made.ways)
+    tries = len(placing.TRIES) + len(placing.WIDER)
+    assert len(made.graph.nodes) > 50 and taken < 5 * tries * drawn

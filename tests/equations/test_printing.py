@@ -3,7 +3,7 @@
 import pytest
 
 from carousel.cells import CELLS
-from carousel.equations import cell, exp, maximum, minimum, relu, tanh
+from carousel.equations import absolute, cell, exp, logistic, maximum, minimum, relu, tanh, where
 
 V3 = """\
 iₜ = logistic(W.ie eₜ + W.im mₜ₋₁ + w.ih ⊙ hₜ₋₁ + b.i)
@@ -125,3 +125,17 @@ def test_between_two_numbers_the_sign_of_multiplication_stays():
         return h
 
     assert "1 1" not in numbers.text and "1 ⊙ 1/" in numbers.text
+
+
+def test_powers_of_functions_keep_their_exponent():
+    @cell
+    def raised(e, h, W):
+        h = where(h > 0, tanh(h), 0.5) ** 2 + logistic(h) ** 3 + maximum(h, 1) ** 4 + absolute(h) ** 5 + tanh(W.he @ e)
+        return h
+
+    first = r"\left(\begin{cases} \tanh{\left(\mathbf{h}_{t-1} \right)} & \text{for}\: \mathbf{h}_{t-1} > 0 \\0.5"
+    assert first in raised.latex and r"\end{cases}\right)^{2}" in raised.latex
+    assert r"\operatorname{logistic}\left(\mathbf{h}_{t-1}\right)^{3}" in raised.latex
+    assert r"\max\left(1, \mathbf{h}_{t-1}\right)^{4}" in raised.latex
+    assert r"\left|{\mathbf{h}_{t-1}}\right|^{5}" in raised.latex
+    assert raised.text.startswith("hₜ = where(hₜ₋₁ > 0, tanh(hₜ₋₁), 0.5)^2 + logistic(hₜ₋₁)^3 + ")

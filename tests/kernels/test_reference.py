@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from carousel.cells import CELLS
-from carousel.equations import cell, detach, exp, identity, log, logistic, maximum, minimum, relu, tanh, where
+from carousel.equations import absolute, cell, detach, exp, identity, log, logistic, maximum, minimum, relu, tanh, where
 from carousel.kernels import reference
 
 E, H, P = 2, 3, 2
@@ -99,6 +99,7 @@ POINTWISE = {
     "exp": (lambda x, y: exp(x), lambda x, y: x.exp()),
     "log": (lambda x, y: log(exp(x) + 1), lambda x, y: (x.exp() + 1).log()),
     "relu": (lambda x, y: relu(x), lambda x, y: x.clamp(min=0)),
+    "absolute": (lambda x, y: absolute(x) * y, lambda x, y: x.abs() * y),
     "maximum": (lambda x, y: maximum(x, y), lambda x, y: torch.where(x > y, x, y)),
     "maximum with a number": (lambda x, y: maximum(x, 0.25), lambda x, y: x.clamp(min=0.25)),
     "minimum": (lambda x, y: minimum(x, y), lambda x, y: torch.where(x < y, x, y)),

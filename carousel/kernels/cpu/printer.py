@@ -5,9 +5,16 @@ from __future__ import annotations
 import sympy
 from sympy.printing.cxx import CXX17CodePrinter
 
+from carousel.equations.functions import Words
 
-class Printer(CXX17CodePrinter):
+
+class Printer(Words, CXX17CodePrinter):
     """Expressions over vectors of T."""
+
+    language = "cpp"
+
+    def operand(self, x: sympy.Expr, expr: sympy.Expr) -> str:
+        return f"all({self._print(x)})"
 
     def _print_Integer(self, expr: sympy.Integer) -> str:
         return f"T({int(expr)})"
@@ -29,26 +36,8 @@ class Printer(CXX17CodePrinter):
             return f"({product})" if exponent > 0 else f"(T(1) / ({product}))"
         return f"power(all({self._print(base)}), all({self._print(exponent)}))"
 
-    def _print_Piecewise(self, expr: sympy.Piecewise) -> str:
-        *branches, (last, _) = expr.args
-        text = f"all({self._print(last)})"
-        for value, condition in reversed(branches):
-            text = f"select({self._print(condition)}, all({self._print(value)}), {text})"
-        return text
-
     def _print_Relational(self, expr: sympy.core.relational.Relational) -> str:
         return f"(all({self._print(expr.lhs)}) {expr.rel_op} {self._print(expr.rhs)})"
 
     def _print_Mod(self, expr: sympy.Mod) -> str:
         return f"modulo(all({self._print(expr.args[0])}), all({self._print(expr.args[1])}))"
-
-    def _print_Max(self, expr: sympy.Max) -> str:
-        return f"maximum(all({self._print(expr.args[0])}), all({self._print(expr.args[1])}))"
-
-    def _print_Min(self, expr: sympy.Min) -> str:
-        return f"minimum(all({self._print(expr.args[0])}), all({self._print(expr.args[1])}))"
-
-    def _print_call(self, expr: sympy.Function) -> str:
-        return f"{type(expr).__name__}(all({self._print(expr.args[0])}))"
-
-    _print_logistic = _print_relu = _print_detach = _print_tanh = _print_exp = _print_log = _print_call

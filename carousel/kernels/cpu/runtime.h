@@ -122,8 +122,6 @@ inline V log(V x) {
   return select((x == T(INFINITY)) | (x != x), x, y);
 }
 
-inline V relu(V x) { return select(x <= T(0), all(T(0)), x); }
-inline V detach(V x) { return x; }
 inline V maximum(V a, V b) { return select((a > b) | (a != a), a, b); }
 inline V minimum(V a, V b) { return select((a < b) | (a != a), a, b); }
 inline V lanes(V a, V b, T (*f)(T, T)) { V y; for (int k = 0; k < LANES; ++k) y[k] = f(a[k], b[k]); return y; }

@@ -5,13 +5,16 @@ from __future__ import annotations
 import sympy
 from sympy.printing.pycode import PythonCodePrinter
 
+from carousel.equations.functions import Words
 
-class Printer(PythonCodePrinter):
-    """Expressions; functions are those of ``runtime``, written so that NaN goes where the reference sends it."""
+
+class Printer(Words, PythonCodePrinter):
+    """Expressions; functions are Triton's, or those of ``runtime``, where NaN goes where the reference sends it."""
+
+    language = "triton"
 
     def __init__(self) -> None:
-        names = {n: n for n in ("logistic", "relu", "detach")}
-        super().__init__({"fully_qualified_modules": False, "user_functions": names})
+        super().__init__({"fully_qualified_modules": False})
 
     def _print_Integer(self, expr: sympy.Integer) -> str:
         return f"{int(expr)}.0"
@@ -31,13 +34,6 @@ class Printer(PythonCodePrinter):
             return f"({product})" if exponent > 0 else f"(1.0/({product}))"
         return f"power({self._print(base)}, {self._print(exponent)})"
 
-    def _print_Piecewise(self, expr: sympy.Piecewise) -> str:
-        *branches, (last, _) = expr.args
-        text = self._print(last)
-        for value, condition in reversed(branches):
-            text = f"tl.where({self._print(condition)}, {self._print(value)}, {text})"
-        return text
-
     def _print_Relational(self, expr: sympy.core.relational.Relational) -> str:
         return f"({self._print(expr.lhs)} {expr.rel_op} {self._print(expr.rhs)})"
 
@@ -51,24 +47,4 @@ class Printer(PythonCodePrinter):
         return f"({self._print(expr.args[0])} == 0)"
 
     def _print_Mod(self, expr: sympy.Mod) -> str:
-        return self._call("modulo", expr.args)
-
-    def _print_Max(self, expr: sympy.Max) -> str:
-        return self._fold("maximum", expr.args)
-
-    def _print_Min(self, expr: sympy.Min) -> str:
-        return self._fold("minimum", expr.args)
-
-    def _print_named(self, expr: sympy.Function) -> str:
-        return self._call(type(expr).__name__, expr.args)
-
-    _print_logistic = _print_relu = _print_detach = _print_tanh = _print_exp = _print_log = _print_named
-
-    def _call(self, name: str, arguments: tuple[sympy.Expr, ...]) -> str:
-        return f"{name}({', '.join(self._print(x) for x in arguments)})"
-
-    def _fold(self, name: str, arguments: tuple[sympy.Expr, ...]) -> str:
-        text = self._print(arguments[0])
-        for x in arguments[1:]:
-            text = f"{name}({text}, {self._print(x)})"
-        return text
+        return f"modulo({', '.join(map(self._print, expr.args))})"

@@ -22,26 +22,6 @@ def tanh(x):  # type: ignore[no-untyped-def]
 
 
 @triton.jit
-def relu(x):  # type: ignore[no-untyped-def]
-    return tl.where(x <= 0.0, 0.0, x)
-
-
-@triton.jit
-def detach(x):  # type: ignore[no-untyped-def]
-    return x
-
-
-@triton.jit
-def exp(x):  # type: ignore[no-untyped-def]
-    return tl.exp(x)
-
-
-@triton.jit
-def log(x):  # type: ignore[no-untyped-def]
-    return tl.log(x)
-
-
-@triton.jit
 def maximum(a, b):  # type: ignore[no-untyped-def]
     return tl.where((a > b) | (a != a), a, b)
 

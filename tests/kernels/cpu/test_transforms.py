@@ -7,6 +7,7 @@ from torch.nn.utils.rnn import pack_sequence
 
 from carousel import kernels
 from carousel.cells import CELLS
+from carousel.equations import absolute, cell, maximum, minimum, tanh
 from carousel.equations.tangent import tangent
 from carousel.kernels import reference
 from carousel.kernels.cpu import operator
@@ -44,6 +45,14 @@ def at(problem, back_end, leaves):
     return (output, *(after[n] for n in problem.before))
 
 
+@cell
+def kinks(e, h, k, W, w):
+    """Of what SymPy derives to Abs, sign, Heaviside and DiracDelta, some of it twice."""
+    k = tanh((k**2) ** 0.5 + 1 / ((h**2) ** 0.5 + 1) + absolute(W.ke @ e + h) * absolute(k) ** 3)
+    h = tanh(W.he @ e + W.hk @ k + maximum(h, 0.3 * k) * minimum(w.hh * h, 0.1))
+    return h, k
+
+
 OPTIONS = {"packed": {}, "backwards": {"reverse": True}, "resets": {"resets": True}}
 
 
@@ -65,9 +74,9 @@ def test_tangents_of_every_cell(problem, name, options):
 
 
 @pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
-@pytest.mark.parametrize("name", ["lstm-v3", "lstm-v4", "gru-original", "clockwork"])
+@pytest.mark.parametrize("name", ["lstm-v3", "lstm-v4", "gru-original", "clockwork", "kinks"])
 def test_products_of_hessian_and_vector_by_forward_over_reverse(problem, name, options):
-    p = problem(CELLS[name], **options)
+    p = problem(kinks if name == "kinks" else CELLS[name], **options)
     leaves, along = {k: x.detach() for k, x in p.leaves.items()}, directions(p)
 
     def gradient(back_end):

@@ -1,0 +1,160 @@
+"""A function is one record: a new one is added here, used everywhere, and taken away again; PyTorch has it too."""
+
+import re
+import shlex
+from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch.nn import functional
+
+from carousel.drawing.svg import draw
+from carousel.equations import EquationError, cell, exp, log, logistic, maximum, minimum, tanh
+from carousel.equations.functions import FUNCTIONS, function
+from carousel.insight import theory
+from carousel.kernels import reference
+from carousel.kernels.cpu import compiler, operator
+from carousel.kernels.triton.program import Program
+from carousel.kernels.triton.source import source
+from carousel.layers import Recurrent
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    """Kernels are compiled without optimization."""
+    unoptimized = Path(__file__).parents[2] / "helpers" / "unoptimized.sh"
+    monkeypatch.setenv("CXX", shlex.join(["sh", str(unoptimized), *compiler.compiler()]))
+
+
+def softplus_():
+    @function(
+        derivative=lambda x, y: logistic(x), slope=1.0, drawn="s₊", torch="torch.nn.functional.softplus({0}, threshold=700)"
+    )
+    def softplus(x):
+        """log(1 + exp(x)), per unit."""
+        return log(1 + exp(x))
+
+    return softplus
+
+
+def hard_sigmoid_():
+    @function(gate=True, slope=1 / 6, cpp="minimum(maximum({0} / T(6) + T(0.5), all(T(0))), all(T(1)))")
+    def hard_sigmoid(x):
+        """x / 6 + ½ between 0 and 1, per unit."""
+        return minimum(maximum(x / 6 + 0.5, 0), 1)
+
+    return hard_sigmoid
+
+
+@pytest.fixture(scope="module")
+def table():
+    """New functions by name, with PyTorch's own; the table is as before after these tests."""
+    before = dict(FUNCTIONS)
+    yield {
+        "softplus": (softplus_(), partial(functional.softplus, threshold=700)),  # else it is x from 20 on
+        "hard_sigmoid": (hard_sigmoid_(), lambda x: functional.relu6(x + 3) / 6),  # PyTorch's has 1/6 in single precision
+    }
+    for symbol in FUNCTIONS.keys() - before:
+        del FUNCTIONS[symbol]
+    assert before == FUNCTIONS
+
+
+@pytest.fixture(scope="module", params=["softplus", "hard_sigmoid"])
+def new(request, table):
+    """A function, PyTorch's own, and a cell of it."""
+    ours, theirs = table[request.param]
+
+    @cell
+    def one(e, h, W, b):
+        h = ours(W.he @ e + W.hh @ h + b.h)
+        return h
+
+    return ours, theirs, one
+
+
+def by_hand(theirs):
+    """The cell's steps in PyTorch."""
+
+    def run(c, data, batch_sizes, before, parameters, **_):
+        h, outputs = before["h"], []
+        for e in data.split(batch_sizes):
+            h = theirs(e @ parameters["W.he"].t() + h @ parameters["W.hh"].t() + parameters["b.h"])
+            outputs.append(h)
+        return torch.cat(outputs), {"h": h}, {}
+
+    return SimpleNamespace(run=run)
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-11), (torch.float32, 1e-5)])
+@pytest.mark.parametrize("back_end", [reference, operator], ids=["reference", "compiled"])
+def test_values_and_gradients_are_pytorchs(new, back_end, dtype, tolerance, problem):
+    _, theirs, one = new
+    p = problem(one, batch_sizes=(3, 3, 3), dtype=dtype, scale=1.0)
+    for name, wanted in p.solve(by_hand(theirs)).items():
+        torch.testing.assert_close(
+            p.solve(back_end)[name], wanted, rtol=tolerance, atol=tolerance, msg=lambda m, n=name: f"{n}: {m}"
+        )
+
+
+def test_tangents_are_pytorchs(new, problem):
+    _, theirs, one = new
+    p = problem(one, batch_sizes=(3, 3), scale=1.0)
+    leaves = {n: x.detach() for n, x in p.leaves.items()}
+    direction = {n: torch.randn(x.shape, dtype=x.dtype, generator=torch.Generator().manual_seed(5)) for n, x in leaves.items()}
+
+    def through(back_end):
+        def output(given):
+            before, parameters = {"h": given["h before"]}, {n: given[n] for n in p.parameters}
+            return back_end.run(one, given["e"], [3, 3], before, parameters)[0]
+
+        return torch.func.jvp(output, (leaves,), (direction,))
+
+    for ours, wanted in zip(through(operator), through(by_hand(theirs)), strict=True):
+        torch.testing.assert_close(ours, wanted, rtol=1e-11, atol=1e-11)
+
+
+def test_it_is_printed_and_drawn(new):
+    ours, _, one = new
+    assert one.text == f"hₜ = {ours.name}(W.he eₜ + W.hh hₜ₋₁ + b.h)"
+    assert rf"\operatorname{{{ours.name}}}\left(W^{{he}} \mathbf{{e}}_{{t}} + " in one.latex
+    assert f">{ours.drawn}</text>" in draw(one)
+    assert ours.__doc__.endswith("per unit.")
+
+
+def test_triton_writes_its_definition_where_it_has_no_words_for_it(new):
+    ours, _, one = new
+    written = {"softplus": r"h_t = tl\.log\(tl\.exp\(a\d\) \+ 1\.0\)", "hard_sigmoid": r"h_t = minimum\(1\.0, maximum\(0\.0, "}
+    assert re.search(written[ours.name], source(Program(one, mixed=False)))
+
+
+def test_the_lectures_bound_knows_its_slope(new):
+    ours, _, one = new
+    layer = Recurrent(one, 3, 4)
+    assert theory.bound(layer) == pytest.approx(ours.slope * theory.largest_singular_value(layer, "W.hh"))
+
+
+def test_one_between_zero_and_one_is_a_gate(table):
+    squash, _ = table["hard_sigmoid"]
+
+    @cell
+    def gated(e, h, W, b):
+        h = squash(W.fe @ e + b.f) * h + tanh(W.he @ e)
+        return h
+
+    assert gated.gates == ("f",) and 'class="valve" data-name="f"' in draw(gated)
+
+
+def test_an_unknown_name_is_answered_with_the_table(table):
+    with pytest.raises(EquationError, match=r"detach, absolute, .*softplus, hard_sigmoid, identity, concat"):
+
+        @cell
+        def wrong(e, h, W):
+            h = undefined(W.he @ e)  # noqa: F821
+            return h
+
+
+def test_a_name_is_given_once(table):
+    with pytest.raises(ValueError, match="a function called softplus already"):
+        softplus_()
