@@ -19,8 +19,6 @@ from pathlib import Path
 import platformdirs
 import torch
 
-from carousel import files
-
 RUNTIME = Path(__file__).with_name("runtime.h")
 # Vector extensions: bytes of a vector, and what the compiler is told.
 SIMD: dict[str, tuple[int, list[str]]] = {
@@ -162,7 +160,7 @@ def _whole(path: Path, note: Path) -> bool:
 
 def _build(command: list[str], flags: list[str], source: str, path: Path, note: Path) -> None:
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".build-") as room:
-        text, made = Path(room, "kernel.cpp"), Path(room, "kernel.so")
+        text, made, noted = (Path(room, name) for name in ("kernel.cpp", "kernel.so", "kernel.json"))
         text.write_text(source)
         compiling = [*flags, f"-I{RUNTIME.parent}", str(text)]
         if zig(tuple(command)) and sys.platform == "linux":
@@ -175,8 +173,9 @@ def _build(command: list[str], flags: list[str], source: str, path: Path, note: 
         for arguments in steps:
             _run(command, arguments, room)
         digest = hashlib.sha256(made.read_bytes()).hexdigest()
-        os.replace(made, path)
-    files.write(note, json.dumps({"sha256": digest, "compiler": _version(tuple(command)), "flags": flags}) + "\n")
+        noted.write_text(json.dumps({"sha256": digest, "compiler": _version(tuple(command)), "flags": flags}) + "\n")
+        os.replace(made, path)  # several processes may build at once, each in its own room
+        os.replace(noted, note)
 
 
 def _run(command: list[str], arguments: list[str], room: str) -> None:
