@@ -18,8 +18,8 @@ class Plain(nn.Module):
     def __init__(self, words: int, config: ModelConfig):
         super().__init__()
         self.drop = nn.Dropout(config.dropout)
-        self.embedding = nn.Embedding(words, config.embedding)
-        self.lstm = nn.LSTM(config.embedding, config.hidden, config.layers, dropout=config.dropout)
+        self.embedding = nn.Embedding(words, config.input_size)
+        self.lstm = nn.LSTM(config.input_size, config.hidden, config.layers, dropout=config.dropout)
         self.output = nn.Linear(config.hidden, words)
         if config.tied:
             self.output.weight = self.embedding.weight

@@ -106,7 +106,7 @@ def _fit(words: int, model: ModelConfig, parameters: int) -> ModelConfig:
     """The largest hidden size whose model has at most ``parameters``; tied models keep embedding and output equal."""
 
     def at(hidden: int) -> ModelConfig:
-        return replace(model, hidden=hidden, embedding=hidden if model.tied else model.embedding)
+        return replace(model, hidden=hidden, embedding=hidden if model.tied else model.input_size)
 
     low, high = 0, 1
     while LanguageModel(words, at(high)).count() <= parameters:

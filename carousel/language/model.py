@@ -10,32 +10,23 @@ import torch
 from torch import Tensor, nn
 
 from carousel.errors import InputError
-from carousel.language.softmax import softmax
+from carousel.language.softmax import KINDS, softmax
 from carousel.layers import Clamps, Recurrent, State, Streaming, dropout
 from carousel.layers.clamp import listed
+from carousel.training.config import NetworkConfig
+from carousel.training.fields import setting
 
 
 @dataclass(frozen=True)
-class ModelConfig:
-    """What a language model is made of; ``words`` is the vocabulary's size.
+class ModelConfig(NetworkConfig):
+    """What a language model is made of. Dropout is on the embedded words, between layers and on the outputs."""
 
-    Dropout is on the embedded words, between layers and on the outputs; each may be set apart.
-    """
-
-    cell: str = "lstm"
-    embedding: int = 200
-    hidden: int = 200
-    layers: int = 1
-    projection: int = 0
-    dropout: float = 0.0
-    dropout_input: float | None = None
-    dropout_output: float | None = None
-    same_mask: bool = False
-    tied: bool = False
-    softmax: str = "full"
-    recurrent: str = "uniform"
-    forget_bias: float | None = None
-    learned_initial: bool = False
+    dropout_input: float | None = setting(None, "Dropout on inputs, if other.", least=0, below=1)
+    dropout_output: float | None = setting(None, "Dropout on outputs, if other.", least=0, below=1)
+    softmax: str = setting(
+        "full", "Output layer: full, adaptive (rare words cheaper), sampled (cheaper to train).", choices=KINDS
+    )
+    learned_initial: bool = setting(False, "Learn the states before the first word.")
 
 
 class Trainable(nn.Module):
@@ -67,31 +58,28 @@ class LanguageModel(Trainable):
     def __init__(self, words: int, config: ModelConfig):
         super().__init__()
         self.words, self.config = words, config
-        for name in ("dropout", "dropout_input", "dropout_output"):
-            p = getattr(config, name)
-            if p is not None and not 0 <= p < 1:
-                raise InputError(f"{name} is a probability in [0, 1), not {p}")
+        config.check()
         try:
             self.recurrent = Recurrent(
                 config.cell,
-                config.embedding,
+                config.input_size,
                 config.hidden,
                 config.layers,
                 proj_size=config.projection,
                 dropout=config.dropout if config.layers > 1 else 0.0,
-                same_mask=config.same_mask,
-                recurrent=config.recurrent,
+                variational_dropout=config.variational_dropout,
+                recurrent_init=config.recurrent_init,
                 forget_bias=config.forget_bias,
                 learned_initial=config.learned_initial,
             )
         except ValueError as error:
             raise InputError(str(error)) from None
         size = self.recurrent.output_size
-        if config.tied and size != config.embedding:
+        if config.tied and size != config.input_size:
             raise InputError(
-                f"tied weights need an embedding of the output's size, {size}, not {config.embedding}; set --embedding {size}"
+                f"tied weights need an embedding of the output's size, {size}, not {config.input_size}; set --embedding {size}"
             )
-        self.embedding = nn.Embedding(words, config.embedding)
+        self.embedding = nn.Embedding(words, config.input_size)
         nn.init.uniform_(self.embedding.weight, -0.1, 0.1)
         # A tied output layer is the embedding itself, so it has no weight of its own to save.
         self.output = softmax(config.softmax, words, size, config.tied)
@@ -137,7 +125,7 @@ class LanguageModel(Trainable):
         return step
 
     def _drop(self, x: Tensor, p: float) -> Tensor:
-        flat = dropout(x.reshape(-1, x.shape[-1]), [x.shape[1]] * x.shape[0], p, self.training, self.config.same_mask)
+        flat = dropout(x.reshape(-1, x.shape[-1]), [x.shape[1]] * x.shape[0], p, self.training, self.config.variational_dropout)
         return flat.reshape(x.shape)
 
 

@@ -49,8 +49,8 @@ class Network(nn.Module):
         """
         gates = self.layer.cell.gates
         recurrent = RECURRENT * self._calm
-        for name, weight in self.layer.W.items():
-            into, of = name[0], name[1]
+        for letters, weight in self._of("W").items():
+            into, of = letters[0], letters[1:]
             if of == "e":
                 weight.uniform_(-INPUT, INPUT)
                 if into in gates and into in "ifz":
@@ -61,8 +61,7 @@ class Network(nn.Module):
                 nn.init.orthogonal_(weight)
         if self.embedding is not None:
             self.embedding.sub_(self.embedding.mean(0) if self.without == "embeddings" else self.embedding)
-        for name, bias in self.layer.b.items():
-            letters = name.removesuffix("_l0")
+        for letters, bias in self._of("b").items():
             if letters in gates and letters in "fz":
                 bias.fill_(math.log(self.lag) + 1)
             elif letters in gates and letters == "i":
@@ -73,6 +72,10 @@ class Network(nn.Module):
         size = 1.0 if many or self.without == "outputs" else max(1.0, OUTPUT * self.lag**0.5)
         self.output.weight.uniform_(-size, size)
         self.output.bias.zero_()
+
+    def _of(self, space: str) -> dict[str, Tensor]:
+        """The cell's weights ("W") or biases ("b") by their letters."""
+        return {name[2:]: p for name, p in self.layer.parameters_of().items() if name.startswith(f"{space}.")}
 
     @property
     def _calm(self) -> float:
@@ -89,8 +92,8 @@ class Network(nn.Module):
         output never shows can saturate the units. They are surer than the rest, by LAG / lag; without gates nothing adds up.
         """
         gates = self.layer.cell.gates
-        of_bias = {id(b): name.removesuffix("_l0") not in gates for name, b in self.layer.b.items()}
-        of_state = {id(w): name[0] not in gates and name[1] != "e" for name, w in self.layer.W.items()}
+        of_bias = {id(b): letters not in gates for letters, b in self._of("b").items()}
+        of_state = {id(w): letters[0] not in gates and letters[1:] != "e" for letters, w in self._of("W").items()}
         steady = of_bias | of_state if gates and self.without != "sureness" else {}
         return np.concatenate([np.full(p.numel(), self._calm if steady.get(id(p)) else 1.0) for p in self.inner()])
 

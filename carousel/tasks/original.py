@@ -49,7 +49,7 @@ class Original(nn.Module):
         tables: list[np.ndarray] = []
         self.shapes: list[tuple[str, tuple[int, ...]]] = []
         self.count = 0
-        for p in self.cell.parameters(inputs, self.units):
+        for p in self.cell.parameter_specs(inputs, self.units):
             table = self._table(p.name, p.shape)
             tables.append(table.ravel())
             self.shapes.append((p.name, p.shape))

@@ -13,6 +13,8 @@ from carousel.language.feeding import IGNORED
 from carousel.language.model import Trainable
 from carousel.language.softmax import FullSoftmax
 from carousel.layers import Clamps, Recurrent, State, dropout
+from carousel.training.config import NetworkConfig
+from carousel.training.fields import MOST_LAYERS, setting
 from carousel.translation.attention import KINDS as ATTENTIONS
 from carousel.translation.attention import Attention
 from carousel.translation.bridge import Bridge
@@ -21,28 +23,20 @@ MEMORY = "none"
 
 
 @dataclass(frozen=True)
-class TranslatorConfig:
-    """What a translator is made of. ``attention`` "none" is memory only; ``layers`` and ``bidirectional`` are the encoder's.
+class TranslatorConfig(NetworkConfig):
+    """What a translator is made of. ``layers`` and ``bidirectional`` are the encoder's.
 
     Dropout is on the embedded words, between layers, on what attention looks at and on the outputs; ``dropout_words`` leaves
     out whole words, on either side (Gal and Ghahramani 2016). ``smoothing`` is label smoothing's ε, in training only.
     """
 
-    cell: str = "lstm-v2"
-    attention: str = MEMORY
-    embedding: int = 256
     hidden: int = 256
-    layers: int = 1
-    decoder_layers: int = 1
-    bidirectional: bool = False
-    projection: int = 0
-    dropout: float = 0.2
-    dropout_words: float = 0.0
-    same_mask: bool = False
-    smoothing: float = 0.0
-    tied: bool = False
-    recurrent: str = "uniform"
-    forget_bias: float | None = None
+    layers: int = setting(1, "Layers of the encoder.", least=1, most=MOST_LAYERS)
+    dropout_words: float = setting(0.0, "Share of words that are left out while training.", least=0, below=1)
+    smoothing: float = setting(0.0, "Label smoothing.", least=0, below=1)
+    attention: str = setting(MEMORY, f"{MEMORY} (memory only), {', '.join(ATTENTIONS)}.", choices=(MEMORY, *ATTENTIONS))
+    decoder_layers: int = setting(1, "Layers of the decoder.", least=1, most=MOST_LAYERS)
+    bidirectional: bool = setting(False, "The encoder reads in both directions.")
 
 
 @dataclass(frozen=True)
@@ -78,12 +72,12 @@ class Translator(Trainable):
     def __init__(self, source_words: int, target_words: int, config: TranslatorConfig):
         super().__init__()
         self.config, self.words = config, target_words
-        _check(config)
+        config.check()
         looks = config.attention != MEMORY
         beneath = 1 if looks else config.decoder_layers
         try:
-            self.encoder = self._layers(config.embedding, config.layers, config.bidirectional)
-            self.decoder = self._layers(config.embedding, beneath)
+            self.encoder = self._layers(config.input_size, config.layers, config.bidirectional)
+            self.decoder = self._layers(config.input_size, beneath)
             own, seen = self.decoder.output_size, self.encoder.output_size * self.encoder.directions
             above = config.decoder_layers - beneath
             self.upper = self._layers(own + seen, above) if above else None
@@ -91,11 +85,11 @@ class Translator(Trainable):
             raise InputError(str(error)) from None
         self.attention = Attention(config.attention, own, seen) if looks else None
         self.bridge = Bridge(self.encoder, [d for d in (self.decoder, self.upper) if d is not None])
-        size = config.embedding if config.tied else own
+        size = config.input_size if config.tied else own
         top = own + seen if looks else own
         self.readout = nn.Linear(top, size) if looks or top != size else None
-        self.source_embedding = nn.Embedding(source_words, config.embedding)
-        self.embedding = nn.Embedding(target_words, config.embedding)
+        self.source_embedding = nn.Embedding(source_words, config.input_size)
+        self.embedding = nn.Embedding(target_words, config.input_size)
         for e in (self.source_embedding, self.embedding):
             nn.init.uniform_(e.weight, -0.1, 0.1)
         self.output = FullSoftmax(target_words, size, config.tied)
@@ -110,8 +104,8 @@ class Translator(Trainable):
             bidirectional=bidirectional,
             proj_size=c.projection,
             dropout=c.dropout if layers > 1 else 0.0,
-            same_mask=c.same_mask,
-            recurrent=c.recurrent,
+            variational_dropout=c.variational_dropout,
+            recurrent_init=c.recurrent_init,
             forget_bias=c.forget_bias,
         )
 
@@ -185,25 +179,12 @@ class Translator(Trainable):
     def _drop(self, x: Tensor) -> Tensor:
         """Dropout of (T, B, size)."""
         c = self.config
-        flat = dropout(x.reshape(-1, x.shape[-1]), [x.shape[1]] * x.shape[0], c.dropout, self.training, c.same_mask)
+        flat = dropout(x.reshape(-1, x.shape[-1]), [x.shape[1]] * x.shape[0], c.dropout, self.training, c.variational_dropout)
         return flat.reshape(x.shape)
 
     def _drop_words(self, e: Tensor) -> Tensor:
         p = self.config.dropout_words
         return e * (torch.rand(e.shape[:2], device=e.device) >= p).unsqueeze(-1) if self.training and p else e
-
-
-def _check(config: TranslatorConfig) -> None:
-    if config.attention not in (MEMORY, *ATTENTIONS):
-        raise InputError(f"attention must be {', '.join((MEMORY, *ATTENTIONS))}, not {config.attention!r}")
-    if not 0 <= config.dropout < 1:
-        raise InputError(f"dropout is a probability in [0, 1), not {config.dropout}")
-    for name in ("dropout_words", "smoothing"):
-        if not 0 <= getattr(config, name) < 1:
-            raise InputError(f"{name} must be in [0, 1), not {getattr(config, name)}")
-    for name in ("embedding", "decoder_layers"):
-        if getattr(config, name) < 1:
-            raise InputError(f"{name} must be at least 1, not {getattr(config, name)}")
 
 
 def rows_of(state: State, index: Tensor) -> State:

@@ -55,7 +55,7 @@ class RunView:
             "task": self.task,
             "cell": cell.name,
             "doc": cell.doc,
-            "source": cell.source,
+            "source": cell.citation,
             "equations": cell.text.splitlines(),
             "valves": [g for g in cell.gates if g in self.units],
             "states": [s for s in cell.states if s in self.units],

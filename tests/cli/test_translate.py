@@ -157,7 +157,7 @@ def test_a_line_of_a_megabyte_without_a_gap_takes_seconds(carousel, pair):
         (["translate", "train", "a.txt", "latin.txt"], "not UTF-8: byte 0xe9 at offset 1 (line 1)"),
         (["translate", "train", "a.txt", "b.txt", "--cell", "lsmt"], "did you mean lstm"),
         (["translate", "train", "a.txt", "b.txt", "--attention", "much"], "attention must be"),
-        (["translate", "train", "a.txt", "b.txt", "--vocab", "letters"], "word, char, bpe"),
+        (["translate", "train", "a.txt", "b.txt", "--vocab", "letters"], "word or char or bpe"),
         (["translate", "train", "a.txt", "b.txt", "--smoothing", "1"], "smoothing"),
         (["translate", "language", "--text", "x"], "run of a language model"),
         (["translate", "score", "language", "a.txt", "short.txt"], "60 lines and"),

@@ -25,7 +25,7 @@ from carousel.language.training import Trainer
 from carousel.text.encoded import EncodedText
 from carousel.training.config import TrainConfig
 
-WAYS = {"v3": ("lstm-v3", 384, 0), "v4": ("lstm-v4", 384, 192), "v4 larger": ("lstm-v4", 608, 192)}
+WAYS = {"v3": ("lstm-v3", 384, None), "v4": ("lstm-v4", 384, 192), "v4 larger": ("lstm-v4", 608, 192)}
 MODEL = ModelConfig(embedding=192, dropout=0.4)
 TRAINING = TrainConfig(batch_size=16, length=50, epochs=4, lr=4e-3, warmup=50, log_every=20, save_every=1e9, threads=1)
 
