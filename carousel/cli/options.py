@@ -68,7 +68,7 @@ def option(kind: type, name: str, help: str | None = None) -> Any:
         min=about.least if closed else None,
         max=about.most if closed else None,
         metavar=None if closed else f"<float range> [{about.range}]",
-        rich_help_panel=kind.group,  # type: ignore[attr-defined]  # kinds are Settings
+        rich_help_panel=None if help else kind.group,  # type: ignore[attr-defined]  # kinds are Settings
     )
 
 
