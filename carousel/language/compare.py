@@ -12,16 +12,18 @@ from typing import Any
 from carousel import files
 from carousel.errors import InputError
 from carousel.language.config import Config
-from carousel.language.curve import draw_comparison
-from carousel.language.folder import load_run, read_json_lines, read_result
+from carousel.language.folder import load_run
 from carousel.language.model import LanguageModel, ModelConfig
 from carousel.language.ngram import Trigram, Unigram
 from carousel.language.prepare import Tick, prepare
-from carousel.language.processes import Processes
 from carousel.language.score import Score, score
-from carousel.language.training import Observer, Trainer
+from carousel.language.task import PERPLEXITY, LanguageTask
 from carousel.text.encoded import EncodedText
 from carousel.text.vocabulary import Vocabulary
+from carousel.training.curve import draw_comparison
+from carousel.training.processes import Processes
+from carousel.training.run_folder import read_metrics, read_result
+from carousel.training.trainer import Observer, Trainer
 
 Rows = list[dict[str, Any]]
 
@@ -40,7 +42,7 @@ class Comparison:
         self.text = folder / "text"
         fresh = not self._plan.exists()
         if not fresh and files.read_object(self._plan).get("asked") != self.asked:
-            raise InputError(f"{folder} holds a comparison with other settings; choose another --out")
+            raise InputError(f"{folder} holds a comparison with other settings; choose another folder")
         with files.owning(folder), files.undoing(folder if fresh else None):
             self.text.mkdir(exist_ok=True)
             self._save({})
@@ -77,21 +79,22 @@ class Comparison:
             if not (run / "result.json").exists():
                 _link(self.text, run)
                 config.save(run)
-                trainer = Trainer(run, config, Processes(), observer(cell) if observer else None)
+                trainer = Trainer(run, config, Processes(), LanguageTask, observer(cell) if observer else None)
                 if trainer.run()["event"] == "interrupted":
                     raise KeyboardInterrupt
             elif Config.load(run) != config:
-                raise InputError(f"{run} was trained on by itself, so it compares with no other; choose another --out")
+                raise InputError(f"{run} was trained on by itself, so it compares with no other; choose another folder")
             rows.append(_row(cell, run, config))
-        metrics = {cell: read_json_lines(self.folder / cell / "metrics.jsonl") for cell in self.configs}
-        draw_comparison(metrics, self.folder / "compare.png", floor)
+        metrics = {cell: read_metrics(self.folder / cell, PERPLEXITY) for cell in self.configs}
+        title = "perplexity on the validation text, under one budget"
+        draw_comparison(metrics, self.folder / "compare.png", title, PERPLEXITY, floor)
         self._save({"rows": rows})
         return rows
 
 
 def _row(cell: str, run: Path, config: Config) -> dict[str, Any]:
     result = read_result(run)
-    speeds = [r["words_per_second"] for r in read_json_lines(run / "metrics.jsonl") if r["event"] == "train"]
+    speeds = [r["words_per_second"] for r in read_metrics(run, PERPLEXITY) if r["event"] == "train"]
     return {
         "model": cell,
         "parameters": result["parameters"],

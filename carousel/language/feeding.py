@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,44 +16,28 @@ from torch import Tensor
 
 from carousel.layers import State
 from carousel.text.encoded import EncodedText
+from carousel.training.processes import Share
 
 IGNORED = -100  # torch.nn.functional.cross_entropy's own
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Inputs and targets (T, B); ``words`` counts the targets of *all* processes' rows, ``fresh`` asks for a new state."""
+    """Inputs and targets (T, B); ``targets`` counts those of *all* processes' rows, ``fresh`` asks for a new state."""
 
     x: Tensor
     y: Tensor
-    words: int
+    targets: int
     fresh: bool
 
-    def given(self, hx: State | None, device: torch.device | str) -> tuple[Any, ...]:
-        """What the model is called with; ``hx`` are the states that the batch before has left."""
-        return self.x.to(device), None if self.fresh else hx, self.y.to(device)
+    @property
+    def own_targets(self) -> int:
+        """The number of targets in these rows."""
+        return int((self.y != IGNORED).sum())
 
-
-class Feed(Protocol):
-    """The batches of a text. Each has targets ``y``, IGNORED where there is none, ``words`` and ``given`` as ``Batch``."""
-
-    def __len__(self) -> int: ...
-
-    def batches(self, epoch: int = 0, first: int = 0) -> Iterator[Any]:
-        """The batches of an epoch from the ``first``-th on."""
-        ...
-
-
-@dataclass(frozen=True)
-class Share:
-    """The rows that this process works on: every ``of``-th part of a batch, ``part`` counted from 0."""
-
-    part: int = 0
-    of: int = 1
-
-    def rows(self, total: int) -> slice:
-        """This process's rows of ``total``."""
-        return slice(total * self.part // self.of, total * (self.part + 1) // self.of)
+    def arguments(self, state: State | None, device: torch.device | str) -> tuple[Any, ...]:
+        """Return what the model is called with; ``state`` is what the batch before has left."""
+        return self.x.to(device), None if self.fresh else state, self.y.to(device)
 
 
 class Stream:
@@ -61,6 +45,8 @@ class Stream:
 
     The state is carried from one batch to the next; back-propagation ends at the batch's border.
     """
+
+    cut = 0
 
     def __init__(self, corpus: EncodedText, end: int, rows: int, length: int, share: Share | None = None):
         self.corpus, self.end, self.length = corpus, end, length

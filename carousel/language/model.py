@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +12,7 @@ from carousel.errors import InputError
 from carousel.language.softmax import softmax
 from carousel.layers import Clamps, Recurrent, State, Streaming, dropout
 from carousel.layers.clamp import listed
+from carousel.training.task import Trainable
 
 
 @dataclass(frozen=True)
@@ -36,23 +36,6 @@ class ModelConfig:
     recurrent: str = "uniform"
     forget_bias: float | None = None
     learned_initial: bool = False
-
-
-class Trainable(nn.Module):
-    """A model that the trainer can train: called with what a batch's ``given`` gives, it returns the loss of all targets that
-    count, summed, in nats, and the states to carry on (None: none)."""
-
-    kind: ClassVar[str] = "model"
-    config: Any  # its ``cell`` names the cell
-
-    @property
-    def device(self) -> torch.device:
-        """Where the model is."""
-        return next(self.parameters()).device
-
-    def count(self) -> int:
-        """Number of parameters."""
-        return sum(p.numel() for p in self.parameters())
 
 
 class LanguageModel(Trainable):

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 from torch.nn.functional import log_softmax
 
-from carousel.language.feeding import Feed, Sentences, Stream
-from carousel.language.model import LanguageModel, Trainable
+from carousel.language.feeding import Sentences, Stream
+from carousel.language.model import LanguageModel
 from carousel.text.encoded import EncodedText, Facts
 from carousel.text.vocabulary import Vocabulary
+from carousel.training.evaluate import Tick, evaluate
 
 
 @dataclass(frozen=True)
@@ -57,30 +58,13 @@ class Score:
         return cls(bits, facts.words, facts.characters, facts.unknown)
 
 
-@torch.no_grad()
-def evaluate(model: Trainable, batches: Feed, tick: Callable[[int, int], None] | None = None) -> tuple[float, int]:
-    """J in nats and the number of words of this process's share; ``tick`` is told how many batches are done, of how many."""
-    training = model.training
-    model.eval()
-    device = model.device
-    total, words, hx = 0.0, 0, None
-    for done, batch in enumerate(batches.batches(), 1):
-        loss, hx = model(*batch.given(hx, device))
-        total += loss.item()
-        words += int((batch.y >= 0).sum())
-        if tick:
-            tick(done, len(batches))
-    model.train(training)
-    return total, words
-
-
 def score(
     model: LanguageModel,
     corpus: EncodedText,
     end: int,
     *,
     sentences: bool = False,
-    tick: Callable[[int, int], None] | None = None,
+    tick: Tick | None = None,
 ) -> Score:
     """The exact score of a text: read from its first word to its last in one piece, or each sentence on its own."""
     feed = Sentences(corpus, end, rows=32) if sentences else Stream(corpus, end, rows=1, length=256)

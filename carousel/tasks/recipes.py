@@ -7,7 +7,7 @@ from typing import Any
 
 from carousel.cells import get
 from carousel.errors import InputError
-from carousel.tasks.learners import Adam, Descent, Kalman, Learner
+from carousel.tasks.learners import Kalman, Learner, adam, plain
 from carousel.tasks.network import Network
 from carousel.tasks.original import Original, lstm_1997, lstm_1997_truncated
 from carousel.tasks.rows import Row
@@ -101,10 +101,10 @@ def build(recipe: Recipe, row: Row) -> Learner:
         assert row.plan is not None
         truncated = recipe.cell == lstm_1997_truncated.name
         original = Original(row.plan, problem.inputs, problem.outputs, problem.symbols, truncated=truncated)
-        return Descent(original, problem.each, recipe.rate)
+        return plain(original, problem.each, recipe.rate)
     network = Network(problem, recipe.cell, recipe.hidden, recipe.embedding, without=recipe.without)
     if recipe.learner == "adam":
-        return Adam(network, problem.each, recipe.rate, recipe.half, problem.lag)
+        return adam(network, problem.each, recipe.rate, recipe.half, problem.lag)
     return Kalman(
         network,
         problem.each,

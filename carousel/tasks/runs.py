@@ -162,7 +162,7 @@ def _leave_with_parent() -> None:
 
 
 def _work(job: Job, folder: Path) -> dict[str, Any]:
-    from carousel.tasks.training import trial
+    from carousel.tasks.trial import trial
 
     def tick(presented: int, most: int) -> None:
         _told.put((job.name, presented, most))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from carousel.language.folder import load_weights, read_tensors
 from carousel.text.vocabulary import Vocabulary
+from carousel.training.run_folder import load_model
 from carousel.translation.config import PairsConfig, TranslationConfig
 from carousel.translation.model import Translator
 
@@ -31,7 +31,6 @@ def load_translator(folder: Path) -> tuple[Translator, Vocabulary, Vocabulary, T
     config = TranslationConfig.load(folder)
     source, target = load_vocabularies(folder, config.text)
     model = Translator(source.size, target.size, config.model)
-    path = folder / "model.safetensors"
-    load_weights(model, read_tensors(path, "the model's weights")[0], path)
+    load_model(model, folder)
     model.eval()
     return model, source, target, config

@@ -10,9 +10,9 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_
 
 from carousel.errors import InputError
 from carousel.language.feeding import IGNORED
-from carousel.language.model import Trainable
 from carousel.language.softmax import FullSoftmax
 from carousel.layers import Clamps, Recurrent, State, dropout
+from carousel.training.task import Trainable
 from carousel.translation.attention import KINDS as ATTENTIONS
 from carousel.translation.attention import Attention
 from carousel.translation.bridge import Bridge

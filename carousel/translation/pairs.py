@@ -12,25 +12,30 @@ import torch
 from torch import Tensor
 
 from carousel.errors import InputError
-from carousel.language.feeding import IGNORED, Share
+from carousel.language.feeding import IGNORED
 from carousel.layers import State
 from carousel.text.encoded import EncodedText
+from carousel.training.processes import Share
 
 
 @dataclass(frozen=True)
 class PairBatch:
     """Pairs side by side: ``source`` (S, B), of which a row's first ``lengths`` (B,) count; the decoder's inputs ``x`` and
-    targets ``y`` (T, B), IGNORED beyond a row's end. ``words`` counts the targets of *all* processes' rows."""
+    targets ``y`` (T, B), IGNORED beyond a row's end. ``targets`` counts those of *all* processes' rows."""
 
     source: Tensor
     lengths: Tensor
     x: Tensor
     y: Tensor
-    words: int
-    fresh: bool = True
+    targets: int
 
-    def given(self, hx: State | None, device: torch.device | str) -> tuple[Any, ...]:
-        """What the translator is called with; nothing is carried from batch to batch."""
+    @property
+    def own_targets(self) -> int:
+        """The number of targets in these rows."""
+        return int((self.y != IGNORED).sum())
+
+    def arguments(self, state: State | None, device: torch.device | str) -> tuple[Any, ...]:
+        """Return what the translator is called with; nothing is carried from batch to batch."""
         return self.source.to(device), self.lengths, self.x.to(device), self.y.to(device)
 
 
@@ -75,6 +80,8 @@ class Pairs:
                 f"{len(self.kept)} pairs are too few to train {self.share.of} processes; give more, or one process"
             )
 
+    cut = 0
+
     @cached_property
     def cuts(self) -> list[tuple[int, int]]:
         """Where the batches begin and stop among the pairs in order of length."""
@@ -114,9 +121,9 @@ class Pairs:
         lengths = self.lengths[1][mine]
         y = np.where(np.arange(len(target))[:, None] < lengths, target, IGNORED)
         x = np.concatenate([np.full((1, len(mine)), self.end[1]), target[:-1]])
-        words = int(self.lengths[1][chosen].sum())
+        targets = int(self.lengths[1][chosen].sum())
         read = torch.from_numpy(self.lengths[0][mine])
-        return PairBatch(torch.from_numpy(source), read, torch.from_numpy(x), torch.from_numpy(y), words)
+        return PairBatch(torch.from_numpy(source), read, torch.from_numpy(x), torch.from_numpy(y), targets)
 
     def _padded(self, side: int, mine: np.ndarray, chosen: np.ndarray) -> np.ndarray:
         corpus, begins, lengths = self.sides[side], self.begins[side], self.lengths[side]

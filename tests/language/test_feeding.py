@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from carousel.language.feeding import IGNORED, Sentences, Share, Stream
+from carousel.language.feeding import IGNORED, Sentences, Stream
 from carousel.text.encoded import EncodedText, Facts
+from carousel.training.processes import Share
 
 END = 0
 some = settings(deadline=None, max_examples=80)
@@ -65,7 +66,7 @@ def test_words_of_a_batch_are_those_of_all_processes(text, rows, processes):
     for kind in (lambda s: Stream(text, END, rows, 3, s), lambda s: Sentences(text, END, rows, 0, s, seed=1)):
         parts = [list(kind(Share(k, processes)).batches()) for k in range(processes)]
         for batches in zip(*parts, strict=True):
-            assert len(counted(batches)) == batches[0].words == batches[-1].words
+            assert len(counted(batches)) == batches[0].targets == batches[-1].targets
 
 
 def test_order_of_sentences_follows_seed_and_epoch():

@@ -8,8 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from carousel.errors import TrainingError
 from carousel.insight.claims.claim import Tick
 from carousel.layers import Recurrent, State
+from carousel.training.descent import Descent
+from carousel.training.optimizers import optimizer
 
 CLIP = 1.0
 
@@ -29,14 +32,16 @@ class Network(nn.Module):
 
 
 def train(network: Network, loss: Callable[[int], Tensor], steps: int, rate: float, tick: Tick) -> None:
-    """Adam with a cosine; ``loss`` of the k-th step."""
-    optimizer = torch.optim.Adam(network.parameters(), rate, fused=True)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
-    for k in range(steps):
-        optimizer.zero_grad(set_to_none=True)
-        loss(k).backward()
-        nn.utils.clip_grad_norm_(network.parameters(), CLIP)
-        optimizer.step()
+    """Train with Adam, its rate falling along a cosine; ``loss`` is asked for the mean loss of the k-th step.
+
+    Raises:
+        TrainingError: a loss or its gradient is not finite.
+    """
+    adam = optimizer("adam", network.parameters(), rate)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(adam, steps)
+    for k, step in Descent(network.parameters(), adam, clip=CLIP).over(range(steps), lambda k: (loss(k), 1)):
+        if step.not_finite:
+            raise TrainingError(f"{step.not_finite} is not finite at step {k + 1}")
         schedule.step()
         if k % 20 == 0:
             tick(k, steps)
