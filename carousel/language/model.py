@@ -72,7 +72,7 @@ class LanguageModel(Trainable):
         size = self.recurrent.output_size
         if config.tied and size != config.embedding:
             raise InputError(
-                f"tied weights need an embedding of the output's size, {size}, not {config.embedding}; set --embedding {size}"
+                f"tied weights need an embedding of the output's size, {size}, not {config.embedding}; set `embedding` {size}"
             )
         self.embedding = nn.Embedding(words, config.embedding)
         nn.init.uniform_(self.embedding.weight, -0.1, 0.1)

@@ -48,7 +48,7 @@ def _encode(folder: Path, text: TextConfig, sources: dict[str, list[Path]], miss
         total = sum(1 for _ in _told(lines(sources["train"]), "reading", tick))
         split = total - total // HELD_OUT
         if split == total:
-            raise InputError(f"{sources['train'][0]} has {total} lines, too few to hold some out; give --valid")
+            raise InputError(f"{sources['train'][0]} has {total} lines, too few to hold some out; give `valid`")
     if not (folder / "vocab.json").exists():
         reading = _told(islice(lines(sources["train"]), split), "vocabulary", tick)
         Vocabulary.train(text.vocabulary, reading, text.vocabulary_size).save(folder / "vocab.json")
@@ -70,12 +70,12 @@ def _check_length(folder: Path, config: Config) -> None:
         if len(corpus) < needed:
             raise InputError(
                 f"{source} has {len(corpus)} words, fewer than one batch of {training.batch_size} rows × "
-                f"{training.length} steps = {needed}; give more text, or a smaller --batch-size or --length"
+                f"{training.length} steps = {needed}; give more text, or a smaller `batch_size` or `length`"
             )
     elif corpus.facts.lines < training.batch_size:
         raise InputError(
             f"{source} has {corpus.facts.lines} sentences, fewer than one batch of {training.batch_size}; "
-            "give more text or a smaller --batch-size"
+            "give more text or a smaller `batch_size`"
         )
 
 

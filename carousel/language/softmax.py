@@ -132,11 +132,11 @@ class AdaptiveSoftmax(nn.Module):
         super().__init__()
         if shared:
             raise InputError(
-                "the adaptive softmax has weights of several sizes, which cannot be the embedding; leave --tied out"
+                "the adaptive softmax has weights of several sizes, which cannot be the embedding; leave `tied` out"
             )
         if words < 16:
             raise InputError(
-                f"the adaptive softmax needs some words to be rare, and there are only {words}; take --softmax full"
+                f"the adaptive softmax needs some words to be rare, and there are only {words}; take `softmax` full"
             )
         cutoffs = [words // 8, words // 2]
         narrower = min(4.0, size**0.5)  # each cluster's weights than those before; the last keeps a unit

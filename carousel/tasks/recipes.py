@@ -73,7 +73,7 @@ def faithful(row: Row, *, truncated: bool = False) -> Recipe:
     """The paper's network and descent, down the whole gradient or the paper's. Raises InputError where the paper has none."""
     name, cell = ("truncated", lstm_1997_truncated) if truncated else ("faithful", lstm_1997)
     if row.plan is None:
-        raise InputError(f"{row.task} is not in the paper of 1997: leave --recipe {name} out")
+        raise InputError(f"{row.task} is not in the paper of 1997: leave `recipe` {name} out")
     return Recipe(name, cell.name, "descent", row.plan.blocks * row.plan.size, 0, rate=row.plan.rate)
 
 

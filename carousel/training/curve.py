@@ -81,9 +81,9 @@ def _finish(axes: Any, title: str, metric: Metric, values: list[float]) -> None:
     axes.set_title(title, loc="left")
     axes.set_xlabel("step")
     axes.set_ylabel(metric.name)
-    axes.set_yscale("log")
-    if values:
+    if values and min(values) > 0 and not metric.higher:  # a loss or what grows with it: equal ratios are equally far
         low, high = min(values), max(values)
+        axes.set_yscale("log")
         axes.set_ylim(low / 1.12, high * 1.12)
         marks = [m * 10**e for e in range(-1, 7) for m in (1, 1.5, 2, 3, 4, 5, 7)]
         axes.yaxis.set_major_locator(FixedLocator([m for m in marks if low / 1.12 <= m <= high * 1.12]))

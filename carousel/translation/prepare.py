@@ -64,7 +64,7 @@ def _encode(folder: Path, text: PairsConfig, tick: Tick, begun: bool) -> None:
         total = sum(1 for _ in lines(sources["train"][0]))
         split = total - total // HELD_OUT
         if split == total:
-            raise InputError(f"{sources['train'][0]} has {total} lines, too few to hold some out; give --valid")
+            raise InputError(f"{sources['train'][0]} has {total} lines, too few to hold some out; give `valid`")
     reading = [_told(islice(lines(path), split), "vocabulary", tick) for path in sources["train"]]
     for path, source in zip(
         vocabulary_paths(folder, text.shared), [chain(*reading), None] if text.shared else reading, strict=True
@@ -103,7 +103,7 @@ def _count(folder: Path, config: TranslationConfig) -> dict[str, dict[str, int]]
         if not found[name]["pairs"]:
             raise InputError(
                 f"no pair of the {name} texts is left: {pairs.empty} have an empty side, and {pairs.long} "
-                f"more than {config.text.longest} entries; give other texts, or a larger --longest"
+                f"more than {config.text.longest} entries; give other texts, or a larger `longest`"
             )
     return found
 

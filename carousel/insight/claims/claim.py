@@ -93,9 +93,9 @@ class Trial:
                 asked = found["asked"]
                 self.runs = dict(map(self._run, found["runs"]))
             except (ValueError, KeyError, TypeError):
-                raise InputError(f"{self.path} is no trial of a claim; choose another --out") from None
+                raise InputError(f"{self.path} is no trial of a claim; choose another folder") from None
             if asked != self.asked:
-                raise InputError(f"{setting.folder} holds a trial with other settings; choose another --out")
+                raise InputError(f"{setting.folder} holds a trial with other settings; choose another folder")
 
     def _run(self, found: dict[str, Any]) -> tuple[tuple[str, int], Figures]:
         if found["way"] not in self.claim.ways or type(found["seed"]) is not int:
