@@ -105,20 +105,20 @@ def _row(cell: str, run: Path, config: Config) -> dict[str, Any]:
     }
 
 
-def _fit(words: int, model: ModelConfig, parameters: int) -> ModelConfig:
-    """The largest hidden size whose model has at most ``parameters``; tied models keep embedding and output equal."""
+def _fit(vocabulary_size: int, model: ModelConfig, parameters: int) -> ModelConfig:
+    """Return the largest hidden size whose model has at most ``parameters``; tied models keep embedding and output equal."""
 
     def at(hidden: int) -> ModelConfig:
         return replace(model, hidden=hidden, embedding=hidden if model.tied else model.embedding)
 
     low, high = 0, 1
-    while LanguageModel(words, at(high)).count() <= parameters:
+    while LanguageModel(vocabulary_size, at(high)).count() <= parameters:
         low, high = high, high * 2
     while high - low > 1:
         middle = (low + high) // 2
-        low, high = (middle, high) if LanguageModel(words, at(middle)).count() <= parameters else (low, middle)
+        low, high = (middle, high) if LanguageModel(vocabulary_size, at(middle)).count() <= parameters else (low, middle)
     if low == 0:
-        raise InputError(f"no {model.cell} with {words} words has as few as {parameters} parameters")
+        raise InputError(f"no {model.cell} with {vocabulary_size} tokens has as few as {parameters} parameters")
     return at(low)
 
 

@@ -1,7 +1,7 @@
 """Two ways to feed text to a model: a continuous stream, or a sentence a row.
 
 Both give batches of inputs x and targets y, (T, B) each, where y is what follows x; ``IGNORED`` marks padding, which
-never counts. Every word of the text is a target exactly once; the first is predicted from ``<eos>``.
+never counts. Every token of the text is a target exactly once; the first is predicted from ``<eos>``.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Batch:
 
 
 class Stream:
-    """The text cut into ``rows`` long pieces that are read side by side, ``length`` words at a time.
+    """The text cut into ``rows`` long pieces that are read side by side, ``length`` tokens at a time.
 
     The state is carried from one batch to the next; back-propagation ends at the batch's border.
     """
@@ -58,8 +58,8 @@ class Stream:
         return -(-self.row_length // self.length)
 
     def batches(self, epoch: int = 0, first: int = 0) -> Iterator[Batch]:
-        """The batches of an epoch from the ``first``-th on (all epochs are alike)."""
-        words, n = self.corpus.words, self.row_length
+        """Yield the batches of an epoch from the ``first``-th on (all epochs are alike)."""
+        ids, n = self.corpus.ids, self.row_length
         mine = range(self.rows)[self.share.rows(self.rows)]
         for k in range(first, len(self)):
             begin, stop = k * self.length, min((k + 1) * self.length, n)
@@ -67,16 +67,16 @@ class Stream:
             y = np.full((stop - begin, len(mine)), IGNORED, np.int64)
             for column, row in enumerate(mine):
                 at = row * n + begin
-                piece = words[at : min(row * n + stop, len(words))]
+                piece = ids[at : min(row * n + stop, len(ids))]
                 y[: len(piece), column] = piece
-                before = words[at - 1] if 0 < at <= len(words) else self.end
+                before = ids[at - 1] if 0 < at <= len(ids) else self.end
                 x[: len(piece), column] = np.concatenate([[before], piece[:-1]])[: len(piece)]
-            total = sum(max(0, min(r * n + stop, len(words)) - (r * n + begin)) for r in range(self.rows))
+            total = sum(max(0, min(r * n + stop, len(ids)) - (r * n + begin)) for r in range(self.rows))
             yield Batch(torch.from_numpy(x), torch.from_numpy(y), total, fresh=k == 0)
 
 
 class Sentences:
-    """One sentence a row, padded to the longest in its batch and cut at ``length`` words (0: never).
+    """One sentence a row, padded to the longest in its batch and cut at ``length`` tokens (0: never).
 
     Sentences come in an order drawn anew each epoch from ``seed`` (None: in the text's order). Empty lines are left out.
     """
@@ -96,7 +96,7 @@ class Sentences:
         return -(-len(self.kept) // self.rows)
 
     def batches(self, epoch: int = 0, first: int = 0) -> Iterator[Batch]:
-        """The batches of an epoch from the ``first``-th on."""
+        """Yield the batches of an epoch from the ``first``-th on."""
         order = self.kept if self.seed is None else np.random.default_rng([self.seed, epoch]).permutation(self.kept)
         for k in range(first, len(self)):
             chosen = order[k * self.rows : (k + 1) * self.rows]
@@ -106,7 +106,7 @@ class Sentences:
             y = np.full_like(x, IGNORED)
             for column, (sentence, n) in enumerate(zip(chosen[mine], lengths[mine], strict=True)):
                 begin = self.begins[sentence]
-                y[:n, column] = self.corpus.words[begin : begin + n]
+                y[:n, column] = self.corpus.ids[begin : begin + n]
                 x[1:n, column] = y[: n - 1, column]
             yield Batch(torch.from_numpy(x), torch.from_numpy(y), int(lengths.sum()), fresh=True)
 
@@ -114,7 +114,7 @@ class Sentences:
 def feed(
     kind: str, corpus: EncodedText, end: int, rows: int, length: int, share: Share, seed: int | None
 ) -> Stream | Sentences:
-    """The feeder called "stream" or "sentences"."""
+    """Make the feed called "stream" or "sentences"; arguments as theirs."""
     if kind == "stream":
         return Stream(corpus, end, rows, length, share)
     return Sentences(corpus, end, rows, length, share, seed)

@@ -47,11 +47,14 @@ class Pairs:
 
     Args:
         source, target: corpora of as many lines.
-        end: the numbers of ``<eos>`` in both.
-        rows: of a batch; ``tokens``, where above 0, stands instead: rows times the longer side's entries are at most that.
-        longest: pairs of which a side has more entries are left out, as those with an empty side are; 0: none.
+        end: the token ids of ``<eos>`` in both.
+        rows: of a batch; ``tokens``, where above 0, stands instead: rows times the longer side's tokens are at most that.
+        longest: pairs of which a side has more tokens are left out, as those with an empty side are; 0: none.
+        share: this process's rows of each batch.
+        seed: of the order.
 
-    Raises InputError where there are fewer pairs to train on than processes; of held-out pairs, some processes then have none.
+    Raises:
+        InputError: there are fewer pairs to train on than processes. (Of held-out pairs, some processes then have none.)
     """
 
     def __init__(
@@ -85,25 +88,25 @@ class Pairs:
     @cached_property
     def cuts(self) -> list[tuple[int, int]]:
         """Where the batches begin and stop among the pairs in order of length."""
-        key, found, begin = np.sort(self.key), [], 0
+        key, cuts, begin = np.sort(self.key), [], 0
         while begin < len(key):
             stop = begin + self.rows
             if self.tokens:
-                # The last pair is the longest, and decides how much all of them take.
+                # The last pair is the longest, and decides how many tokens all of them take.
                 taken = key[begin : begin + self.tokens] * np.arange(1, len(key[begin : begin + self.tokens]) + 1)
                 stop = begin + max(1, int(np.searchsorted(taken, self.tokens, side="right")))
             stop = max(stop, begin + self.share.of)
             if len(key) - stop < self.share.of:  # too few for another batch
                 stop = len(key)
-            found.append((begin, stop))
+            cuts.append((begin, stop))
             begin = stop
-        return found
+        return cuts
 
     def __len__(self) -> int:
         return len(self.cuts)
 
     def batches(self, epoch: int = 0, first: int = 0) -> Iterator[PairBatch]:
-        """The batches of an epoch from the ``first``-th on."""
+        """Yield the batches of an epoch from the ``first``-th on."""
         if self.seed is None:
             order, turns = np.argsort(self.key, kind="stable"), np.arange(len(self))
         else:
@@ -129,5 +132,5 @@ class Pairs:
         corpus, begins, lengths = self.sides[side], self.begins[side], self.lengths[side]
         padded = np.full((lengths[chosen].max(), len(mine)), self.end[side], np.int64)
         for column, line in enumerate(mine):
-            padded[: lengths[line], column] = corpus.words[begins[line] : begins[line] + lengths[line]]
+            padded[: lengths[line], column] = corpus.ids[begins[line] : begins[line] + lengths[line]]
         return padded

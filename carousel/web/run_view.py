@@ -147,7 +147,7 @@ def _lines(folder: Path, side: str, vocabulary: Vocabulary) -> Iterator[str]:
             corpus = EncodedText.open(folder / "data", name + side, vocabulary.size)
             begin = 0
             for end in corpus.ends[:500].tolist():
-                line = corpus.words[begin : end - 1].tolist()
+                line = corpus.ids[begin : end - 1].tolist()
                 begin = end
                 if 6 <= len(line) <= 20 and vocabulary.unknown not in line:
                     yield vocabulary.decode(line)

@@ -36,7 +36,7 @@ def test_a_streams_rows_joined_are_the_text(text, rows, length, processes):
         batches = list(feed.batches())
         columns += np.concatenate([b.y.numpy() for b in batches]).T.tolist()
     joined = [w for column in columns for w in column if w != IGNORED]
-    assert joined == text.words.tolist()
+    assert joined == text.ids.tolist()
 
 
 @given(texts, st.integers(1, 5), st.integers(1, 6))
@@ -46,7 +46,7 @@ def test_a_streams_input_is_the_word_before(text, rows, length):
     x, y = (np.concatenate([getattr(b, k).numpy() for b in feed.batches()]).T for k in "xy")
     flat = [(int(a), int(b)) for row_x, row_y in zip(x, y, strict=True) for a, b in zip(row_x, row_y, strict=True)]
     pairs = [(a, b) for a, b in flat if b != IGNORED]
-    words = text.words.tolist()
+    words = text.ids.tolist()
     assert pairs == list(zip([END, *words[:-1]], words, strict=True))
 
 
@@ -56,7 +56,7 @@ def test_sentences_count_each_word_once(text, rows, length, processes):
     feeds = [Sentences(text, END, rows, length, Share(k, processes), seed=3) for k in range(processes)]
     found = sorted(w for feed in feeds for w in counted(feed.batches()))
     begins = [0, *text.ends[:-1]]
-    kept = [text.words[b:e][: length or None] for b, e in zip(begins, text.ends, strict=True) if e - b > 1]
+    kept = [text.ids[b:e][: length or None] for b, e in zip(begins, text.ends, strict=True) if e - b > 1]
     assert found == sorted(int(w) for s in kept for w in s)
 
 

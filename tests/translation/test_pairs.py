@@ -21,7 +21,7 @@ sizes = st.one_of(st.tuples(st.integers(1, 7), st.just(0)), st.tuples(st.just(1)
 def corpus(counts, end):
     """Lines of so many words; the k-th has the number k + 2 everywhere."""
     lines = [[k + 2] * n + [end] for k, n in enumerate(counts)]
-    return SimpleNamespace(words=np.array([w for line in lines for w in line]), ends=np.cumsum([len(line) for line in lines]))
+    return SimpleNamespace(ids=np.array([w for line in lines for w in line]), ends=np.cumsum([len(line) for line in lines]))
 
 
 def made(counts, rows, tokens, **options):
