@@ -34,7 +34,8 @@ class Comparison:
     With ``parameters`` each cell's hidden size is the largest whose model has no more than that; otherwise all have
     ``config.model.hidden``. Making one prepares the text (``tick`` is told of it) and trains nothing.
 
-    Raises InputError for an unknown cell or a folder that holds another comparison.
+    Raises:
+        InputError: a cell is unknown, or the folder holds another comparison.
     """
 
     def __init__(self, folder: Path, config: Config, cells: list[str], parameters: int | None = None, tick: Tick | None = None):
@@ -60,11 +61,11 @@ class Comparison:
     def _plan(self) -> Path:
         return self.folder / "compare.json"
 
-    def _save(self, found: dict[str, Any]) -> None:
-        files.write(self._plan, json.dumps({"asked": self.asked, **found}, indent=1) + "\n")
+    def _save(self, results: dict[str, Any]) -> None:
+        files.write(self._plan, json.dumps({"asked": self.asked, **results}, indent=1) + "\n")
 
     def run(self, observer: Callable[[str], Observer] | None = None) -> Rows:
-        """Train what is not finished, score all on the held-out text, draw ``compare.png``; gives one row a model.
+        """Train what is not finished, score all on the held-out text, draw ``compare.png``; return one row a model.
 
         Rows for the unigram and the 3-gram come first. The held-out text is the test text where there is one, else the
         validation text. Raises KeyboardInterrupt where a run is interrupted; the next call goes on there.

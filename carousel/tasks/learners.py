@@ -21,7 +21,7 @@ LOST = 0.8  # of the targets' variance that is left unexplained
 
 
 def tensors(batch: Batch, each: bool) -> tuple[Tensor, Tensor | None, Tensor]:
-    """Inputs, lengths (None where every step is asked) and targets."""
+    """Return inputs, lengths (None where every step is asked) and targets."""
     inputs, targets = (torch.from_numpy(np.ascontiguousarray(x)) for x in (batch.inputs, batch.targets))
     return inputs, None if each else torch.from_numpy(batch.lengths), targets
 
@@ -33,23 +33,23 @@ class Learner:
         self.network, self.each, self.squash = network, each, squash
 
     def outputs(self, z: Tensor) -> np.ndarray:
-        """What the output units say: ``squash`` is "none", "logistic" or "softmax"."""
+        """Return the outputs of net inputs ``z``, as ``squash`` says: "none", "logistic" or "softmax"."""
         z = z.detach()
         z = z.sigmoid() if self.squash == "logistic" else z.softmax(-1) if self.squash == "softmax" else z
         return z.numpy()
 
     @torch.no_grad()
     def answer(self, batch: Batch) -> np.ndarray:
-        """Outputs without learning."""
+        """Return the outputs, without learning."""
         inputs, lengths, _ = tensors(batch, self.each)
         return self.outputs(self.network(inputs, lengths))
 
     def learn(self, batch: Batch) -> np.ndarray:
-        """One update; gives the outputs as they were before it."""
+        """Learn from a batch; return the outputs as they were before that."""
         raise NotImplementedError
 
     def lost(self) -> bool:
-        """Whether it is better to begin anew than to go on: asked when a trial's patience is at an end."""
+        """Return whether it is better to begin anew than to go on: asked when a trial's patience is at an end."""
         return False
 
 
@@ -134,7 +134,7 @@ class Kalman(Learner):
         return self.outputs(z)
 
     def lost(self) -> bool:
-        """What was learnt explains next to nothing of the targets."""
+        """Return whether the weights explain next to nothing of the targets."""
         return bool(self.seen) and self.noise.mean() > LOST * float(np.stack(self.seen).var(axis=0).mean())
 
     def _update(self, message: Tensor, symbol: Tensor, innovation: np.ndarray) -> None:
@@ -175,7 +175,7 @@ class Kalman(Learner):
             self.direct_uncertainty[symbol] += self.drift - uncertain**2 * inverse.diagonal().mean()
 
     def _jacobian(self, message: Tensor) -> np.ndarray:
-        """∂outputs/∂weights, (outputs, weights).
+        """Return ∂outputs/∂weights, (outputs, weights).
 
         Outputs are linear in the message, so there is one run backwards for each of them or for each unit of the message,
         whichever are fewer.

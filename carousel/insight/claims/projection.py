@@ -97,5 +97,4 @@ CLAIM = Claim(
         Question("at no loss of quality (perplexity at most 2 % higher)", "perplexity", "v4 larger", "v3", margin=0.02),
     ),
     measure,
-    "perplexity",
 )

@@ -1,4 +1,4 @@
-"""A small network trained on batches that are made as it goes: what the claims on made-up sequences share."""
+"""A small network, trained on batches that are drawn as it goes: shared by the claims on generated sequences."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CLIP = 1.0
 
 
 class Network(nn.Module):
-    """One recurrent layer with a linear output. Called as the layer, it gives (T, B, outputs) and the states."""
+    """One recurrent layer with a linear output."""
 
     def __init__(self, cell: str, inputs: int, hidden: int, outputs: int):
         super().__init__()
@@ -26,7 +26,7 @@ class Network(nn.Module):
         self.output = nn.Linear(self.layer.output_size, outputs)
 
     def forward(self, x: Tensor, hx: State | None = None, resets: Tensor | None = None) -> tuple[Tensor, Any]:
-        """x (T, B, inputs)."""
+        """Return outputs (T, B, outputs) of x (T, B, inputs), and the states after the last step."""
         m, hx = self.layer(x, hx, resets=resets)
         return self.output(m), hx
 
