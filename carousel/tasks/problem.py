@@ -66,7 +66,7 @@ class Problem:
         raise NotImplementedError
 
     def errors(self, outputs: np.ndarray, batch: Batch) -> np.ndarray:
-        """Return how far off each output is: (B, outputs), or (T, B, outputs) where every step counts, 0 where none is asked."""
+        """Return how far off each output is: (B, outputs), or (T, B, outputs) where every step counts; 0 where none is."""
         if not self.each:
             return np.abs(outputs - (batch.targets if batch.clean is None else batch.clean))
         asked = batch.targets >= 0
