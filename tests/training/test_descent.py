@@ -18,10 +18,11 @@ def weight(*values):
 
 def test_a_step_is_plain_arithmetic():
     w = weight(1.0, 2.0)
-    descent = Descent([w], optimizer("sgd", [w], 0.1))
+    descent = Descent([w], optimizer("sgd", [w], 0.1), clip=0)
     step = descent.step((3 * w).sum(), targets=2)
     assert step.loss == 9 and step.norm == pytest.approx(1.5 * math.sqrt(2)) and not step.clipped
     assert torch.allclose(w, torch.tensor([0.85, 1.85]))  # the gradient of the mean is 1.5
+    assert Descent([w], optimizer("sgd", [w], 0.1)).step(w.sum()).norm == 0  # nobody asked for it
 
 
 def test_a_long_gradient_is_cut_to_the_longest_that_may_be():
