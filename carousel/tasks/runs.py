@@ -56,7 +56,7 @@ def find(task: str, setting: dict[str, int]) -> list[Row]:
         raise InputError(f"there is no task {task!r}; there are {', '.join(names)} and all")
     rows = [r for r in of_task if all(r.setting.get(n) == v for n, v in setting.items())]
     if not rows:
-        there = "; ".join(" ".join(f"`{n}` {v}" for n, v in r.setting.items()) for r in of_task if r.setting)
+        there = "; ".join(" ".join(f"{n}={v}" for n, v in r.setting.items()) for r in of_task if r.setting)
         raise InputError(f"{task} has no such row; it has {there or 'no settings'}")
     return rows
 

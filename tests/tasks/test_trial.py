@@ -108,7 +108,7 @@ def test_finding_rows():
     assert [r.key for r in runs.find("adding", {"T": 500})] == ["adding-T500"]
     with pytest.raises(InputError, match="no task 'add'"):
         runs.find("add", {})
-    with pytest.raises(InputError, match="`T` 100; `T` 500"):
+    with pytest.raises(InputError, match="T=100; T=500"):
         runs.find("adding", {"T": 7})
 
 
