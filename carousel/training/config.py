@@ -96,14 +96,14 @@ class RunConfig:
     def load(cls, folder: Path) -> Self:
         """Read ``config.json``. Raises InputError where it is missing, no JSON, of another kind, or has an unknown key."""
         path = folder / "config.json"
-        content = _read_config(folder)
-        content.pop("carousel", None)
-        kind = content.pop("kind", FIRST_KIND)
+        found = _read_config(folder)
+        found.pop("carousel", None)
+        kind = found.pop("kind", FIRST_KIND)
         if kind != cls.kind:
             raise InputError(f"{folder} holds the run of a {kind}, and what is wanted here is that of a {cls.kind}")
         parts: dict[str, Any] = {f.name: f.default_factory for f in fields(cls)}  # type: ignore[arg-type]  # a dataclass
-        _refuse_unknown(path, content, parts, "")
-        return cls(**{k: _build(path, parts[k], v, k) for k, v in content.items()})
+        _refuse_unknown(path, found, parts, "")
+        return cls(**{k: _build(path, parts[k], v, k) for k, v in found.items()})
 
 
 def _read_config(folder: Path) -> dict[str, Any]:
@@ -145,8 +145,8 @@ def _build(path: Path, kind: type[T], values: Any, where: str) -> T:
     return kind(**values)
 
 
-def _refuse_unknown(path: Path, content: Mapping[str, Any], known: Mapping[str, Any], where: str) -> None:
-    for key in content:
+def _refuse_unknown(path: Path, found: Mapping[str, Any], known: Mapping[str, Any], where: str) -> None:
+    for key in found:
         if key not in known:
             near = get_close_matches(key, known, n=1)
             hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}"
