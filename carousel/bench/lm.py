@@ -73,7 +73,7 @@ def _training(model: nn.Module, batches: Stream, precision: str) -> Work:
             loss, hx = model(batch.x, None if batch.fresh else hx, batch.y)
         hx = detach(hx)
         optimizer.zero_grad(set_to_none=True)
-        (loss / batch.words).backward()
+        (loss / batch.targets).backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
 

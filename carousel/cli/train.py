@@ -14,14 +14,15 @@ from carousel.cli import options, screen
 from carousel.errors import InputError
 from carousel.files import is_empty, owning, undoing
 from carousel.insight import gradient_decay
-from carousel.language.checkpoint import read_position
 from carousel.language.config import Config, TextConfig
 from carousel.language.model import LanguageModel, ModelConfig
 from carousel.language.prepare import prepare
-from carousel.language.processes import Processes
-from carousel.language.training import Trainer
+from carousel.language.task import LanguageTask
 from carousel.text.lines import check_file
+from carousel.training.checkpoint import read_position
 from carousel.training.config import TrainConfig
+from carousel.training.processes import Processes
+from carousel.training.trainer import Trainer
 
 EXAMPLE = "Example: carousel train book.txt --cell lstm-v2 --layers 2 --hidden 200 --vocab word"
 ENOUGH_WORDS = 1000  # for any output layer; the real vocabulary comes later
@@ -92,7 +93,8 @@ def train(folder: Path, config: Config, processes: Processes, json: bool, *, fre
                 prepare(folder, config, tick)
         processes.wait()
         show = screen.TrainingScreen(config.model.cell)
-        trainer = Trainer(folder, config, processes, show if processes.first else None, gradient_decay.while_training)
+        observer, watcher = show if processes.first else None, gradient_decay.while_training
+        trainer = Trainer(folder, config, processes, LanguageTask, observer, watcher)
     follow(trainer, show, json, f"carousel train --resume {folder}")
 
 

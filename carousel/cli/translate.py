@@ -19,16 +19,16 @@ from carousel.cli.train import check_out, extend, follow
 from carousel.corpora import czech
 from carousel.corpora.czech_pairs import read_pairs
 from carousel.errors import InputError
-from carousel.language.processes import Processes
-from carousel.language.training import Trainer
 from carousel.text.lines import check_file
+from carousel.training.processes import Processes
+from carousel.training.trainer import Trainer
 from carousel.translation import score as scoring
 from carousel.translation.config import PairsConfig, PairTraining, TranslationConfig
 from carousel.translation.czech_genders import genders as count_genders
 from carousel.translation.folder import load_translator
-from carousel.translation.lesson import Translating
 from carousel.translation.model import Translator, TranslatorConfig
 from carousel.translation.prepare import prepare
+from carousel.translation.task import TranslationTask
 from carousel.translation.translate import LONGEST, Interpreter
 
 EXAMPLE = "Example: carousel translate train talks.en talks.cs --attention general --bidirectional"
@@ -105,7 +105,7 @@ def _train(folder: Path, config: TranslationConfig, processes: Processes, json: 
                 counts = prepare(folder, config, tick)
         processes.wait()
         show = screen.TrainingScreen(config.model.cell)
-        trainer = Trainer(folder, config, processes, show if processes.first else None, lesson=Translating)
+        trainer = Trainer(folder, config, processes, TranslationTask, show if processes.first else None)
     if processes.first:
         _tell(counts, config.text.longest)
     follow(trainer, show, json, f"carousel translate train --resume {folder}")

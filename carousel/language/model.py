@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +14,7 @@ from carousel.layers import Clamps, Recurrent, State, Streaming, dropout
 from carousel.layers.clamp import listed
 from carousel.training.config import NetworkConfig
 from carousel.training.fields import setting
+from carousel.training.task import Trainable
 
 
 @dataclass(frozen=True)
@@ -29,35 +29,23 @@ class ModelConfig(NetworkConfig):
     learned_initial: bool = setting(False, "Learn the states before the first word.")
 
 
-class Trainable(nn.Module):
-    """A model that the trainer can train: called with what a batch's ``given`` gives, it returns the loss of all targets that
-    count, summed, in nats, and the states to carry on (None: none)."""
-
-    kind: ClassVar[str] = "model"
-    config: Any  # its ``cell`` names the cell
-
-    @property
-    def device(self) -> torch.device:
-        """Where the model is."""
-        return next(self.parameters()).device
-
-    def count(self) -> int:
-        """Number of parameters."""
-        return sum(p.numel() for p in self.parameters())
-
-
 class LanguageModel(Trainable):
     """Embedding, recurrent layers, output layer. Renshaw 2014, slides "Context and notation" and those of each model.
 
-    Raises InputError for a configuration that cannot be (an unknown cell, sizes that weight tying cannot join).
+    Args:
+        vocabulary_size: number of tokens.
+        config: of the model.
+
+    Raises:
+        InputError: the configuration cannot be (an unknown cell, sizes that weight tying cannot join).
     """
 
     kind = "language model"
-    fresh_at: int | None = None  # the word that begins with new states: of a model that learnt from sentences, <eos>
+    fresh_at: int | None = None  # the token that begins with new states: of a model that learnt from sentences, <eos>
 
-    def __init__(self, words: int, config: ModelConfig):
+    def __init__(self, vocabulary_size: int, config: ModelConfig):
         super().__init__()
-        self.words, self.config = words, config
+        self.vocabulary_size, self.config = vocabulary_size, config
         config.check()
         try:
             self.recurrent = Recurrent(
@@ -77,20 +65,27 @@ class LanguageModel(Trainable):
         size = self.recurrent.output_size
         if config.tied and size != config.input_size:
             raise InputError(
-                f"tied weights need an embedding of the output's size, {size}, not {config.input_size}; set --embedding {size}"
+                f"tied weights need an embedding of the output's size, {size}, not {config.input_size}; set `embedding` {size}"
             )
-        self.embedding = nn.Embedding(words, config.input_size)
+        self.embedding = nn.Embedding(vocabulary_size, config.input_size)
         nn.init.uniform_(self.embedding.weight, -0.1, 0.1)
         # A tied output layer is the embedding itself, so it has no weight of its own to save.
-        self.output = softmax(config.softmax, words, size, config.tied)
+        self.output = softmax(config.softmax, vocabulary_size, size, config.tied)
 
     def forward(
         self, x: Tensor, hx: State | None = None, y: Tensor | None = None, clamp: Clamps | None = None
     ) -> tuple[Tensor, State]:
-        """Logits (T, B, words) and the states after the last step; with targets ``y``, instead of the logits
-        J = −Σ log y_{t+1}[x_{t+1}] in nats, summed over all targets that count.
+        """Read token ids and foretell what follows.
 
-        ``x``: words (T, B); ``hx``, ``clamp``: as Recurrent's.
+        Args:
+            x: token ids (T, B).
+            hx: the states to begin with, as Recurrent's.
+            y: the token ids that follow, (T, B), IGNORED where none counts.
+            clamp: as Recurrent's.
+
+        Returns:
+            Logits (T, B, vocabulary size), or with targets ``y`` the loss J = −Σ log y_{t+1}[x_{t+1}] in nats, summed over
+            all that count; and the states after the last step.
         """
         config = self.config
         p_in = config.dropout if config.dropout_input is None else config.dropout_input
@@ -102,25 +97,30 @@ class LanguageModel(Trainable):
         flat = h.reshape(-1, h.shape[-1])
         if y is not None:
             return self.output.loss(flat, y.reshape(-1), shared), hx
-        return self.output(flat, shared).reshape(*h.shape[:-1], self.words), hx
+        return self.output(flat, shared).reshape(*h.shape[:-1], self.vocabulary_size), hx
 
     def resets(self, x: Tensor) -> Tensor | None:
-        """Where the states begin anew before words ``x`` are read; None: nowhere."""
+        """Return where the states begin anew before token ids ``x`` are read, (T, B); None: nowhere."""
         return None if self.fresh_at is None else x == self.fresh_at
 
     @torch.no_grad()
     def stream(self, hx: State, clamp: Clamps | None = None) -> Callable[[int], Tensor]:
-        """From the states ``hx`` of one row on, a function from a word to the logits of the next, (words,)."""
+        """Return a function from a token id to the logits of the next, (vocabulary size,).
+
+        Args:
+            hx: the states of one row, from which it goes on.
+            clamp: as Recurrent's, step 0 the first token that the function is given.
+        """
         layers, steps = Streaming(self.recurrent, hx, clamp=clamp), 0
         shared = self.embedding.weight if self.config.tied else None
 
         @torch.no_grad()
-        def step(word: int) -> Tensor:
+        def step(token: int) -> Tensor:
             nonlocal layers, steps
-            if word == self.fresh_at:
+            if token == self.fresh_at:
                 layers = Streaming(self.recurrent, clamp=[c.later(steps) for c in listed(clamp)])
             steps += 1
-            return self.output(layers(self.embedding.weight[word : word + 1]), shared)[0]
+            return self.output(layers(self.embedding.weight[token : token + 1]), shared)[0]
 
         return step
 
@@ -130,5 +130,5 @@ class LanguageModel(Trainable):
 
 
 def detach(hx: State) -> State:
-    """The state without its history, to be carried to the next batch."""
+    """Return the state without its history, to be carried to the next batch."""
     return hx.detach() if isinstance(hx, Tensor) else tuple(s.detach() for s in hx)

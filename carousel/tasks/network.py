@@ -36,7 +36,7 @@ class Network(nn.Module):
 
     @torch.no_grad()
     def start(self) -> None:
-        """First weights: no drift, gates at the scale of the lag.
+        """Draw first weights: no drift, gates at the scale of the lag.
 
         A memory adds what comes in over all steps, so whatever is the same at each of them would carry it away, and whatever is
         not would drown what counts: biases and symbols' embeddings start at zero; what gates hear of the input starts at zero
@@ -82,11 +82,11 @@ class Network(nn.Module):
         return min(1.0, LAG / self.lag)
 
     def inner(self) -> list[nn.Parameter]:
-        """All parameters but the outputs'."""
+        """Return all parameters but the outputs'."""
         return [*self.layer.parameters(), *([] if self.embedding is None else [self.embedding])]
 
     def uncertainty(self) -> np.ndarray:
-        """How unsure each number of :meth:`inner` is to begin with, as a variance.
+        """Return how unsure each weight of :meth:`inner` is to begin with, as a variance.
 
         Cells' biases and what cells hear of the states are there at every step, and a memory adds them up: a change that an
         output never shows can saturate the units. They are surer than the rest, by LAG / lag; without gates nothing adds up.
@@ -98,19 +98,18 @@ class Network(nn.Module):
         return np.concatenate([np.full(p.numel(), self._calm if steady.get(id(p)) else 1.0) for p in self.inner()])
 
     def messages(self, inputs: Tensor) -> Tensor:
-        """What the layer says after each step, (T, B, size)."""
+        """Return the layer's messages after each step, (T, B, size)."""
         if self.embedding is not None:
             inputs = nn.functional.embedding(inputs, self.embedding)
-        found, _ = self.layer(inputs)
-        return found
+        return self.layer(inputs)[0]
 
     def read(self, messages: Tensor, symbols: Tensor) -> Tensor:
-        """The outputs of messages (…, size) at steps whose inputs were ``symbols`` (…)."""
+        """Return the outputs of messages (…, size) at steps whose inputs were ``symbols`` (…)."""
         z = self.output(messages)
         return z if self.direct is None else z + nn.functional.embedding(symbols, self.direct)
 
     def forward(self, inputs: Tensor, lengths: Tensor | None) -> Tensor:
-        """(T, B, outputs), or (B, outputs) after the last of ``lengths`` steps."""
+        """Return the outputs (T, B, outputs), or (B, outputs) after the last of ``lengths`` steps."""
         messages = self.messages(inputs)
         if lengths is not None:
             last = (lengths - 1, torch.arange(len(lengths)))

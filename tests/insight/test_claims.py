@@ -52,7 +52,7 @@ def counted(done):
         tick(1, 1)
         return {"x": float(seed)}
 
-    return Claim("c", "says", "source", {"a": "A", "b": "B"}, {"x": "X"}, (Question("q", "x", "a", "b"),), measure, "x")
+    return Claim("c", "says", "source", {"a": "A", "b": "B"}, {"x": "X"}, (Question("q", "x", "a", "b"),), measure)
 
 
 def test_a_trial_goes_on_where_it_stopped(tmp_path):

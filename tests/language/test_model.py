@@ -59,7 +59,7 @@ def test_tied_weights_are_the_embedding():
 
 
 def test_tied_weights_need_one_size():
-    with pytest.raises(InputError, match="set --embedding 3"):
+    with pytest.raises(InputError, match="set `embedding` 3"):
         LanguageModel(WORDS, ModelConfig("lstm-v4", 6, 6, tied=True))
 
 
