@@ -18,8 +18,8 @@ class Plain(nn.Module):
     def __init__(self, words: int, config: ModelConfig):
         super().__init__()
         self.drop = nn.Dropout(config.dropout)
-        self.embedding = nn.Embedding(words, config.embedding)
-        self.lstm = nn.LSTM(config.embedding, config.hidden, config.layers, dropout=config.dropout)
+        self.embedding = nn.Embedding(words, config.input_size)
+        self.lstm = nn.LSTM(config.input_size, config.hidden, config.layers, dropout=config.dropout)
         self.output = nn.Linear(config.hidden, words)
         if config.tied:
             self.output.weight = self.embedding.weight
@@ -73,7 +73,7 @@ def _training(model: nn.Module, batches: Stream, precision: str) -> Work:
             loss, hx = model(batch.x, None if batch.fresh else hx, batch.y)
         hx = detach(hx)
         optimizer.zero_grad(set_to_none=True)
-        (loss / batch.words).backward()
+        (loss / batch.targets).backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
 

@@ -29,19 +29,18 @@ def work(layer: Recurrent, data: Tensor, threads: int, before: Sequence[Tensor] 
     import onnxruntime
 
     block, input_forget = CELLS[layer.cell.name]
-    state = {k: v.detach().numpy() for k, v in layer.state_dict().items()}
+    states = [{k: v.detach().numpy() for k, v in layer.parameters_of(0, d).items()} for d in range(layer.directions)]
     e, h = layer.input_size, layer.hidden_size
     zero = {"e": np.zeros((h, e)), "m": np.zeros((h, h)), "h": np.zeros(h), "": np.zeros(h)}
 
     def stack(space: str, letters: Sequence[str], source: str) -> Any:
-        suffixes = ("_l0", "_l0_reverse")[: layer.directions]
-        rows = [np.concatenate([state.get(f"{space}.{k}{source}{s}", zero[source]) for k in letters]) for s in suffixes]
+        rows = [np.concatenate([state.get(f"{space}.{k}{source}", zero[source]) for k in letters]) for state in states]
         return np.stack(rows).astype(np.float32)
 
     gates = ("i", "o", "f", block)
     bias = stack("b", gates, "")
     weights = {"W": stack("W", gates, "e"), "R": stack("W", gates, "m"), "B": np.concatenate([bias, 0 * bias], axis=1)}
-    if any(k.startswith("w.") for k in state):
+    if any(k.startswith("w.") for k in states[0]):
         weights["P"] = stack("w", "iof", "h")
     given = {"X": data.detach().numpy()}
     if before is not None:

@@ -20,6 +20,7 @@ from carousel.cli import (
     demo,
     generate,
     gradients,
+    options,
     pairs,
     probe,
     score,
@@ -32,7 +33,7 @@ from carousel.cli import (
 )
 from carousel.errors import InputError, TrainingError
 
-app = typer.Typer(
+app = options.Commands(
     name="carousel",
     no_args_is_help=True,
     pretty_exceptions_enable=False,

@@ -16,8 +16,11 @@ from carousel.insight import figures
 from carousel.insight.agreement import Agreement, agreement, near_subject
 from carousel.insight.agreement import shut_valves as shut_each
 from carousel.language.folder import load_run
+from carousel.training.config import TrainConfig
 
-app = typer.Typer(no_args_is_help=True, help="Agreement at a distance: an English corpus of ours, and how a model fares on it.")
+app = options.Commands(
+    no_args_is_help=True, help="Agreement at a distance: an English corpus of ours, and how a model fares on it."
+)
 COLUMNS = ("all", "pronoun", "verb", "distance 1-3", "distance 4-6", "distance 7-9", "distance 10+", "attractors 2")
 
 
@@ -27,7 +30,7 @@ def corpus(
     train: Annotated[int, typer.Option(min=1, help="Sentences to train on.")] = 20000,
     valid: Annotated[int, typer.Option(min=1, help="For validation.")] = 1000,
     test: Annotated[int, typer.Option(min=1, help="For the end: subjects with predicates that training never has.")] = 2000,
-    seed: Annotated[int, typer.Option(min=0, max=options.LARGEST_SEED, help="Seed.")] = 1,
+    seed: Annotated[int, options.option(TrainConfig, "seed", "Seed.")] = 1,
 ) -> None:
     """Write English sentences in which the subject's gender and number decide words at a distance.
 

@@ -22,8 +22,9 @@ from carousel.language.softmax import KINDS
 from carousel.text.encoded import EncodedText
 from carousel.text.lines import check_file, lines
 from carousel.text.vocabulary import Vocabulary
+from carousel.training.config import TrainConfig
 
-app = typer.Typer(no_args_is_help=True, help="Measure speed side by side in one run: medians and ratios.")
+app = options.Commands(no_args_is_help=True, help="Measure speed side by side in one run: medians and ratios.")
 EXAMPLE = "Example: carousel bench kernels --cells lstm,lstm-v3 --sizes 20,200,35"
 
 Seconds = Annotated[float, typer.Option(min=0.05, help="About how long each way is measured.")]
@@ -137,11 +138,11 @@ def _row(r: dict[str, Any]) -> dict[str, str]:
 def lm(
     file: Annotated[Path, typer.Argument(help="A text file, UTF-8.", show_default=False)],
     cell: Annotated[str, typer.Option(help="A cell of carousel cells.")] = "lstm",
-    layers: options.Layers = 2,
-    hidden: options.Hidden = 200,
-    tied: options.Tied = False,
-    batch_size: options.BatchSize = 20,
-    length: options.Length = 35,
+    layers: Annotated[int, options.option(ModelConfig, "layers")] = 2,
+    hidden: Annotated[int, options.option(ModelConfig, "hidden")] = ModelConfig.hidden,
+    tied: Annotated[bool, options.option(ModelConfig, "tied")] = ModelConfig.tied,
+    batch_size: Annotated[int, options.option(TrainConfig, "batch_size")] = TrainConfig.batch_size,
+    length: Annotated[int, options.option(TrainConfig, "length")] = TrainConfig.length,
     softmax: Annotated[str, typer.Option(help="Output layers, separated by commas.")] = "full,adaptive,sampled",
     precision: Annotated[str, typer.Option(help="float32, bfloat16 (autocast) or both, with a comma.")] = "float32",
     seconds: Seconds = 5.0,
@@ -159,7 +160,7 @@ def lm(
         corpus = EncodedText.encode(lines([file]), vocabulary, Path(folder), "train")
         if len(corpus) < batch_size * length:
             raise InputError(f"{file} has {len(corpus)} words, fewer than one batch of {batch_size} rows × {length} steps")
-        config = ModelConfig(cell, hidden, hidden, layers, tied=tied)
+        config = ModelConfig(cell, hidden=hidden, layers=layers, tied=tied, dropout=0.0)
         batches = Stream(corpus, vocabulary.end, batch_size, length)
         rows = bench_lm.measure(batches, vocabulary.size, config, kinds, precisions, seconds)
     rows = [{**r, "threads": used, "vocabulary": vocabulary.size} for r in rows]

@@ -26,7 +26,9 @@ def command(
     ] = None,
     input_size: Annotated[int, typer.Option("--input", "-e", min=1, help="Size of e, for the counts.")] = 200,
     hidden_size: Annotated[int, typer.Option("--hidden", min=1, help="Size of h, for the counts.")] = 200,
-    proj_size: Annotated[int, typer.Option("--projection", min=0, help="Size of a projected m; 0: half of h.")] = 0,
+    proj_size: Annotated[
+        int | None, typer.Option("--projection", min=1, help="Size of a projected m; half of h by default.")
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """List every cell of the lectures with its source, parameters and gates; or print the equations of one."""
@@ -60,7 +62,7 @@ def _facts(cell: Cell, sizes: tuple[int, int, int]) -> dict[str, Any]:
     return {
         "name": cell.name,
         "description": cell.doc,
-        "source": cell.source,
+        "source": cell.citation,
         "states": cell.states,
         "gates": cell.gates,
         "quantities": cell.names,
@@ -68,7 +70,7 @@ def _facts(cell: Cell, sizes: tuple[int, int, int]) -> dict[str, Any]:
         "latex": cell.latex,
         "sizes": dict(zip(("input", "hidden", "projection"), sizes, strict=True)),
         "parameters": cell.count(*sizes),
-        "shapes": {p.name: p.shape for p in cell.parameters(*sizes)},
+        "shapes": {p.name: p.shape for p in cell.parameter_specs(*sizes)},
         "flops_per_step": {
             "input_products": work.input_products,
             "recurrent_products": work.recurrent_products,
@@ -80,11 +82,11 @@ def _facts(cell: Cell, sizes: tuple[int, int, int]) -> dict[str, Any]:
 
 def _print_one(cell: Cell, sizes: tuple[int, int, int]) -> None:
     work = cell.work(*sizes)
-    print(f"{cell.name}: {cell.doc}\n{cell.source}\n")
+    print(f"{cell.name}: {cell.doc}\n{cell.citation}\n")
     print("\n".join(f"  {line}" for line in cell.text.splitlines()))
     print(f"\nstates      {', '.join(cell.states)} (the first is the output)")
     print(f"gates       {', '.join(cell.gates) or 'none'}")
-    shapes = [f"{p.name} {'×'.join(map(str, p.shape))}" for p in cell.parameters(*sizes)]
+    shapes = [f"{p.name} {'×'.join(map(str, p.shape))}" for p in cell.parameter_specs(*sizes)]
     print(f"parameters  {cell.count(*sizes):,} with e = {sizes[0]}, h = {sizes[1]}" + _projected(cell, sizes))
     print(f"            {', '.join(shapes)}")
     products = f"input products {work.input_products:,}, recurrent {work.recurrent_products:,}, pointwise {work.pointwise:,}"
@@ -101,7 +103,7 @@ def _print_all(cells: list[Cell], sizes: tuple[int, int, int]) -> None:
             "cell": c.name,
             "gates": " ".join(c.gates),
             f"parameters ({sizes[0]}, {sizes[1]})": f"{c.count(*sizes):,}",
-            "source": c.source.rstrip("."),
+            "source": c.citation.rstrip("."),
         }
         for c in cells
     ]

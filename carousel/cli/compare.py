@@ -9,13 +9,17 @@ import typer
 
 from carousel import files
 from carousel.cli import options, screen
-from carousel.cli.train import DEFAULT, check, configure, text_config
+from carousel.cli.train import configure
 from carousel.errors import InputError
 from carousel.language.compare import Comparison
+from carousel.language.config import TextConfig
+from carousel.language.model import ModelConfig
+from carousel.training.config import TrainConfig
 
 EXAMPLE = "Example: carousel compare book.txt --cells mlp,rnn,cec,lstm-v1,lstm-v2 --epochs 5"
 
 
+@options.made_from(TextConfig, ModelConfig, TrainConfig, without=("cell", "forget_bias", "watch_gradients"))
 def command(
     files: options.Files = None,
     cells: Annotated[str, typer.Option(help="Cells, separated by commas.")] = "mlp,rnn,cec,lstm-v1,lstm-v2,lstm-v3,lstm-v4",
@@ -28,54 +32,19 @@ def command(
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Folder; runs/FILE-compare by default.", show_default=False)
     ] = None,
-    vocab: options.Vocab = "word",
-    vocab_size: options.VocabSize = None,
-    feed: options.Feed = DEFAULT.feed,
-    layers: options.Layers = 1,
-    hidden: options.Hidden = 200,
-    embedding: options.Embedding = None,
-    projection: options.Projection = 0,
-    dropout: options.Dropout = 0.2,
-    dropout_input: options.DropoutInput = None,
-    dropout_output: options.DropoutOutput = None,
-    same_mask: options.SameMask = False,
-    tied: options.Tied = False,
-    softmax: options.Softmax = "full",
-    init: options.Init = "uniform",
-    learned_initial: options.LearnedInitial = False,
-    batch_size: options.BatchSize = DEFAULT.batch_size,
-    length: options.Length = DEFAULT.length,
-    epochs: options.Epochs = 5,
-    optimizer: options.Optimizer = DEFAULT.optimizer,
-    lr: options.Rate = DEFAULT.lr,
-    momentum: options.Momentum = DEFAULT.momentum,
-    weight_decay: options.WeightDecay = DEFAULT.weight_decay,
-    warmup: options.Warmup = DEFAULT.warmup,
-    schedule: options.Schedule = DEFAULT.schedule,
-    decay: options.Decay = DEFAULT.decay,
-    clip: options.Clip = DEFAULT.clip,
-    patience: options.Patience = DEFAULT.patience,
-    precision: options.Precision = DEFAULT.precision,
-    seed: options.Seed = DEFAULT.seed,
-    threads: options.Threads = DEFAULT.threads,
-    log_every: options.LogEvery = DEFAULT.log_every,
-    save_every: options.SaveEvery = DEFAULT.save_every,
     json: options.Json = False,
+    **given: Any,
 ) -> None:
     """Train several cells on the same text with the same settings: the lecture's progression in one table and figure.
 
     Interrupted, the same command goes on where it stopped.
     """
-    values = {**locals(), "forget_bias": None}
     if not files:
         raise InputError("give a text file to train on")
     names = [c.strip() for c in cells.split(",") if c.strip()]
     if not names:
         raise InputError("--cells needs at least one cell")
-    text = text_config(files, valid, test, vocab, vocab_size)
-    config = configure(text, names[0], values)
-    for name in names:
-        check(configure(text, name, values))
+    config, *_ = [configure(given, files, valid, test, cell=name) for name in names]
     folder = out or Path("runs") / f"{files[0].stem}-compare"
     rows = run(folder, config, names, parameters)
     if json:

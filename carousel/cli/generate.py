@@ -10,6 +10,7 @@ import typer
 from carousel.cli import options, screen
 from carousel.language.folder import load_run
 from carousel.language.generate import generate
+from carousel.training.config import TrainConfig
 
 EXAMPLE = 'Example: carousel generate runs/book-lstm-v2 --prompt "The" --temperature 0.8 -n 50'
 
@@ -21,9 +22,7 @@ def command(
     temperature: Annotated[float, typer.Option(help="Below 1 safer, above 1 wilder, 0 always the likeliest.")] = 1.0,
     top_k: Annotated[int, typer.Option(help="Choose among the k likeliest; 0: all.")] = 0,
     top_p: Annotated[float, typer.Option(help="Choose among the likeliest that have this probability together.")] = 1.0,
-    seed: Annotated[
-        int | None, typer.Option(min=0, max=options.LARGEST_SEED, help="Same seed, same text.", show_default=False)
-    ] = None,
+    seed: Annotated[int | None, options.option(TrainConfig, "seed", "Same seed, same text.")] = None,
     stop: Annotated[bool, typer.Option("--stop", help="Stop at the end of the line.")] = False,
     clamp: options.ClampOptions = None,
     json: options.Json = False,

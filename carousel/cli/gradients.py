@@ -11,6 +11,8 @@ import typer
 from carousel.cli import options, screen
 from carousel.errors import InputError
 from carousel.insight import figures, gradient_decay, theory
+from carousel.language.model import ModelConfig
+from carousel.training.config import TrainConfig
 
 EXAMPLE = "Example: carousel gradients --cells rnn,cec,lstm-v1,lstm-v2 --scale large --figure gradients.png"
 CELLS = "rnn,cec,lstm-v1,lstm-v2,lstm-v3,lstm-v4"
@@ -25,8 +27,8 @@ def command(
     ] = None,
     cells: Annotated[str, typer.Option(help="Cells at first weights, separated by commas.")] = CELLS,
     steps: Annotated[int, typer.Option(min=3, help="Steps of each sequence.")] = 200,
-    hidden: Annotated[int, typer.Option(min=1, help="Units (of cells at first weights).")] = 32,
-    batch_size: Annotated[int, typer.Option(min=1, help="Sequences.")] = 16,
+    hidden: Annotated[int, options.option(ModelConfig, "hidden", "Units (of cells at first weights).")] = 32,
+    batch_size: Annotated[int, options.option(TrainConfig, "batch_size", "Sequences.")] = 16,
     scale: Annotated[
         str | None,
         typer.Option(
@@ -34,7 +36,7 @@ def command(
         ),
     ] = None,
     forget_bias: options.ForgetBias = None,
-    seed: Annotated[int, typer.Option(min=0, max=options.LARGEST_SEED, help="Seed of weights and inputs.")] = 1,
+    seed: Annotated[int, options.option(TrainConfig, "seed", "Seed of weights and inputs.")] = 1,
     jacobian: Annotated[bool, typer.Option("--jacobian", help="The largest singular value of ∂x_t/∂x_k as well.")] = False,
     figure: options.Figure = None,
     sensitivity: Annotated[

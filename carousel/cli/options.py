@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import re
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, TypeVar, get_type_hints
 
 import typer
+from typer.core import TyperCommand
 
-from carousel.errors import InputError
+from carousel.errors import InputError, TrainingError
+from carousel.language.config import TextConfig
+from carousel.language.model import ModelConfig
 from carousel.layers import Clamp
-from carousel.training.config import LARGEST, LARGEST_SIZE, MOST_LAYERS, MOST_THREADS
-
-MODEL, TRAINING, TEXT = "Model", "Training", "Text"
+from carousel.training.config import TrainConfig
+from carousel.training.fields import Settings, settings
+from carousel.translation.config import PairsConfig, PairTraining
+from carousel.translation.model import TranslatorConfig
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON; progress stays on standard error.")]
 Figure = Annotated[Path | None, typer.Option(help="Write a figure there (.png, .pdf or .svg).", show_default=False)]
@@ -32,94 +38,97 @@ ClampOptions = Annotated[
 Files = Annotated[list[Path] | None, typer.Argument(help="Text files to train on, UTF-8.", show_default=False)]
 Valid = Annotated[
     list[Path] | None,
-    typer.Option(help="Held-out text for validation; without it, the last tenth of the lines.", rich_help_panel=TEXT),
-]
-Test = Annotated[list[Path] | None, typer.Option(help="Held-out text for the end.", rich_help_panel=TEXT)]
-Vocab = Annotated[str, typer.Option(help="Vocabulary: word, char or bpe.", rich_help_panel=TEXT)]
-VocabSize = Annotated[
-    int | None,
     typer.Option(
-        max=LARGEST, help="Most entries of the vocabulary (all words or characters; 8000 byte pairs).", rich_help_panel=TEXT
+        help="Held-out text for validation; without it, the last tenth of the lines.", rich_help_panel=TextConfig.group
     ),
 ]
-Feed = Annotated[str, typer.Option(help="stream: one continuous text; sentences: one a row, padded.", rich_help_panel=TEXT)]
-Layers = Annotated[int, typer.Option(min=1, max=MOST_LAYERS, help="Recurrent layers.", rich_help_panel=MODEL)]
-Hidden = Annotated[int, typer.Option(min=1, max=LARGEST_SIZE, help="Units of a layer.", rich_help_panel=MODEL)]
-Embedding = Annotated[
-    int | None, typer.Option(min=1, max=LARGEST_SIZE, help="Size of e; --hidden's by default.", rich_help_panel=MODEL)
+Test = Annotated[list[Path] | None, typer.Option(help="Held-out text for the end.", rich_help_panel=TextConfig.group)]
+Resume = Annotated[
+    Path | None, typer.Option(help="Continue the run in this folder; beside it, --epochs may be raised.", show_default=False)
 ]
-Projection = Annotated[
-    int, typer.Option(min=0, max=LARGEST_SIZE, help="Size of a projected message (lstm-v4); 0: half.", rich_help_panel=MODEL)
-]
-Dropout = Annotated[float, typer.Option(help="Dropout on inputs, between layers and on outputs.", rich_help_panel=MODEL)]
-DropoutInput = Annotated[float | None, typer.Option(help="Dropout on inputs, if other.", rich_help_panel=MODEL)]
-DropoutOutput = Annotated[float | None, typer.Option(help="Dropout on outputs, if other.", rich_help_panel=MODEL)]
-SameMask = Annotated[bool, typer.Option("--same-mask", help="One dropout mask for all steps of a row.", rich_help_panel=MODEL)]
-Tied = Annotated[bool, typer.Option("--tied", help="Output weights are the embedding.", rich_help_panel=MODEL)]
-Softmax = Annotated[
-    str,
-    typer.Option(help="Output layer: full, adaptive (rare words cheaper), sampled (cheaper to train).", rich_help_panel=MODEL),
-]
-Init = Annotated[str, typer.Option(help="Recurrent weights start uniform or orthogonal.", rich_help_panel=MODEL)]
-ForgetBias = Annotated[float | None, typer.Option(help="Start the forget gate's bias there.", rich_help_panel=MODEL)]
-LearnedInitial = Annotated[
-    bool, typer.Option("--learned-initial", help="Learn the states before the first word.", rich_help_panel=MODEL)
-]
-BatchSize = Annotated[int, typer.Option(min=1, max=LARGEST, help="Rows of a batch.", rich_help_panel=TRAINING)]
-Length = Annotated[
-    int,
-    typer.Option(
-        min=0,
-        max=LARGEST,
-        help="Steps of truncated back-propagation; with sentences, where they are cut (0: never).",
-        rich_help_panel=TRAINING,
-    ),
-]
-Epochs = Annotated[int, typer.Option(min=1, max=LARGEST, help="Times the text is read, in all.", rich_help_panel=TRAINING)]
-Optimizer = Annotated[str, typer.Option(help="adamw or sgd.", rich_help_panel=TRAINING)]
-Rate = Annotated[float, typer.Option("--lr", help="Learning rate.", rich_help_panel=TRAINING)]
-Momentum = Annotated[float, typer.Option(help="Of sgd.", rich_help_panel=TRAINING)]
-WeightDecay = Annotated[float, typer.Option(help="Weight decay.", rich_help_panel=TRAINING)]
-Warmup = Annotated[
-    int, typer.Option(min=0, max=LARGEST, help="Steps in which the rate grows to --lr.", rich_help_panel=TRAINING)
-]
-Schedule = Annotated[
-    str,
-    typer.Option(
-        help="cosine (to zero at the end), plateau (--decay when validation is no better), constant.",
-        rich_help_panel=TRAINING,
-    ),
-]
-Decay = Annotated[float, typer.Option(help="Factor of the rate on a plateau.", rich_help_panel=TRAINING)]
-Clip = Annotated[float, typer.Option(min=0, help="Largest norm of the gradient; 0: no clipping.", rich_help_panel=TRAINING)]
-Patience = Annotated[
-    int,
-    typer.Option(min=0, help="Stop after so many epochs without a better validation; 0: never.", rich_help_panel=TRAINING),
-]
-WatchGradients = Annotated[
-    int,
-    typer.Option(
-        min=0,
-        help="Every so many steps, measure how fast the error fades on its way back, and how often it is clipped; 0: never.",
-        rich_help_panel=TRAINING,
-    ),
-]
-Precision = Annotated[
-    str,
-    typer.Option(
-        help="Of products in training: float32, or bfloat16 (autocast), faster where there is hardware for it.",
-        rich_help_panel=TRAINING,
-    ),
-]
-LARGEST_SEED = 2**63 - 1
-Seed = Annotated[
-    int, typer.Option(min=0, max=LARGEST_SEED, help="Seed of weights, dropout and order.", rich_help_panel=TRAINING)
-]
-Threads = Annotated[int, typer.Option(min=0, max=MOST_THREADS, help="Threads; 0: PyTorch's choice.", rich_help_panel=TRAINING)]
-LogEvery = Annotated[
-    int, typer.Option(min=1, max=LARGEST, help="Steps between lines of metrics.jsonl.", rich_help_panel=TRAINING)
-]
-SaveEvery = Annotated[float, typer.Option(min=0, help="Seconds between checkpoints.", rich_help_panel=TRAINING)]
+
+
+def flags(kind: type) -> dict[str, str]:
+    """Return the options of a configuration's fields, by the fields' names."""
+    return {name: about.option or f"--{name.replace('_', '-')}" for name, about in settings(kind).items() if about.help}
+
+
+def with_flags(text: str, known: Mapping[str, str]) -> str:
+    """Return a text in which each name in backticks is that of its option, and no backticks are left."""
+    return re.sub(r"`(\w+)`", lambda found: known.get(found[1], found[1]), text)
+
+
+def option(kind: type, name: str, help: str | None = None) -> Any:
+    """Return the option that sets a field of a configuration; ``help`` where a command means something else by it."""
+    about, known = settings(kind)[name], flags(kind)
+    closed = about.above is about.below is None  # Typer knows no other range
+    return typer.Option(
+        known[name],
+        help=with_flags(help or about.help, known),
+        min=about.least if closed else None,
+        max=about.most if closed else None,
+        metavar=None if closed else f"<float range> [{about.range}]",
+        rich_help_panel=None if help else kind.group,  # type: ignore[attr-defined]  # kinds are Settings
+    )
+
+
+def made_from(*kinds: type, without: Collection[str] = ()) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command the options of configurations' fields, in ``**given``; ``build`` makes the configurations of them."""
+
+    def extend(command: Callable[..., None]) -> Callable[..., None]:
+        signature = inspect.signature(command, eval_str=True)
+        parameters = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
+        for kind in kinds:
+            hints = get_type_hints(kind)
+            for name in (n for n in flags(kind) if n not in without):
+                default = False if hints[name] is bool else getattr(kind, name)  # what is on, a flag turns off
+                made = Annotated[hints[name], option(kind, name)]  # type: ignore[valid-type]  # a type of its own
+                parameters.append(inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=made))
+        command.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]  # Typer reads it
+        return command
+
+    return extend
+
+
+Made = TypeVar("Made", bound=Settings)
+
+
+def build(kind: type[Made], given: Mapping[str, Any], **others: Any) -> Made:
+    """Return the configuration that the options of a command ask for. Raises InputError for a value that cannot be."""
+    values = {name: given[name] for name in flags(kind) if name in given}
+    values |= {name: value != getattr(kind, name) for name, value in values.items() if isinstance(value, bool)}
+    made = kind(**values, **others)
+    made.check()
+    return made
+
+
+ForgetBias = Annotated[float | None, option(ModelConfig, "forget_bias")]
+Seed = Annotated[int, option(TrainConfig, "seed")]
+Threads = Annotated[int, option(TrainConfig, "threads")]
+
+
+# What is advised may be to train anew, by another command.
+ALL = {n: f for c in (PairsConfig, TranslatorConfig, PairTraining, ModelConfig, TrainConfig) for n, f in flags(c).items()}
+
+
+class Command(TyperCommand):
+    """A command whose errors name its options."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """As Typer; what an error calls by a field's name in backticks is the option here."""
+        known = ALL | {p.name: max(p.opts, key=len) for p in self.params if p.name and p.opts[0].startswith("-")}
+        try:
+            return super().invoke(ctx)
+        except (InputError, TrainingError) as error:
+            raise type(error)(with_flags(str(error), known)) from error
+
+
+class Commands(typer.Typer):
+    """Several commands, whose errors name their options."""
+
+    def command(self, *given: Any, **how: Any) -> Any:
+        """As Typer's."""
+        return super().command(*given, cls=Command, **how)
 
 
 def is_given(context: typer.Context, name: str) -> bool:

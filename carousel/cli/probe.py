@@ -13,6 +13,7 @@ from carousel.errors import InputError
 from carousel.insight import figures
 from carousel.insight.probes import TICKS, probe
 from carousel.language.folder import load_run
+from carousel.training.config import TrainConfig
 
 EXAMPLE = "Example: carousel probe runs/train-lstm-v3 agree/test.jsonl --property gender,number"
 
@@ -28,8 +29,7 @@ def command(
     units: Annotated[int, typer.Option(min=1, help="Units to list.")] = 3,
     held_out: Annotated[float, typer.Option(min=0.05, max=0.95, help="Share of the sentences kept for the score.")] = 0.3,
     seed: Annotated[
-        int,
-        typer.Option(min=0, max=options.LARGEST_SEED, help="Seed of that choice, of the control task and of first weights."),
+        int, options.option(TrainConfig, "seed", "Seed of that choice, of the control task and of first weights.")
     ] = 1,
     figure: options.Figure = None,
     json: options.Json = False,

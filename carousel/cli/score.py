@@ -45,4 +45,4 @@ def command(
         return
     print(f"perplexity          {found.perplexity:.2f}")
     print(f"bits per character  {found.bits_per_character:.4f}")
-    print(f"unknown words       {found.unknown:,} of {found.words:,} ({found.unknown_rate:.2%})")
+    print(f"unknown words       {found.unknown:,} of {found.tokens:,} ({found.unknown_rate:.2%})")

@@ -115,7 +115,7 @@ class TrainingScreen:
         elif event["event"] == "scoring" and self.task is not None:
             self.progress.update(self.task, facts=f"scoring held-out text: {event['done']} of {event['total']}")
         elif event["event"] == "cut":
-            err.print(f"{event['sentences']:,} sentences are longer than {event['length']} words and are cut there")
+            err.print(f"{event['rows']:,} sentences are longer than {event['length']} words and are cut there")
         elif event["event"] == "train" and not err.is_terminal:
             err.print(
                 f"{self.title} step {event['step']} loss {event['loss']:.3f} perplexity {event['perplexity']:.1f} "
@@ -134,7 +134,7 @@ class TrainingScreen:
             done = event["step"] - 1
             self.task = self.progress.add_task(self.title, total=event["steps"], completed=done, facts="")
             self.progress.reset(self.task, completed=done, total=event["steps"])
-        self.nats, self.words = self.nats + event["nats"], self.words + event["words"]
+        self.nats, self.words = self.nats + event["loss"], self.words + event["targets"]
         now = time.monotonic()
         if now - self.since > 0.5:
             loss = self.nats / self.words

@@ -24,12 +24,11 @@ EXAMPLE = "Example: carousel tasks run adding --T 1000 --cell lstm-v1 --seeds 10
 FOLDER = Path("runs/tasks")
 QUICK, QUICK_CAP = "adding", 4500
 SIZES = ((64, 8, 1000), (1, 8, 1000), (1, 4, 100))  # rows, units, steps
-app = typer.Typer(
+app = options.Commands(
     invoke_without_command=True, help="The six experiments of 1997, in fewer sequences: list, run, report.", epilog=EXAMPLE
 )
 
 Out = Annotated[Path, typer.Option("--out", "-o", help="Folder of the results.")]
-Setting = Annotated[int | None, typer.Option(min=1, show_default=False)]
 
 
 @app.callback()

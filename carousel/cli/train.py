@@ -14,45 +14,40 @@ from carousel.cli import options, screen
 from carousel.errors import InputError
 from carousel.files import is_empty, owning, undoing
 from carousel.insight import gradient_decay
-from carousel.language.checkpoint import read_position
 from carousel.language.config import Config, TextConfig
-from carousel.language.model import ModelConfig
+from carousel.language.model import LanguageModel, ModelConfig
 from carousel.language.prepare import prepare
-from carousel.language.processes import Processes
-from carousel.language.training import Trainer
+from carousel.language.task import LanguageTask
+from carousel.text.lines import check_file
+from carousel.training.checkpoint import read_position
 from carousel.training.config import TrainConfig
+from carousel.training.processes import Processes
+from carousel.training.trainer import Trainer
 
 EXAMPLE = "Example: carousel train book.txt --cell lstm-v2 --layers 2 --hidden 200 --vocab word"
-DEFAULT = TrainConfig()
+ENOUGH_WORDS = 1000  # for any output layer; the real vocabulary comes later
 
 
-def configure(text: TextConfig, cell: str, values: dict[str, Any]) -> Config:
-    """A run's configuration from the options of a command, by their names."""
-    model = ModelConfig(
-        cell=cell,
-        embedding=values["embedding"] or values["hidden"],
-        recurrent=values["init"],
-        **{k: values[k] for k in ("hidden", "layers", "projection", "dropout", "dropout_input", "dropout_output")},
-        **{k: values[k] for k in ("same_mask", "tied", "softmax", "forget_bias", "learned_initial")},
+def configure(
+    given: dict[str, Any], files: list[Path], valid: list[Path] | None, test: list[Path] | None, **model: Any
+) -> Config:
+    """A run's configuration from the options of a command. Paths are kept absolute: it can be continued from anywhere.
+
+    Raises InputError for a model that cannot be built or files that cannot be read.
+    """
+    paths = {"train": files, "valid": valid, "test": test}
+    config = Config(
+        options.build(TextConfig, given, **{name: [str(p.absolute()) for p in some or ()] for name, some in paths.items()}),
+        options.build(ModelConfig, given, **model),
+        options.build(TrainConfig, given),
     )
-    training = TrainConfig(
-        **{k: values[k] for k in ("feed", "batch_size", "length", "epochs", "optimizer", "lr", "momentum", "weight_decay")},
-        **{k: values[k] for k in ("warmup", "schedule", "decay", "clip", "patience", "seed", "threads", "log_every")},
-        **{k: values[k] for k in ("save_every", "precision")},
-        watch_gradients=values.get("watch_gradients", 0),  # a comparison has none
-    )
-    training.check()
-    return Config(text, model, training)
+    for path in (*config.text.train, *config.text.valid, *config.text.test):
+        check_file(Path(path))
+    LanguageModel(ENOUGH_WORDS, config.model)
+    return config
 
 
-def text_config(
-    files: list[Path], valid: list[Path] | None, test: list[Path] | None, vocab: str, size: int | None
-) -> TextConfig:
-    """Paths are kept absolute, so that a run can be continued from anywhere."""
-    train, valid_, test_ = ([str(p.absolute()) for p in paths or []] for paths in (files, valid, test))
-    return TextConfig(train, valid_, test_, vocab, size)
-
-
+@options.made_from(TextConfig, ModelConfig, TrainConfig)
 def command(
     context: typer.Context,
     files: options.Files = None,
@@ -61,67 +56,28 @@ def command(
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Run folder; runs/FILE-CELL by default.", show_default=False)
     ] = None,
-    resume: Annotated[
-        Path | None,
-        typer.Option(help="Continue the run in this folder; beside it, --epochs may be raised.", show_default=False),
-    ] = None,
-    cell: Annotated[str, typer.Option(help="A cell of carousel cells.", rich_help_panel=options.MODEL)] = "lstm-v2",
-    vocab: options.Vocab = "word",
-    vocab_size: options.VocabSize = None,
-    feed: options.Feed = DEFAULT.feed,
-    layers: options.Layers = 1,
-    hidden: options.Hidden = 200,
-    embedding: options.Embedding = None,
-    projection: options.Projection = 0,
-    dropout: options.Dropout = 0.2,
-    dropout_input: options.DropoutInput = None,
-    dropout_output: options.DropoutOutput = None,
-    same_mask: options.SameMask = False,
-    tied: options.Tied = False,
-    softmax: options.Softmax = "full",
-    init: options.Init = "uniform",
-    forget_bias: options.ForgetBias = None,
-    learned_initial: options.LearnedInitial = False,
-    batch_size: options.BatchSize = DEFAULT.batch_size,
-    length: options.Length = DEFAULT.length,
-    epochs: options.Epochs = DEFAULT.epochs,
-    optimizer: options.Optimizer = DEFAULT.optimizer,
-    lr: options.Rate = DEFAULT.lr,
-    momentum: options.Momentum = DEFAULT.momentum,
-    weight_decay: options.WeightDecay = DEFAULT.weight_decay,
-    warmup: options.Warmup = DEFAULT.warmup,
-    schedule: options.Schedule = DEFAULT.schedule,
-    decay: options.Decay = DEFAULT.decay,
-    clip: options.Clip = DEFAULT.clip,
-    patience: options.Patience = DEFAULT.patience,
-    precision: options.Precision = DEFAULT.precision,
-    watch_gradients: options.WatchGradients = DEFAULT.watch_gradients,
-    seed: options.Seed = DEFAULT.seed,
-    threads: options.Threads = DEFAULT.threads,
-    log_every: options.LogEvery = DEFAULT.log_every,
-    save_every: options.SaveEvery = DEFAULT.save_every,
+    resume: options.Resume = None,
     json: options.Json = False,
+    **given: Any,
 ) -> None:
     """Train a language model on text files; Ctrl-C stops it so that --resume can continue.
 
     Several processes: torchrun --nproc-per-node 2 -m carousel train book.txt
     """
-    values = dict(locals())
     processes = Processes()
     if resume is not None:
         if files:
             raise InputError("--resume continues a run with its own text; leave the files out")
         options.refuse_beside_resume(context)
         folder, config = resume, Config.load(resume)
-        config = extend(folder, config, epochs if options.is_given(context, "epochs") else None)
+        config = extend(folder, config, given["epochs"] if options.is_given(context, "epochs") else None)
     elif not files:
         raise InputError("give a text file to train on, or --resume RUN")
     else:
-        config = configure(text_config(files, valid, test, vocab, vocab_size), cell, values)
-        folder = out or Path("runs") / f"{files[0].stem}-{cell}"
+        config = configure(given, files, valid, test)
+        folder = out or Path("runs") / f"{files[0].stem}-{config.model.cell}"
         if processes.first:
             check_out(folder)
-            check(config)
     with owning(folder) if processes.first else nullcontext():
         train(folder, config, processes, json, fresh=resume is None)
 
@@ -137,7 +93,8 @@ def train(folder: Path, config: Config, processes: Processes, json: bool, *, fre
                 prepare(folder, config, tick)
         processes.wait()
         show = screen.TrainingScreen(config.model.cell)
-        trainer = Trainer(folder, config, processes, show if processes.first else None, gradient_decay.while_training)
+        observer, watcher = show if processes.first else None, gradient_decay.while_training
+        trainer = Trainer(folder, config, processes, LanguageTask, observer, watcher)
     follow(trainer, show, json, f"carousel train --resume {folder}")
 
 
@@ -187,16 +144,3 @@ def check_out(folder: Path) -> None:
         raise InputError(f"{folder} holds a run; continue it with --resume {folder}, or choose another --out")
     if not is_empty(folder):
         raise InputError(f"{folder} is not an empty folder; choose another --out")
-
-
-ENOUGH_WORDS = 1000  # for any output layer; the real vocabulary comes later
-
-
-def check(config: Config) -> None:
-    """Raise InputError for a model that cannot be built or files that cannot be read, before anything is written."""
-    from carousel.language.model import LanguageModel
-    from carousel.text.lines import check_file
-
-    for path in (*config.text.train, *config.text.valid, *config.text.test):
-        check_file(Path(path))
-    LanguageModel(ENOUGH_WORDS, config.model)

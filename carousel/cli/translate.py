@@ -19,21 +19,19 @@ from carousel.cli.train import check_out, extend, follow
 from carousel.corpora import czech
 from carousel.corpora.czech_pairs import read_pairs
 from carousel.errors import InputError
-from carousel.language.processes import Processes
-from carousel.language.training import Trainer
 from carousel.text.lines import check_file
+from carousel.training.processes import Processes
+from carousel.training.trainer import Trainer
 from carousel.translation import score as scoring
-from carousel.translation.attention import KINDS as ATTENTIONS
 from carousel.translation.config import PairsConfig, PairTraining, TranslationConfig
 from carousel.translation.czech_genders import genders as count_genders
 from carousel.translation.folder import load_translator
-from carousel.translation.lesson import Translating
-from carousel.translation.model import MEMORY, Translator, TranslatorConfig
+from carousel.translation.model import Translator, TranslatorConfig
 from carousel.translation.prepare import prepare
+from carousel.translation.task import TranslationTask
 from carousel.translation.translate import LONGEST, Interpreter
 
 EXAMPLE = "Example: carousel translate train talks.en talks.cs --attention general --bidirectional"
-DEFAULT, MODEL = PairTraining(), TranslatorConfig()
 OTHERWISE = "run"  # the command that is meant where none is named
 
 
@@ -45,107 +43,53 @@ class Group(TyperGroup):
         return super().resolve_command(ctx, args if args[0] in self.commands else [OTHERWISE, *args])
 
 
-app = typer.Typer(
+app = options.Commands(
     cls=Group,
     no_args_is_help=True,
     help="Train a translator, score it, and translate: carousel translate RUN, a line in, a line out.",
 )
 
-Two = Annotated[
-    tuple[Path, Path] | None,
-    typer.Option(help="Source and target to validate on; without them, the last tenth of the pairs.", show_default=False),
-]
+
+def two(help: str) -> Any:
+    """Return the option that takes a source and a target."""
+    return typer.Option(help=help, rich_help_panel=PairsConfig.group, show_default=False)
 
 
 @app.command("train", epilog=EXAMPLE)
+@options.made_from(PairsConfig, TranslatorConfig, PairTraining)
 def train(
     context: typer.Context,
     source: Annotated[Path | None, typer.Argument(help="Sentences, one a line, UTF-8.", show_default=False)] = None,
     target: Annotated[Path | None, typer.Argument(help="Their translations, line by line.", show_default=False)] = None,
-    valid: Two = None,
-    test: Annotated[tuple[Path, Path] | None, typer.Option(help="Source and target for the end.", show_default=False)] = None,
+    valid: Annotated[
+        tuple[Path, Path] | None, two("Source and target to validate on; without them, the last tenth of the pairs.")
+    ] = None,
+    test: Annotated[tuple[Path, Path] | None, two("Source and target for the end.")] = None,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Run folder; runs/SOURCE-CELL by default.", show_default=False)
     ] = None,
-    resume: Annotated[
-        Path | None,
-        typer.Option(help="Continue the run in this folder; beside it, --epochs may be raised.", show_default=False),
-    ] = None,
-    cell: Annotated[str, typer.Option(help="A cell of carousel cells.", rich_help_panel=options.MODEL)] = MODEL.cell,
-    attention: Annotated[
-        str, typer.Option(help=f"{MEMORY} (memory only), {', '.join(ATTENTIONS)}.", rich_help_panel=options.MODEL)
-    ] = MODEL.attention,
-    vocab: options.Vocab = "bpe",
-    vocab_size: options.VocabSize = None,
-    separate: Annotated[
-        bool, typer.Option("--separate", help="A vocabulary for each language.", rich_help_panel=options.TEXT)
-    ] = False,
-    longest: Annotated[
-        int, typer.Option(help="Leave out pairs of which a side has more entries.", rich_help_panel=options.TEXT)
-    ] = 200,
-    layers: Annotated[
-        int, typer.Option(min=1, max=options.MOST_LAYERS, help="Layers of the encoder.", rich_help_panel=options.MODEL)
-    ] = 1,
-    decoder_layers: Annotated[
-        int, typer.Option(min=1, max=options.MOST_LAYERS, help="Layers of the decoder.", rich_help_panel=options.MODEL)
-    ] = 1,
-    bidirectional: Annotated[
-        bool, typer.Option("--bidirectional", help="The encoder reads in both directions.", rich_help_panel=options.MODEL)
-    ] = False,
-    hidden: options.Hidden = MODEL.hidden,
-    embedding: options.Embedding = None,
-    projection: options.Projection = 0,
-    dropout: options.Dropout = MODEL.dropout,
-    dropout_words: Annotated[
-        float, typer.Option(help="Share of words that are left out while training.", rich_help_panel=options.MODEL)
-    ] = 0.0,
-    same_mask: options.SameMask = False,
-    smoothing: Annotated[float, typer.Option(help="Label smoothing.", rich_help_panel=options.MODEL)] = 0.0,
-    tied: options.Tied = False,
-    init: options.Init = "uniform",
-    forget_bias: options.ForgetBias = None,
-    batch_size: Annotated[int, typer.Option(min=1, help="Pairs of a batch.", rich_help_panel=options.TRAINING)] = 64,
-    batch_tokens: Annotated[
-        int,
-        typer.Option(min=0, help="Entries of a batch's longer side, instead of pairs.", rich_help_panel=options.TRAINING),
-    ] = 0,
-    epochs: options.Epochs = DEFAULT.epochs,
-    optimizer: options.Optimizer = DEFAULT.optimizer,
-    lr: options.Rate = DEFAULT.lr,
-    momentum: options.Momentum = DEFAULT.momentum,
-    weight_decay: options.WeightDecay = DEFAULT.weight_decay,
-    warmup: options.Warmup = DEFAULT.warmup,
-    schedule: options.Schedule = DEFAULT.schedule,
-    decay: options.Decay = DEFAULT.decay,
-    clip: options.Clip = DEFAULT.clip,
-    patience: options.Patience = DEFAULT.patience,
-    precision: options.Precision = DEFAULT.precision,
-    seed: options.Seed = DEFAULT.seed,
-    threads: options.Threads = DEFAULT.threads,
-    log_every: options.LogEvery = DEFAULT.log_every,
-    save_every: options.SaveEvery = DEFAULT.save_every,
+    resume: options.Resume = None,
     json: options.Json = False,
+    **given: Any,
 ) -> None:
     """Train a translator on two files that are each other's translation, line by line.
 
     Ctrl-C stops it so that --resume can continue. Several processes: torchrun --nproc-per-node 2 -m carousel translate train …
     """
-    values = dict(locals())
     processes = Processes()
     if resume is not None:
         if source:
             raise InputError("--resume continues a run with its own texts; leave the files out")
         options.refuse_beside_resume(context)
         folder, config = resume, TranslationConfig.load(resume)
-        config = extend(folder, config, epochs if options.is_given(context, "epochs") else None)
+        config = extend(folder, config, given["epochs"] if options.is_given(context, "epochs") else None)
     elif source is None or target is None:
         raise InputError("give two files, the source and the target, or --resume RUN")
     else:
-        config = _configure(source, target, values)
-        folder = out or Path("runs") / f"{source.stem}-{cell}"
+        config = _configure(given, (source, target), valid, test)
+        folder = out or Path("runs") / f"{source.stem}-{config.model.cell}"
         if processes.first:
             check_out(folder)
-            _check(config)
     with files.owning(folder) if processes.first else nullcontext():
         _train(folder, config, processes, json, fresh=resume is None)
 
@@ -161,7 +105,7 @@ def _train(folder: Path, config: TranslationConfig, processes: Processes, json: 
                 counts = prepare(folder, config, tick)
         processes.wait()
         show = screen.TrainingScreen(config.model.cell)
-        trainer = Trainer(folder, config, processes, show if processes.first else None, lesson=Translating)
+        trainer = Trainer(folder, config, processes, TranslationTask, show if processes.first else None)
     if processes.first:
         _tell(counts, config.text.longest)
     follow(trainer, show, json, f"carousel translate train --resume {folder}")
@@ -298,37 +242,20 @@ def score(
         )
 
 
-def _configure(source: Path, target: Path, values: dict[str, Any]) -> TranslationConfig:
-    """From the options by their names; paths are kept absolute, so that a run can be continued from anywhere."""
-    pairs = {"train": (source, target), "valid": values["valid"], "test": values["test"]}
-    text = PairsConfig(
-        **{name: [str(p.absolute()) for p in paths or ()] for name, paths in pairs.items()},
-        vocabulary=values["vocab"],
-        vocabulary_size=values["vocab_size"],
-        shared=not values["separate"],
-        longest=values["longest"],
+def _configure(
+    given: dict[str, Any], train: tuple[Path, Path], valid: tuple[Path, Path] | None, test: tuple[Path, Path] | None
+) -> TranslationConfig:
+    """As :func:`carousel.cli.train.configure`, of a translator."""
+    pairs = {"train": train, "valid": valid, "test": test}
+    config = TranslationConfig(
+        options.build(PairsConfig, given, **{name: [str(p.absolute()) for p in paths or ()] for name, paths in pairs.items()}),
+        options.build(TranslatorConfig, given),
+        options.build(PairTraining, given),
     )
-    model = TranslatorConfig(
-        embedding=values["embedding"] or values["hidden"],
-        recurrent=values["init"],
-        **{k: values[k] for k in ("cell", "attention", "hidden", "layers", "decoder_layers", "bidirectional", "projection")},
-        **{k: values[k] for k in ("dropout", "dropout_words", "same_mask", "smoothing", "tied", "forget_bias")},
-    )
-    training = PairTraining(
-        **{k: values[k] for k in ("batch_size", "batch_tokens", "epochs", "optimizer", "lr", "momentum", "weight_decay")},
-        **{k: values[k] for k in ("warmup", "schedule", "decay", "clip", "patience", "seed", "threads", "log_every")},
-        **{k: values[k] for k in ("save_every", "precision")},
-    )
-    return TranslationConfig(text, model, training)
-
-
-def _check(config: TranslationConfig) -> None:
-    """Raise InputError for a model that cannot be built or files that cannot be read, before anything is written."""
-    config.text.check()
-    config.training.check()
     for path in (*config.text.train, *config.text.valid, *config.text.test):
         check_file(Path(path))
     Translator(2, 2, config.model)
+    return config
 
 
 def _tell(counts: dict[str, dict[str, int]], longest: int) -> None:

@@ -53,7 +53,7 @@ class Cell:
     """A recurrent cell: its equations, and all that follows from them.
 
     Made by :func:`cell`. Attributes: ``name``; ``trace`` (the symbols); ``schedule`` (the stages that back ends run);
-    ``states`` and ``gates`` (names); ``names`` (all that can be watched); ``doc`` and ``source`` (the first line and the
+    ``states`` and ``gates`` (names); ``names`` (all that can be watched); ``doc`` and ``citation`` (the first line and the
     rest of the docstring); ``has_projection`` (the output has a size of its own).
     """
 
@@ -70,7 +70,7 @@ class Cell:
         said = repr((self.trace.equations, products))
         self.key = f"{name}:{hashlib.sha256(said.encode()).hexdigest()[:12]}"
         self.doc, _, rest = (inspect.getdoc(function) or "").partition("\n")
-        self.source = " ".join(rest.split())
+        self.citation = " ".join(rest.split())
         for mask in self.masks:
             if mask not in {p.name for p in self.trace.parameters if p.kind == "dense"}:
                 raise EquationError(f"masks: {mask} is no dense weight of {name}")
@@ -148,18 +148,18 @@ class Cell:
             return input_size
         return proj_size if self.has_projection and size.root is self._output else hidden_size
 
-    def parameters(
+    def parameter_specs(
         self,
         input_size: int,
         hidden_size: int,
         proj_size: int = 0,
         *,
-        recurrent: str = "uniform",
+        recurrent_init: str = "uniform",
         forget_bias: float | None = None,
     ) -> list[Shape]:
         """Every parameter with its shape and initial value; dense ones are (rows, columns).
 
-        ``recurrent`` ("uniform" or "orthogonal") is for dense weights from a state; ``forget_bias`` starts ``b.f``.
+        ``recurrent_init`` ("uniform" or "orthogonal") is for dense weights from a state; ``forget_bias`` starts ``b.f``.
         Raises ValueError where the cell has no forget gate to bias.
         """
         if forget_bias is not None and "b.f" not in {p.name for p in self.trace.parameters}:
@@ -169,7 +169,7 @@ class Cell:
             sizes = (p.rows, *p.columns)
             rows, *columns = (self.length(s, input_size, hidden_size, proj_size) for s in sizes)
             from_state = any(c.root is not self.trace.input_size.root for c in p.columns)
-            initial: str | float = recurrent if from_state else "uniform"
+            initial: str | float = recurrent_init if from_state else "uniform"
             if p.name == "b.f" and forget_bias is not None:
                 initial = forget_bias
             return Shape(p.name, p.kind, (rows, sum(columns)) if columns else (rows,), from_state, initial)
@@ -179,7 +179,7 @@ class Cell:
     def count(self, input_size: int, hidden_size: int, proj_size: int = 0) -> int:
         """Number of parameters (masked-out weights are counted as the mask leaves them)."""
         total = 0
-        for p in self.parameters(input_size, hidden_size, proj_size):
+        for p in self.parameter_specs(input_size, hidden_size, proj_size):
             mask = self.masks.get(p.name)
             total += int(mask(*p.shape).sum()) if mask else int(np.prod(p.shape))
         return total

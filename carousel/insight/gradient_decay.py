@@ -145,7 +145,7 @@ def of_run(
             corpus = EncodedText.open(run / "data", "valid", vocabulary.size)
         steps = min(steps, (len(corpus) - 1) // rows)
         if steps < 3:
-            raise InputError(f"the text has {len(corpus)} words, too few for {rows} sequences; lower --batch-size")
+            raise InputError(f"the text has {len(corpus)} words, too few for {rows} sequences; lower `batch_size`")
         batch = next(iter(Stream(corpus, vocabulary.end, rows, steps).batches()))
         flow = gradient_flow(model, batch, parameters=False, tick=tick)
         with torch.no_grad():

@@ -101,7 +101,7 @@ def probe(
     name = name or [s for s in model.recurrent.cell.states if s in units][-1]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(how.get("seed", 1))
-        fresh = LanguageModel(model.words, model.config).to(model.device)
+        fresh = LanguageModel(model.vocabulary_size, model.config).to(model.device)
     trained, untrained = (memories(m, vocabulary, given, name, layer) for m in (model, fresh))
     return probe_values(trained, untrained, given, property, name=name, layer=range(model.config.layers)[layer], **how)
 

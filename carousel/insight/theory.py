@@ -33,8 +33,7 @@ def bound(layer: Recurrent, number: int = 0) -> float | None:
 
 def largest_singular_value(layer: Recurrent, weight: str, number: int = 0) -> float:
     """Of a dense weight that multiplies one vector."""
-    space, letters = weight.split(".")
-    matrix = getattr(layer, space)[f"{letters}_l{number}"].detach().double()
+    matrix = layer.parameter(weight, number).detach().double()
     if weight in layer.cell.masks:
         matrix = matrix * torch.as_tensor(layer.cell.masks[weight](*matrix.shape), dtype=matrix.dtype)
     return float(torch.linalg.matrix_norm(matrix, 2))
@@ -108,5 +107,4 @@ def rescale(layer: Recurrent, scale: float) -> None:
         for p in layer.cell.trace.parameters:
             if p.kind == "dense" and len(p.columns) == 1 and p.columns[0].root is not own:
                 size = largest_singular_value(layer, p.name, number)
-                space, letters = p.name.split(".")
-                getattr(layer, space)[f"{letters}_l{number}"].mul_(scale / size)
+                layer.parameter(p.name, number).mul_(scale / size)

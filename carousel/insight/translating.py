@@ -111,7 +111,7 @@ def followed(model: Translator) -> None:
     if encoder.directions > 1 or model.attention is not None or encoder.num_layers != decoder.num_layers:
         raise InputError(
             "a memory can be followed from one language into the other only where encoder and decoder have as many layers, "
-            "in one direction, without attention between them; train with --attention none"
+            "in one direction, without attention between them; train with `attention` none"
         )
 
 

@@ -234,7 +234,7 @@ def _read_all(
         return ()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(1)
-        fresh = Translator(source.size, model.words, model.config)
+        fresh = Translator(source.size, model.vocabulary_size, model.config)
     values, plain = (memories(m, source, given, memory, layer) for m in (model, fresh))
     steps = [s.values[memory][layer] for s in seen]
     return tuple(_reading(values, plain, given, name, steps, tick) for name in given[0].labels)

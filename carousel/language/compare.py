@@ -12,16 +12,18 @@ from typing import Any
 from carousel import files
 from carousel.errors import InputError
 from carousel.language.config import Config
-from carousel.language.curve import draw_comparison
-from carousel.language.folder import load_run, read_json_lines, read_result
+from carousel.language.folder import load_run
 from carousel.language.model import LanguageModel, ModelConfig
 from carousel.language.ngram import Trigram, Unigram
 from carousel.language.prepare import Tick, prepare
-from carousel.language.processes import Processes
 from carousel.language.score import Score, score
-from carousel.language.training import Observer, Trainer
+from carousel.language.task import PERPLEXITY, LanguageTask
 from carousel.text.encoded import EncodedText
 from carousel.text.vocabulary import Vocabulary
+from carousel.training.curve import draw_comparison
+from carousel.training.processes import Processes
+from carousel.training.run_folder import read_metrics, read_result
+from carousel.training.trainer import Observer, Trainer
 
 Rows = list[dict[str, Any]]
 
@@ -32,7 +34,8 @@ class Comparison:
     With ``parameters`` each cell's hidden size is the largest whose model has no more than that; otherwise all have
     ``config.model.hidden``. Making one prepares the text (``tick`` is told of it) and trains nothing.
 
-    Raises InputError for an unknown cell or a folder that holds another comparison.
+    Raises:
+        InputError: a cell is unknown, or the folder holds another comparison.
     """
 
     def __init__(self, folder: Path, config: Config, cells: list[str], parameters: int | None = None, tick: Tick | None = None):
@@ -40,7 +43,7 @@ class Comparison:
         self.text = folder / "text"
         fresh = not self._plan.exists()
         if not fresh and files.read_object(self._plan).get("asked") != self.asked:
-            raise InputError(f"{folder} holds a comparison with other settings; choose another --out")
+            raise InputError(f"{folder} holds a comparison with other settings; choose another folder")
         with files.owning(folder), files.undoing(folder if fresh else None):
             self.text.mkdir(exist_ok=True)
             self._save({})
@@ -58,11 +61,11 @@ class Comparison:
     def _plan(self) -> Path:
         return self.folder / "compare.json"
 
-    def _save(self, found: dict[str, Any]) -> None:
-        files.write(self._plan, json.dumps({"asked": self.asked, **found}, indent=1) + "\n")
+    def _save(self, results: dict[str, Any]) -> None:
+        files.write(self._plan, json.dumps({"asked": self.asked, **results}, indent=1) + "\n")
 
     def run(self, observer: Callable[[str], Observer] | None = None) -> Rows:
-        """Train what is not finished, score all on the held-out text, draw ``compare.png``; gives one row a model.
+        """Train what is not finished, score all on the held-out text, draw ``compare.png``; return one row a model.
 
         Rows for the unigram and the 3-gram come first. The held-out text is the test text where there is one, else the
         validation text. Raises KeyboardInterrupt where a run is interrupted; the next call goes on there.
@@ -77,21 +80,22 @@ class Comparison:
             if not (run / "result.json").exists():
                 _link(self.text, run)
                 config.save(run)
-                trainer = Trainer(run, config, Processes(), observer(cell) if observer else None)
+                trainer = Trainer(run, config, Processes(), LanguageTask, observer(cell) if observer else None)
                 if trainer.run()["event"] == "interrupted":
                     raise KeyboardInterrupt
             elif Config.load(run) != config:
-                raise InputError(f"{run} was trained on by itself, so it compares with no other; choose another --out")
+                raise InputError(f"{run} was trained on by itself, so it compares with no other; choose another folder")
             rows.append(_row(cell, run, config))
-        metrics = {cell: read_json_lines(self.folder / cell / "metrics.jsonl") for cell in self.configs}
-        draw_comparison(metrics, self.folder / "compare.png", floor)
+        metrics = {cell: read_metrics(self.folder / cell, PERPLEXITY) for cell in self.configs}
+        title = "perplexity on the validation text, under one budget"
+        draw_comparison(metrics, self.folder / "compare.png", title, PERPLEXITY, floor)
         self._save({"rows": rows})
         return rows
 
 
 def _row(cell: str, run: Path, config: Config) -> dict[str, Any]:
     result = read_result(run)
-    speeds = [r["words_per_second"] for r in read_json_lines(run / "metrics.jsonl") if r["event"] == "train"]
+    speeds = [r["words_per_second"] for r in read_metrics(run, PERPLEXITY) if r["event"] == "train"]
     return {
         "model": cell,
         "parameters": result["parameters"],
@@ -102,20 +106,20 @@ def _row(cell: str, run: Path, config: Config) -> dict[str, Any]:
     }
 
 
-def _fit(words: int, model: ModelConfig, parameters: int) -> ModelConfig:
-    """The largest hidden size whose model has at most ``parameters``; tied models keep embedding and output equal."""
+def _fit(vocabulary_size: int, model: ModelConfig, parameters: int) -> ModelConfig:
+    """Return the largest hidden size whose model has at most ``parameters``; tied models keep embedding and output equal."""
 
     def at(hidden: int) -> ModelConfig:
-        return replace(model, hidden=hidden, embedding=hidden if model.tied else model.embedding)
+        return replace(model, hidden=hidden, embedding=hidden if model.tied else model.input_size)
 
     low, high = 0, 1
-    while LanguageModel(words, at(high)).count() <= parameters:
+    while LanguageModel(vocabulary_size, at(high)).count() <= parameters:
         low, high = high, high * 2
     while high - low > 1:
         middle = (low + high) // 2
-        low, high = (middle, high) if LanguageModel(words, at(middle)).count() <= parameters else (low, middle)
+        low, high = (middle, high) if LanguageModel(vocabulary_size, at(middle)).count() <= parameters else (low, middle)
     if low == 0:
-        raise InputError(f"no {model.cell} with {words} words has as few as {parameters} parameters")
+        raise InputError(f"no {model.cell} with {vocabulary_size} tokens has as few as {parameters} parameters")
     return at(low)
 
 

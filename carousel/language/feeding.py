@@ -1,14 +1,14 @@
 """Two ways to feed text to a model: a continuous stream, or a sentence a row.
 
 Both give batches of inputs x and targets y, (T, B) each, where y is what follows x; ``IGNORED`` marks padding, which
-never counts. Every word of the text is a target exactly once; the first is predicted from ``<eos>``.
+never counts. Every token of the text is a target exactly once; the first is predicted from ``<eos>``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,51 +16,37 @@ from torch import Tensor
 
 from carousel.layers import State
 from carousel.text.encoded import EncodedText
+from carousel.training.processes import Share
 
 IGNORED = -100  # torch.nn.functional.cross_entropy's own
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Inputs and targets (T, B); ``words`` counts the targets of *all* processes' rows, ``fresh`` asks for a new state."""
+    """Inputs and targets (T, B); ``targets`` counts those of *all* processes' rows, ``fresh`` asks for a new state."""
 
     x: Tensor
     y: Tensor
-    words: int
+    targets: int
     fresh: bool
 
-    def given(self, hx: State | None, device: torch.device | str) -> tuple[Any, ...]:
-        """What the model is called with; ``hx`` are the states that the batch before has left."""
-        return self.x.to(device), None if self.fresh else hx, self.y.to(device)
+    @property
+    def own_targets(self) -> int:
+        """The number of targets in these rows."""
+        return int((self.y != IGNORED).sum())
 
-
-class Feed(Protocol):
-    """The batches of a text. Each has targets ``y``, IGNORED where there is none, ``words`` and ``given`` as ``Batch``."""
-
-    def __len__(self) -> int: ...
-
-    def batches(self, epoch: int = 0, first: int = 0) -> Iterator[Any]:
-        """The batches of an epoch from the ``first``-th on."""
-        ...
-
-
-@dataclass(frozen=True)
-class Share:
-    """The rows that this process works on: every ``of``-th part of a batch, ``part`` counted from 0."""
-
-    part: int = 0
-    of: int = 1
-
-    def rows(self, total: int) -> slice:
-        """This process's rows of ``total``."""
-        return slice(total * self.part // self.of, total * (self.part + 1) // self.of)
+    def arguments(self, state: State | None, device: torch.device | str) -> tuple[Any, ...]:
+        """Return what the model is called with; ``state`` is what the batch before has left."""
+        return self.x.to(device), None if self.fresh else state, self.y.to(device)
 
 
 class Stream:
-    """The text cut into ``rows`` long pieces that are read side by side, ``length`` words at a time.
+    """The text cut into ``rows`` long pieces that are read side by side, ``length`` tokens at a time.
 
     The state is carried from one batch to the next; back-propagation ends at the batch's border.
     """
+
+    cut = 0
 
     def __init__(self, corpus: EncodedText, end: int, rows: int, length: int, share: Share | None = None):
         self.corpus, self.end, self.length = corpus, end, length
@@ -72,8 +58,8 @@ class Stream:
         return -(-self.row_length // self.length)
 
     def batches(self, epoch: int = 0, first: int = 0) -> Iterator[Batch]:
-        """The batches of an epoch from the ``first``-th on (all epochs are alike)."""
-        words, n = self.corpus.words, self.row_length
+        """Yield the batches of an epoch from the ``first``-th on (all epochs are alike)."""
+        ids, n = self.corpus.ids, self.row_length
         mine = range(self.rows)[self.share.rows(self.rows)]
         for k in range(first, len(self)):
             begin, stop = k * self.length, min((k + 1) * self.length, n)
@@ -81,16 +67,16 @@ class Stream:
             y = np.full((stop - begin, len(mine)), IGNORED, np.int64)
             for column, row in enumerate(mine):
                 at = row * n + begin
-                piece = words[at : min(row * n + stop, len(words))]
+                piece = ids[at : min(row * n + stop, len(ids))]
                 y[: len(piece), column] = piece
-                before = words[at - 1] if 0 < at <= len(words) else self.end
+                before = ids[at - 1] if 0 < at <= len(ids) else self.end
                 x[: len(piece), column] = np.concatenate([[before], piece[:-1]])[: len(piece)]
-            total = sum(max(0, min(r * n + stop, len(words)) - (r * n + begin)) for r in range(self.rows))
+            total = sum(max(0, min(r * n + stop, len(ids)) - (r * n + begin)) for r in range(self.rows))
             yield Batch(torch.from_numpy(x), torch.from_numpy(y), total, fresh=k == 0)
 
 
 class Sentences:
-    """One sentence a row, padded to the longest in its batch and cut at ``length`` words (0: never).
+    """One sentence a row, padded to the longest in its batch and cut at ``length`` tokens (0: never).
 
     Sentences come in an order drawn anew each epoch from ``seed`` (None: in the text's order). Empty lines are left out.
     """
@@ -110,7 +96,7 @@ class Sentences:
         return -(-len(self.kept) // self.rows)
 
     def batches(self, epoch: int = 0, first: int = 0) -> Iterator[Batch]:
-        """The batches of an epoch from the ``first``-th on."""
+        """Yield the batches of an epoch from the ``first``-th on."""
         order = self.kept if self.seed is None else np.random.default_rng([self.seed, epoch]).permutation(self.kept)
         for k in range(first, len(self)):
             chosen = order[k * self.rows : (k + 1) * self.rows]
@@ -120,7 +106,7 @@ class Sentences:
             y = np.full_like(x, IGNORED)
             for column, (sentence, n) in enumerate(zip(chosen[mine], lengths[mine], strict=True)):
                 begin = self.begins[sentence]
-                y[:n, column] = self.corpus.words[begin : begin + n]
+                y[:n, column] = self.corpus.ids[begin : begin + n]
                 x[1:n, column] = y[: n - 1, column]
             yield Batch(torch.from_numpy(x), torch.from_numpy(y), int(lengths.sum()), fresh=True)
 
@@ -128,7 +114,7 @@ class Sentences:
 def feed(
     kind: str, corpus: EncodedText, end: int, rows: int, length: int, share: Share, seed: int | None
 ) -> Stream | Sentences:
-    """The feeder called "stream" or "sentences"."""
+    """Make the feed called "stream" or "sentences"; arguments as theirs."""
     if kind == "stream":
         return Stream(corpus, end, rows, length, share)
     return Sentences(corpus, end, rows, length, share, seed)

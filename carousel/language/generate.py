@@ -1,4 +1,4 @@
-"""Text from a language model, a word at a time, in constant memory."""
+"""Text from a language model, a token at a time, in constant memory."""
 
 from __future__ import annotations
 
@@ -18,10 +18,17 @@ COLDEST = 1e-6  # below it, single precision draws nothing but the likeliest
 
 
 def choose(logits: Tensor, generator: torch.Generator, temperature: float = 1.0, top_k: int = 0, top_p: float = 1.0) -> int:
-    """Draw a word from logits (words,). ``temperature`` 0 takes the likeliest; ``top_k`` keeps that many (0: all);
-    ``top_p`` keeps the fewest likeliest that have this probability together (Holtzman et al. 2020).
+    """Draw a token id from logits.
 
-    Raises InputError for logits that are not numbers.
+    Args:
+        logits: (vocabulary size,).
+        generator: of the draw.
+        temperature: 0 takes the likeliest.
+        top_k: keep that many (0: all).
+        top_p: keep the fewest likeliest that have this probability together (Holtzman et al. 2020).
+
+    Raises:
+        InputError: the logits are not numbers.
     """
     if not bool(logits.isfinite().any()) or bool(logits.isnan().any()):
         raise InputError("the model's scores are not numbers; was it trained to the end, or is a clamp too large?")
@@ -51,10 +58,16 @@ def generate(
     stop_at_end: bool = False,
     clamp: Clamps | None = None,
 ) -> Iterator[str]:
-    """Yield ``count`` words of text that go on from ``prompt``, each as the piece of text to print.
+    """Yield ``count`` tokens of text that go on from ``prompt``, each as the piece of text to print.
 
-    ``clamp``: as Recurrent's; step 0 reads the end of line before the prompt, step 1 the prompt's first word.
-    Raises InputError for a temperature below 0, a ``top_k`` below 0, or a ``top_p`` outside (0, 1].
+    Args:
+        temperature, top_k, top_p: as :func:`choose`.
+        seed: of the draws; by default another one each time.
+        stop_at_end: whether the end of a line ends the text.
+        clamp: as Recurrent's; step 0 reads the end of line before the prompt, step 1 the prompt's first token.
+
+    Raises:
+        InputError: a temperature below 0, a ``top_k`` below 0, or a ``top_p`` outside (0, 1].
     """
     for good, what in (
         (0 <= temperature < math.inf, f"temperature must be at least 0, and finite, not {temperature}"),
@@ -67,27 +80,27 @@ def generate(
     generator.manual_seed(torch.seed() % 2**63 if seed is None else seed)
     forbidden = vocabulary.unknown
     model.eval()
-    given = [n for line in prompt.split("\n") for n in vocabulary.encode(line)][:-1]
-    read = torch.tensor([[vocabulary.end], *([n] for n in given)])
+    prompt_ids = [n for line in prompt.split("\n") for n in vocabulary.encode(line)][:-1]
+    read = torch.tensor([[vocabulary.end], *([n] for n in prompt_ids)])
     try:
         logits, hx = model(read, clamp=clamp)
     except ValueError as error:
         raise InputError(str(error)) from None
     scores, stream = logits[-1, 0], model.stream(hx, [c.later(len(read)) for c in listed(clamp)])
     pending: list[int] = []  # of byte pairs, which may break a character apart
-    last = vocabulary.end if not given else given[-1]
+    last = vocabulary.end if not prompt_ids else prompt_ids[-1]
     for _ in range(count):
         scores = scores.float()
         if forbidden is not None:
             scores[forbidden] = -torch.inf  # <unk> is no word to say
-        number = choose(scores, generator, temperature, top_k, top_p)
-        pending.append(number)
+        token = choose(scores, generator, temperature, top_k, top_p)
+        pending.append(token)
         text = vocabulary.decode(pending)
         if not text.endswith("\ufffd") or len(pending) > 4:
-            space = vocabulary.kind == "word" and last != vocabulary.end and number != vocabulary.end
+            space = vocabulary.kind == "word" and last != vocabulary.end and token != vocabulary.end
             yield (" " if space else "") + text
             pending = []
-        last = number
-        if stop_at_end and number == vocabulary.end:
+        last = token
+        if stop_at_end and token == vocabulary.end:
             return
-        scores = stream(number)
+        scores = stream(token)

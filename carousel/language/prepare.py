@@ -21,9 +21,14 @@ Tick = Callable[[str, int], None]
 def prepare(folder: Path, config: Config, tick: Tick | None = None) -> None:
     """Learn the vocabulary and encode the texts, leaving out what is done already.
 
-    ``tick(what, characters)`` is told of progress. Raises InputError for text that cannot be used; what was made of it
-    so far is removed, so that nothing old meets the text once it is mended; but never the vocabulary of a run that has a
-    checkpoint.
+    Args:
+        folder: of the run.
+        config: of the run; its ``text`` names the files.
+        tick: told of progress, as (activity, characters).
+
+    Raises:
+        InputError: a text cannot be used. The files that were made of it so far are removed, so that nothing old meets the
+            text once it is mended; but never the vocabulary of a run that has a checkpoint.
     """
     tick = tick or (lambda what, n: None)
     data = folder / "data"
@@ -48,7 +53,7 @@ def _encode(folder: Path, text: TextConfig, sources: dict[str, list[Path]], miss
         total = sum(1 for _ in _told(lines(sources["train"]), "reading", tick))
         split = total - total // HELD_OUT
         if split == total:
-            raise InputError(f"{sources['train'][0]} has {total} lines, too few to hold some out; give --valid")
+            raise InputError(f"{sources['train'][0]} has {total} lines, too few to hold some out; give `valid`")
     if not (folder / "vocab.json").exists():
         reading = _told(islice(lines(sources["train"]), split), "vocabulary", tick)
         Vocabulary.train(text.vocabulary, reading, text.vocabulary_size).save(folder / "vocab.json")
@@ -69,13 +74,13 @@ def _check_length(folder: Path, config: Config) -> None:
         needed = training.batch_size * training.length
         if len(corpus) < needed:
             raise InputError(
-                f"{source} has {len(corpus)} words, fewer than one batch of {training.batch_size} rows × "
-                f"{training.length} steps = {needed}; give more text, or a smaller --batch-size or --length"
+                f"{source} has {len(corpus)} tokens, fewer than one batch of {training.batch_size} rows × "
+                f"{training.length} steps = {needed}; give more text, or a smaller `batch_size` or `length`"
             )
     elif corpus.facts.lines < training.batch_size:
         raise InputError(
             f"{source} has {corpus.facts.lines} sentences, fewer than one batch of {training.batch_size}; "
-            "give more text or a smaller --batch-size"
+            "give more text or a smaller `batch_size`"
         )
 
 

@@ -1,51 +1,52 @@
-"""How well a model knows a text."""
+"""The cost of a text under a model, in bits."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 from torch.nn.functional import log_softmax
 
-from carousel.language.feeding import Feed, Sentences, Stream
-from carousel.language.model import LanguageModel, Trainable
+from carousel.language.feeding import Sentences, Stream
+from carousel.language.model import LanguageModel
 from carousel.text.encoded import EncodedText, Facts
 from carousel.text.vocabulary import Vocabulary
+from carousel.training.evaluate import Tick, evaluate
 
 
 @dataclass(frozen=True)
 class Score:
-    """A text's cost in bits, and what follows from it; ``words`` are entries of the vocabulary, ``<eos>`` among them."""
+    """A text's cost in bits, and what follows from it. ``tokens`` count ``<eos>`` too."""
 
     bits: float
-    words: int
+    tokens: int
     characters: int
     unknown: int
 
     @property
     def perplexity(self) -> float:
-        """Per word: 2 to the power of bits per word."""
-        return 2 ** min(self.bits / self.words, 1000.0)
+        """2 to the power of bits per token."""
+        return 2 ** min(self.bits / self.tokens, 1000.0)
 
     @property
     def bits_per_character(self) -> float:
-        """Newlines count as characters. Where words are unknown, their letters come free: mind ``unknown_rate``."""
+        """Bits by characters, newlines among them. Where words are unknown, their letters come free: mind ``unknown_rate``."""
         return self.bits / self.characters
 
     @property
     def unknown_rate(self) -> float:
-        """Share of words that the vocabulary lacks."""
-        return self.unknown / self.words
+        """The share of words that the vocabulary lacks."""
+        return self.unknown / self.tokens
 
     def as_dict(self) -> dict[str, float]:
-        """For JSON."""
+        """Return what JSON shows."""
         return {
             "perplexity": self.perplexity,
             "bits_per_character": self.bits_per_character,
             "bits": self.bits,
-            "words": self.words,
+            "words": self.tokens,
             "characters": self.characters,
             "unknown_words": self.unknown,
             "unknown_rate": self.unknown_rate,
@@ -53,25 +54,8 @@ class Score:
 
     @classmethod
     def of(cls, bits: float, facts: Facts) -> Score:
-        """Of a whole text whose facts are known."""
-        return cls(bits, facts.words, facts.characters, facts.unknown)
-
-
-@torch.no_grad()
-def evaluate(model: Trainable, batches: Feed, tick: Callable[[int, int], None] | None = None) -> tuple[float, int]:
-    """J in nats and the number of words of this process's share; ``tick`` is told how many batches are done, of how many."""
-    training = model.training
-    model.eval()
-    device = model.device
-    total, words, hx = 0.0, 0, None
-    for done, batch in enumerate(batches.batches(), 1):
-        loss, hx = model(*batch.given(hx, device))
-        total += loss.item()
-        words += int((batch.y >= 0).sum())
-        if tick:
-            tick(done, len(batches))
-    model.train(training)
-    return total, words
+        """Make the score of a whole text whose facts are known."""
+        return cls(bits, facts.tokens, facts.characters, facts.unknown)
 
 
 def score(
@@ -80,29 +64,37 @@ def score(
     end: int,
     *,
     sentences: bool = False,
-    tick: Callable[[int, int], None] | None = None,
+    tick: Tick | None = None,
 ) -> Score:
-    """The exact score of a text: read from its first word to its last in one piece, or each sentence on its own."""
+    """Return the exact score of a text: read from its first token to its last in one piece, or each sentence on its own.
+
+    Args:
+        model: whose score it is.
+        corpus: the text.
+        end: the token id of ``<eos>``.
+        sentences: whether each begins with new states.
+        tick: told how many batches are done, of how many.
+    """
     feed = Sentences(corpus, end, rows=32) if sentences else Stream(corpus, end, rows=1, length=256)
-    nats, words = evaluate(model, feed, tick)
+    nats, tokens = evaluate(model, feed, tick)
     facts = corpus.facts
-    empty = facts.words - words  # sentences leave out empty lines, which are one <eos> each
-    return Score(nats / math.log(2), words, facts.characters - empty, facts.unknown)
+    empty = facts.tokens - tokens  # sentences leave out empty lines, which are one <eos> each
+    return Score(nats / math.log(2), tokens, facts.characters - empty, facts.unknown)
 
 
 @torch.no_grad()
 def surprisals(model: LanguageModel, vocabulary: Vocabulary, lines: Iterator[str]) -> Iterator[list[tuple[str, float, bool]]]:
-    """For each line its words, their surprisal in bits given all before, and whether the vocabulary has them.
+    """Yield for each line its tokens, their surprisal in bits given all before, and whether the vocabulary has them.
 
-    A line of one entry (an empty one) is its ``<eos>``.
+    An empty line is its ``<eos>``.
     """
     model.eval()
     hx, before = None, vocabulary.end
     for line in lines:
         pieces = vocabulary.pieces(line)
-        numbers = [number for _, number in pieces]
-        x = torch.tensor([before, *numbers[:-1]]).unsqueeze(1)
+        ids = [token for _, token in pieces]
+        x = torch.tensor([before, *ids[:-1]]).unsqueeze(1)
         logits, hx = model(x, hx)
-        bits = -log_softmax(logits[:, 0], -1)[torch.arange(len(numbers)), torch.tensor(numbers)] / math.log(2)
+        bits = -log_softmax(logits[:, 0], -1)[torch.arange(len(ids)), torch.tensor(ids)] / math.log(2)
         yield [(text, b, n != vocabulary.unknown) for (text, n), b in zip(pieces, bits.tolist(), strict=True)]
-        before = numbers[-1]
+        before = ids[-1]

@@ -1,5 +1,5 @@
-"""Output layers: from the last layer's message to the probability of each word. All give exact probabilities; what
-differs is what training costs."""
+"""Output layers: from the last layer's message to the probability of each token. All give exact probabilities and differ in
+the costs of training."""
 
 from __future__ import annotations
 
@@ -20,22 +20,27 @@ KINDS = ("full", "adaptive", "sampled")
 class FullSoftmax(nn.Module):
     """softmax(W.yh h + b.y). ``shared``, where given, is a weight of another layer (the embedding) and stands for W.yh.
 
-    ``h`` is (N, size) everywhere, ``y`` (N,) words, IGNORED where there is none; logits are (N, words), a loss is the
-    sum −Σ log p(y) in nats.
+    Args:
+        vocabulary_size: V, the number of tokens.
+        size: of the last layer's message.
+        shared: whether the weight is given with each call.
+
+    ``h`` is (N, size) everywhere, ``y`` (N,) token ids, IGNORED where there is none; logits are (N, V), a loss is the sum
+    −Σ log p(y) in nats.
     """
 
-    def __init__(self, words: int, size: int, shared: bool):
+    def __init__(self, vocabulary_size: int, size: int, shared: bool):
         super().__init__()
-        self.words = words
-        self.weight = None if shared else nn.Parameter(torch.empty(words, size).uniform_(-0.1, 0.1))
-        self.bias = nn.Parameter(torch.zeros(words))
+        self.vocabulary_size = vocabulary_size
+        self.weight = None if shared else nn.Parameter(torch.empty(vocabulary_size, size).uniform_(-0.1, 0.1))
+        self.bias = nn.Parameter(torch.zeros(vocabulary_size))
 
     def forward(self, h: Tensor, shared: Tensor | None = None) -> Tensor:
-        """Logits."""
+        """Return the logits."""
         return linear(h, self._weight(shared), self.bias)
 
     def loss(self, h: Tensor, y: Tensor, shared: Tensor | None = None) -> Tensor:
-        """The loss; logits of some rows at a time, so that those of all are never held."""
+        """Return the loss; logits are made of some rows at a time, never of all."""
         weight = self._weight(shared)
         if torch.is_grad_enabled() and h.requires_grad:
             if torch.is_autocast_enabled(h.device.type):
@@ -49,7 +54,7 @@ class FullSoftmax(nn.Module):
         return torch.stack(losses).sum()
 
     def learn_frequencies(self, counts: Tensor) -> None:
-        """Told before training how often each word occurs, (words,)."""
+        """Learn before training how often each token occurs, (V,)."""
 
     def _weight(self, shared: Tensor | None) -> Tensor:
         weight = shared if self.weight is None else self.weight
@@ -67,11 +72,11 @@ class _Rounded(torch.autograd.Function):
         to_h, to_weight, to_bias = torch.empty_like(h), torch.zeros_like(weight), torch.zeros_like(bias)
         loss = bias.new_zeros(())
         pieces = -(-len(y) // (2 * ROWS_AT_ONCE))  # logits of half the size
-        for rows, words, to_rows in zip(x.chunk(pieces), y.chunk(pieces), to_h.chunk(pieces), strict=True):
+        for rows, targets, to_rows in zip(x.chunk(pieces), y.chunk(pieces), to_h.chunk(pieces), strict=True):
             p = torch.addmm(b, rows, w.t()).softmax(1)
-            counts = (words != IGNORED).unsqueeze(1)
-            right = words.unsqueeze(1).masked_fill(~counts, 0)
-            # No word is so unlikely that its logarithm is infinite.
+            counts = (targets != IGNORED).unsqueeze(1)
+            right = targets.unsqueeze(1).masked_fill(~counts, 0)
+            # No token is so unlikely that its logarithm is infinite.
             loss -= (p.gather(1, right).float().clamp_min(torch.finfo(torch.float32).tiny).log() * counts).sum()
             p.scatter_add_(1, right, p.new_full((), -1).expand_as(right))
             if not bool(counts.all()):
@@ -84,77 +89,77 @@ class _Rounded(torch.autograd.Function):
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, given: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, factor: Tensor) -> tuple[Tensor | None, ...]:
         to_h, to_weight, to_bias = ctx.saved_tensors
-        return given * to_h, given * to_weight, given * to_bias, None, None
+        return factor * to_h, factor * to_weight, factor * to_bias, None, None
 
 
 class SampledSoftmax(FullSoftmax):
-    """The full softmax, trained against some words that are drawn for each batch.
+    """The full softmax, trained against some tokens that are drawn for each batch.
 
-    The sum over all other words is estimated from the drawn ones, each divided by how often it is expected among the
+    The sum over all other tokens is estimated from the drawn ones, each divided by how often it is expected among the
     draws (importance sampling; Bengio and Senécal 2008; Jean et al. 2015, equation 8). Evaluation is exact.
     """
 
-    def __init__(self, words: int, size: int, shared: bool):
-        super().__init__(words, size, shared)
+    def __init__(self, vocabulary_size: int, size: int, shared: bool):
+        super().__init__(vocabulary_size, size, shared)
         self.cumulative: Tensor
-        self.register_buffer("cumulative", torch.arange(1, words + 1, dtype=torch.float64) / words)
+        self.register_buffer("cumulative", torch.arange(1, vocabulary_size + 1, dtype=torch.float64) / vocabulary_size)
 
     def learn_frequencies(self, counts: Tensor) -> None:
-        """Words are drawn in proportion to their frequency, flattened (Mikolov et al. 2013: to the power ¾)."""
+        """Draw tokens in proportion to their frequency, flattened (Mikolov et al. 2013: to the power ¾)."""
         weights = (counts.double() + 1) ** 0.75
         self.cumulative.copy_(weights.cumsum(0) / weights.sum())
 
     def loss(self, h: Tensor, y: Tensor, shared: Tensor | None = None) -> Tensor:
-        """The estimate while training; else the loss itself."""
+        """Return the estimate while training; else the loss itself."""
         if not self.training:
             return super().loss(h, y, shared)
         weight = self._weight(shared)
         counts = y != IGNORED
         h, y = h[counts], y[counts]
         drawn = torch.searchsorted(self.cumulative, torch.rand(SAMPLES, dtype=torch.float64, device=h.device))
-        drawn = drawn.clamp_(max=self.words - 1)
+        drawn = drawn.clamp_(max=self.vocabulary_size - 1)
         q = torch.diff(self.cumulative, prepend=self.cumulative.new_zeros(1))[drawn]
         expected = (q * SAMPLES).log().to(h.dtype)
         picked = torch.cat([y, drawn])
         rows, biases = weight[picked], self.bias[picked]
         right = (h * rows[: len(y)]).sum(1) + biases[: len(y)]
         wrong = torch.addmm(biases[len(y) :] - expected, h, rows[len(y) :].t())
-        wrong = wrong.masked_fill(y.unsqueeze(1) == drawn, -torch.inf)  # drawn by chance, the right word is not wrong
+        wrong = wrong.masked_fill(y.unsqueeze(1) == drawn, -torch.inf)  # drawn by chance, the right token is not wrong
         return (torch.logsumexp(torch.cat([right.unsqueeze(1), wrong], 1), 1) - right).sum()
 
 
 class AdaptiveSoftmax(nn.Module):
-    """Frequent words at once, rare ones through clusters with smaller weights (Grave et al. 2017, PyTorch's module)."""
+    """Frequent tokens at once, rare ones through clusters with smaller weights (Grave et al. 2017, PyTorch's module)."""
 
-    def __init__(self, words: int, size: int, shared: bool):
+    def __init__(self, vocabulary_size: int, size: int, shared: bool):
         super().__init__()
         if shared:
             raise InputError(
-                "the adaptive softmax has weights of several sizes, which cannot be the embedding; leave --tied out"
+                "the adaptive softmax has weights of several sizes, which cannot be the embedding; leave `tied` out"
             )
-        if words < 16:
+        if vocabulary_size < 16:
             raise InputError(
-                f"the adaptive softmax needs some words to be rare, and there are only {words}; take --softmax full"
+                f"the adaptive softmax needs some tokens to be rare, and there are only {vocabulary_size}; take `softmax` full"
             )
-        cutoffs = [words // 8, words // 2]
+        cutoffs = [vocabulary_size // 8, vocabulary_size // 2]
         narrower = min(4.0, size**0.5)  # each cluster's weights than those before; the last keeps a unit
-        self.inner = nn.AdaptiveLogSoftmaxWithLoss(size, words, cutoffs, div_value=narrower, head_bias=True)
+        self.inner = nn.AdaptiveLogSoftmaxWithLoss(size, vocabulary_size, cutoffs, div_value=narrower, head_bias=True)
         self.rank: Tensor
-        self.register_buffer("rank", torch.arange(words))  # of each word, by frequency
+        self.register_buffer("rank", torch.arange(vocabulary_size))  # of each token, by frequency
 
     def learn_frequencies(self, counts: Tensor) -> None:
-        """The most frequent words come first."""
+        """Put the most frequent tokens first."""
         order = counts.argsort(descending=True, stable=True)
         self.rank[order] = torch.arange(len(order), device=order.device)
 
     def forward(self, h: Tensor, shared: Tensor | None = None) -> Tensor:
-        """Logarithms of the probabilities, which are logits as well."""
+        """Return the logarithms of the probabilities, which are logits as well."""
         return self.inner.log_prob(h)[:, self.rank]
 
     def loss(self, h: Tensor, y: Tensor, shared: Tensor | None = None) -> Tensor:
-        """The loss."""
+        """Return the loss."""
         counts = y != IGNORED
         if not bool(counts.any()):
             return h.sum() * 0
@@ -165,10 +170,10 @@ class AdaptiveSoftmax(nn.Module):
 Softmax = FullSoftmax | AdaptiveSoftmax
 
 
-def softmax(kind: str, words: int, size: int, shared: bool) -> Softmax:
-    """An output layer by its name. Raises InputError for an unknown one, or one that cannot be."""
+def softmax(kind: str, vocabulary_size: int, size: int, shared: bool) -> Softmax:
+    """Make an output layer by its name, as FullSoftmax. Raises InputError for an unknown one, or one that cannot be."""
     if kind not in KINDS:
         raise InputError(f"softmax must be {' or '.join(KINDS)}, not {kind!r}")
     if kind == "adaptive":
-        return AdaptiveSoftmax(words, size, shared)
-    return (SampledSoftmax if kind == "sampled" else FullSoftmax)(words, size, shared)
+        return AdaptiveSoftmax(vocabulary_size, size, shared)
+    return (SampledSoftmax if kind == "sampled" else FullSoftmax)(vocabulary_size, size, shared)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from itertools import product
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from carousel.layers.parameters import suffix
 from carousel.layers.recurrent import Recurrent
 
 # For each block of rows in PyTorch's stacked weights: our letter, and the bias that goes with the recurrent
@@ -66,27 +68,26 @@ def from_torch_state(state: Mapping[str, Tensor], layer: Recurrent) -> dict[str,
         if value.dim() != wanted:
             raise ValueError(f"{key} in the state dict has shape {tuple(value.shape)}, expected {wanted} dimensions")
     result = {k: torch.zeros_like(v) for k, v in layer.state_dict().items()}
-    for suffix in _suffixes(layer):
-        blocks = _blocks(layer)
+    blocks, message = _blocks(layer), _message(layer)
+    for end in (suffix(*where) for where in _places(layer)):
         try:
-            w_ih, w_hh = state[f"weight_ih{suffix}"], state[f"weight_hh{suffix}"]
+            w_ih, w_hh = state[f"weight_ih{end}"], state[f"weight_hh{end}"]
         except KeyError as error:
             raise ValueError(f"the state dict has no {error.args[0]}") from None
         zero = w_ih.new_zeros(len(w_ih))
-        b_ih, b_hh = (state.get(f"bias_{x}{suffix}", zero) for x in ("ih", "hh"))
+        b_ih, b_hh = (state.get(f"bias_{x}{end}", zero) for x in ("ih", "hh"))
         rows = [torch.chunk(x, len(blocks)) for x in (w_ih, w_hh, b_ih, b_hh)]
         for (letter, own_bias), from_input, from_state, bias, state_bias in zip(blocks, *rows, strict=True):
-            message = _message(layer)
-            if f"W.{letter}{suffix}" in result:  # Olah's weights take the concatenation [m; e]
-                result[f"W.{letter}{suffix}"] = torch.cat([from_state, from_input], dim=1)
+            if f"W.{letter}{end}" in result:  # Olah's weights take the concatenation [m; e]
+                result[f"W.{letter}{end}"] = torch.cat([from_state, from_input], dim=1)
             else:
-                result[f"W.{letter}e{suffix}"] = from_input.clone()
-                result[f"W.{letter}{message}{suffix}"] = from_state.clone()
-            result[f"b.{letter}{suffix}"] = bias.clone() if own_bias else bias + state_bias
+                result[f"W.{letter}e{end}"] = from_input.clone()
+                result[f"W.{letter}{message}{end}"] = from_state.clone()
+            result[f"b.{letter}{end}"] = bias.clone() if own_bias else bias + state_bias
             if own_bias:
-                result[f"b.{own_bias}{suffix}"] = state_bias.clone()
-        if f"weight_hr{suffix}" in state:
-            result[f"W.mm{suffix}"] = state[f"weight_hr{suffix}"].clone()
+                result[f"b.{own_bias}{end}"] = state_bias.clone()
+        if f"weight_hr{end}" in state:
+            result[f"W.mm{end}"] = state[f"weight_hr{end}"].clone()
     for key, value in layer.state_dict().items():
         if key not in result or result[key].shape != value.shape:
             raise ValueError(f"{key} would have shape {tuple(result[key].shape)}, the layer has {tuple(value.shape)}")
@@ -101,32 +102,32 @@ def to_torch_state(layer: Recurrent) -> dict[str, Tensor]:
     _a_layer(layer)
     blocks, message = _blocks(layer), _message(layer)
     layer.refresh()
-    # By name rather than from the state dict: a pruned or parametrized weight is kept there in parts.
-    spaces = {"W": layer.W, "w": layer.w, "b": layer.b, "initial": layer.initial}
-    ours = {f"{space}.{key}": value.detach() for space, held in spaces.items() for key, value in held.items()}
-    for key, value in ours.items():
-        if key.startswith("w.") and value.any():
-            raise ValueError(f"torch.nn.LSTM has no peepholes, but {key} is not zero")
-        if key.startswith("initial."):
-            raise ValueError("torch.nn.LSTM, GRU and RNN have no learned initial states")
+    if layer.learned_initial:
+        raise ValueError("torch.nn.LSTM, GRU and RNN have no learned initial states")
     result: dict[str, Tensor] = {}
-    for suffix in _suffixes(layer):
+    for k, direction in _places(layer):
+        # Not from the state dict: a pruned or parametrized weight is kept there in parts.
+        ours = {name: value.detach() for name, value in layer.parameters_of(k, direction).items()}
+        end = suffix(k, direction)
+        for name, value in ours.items():
+            if name.startswith("w.") and value.any():
+                raise ValueError(f"torch.nn.LSTM has no peepholes, but {name}{end} is not zero")
         inputs, states, biases, state_biases = [], [], [], []
         for letter, own_bias in blocks:
-            bias = ours[f"b.{letter}{suffix}"]
-            if f"W.{letter}{suffix}" in ours:
-                both = ours[f"W.{letter}{suffix}"]
+            bias = ours[f"b.{letter}"]
+            if f"W.{letter}" in ours:
+                both = ours[f"W.{letter}"]
                 states.append(both[:, : layer.hidden_size])
                 inputs.append(both[:, layer.hidden_size :])
             else:
-                inputs.append(ours[f"W.{letter}e{suffix}"])
-                states.append(ours[f"W.{letter}{message}{suffix}"])
+                inputs.append(ours[f"W.{letter}e"])
+                states.append(ours[f"W.{letter}{message}"])
             biases.append(bias)
-            state_biases.append(ours[f"b.{own_bias}{suffix}"] if own_bias else torch.zeros_like(bias))
+            state_biases.append(ours[f"b.{own_bias}"] if own_bias else torch.zeros_like(bias))
         for name, parts in (("weight_ih", inputs), ("weight_hh", states), ("bias_ih", biases), ("bias_hh", state_biases)):
-            result[name + suffix] = torch.cat(parts)
-        if f"W.mm{suffix}" in ours:
-            result[f"weight_hr{suffix}"] = ours[f"W.mm{suffix}"].clone()
+            result[name + end] = torch.cat(parts)
+        if "W.mm" in ours:
+            result[f"weight_hr{end}"] = ours["W.mm"].clone()
     return result
 
 
@@ -170,5 +171,6 @@ def _message(layer: Recurrent) -> str:
     return layer.cell.states[0]
 
 
-def _suffixes(layer: Recurrent) -> list[str]:
-    return [f"_l{k}{d}" for k in range(layer.num_layers) for d in ("", "_reverse")[: layer.directions]]
+def _places(layer: Recurrent) -> Iterator[tuple[int, int]]:
+    """Give every layer and direction."""
+    return product(range(layer.num_layers), range(layer.directions))

@@ -33,6 +33,17 @@ class Parameters(nn.ParameterDict):
             hook(self, (), {}) if number in self._forward_pre_hooks_with_kwargs else hook(self, ())
 
 
+def suffix(layer: int, direction: int) -> str:
+    """Return what PyTorch appends to the names of a layer's parameters."""
+    return f"_l{layer}" + ("_reverse" if direction else "")
+
+
+def place(name: str, layer: int, direction: int) -> tuple[str, str]:
+    """Return where a layer keeps the parameter that the equations call ``name``: ``W.im`` under ("W", "im_l0")."""
+    space, letters = name.split(".")
+    return space, letters + suffix(layer, direction)
+
+
 def whole_number(what: str, value: Any, least: int) -> int:
     """An option that is a count, also as a number of NumPy's.
 

@@ -15,7 +15,7 @@ from torch.nn.utils.rnn import PackedSequence
 from carousel import cells, kernels
 from carousel.equations import Cell
 from carousel.layers.clamp import Clamp, Clamps, arrays, check, listed, sizes
-from carousel.layers.parameters import Parameters, flag, real_number, tensor, whole_number
+from carousel.layers.parameters import Parameters, flag, place, real_number, suffix, tensor, whole_number
 
 State = Tensor | tuple[Tensor, ...]
 
@@ -31,11 +31,12 @@ class Recurrent(nn.Module):
         batch_first: sequences are (B, T, ·) rather than (T, B, ·); states are not affected, as in torch.nn.LSTM.
         dropout: probability of zeroing a layer's outputs, on every layer but the last.
         bidirectional: a second set of cells reads from the end; outputs are concatenated.
-        proj_size: size of the output where the cell projects it (``lstm-v4``); 0 means half of ``hidden_size``.
-        same_mask: draw one dropout mask per sequence and keep it at all steps (Gal and Ghahramani 2016).
+        proj_size: size of the output where the cell projects it (``lstm-v4``); by default half of ``hidden_size``.
+            For a cell without projection 0, as in torch.nn, or nothing.
+        variational_dropout: draw one dropout mask per sequence and keep it at all steps (Gal and Ghahramani 2016).
         learned_initial: learn the states before the first step; otherwise they are zero.
-        recurrent: how weights from the states start, "uniform" (±1/√hidden_size) or "orthogonal".
-        checkpoint: for long sequences: keep only the states between segments of that many steps for the way back, and run
+        recurrent_init: how weights from the states start, "uniform" (±1/√hidden_size) or "orthogonal".
+        segment_length: for long sequences: keep only the states between segments of that many steps for the way back, and run
             each segment twice; memory grows with the square root of the length where this is it. 0: keep every step's.
         forget_bias: start the forget gate's bias ``b.f`` there (Jozefowicz et al. 2015 advise 1).
 
@@ -60,12 +61,12 @@ class Recurrent(nn.Module):
         batch_first: bool = False,
         dropout: float = 0.0,
         bidirectional: bool = False,
-        proj_size: int = 0,
-        same_mask: bool = False,
+        proj_size: int | None = None,
+        variational_dropout: bool = False,
         learned_initial: bool = False,
-        recurrent: str = "uniform",
+        recurrent_init: str = "uniform",
         forget_bias: float | None = None,
-        checkpoint: int = 0,
+        segment_length: int = 0,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ):
@@ -76,7 +77,9 @@ class Recurrent(nn.Module):
             whole_number(what, value, 1)
             for what, value in (("input_size", input_size), ("hidden_size", hidden_size), ("num_layers", num_layers))
         )
-        proj_size, checkpoint = whole_number("proj_size", proj_size, 0), whole_number("checkpoint", checkpoint, 0)
+        projects, segment_length = self.cell.has_projection, whole_number("segment_length", segment_length, 0)
+        if proj_size is not None:
+            proj_size = whole_number("proj_size", proj_size, int(projects))
         forget_bias = None if forget_bias is None else real_number("forget_bias", forget_bias)
         if forget_bias is not None and not math.isfinite(forget_bias):
             raise ValueError(f"forget_bias must be a finite number, not {forget_bias}")
@@ -87,9 +90,9 @@ class Recurrent(nn.Module):
             warnings.warn(
                 "dropout is between layers, so with num_layers=1 it has no effect; apply it to the output instead", stacklevel=2
             )
-        if recurrent not in ("uniform", "orthogonal"):
-            raise ValueError(f"recurrent must be 'uniform' or 'orthogonal', not {recurrent!r}")
-        if proj_size and not self.cell.has_projection:
+        if recurrent_init not in ("uniform", "orthogonal"):
+            raise ValueError(f"recurrent_init must be 'uniform' or 'orthogonal', not {recurrent_init!r}")
+        if proj_size and not projects:
             raise ValueError(f"cell {self.cell.name} has no projection, so proj_size must be 0, not {proj_size}")
         if input_size != hidden_size and not self.cell.has_hidden:
             raise ValueError(
@@ -97,24 +100,25 @@ class Recurrent(nn.Module):
                 f"so hidden_size must be input_size, {input_size}, not {hidden_size}"
             )
         self.input_size, self.hidden_size, self.num_layers = input_size, hidden_size, num_layers
-        self.proj_size = (proj_size or max(1, hidden_size // 2)) if self.cell.has_projection else 0
+        self.proj_size = max(1, hidden_size // 2) if projects and proj_size is None else proj_size or 0
         self.batch_first, self.bidirectional = flag("batch_first", batch_first), flag("bidirectional", bidirectional)
-        self.same_mask, self.learned_initial = flag("same_mask", same_mask), flag("learned_initial", learned_initial)
-        self.dropout, self.recurrent, self.forget_bias, self.checkpoint = dropout, recurrent, forget_bias, checkpoint
+        self.variational_dropout = flag("variational_dropout", variational_dropout)
+        self.learned_initial = flag("learned_initial", learned_initial)
+        self.dropout, self.forget_bias = dropout, forget_bias
+        self.recurrent_init, self.segment_length = recurrent_init, segment_length
         self.directions = 2 if self.bidirectional else 1
         self.output_size = self.cell.length(self.cell.trace.states[0].size, input_size, hidden_size, self.proj_size)
 
         self.W, self.w, self.b, self.initial = Parameters(), Parameters(), Parameters(), Parameters()
         for layer in range(num_layers):
             for direction in range(self.directions):
-                suffix = self._suffix(layer, direction)
-                for p in self._shapes(layer):
-                    space, letters = p.name.split(".")
-                    getattr(self, space)[letters + suffix] = nn.Parameter(torch.empty(p.shape, device=device, dtype=dtype))
+                for p in self._specs(layer):
+                    space, key = place(p.name, layer, direction)
+                    getattr(self, space)[key] = nn.Parameter(torch.empty(p.shape, device=device, dtype=dtype))
                 for k, name in enumerate(self.cell.states if self.learned_initial else ()):
                     if self.cell.trace.states[k].size is not None:
                         start = torch.zeros(self._state_size(k, layer), device=device, dtype=dtype)
-                        self.initial[name + suffix] = nn.Parameter(start)
+                        self.initial[name + suffix(layer, direction)] = nn.Parameter(start)
         if next(self.parameters(), None) is None:  # then a buffer remembers dtype and device
             self.register_buffer("_like", torch.empty(0, device=device, dtype=dtype), persistent=False)
         for k, name in enumerate(self.cell.states):
@@ -129,16 +133,12 @@ class Recurrent(nn.Module):
         super().__setstate__(state)
         kernels.register(self.cell)
 
-    @staticmethod
-    def _suffix(layer: int, direction: int) -> str:
-        return f"_l{layer}" + ("_reverse" if direction else "")
-
     def _input_size(self, layer: int) -> int:
         return self.input_size if layer == 0 else self.output_size * self.directions
 
-    def _shapes(self, layer: int) -> list[Any]:
+    def _specs(self, layer: int) -> list[Any]:
         sizes = (self._input_size(layer), self.hidden_size, self.proj_size)
-        return self.cell.parameters(*sizes, recurrent=self.recurrent, forget_bias=self.forget_bias)
+        return self.cell.parameter_specs(*sizes, recurrent_init=self.recurrent_init, forget_bias=self.forget_bias)
 
     def _state_size(self, k: int, layer: int) -> int:
         size = self.cell.trace.states[k].size
@@ -150,9 +150,8 @@ class Recurrent(nn.Module):
         bound = self.hidden_size**-0.5
         for layer in range(self.num_layers):
             for direction in range(self.directions):
-                for p in self._shapes(layer):
-                    space, letters = p.name.split(".")
-                    parameter = getattr(self, space)[letters + self._suffix(layer, direction)]
+                for p in self._specs(layer):
+                    parameter = self.parameter(p.name, layer, direction)
                     if p.initial == "orthogonal":
                         nn.init.orthogonal_(parameter)
                     elif p.initial == "uniform":
@@ -169,8 +168,10 @@ class Recurrent(nn.Module):
         parts = [self.cell.name, str(self.input_size), str(self.hidden_size)]
         parts += [f"num_layers={self.num_layers}"] if self.num_layers > 1 else []
         parts += [f"proj_size={self.proj_size}"] if self.proj_size else []
-        parts += [f"checkpoint={self.checkpoint}"] if self.checkpoint else []
-        parts += [f"{k}=True" for k in ("batch_first", "bidirectional", "learned_initial", "same_mask") if getattr(self, k)]
+        parts += [f"segment_length={self.segment_length}"] if self.segment_length else []
+        parts += [
+            f"{k}=True" for k in ("batch_first", "bidirectional", "learned_initial", "variational_dropout") if getattr(self, k)
+        ]
         return ", ".join(parts + ([f"dropout={self.dropout}"] if self.dropout else []))
 
     def initial_state(self, batch: int) -> State:
@@ -184,7 +185,7 @@ class Recurrent(nn.Module):
             for layer in range(self.num_layers):
                 size = self._state_size(k, layer)
                 for direction in range(self.directions):
-                    learned = self.initial.get(name + self._suffix(layer, direction)) if self.learned_initial else None
+                    learned = self.initial.get(name + suffix(layer, direction)) if self.learned_initial else None
                     zero = torch.zeros(batch, size, device=like.device, dtype=dtype)
                     rows.append(zero if learned is None else learned.expand(batch, -1))
             states.append(_stack(rows))
@@ -327,13 +328,13 @@ class Recurrent(nn.Module):
                     data,
                     batch_sizes,
                     {name: s[row] for name, s in zip(self.cell.states, states, strict=True)},
-                    self._parameters_of(layer, direction),
+                    self.parameters_of(layer, direction),
                     reverse=bool(direction),
                     resets=flat_resets[direction],
                     initial={name: s[row] for name, s in zip(self.cell.states, starts, strict=False)} or None,
                     record=record,
                     clamp=arrays(clamps, layer, self.units(layer), len(batch_sizes), data),
-                    checkpoint=self.checkpoint,
+                    checkpoint=self.segment_length,
                 )
                 outputs.append(output)
                 for k, name in enumerate(self.cell.states):
@@ -342,8 +343,21 @@ class Recurrent(nn.Module):
                     recorded[name].append(seen[name])
             data = torch.cat(outputs, dim=1) if len(outputs) > 1 else outputs[0]
             if layer < self.num_layers - 1:
-                data = dropout(data, batch_sizes, self.dropout, self.training, self.same_mask)
+                data = dropout(data, batch_sizes, self.dropout, self.training, self.variational_dropout)
         return data, [_stack(s) for s in after], recorded
+
+    def parameter(self, name: str, layer: int = 0, direction: int = 0) -> Tensor:
+        """Return the parameter that a layer has under the equations' name: ``W.im``, ``b.f``, or ``initial.h``.
+
+        ``direction``: 1 of the cells that read from the end. Raises KeyError where there is none.
+        """
+        space, key = place(name, layer, direction)
+        return getattr(self, space)[key]
+
+    def parameters_of(self, layer: int = 0, direction: int = 0) -> dict[str, Tensor]:
+        """Return all parameters of a layer's cell by the equations' names."""
+        names = (p.name for p in self.cell.trace.parameters if p.kind != "constant")
+        return {name: self.parameter(name, layer, direction) for name in names}
 
     def units(self, layer: int = 0) -> Mapping[str, int]:
         """The size of every quantity of a layer that has units."""
@@ -370,12 +384,6 @@ class Recurrent(nn.Module):
             )
         super()._load_from_state_dict(state_dict, prefix, *rest)
 
-    def _parameters_of(self, layer: int, direction: int) -> dict[str, Tensor]:
-        suffix = self._suffix(layer, direction)
-        return {
-            p.name: getattr(self, p.name[0])[p.letters + suffix] for p in self.cell.trace.parameters if p.kind != "constant"
-        }
-
     def _lay_out(self, flat: Tensor, batch_sizes: list[int], unorder: Tensor | None, single: bool) -> Tensor:
         """Flat rows as (T, B, size), or as the input was laid out; zero after the end of a packed sequence."""
         if batch_sizes[-1] == batch_sizes[0]:
@@ -398,9 +406,9 @@ def _flatten(padded: Tensor, batch_sizes: list[int]) -> Tensor:
     return torch.cat([x[:n] for x, n in zip(padded, batch_sizes, strict=True)])
 
 
-def dropout(data: Tensor, batch_sizes: Sequence[int], p: float, training: bool, same_mask: bool) -> Tensor:
-    """Dropout of flat rows (Σ batch_sizes, size); with ``same_mask`` a sequence keeps one mask at all its steps."""
-    if not same_mask or not training or p == 0:
+def dropout(data: Tensor, batch_sizes: Sequence[int], p: float, training: bool, variational_dropout: bool) -> Tensor:
+    """Dropout of flat rows (Σ batch_sizes, size); with ``variational_dropout`` a sequence keeps one mask at all its steps."""
+    if not variational_dropout or not training or p == 0:
         return nn.functional.dropout(data, p, training)
     mask = nn.functional.dropout(data.new_ones(batch_sizes[0], data.shape[1]), p)
     return data * torch.cat([mask[:n] for n in batch_sizes])

@@ -46,7 +46,7 @@ class Streaming:
             (
                 layer.input_size if k == 0 else layer.output_size,
                 {n: s[k] for n, s in zip(layer.cell.states, states, strict=True)},
-                layer._parameters_of(k, 0),
+                layer.parameters_of(k),
             )
             for k in range(layer.num_layers)
         ]

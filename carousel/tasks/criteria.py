@@ -28,7 +28,7 @@ class Goal:
 
 @dataclass
 class Counts:
-    """What a test found: wrong sequences of so many, mean absolute and mean squared error of their outputs."""
+    """The result of a test: wrong sequences of so many, mean absolute and mean squared error of their outputs."""
 
     wrong: int = 0
     of: int = 0
@@ -36,6 +36,7 @@ class Counts:
     squared: float = 0.0
 
     def add(self, problem: Problem, outputs: np.ndarray, batch: Batch) -> None:
+        """Count the answers to more sequences."""
         errors = problem.errors(outputs, batch).astype(np.float64)
         total = self.of + len(batch)
         self.absolute += (errors.mean() - self.absolute) * len(batch) / total
@@ -43,17 +44,18 @@ class Counts:
         self.wrong, self.of = self.wrong + int(problem.wrong(outputs, batch).sum()), total
 
     def reach(self, goal: Goal) -> bool:
+        """Return whether they are good enough."""
         return self.wrong <= goal.wrong and self.absolute < goal.error
 
 
 def count(problem: Problem, answer: Answer, random: Random, sequences: int, most: float = np.inf) -> Counts:
-    """Test on so many fresh sequences; given up once more than ``most`` are wrong."""
-    found = Counts()
+    """Test on so many fresh sequences; give up once more than ``most`` are wrong."""
+    counts = Counts()
     rows = ROWS if problem.lag * problem.outputs <= 1 << 12 else 64
-    while found.of < sequences and found.wrong <= most:
-        batch = problem.draw(random, min(rows, sequences - found.of))
-        found.add(problem, answer(batch), batch)
-    return found
+    while counts.of < sequences and counts.wrong <= most:
+        batch = problem.draw(random, min(rows, sequences - counts.of))
+        counts.add(problem, answer(batch), batch)
+    return counts
 
 
 class Criterion:
@@ -63,15 +65,15 @@ class Criterion:
         self.problem, self.goals, self.fresh = problem, goals, fresh
 
     def draw(self, random: Random, sequences: int) -> Batch:
-        """What is trained on next."""
+        """Draw the next sequences of training."""
         return self.problem.draw(random, sequences)
 
     def seen(self, outputs: np.ndarray, batch: Batch) -> None:
-        """Sequences of training and what was answered before the network learnt from them."""
+        """Note sequences of training, and the answers from before the network learnt from them."""
         raise NotImplementedError
 
     def holds(self, goal: Goal, answer: Answer, random: Random) -> Counts | None:
-        """The counts with which ``goal`` holds now, or None. ``random`` is the tests' own."""
+        """Return the counts with which ``goal`` holds now, or None. ``random`` is the tests' own."""
         raise NotImplementedError
 
 
@@ -99,8 +101,8 @@ class Recent(Criterion):
     def holds(self, goal: Goal, answer: Answer, random: Random) -> Counts | None:
         if len(self.wrong) < (self.wrong.maxlen or 0):
             return None
-        found = Counts(self.sum_wrong, len(self.wrong), self.sum_errors / len(self.errors))
-        return found if found.reach(goal) else None
+        counts = Counts(self.sum_wrong, len(self.wrong), self.sum_errors / len(self.errors))
+        return counts if counts.reach(goal) else None
 
 
 class Tested(Criterion):
@@ -121,11 +123,11 @@ class Tested(Criterion):
     def holds(self, goal: Goal, answer: Answer, random: Random) -> Counts | None:
         if self.since < self.every or sum(self.last) > WRONG_AT_MOST * len(self.last):
             return None
-        found = self.test(answer, random, goal)
-        return found if found.of >= self.sequences and found.reach(goal) else None
+        counts = self.test(answer, random, goal)
+        return counts if counts.of >= self.sequences and counts.reach(goal) else None
 
     def test(self, answer: Answer, random: Random, goal: Goal) -> Counts:
-        """Try it now."""
+        """Test now."""
         return count(self.problem, answer, random, self.sequences, most=goal.wrong)
 
 
@@ -146,7 +148,7 @@ class Sets(Tested):
         return whole.rows(0, sequences)
 
     def test(self, answer: Answer, random: Random, goal: Goal) -> Counts:
-        found = Counts()
+        counts = Counts()
         for batch in (self.train, self.others):
-            found.add(self.problem, answer(batch), batch)
-        return found
+            counts.add(self.problem, answer(batch), batch)
+        return counts

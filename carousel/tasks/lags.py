@@ -54,10 +54,10 @@ class LongLag(Problem):
         return Batch(whole[:-1], np.full(count, self.p), whole[1:])
 
     def errors(self, outputs: np.ndarray, batch: Batch) -> np.ndarray:
-        found = super().errors(outputs, batch)
+        errors = super().errors(outputs, batch)
         if self.only_end:
-            found[:-1] = 0
-        return found
+            errors[:-1] = 0
+        return errors
 
 
 @dataclass(frozen=True)

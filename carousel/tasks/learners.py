@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -10,6 +10,10 @@ from torch import Tensor, nn
 
 from carousel.tasks.network import Network
 from carousel.tasks.problem import Batch
+from carousel.training.descent import Descent
+from carousel.training.optimizers import optimizer
+
+Loss = Callable[[Tensor, Tensor], Tensor]
 
 LONGEST = 1.0  # norm of a gradient that is not clipped
 LAG = 10
@@ -17,7 +21,7 @@ LOST = 0.8  # of the targets' variance that is left unexplained
 
 
 def tensors(batch: Batch, each: bool) -> tuple[Tensor, Tensor | None, Tensor]:
-    """Inputs, lengths (None where every step is asked) and targets."""
+    """Return inputs, lengths (None where every step is asked) and targets."""
     inputs, targets = (torch.from_numpy(np.ascontiguousarray(x)) for x in (batch.inputs, batch.targets))
     return inputs, None if each else torch.from_numpy(batch.lengths), targets
 
@@ -29,23 +33,23 @@ class Learner:
         self.network, self.each, self.squash = network, each, squash
 
     def outputs(self, z: Tensor) -> np.ndarray:
-        """What the output units say: ``squash`` is "none", "logistic" or "softmax"."""
+        """Return the outputs of net inputs ``z``, as ``squash`` says: "none", "logistic" or "softmax"."""
         z = z.detach()
         z = z.sigmoid() if self.squash == "logistic" else z.softmax(-1) if self.squash == "softmax" else z
         return z.numpy()
 
     @torch.no_grad()
     def answer(self, batch: Batch) -> np.ndarray:
-        """Outputs without learning."""
+        """Return the outputs, without learning."""
         inputs, lengths, _ = tensors(batch, self.each)
         return self.outputs(self.network(inputs, lengths))
 
     def learn(self, batch: Batch) -> np.ndarray:
-        """One update; gives the outputs as they were before it."""
+        """Learn from a batch; return the outputs as they were before that."""
         raise NotImplementedError
 
     def lost(self) -> bool:
-        """Whether it is better to begin anew than to go on: asked when a trial's patience is at an end."""
+        """Return whether it is better to begin anew than to go on: asked when a trial's patience is at an end."""
         return False
 
 
@@ -130,7 +134,7 @@ class Kalman(Learner):
         return self.outputs(z)
 
     def lost(self) -> bool:
-        """What was learnt explains next to nothing of the targets."""
+        """Return whether the weights explain next to nothing of the targets."""
         return bool(self.seen) and self.noise.mean() > LOST * float(np.stack(self.seen).var(axis=0).mean())
 
     def _update(self, message: Tensor, symbol: Tensor, innovation: np.ndarray) -> None:
@@ -171,7 +175,7 @@ class Kalman(Learner):
             self.direct_uncertainty[symbol] += self.drift - uncertain**2 * inverse.diagonal().mean()
 
     def _jacobian(self, message: Tensor) -> np.ndarray:
-        """∂outputs/∂weights, (outputs, weights).
+        """Return ∂outputs/∂weights, (outputs, weights).
 
         Outputs are linear in the message, so there is one run backwards for each of them or for each unit of the message,
         whichever are fewer.
@@ -199,62 +203,63 @@ class Kalman(Learner):
             network.direct[symbol] += torch.from_numpy(change["direct"])
 
 
-class Adam(Learner):
-    """Adam (Kingma and Ba 2015), gradients clipped; squared error after the end, cross-entropy where every step is asked.
+class Gradient(Learner):
+    """A learner that goes down the gradient of a loss.
+
+    Args:
+        loss: from net inputs of the outputs and targets, as ``network`` and ``tensors`` give them.
+        descent: over the network's parameters.
+        settles: whether its rate falls so far that in the end little will change.
+    """
+
+    def __init__(self, network: nn.Module, each: bool, squash: str, loss: Loss, descent: Descent, *, settles: bool):
+        super().__init__(network, each, squash)
+        self.loss, self.descent, self.settles = loss, descent, settles
+
+    def lost(self) -> bool:
+        return self.settles
+
+    def learn(self, batch: Batch) -> np.ndarray:
+        inputs, lengths, targets = tensors(batch, self.each)
+        z = self.network(inputs, lengths)
+        self.descent.step(self.loss(z, targets))
+        return self.outputs(z)
+
+
+def adam(network: nn.Module, each: bool, rate: float, half: float, lag: int) -> Gradient:
+    """Return Adam (Kingma and Ba 2015), gradients clipped; squared error at the end, cross-entropy where every step is asked.
 
     The rate falls with the updates n, as rate / √(1 + n / half). What a memory adds up over the lag moves it that many times
     over: beyond ten steps all weights but the output's have a rate as many times smaller.
     """
+    outside = [p for n, p in network.named_parameters() if n.startswith(("output", "direct"))]
+    inside = [p for n, p in network.named_parameters() if not n.startswith(("output", "direct"))]
+    rates = (rate, rate * min(1.0, LAG / lag))
+    descent = Descent(
+        network.parameters(),
+        optimizer("adam", [{"params": outside}, {"params": inside}], rate),
+        clip=LONGEST,
+        rates=lambda updates: [r / (1 + updates / half) ** 0.5 for r in rates],
+    )
 
-    def __init__(self, network: nn.Module, each: bool, rate: float, half: float, lag: int):
-        super().__init__(network, each, "softmax" if each else "none")
-        self.parameters, self.half, self.updates = list(network.parameters()), half, 0
-        outside = [p for n, p in network.named_parameters() if n.startswith(("output", "direct"))]
-        inside = [p for n, p in network.named_parameters() if not n.startswith(("output", "direct"))]
-        self.rates = (rate, rate * min(1.0, LAG / lag))
-        self.optimizer = torch.optim.Adam([{"params": outside}, {"params": inside}], lr=rate, fused=True)
+    def squared(z: Tensor, targets: Tensor) -> Tensor:
+        return ((z - targets) ** 2).sum() / 2 / len(targets)
 
-    def lost(self) -> bool:
-        """The rate has fallen so far that little will change."""
-        return True
+    def entropy(z: Tensor, targets: Tensor) -> Tensor:
+        return nn.functional.cross_entropy(z.flatten(0, 1), targets.flatten(), ignore_index=-1)
 
-    def learn(self, batch: Batch) -> np.ndarray:
-        inputs, lengths, targets = tensors(batch, self.each)
-        z = self.network(inputs, lengths)
-        if self.each:
-            loss = nn.functional.cross_entropy(z.flatten(0, 1), targets.flatten(), ignore_index=-1)
-        else:
-            loss = ((z - targets) ** 2).sum() / 2 / len(batch)
-        self.optimizer.zero_grad()
-        loss.backward()
-        nn.utils.clip_grad_norm_(self.parameters, LONGEST)
-        for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):
-            group["lr"] = rate / (1 + self.updates / self.half) ** 0.5
-        self.updates += 1
-        self.optimizer.step()
-        return self.outputs(z)
+    return Gradient(network, each, *(("softmax", entropy) if each else ("none", squared)), descent, settles=True)
 
 
-class Descent(Learner):
-    """Gradient descent on the squared error of logistic outputs, as in 1997; every sequence's whole gradient, unclipped."""
+def plain(network: nn.Module, each: bool, rate: float) -> Gradient:
+    """Return gradient descent on the squared error of logistic outputs, as in 1997; the whole gradient, unclipped."""
+    descent = Descent(network.parameters(), optimizer("sgd", network.parameters(), rate, fused=False, foreach=False))
 
-    def __init__(self, network: nn.Module, each: bool, rate: float):
-        super().__init__(network, each, "logistic")
-        self.rate, self.parameters = rate, list(network.parameters())
-
-    def learn(self, batch: Batch) -> np.ndarray:
-        inputs, lengths, targets = tensors(batch, self.each)
-        z = self.network(inputs, lengths)
+    def squared(z: Tensor, targets: Tensor) -> Tensor:
         y = z.sigmoid()
-        wanted: Any = targets
-        if self.each:
-            asked = (targets >= 0).unsqueeze(-1)
-            wanted = nn.functional.one_hot(targets.clamp(min=0), y.shape[-1])
-            loss = (((y - wanted) ** 2) * asked).sum() / 2
-        else:
-            loss = ((y - wanted) ** 2).sum() / 2
-        gradients = torch.autograd.grad(loss, self.parameters)
-        with torch.no_grad():
-            for p, g in zip(self.parameters, gradients, strict=True):
-                p.add_(g, alpha=-self.rate)
-        return self.outputs(z)
+        if not each:
+            return ((y - targets) ** 2).sum() / 2
+        asked = (targets >= 0).unsqueeze(-1)
+        return (((y - nn.functional.one_hot(targets.clamp(min=0), y.shape[-1])) ** 2) * asked).sum() / 2
+
+    return Gradient(network, each, "logistic", squared, descent, settles=False)

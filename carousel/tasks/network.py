@@ -36,7 +36,7 @@ class Network(nn.Module):
 
     @torch.no_grad()
     def start(self) -> None:
-        """First weights: no drift, gates at the scale of the lag.
+        """Draw first weights: no drift, gates at the scale of the lag.
 
         A memory adds what comes in over all steps, so whatever is the same at each of them would carry it away, and whatever is
         not would drown what counts: biases and symbols' embeddings start at zero; what gates hear of the input starts at zero
@@ -49,8 +49,8 @@ class Network(nn.Module):
         """
         gates = self.layer.cell.gates
         recurrent = RECURRENT * self._calm
-        for name, weight in self.layer.W.items():
-            into, of = name[0], name[1]
+        for letters, weight in self._of("W").items():
+            into, of = letters[0], letters[1:]
             if of == "e":
                 weight.uniform_(-INPUT, INPUT)
                 if into in gates and into in "ifz":
@@ -61,8 +61,7 @@ class Network(nn.Module):
                 nn.init.orthogonal_(weight)
         if self.embedding is not None:
             self.embedding.sub_(self.embedding.mean(0) if self.without == "embeddings" else self.embedding)
-        for name, bias in self.layer.b.items():
-            letters = name.removesuffix("_l0")
+        for letters, bias in self._of("b").items():
             if letters in gates and letters in "fz":
                 bias.fill_(math.log(self.lag) + 1)
             elif letters in gates and letters == "i":
@@ -74,40 +73,43 @@ class Network(nn.Module):
         self.output.weight.uniform_(-size, size)
         self.output.bias.zero_()
 
+    def _of(self, space: str) -> dict[str, Tensor]:
+        """The cell's weights ("W") or biases ("b") by their letters."""
+        return {name[2:]: p for name, p in self.layer.parameters_of().items() if name.startswith(f"{space}.")}
+
     @property
     def _calm(self) -> float:
         return min(1.0, LAG / self.lag)
 
     def inner(self) -> list[nn.Parameter]:
-        """All parameters but the outputs'."""
+        """Return all parameters but the outputs'."""
         return [*self.layer.parameters(), *([] if self.embedding is None else [self.embedding])]
 
     def uncertainty(self) -> np.ndarray:
-        """How unsure each number of :meth:`inner` is to begin with, as a variance.
+        """Return how unsure each weight of :meth:`inner` is to begin with, as a variance.
 
         Cells' biases and what cells hear of the states are there at every step, and a memory adds them up: a change that an
         output never shows can saturate the units. They are surer than the rest, by LAG / lag; without gates nothing adds up.
         """
         gates = self.layer.cell.gates
-        of_bias = {id(b): name.removesuffix("_l0") not in gates for name, b in self.layer.b.items()}
-        of_state = {id(w): name[0] not in gates and name[1] != "e" for name, w in self.layer.W.items()}
+        of_bias = {id(b): letters not in gates for letters, b in self._of("b").items()}
+        of_state = {id(w): letters[0] not in gates and letters[1:] != "e" for letters, w in self._of("W").items()}
         steady = of_bias | of_state if gates and self.without != "sureness" else {}
         return np.concatenate([np.full(p.numel(), self._calm if steady.get(id(p)) else 1.0) for p in self.inner()])
 
     def messages(self, inputs: Tensor) -> Tensor:
-        """What the layer says after each step, (T, B, size)."""
+        """Return the layer's messages after each step, (T, B, size)."""
         if self.embedding is not None:
             inputs = nn.functional.embedding(inputs, self.embedding)
-        found, _ = self.layer(inputs)
-        return found
+        return self.layer(inputs)[0]
 
     def read(self, messages: Tensor, symbols: Tensor) -> Tensor:
-        """The outputs of messages (…, size) at steps whose inputs were ``symbols`` (…)."""
+        """Return the outputs of messages (…, size) at steps whose inputs were ``symbols`` (…)."""
         z = self.output(messages)
         return z if self.direct is None else z + nn.functional.embedding(symbols, self.direct)
 
     def forward(self, inputs: Tensor, lengths: Tensor | None) -> Tensor:
-        """(T, B, outputs), or (B, outputs) after the last of ``lengths`` steps."""
+        """Return the outputs (T, B, outputs), or (B, outputs) after the last of ``lengths`` steps."""
         messages = self.messages(inputs)
         if lengths is not None:
             last = (lengths - 1, torch.arange(len(lengths)))

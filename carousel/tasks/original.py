@@ -49,7 +49,7 @@ class Original(nn.Module):
         tables: list[np.ndarray] = []
         self.shapes: list[tuple[str, tuple[int, ...]]] = []
         self.count = 0
-        for p in self.cell.parameters(inputs, self.units):
+        for p in self.cell.parameter_specs(inputs, self.units):
             table = self._table(p.name, p.shape)
             tables.append(table.ravel())
             self.shapes.append((p.name, p.shape))
@@ -67,7 +67,7 @@ class Original(nn.Module):
         kernels.register(self.cell)
 
     def _table(self, name: str, shape: tuple[int, ...]) -> np.ndarray:
-        """For each place of a parameter of the cell the number of its weight, from 1; 0 where there is none."""
+        """Return for each place of a parameter of the cell the number of its weight, from 1; 0 where there is none."""
         into, source = name[2], name[3:4]
         size, units = self.plan.size, self.units
         rows = np.arange(units) // size if into in "io" else np.arange(units)
@@ -96,15 +96,15 @@ class Original(nn.Module):
         return shapes
 
     def _gate_biases(self, tables: list[np.ndarray]) -> list[tuple[np.ndarray, list[float]]]:
-        found = []
+        begin = []
         for (name, _), table in zip(self.shapes, tables, strict=True):
-            given = {"b.i": self.plan.input_gates, "b.o": self.plan.output_gates}.get(name)
-            if given is not None:
-                found.append((table[:: self.plan.size], list(given)))
-        return found
+            values = {"b.i": self.plan.input_gates, "b.o": self.plan.output_gates}.get(name)
+            if values is not None:
+                begin.append((table[:: self.plan.size], list(values)))
+        return begin
 
     def forward(self, inputs: Tensor, lengths: Tensor | None) -> Tensor:
-        """Net inputs of the output units, (T, B, outputs), or (B, outputs) after the last of ``lengths`` steps."""
+        """Return the net inputs of the output units, (T, B, outputs), or (B, outputs) after the last of ``lengths`` steps."""
         whole = torch.cat([self.weights.new_zeros(1), self.weights]).index_select(0, self.table)
         each = {n: x.view(s) for (n, s), x in zip(self.shapes, whole.split(self.sizes), strict=True)}
         data = nn.functional.one_hot(inputs, self.inputs).float() if self.symbols else inputs

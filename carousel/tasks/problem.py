@@ -1,4 +1,4 @@
-"""What every task gives: sequences, and when an answer is right."""
+"""The problem of a task: sequences, and whether an answer is right."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Batch:
         return len(self.lengths)
 
     def rows(self, begin: int, end: int) -> Batch:
-        """Some of the sequences, cut to the longest of them."""
+        """Return some of the sequences, cut to the longest of them."""
         lengths = self.lengths[begin:end]
         steps = int(lengths.max())
         targets = self.targets[:steps, begin:end] if self.targets.dtype == np.int64 else self.targets[begin:end]
@@ -62,11 +62,11 @@ class Problem:
     only_end: bool = False
 
     def draw(self, random: Random, count: int) -> Batch:
-        """So many sequences, independent of one another. The same generator in the same state gives the same ones."""
+        """Draw so many sequences, independent of one another. The same generator in the same state gives the same ones."""
         raise NotImplementedError
 
     def errors(self, outputs: np.ndarray, batch: Batch) -> np.ndarray:
-        """How far off each output is: (B, outputs), or (T, B, outputs) where every step counts (0 where none is asked)."""
+        """Return how far off each output is: (B, outputs), or (T, B, outputs) where every step counts; 0 where none is."""
         if not self.each:
             return np.abs(outputs - (batch.targets if batch.clean is None else batch.clean))
         asked = batch.targets >= 0
@@ -74,22 +74,22 @@ class Problem:
         return np.where(asked[..., None], np.abs(outputs - right), 0)
 
     def wrong(self, outputs: np.ndarray, batch: Batch) -> np.ndarray:
-        """Which sequences are answered wrongly, (B,): an output is off by ``tolerance`` or more."""
+        """Return which sequences are answered wrongly, (B,): an output is off by ``tolerance`` or more."""
         errors = self.errors(outputs, batch)
         return (errors.max(axis=(0, 2)) if self.each else errors.max(axis=1)) >= self.tolerance
 
 
 def ending(sequences: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-    """(T, B) or (T, B, ·) with zeros after the end of each sequence."""
+    """Return sequences (T, B) or (T, B, ·) with zeros after the end of each."""
     after = np.arange(len(sequences))[:, None] >= lengths
     return np.where(after.reshape(*after.shape, *[1] * (sequences.ndim - 2)), np.zeros((), sequences.dtype), sequences)
 
 
 def spread(random: Random, minimum: int, count: int) -> np.ndarray:
-    """Lengths drawn evenly between T and T + T/10, both included."""
+    """Draw lengths evenly between T and T + T/10, both included."""
     return random.integers(minimum, minimum + minimum // 10, size=count, endpoint=True)
 
 
 def one_hot(classes: np.ndarray, count: int) -> np.ndarray:
-    """(B,) classes as (B, count) targets."""
+    """Return classes (B,) as targets (B, count)."""
     return np.eye(count, dtype=np.float32)[classes]

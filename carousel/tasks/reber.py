@@ -25,7 +25,7 @@ REBER: dict[int, tuple[tuple[str, int], ...]] = {
 
 @cache
 def embedded() -> dict[int, tuple[tuple[str, int], ...]]:
-    """The embedded grammar: B, then T or P, then a Reber string, then the same T or P, then E; it begins at node 0."""
+    """Return the embedded grammar: B, then T or P, then a Reber string, then the same T or P, then E; it begins at node 0."""
     ways: dict[int, tuple[tuple[str, int], ...]] = {0: (("B", 1),), 1: (("T", 10), ("P", 20)), 2: (("E", 3),), 3: ()}
     for first, letter in ((10, "T"), (20, "P")):
         for node, on in REBER.items():
@@ -34,7 +34,7 @@ def embedded() -> dict[int, tuple[tuple[str, int], ...]]:
 
 
 def string(random: Random) -> tuple[str, list[frozenset[str]]]:
-    """One string, and for each of its symbols but the last what may follow it."""
+    """Draw a string, and for each of its symbols but the last those that may follow it."""
     ways, node = embedded(), 0
     symbols: list[str] = []
     after: list[frozenset[str]] = []
@@ -46,14 +46,14 @@ def string(random: Random) -> tuple[str, list[frozenset[str]]]:
 
 
 def batch(strings: list[tuple[str, list[frozenset[str]]]]) -> Batch:
-    """Strings as symbols, every next one to be predicted."""
+    """Return strings as symbols, every next one to be predicted."""
     lengths = np.array([len(s) - 1 for s, _ in strings])
     steps, count = int(lengths.max()), len(strings)
     inputs, targets = np.zeros((steps, count), np.int64), np.full((steps, count), -1, np.int64)
     allowed = np.zeros((steps, count, len(SYMBOLS)), bool)
     for k, (text, after) in enumerate(strings):
-        numbers = [SYMBOLS.index(c) for c in text]
-        inputs[: len(text) - 1, k], targets[: len(text) - 1, k] = numbers[:-1], numbers[1:]
+        symbols = [SYMBOLS.index(c) for c in text]
+        inputs[: len(text) - 1, k], targets[: len(text) - 1, k] = symbols[:-1], symbols[1:]
         for t, ways in enumerate(after):
             allowed[t, k, [SYMBOLS.index(c) for c in ways]] = True
     return Batch(ending(inputs, lengths), lengths, targets, allowed=allowed)
@@ -72,25 +72,25 @@ class EmbeddedReber(Problem):
     strings = 256
 
     def sets(self, random: Random) -> tuple[Batch, Batch]:
-        """The strings of training, and those of the test."""
-        found: dict[str, list[frozenset[str]]] = {}
-        while len(found) < 2 * self.strings:
+        """Draw the strings of training, and those of the test."""
+        after_symbols: dict[str, list[frozenset[str]]] = {}
+        while len(after_symbols) < 2 * self.strings:
             text, after = string(random)
-            found.setdefault(text, after)
-        pairs = list(found.items())
+            after_symbols.setdefault(text, after)
+        pairs = list(after_symbols.items())
         order = random.permutation(len(pairs))  # those drawn late are longer, and belong to both sets alike
-        both = [pairs[k] for k in order]
-        return batch(both[: self.strings]), batch(both[self.strings :])
+        shuffled = [pairs[k] for k in order]
+        return batch(shuffled[: self.strings]), batch(shuffled[self.strings :])
 
     def draw(self, random: Random, count: int) -> Batch:
         return batch([string(random) for _ in range(count)])
 
     def wrong(self, outputs: np.ndarray, batch: Batch) -> np.ndarray:
-        return np.asarray(~most_active(outputs, batch).all(axis=0))
+        return misses(outputs, batch)
 
 
 def most_active(outputs: np.ndarray, batch: Batch) -> np.ndarray:
-    """Whether at each step all allowed symbols are more active than all others, (T, B); true after the end."""
+    """Return whether at each step all allowed symbols are more active than all others, (T, B); true after the end."""
     assert batch.allowed is not None
     low = np.where(batch.allowed, outputs, np.inf).min(axis=2)
     high = np.where(batch.allowed, -np.inf, outputs).max(axis=2)
@@ -98,7 +98,7 @@ def most_active(outputs: np.ndarray, batch: Batch) -> np.ndarray:
 
 
 def misses(outputs: np.ndarray, batch: Batch) -> np.ndarray:
-    """In which sequences some allowed symbol is not among the most active ones, (B,)."""
+    """Return in which sequences some allowed symbol is not among the most active ones, (B,)."""
     return np.asarray(~most_active(outputs, batch).all(axis=0))
 
 

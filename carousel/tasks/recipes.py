@@ -7,7 +7,7 @@ from typing import Any
 
 from carousel.cells import get
 from carousel.errors import InputError
-from carousel.tasks.learners import Adam, Descent, Kalman, Learner
+from carousel.tasks.learners import Kalman, Learner, adam, plain
 from carousel.tasks.network import Network
 from carousel.tasks.original import Original, lstm_1997, lstm_1997_truncated
 from carousel.tasks.rows import Row
@@ -42,7 +42,7 @@ class Recipe:
 
 
 def today(row: Row, cell: str, hidden: int | None = None) -> Recipe:
-    """One sequence an update; the Kalman filter.
+    """Return today's recipe: one sequence an update; the Kalman filter.
 
     The exception: 1, where what comes next is open at most steps, takes Adam on the cross-entropy of all of them (so do the
     later problems). In 2a outputs hear the input too, as in the paper's network; 2b learns from the end alone, where its
@@ -61,24 +61,28 @@ def today(row: Row, cell: str, hidden: int | None = None) -> Recipe:
 
 
 def alike(cell: str, inputs: int, hidden: int) -> int:
-    """The units with which a cell has at least as many weights as LSTM v1 with ``hidden``."""
+    """Return the number of units with which a cell has at least as many weights as LSTM v1 with ``hidden``."""
     wanted = get("lstm-v1").count(inputs, hidden)
-    made, units = get(cell), 1
-    while made.count(inputs, units, max(1, units // 2) if made.has_projection else 0) < wanted:
+    candidate, units = get(cell), 1
+    while candidate.count(inputs, units, max(1, units // 2) if candidate.has_projection else 0) < wanted:
         units += 1
     return units
 
 
 def faithful(row: Row, *, truncated: bool = False) -> Recipe:
-    """The paper's network and descent, down the whole gradient or the paper's. Raises InputError where the paper has none."""
+    """Return the recipe of the paper's network and descent, down the whole gradient or the paper's.
+
+    Raises:
+        InputError: the paper has none.
+    """
     name, cell = ("truncated", lstm_1997_truncated) if truncated else ("faithful", lstm_1997)
     if row.plan is None:
-        raise InputError(f"{row.task} is not in the paper of 1997: leave --recipe {name} out")
+        raise InputError(f"{row.task} is not in the paper of 1997: leave `recipe` {name} out")
     return Recipe(name, cell.name, "descent", row.plan.blocks * row.plan.size, 0, rate=row.plan.rate)
 
 
 def faithful_cap(row: Row) -> int:
-    """Three times the paper's mean: its own trials went on for much longer, but few needed that."""
+    """Return three times the paper's mean: its own trials went on for much longer, but few needed that."""
     return 3 * max(p.after for p in row.goals.values())
 
 
@@ -90,21 +94,21 @@ DETAILS: dict[str, dict[str, Any]] = {
 
 
 def without(recipe: Recipe, detail: str) -> Recipe:
-    """The recipe with one of its DETAILS left out, to see what that is worth."""
+    """Return the recipe with one of its DETAILS left out, to see the worth of that."""
     return replace(recipe, name=f"without-{detail}", without=detail, **DETAILS[detail])
 
 
 def build(recipe: Recipe, row: Row) -> Learner:
-    """Network and learner, drawn with PyTorch's generator."""
+    """Make network and learner, drawn with PyTorch's generator."""
     problem = row.problem
     if recipe.learner == "descent":
         assert row.plan is not None
         truncated = recipe.cell == lstm_1997_truncated.name
         original = Original(row.plan, problem.inputs, problem.outputs, problem.symbols, truncated=truncated)
-        return Descent(original, problem.each, recipe.rate)
+        return plain(original, problem.each, recipe.rate)
     network = Network(problem, recipe.cell, recipe.hidden, recipe.embedding, without=recipe.without)
     if recipe.learner == "adam":
-        return Adam(network, problem.each, recipe.rate, recipe.half, problem.lag)
+        return adam(network, problem.each, recipe.rate, recipe.half, problem.lag)
     return Kalman(
         network,
         problem.each,

@@ -22,13 +22,13 @@ OTHER = "#555555"
 
 
 def lines(results: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """For each goal of each row that was run: the paper's line, then one for each recipe and cell.
+    """Return for each goal of each row that was run the paper's line, then one for each recipe and cell.
 
     ``success`` in %, of ``trials``; ``mean``, ``least`` and ``most`` sequences until the goal held, of the trials that reached
     it; ``wrong``: of ``of`` test sequences, their mean and the worst; ``fewer``: the paper's sequences divided by ours;
     ``seconds`` of a trial, and of its processor.
     """
-    found = []
+    table = []
     for row in ROWS:
         mine = [r for r in results if r["row"] == row.key]
         if not mine:
@@ -36,7 +36,7 @@ def lines(results: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         for goal in _goals(row, mine):
             paper = row.goals.get(goal)
             if paper is not None:
-                found.append(
+                table.append(
                     {
                         "row": row.label,
                         "goal": goal,
@@ -49,12 +49,12 @@ def lines(results: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
                 )
             for recipe, cell in dict.fromkeys((r["recipe"], r["cell"]) for r in mine):
                 trials = [r for r in mine if (r["recipe"], r["cell"]) == (recipe, cell)]
-                found.append(_line(row, goal, recipe, cell, trials))
-    return found
+                table.append(_line(row, goal, recipe, cell, trials))
+    return table
 
 
 def _net(recipe: str, cell: str) -> str:
-    """A network's name in tables; the paper's own goes by the recipe."""
+    """Return a network's name in tables; the paper's own goes by the recipe."""
     return cell if recipe == "today" else recipe if recipe in RECIPES else f"{cell}, {recipe}"
 
 
@@ -89,7 +89,7 @@ def _line(row: Row, goal: str, recipe: str, cell: str, trials: Sequence[dict[str
 
 
 def draw(results: Sequence[dict[str, Any]]) -> Figure:
-    """Sequences until success on a logarithmic scale: the paper's mean, and every trial of ours; a cross where it failed."""
+    """Draw sequences until success on a logarithmic scale: the paper's mean, every trial of ours; a cross where it failed."""
     rows = [(row, goal) for row in ROWS for goal in row.goals if any(r["row"] == row.key for r in results)]
     figure = Figure(figsize=(9.5, 1.4 + 0.3 * len(rows)), layout="constrained")
     axes = figure.subplots()

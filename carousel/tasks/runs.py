@@ -37,31 +37,32 @@ class Job:
         return f"{self.row}.{self.recipe.cell}.{self.recipe.name}.{self.seed}"
 
     def file(self, folder: Path) -> Path:
+        """Return where its result lies."""
         return folder / f"{self.name}.json"
 
 
 def row(key: str) -> Row:
-    """The row of that key."""
+    """Return the row of that key."""
     return next(r for r in ROWS if r.key == key)
 
 
 def find(task: str, setting: dict[str, int]) -> list[Row]:
-    """The rows of a task (its name, or the paper's number) that have this setting. Raises InputError where there is none."""
+    """Return the rows of a task (its name, or the paper's number) that have this setting. Raises InputError for none."""
     names = dict.fromkeys(r.task for r in ROWS)
     if task == "all":
         return [r for r in ROWS if r.plan is not None]
     of_task = [r for r in ROWS if task in (r.task, r.experiment) and task != "later"]
     if not of_task:
         raise InputError(f"there is no task {task!r}; there are {', '.join(names)} and all")
-    found = [r for r in of_task if all(r.setting.get(n) == v for n, v in setting.items())]
-    if not found:
-        there = "; ".join(" ".join(f"--{n} {v}" for n, v in r.setting.items()) for r in of_task if r.setting)
+    rows = [r for r in of_task if all(r.setting.get(n) == v for n, v in setting.items())]
+    if not rows:
+        there = "; ".join(" ".join(f"{n}={v}" for n, v in r.setting.items()) for r in of_task if r.setting)
         raise InputError(f"{task} has no such row; it has {there or 'no settings'}")
-    return found
+    return rows
 
 
 def results(folder: Path) -> list[dict[str, Any]]:
-    """All finished trials of a folder. Raises InputError for a file that is none."""
+    """Read all finished trials of a folder. Raises InputError for a file that is none."""
     return [_read(path) for path in sorted(folder.glob("*.json"))]
 
 
@@ -70,22 +71,23 @@ def _read(path: Path) -> dict[str, Any]:
         result = files.read_object(path)
         whole = row(result["row"]) and all(isinstance(result[n], str) for n in ("cell", "recipe"))
         whole = whole and isinstance(result["success"], bool) and "settings" in result
-        whole = whole and all(_numbers(g, ("after", "wrong", "of", "squared")) for g in result["goals"].values())
-        if not (whole and _numbers(result, ("cap", "seed", "presented", "seconds", "cpu_seconds", "weights"))):
+        whole = whole and all(_are_numbers(g, ("after", "wrong", "of", "squared")) for g in result["goals"].values())
+        if not (whole and _are_numbers(result, ("cap", "seed", "presented", "seconds", "cpu_seconds", "weights"))):
             raise TypeError
     except (ValueError, KeyError, TypeError, AttributeError, StopIteration):
         raise InputError(f"{path} is not the result of a trial: move it away") from None
     return result
 
 
-def _numbers(found: dict[str, Any], names: tuple[str, ...]) -> bool:
-    return all(type(found[n]) in (int, float) for n in names)
+def _are_numbers(values: dict[str, Any], names: tuple[str, ...]) -> bool:
+    return all(type(values[n]) in (int, float) for n in names)
 
 
 def run(jobs: Sequence[Job], folder: Path, processes: int, tell: Tell | None = None) -> Iterator[dict[str, Any]]:
-    """Do what is not done yet; gives each result as it is there, those from before first.
+    """Do the trials that are not done yet; yield each result as it comes, those from before first.
 
-    Raises InputError for a file that is no result, and where another process owns the folder.
+    Raises:
+        InputError: a file is no result, or another process owns the folder.
     """
     wanted = []
     for job in jobs:
@@ -122,7 +124,7 @@ def _side_by_side(wanted: list[Job], folder: Path, processes: int, tell: Tell | 
 
 
 def _done(job: Job, folder: Path) -> dict[str, Any] | None:
-    """The result of a trial that is finished: of the same recipe, and successful or given at least as many sequences."""
+    """Return the result of a trial that is finished: of the same recipe, and successful or given at least as many sequences."""
     path = job.file(folder)
     if not path.exists():
         return None
@@ -162,7 +164,7 @@ def _leave_with_parent() -> None:
 
 
 def _work(job: Job, folder: Path) -> dict[str, Any]:
-    from carousel.tasks.training import trial
+    from carousel.tasks.trial import trial
 
     def tick(presented: int, most: int) -> None:
         _told.put((job.name, presented, most))

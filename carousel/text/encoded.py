@@ -1,4 +1,4 @@
-"""A text as numbers in a memory-mapped file, so that it may be larger than memory."""
+"""A text as token ids in a memory-mapped file, so that it may be larger than memory."""
 
 from __future__ import annotations
 
@@ -16,43 +16,44 @@ from carousel.errors import InputError
 from carousel.text.vocabulary import Vocabulary
 
 LINES_AT_ONCE = 4096
-WORDS_AT_ONCE = 1 << 20
+IDS_AT_ONCE = 1 << 20
 DTYPES = ("<u2", "<u4")
+FILE_KEYS = {"tokens": "words"}  # of Facts
 
 
 @dataclass(frozen=True)
 class Facts:
-    """What was counted while a text was encoded; ``words`` are entries of the vocabulary, ``<eos>`` among them.
+    """Counts of a text that was encoded. The file's key for ``tokens``, ``<eos>`` among them, is "words".
 
-    ``checksum``: of numbers, ends and counts; None: Carousel 0.1.0 wrote none.
+    ``checksum``: of token ids, ends and counts; None: Carousel 0.1.0 wrote none.
     """
 
-    words: int
+    tokens: int
     lines: int
     characters: int  # newlines included
     unknown: int
     dtype: str
     checksum: int | None = None
 
-    def sealed(self, words: int, ends: int) -> int:
-        """The checksum, from those of the numbers and of the ends."""
-        return zlib.crc32(json.dumps([words, ends, *list(asdict(replace(self, checksum=None)).values())]).encode())
+    def sealed(self, ids: int, ends: int) -> int:
+        """Return the checksum, from those of the token ids and of the ends."""
+        return zlib.crc32(json.dumps([ids, ends, *list(asdict(replace(self, checksum=None)).values())]).encode())
 
 
 class EncodedText:
-    """An encoded text: ``words`` (all numbers in a row), ``ends`` (where each line ends), ``facts``."""
+    """An encoded text: the token ``ids`` of all lines, (tokens,), where each line ``ends``, (lines,), and ``facts``."""
 
-    def __init__(self, words: np.ndarray, ends: np.ndarray, facts: Facts):
-        self.words, self.ends, self.facts = words, ends, facts
+    def __init__(self, ids: np.ndarray, ends: np.ndarray, facts: Facts):
+        self.ids, self.ends, self.facts = ids, ends, facts
 
     def __len__(self) -> int:
-        return len(self.words)
+        return len(self.ids)
 
-    def counts(self, words: int) -> np.ndarray:
-        """How often each entry of a vocabulary of that size occurs, (words,); memory stays constant."""
-        total = np.zeros(words, dtype=np.int64)
-        for first in range(0, len(self.words), WORDS_AT_ONCE):
-            total += np.bincount(self.words[first : first + WORDS_AT_ONCE], minlength=words)
+    def counts(self, size: int) -> np.ndarray:
+        """Return how often each token of a vocabulary of that size occurs, (size,); memory stays constant."""
+        total = np.zeros(size, dtype=np.int64)
+        for first in range(0, len(self.ids), IDS_AT_ONCE):
+            total += np.bincount(self.ids[first : first + IDS_AT_ONCE], minlength=size)
         return total
 
     @classmethod
@@ -70,55 +71,56 @@ class EncodedText:
         """
         folder.mkdir(parents=True, exist_ok=True)
         dtype = np.dtype("<u2" if vocabulary.size <= 1 << 16 else "<u4")
-        words = number = characters = unknown = sum_words = sum_ends = 0
+        tokens = number = characters = unknown = sum_ids = sum_ends = 0
         source = iter(lines)
         with files.replacing(folder / f"{name}.words") as out, files.replacing(folder / f"{name}.ends") as ends_out:
             while batch := list(islice(source, LINES_AT_ONCE)):
                 encoded = vocabulary.encode_many(batch)
                 flat = np.fromiter((n for line in encoded for n in line), dtype)
-                ends = words + np.cumsum([len(line) for line in encoded], dtype="<i8")
+                ends = tokens + np.cumsum([len(line) for line in encoded], dtype="<i8")
                 out.write(flat.tobytes())
                 ends_out.write(ends.tobytes())
-                sum_words, sum_ends = zlib.crc32(flat.tobytes(), sum_words), zlib.crc32(ends.tobytes(), sum_ends)
-                words, number = words + len(flat), number + len(batch)
+                sum_ids, sum_ends = zlib.crc32(flat.tobytes(), sum_ids), zlib.crc32(ends.tobytes(), sum_ends)
+                tokens, number = tokens + len(flat), number + len(batch)
                 read = sum(len(line) + 1 for line in batch)
                 characters += read
                 unknown += int((flat == vocabulary.unknown).sum()) if vocabulary.unknown is not None else 0
                 if tick:
                     tick(read)
-        facts = Facts(words, number, characters, unknown, dtype.str)
-        facts = replace(facts, checksum=facts.sealed(sum_words, sum_ends))
-        files.write(folder / f"{name}.json", json.dumps(asdict(facts), indent=1))
+        facts = Facts(tokens, number, characters, unknown, dtype.str)
+        facts = replace(facts, checksum=facts.sealed(sum_ids, sum_ends))
+        content = {FILE_KEYS.get(k, k): v for k, v in asdict(facts).items()}
+        files.write(folder / f"{name}.json", json.dumps(content, indent=1))
         return cls.open(folder, name)
 
     @classmethod
     def open(cls, folder: Path, name: str, size: int | None = None) -> EncodedText:
         """Open what ``encode`` wrote, and read it once, to see that it is that still.
 
-        Raises InputError where it is missing, cut short or changed, or has numbers that a vocabulary of ``size`` has not.
+        Raises InputError where it is missing, cut short or changed, or has token ids that a vocabulary of ``size`` has not.
         """
         facts = _facts(folder / f"{name}.json")
-        words = _mapped(folder / f"{name}.words", facts.dtype, facts.words)
+        ids = _mapped(folder / f"{name}.words", facts.dtype, facts.tokens)
         ends = _mapped(folder / f"{name}.ends", "<i8", facts.lines)
-        sum_words = sum_ends = largest = last = 0
-        for first in range(0, len(words), WORDS_AT_ONCE):
-            piece = words[first : first + WORDS_AT_ONCE]
-            sum_words, largest = zlib.crc32(piece.tobytes(), sum_words), max(largest, int(piece.max()))
+        sum_ids = sum_ends = largest = last = 0
+        for first in range(0, len(ids), IDS_AT_ONCE):
+            piece = ids[first : first + IDS_AT_ONCE]
+            sum_ids, largest = zlib.crc32(piece.tobytes(), sum_ids), max(largest, int(piece.max()))
         rising = True
-        for first in range(0, len(ends), WORDS_AT_ONCE):
-            piece = ends[first : first + WORDS_AT_ONCE]
+        for first in range(0, len(ends), IDS_AT_ONCE):
+            piece = ends[first : first + IDS_AT_ONCE]
             sum_ends, rising = zlib.crc32(piece.tobytes(), sum_ends), rising and bool((np.diff(piece, prepend=last) > 0).all())
             last = int(piece[-1])
-        changed = facts.checksum is not None and facts.checksum != facts.sealed(sum_words, sum_ends)
-        if changed or not rising or last != len(words):  # 0.1.0 left no checksum, but ends rise up to the last number
+        changed = facts.checksum is not None and facts.checksum != facts.sealed(sum_ids, sum_ends)
+        if changed or not rising or last != len(ids):  # 0.1.0 left no checksum, but ends rise up to the last token
             raise _spoilt(folder / name, "it is not what was written there")
         if size is not None and largest >= size:
-            raise _spoilt(folder / name, f"it has entry {largest}, and the vocabulary only {size}")
-        return cls(words, ends, facts)
+            raise _spoilt(folder / name, f"it has token {largest}, and the vocabulary only {size}")
+        return cls(ids, ends, facts)
 
     @staticmethod
     def exists(folder: Path, name: str) -> bool:
-        """Whether ``encode`` has finished there."""
+        """Return whether ``encode`` has finished there."""
         return (folder / f"{name}.json").exists()
 
 
@@ -128,15 +130,16 @@ def _spoilt(path: Path, why: str) -> InputError:
 
 def _facts(path: Path) -> Facts:
     try:
-        found = files.read_object(path)
+        content = files.read_object(path)
     except (InputError, OSError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise _spoilt(path.with_suffix(""), str(reason)) from None
-    numbers = [found.get(f.name) for f in fields(Facts) if f.name not in ("dtype", "checksum")]
-    sound = all(type(n) is int and 0 <= n < 1 << 62 for n in numbers) and found.get("dtype") in DTYPES
-    if not sound or not found.keys() <= {f.name for f in fields(Facts)}:
+    keys = {FILE_KEYS.get(f.name, f.name): f.name for f in fields(Facts)}
+    counts = [content.get(k) for k in keys if k not in ("dtype", "checksum")]
+    sound = all(type(n) is int and 0 <= n < 1 << 62 for n in counts) and content.get("dtype") in DTYPES
+    if not sound or not content.keys() <= keys.keys():
         raise _spoilt(path.with_suffix(""), f"{path.name} does not tell its sizes")
-    return Facts(**found)
+    return Facts(**{keys[k]: v for k, v in content.items()})
 
 
 def _mapped(path: Path, dtype: str, length: int) -> np.ndarray:

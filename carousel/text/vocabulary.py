@@ -19,7 +19,7 @@ LONG_WORD = re.compile(rf"\S{{{LONGEST_WORD + 1},}}|\s{{{LONGEST_WORD + 1},}}")
 
 
 class Vocabulary:
-    """Text ↔ numbers, a line at a time; every line ends in ``<eos>``, which stands for its newline.
+    """Text ↔ token ids, a line at a time; every line ends in ``<eos>``, which stands for its newline.
 
     ``kind`` is "word" (split at white space, as the Penn Treebank comes), "char" or "bpe" (byte-level byte pairs, which
     know every text). Padding is no word: whoever pads says which targets do not count.
@@ -37,41 +37,41 @@ class Vocabulary:
 
     @classmethod
     def train(cls, kind: str, lines: Iterable[str], size: int | None = None) -> Vocabulary:
-        """Learn a vocabulary of at most ``size`` entries (all words, all characters, or 8 000 byte pairs by default).
+        """Learn a vocabulary of at most ``size`` tokens (all words, all characters, or 8 000 byte pairs by default).
 
-        Raises InputError where the text gives fewer than two entries besides ``<unk>`` and ``<eos>``.
+        Raises InputError where the text gives fewer than two tokens besides ``<unk>`` and ``<eos>``.
         """
         if kind not in KINDS:
             raise InputError(f"no vocabulary is called {kind!r}; there are {', '.join(KINDS)}")
         if size is not None and size < 4:
-            raise InputError(f"a vocabulary needs at least 4 entries, not {size}")
+            raise InputError(f"a vocabulary needs at least 4 tokens, not {size}")
         tokenizer = _byte_pairs(lines, size or 8000) if kind == "bpe" else _whole(kind, lines, size)
-        made = cls(kind, tokenizer)
-        entries = made.size - (1 if kind == "bpe" else 2)
-        if entries < 2:
+        vocabulary = cls(kind, tokenizer)
+        tokens = vocabulary.size - (1 if kind == "bpe" else 2)
+        if tokens < 2:
             what = {"word": "word", "char": "character", "bpe": "byte pair"}[kind]
-            raise InputError(f"the text has a vocabulary of {entries} {what}; nothing can be learnt from it")
-        return made
+            raise InputError(f"the text has a vocabulary of {tokens} {what}; nothing can be learnt from it")
+        return vocabulary
 
     def encode(self, line: str) -> list[int]:
-        """The line's numbers, ``<eos>`` included."""
+        """Return the line's token ids, that of ``<eos>`` included."""
         return [*self._encoded(line).ids, self.end]
 
     def encode_many(self, lines: list[str]) -> list[list[int]]:
-        """``encode`` for many lines at once, in parallel."""
+        """Do as ``encode`` for many lines at once, in parallel."""
         return [[*e.ids, self.end] for e in self.tokenizer.encode_batch_fast(lines, add_special_tokens=False)]
 
     def pieces(self, line: str) -> list[tuple[str, int]]:
-        """The line's entries as they stand in it (an unknown word as itself), each with its number; then ``<eos>``."""
-        found = self._encoded(line)
+        """Return the line's tokens as they stand in it (an unknown word as itself), each with its id; then ``<eos>``."""
+        encoded = self._encoded(line)
         if self.kind == "bpe":
-            texts = [self.token(n) for n in found.ids]
+            texts = [self.token(n) for n in encoded.ids]
         else:
-            texts = [line[begin:stop] for begin, stop in found.offsets]
-        return [*zip(texts, found.ids, strict=True), (END, self.end)]
+            texts = [line[begin:stop] for begin, stop in encoded.offsets]
+        return [*zip(texts, encoded.ids, strict=True), (END, self.end)]
 
     def spans(self, line: str) -> list[tuple[int, int]]:
-        """Where each of the line's entries stands in it, in characters."""
+        """Return where each of the line's tokens begins and ends in it, in characters."""
         return [*self._encoded(line).offsets]
 
     def _encoded(self, line: str) -> Any:
@@ -80,18 +80,18 @@ class Vocabulary:
         except TypeError:
             raise InputError("the text holds bytes that are not UTF-8") from None
 
-    def token(self, number: int) -> str:
-        """What one number stands for, as one would print it."""
-        if number == self.end:
+    def token(self, token: int) -> str:
+        """Return the text of a token id, as one would print it."""
+        if token == self.end:
             return END
         if self.kind == "bpe":
-            return self.tokenizer.decode([number], skip_special_tokens=False)
-        return self.tokenizer.id_to_token(number) or UNKNOWN
+            return self.tokenizer.decode([token], skip_special_tokens=False)
+        return self.tokenizer.id_to_token(token) or UNKNOWN
 
-    def decode(self, numbers: list[int]) -> str:
-        """Numbers as text; ``<eos>`` becomes a newline."""
+    def decode(self, ids: list[int]) -> str:
+        """Return the text of token ids; ``<eos>`` becomes a newline."""
         pieces: list[list[int]] = [[]]
-        for n in numbers:
+        for n in ids:
             if n == self.end:
                 pieces.append([])
             else:
@@ -148,9 +148,9 @@ def _whole(kind: str, lines: Iterable[str], size: int | None) -> Tokenizer:
     counter = Tokenizer(models.WordLevel(unk_token=UNKNOWN))
     counter.pre_tokenizer = splitter
     counter.train_from_iterator(lines, trainers.WordLevelTrainer(vocab_size=size or 2**31, show_progress=False))
-    found = sorted(counter.get_vocab().items(), key=lambda item: item[1])
-    entries = [UNKNOWN, END, *(word for word, _ in found if word not in (UNKNOWN, END))][:size]
-    tokenizer = Tokenizer(models.WordLevel({word: number for number, word in enumerate(entries)}, unk_token=UNKNOWN))
+    ranked = sorted(counter.get_vocab().items(), key=lambda item: item[1])
+    tokens = [UNKNOWN, END, *(word for word, _ in ranked if word not in (UNKNOWN, END))][:size]
+    tokenizer = Tokenizer(models.WordLevel({token: k for k, token in enumerate(tokens)}, unk_token=UNKNOWN))
     tokenizer.pre_tokenizer = splitter
     if kind == "char":
         tokenizer.decoder = decoders.Fuse()

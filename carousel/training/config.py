@@ -11,39 +11,82 @@ from typing import Any, ClassVar, Self, TypeVar
 
 from carousel import __version__, files
 from carousel.errors import InputError
+from carousel.training.fields import LARGEST_SIZE, MOST_LAYERS, Settings, setting, settings
 
+LARGEST_SEED, MOST_THREADS = 2**63 - 1, 4096
 FIRST_KIND = "language model"  # of a run whose config.json names no kind, as those of the first version
-LARGEST, LARGEST_SIZE, MOST_LAYERS, MOST_THREADS = 2**31 - 1, 1 << 20, 1000, 4096  # more overflows, or is never there
-MOST = dict.fromkeys(("hidden", "embedding", "projection"), LARGEST_SIZE) | {"threads": MOST_THREADS}
-MOST |= dict.fromkeys(("layers", "decoder_layers"), MOST_LAYERS)
+# What 0.1.0 wrote otherwise, in which part of config.json: its name now, and values that mean the same.
+BEFORE: dict[tuple[str, str], tuple[str, tuple[tuple[Any, Any], ...]]] = {
+    ("model", "recurrent"): ("recurrent_init", ()),
+    ("model", "same_mask"): ("variational_dropout", ()),
+    ("model", "projection"): ("projection", ((0, None),)),
+}
 
 
 @dataclass(frozen=True)
-class TrainConfig:
-    """How a model is trained. ``batch_size`` counts rows of all processes together; ``length`` is the steps of
-    truncated back-propagation (stream) or the longest sentence that is not cut (sentences; 0: none is cut).
-    ``warmup`` counts steps, ``patience`` epochs without a better validation (0: never stop early), ``save_every`` seconds.
-    """
+class NetworkConfig(Settings):
+    """What recurrent layers over any cell are made of."""
 
-    feed: str = "stream"
-    batch_size: int = 20
-    length: int = 35
-    epochs: int = 10
-    optimizer: str = "adamw"
-    lr: float = 3e-3
-    momentum: float = 0.0
-    weight_decay: float = 0.01
-    warmup: int = 100
-    schedule: str = "cosine"
-    decay: float = 0.25
-    clip: float = 1.0
-    patience: int = 0
-    seed: int = 1
-    threads: int = 0
-    log_every: int = 50
-    save_every: float = 30.0
-    precision: str = "float32"
-    watch_gradients: int = 0
+    group = "Model"
+
+    cell: str = setting("lstm-v2", "A cell of carousel cells.")
+    embedding: int | None = setting(None, "Size of e; `hidden`'s by default.", least=1, most=LARGEST_SIZE)
+    hidden: int = setting(200, "Units of a layer.", least=1, most=LARGEST_SIZE)
+    layers: int = setting(1, "Recurrent layers.", least=1, most=MOST_LAYERS)
+    projection: int | None = setting(
+        None, "Size of a projected message (lstm-v4); half of `hidden` by default.", least=1, most=LARGEST_SIZE
+    )
+    tied: bool = setting(False, "Output weights are the embedding.")
+    recurrent_init: str = setting(
+        "uniform", "Recurrent weights start uniform or orthogonal.", choices=("uniform", "orthogonal"), option="--init"
+    )
+    forget_bias: float | None = setting(None, "Start the forget gate's bias there.")
+    variational_dropout: bool = setting(False, "One dropout mask for all steps of a row.")
+    dropout: float = setting(0.2, "Dropout on inputs, between layers and on outputs.", least=0, below=1)
+
+    @property
+    def input_size(self) -> int:
+        """The size of e."""
+        return self.hidden if self.embedding is None else self.embedding
+
+
+@dataclass(frozen=True)
+class TrainConfig(Settings):
+    """How a model is trained. ``batch_size`` counts rows of all processes together."""
+
+    group = "Training"
+
+    feed: str = setting("stream", "stream: one continuous text; sentences: one a row, padded.", choices=("stream", "sentences"))
+    batch_size: int = setting(20, "Rows of a batch.", least=1)
+    length: int = setting(35, "Steps of truncated back-propagation; with sentences, where they are cut (0: never).", least=0)
+    epochs: int = setting(10, "Times the text is read, in all.", least=1)
+    optimizer: str = setting("adamw", "adamw or sgd.", choices=("adamw", "sgd"))
+    lr: float = setting(3e-3, "Learning rate.", above=0, below=1e6)
+    momentum: float = setting(0.0, "Of sgd.", least=0)
+    weight_decay: float = setting(0.01, "Weight decay.", least=0)
+    warmup: int = setting(100, "Steps in which the rate grows to `lr`.", least=0)
+    schedule: str = setting(
+        "cosine",
+        "cosine (to zero at the end), plateau (`decay` when validation is no better), constant.",
+        choices=("cosine", "plateau", "constant"),
+    )
+    decay: float = setting(0.25, "Factor of the rate on a plateau.", least=0)
+    clip: float = setting(1.0, "Largest norm of the gradient; 0: no clipping.", least=0)
+    patience: int = setting(0, "Stop after so many epochs without a better validation; 0: never.", least=0)
+    precision: str = setting(
+        "float32",
+        "Of products in training: float32, or bfloat16 (autocast), faster where there is hardware for it.",
+        choices=("float32", "bfloat16"),
+    )
+    watch_gradients: int = setting(
+        0,
+        "Every so many steps, measure how fast the error fades on its way back, and how often it is clipped; 0: never.",
+        least=0,
+    )
+    seed: int = setting(1, "Seed of weights, dropout and order.", least=0, most=LARGEST_SEED)
+    threads: int = setting(0, "Threads; 0: PyTorch's choice.", least=0, most=MOST_THREADS)
+    log_every: int = setting(50, "Steps between lines of metrics.jsonl.", least=1)
+    save_every: float = setting(30.0, "Seconds between checkpoints.", least=0)
     device: str = "cpu"
 
     @property
@@ -53,29 +96,9 @@ class TrainConfig:
 
     def check(self) -> None:
         """Raise InputError for a value that cannot be."""
-        for name, choices in (
-            ("feed", ("stream", "sentences")),
-            ("optimizer", ("adamw", "sgd")),
-            ("schedule", ("cosine", "plateau", "constant")),
-            ("precision", ("float32", "bfloat16")),
-        ):
-            if getattr(self, name) not in choices:
-                raise InputError(f"{name} must be {' or '.join(choices)}, not {getattr(self, name)!r}")
-        for name, least in (
-            ("batch_size", 1),
-            ("epochs", 1),
-            ("log_every", 1),
-            ("warmup", 0),
-            ("clip", 0),
-            ("patience", 0),
-            ("watch_gradients", 0),
-        ):
-            if getattr(self, name) < least:
-                raise InputError(f"{name} must be at least {least}, not {getattr(self, name)}")
-        if self.length < (1 if self.feed == "stream" else 0):
-            raise InputError(f"length must be at least 1, not {self.length}")
-        if not 0 < self.lr < 1e6:
-            raise InputError(f"lr must be above 0, not {self.lr}")
+        super().check()
+        if self.feed == "stream" and self.length == 0:
+            raise InputError("`length` must be at least 1, not 0")
 
 
 class RunConfig:
@@ -126,7 +149,8 @@ T = TypeVar("T")
 def _build(path: Path, kind: type[T], values: Any, where: str) -> T:
     if not isinstance(values, dict):
         raise InputError(f"{path}: {where} must be an object, not {type(values).__name__}")
-    known = {f.name: f for f in fields(kind)}  # type: ignore[arg-type]  # every kind here is a dataclass
+    values = dict(_renewed(where, *item) for item in values.items())
+    known, about = {f.name: f for f in fields(kind)}, settings(kind)  # type: ignore[arg-type]  # every kind is a dataclass
     _refuse_unknown(path, values, known, f" in {where}")
     for name, value in values.items():
         wanted = str(known[name].type)
@@ -135,14 +159,18 @@ def _build(path: Path, kind: type[T], values: Any, where: str) -> T:
             value is None if w == "None" else isinstance(value, allowed[w]) and (w == "bool" or not isinstance(value, bool))
             for w in wanted.split(" | ")
         )
-        if not ok:
+        if not ok or (isinstance(value, list) and not all(isinstance(v, str) for v in value)):
             raise InputError(f"{path}: {where}.{name} must be {wanted}, not {value!r}")
-        most = MOST.get(name, LARGEST)
-        if type(value) is int and name != "seed" and not -most <= value <= most:
-            raise InputError(f"{path}: {where}.{name} must be at most {most}, not {value}")
-        if isinstance(value, list) and not all(isinstance(v, str) for v in value):
-            raise InputError(f"{path}: {where}.{name} must be {wanted}, not {value!r}")
+        reason = about[name].refusal(value) if name in about and value is not None else None
+        if reason:
+            raise InputError(f"{path}: {where}.{name} {reason}")
     return kind(**values)
+
+
+def _renewed(where: str, name: str, value: Any) -> tuple[str, Any]:
+    """Return a name and its value as this version writes them."""
+    name, changes = BEFORE.get((where, name), (name, ()))
+    return name, next((new for old, new in changes if type(value) is type(old) and value == old), value)
 
 
 def _refuse_unknown(path: Path, found: Mapping[str, Any], known: Mapping[str, Any], where: str) -> None:

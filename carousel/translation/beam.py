@@ -17,11 +17,11 @@ from carousel.translation.model import Translator, rows_of
 
 @dataclass(frozen=True)
 class Hypothesis:
-    """Target entries without ``<eos>``; log p in nats, that of ``<eos>`` with it; ``score``: log p over lengthᵅ, the length
-    with ``<eos>``. Where ``finished`` is false, no hypothesis had ended at the longest length. ``attention``: where the
-    decoder looked at each step, (length, S), where asked."""
+    """The target's token ``ids`` without that of ``<eos>``; log p in nats, that of ``<eos>`` with it; ``score``: log p over
+    lengthᵅ, the length with ``<eos>``. Where ``finished`` is false, no hypothesis had ended at the longest length.
+    ``attention``: where the decoder looked at each step, (length, S), where asked."""
 
-    numbers: tuple[int, ...]
+    ids: tuple[int, ...]
     log_probability: float
     score: float
     finished: bool
@@ -43,16 +43,16 @@ def search(
     attention: bool = False,
     clamp: Clamps | None = None,
 ) -> list[list[Hypothesis]]:
-    """For each sentence its ``best`` translations, best first.
+    """Return for each sentence its ``best`` translations, best first.
 
     Sutskever et al. 2014: at each step the likeliest ``width`` ways to go on are kept; one that ends leaves the beam, which
     is narrower from then on, so that ``width`` 1 is greedy search. The best of them by log p / lengthᵅ come first.
 
     Args:
         source, lengths: as the translator's, (S, B) and (B,).
-        end: the number of ``<eos>`` in the target's vocabulary.
-        longest: of each sentence, the most target entries, ``<eos>`` included.
-        forbidden: an entry that is never written (``<unk>``).
+        end: the token id of ``<eos>`` in the target's vocabulary.
+        longest: of each sentence, the most target tokens, ``<eos>`` included.
+        forbidden: a token that is never written (``<unk>``).
         attention: give where attention looked, if the translator has it.
         clamp: as Recurrent's, of the encoder.
 
@@ -63,23 +63,23 @@ def search(
         raise InputError(f"a beam of {width} cannot give the best {best}; both are at least 1, the first not below the second")
     model.eval()
     device, count = model.device, source.shape[1]
-    given = model.read(source.to(device), lengths, clamp)
-    given = given.rows(torch.arange(count, device=device).repeat_interleave(width))
-    states, last = given.states, torch.full((count * width,), end, device=device)
+    read = model.read(source.to(device), lengths, clamp)
+    read = read.rows(torch.arange(count, device=device).repeat_interleave(width))
+    states, last = read.states, torch.full((count * width,), end, device=device)
     live = torch.full((count, width), -torch.inf, device=device)
     live[:, 0] = 0
     active, slots = list(range(count)), [width] * count
     written = [_Written()] * (count * width)
-    found: list[list[Hypothesis]] = [[] for _ in range(count)]
+    ended: list[list[Hypothesis]] = [[] for _ in range(count)]
     step = 0
     while active:
         step += 1
-        h, states, weights = model.decode(last.unsqueeze(0), given, states)
+        h, states, weights = model.decode(last.unsqueeze(0), read, states)
         logs = log_softmax(model.logits(h[0]).float(), -1)
         if forbidden is not None:
             logs[:, forbidden] = -torch.inf
-        words = logs.shape[1]
-        top, at = (live.unsqueeze(-1) + logs.view(len(active), width, words)).flatten(1).topk(width)
+        size = logs.shape[1]
+        top, at = (live.unsqueeze(-1) + logs.view(len(active), width, size)).flatten(1).topk(width)
         looked = list(weights[:, 0]) if attention and weights is not None else None
         rows: list[int] = []  # that go on, as many of each sentence, and what they write
         chosen: list[int] = []
@@ -90,45 +90,45 @@ def search(
             for value, place in list(zip(values, places, strict=True))[: slots[sentence]]:
                 if value == -math.inf:
                     break
-                row, word = b * width + place // words, place % words
-                text = written[row].then(word, value, looked[row] if looked else None)
-                if word == end:
-                    found[sentence].append(text.ended(alpha))
+                row, token = b * width + place // size, place % size
+                text = written[row].then(token, value, looked[row] if looked else None)
+                if token == end:
+                    ended[sentence].append(text.ended(alpha))
                     slots[sentence] -= 1
                 else:
-                    kept.append((row, word, value, text))
+                    kept.append((row, token, value, text))
             if kept and step == longest[sentence]:
-                if not found[sentence]:
-                    found[sentence] = [text.ended(alpha, finished=False) for *_, text in kept]
+                if not ended[sentence]:
+                    ended[sentence] = [text.ended(alpha, finished=False) for *_, text in kept]
                 kept = []
             if kept:
                 going.append(b)
                 chances.append([value for _, _, value, _ in kept] + [-math.inf] * (width - len(kept)))
                 kept += kept[:1] * (width - len(kept))
                 rows += [row for row, *_ in kept]
-                chosen += [word for _, word, *_ in kept]
+                chosen += [token for _, token, *_ in kept]
                 texts += [text for *_, text in kept]
         if len(going) < len(active) and going:
-            given = given.rows(torch.tensor([b * width + k for b in going for k in range(width)], device=device))
+            read = read.rows(torch.tensor([b * width + k for b in going for k in range(width)], device=device))
         active, written = [active[b] for b in going], texts
         index = torch.tensor(rows, dtype=torch.long, device=device)
         states = tuple(rows_of(s, index) for s in states)
         last, live = torch.tensor(chosen, device=device), torch.tensor(chances, device=device)
-    return [sorted(each, key=lambda hypothesis: -hypothesis.score)[:best] for each in found]
+    return [sorted(each, key=lambda hypothesis: -hypothesis.score)[:best] for each in ended]
 
 
 @dataclass(frozen=True)
 class _Written:
     """A hypothesis as it grows."""
 
-    numbers: tuple[int, ...] = ()
+    ids: tuple[int, ...] = ()
     log_probability: float = 0.0
     looked: tuple[Tensor, ...] = ()
 
-    def then(self, number: int, log_probability: float, looked: Tensor | None) -> _Written:
-        return _Written((*self.numbers, number), log_probability, self.looked if looked is None else (*self.looked, looked))
+    def then(self, token: int, log_probability: float, looked: Tensor | None) -> _Written:
+        return _Written((*self.ids, token), log_probability, self.looked if looked is None else (*self.looked, looked))
 
     def ended(self, alpha: float, finished: bool = True) -> Hypothesis:
-        numbers = self.numbers[:-1] if finished else self.numbers
+        ids = self.ids[:-1] if finished else self.ids
         attention = torch.stack(self.looked).cpu() if self.looked else None
-        return Hypothesis(numbers, self.log_probability, self.log_probability / len(self.numbers) ** alpha, finished, attention)
+        return Hypothesis(ids, self.log_probability, self.log_probability / len(self.ids) ** alpha, finished, attention)

@@ -29,10 +29,10 @@ class Bridge(nn.Module):
             self.maps.append(nn.Identity() if same or clock else nn.ModuleList(nn.Linear(rows * size, r * n) for r, n in to))
 
     def forward(self, hx: State) -> tuple[State, ...]:
-        """States of each decoder from the encoder's, (layers · directions, B, size) each."""
-        given = (hx,) if isinstance(hx, Tensor) else hx
-        made: list[list[Tensor]] = [[] for _ in self.layers]
-        for s, clock, maps in zip(given, self.clocks, self.maps, strict=True):
+        """Return the states of each decoder, from the encoder's, (layers · directions, B, size) each."""
+        states = (hx,) if isinstance(hx, Tensor) else hx
+        bridged: list[list[Tensor]] = [[] for _ in self.layers]
+        for s, clock, maps in zip(states, self.clocks, self.maps, strict=True):
             if isinstance(maps, nn.ModuleList):
                 flat = s.transpose(0, 1).flatten(1)
                 pieces = [
@@ -40,12 +40,12 @@ class Bridge(nn.Module):
                 ]
             else:
                 pieces = list((s[:1].expand(sum(self.layers), -1, -1) if clock else s).split(self.layers))
-            for part, piece in zip(made, pieces, strict=True):
+            for part, piece in zip(bridged, pieces, strict=True):
                 part.append(piece.contiguous())
-        return tuple(m[0] if len(m) == 1 else tuple(m) for m in made)
+        return tuple(m[0] if len(m) == 1 else tuple(m) for m in bridged)
 
 
 def _shapes(layer: Recurrent) -> list[tuple[int, int]]:
-    """Of each state: rows (layers and directions) and size."""
+    """Return of each state its rows (layers and directions) and size."""
     states = layer.initial_state(1)
     return [(s.shape[0], s.shape[2]) for s in ((states,) if isinstance(states, Tensor) else states)]

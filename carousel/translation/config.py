@@ -5,36 +5,30 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from carousel.errors import InputError
-from carousel.text.vocabulary import KINDS
+from carousel.language.config import TextConfig
 from carousel.training.config import RunConfig, TrainConfig
+from carousel.training.fields import setting
 from carousel.translation.model import Translator, TranslatorConfig
 
 
 @dataclass(frozen=True)
-class PairsConfig:
+class PairsConfig(TextConfig):
     """Two files each, the source's and the target's, aligned line by line; ``valid`` empty: the last tenth of the pairs.
 
     ``shared``: one vocabulary for both languages. ``longest``: pairs of which a side has more entries are left out.
     """
 
-    train: list[str] = field(default_factory=list)
-    valid: list[str] = field(default_factory=list)
-    test: list[str] = field(default_factory=list)
     vocabulary: str = "bpe"
-    vocabulary_size: int | None = None
-    shared: bool = True
-    longest: int = 200
+    shared: bool = setting(True, "A vocabulary for each language.", option="--separate")
+    longest: int = setting(200, "Leave out pairs of which a side has more entries.", least=2)
 
     def check(self) -> None:
         """Raise InputError for a value that cannot be."""
+        super().check()
         for name in ("train", "valid", "test"):
             paths = getattr(self, name)
             if len(paths) != 2 and (paths or name == "train"):
-                raise InputError(f"{name} takes two files, the source's and the target's, not {len(paths)}")
-        if self.vocabulary not in KINDS:
-            raise InputError(f"no vocabulary is called {self.vocabulary!r}; there are {', '.join(KINDS)}")
-        if self.longest < 2:
-            raise InputError(f"longest must be at least 2, not {self.longest}")
+                raise InputError(f"`{name}` takes two files, the source's and the target's, not {len(paths)}")
 
 
 @dataclass(frozen=True)
@@ -42,23 +36,16 @@ class PairTraining(TrainConfig):
     """As for a language model, but a row is a pair. ``batch_tokens``: where above 0, batches hold as many rows as that
     many entries of the longer side allow, and ``batch_size`` does not count."""
 
-    feed: str = "sentences"
-    batch_size: int = 64
-    length: int = 0
-    batch_tokens: int = 0
+    feed: str = setting("sentences", choices=("sentences",))
+    batch_size: int = setting(64, "Pairs of a batch.", least=1)
+    length: int = setting(0, least=0)
+    watch_gradients: int = setting(0, least=0)
+    batch_tokens: int = setting(0, "Entries of a batch's longer side, instead of `batch_size` pairs.", least=0)
 
     @property
     def even_rows(self) -> int:
         """None: batches of pairs differ in their rows anyway."""
         return 0
-
-    def check(self) -> None:
-        """Raise InputError for a value that cannot be."""
-        super().check()
-        if self.feed != "sentences":
-            raise InputError(f"a translator reads sentences, not feed {self.feed!r}")
-        if self.batch_tokens < 0:
-            raise InputError(f"batch_tokens must be at least 0, not {self.batch_tokens}")
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,7 @@ class Genders:
 
 
 def genders(sources: Sequence[str], outputs: Sequence[str]) -> Genders:
-    """Of English sentences and their Czech translations."""
+    """Count genders in English sentences and their Czech translations."""
     counts = dict.fromkeys(("sentences", "same", "other", "none", "right", "wrong"), 0)
     for source, output in zip(sources, outputs, strict=True):
         words = re.findall(r"\w+", source.lower())
@@ -49,8 +49,8 @@ def genders(sources: Sequence[str], outputs: Sequence[str]) -> Genders:
         counts["sentences"] += 1
         tokens = re.findall(r"\w+", output.lower())
         places = [k for k, token in enumerate(tokens) if token in GENDER_OF]
-        found = {GENDER_OF[tokens[k]] for k in places}
-        counts["same" if ENGLISH[named[0]] in found else "other" if found else "none"] += 1
+        translated = {GENDER_OF[tokens[k]] for k in places}
+        counts["same" if ENGLISH[named[0]] in translated else "other" if translated else "none"] += 1
         for k in places:
             for gender in _beside(tokens, k):
                 counts["right" if gender == GENDER_OF[tokens[k]] else "wrong"] += 1
@@ -58,20 +58,20 @@ def genders(sources: Sequence[str], outputs: Sequence[str]) -> Genders:
 
 
 def _beside(tokens: Sequence[str], k: int) -> list[str]:
-    """The genders that the words beside a noun have by their form."""
-    found = []
+    """Return the genders that the words beside a noun have by their form."""
+    genders = []
     before = k - 1
     while before >= 0 and tokens[before][-1] in "ýáéí" and len(tokens[before]) > 3:
         if tokens[before][-1] in HARD:
-            found.append(HARD[tokens[before][-1]])
+            genders.append(HARD[tokens[before][-1]])
         before -= 1
     after = tokens[k + 1 : k + 1 + REACH]
     if after and after[0] in RELATIVE:
-        found.append(RELATIVE[after[0]])
+        genders.append(RELATIVE[after[0]])
     for token in after:
         if token in GENDER_OF:
             break
         if match := PASSIVE.fullmatch(token):
-            found.append(HARD[match.group(1)])
+            genders.append(HARD[match.group(1)])
             break
-    return found
+    return genders

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from carousel.language.folder import load_weights, read_tensors
 from carousel.text.vocabulary import Vocabulary
+from carousel.training.run_folder import load_model
 from carousel.translation.config import PairsConfig, TranslationConfig
 from carousel.translation.model import Translator
 
@@ -13,25 +13,24 @@ SIDES = ("source", "target")
 
 
 def vocabulary_paths(folder: Path, shared: bool) -> tuple[Path, Path]:
-    """Where the vocabularies of source and target lie; twice the same where they are one."""
+    """Return where the vocabularies of source and target lie; twice the same where they are one."""
     if shared:
         return folder / "vocab.json", folder / "vocab.json"
     return folder / "vocab.source.json", folder / "vocab.target.json"
 
 
 def load_vocabularies(folder: Path, text: PairsConfig) -> tuple[Vocabulary, Vocabulary]:
-    """The source's and the target's. Raises InputError where one is missing."""
+    """Read the source's and the target's vocabulary. Raises InputError where one is missing."""
     source, target = vocabulary_paths(folder, text.shared)
-    one = Vocabulary.load(source, text.vocabulary)
-    return one, one if text.shared else Vocabulary.load(target, text.vocabulary)
+    first = Vocabulary.load(source, text.vocabulary)
+    return first, first if text.shared else Vocabulary.load(target, text.vocabulary)
 
 
 def load_translator(folder: Path) -> tuple[Translator, Vocabulary, Vocabulary, TranslationConfig]:
-    """The best model of a run, its vocabularies and configuration. Raises InputError where the folder is not whole."""
+    """Return the best model of a run, its vocabularies and configuration. Raises InputError where the folder is not whole."""
     config = TranslationConfig.load(folder)
     source, target = load_vocabularies(folder, config.text)
     model = Translator(source.size, target.size, config.model)
-    path = folder / "model.safetensors"
-    load_weights(model, read_tensors(path, "the model's weights")[0], path)
+    load_model(model, folder)
     model.eval()
     return model, source, target, config

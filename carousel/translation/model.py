@@ -10,9 +10,11 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_
 
 from carousel.errors import InputError
 from carousel.language.feeding import IGNORED
-from carousel.language.model import Trainable
 from carousel.language.softmax import FullSoftmax
 from carousel.layers import Clamps, Recurrent, State, dropout
+from carousel.training.config import NetworkConfig
+from carousel.training.fields import MOST_LAYERS, setting
+from carousel.training.task import Trainable
 from carousel.translation.attention import KINDS as ATTENTIONS
 from carousel.translation.attention import Attention
 from carousel.translation.bridge import Bridge
@@ -21,33 +23,25 @@ MEMORY = "none"
 
 
 @dataclass(frozen=True)
-class TranslatorConfig:
-    """What a translator is made of. ``attention`` "none" is memory only; ``layers`` and ``bidirectional`` are the encoder's.
+class TranslatorConfig(NetworkConfig):
+    """What a translator is made of. ``layers`` and ``bidirectional`` are the encoder's.
 
     Dropout is on the embedded words, between layers, on what attention looks at and on the outputs; ``dropout_words`` leaves
     out whole words, on either side (Gal and Ghahramani 2016). ``smoothing`` is label smoothing's ε, in training only.
     """
 
-    cell: str = "lstm-v2"
-    attention: str = MEMORY
-    embedding: int = 256
     hidden: int = 256
-    layers: int = 1
-    decoder_layers: int = 1
-    bidirectional: bool = False
-    projection: int = 0
-    dropout: float = 0.2
-    dropout_words: float = 0.0
-    same_mask: bool = False
-    smoothing: float = 0.0
-    tied: bool = False
-    recurrent: str = "uniform"
-    forget_bias: float | None = None
+    layers: int = setting(1, "Layers of the encoder.", least=1, most=MOST_LAYERS)
+    dropout_words: float = setting(0.0, "Share of words that are left out while training.", least=0, below=1)
+    smoothing: float = setting(0.0, "Label smoothing.", least=0, below=1)
+    attention: str = setting(MEMORY, f"{MEMORY} (memory only), {', '.join(ATTENTIONS)}.", choices=(MEMORY, *ATTENTIONS))
+    decoder_layers: int = setting(1, "Layers of the decoder.", least=1, most=MOST_LAYERS)
+    bidirectional: bool = setting(False, "The encoder reads in both directions.")
 
 
 @dataclass(frozen=True)
 class Read:
-    """What the decoder gets of B sentences: its first ``states``, and where there is attention, the encoder's ``outputs``
+    """B sentences as the decoder gets them: its first ``states``, and where there is attention, the encoder's ``outputs``
     (B, S, size), the attention's ``keys`` made of them, and where they are ``padding`` (B, S)."""
 
     states: tuple[State, ...]
@@ -56,10 +50,10 @@ class Read:
     padding: Tensor | None = None
 
     def rows(self, index: Tensor) -> Read:
-        """These rows, in this order."""
-        kept = tuple(rows_of(s, index) for s in self.states)
+        """Return these rows, in this order."""
+        states = tuple(rows_of(s, index) for s in self.states)
         rest = (None if x is None else x.index_select(0, index) for x in (self.outputs, self.keys, self.padding))
-        return Read(kept, *rest)
+        return Read(states, *rest)
 
 
 class Translator(Trainable):
@@ -70,20 +64,25 @@ class Translator(Trainable):
     what it finds goes with its output to the layers above and to the output. Attention is never fed back into the first
     layer ("input feeding"), so that every layer runs over whole sentences at once, in the compiled kernels.
 
-    Raises InputError for a configuration that cannot be.
+    Args:
+        source_size, target_size: tokens of the two vocabularies.
+        config: of the model.
+
+    Raises:
+        InputError: the configuration cannot be.
     """
 
     kind = "translator"
 
-    def __init__(self, source_words: int, target_words: int, config: TranslatorConfig):
+    def __init__(self, source_size: int, target_size: int, config: TranslatorConfig):
         super().__init__()
-        self.config, self.words = config, target_words
-        _check(config)
+        self.config, self.vocabulary_size = config, target_size
+        config.check()
         looks = config.attention != MEMORY
         beneath = 1 if looks else config.decoder_layers
         try:
-            self.encoder = self._layers(config.embedding, config.layers, config.bidirectional)
-            self.decoder = self._layers(config.embedding, beneath)
+            self.encoder = self._layers(config.input_size, config.layers, config.bidirectional)
+            self.decoder = self._layers(config.input_size, beneath)
             own, seen = self.decoder.output_size, self.encoder.output_size * self.encoder.directions
             above = config.decoder_layers - beneath
             self.upper = self._layers(own + seen, above) if above else None
@@ -91,14 +90,14 @@ class Translator(Trainable):
             raise InputError(str(error)) from None
         self.attention = Attention(config.attention, own, seen) if looks else None
         self.bridge = Bridge(self.encoder, [d for d in (self.decoder, self.upper) if d is not None])
-        size = config.embedding if config.tied else own
+        size = config.input_size if config.tied else own
         top = own + seen if looks else own
         self.readout = nn.Linear(top, size) if looks or top != size else None
-        self.source_embedding = nn.Embedding(source_words, config.embedding)
-        self.embedding = nn.Embedding(target_words, config.embedding)
+        self.source_embedding = nn.Embedding(source_size, config.input_size)
+        self.embedding = nn.Embedding(target_size, config.input_size)
         for e in (self.source_embedding, self.embedding):
             nn.init.uniform_(e.weight, -0.1, 0.1)
-        self.output = FullSoftmax(target_words, size, config.tied)
+        self.output = FullSoftmax(target_size, size, config.tied)
 
     def _layers(self, input_size: int, layers: int, bidirectional: bool = False) -> Recurrent:
         c = self.config
@@ -110,15 +109,22 @@ class Translator(Trainable):
             bidirectional=bidirectional,
             proj_size=c.projection,
             dropout=c.dropout if layers > 1 else 0.0,
-            same_mask=c.same_mask,
-            recurrent=c.recurrent,
+            variational_dropout=c.variational_dropout,
+            recurrent_init=c.recurrent_init,
             forget_bias=c.forget_bias,
         )
 
     def forward(self, source: Tensor, lengths: Tensor, x: Tensor, y: Tensor) -> tuple[Tensor, None]:
-        """−Σ log p(y) in nats over all targets that count, smoothed while training; and None, as nothing is carried on.
+        """Read sentences and foretell their translations.
 
-        ``source`` (S, B), of which the first ``lengths`` (B,) of a row count; ``x``, ``y`` (T, B), IGNORED in y is padding.
+        Args:
+            source: token ids (S, B).
+            lengths: how many of them count, from the first, in each row, (B,).
+            x: token ids that the decoder is given, (T, B).
+            y: those that follow, (T, B), IGNORED where none counts.
+
+        Returns:
+            −Σ log p(y) in nats over all targets that count, smoothed while training; and None, as nothing is carried on.
         """
         h, _, _ = self.decode(x, self.read(source, lengths))
         flat, targets, shared = h.reshape(-1, h.shape[-1]), y.reshape(-1), self._shared()
@@ -128,15 +134,15 @@ class Translator(Trainable):
         return loss, None
 
     def _smoothed(self, h: Tensor, y: Tensor) -> Tensor:
-        """What turns −log p(y) into the mean over all words, −Σ log p / V, once ε of it is added: the logit of y less the mean
-        logit, of which logits are linear, so that neither needs those of all words."""
+        """Return the loss that turns −log p(y) into the mean over all tokens, −Σ log p / V, once ε of it is added: the logit
+        of y less the mean logit. Logits are linear, so that neither needs those of all tokens."""
         counts = y != IGNORED
         h, y = h[counts], y[counts]
         weight, bias = self.embedding.weight if self.output.weight is None else self.output.weight, self.output.bias
         return (h * (weight[y] - weight.mean(0))).sum() + (bias[y] - bias.mean()).sum()
 
     def read(self, source: Tensor, lengths: Tensor, clamp: Clamps | None = None) -> Read:
-        """Read sentences (S, B) of ``lengths`` (B,); ``clamp`` as Recurrent's, of the encoder."""
+        """Read token ids (S, B) of sentences of ``lengths`` (B,); ``clamp`` as Recurrent's, of the encoder."""
         packed = self.packed(source, lengths)
         output, hx = self.encoder(packed, clamp=clamp)
         states = self.bridge(hx)
@@ -149,19 +155,27 @@ class Translator(Trainable):
         return Read(states, outputs, self.attention.keys(outputs), padding)
 
     def packed(self, source: Tensor, lengths: Tensor) -> PackedSequence:
-        """What the encoder is fed, without padding."""
+        """Return the input of the encoder, without padding."""
         e = self._drop_words(self._drop(self.source_embedding(source)))
         return pack_padded_sequence(e, lengths.cpu(), enforce_sorted=False)
 
     def decode(
         self, x: Tensor, read: Read, states: tuple[State, ...] | None = None, clamp: Clamps | None = None
     ) -> tuple[Tensor, tuple[State, ...], Tensor | None]:
-        """From target words x (T, B) and what was read: outputs (T, B, size), the states after the last step, and where
-        attention looked, (B, T, S). ``states``: to go on from; by default ``read``'s. ``clamp`` as Recurrent's, of the
-        decoder's layers below attention."""
-        given = read.states if states is None else states
+        """Write on from what was read.
+
+        Args:
+            x: target token ids (T, B).
+            read: as :meth:`read` gives it.
+            states: to go on from; by default ``read``'s.
+            clamp: as Recurrent's, of the decoder's layers below attention.
+
+        Returns:
+            Outputs (T, B, size), the states after the last step, and where attention looked, (B, T, S).
+        """
+        begin = read.states if states is None else states
         e = self._drop_words(self._drop(self.embedding(x)))
-        h, after = self.decoder(e, given[0], clamp=clamp)
+        h, after = self.decoder(e, begin[0], clamp=clamp)
         if self.attention is None:
             h = self._drop(h)
             return h if self.readout is None else self.readout(h), (after,), None
@@ -170,13 +184,13 @@ class Translator(Trainable):
         context = context.transpose(0, 1)
         states_after: tuple[State, ...] = (after,)
         if self.upper is not None:
-            h, after = self.upper(self._drop(torch.cat([h, context], -1)), given[1])
+            h, after = self.upper(self._drop(torch.cat([h, context], -1)), begin[1])
             states_after += (after,)
         assert self.readout is not None  # made where there is attention
         return self._drop(torch.tanh(self.readout(torch.cat([h, context], -1)))), states_after, weights
 
     def logits(self, h: Tensor) -> Tensor:
-        """Of outputs (…, size): (…, words)."""
+        """Return the logits of outputs (…, size), (…, vocabulary size)."""
         return self.output(h, self._shared())
 
     def _shared(self) -> Tensor | None:
@@ -185,7 +199,7 @@ class Translator(Trainable):
     def _drop(self, x: Tensor) -> Tensor:
         """Dropout of (T, B, size)."""
         c = self.config
-        flat = dropout(x.reshape(-1, x.shape[-1]), [x.shape[1]] * x.shape[0], c.dropout, self.training, c.same_mask)
+        flat = dropout(x.reshape(-1, x.shape[-1]), [x.shape[1]] * x.shape[0], c.dropout, self.training, c.variational_dropout)
         return flat.reshape(x.shape)
 
     def _drop_words(self, e: Tensor) -> Tensor:
@@ -193,21 +207,8 @@ class Translator(Trainable):
         return e * (torch.rand(e.shape[:2], device=e.device) >= p).unsqueeze(-1) if self.training and p else e
 
 
-def _check(config: TranslatorConfig) -> None:
-    if config.attention not in (MEMORY, *ATTENTIONS):
-        raise InputError(f"attention must be {', '.join((MEMORY, *ATTENTIONS))}, not {config.attention!r}")
-    if not 0 <= config.dropout < 1:
-        raise InputError(f"dropout is a probability in [0, 1), not {config.dropout}")
-    for name in ("dropout_words", "smoothing"):
-        if not 0 <= getattr(config, name) < 1:
-            raise InputError(f"{name} must be in [0, 1), not {getattr(config, name)}")
-    for name in ("embedding", "decoder_layers"):
-        if getattr(config, name) < 1:
-            raise InputError(f"{name} must be at least 1, not {getattr(config, name)}")
-
-
 def rows_of(state: State, index: Tensor) -> State:
-    """These rows of a state, in this order."""
+    """Return these rows of a state, in this order."""
     if isinstance(state, Tensor):
         return state.index_select(1, index)
     return tuple(s.index_select(1, index) for s in state)

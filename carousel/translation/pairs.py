@@ -12,25 +12,30 @@ import torch
 from torch import Tensor
 
 from carousel.errors import InputError
-from carousel.language.feeding import IGNORED, Share
+from carousel.language.feeding import IGNORED
 from carousel.layers import State
 from carousel.text.encoded import EncodedText
+from carousel.training.processes import Share
 
 
 @dataclass(frozen=True)
 class PairBatch:
     """Pairs side by side: ``source`` (S, B), of which a row's first ``lengths`` (B,) count; the decoder's inputs ``x`` and
-    targets ``y`` (T, B), IGNORED beyond a row's end. ``words`` counts the targets of *all* processes' rows."""
+    targets ``y`` (T, B), IGNORED beyond a row's end. ``targets`` counts those of *all* processes' rows."""
 
     source: Tensor
     lengths: Tensor
     x: Tensor
     y: Tensor
-    words: int
-    fresh: bool = True
+    targets: int
 
-    def given(self, hx: State | None, device: torch.device | str) -> tuple[Any, ...]:
-        """What the translator is called with; nothing is carried from batch to batch."""
+    @property
+    def own_targets(self) -> int:
+        """The number of targets in these rows."""
+        return int((self.y != IGNORED).sum())
+
+    def arguments(self, state: State | None, device: torch.device | str) -> tuple[Any, ...]:
+        """Return what the translator is called with; nothing is carried from batch to batch."""
         return self.source.to(device), self.lengths, self.x.to(device), self.y.to(device)
 
 
@@ -42,11 +47,14 @@ class Pairs:
 
     Args:
         source, target: corpora of as many lines.
-        end: the numbers of ``<eos>`` in both.
-        rows: of a batch; ``tokens``, where above 0, stands instead: rows times the longer side's entries are at most that.
-        longest: pairs of which a side has more entries are left out, as those with an empty side are; 0: none.
+        end: the token ids of ``<eos>`` in both.
+        rows: of a batch; ``tokens``, where above 0, stands instead: rows times the longer side's tokens are at most that.
+        longest: pairs of which a side has more tokens are left out, as those with an empty side are; 0: none.
+        share: this process's rows of each batch.
+        seed: of the order.
 
-    Raises InputError where there are fewer pairs to train on than processes; of held-out pairs, some processes then have none.
+    Raises:
+        InputError: there are fewer pairs to train on than processes. (Of held-out pairs, some processes then have none.)
     """
 
     def __init__(
@@ -75,28 +83,30 @@ class Pairs:
                 f"{len(self.kept)} pairs are too few to train {self.share.of} processes; give more, or one process"
             )
 
+    cut = 0
+
     @cached_property
     def cuts(self) -> list[tuple[int, int]]:
         """Where the batches begin and stop among the pairs in order of length."""
-        key, found, begin = np.sort(self.key), [], 0
+        key, cuts, begin = np.sort(self.key), [], 0
         while begin < len(key):
             stop = begin + self.rows
             if self.tokens:
-                # The last pair is the longest, and decides how much all of them take.
+                # The last pair is the longest, and decides how many tokens all of them take.
                 taken = key[begin : begin + self.tokens] * np.arange(1, len(key[begin : begin + self.tokens]) + 1)
                 stop = begin + max(1, int(np.searchsorted(taken, self.tokens, side="right")))
             stop = max(stop, begin + self.share.of)
             if len(key) - stop < self.share.of:  # too few for another batch
                 stop = len(key)
-            found.append((begin, stop))
+            cuts.append((begin, stop))
             begin = stop
-        return found
+        return cuts
 
     def __len__(self) -> int:
         return len(self.cuts)
 
     def batches(self, epoch: int = 0, first: int = 0) -> Iterator[PairBatch]:
-        """The batches of an epoch from the ``first``-th on."""
+        """Yield the batches of an epoch from the ``first``-th on."""
         if self.seed is None:
             order, turns = np.argsort(self.key, kind="stable"), np.arange(len(self))
         else:
@@ -114,13 +124,13 @@ class Pairs:
         lengths = self.lengths[1][mine]
         y = np.where(np.arange(len(target))[:, None] < lengths, target, IGNORED)
         x = np.concatenate([np.full((1, len(mine)), self.end[1]), target[:-1]])
-        words = int(self.lengths[1][chosen].sum())
+        targets = int(self.lengths[1][chosen].sum())
         read = torch.from_numpy(self.lengths[0][mine])
-        return PairBatch(torch.from_numpy(source), read, torch.from_numpy(x), torch.from_numpy(y), words)
+        return PairBatch(torch.from_numpy(source), read, torch.from_numpy(x), torch.from_numpy(y), targets)
 
     def _padded(self, side: int, mine: np.ndarray, chosen: np.ndarray) -> np.ndarray:
         corpus, begins, lengths = self.sides[side], self.begins[side], self.lengths[side]
         padded = np.full((lengths[chosen].max(), len(mine)), self.end[side], np.int64)
         for column, line in enumerate(mine):
-            padded[: lengths[line], column] = corpus.words[begins[line] : begins[line] + lengths[line]]
+            padded[: lengths[line], column] = corpus.ids[begins[line] : begins[line] + lengths[line]]
         return padded

@@ -22,37 +22,45 @@ LEFT_OUT = "left-out.json"
 
 
 def prepare(folder: Path, config: TranslationConfig, tick: Tick | None = None) -> dict[str, dict[str, int]]:
-    """Learn vocabularies and encode the texts, where that is not done already; gives how many pairs of each text are kept
-    ("pairs"), and how many are left out because a side is "empty" or "long".
+    """Learn vocabularies and encode the texts, where that is not done already.
 
-    ``tick(what, characters)`` is told of progress. Raises InputError for texts that cannot be used; what was made of them so
-    far is removed, but never the vocabularies of a run that has a checkpoint.
+    Args:
+        folder: of the run.
+        config: of the run; its ``text`` names the files.
+        tick: told of progress, as (activity, characters).
+
+    Returns:
+        For each text how many pairs are kept ("pairs"), and how many are left out because a side is "empty" or "long".
+
+    Raises:
+        InputError: a text cannot be used. The files that were made of it so far are removed, but never the vocabularies of a
+            run that has a checkpoint.
     """
     config.text.check()
     data, begun = folder / "data", (folder / "checkpoint.safetensors").exists()
-    found = _counted(data / LEFT_OUT)
-    if found is None:
+    counts = _read_counts(data / LEFT_OUT)
+    if counts is None:
         try:
             _encode(folder, config.text, tick or (lambda what, n: None), begun)
-            found = _count(folder, config)
+            counts = _count(folder, config)
         except InputError:
             for path in () if begun else vocabulary_paths(folder, config.text.shared):
                 path.unlink(missing_ok=True)
             shutil.rmtree(data, ignore_errors=True)
             raise
-        files.write(data / LEFT_OUT, json.dumps(found, indent=1) + "\n")
-    return found
+        files.write(data / LEFT_OUT, json.dumps(counts, indent=1) + "\n")
+    return counts
 
 
-def _counted(path: Path) -> dict[str, dict[str, int]] | None:
-    """What was counted before; None where it was not, or the file is not whole."""
+def _read_counts(path: Path) -> dict[str, dict[str, int]] | None:
+    """Return the counts of an earlier call; None where there are none, or the file is not whole."""
     try:
-        found: dict[str, dict[str, int]] = files.read_object(path)
-        whole = all({"pairs", "empty", "long"} == set(n) for n in found.values())
-        whole = whole and all(type(k) is int for n in found.values() for k in n.values())
+        counts: dict[str, dict[str, int]] = files.read_object(path)
+        whole = all({"pairs", "empty", "long"} == set(n) for n in counts.values())
+        whole = whole and all(type(k) is int for n in counts.values() for k in n.values())
     except (OSError, ValueError, AttributeError, TypeError):  # InputError is a ValueError
         return None
-    return found if whole else None
+    return counts if whole else None
 
 
 def _encode(folder: Path, text: PairsConfig, tick: Tick, begun: bool) -> None:
@@ -64,12 +72,12 @@ def _encode(folder: Path, text: PairsConfig, tick: Tick, begun: bool) -> None:
         total = sum(1 for _ in lines(sources["train"][0]))
         split = total - total // HELD_OUT
         if split == total:
-            raise InputError(f"{sources['train'][0]} has {total} lines, too few to hold some out; give --valid")
+            raise InputError(f"{sources['train'][0]} has {total} lines, too few to hold some out; give `valid`")
     reading = [_told(islice(lines(path), split), "vocabulary", tick) for path in sources["train"]]
     for path, source in zip(
         vocabulary_paths(folder, text.shared), [chain(*reading), None] if text.shared else reading, strict=True
     ):
-        if source is not None and not (begun and path.exists()):  # weights of a vocabulary stand for its entries
+        if source is not None and not (begun and path.exists()):  # weights of a vocabulary stand for its tokens
             Vocabulary.train(text.vocabulary, source, text.vocabulary_size).save(path)
     vocabularies = load_vocabularies(folder, text)
     for name in ("train", "valid", "test"):
@@ -93,19 +101,19 @@ def _check_aligned(paths: list[Path], tick: Tick) -> None:
 
 
 def _count(folder: Path, config: TranslationConfig) -> dict[str, dict[str, int]]:
-    found = {}
+    counts = {}
     for name in ("train", "valid", "test"):
         if not EncodedText.exists(folder / "data", f"{name}.{SIDES[0]}"):
             continue
         source, target = (EncodedText.open(folder / "data", f"{name}.{side}") for side in SIDES)
         pairs = Pairs(source, target, (0, 0), 1, longest=config.text.longest)
-        found[name] = {"pairs": len(pairs.kept), "empty": pairs.empty, "long": pairs.long}
-        if not found[name]["pairs"]:
+        counts[name] = {"pairs": len(pairs.kept), "empty": pairs.empty, "long": pairs.long}
+        if not counts[name]["pairs"]:
             raise InputError(
                 f"no pair of the {name} texts is left: {pairs.empty} have an empty side, and {pairs.long} "
-                f"more than {config.text.longest} entries; give other texts, or a larger --longest"
+                f"more than {config.text.longest} tokens; give other texts, or a larger `longest`"
             )
-    return found
+    return counts
 
 
 def _told(source: Iterator[str], what: str, tick: Tick) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""How good translations are: BLEU and chrF against references, and whether words agree that must."""
+"""The quality of translations: BLEU and chrF against references, and whether words agree that must."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Scores:
     signatures: tuple[str, str]
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """Return what JSON shows."""
         bleu, chrf = self.signatures
         return {
             "bleu": round(self.bleu, 3),
@@ -43,7 +43,7 @@ class Scores:
 
 
 def score(outputs: Sequence[str], references: Sequence[str]) -> Scores:
-    """Of translations against one reference each."""
+    """Score translations against one reference each."""
     bleu, chrf = BLEU(), CHRF()
     points = [m.corpus_score(list(outputs), [list(references)]).score for m in (bleu, chrf)]
     exact = sum(a.strip() == b.strip() for a, b in zip(outputs, references, strict=True)) / max(1, len(outputs))
@@ -52,28 +52,35 @@ def score(outputs: Sequence[str], references: Sequence[str]) -> Scores:
 
 
 def read_aligned(source: Path, target: Path) -> tuple[list[str], list[str]]:
-    """The lines of two files. Raises InputError where they are not as many."""
-    both = list(lines(source)), list(lines(target))
-    if len(both[0]) != len(both[1]):
+    """Read the lines of two files. Raises InputError where one has more."""
+    sides = list(lines(source)), list(lines(target))
+    if len(sides[0]) != len(sides[1]):
         raise InputError(
-            f"{source} has {len(both[0])} lines and {target} {len(both[1])}; they must be each other's translations"
+            f"{source} has {len(sides[0])} lines and {target} {len(sides[1])}; they must be each other's translations"
         )
-    return both
+    return sides
 
 
 def translate_all(
-    interpreter: Interpreter, given: Sequence[str], rows: int = 64, tick: Callable[[int, int], None] | None = None
+    interpreter: Interpreter, sources: Sequence[str], rows: int = 64, tick: Callable[[int, int], None] | None = None
 ) -> list[str]:
-    """The best translation of each line; lines of about one length go together. ``tick``: told of lines done, of how many."""
-    order = sorted(range(len(given)), key=lambda k: len(given[k]))
-    found = [""] * len(given)
+    """Return the best translation of each line; lines of about one length go together.
+
+    Args:
+        interpreter: that translates.
+        sources: the lines.
+        rows: lines at once.
+        tick: told of lines done, of how many.
+    """
+    order = sorted(range(len(sources)), key=lambda k: len(sources[k]))
+    translations = [""] * len(sources)
     for begin in range(0, len(order), rows):
         chosen = order[begin : begin + rows]
-        for k, best in zip(chosen, interpreter.together([given[k] for k in chosen], [k + 1 for k in chosen]), strict=True):
-            found[k] = best[0].text
+        for k, best in zip(chosen, interpreter.together([sources[k] for k in chosen], [k + 1 for k in chosen]), strict=True):
+            translations[k] = best[0].text
         if tick:
             tick(begin + len(chosen), len(order))
-    return found
+    return translations
 
 
 @dataclass(frozen=True)
@@ -87,22 +94,22 @@ class Agreed:
 
     @property
     def share(self) -> float:
-        """Right, of all."""
+        """The share of right ones, of all."""
         return self.right / max(1, self.right + self.wrong + self.missing)
 
     @property
     def share_there(self) -> float:
-        """Right, of those that are there."""
+        """The share of right ones, of those that are there."""
         return self.right / max(1, self.right + self.wrong)
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """Return what JSON shows."""
         shares = {"share": round(self.share, 5), "of_those_there": round(self.share_there, 5)}
         return {"right": self.right, "wrong": self.wrong, "missing": self.missing, **shares}
 
 
 def agreement(pairs: Sequence[Translated], outputs: Sequence[str]) -> dict[str, Agreed]:
-    """Of translations of the generated corpus, whether each Czech word that agrees has its form: of "all", of those that
+    """Count in translations of the generated corpus whether each Czech word that agrees has its form: of "all", of those that
     agree with the "subject" or with "another" noun, and by kind."""
     counts: dict[str, list[int]] = {}
     for pair, output in zip(pairs, outputs, strict=True):
@@ -114,8 +121,9 @@ def agreement(pairs: Sequence[Translated], outputs: Sequence[str]) -> dict[str, 
 
 
 def forms_written(pair: Translated, output: str) -> list[str | None]:
-    """For each word of the reference that agrees, what a translation has in its place; None where another word stands there, or
-    none. Translation and reference are laid side by side as ``difflib`` does, in whatever forms their words are."""
+    """Return for each word of the reference that agrees the word that a translation has in its place; None where another word
+    stands there, or none. Translation and reference are laid side by side as ``difflib`` does, in whatever forms their words
+    are."""
     words = [w.rstrip(MARKS) for w in output.split()]
     lemma = {form.lower(): t.forms[0].lower() for t in pair.targets for form in t.forms}
     wanted = [w.rstrip(MARKS) for w in pair.czech]

@@ -15,7 +15,7 @@ from carousel.text.vocabulary import Vocabulary
 from carousel.translation.beam import Hypothesis, search
 from carousel.translation.model import Translator
 
-LONGEST = 1000  # source entries of a line that are read
+LONGEST = 1000  # source tokens of a line that are read
 ONE_LINE = str.maketrans("\r\n", "  ")  # byte pairs can write line ends, and a translation is a line
 
 
@@ -33,7 +33,7 @@ class Translation:
     attention: tuple[tuple[float, ...], ...] | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """Return what JSON shows."""
         row = {"text": self.text, "score": round(self.score, 5), "log_probability": round(self.log_probability, 5)}
         row |= {"finished": self.finished, "pieces": list(self.pieces), "source": list(self.source)}
         if self.attention is not None:
@@ -48,8 +48,9 @@ class Interpreter:
         beam: hypotheses side by side; 1 is greedy.
         best: translations of each line.
         alpha: of the length normalisation, log p / lengthᵅ.
-        longest: source entries that are read of a line; what is beyond is left out, and told.
-        told: called with a line's number (from 1) and its entries where it is longer.
+        attention: whether translations tell where attention looked.
+        longest: source tokens that are read of a line; more are left out, and told.
+        told: called with a line's number (from 1) and its number of tokens where it is longer.
     """
 
     def __init__(
@@ -67,11 +68,11 @@ class Interpreter:
     ):
         self.model, self.source, self.target = model, source, target
         self.beam, self.best, self.alpha, self.attention = beam, best, alpha, attention
-        self.longest, self.told = longest, told or (lambda number, entries: None)
+        self.longest, self.told = longest, told or (lambda number, tokens: None)
 
     def lines(self, lines: Iterable[str], rows: int = 1) -> Iterator[list[Translation]]:
-        """For each line its translations, best first, as they come; ``rows`` lines are translated together. An empty or blank
-        line has an empty translation."""
+        """Yield for each line its translations, best first, as they come; ``rows`` lines are translated together. An empty or
+        blank line has an empty translation."""
         source, number = iter(lines), 1
         while group := list(islice(source, rows)):
             yield from self.together(group, range(number, number + len(group)))
@@ -80,19 +81,23 @@ class Interpreter:
     def together(
         self, lines: Sequence[str], places: Sequence[int] | None = None, clamp: Clamps | None = None
     ) -> list[list[Translation]]:
-        """Lines at once. ``places``: their numbers, as ``told`` has them, from 1 by default; ``clamp`` as Recurrent's, of the
-        encoder."""
+        """Return the translations of lines at once, best first.
+
+        Args:
+            places: the lines' numbers, as ``told`` has them, from 1 by default.
+            clamp: as Recurrent's, of the encoder.
+        """
         read = [self.source.encode(line if line.strip() else "") for line in lines]
-        for k, numbers in enumerate(read):
-            if len(numbers) > self.longest:
-                self.told(places[k] if places else k + 1, len(numbers))
-                read[k] = [*numbers[: self.longest - 1], self.source.end]
-        some = [k for k, numbers in enumerate(read) if len(numbers) > 1]
-        found: list[list[Translation]] = [[_nothing()] for _ in lines]
+        for k, ids in enumerate(read):
+            if len(ids) > self.longest:
+                self.told(places[k] if places else k + 1, len(ids))
+                read[k] = [*ids[: self.longest - 1], self.source.end]
+        some = [k for k, ids in enumerate(read) if len(ids) > 1]
+        translations: list[list[Translation]] = [[_nothing()] for _ in lines]
         if some:
             each = [torch.tensor(read[k]) for k in some]
             lengths = torch.tensor([len(x) for x in each])
-            made = search(
+            beams = search(
                 self.model,
                 pad_sequence(each, padding_value=self.source.end),
                 lengths,
@@ -105,18 +110,18 @@ class Interpreter:
                 attention=self.attention,
                 clamp=clamp,
             )
-            for k, hypotheses in zip(some, made, strict=True):
-                found[k] = [self._told(h, read[k]) for h in hypotheses]
-        return found
+            for k, hypotheses in zip(some, beams, strict=True):
+                translations[k] = [self._translation(h, read[k]) for h in hypotheses]
+        return translations
 
-    def _told(self, h: Hypothesis, read: list[int]) -> Translation:
-        numbers = [*h.numbers, self.target.end] if h.finished else list(h.numbers)
+    def _translation(self, h: Hypothesis, read: list[int]) -> Translation:
+        ids = [*h.ids, self.target.end] if h.finished else list(h.ids)
         attention = None
         if h.attention is not None:
             attention = tuple(tuple(row[: len(read)]) for row in h.attention.tolist())
         return Translation(
-            self.target.decode(list(h.numbers)).translate(ONE_LINE),
-            tuple(self.target.token(n) for n in numbers),
+            self.target.decode(list(h.ids)).translate(ONE_LINE),
+            tuple(self.target.token(n) for n in ids),
             h.log_probability,
             h.score,
             h.finished,
@@ -125,9 +130,9 @@ class Interpreter:
         )
 
 
-def longest_translation(entries: int) -> int:
-    """Entries that a translation of a source of so many may have."""
-    return 2 * entries + 10
+def longest_translation(tokens: int) -> int:
+    """Return how many tokens a translation of a source of so many may have."""
+    return 2 * tokens + 10
 
 
 def _nothing() -> Translation:

@@ -15,11 +15,11 @@ from carousel.insight.translating import followed, watch_translation
 from carousel.insight.watch import Watched, read, spans, watch, watched_names
 from carousel.language.folder import load_run
 from carousel.language.generate import generate
-from carousel.language.model import Trainable
 from carousel.layers import Clamp, Recurrent
 from carousel.text.encoded import EncodedText
 from carousel.text.vocabulary import Vocabulary
 from carousel.training.config import run_kind
+from carousel.training.task import Trainable
 from carousel.translation.folder import SIDES, load_translator
 from carousel.translation.model import Translator
 
@@ -55,7 +55,7 @@ class RunView:
             "task": self.task,
             "cell": cell.name,
             "doc": cell.doc,
-            "source": cell.source,
+            "source": cell.citation,
             "equations": cell.text.splitlines(),
             "valves": [g for g in cell.gates if g in self.units],
             "states": [s for s in cell.states if s in self.units],
@@ -147,7 +147,7 @@ def _lines(folder: Path, side: str, vocabulary: Vocabulary) -> Iterator[str]:
             corpus = EncodedText.open(folder / "data", name + side, vocabulary.size)
             begin = 0
             for end in corpus.ends[:500].tolist():
-                line = corpus.words[begin : end - 1].tolist()
+                line = corpus.ids[begin : end - 1].tolist()
                 begin = end
                 if 6 <= len(line) <= 20 and vocabulary.unknown not in line:
                     yield vocabulary.decode(line)

@@ -133,7 +133,7 @@ def listen(host: str, port: int) -> tuple[socket.socket, str]:
         listening = socket.create_server(address[:2], family=family)
     except (OSError, OverflowError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise InputError(f"cannot listen on {host} port {port}: {reason}; choose another --port or --host") from None
+        raise InputError(f"cannot listen on {host} port {port}: {reason}; choose another `port` or `host`") from None
     shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
     return listening, f"http://{shown}:{listening.getsockname()[1]}/"
 

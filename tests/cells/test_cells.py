@@ -258,7 +258,7 @@ def test_every_cell_says_what_it_is_and_where_it_is_from(name):
     c = CELLS[name]
     assert c.name == name
     assert c.doc.endswith(".")
-    assert any(source in c.source for source in ("Renshaw", "SuperDataScience", "Greff"))
+    assert any(source in c.citation for source in ("Renshaw", "SuperDataScience", "Greff"))
 
 
 def test_get_by_name_or_cell():

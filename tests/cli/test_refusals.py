@@ -26,7 +26,7 @@ def one_line(result, *parts):
         (["train", "text.txt", "--cell", "lsmt"], "did you mean lstm"),
         (["train", "text.txt", "--lr", "fast"], "--lr"),
         (["train", "text.txt", "--lr", "-1"], "lr must be above 0"),
-        (["train", "text.txt", "--vocab", "letters"], "word, char, bpe"),
+        (["train", "text.txt", "--vocab", "letters"], "word or char or bpe"),
         (["train", "text.txt", "--schedule", "linear"], "cosine or plateau or constant"),
         (["train", "text.txt", "--feed", "lines"], "stream or sentences"),
         (["train", "text.txt", "--dropout", "1.5"], "probability"),

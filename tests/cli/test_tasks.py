@@ -73,7 +73,7 @@ def test_refusals(carousel, tmp_path):
         return err
 
     assert "no task 'add'" in refused("run", "add")
-    assert "--T 100; --T 500; --T 1000" in refused("run", "adding", "--T", 50)
+    assert "T=100; T=500; T=1000" in refused("run", "adding", "--T", 50)
     assert "today, faithful, truncated" in refused("run", "adding", "--recipe", "best")
     assert "did you mean" in refused("run", "adding", "--cell", "lstm-v9")
     assert "not in the paper" in refused("run", "copy", "--recipe", "faithful")

@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from carousel.language.config import Config
-from carousel.language.processes import Processes
-from carousel.language.training import Trainer
+from carousel.training.processes import Processes
+from carousel.training.trainer import Trainer
 from carousel.translation.config import PairsConfig, PairTraining, TranslationConfig
-from carousel.translation.lesson import Translating
 from carousel.translation.model import TranslatorConfig
 from carousel.translation.prepare import prepare
+from carousel.translation.task import TranslationTask
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def trained(tmp_path_factory):
     config = TranslationConfig(text, TranslatorConfig(attention="general", hidden=24, embedding=12, dropout=0.0), training)
     config.save(here)
     prepare(here, config)
-    Trainer(here, config, Processes(), lesson=Translating).run()
+    Trainer(here, config, Processes(), TranslationTask).run()
     return here
 
 
@@ -157,7 +157,7 @@ def test_a_line_of_a_megabyte_without_a_gap_takes_seconds(carousel, pair):
         (["translate", "train", "a.txt", "latin.txt"], "not UTF-8: byte 0xe9 at offset 1 (line 1)"),
         (["translate", "train", "a.txt", "b.txt", "--cell", "lsmt"], "did you mean lstm"),
         (["translate", "train", "a.txt", "b.txt", "--attention", "much"], "attention must be"),
-        (["translate", "train", "a.txt", "b.txt", "--vocab", "letters"], "word, char, bpe"),
+        (["translate", "train", "a.txt", "b.txt", "--vocab", "letters"], "word or char or bpe"),
         (["translate", "train", "a.txt", "b.txt", "--smoothing", "1"], "smoothing"),
         (["translate", "language", "--text", "x"], "run of a language model"),
         (["translate", "score", "language", "a.txt", "short.txt"], "60 lines and"),

@@ -11,7 +11,7 @@ E, H, P = 3, 5, 2
 
 
 def shapes(name, *sizes, **options):
-    return {p.name: p.shape for p in CELLS[name].parameters(*sizes, **options)}
+    return {p.name: p.shape for p in CELLS[name].parameter_specs(*sizes, **options)}
 
 
 def test_shapes_are_into_from():
@@ -42,9 +42,9 @@ def test_full_gate_recurrence_has_nine_more_matrices():
 
 
 def test_initial_values():
-    start = {p.name: p.initial for p in CELLS["lstm-v3"].parameters(E, H)}
+    start = {p.name: p.initial for p in CELLS["lstm-v3"].parameter_specs(E, H)}
     assert set(start.values()) == {"uniform"}
-    start = {p.name: p.initial for p in CELLS["lstm-v3"].parameters(E, H, recurrent="orthogonal", forget_bias=1.0)}
+    start = {p.name: p.initial for p in CELLS["lstm-v3"].parameter_specs(E, H, recurrent_init="orthogonal", forget_bias=1.0)}
     assert {n for n, v in start.items() if v == "orthogonal"} == {"W.im", "W.fm", "W.hm", "W.om"}
     assert start.pop("b.f") == 1.0
     assert start["b.i"] == start["W.ie"] == start["w.fh"] == "uniform"
@@ -52,7 +52,7 @@ def test_initial_values():
 
 def test_forget_bias_needs_a_forget_gate():
     with pytest.raises(ValueError, match=r"cell rnn has no bias b\.f"):
-        CELLS["rnn"].parameters(E, H, forget_bias=1.0)
+        CELLS["rnn"].parameter_specs(E, H, forget_bias=1.0)
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ def test_peepholes_cost_pointwise_work_only():
 def test_docstring_gives_title_and_source():
     c = CELLS["lstm-v3"]
     assert c.doc == "LSTM v3: gates that also see the memory, through diagonal peepholes."
-    assert c.source.startswith("Renshaw 2014, slide")
+    assert c.citation.startswith("Renshaw 2014, slide")
     assert repr(c) == f"<cell lstm-v3: {c.doc}>"
 
 

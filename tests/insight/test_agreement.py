@@ -82,5 +82,5 @@ def test_what_cannot_be_measured_is_said(model, vocabulary):
     with pytest.raises(InputError, match="does not know"):
         agreement(LanguageModel(strange.size, ModelConfig("rnn", 3, 3)), strange, GIVEN)
     letters = Vocabulary.train("char", ["the boy"])
-    with pytest.raises(InputError, match="--vocab word"):
+    with pytest.raises(InputError, match="train with `vocabulary` word"):
         agreement(LanguageModel(letters.size, ModelConfig("rnn", 3, 3)), letters, GIVEN)

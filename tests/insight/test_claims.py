@@ -52,7 +52,7 @@ def counted(done):
         tick(1, 1)
         return {"x": float(seed)}
 
-    return Claim("c", "says", "source", {"a": "A", "b": "B"}, {"x": "X"}, (Question("q", "x", "a", "b"),), measure, "x")
+    return Claim("c", "says", "source", {"a": "A", "b": "B"}, {"x": "X"}, (Question("q", "x", "a", "b"),), measure)
 
 
 def test_a_trial_goes_on_where_it_stopped(tmp_path):
@@ -113,7 +113,9 @@ def test_spikes_are_as_far_apart_as_they_say():
 def test_a_claim_is_tried(name, steps, tmp_path, monkeypatch):
     monkeypatch.setattr(forget, "TEST_LENGTH", 300)
     monkeypatch.setattr(projection, "MODEL", ModelConfig(embedding=8))
-    monkeypatch.setattr(projection, "WAYS", {"v3": ("lstm-v3", 9, 0), "v4": ("lstm-v4", 9, 4), "v4 larger": ("lstm-v4", 12, 4)})
+    monkeypatch.setattr(
+        projection, "WAYS", {"v3": ("lstm-v3", 9, None), "v4": ("lstm-v4", 9, 4), "v4 larger": ("lstm-v4", 12, 4)}
+    )
     text = tmp_path / "text.txt"
     text.write_text("the cat sat on the mat and the dog sat on the cat\n" * 420)
     claim = CLAIMS[name]

@@ -21,7 +21,7 @@ def problem(c, batch_sizes=BATCH_SIZES, seed=1):
     def draw(*shape):
         return (0.8 * torch.randn(*shape, generator=generator, dtype=torch.float64)).requires_grad_()
 
-    shapes = c.parameters(E, H, P if c.has_projection else 0)
+    shapes = c.parameter_specs(E, H, P if c.has_projection else 0)
     vectors = [s for s in c.trace.states if s.size is not None]
     states = {s.name: draw(batch_sizes[0], c.length(s.size, E, H, P)) for s in vectors}
     clock = {s.name: torch.ones(batch_sizes[0], 1) for s in c.trace.states if s.size is None}
@@ -65,7 +65,7 @@ def test_gradients_backwards_in_time_with_resets(name):
 def test_slstm_agrees_with_a_loop_written_by_hand(slstm):
     steps, rows = 5, 3
     torch.manual_seed(2)
-    p = {s.name: torch.randn(s.shape, dtype=torch.float64, requires_grad=True) for s in slstm.parameters(E, H)}
+    p = {s.name: torch.randn(s.shape, dtype=torch.float64, requires_grad=True) for s in slstm.parameter_specs(E, H)}
     x = torch.randn(steps, rows, E, dtype=torch.float64)
     before = {k: torch.zeros(rows, H, dtype=torch.float64) for k in slstm.states}
 
@@ -132,7 +132,7 @@ def test_every_pointwise_operation_means_what_pytorch_means(ours, theirs):
 def test_masked_connections_carry_nothing_and_learn_nothing():
     c, units = CELLS["clockwork"], 14
     torch.manual_seed(0)
-    p = {s.name: torch.randn(s.shape, dtype=torch.float64, requires_grad=True) for s in c.parameters(E, units)}
+    p = {s.name: torch.randn(s.shape, dtype=torch.float64, requires_grad=True) for s in c.parameter_specs(E, units)}
     x = torch.randn(8, E, dtype=torch.float64)
     before = {"h": torch.randn(1, units, dtype=torch.float64), "t": torch.zeros(1, 1)}
 
@@ -164,7 +164,7 @@ def test_resets_return_each_row_to_its_initial_state():
 
 def test_recorded_values_are_in_the_inputs_order_in_both_directions():
     c = CELLS["lstm-v3"]
-    shapes = c.parameters(E, H)
+    shapes = c.parameter_specs(E, H)
     p = {s.name: torch.randn(s.shape) for s in shapes}
     x, before = torch.randn(5, E), {k: torch.zeros(2, H) for k in c.states}
     for reverse in (False, True):
@@ -178,7 +178,7 @@ def test_recorded_values_are_in_the_inputs_order_in_both_directions():
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
 def test_results_have_the_datas_dtype(dtype):
     c = CELLS["lstm-v3"]
-    p = {s.name: torch.randn(s.shape, dtype=dtype) for s in c.parameters(E, H)}
+    p = {s.name: torch.randn(s.shape, dtype=dtype) for s in c.parameter_specs(E, H)}
     before = {k: torch.zeros(2, H, dtype=dtype) for k in c.states}
     output, after, _ = reference.run(c, torch.randn(4, E, dtype=dtype), [2, 2], before, p)
     assert output.dtype == after["h"].dtype == dtype
@@ -198,7 +198,7 @@ def test_a_sum_waits_for_the_last_of_its_operands():
 
     function, arguments = problem(mogrifier, [2, 2])
     data, m, h, *weights = arguments
-    W = dict(zip((p.name for p in mogrifier.parameters(E, H)), weights, strict=True))
+    W = dict(zip((p.name for p in mogrifier.parameter_specs(E, H)), weights, strict=True))
     outputs = []
     for e in data.split(2):
         x = 2 * torch.sigmoid(m @ W["W.em"].T) * e
@@ -218,7 +218,7 @@ def test_what_the_first_product_multiplies_may_be_computed():
 
     function, arguments = problem(before, [2, 2, 2])
     data, h, *weights = arguments
-    W = dict(zip((p.name for p in before.parameters(E, H)), weights, strict=True))
+    W = dict(zip((p.name for p in before.parameter_specs(E, H)), weights, strict=True))
     outputs = []
     for e in data.split(2):
         h = e @ W["W.he"].T + torch.tanh(h) @ W["W.hh"].T + W["b.h"]
@@ -234,7 +234,7 @@ def test_no_error_flows_back_through_what_is_detached():
 
     function, arguments = problem(truncated, [2, 2, 2])
     data, h, *weights = arguments
-    p = dict(zip((p.name for p in truncated.parameters(E, H)), weights, strict=True))
+    p = dict(zip((p.name for p in truncated.parameter_specs(E, H)), weights, strict=True))
     outputs = []
     for e in data.split(2):
         h = p["w.hh"] * h + torch.tanh(e @ p["W.he"].T + h.detach() @ p["W.hh"].T)
@@ -251,7 +251,7 @@ def test_what_depends_on_parameters_alone_has_rows_all_the_same():
         h = g * h + tanh(W.he @ e)
         return h
 
-    shapes = {p.name: torch.randn(p.shape) for p in drift.parameters(E, H)}
+    shapes = {p.name: torch.randn(p.shape) for p in drift.parameter_specs(E, H)}
     _, _, seen = reference.run(drift, torch.randn(3, E), [2, 1], {"h": torch.zeros(2, H)}, shapes, record=["g"])
     torch.testing.assert_close(seen["g"], torch.tanh(shapes["b.g"]).expand(3, H))
 
@@ -315,7 +315,7 @@ def test_constants_do_not_change_the_datas_dtype(expression, dtype):
         h = W.hh @ identity(expression(OURS, identity(W.he @ e), h))
         return h
 
-    weights = {p.name: torch.eye(*p.shape, dtype=dtype) for p in one.parameters(E, H)}
+    weights = {p.name: torch.eye(*p.shape, dtype=dtype) for p in one.parameter_specs(E, H)}
     x, h = torch.rand(2, E, dtype=dtype), torch.rand(2, H, dtype=dtype)
     output, _, _ = reference.run(one, x, [2], {"h": h}, weights)
     precise = {n: w.double() for n, w in weights.items()}
@@ -332,7 +332,7 @@ def test_what_only_the_clock_says_has_all_units_and_can_be_multiplied():
         return h, g
 
     for dtype in (torch.float64, torch.bfloat16):
-        weights = {p.name: torch.ones(p.shape, dtype=dtype) for p in clocked.parameters(E, H, P)}
+        weights = {p.name: torch.ones(p.shape, dtype=dtype) for p in clocked.parameter_specs(E, H, P)}
         before = {"h": torch.zeros(2, P, dtype=dtype), "g": torch.zeros(2, H, dtype=dtype), "t": torch.zeros(2, 1)}
         x = torch.zeros(6, E, dtype=dtype)
         output, after, _ = reference.run(clocked, x, [2, 2, 2], before, weights)
@@ -357,6 +357,6 @@ def test_masks_and_constants_of_another_shape_are_refused(options, message):
         h = tanh(W.he @ e) + c.T * h
         return h
 
-    weights = {p.name: torch.ones(p.shape) for p in wrong.parameters(E, H)}
+    weights = {p.name: torch.ones(p.shape) for p in wrong.parameter_specs(E, H)}
     with pytest.raises(ValueError, match=message):
         reference.run(wrong, torch.zeros(1, E), [1], {"h": torch.zeros(1, H)}, weights)

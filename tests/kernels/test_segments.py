@@ -26,7 +26,7 @@ def kept_bytes(layer, x):
 def test_the_same_gradients(name, steps, bidirectional):
     torch.manual_seed(0)
     plain = Recurrent(name, 4, 5, bidirectional=bidirectional, learned_initial=True).double()
-    layer = Recurrent(name, 4, 5, bidirectional=bidirectional, learned_initial=True, checkpoint=steps).double()
+    layer = Recurrent(name, 4, 5, bidirectional=bidirectional, learned_initial=True, segment_length=steps).double()
     layer.load_state_dict(plain.state_dict())
     x = [torch.randn(n, 4, dtype=torch.float64, requires_grad=True) for n in (12, 9, 9, 2)]
     resets = torch.rand(12, 4) < 0.2
@@ -44,7 +44,7 @@ def test_the_same_gradients(name, steps, bidirectional):
 def test_what_is_kept_grows_with_the_square_root():
     kept = {}
     for steps in (64, 256, 1024):
-        layer = Recurrent("lstm-v3", 8, 32, checkpoint=int(steps**0.5))
+        layer = Recurrent("lstm-v3", 8, 32, segment_length=int(steps**0.5))
         x = torch.randn(steps, 4, 8)
         # The input and the output are of every step; what is beyond them is the states of the borders.
         kept[steps] = kept_bytes(layer, x) - x.nbytes
@@ -54,5 +54,5 @@ def test_what_is_kept_grows_with_the_square_root():
 
 
 def test_less_than_none_is_refused():
-    with pytest.raises(ValueError, match="checkpoint must be at least 0"):
-        Recurrent("rnn", 2, 3, checkpoint=-1)
+    with pytest.raises(ValueError, match="segment_length must be at least 0"):
+        Recurrent("rnn", 2, 3, segment_length=-1)

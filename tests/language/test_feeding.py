@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from carousel.language.feeding import IGNORED, Sentences, Share, Stream
+from carousel.language.feeding import IGNORED, Sentences, Stream
 from carousel.text.encoded import EncodedText, Facts
+from carousel.training.processes import Share
 
 END = 0
 some = settings(deadline=None, max_examples=80)
@@ -35,7 +36,7 @@ def test_a_streams_rows_joined_are_the_text(text, rows, length, processes):
         batches = list(feed.batches())
         columns += np.concatenate([b.y.numpy() for b in batches]).T.tolist()
     joined = [w for column in columns for w in column if w != IGNORED]
-    assert joined == text.words.tolist()
+    assert joined == text.ids.tolist()
 
 
 @given(texts, st.integers(1, 5), st.integers(1, 6))
@@ -45,7 +46,7 @@ def test_a_streams_input_is_the_word_before(text, rows, length):
     x, y = (np.concatenate([getattr(b, k).numpy() for b in feed.batches()]).T for k in "xy")
     flat = [(int(a), int(b)) for row_x, row_y in zip(x, y, strict=True) for a, b in zip(row_x, row_y, strict=True)]
     pairs = [(a, b) for a, b in flat if b != IGNORED]
-    words = text.words.tolist()
+    words = text.ids.tolist()
     assert pairs == list(zip([END, *words[:-1]], words, strict=True))
 
 
@@ -55,7 +56,7 @@ def test_sentences_count_each_word_once(text, rows, length, processes):
     feeds = [Sentences(text, END, rows, length, Share(k, processes), seed=3) for k in range(processes)]
     found = sorted(w for feed in feeds for w in counted(feed.batches()))
     begins = [0, *text.ends[:-1]]
-    kept = [text.words[b:e][: length or None] for b, e in zip(begins, text.ends, strict=True) if e - b > 1]
+    kept = [text.ids[b:e][: length or None] for b, e in zip(begins, text.ends, strict=True) if e - b > 1]
     assert found == sorted(int(w) for s in kept for w in s)
 
 
@@ -65,7 +66,7 @@ def test_words_of_a_batch_are_those_of_all_processes(text, rows, processes):
     for kind in (lambda s: Stream(text, END, rows, 3, s), lambda s: Sentences(text, END, rows, 0, s, seed=1)):
         parts = [list(kind(Share(k, processes)).batches()) for k in range(processes)]
         for batches in zip(*parts, strict=True):
-            assert len(counted(batches)) == batches[0].words == batches[-1].words
+            assert len(counted(batches)) == batches[0].targets == batches[-1].targets
 
 
 def test_order_of_sentences_follows_seed_and_epoch():

@@ -37,7 +37,7 @@ def test_a_tiny_text_by_hand():
 
 def test_score_is_the_bits_of_each_word_after_two():
     model = Trigram(TEXT, 0, WORDS)
-    ids = [0, 0, *TEXT.words.tolist()]
+    ids = [0, 0, *TEXT.ids.tolist()]
     each = [
         model.probabilities(np.array([(u * WORDS + v) * WORDS + w]))[0]
         for u, v, w in zip(ids[:-2], ids[1:-1], ids[2:], strict=True)

@@ -45,7 +45,7 @@ def test_score_is_the_sum_word_by_word(model, vocabulary, tmp_path):
     assert found.bits == pytest.approx(expected, rel=1e-4)
     assert found.characters == len("\n".join(LINES)) + 1
     assert found.bits_per_character == pytest.approx(expected / found.characters, rel=1e-4)
-    assert math.log2(found.perplexity) == pytest.approx(expected / found.words, rel=1e-4)
+    assert math.log2(found.perplexity) == pytest.approx(expected / found.tokens, rel=1e-4)
 
 
 def test_sentences_are_each_scored_from_the_start(model, vocabulary, tmp_path):

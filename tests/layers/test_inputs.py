@@ -29,7 +29,7 @@ def plain(e, h, W, b):
         ({"input_size": "3"}, r"input_size must be a whole number, not '3'"),
         ({"num_layers": np.float64(2)}, r"num_layers must be a whole number"),
         ({"proj_size": 2.0}, r"proj_size must be a whole number, not 2\.0"),
-        ({"checkpoint": 0.5}, r"checkpoint must be a whole number, not 0\.5"),
+        ({"segment_length": 0.5}, r"segment_length must be a whole number, not 0\.5"),
         ({"dropout": True}, r"dropout must be a number, not True"),
         ({"dropout": "0.5"}, r"dropout must be a number, not '0\.5'"),
         ({"forget_bias": "1"}, r"forget_bias must be a number, not '1'"),
@@ -106,7 +106,7 @@ SHAPES = {
     "one layer": {},
     "two layers, both directions": {"num_layers": 2, "bidirectional": True, "dropout": 0.3},
     "batch first": {"batch_first": True},
-    "segments": {"checkpoint": 2},
+    "segments": {"segment_length": 2},
     "learned states": {"learned_initial": True},
 }
 

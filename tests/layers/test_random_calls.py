@@ -297,7 +297,7 @@ def call_run(name, dtype, place, how, learn):
     layer = of_layer(name, dtype)
     states = layer.initial_state(3)
     names = dict(zip(cell.states, [s[0] for s in ([states] if isinstance(states, torch.Tensor) else states)], strict=True))
-    arguments = [drawn(9, 5, dtype=dtype), names, layer._parameters_of(0, 0), torch.rand(9) < 0.3, dict(names)]
+    arguments = [drawn(9, 5, dtype=dtype), names, layer.parameters_of(0), torch.rand(9) < 0.3, dict(names)]
     data, before, parameters, resets, initial = spoilt(arguments, place % len(tensors(arguments)), how)
 
     def run():
@@ -317,9 +317,9 @@ HOSTILE = (None, -1, 0, 1.5, 2**62, "x", [], {}, float("nan"), True, torch.tenso
 
 def call_constructor(name, dtype, place, how, learn):
     """A layer's options. Right ones give a layer that works."""
-    options = {"cell": name, "input_size": 5, "hidden_size": 5, "num_layers": 1, "dropout": 0.0, "proj_size": 0}
-    options |= {"batch_first": False, "bidirectional": False, "recurrent": "uniform", "forget_bias": None, "checkpoint": 0}
-    options |= {"device": None, "dtype": None, "learned_initial": False}
+    options = {"cell": name, "input_size": 5, "hidden_size": 5, "num_layers": 1, "dropout": 0.0, "proj_size": None}
+    options |= {"batch_first": False, "bidirectional": False, "recurrent_init": "uniform", "forget_bias": None}
+    options |= {"segment_length": 0, "device": None, "dtype": None, "learned_initial": False}
     key = list(options)[place % len(options)]
     value = HOSTILE[(place // len(options)) % len(HOSTILE)]
     if key in ("input_size", "hidden_size", "num_layers", "proj_size") and type(value) is int and value > 1:

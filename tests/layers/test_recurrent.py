@@ -239,6 +239,7 @@ def test_projection_makes_the_message_smaller():
     assert output.shape == (5, 2, 4) and m.shape == (4, 2, 2) and h.shape == (4, 2, 8)
     assert layer.output_size == 2
     assert Recurrent("lstm-v4", 3, 8).proj_size == 4  # half, unless said
+    assert Recurrent("lstm", 3, 8, proj_size=0).proj_size == Recurrent("lstm", 3, 8).proj_size == 0  # as in torch.nn
 
 
 def test_uniform_start():
@@ -250,7 +251,7 @@ def test_uniform_start():
 
 
 def test_orthogonal_start_of_recurrent_weights_only():
-    layer = Recurrent("lstm-v3", 6, 6, recurrent="orthogonal")
+    layer = Recurrent("lstm-v3", 6, 6, recurrent_init="orthogonal")
     for name, p in layer.named_parameters():
         if name.startswith("W."):
             orthogonal = torch.allclose(p @ p.t(), torch.eye(6), atol=1e-5)
@@ -301,10 +302,10 @@ def stack_of_copies(units=64, **options):
     return layer
 
 
-def test_same_mask_keeps_one_mask_over_time():
+def test_variational_dropout_keeps_one_mask_over_time():
     torch.manual_seed(0)
     ones = torch.ones(6, 3, 64)
-    output, _ = stack_of_copies(num_layers=2, dropout=0.25, same_mask=True)(ones)
+    output, _ = stack_of_copies(num_layers=2, dropout=0.25, variational_dropout=True)(ones)
     assert output.unique().tolist() == pytest.approx([0, 4 / 3])
     assert (output == output[0]).all()
     assert not torch.equal(output[:, 0], output[:, 1])  # each sequence has its own
@@ -317,21 +318,21 @@ def test_ordinary_dropout_draws_anew_at_each_step():
     assert (output == 0).float().mean().item() == pytest.approx(0.25, abs=0.08)
 
 
-@pytest.mark.parametrize("same_mask", [False, True])
-def test_dropout_is_off_in_evaluation_and_after_the_last_layer(same_mask):
+@pytest.mark.parametrize("variational_dropout", [False, True])
+def test_dropout_is_off_in_evaluation_and_after_the_last_layer(variational_dropout):
     ones = torch.ones(6, 3, 64)
-    layer = stack_of_copies(num_layers=2, dropout=0.5, same_mask=same_mask)
+    layer = stack_of_copies(num_layers=2, dropout=0.5, variational_dropout=variational_dropout)
     assert torch.equal(layer.eval()(ones)[0], ones)
     assert not torch.equal(layer.train()(ones)[0], ones)
     with pytest.warns(UserWarning, match="dropout is between layers, so with num_layers=1 it has no effect"):
-        single = stack_of_copies(num_layers=1, dropout=0.5, same_mask=same_mask)
+        single = stack_of_copies(num_layers=1, dropout=0.5, variational_dropout=variational_dropout)
     assert torch.equal(single(ones)[0], ones)
 
 
-def test_same_mask_of_packed_rows():
+def test_variational_dropout_of_packed_rows():
     torch.manual_seed(0)
     batch_sizes = [3, 2, 2, 1]
-    data = dropout(torch.ones(8, 32), batch_sizes, 0.5, training=True, same_mask=True)
+    data = dropout(torch.ones(8, 32), batch_sizes, 0.5, training=True, variational_dropout=True)
     first, *others = data.split(batch_sizes)
     assert 0 < (first == 0).float().mean() < 1
     for rows in others:
@@ -369,9 +370,10 @@ def test_a_users_cell_works_as_the_lectures_do():
         (("lstm", 2, 3, 0), {}, r"num_layers must be at least 1, not 0"),
         (("lstm", 2, 3), {"dropout": 1.0}, r"dropout is a probability in \[0, 1\), not 1"),
         (("lstm", 2, 3), {"dropout": -0.1}, r"dropout is a probability"),
-        (("lstm", 2, 3), {"recurrent": "identity"}, r"recurrent must be 'uniform' or 'orthogonal', not 'identity'"),
+        (("lstm", 2, 3), {"recurrent_init": "identity"}, r"recurrent_init must be 'uniform' or 'orthogonal', not 'identity'"),
         (("lstm", 2, 3), {"proj_size": 2}, r"cell lstm has no projection, so proj_size must be 0"),
-        (("lstm-v4", 2, 3), {"proj_size": -1}, r"proj_size must be at least 0"),
+        (("lstm-v4", 2, 3), {"proj_size": -1}, r"proj_size must be at least 1"),
+        (("lstm-v4", 2, 3), {"proj_size": 0}, r"proj_size must be at least 1, not 0"),
         (("rnn", 2, 3), {"forget_bias": 1.0}, r"cell rnn has no bias b\.f"),
         (("mlp", 2, 3, 2), {}, r"keeps its input in state p: with several layers, input_size must be .* 3"),
     ],

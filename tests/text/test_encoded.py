@@ -60,7 +60,7 @@ def test_a_text_of_0_1_0_has_no_checksum_and_is_opened(folder):
         EncodedText.open(folder, "train")
 
 
-def test_entries_that_the_vocabulary_lacks_are_refused(folder):
+def test_tokens_that_the_vocabulary_lacks_are_refused(folder):
     assert EncodedText.open(folder, "train", 9)
-    with pytest.raises(InputError, match="has entry 8, and the vocabulary only 8"):
+    with pytest.raises(InputError, match="has token 8, and the vocabulary only 8"):
         EncodedText.open(folder, "train", 8)

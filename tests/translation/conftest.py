@@ -6,12 +6,12 @@ import pytest
 import torch
 
 from carousel.language.config import Config
-from carousel.language.processes import Processes
-from carousel.language.training import Trainer
+from carousel.training.processes import Processes
+from carousel.training.trainer import Trainer
 from carousel.translation.config import PairsConfig, PairTraining, TranslationConfig
-from carousel.translation.lesson import Translating
 from carousel.translation.model import Translator, TranslatorConfig
 from carousel.translation.prepare import prepare
+from carousel.translation.task import TranslationTask
 
 SMALL = {"embedding": 6, "hidden": 7, "dropout": 0.0}
 
@@ -67,7 +67,7 @@ def train():
     """``train(folder, config, stop_at=None)`` trains, or is interrupted after that step; gives the last event."""
 
     def run(folder, config, stop_at=None):
-        trainer = Trainer(folder, config, Processes(), lesson=Translating)
+        trainer = Trainer(folder, config, Processes(), TranslationTask)
 
         def watch(event):
             if event["event"] == "step" and event["step"] == stop_at:

@@ -15,7 +15,7 @@ attentions = pytest.mark.parametrize("attention", ["none", "general"])
 
 
 def every(model, row, alpha):
-    """All sentences that end within the longest length, each read by itself, best first: score, log p, entries."""
+    """All sentences that end within the longest length, each read by itself, best first: score, log p, token ids."""
     n = int(LENGTHS[row])
     found = []
     for length in range(LONGEST):
@@ -36,7 +36,7 @@ def test_a_wide_beam_finds_the_best_of_all_sentences(make, attention, alpha):
     found = search(model, SOURCE, LENGTHS, END, longest=[LONGEST] * 3, width=WORDS**LONGEST, best=7, alpha=alpha)
     for row, hypotheses in enumerate(found):
         expected = every(model, row, alpha)[:7]
-        assert [h.numbers for h in hypotheses] == [words for _, _, words in expected]
+        assert [h.ids for h in hypotheses] == [words for _, _, words in expected]
         assert [h.score for h in hypotheses] == pytest.approx([score for score, _, _ in expected], abs=1e-5)
         assert [h.log_probability for h in hypotheses] == pytest.approx([p for _, p, _ in expected], abs=1e-5)
 
@@ -50,14 +50,14 @@ def test_together_as_one_by_one(make, attention, width):
         together = search(model, SOURCE, LENGTHS, END, longest=[9, 3, 6], **options)
         for row, (n, longest) in enumerate(zip(LENGTHS.tolist(), [9, 3, 6], strict=True)):
             (alone,) = search(model, SOURCE[:n, [row]], LENGTHS[[row]], END, longest=[longest], **options)
-            assert [h.numbers for h in together[row]] == [h.numbers for h in alone]
+            assert [h.ids for h in together[row]] == [h.ids for h in alone]
             assert [h.score for h in together[row]] == pytest.approx([h.score for h in alone], abs=1e-5)
             for a, b in zip(together[row], alone, strict=True):
                 if attention == "none":
                     assert a.attention is None
                 else:
                     torch.testing.assert_close(a.attention[:, :n], b.attention)
-                    assert len(a.attention) == len(a.numbers) + a.finished
+                    assert len(a.attention) == len(a.ids) + a.finished
 
 
 @attentions
@@ -76,7 +76,7 @@ def test_a_beam_of_one_is_greedy(make, attention):
                 if last == END:
                     break
             ended = words[-1] == END
-            assert found[row][0].numbers == tuple(words[:-1] if ended else words)
+            assert found[row][0].ids == tuple(words[:-1] if ended else words)
             assert found[row][0].finished == ended
 
 
@@ -107,7 +107,7 @@ def test_a_hypothesis_that_ends_leaves_a_narrower_beam(make, attention, width):
         found = search(model, SOURCE, LENGTHS, END, longest=[6] * 3, width=width, best=width)
         for row, hypotheses in enumerate(found):
             expected = narrowing(model, row, width, 6)
-            assert [h.numbers for h in hypotheses] == [words for words, _ in expected]
+            assert [h.ids for h in hypotheses] == [words for words, _ in expected]
             assert [h.score for h in hypotheses] == pytest.approx([score for _, score in expected], abs=1e-5)
 
 
@@ -116,8 +116,8 @@ def test_what_is_forbidden_is_never_written(make):
     with torch.no_grad():
         model.output.bias[3] = 50.0
     (free, *_), (held, *_) = (search(model, SOURCE, LENGTHS, END, longest=[6] * 3, forbidden=f) for f in (None, 3))
-    assert 3 in free[0].numbers
-    assert 3 not in held[0].numbers
+    assert 3 in free[0].ids
+    assert 3 not in held[0].ids
 
 
 @pytest.mark.parametrize(("width", "best"), [(0, 1), (2, 3), (2, 0)])

@@ -142,7 +142,7 @@ def test_words_are_left_out_in_training_only(make):
     ("options", "part"),
     [
         ({"cell": "lsmt"}, "did you mean"),
-        ({"attention": "luong"}, "none, dot, general, additive"),
+        ({"attention": "luong"}, "none or dot or general or additive"),
         ({"attention": "dot", "bidirectional": True}, "take general"),
         ({"smoothing": 1.0}, "smoothing"),
         ({"dropout": 2.0}, "probability"),

@@ -9,7 +9,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from carousel.errors import InputError
-from carousel.language.feeding import IGNORED, Share
+from carousel.language.feeding import IGNORED
+from carousel.training.processes import Share
 from carousel.translation.pairs import Pairs
 
 END = (0, 1)
@@ -20,7 +21,7 @@ sizes = st.one_of(st.tuples(st.integers(1, 7), st.just(0)), st.tuples(st.just(1)
 def corpus(counts, end):
     """Lines of so many words; the k-th has the number k + 2 everywhere."""
     lines = [[k + 2] * n + [end] for k, n in enumerate(counts)]
-    return SimpleNamespace(words=np.array([w for line in lines for w in line]), ends=np.cumsum([len(line) for line in lines]))
+    return SimpleNamespace(ids=np.array([w for line in lines for w in line]), ends=np.cumsum([len(line) for line in lines]))
 
 
 def made(counts, rows, tokens, **options):
@@ -53,7 +54,7 @@ def test_each_pair_with_words_on_both_sides_comes_once(counts, size, seed, longe
         batches = list(pairs.batches(epoch))
         assert len(batches) == len(pairs)
         assert sorted(p for b in batches for p in pairs_of(b)) == expected
-        assert [b.words for b in batches] == [int((b.y != IGNORED).sum()) for b in batches]
+        assert [b.targets for b in batches] == [int((b.y != IGNORED).sum()) for b in batches]
         for b in batches:
             rows, longer = b.source.shape[1], max(len(b.source), len(b.y))
             assert rows <= size[0] if not size[1] else rows * longer <= size[1] or rows == 1
@@ -65,10 +66,10 @@ def test_processes_share_the_rows_of_every_batch(counts, size, of):
     assume(sum(bool(a and b) for a, b in counts) >= of)
     shares = [made(counts, *size, seed=2, share=Share(k, of)) for k in range(of)]
     for parts in zip(*(s.batches(1) for s in shares), strict=True):
-        assert len({p.words for p in parts}) == 1
+        assert len({p.targets for p in parts}) == 1
         rows = [p for part in parts for p in pairs_of(part)]
         assert all(part.source.shape[1] for part in parts)
-        assert sum(t + 1 for _, _, t in rows) == parts[0].words
+        assert sum(t + 1 for _, _, t in rows) == parts[0].targets
     together = [p for s in shares for b in s.batches(1) for p in pairs_of(b)]
     assert len(set(together)) == len(together) == len(shares[0].kept)
 

@@ -61,7 +61,7 @@ def test_one_vocabulary_or_two(pair):
     _, folder = pair("a b c\n", "x y\n", shared=False)
     source, target = load_vocabularies(folder, PairsConfig(vocabulary="word", shared=False))
     assert (source.size, target.size) == (5, 4)
-    assert EncodedText.open(folder / "data", "train.target").words.tolist() == target.encode("x y")
+    assert EncodedText.open(folder / "data", "train.target").ids.tolist() == target.encode("x y")
 
 
 def test_a_shared_vocabulary_has_the_words_of_both(pair):
@@ -77,7 +77,7 @@ def test_without_validation_the_last_tenth_is_held_out(pair):
     assert (counts["train"]["pairs"], counts["valid"]["pairs"]) == (23, 2)
     source, _ = load_vocabularies(folder, PairsConfig(vocabulary="word"))
     assert source.unknown in source.encode("w24")  # unseen, so not in the vocabulary
-    assert EncodedText.open(folder / "data", "train.source").words.tolist() == [
+    assert EncodedText.open(folder / "data", "train.source").ids.tolist() == [
         n for k in range(23) for n in source.encode(f"w{k}")
     ]
 

@@ -11,10 +11,10 @@ import torch
 import uvicorn
 
 from carousel.language.config import Config, TextConfig
-from carousel.language.folder import save_model
 from carousel.language.model import LanguageModel, ModelConfig
 from carousel.text.encoded import EncodedText
 from carousel.text.vocabulary import Vocabulary
+from carousel.training.run_folder import save_model
 from carousel.translation.config import PairsConfig, TranslationConfig
 from carousel.translation.model import Translator, TranslatorConfig
 from carousel.web.server import create_app, listen
@@ -37,7 +37,7 @@ def run(tmp_path_factory):
             p.mul_(3)  # so that words and valves make a difference
     config.save(folder)
     vocabulary.save(folder / "vocab.json")
-    save_model(model, folder / "model.safetensors")
+    save_model(model, folder)
     EncodedText.encode(LINES, vocabulary, folder / "data", "valid")
     return folder
 
@@ -57,7 +57,7 @@ def translator(tmp_path_factory):
             p.mul_(4)
     config.save(folder)
     vocabulary.save(folder / "vocab.json")
-    save_model(model, folder / "model.safetensors")
+    save_model(model, folder)
     EncodedText.encode(LINES, vocabulary, folder / "data", "valid.source")
     return folder
 
@@ -77,7 +77,7 @@ def pieces(tmp_path_factory):
     config = Config(TextConfig(LINES, vocabulary="bpe"), ModelConfig("gru", 8, 9))
     config.save(folder)
     vocabulary.save(folder / "vocab.json")
-    save_model(LanguageModel(vocabulary.size, config.model), folder / "model.safetensors")
+    save_model(LanguageModel(vocabulary.size, config.model), folder)
     yield from _serve(folder)
 
 

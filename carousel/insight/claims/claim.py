@@ -1,4 +1,4 @@
-"""A claim: networks to train, what is measured of each, what would have to be so, and the rule by which that is judged."""
+"""A claim: networks to train, the figures to measure of each, the questions to ask of them, and the rule of the verdict."""
 
 from __future__ import annotations
 
@@ -31,18 +31,18 @@ class Question:
     margin: float = 0.0
 
     def gains(self, runs: Mapping[tuple[str, int], Figures]) -> list[float]:
-        """By seed, how much better the way is than it has to be."""
+        """Return by seed how much better the way is than it has to be."""
         seeds = sorted({seed for way, seed in runs if way == self.way} & {seed for way, seed in runs if way == self.other})
         sign = 1 if self.higher else -1
-        found = []
+        gains = []
         for seed in seeds:
             a, b = (runs[way, seed][self.figure] for way in (self.way, self.other))
-            found.append(sign * (a - b) + self.margin * abs(b))
-        return found
+            gains.append(sign * (a - b) + self.margin * abs(b))
+        return gains
 
     def verdict(self, runs: Mapping[tuple[str, int], Figures]) -> str:
-        """ "holds" where the gain is above zero with every seed and its mean more than two standard errors; "does not hold"
-        where it is so below zero; else "undecided"."""
+        """Return "holds" where the gain is above zero with every seed and its mean more than two standard errors; "does not
+        hold" where it is so below zero; else "undecided"."""
         gains = self.gains(runs)
         if len(gains) < 2:
             return "undecided"
@@ -54,7 +54,7 @@ class Question:
 
 @dataclass(frozen=True)
 class Setting:
-    """What a claim is tried with: ``steps`` of training (0: the claim's own), for text the files, and where work is kept."""
+    """The setting of a trial: ``steps`` of training (0: the claim's own), for text the files, and where work is kept."""
 
     steps: int = 0
     text: tuple[Path, ...] = ()
@@ -63,8 +63,8 @@ class Setting:
 
 @dataclass(frozen=True)
 class Claim:
-    """``ways`` say by name what is trained; ``figures`` what is measured, by name with its unit; ``measure(way, seed, setting,
-    tick)`` trains and measures."""
+    """A lecture's sentence. ``ways``: by name the networks to train; ``figures``: by name the measurements, with their units;
+    ``measure(way, seed, setting, tick)`` trains and measures."""
 
     name: str
     says: str
@@ -73,11 +73,10 @@ class Claim:
     figures: Mapping[str, str]
     questions: Sequence[Question]
     measure: Callable[[str, int, Setting, Tick], Figures]
-    shown: str  # the figure's main axis
 
 
 class Trial:
-    """The runs of a claim, kept in ``folder`` as they finish, so that what is done is not done again.
+    """The runs of a claim, kept in ``folder`` as they finish, so that none is done twice.
 
     Raises InputError where the folder holds a trial of another claim or setting.
     """
@@ -89,23 +88,24 @@ class Trial:
         self.runs: dict[tuple[str, int], Figures] = {}
         if self.path.exists():
             try:
-                found = files.read_object(self.path)
-                asked = found["asked"]
-                self.runs = dict(map(self._run, found["runs"]))
+                before = files.read_object(self.path)
+                asked = before["asked"]
+                self.runs = dict(map(self._run, before["runs"]))
             except (ValueError, KeyError, TypeError):
-                raise InputError(f"{self.path} is no trial of a claim; choose another --out") from None
+                raise InputError(f"{self.path} is no trial of a claim; choose another folder") from None
             if asked != self.asked:
-                raise InputError(f"{setting.folder} holds a trial with other settings; choose another --out")
+                raise InputError(f"{setting.folder} holds a trial with other settings; choose another folder")
 
-    def _run(self, found: dict[str, Any]) -> tuple[tuple[str, int], Figures]:
-        if found["way"] not in self.claim.ways or type(found["seed"]) is not int:
+    def _run(self, run: dict[str, Any]) -> tuple[tuple[str, int], Figures]:
+        if run["way"] not in self.claim.ways or type(run["seed"]) is not int:
             raise ValueError
-        return (found["way"], found["seed"]), {name: float(found["figures"][name]) for name in self.claim.figures}
+        return (run["way"], run["seed"]), {name: float(run["figures"][name]) for name in self.claim.figures}
 
     def run(self, seeds: Iterable[int], tick: Tick | None = None) -> None:
-        """Train what is missing, the ways in turn with each seed. ``tick`` is told how much is done, of how much.
+        """Do the runs that are missing, the ways in turn with each seed. ``tick`` is told how much is done, of how much.
 
-        Raises InputError where another process owns the folder, or a text cannot be used: then nothing is left of that.
+        Raises:
+            InputError: another process owns the folder, or a text cannot be used, of which then nothing is left.
         """
         wanted = [(way, seed) for seed in seeds for way in self.claim.ways]
         missing = [w for w in wanted if w not in self.runs]
@@ -126,11 +126,11 @@ class Trial:
         files.write(self.path, json.dumps({"asked": self.asked, "runs": runs}, indent=1) + "\n")
 
     def values(self, way: str, figure: str) -> list[float]:
-        """By seed."""
+        """Return a figure of a way, by seed."""
         return [f[figure] for (w, _), f in sorted(self.runs.items()) if w == way]
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """Return what JSON shows."""
         claim = self.claim
         return {
             "claim": claim.name,

@@ -100,5 +100,4 @@ CLAIM = Claim(
         Question("v2 does not: without them it remembers as much, to a hundredth", "remembered", "v2", "v2 reset", True, 0.01),
     ),
     measure,
-    "remembered",
 )

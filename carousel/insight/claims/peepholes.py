@@ -64,5 +64,4 @@ CLAIM = Claim(
         Question("v3 measures delays better than v2 with a unit more", "error", "v3", "v2 larger"),
     ),
     measure,
-    "error",
 )

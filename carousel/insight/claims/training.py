@@ -1,4 +1,4 @@
-"""A small network trained on batches that are made as it goes: what the claims on made-up sequences share."""
+"""A small network, trained on batches that are drawn as it goes: shared by the claims on generated sequences."""
 
 from __future__ import annotations
 
@@ -8,14 +8,17 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from carousel.errors import TrainingError
 from carousel.insight.claims.claim import Tick
 from carousel.layers import Recurrent, State
+from carousel.training.descent import Descent
+from carousel.training.optimizers import optimizer
 
 CLIP = 1.0
 
 
 class Network(nn.Module):
-    """One recurrent layer with a linear output. Called as the layer, it gives (T, B, outputs) and the states."""
+    """One recurrent layer with a linear output."""
 
     def __init__(self, cell: str, inputs: int, hidden: int, outputs: int):
         super().__init__()
@@ -23,20 +26,22 @@ class Network(nn.Module):
         self.output = nn.Linear(self.layer.output_size, outputs)
 
     def forward(self, x: Tensor, hx: State | None = None, resets: Tensor | None = None) -> tuple[Tensor, Any]:
-        """x (T, B, inputs)."""
+        """Return outputs (T, B, outputs) of x (T, B, inputs), and the states after the last step."""
         m, hx = self.layer(x, hx, resets=resets)
         return self.output(m), hx
 
 
 def train(network: Network, loss: Callable[[int], Tensor], steps: int, rate: float, tick: Tick) -> None:
-    """Adam with a cosine; ``loss`` of the k-th step."""
-    optimizer = torch.optim.Adam(network.parameters(), rate, fused=True)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
-    for k in range(steps):
-        optimizer.zero_grad(set_to_none=True)
-        loss(k).backward()
-        nn.utils.clip_grad_norm_(network.parameters(), CLIP)
-        optimizer.step()
+    """Train with Adam, its rate falling along a cosine; ``loss`` is asked for the mean loss of the k-th step.
+
+    Raises:
+        TrainingError: a loss or its gradient is not finite.
+    """
+    adam = optimizer("adam", network.parameters(), rate)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(adam, steps)
+    for k, step in Descent(network.parameters(), adam, clip=CLIP).over(range(steps), lambda k: (loss(k), 1)):
+        if step.not_finite:
+            raise TrainingError(f"{step.not_finite} is not finite at step {k + 1}")
         schedule.step()
         if k % 20 == 0:
             tick(k, steps)

@@ -25,7 +25,7 @@ class Problem:
         clock = {s.name: torch.full((rows, 1), 2.0) for s in cell.trace.states if s.size is None}
         self.cell, self.batch_sizes, self.reverse = cell, list(batch_sizes), reverse
         self.data = draw(total, e)
-        self.parameters = {s.name: draw(*s.shape) for s in cell.parameters(e, h, p if cell.has_projection else 0)}
+        self.parameters = {s.name: draw(*s.shape) for s in cell.parameter_specs(e, h, p if cell.has_projection else 0)}
         self.before = {n: draw(*s) for n, s in shapes}
         self.resets = torch.rand(total, generator=generator) < 0.4 if resets else None
         self.initial = {n: draw(*s) for n, s in shapes} if resets else {}

@@ -74,7 +74,7 @@ def test_rows_longer_than_a_piece_that_is_rounded_at_once():
 
 def test_packed_rows_segments_and_resets():
     torch.manual_seed(0)
-    layer = Recurrent("lstm-v4", 9, 12, checkpoint=3)
+    layer = Recurrent("lstm-v4", 9, 12, segment_length=3)
     x = pack_sequence([torch.randn(n, 9) for n in (11, 7, 7, 2)])
     wanted = list(layer.parameters())
     expected = gradients(layer, x, wanted)

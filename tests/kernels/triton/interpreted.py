@@ -30,7 +30,7 @@ def solve(back_end, c, dtype, batch_sizes, *, reverse=False, resets=False):
     vectors = [s for s in c.trace.states if s.size is not None]
     clock = {s.name: torch.full((rows, 1), 2.0) for s in c.trace.states if s.size is None}
     leaves = {"e": draw(total, INPUT)}
-    parameters = {s.name: draw(*s.shape) for s in c.parameters(INPUT, UNITS, projected)}
+    parameters = {s.name: draw(*s.shape) for s in c.parameter_specs(INPUT, UNITS, projected)}
     before = {s.name: draw(rows, c.length(s.size, INPUT, UNITS, projected)) for s in vectors}
     initial = {s.name: draw(rows, c.length(s.size, INPUT, UNITS, projected)) for s in vectors} if resets else {}
     options = {"reverse": reverse}
@@ -129,7 +129,7 @@ def test_a_derivative_of_the_derivative_is_the_references():
     torch.manual_seed(0)
     c = CELLS["gru"]
     x = torch.randn(4, INPUT, requires_grad=True)
-    parameters = {s.name: torch.randn(*s.shape, requires_grad=True) for s in c.parameters(INPUT, UNITS)}
+    parameters = {s.name: torch.randn(*s.shape, requires_grad=True) for s in c.parameter_specs(INPUT, UNITS)}
 
     def second(back_end):
         output, _, _ = back_end.run(c, x, [2, 2], {"h": torch.zeros(2, UNITS)}, parameters)
@@ -142,7 +142,7 @@ def test_a_derivative_of_the_derivative_is_the_references():
 
 def test_forward_mode_and_batches_of_vmap_are_the_references():
     c = CELLS["rnn"]
-    parameters = {s.name: torch.randn(*s.shape) for s in c.parameters(INPUT, UNITS)}
+    parameters = {s.name: torch.randn(*s.shape) for s in c.parameter_specs(INPUT, UNITS)}
     x = torch.randn(2, 4, INPUT)
 
     def run(back_end):
@@ -160,7 +160,7 @@ def test_forward_mode_and_batches_of_vmap_are_the_references():
 def test_what_would_be_read_past_its_end_is_refused(what, key, shape):
     c = CELLS["lstm-v3"]
     given = {
-        "parameters": {s.name: torch.randn(*s.shape) for s in c.parameters(INPUT, UNITS)},
+        "parameters": {s.name: torch.randn(*s.shape) for s in c.parameter_specs(INPUT, UNITS)},
         "before": {"m": torch.zeros(2, UNITS), "h": torch.zeros(2, UNITS)},
     }
     operator.run(c, torch.randn(4, INPUT), [2, 2], given["before"], given["parameters"])

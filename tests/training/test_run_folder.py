@@ -8,11 +8,12 @@ import torch
 from safetensors.torch import load
 
 from carousel.errors import InputError
-from carousel.language.folder import packed, read_json_lines
+from carousel.language.task import PERPLEXITY
+from carousel.training.run_folder import packed, read_metrics
 
 SAVE = """
 import sys, torch
-from carousel.language.folder import packed
+from carousel.training.run_folder import packed
 tensors = {n: torch.arange(5.0) for n in "cab"}
 sys.stdout.buffer.write(packed(tensors, {"format": "carousel x", "carousel": "0.1.0", "é": '"', "a": ""}))
 """
@@ -42,9 +43,9 @@ def test_equal_weights_have_equal_bytes_in_every_process():
 def test_metrics_that_no_run_has_written_are_refused(tmp_path, content, part):
     (tmp_path / "metrics.jsonl").write_bytes(content)
     with pytest.raises(InputError, match=part):
-        read_json_lines(tmp_path / "metrics.jsonl")
+        read_metrics(tmp_path, PERPLEXITY)
 
 
 def test_a_last_line_that_a_kill_cut_short_is_left_out(tmp_path):
     (tmp_path / "metrics.jsonl").write_text(METRICS + METRICS[:30])
-    assert [r["step"] for r in read_json_lines(tmp_path / "metrics.jsonl")] == [3]
+    assert [r["step"] for r in read_metrics(tmp_path, PERPLEXITY)] == [3]

@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, distributed, nn
 
-from carousel.language.feeding import Share
+
+@dataclass(frozen=True)
+class Share:
+    """The rows that this process works on: every ``of``-th part of a batch, ``part`` counted from 0."""
+
+    part: int = 0
+    of: int = 1
+
+    def rows(self, total: int) -> slice:
+        """Return this process's rows of ``total``."""
+        return slice(total * self.part // self.of, total * (self.part + 1) // self.of)
 
 
 class Processes:
@@ -30,13 +41,13 @@ class Processes:
         return Share(self.rank, self.count)
 
     def wrap(self, model: nn.Module, *, some_unused: bool) -> nn.Module:
-        """The model, its gradients averaged over all processes; ``some_unused``: not every step has one for all."""
+        """Return the model, its gradients averaged over all processes; ``some_unused``: not every step has one for all."""
         if self.count == 1:
             return model
         return nn.parallel.DistributedDataParallel(model, find_unused_parameters=some_unused)
 
     def add(self, values: list[float]) -> list[float]:
-        """Each number, summed over all processes."""
+        """Return each number, summed over all processes."""
         if self.count == 1:
             return values
         total = torch.tensor(values, dtype=torch.float64)
@@ -44,7 +55,7 @@ class Processes:
         return total.tolist()
 
     def gather(self, value: Tensor) -> list[Tensor]:
-        """Everyone's tensor, in the first process; an empty list elsewhere. Shapes must be equal."""
+        """Return the tensors of all processes, in the first process; an empty list elsewhere. Shapes must be equal."""
         if self.count == 1:
             return [value]
         parts = [torch.empty_like(value) for _ in range(self.count)] if self.first else None
@@ -52,7 +63,7 @@ class Processes:
         return parts or []
 
     def wait(self) -> None:
-        """Until all have come this far."""
+        """Wait until all have come this far."""
         if self.count > 1:
             distributed.barrier()
 

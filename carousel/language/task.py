@@ -1,47 +1,29 @@
-"""What a run trains: a model, and the batches that it learns from. The trainer knows no more of either."""
+"""Language modelling as a task: the texts of a run folder, learnt to be foretold, judged by perplexity."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 
 from carousel.language.config import Config
-from carousel.language.feeding import Feed, Share, feed
-from carousel.language.model import LanguageModel, Trainable
+from carousel.language.feeding import feed
+from carousel.language.model import LanguageModel, detach
+from carousel.layers import State
 from carousel.text.encoded import EncodedText
 from carousel.text.vocabulary import Vocabulary
+from carousel.training.processes import Share
+from carousel.training.task import Feed, Metric
+
+PERPLEXITY = Metric("perplexity", "words", lambda nats, targets: math.exp(min(nats / targets, 700.0)))
 
 
-class Lesson(Protocol):
-    """A model and its batches."""
-
-    @property
-    def model(self) -> Trainable:
-        """At first weights, drawn from PyTorch's generator."""
-        ...
-
-    @property
-    def some_unused(self) -> bool:
-        """Whether not every step has a gradient for every parameter."""
-        ...
-
-    def has(self, name: str) -> bool:
-        """Whether there is a text "train", "valid" or "test"."""
-        ...
-
-    def feed(self, name: str, seed: int | None = None) -> Feed:
-        """Its batches; in an order drawn from ``seed``, and cut as for training, where one is given."""
-        ...
-
-
-LessonMaker = Callable[[Path, Any, Share], Lesson]  # of a prepared folder, its configuration, and a process's share
-
-
-class Reading:
+class LanguageTask:
     """A language model that reads the texts of its run folder."""
+
+    metric = PERPLEXITY
 
     def __init__(self, folder: Path, config: Config, share: Share):
         self.data, self.training, self.share = folder / "data", config.training, share
@@ -53,12 +35,16 @@ class Reading:
         self.some_unused = config.model.learned_initial
 
     def has(self, name: str) -> bool:
-        """Whether the run folder has that text."""
+        """Return whether the run folder has that text."""
         return EncodedText.exists(self.data, name)
 
     def feed(self, name: str, seed: int | None = None) -> Feed:
-        """Training cuts long sentences; held-out text is read whole."""
+        """Return the batches of a text. Training cuts long sentences; held-out text is read whole."""
         training = self.training
         length = training.length if seed is not None or training.feed == "stream" else 0
         corpus = EncodedText.open(self.data, name, self.vocabulary.size)
         return feed(training.feed, corpus, self.vocabulary.end, training.batch_size, length, self.share, seed)
+
+    def carry(self, state: Any) -> State | None:
+        """Return a stream's states, without their history; sentences carry nothing on."""
+        return detach(state) if self.training.feed == "stream" else None

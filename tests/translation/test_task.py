@@ -1,4 +1,4 @@
-"""The language models' trainer trains translators: they learn, stop at any instant and go on as if they had not."""
+"""The trainer of language models trains translators: they learn, stop at any instant and go on as if they had not."""
 
 import json
 from types import SimpleNamespace
@@ -8,13 +8,14 @@ import torch
 from safetensors.torch import load_file
 
 from carousel.errors import InputError
-from carousel.language.feeding import Share
-from carousel.language.folder import load_run, read_json_lines
-from carousel.language.processes import Processes
-from carousel.language.training import Trainer
+from carousel.language.folder import load_run
+from carousel.language.task import PERPLEXITY
+from carousel.training.processes import Processes, Share
+from carousel.training.run_folder import read_metrics
+from carousel.training.trainer import Trainer
 from carousel.translation.config import TranslationConfig
 from carousel.translation.folder import load_translator
-from carousel.translation.lesson import Translating
+from carousel.translation.task import TranslationTask
 from carousel.translation.translate import Interpreter
 
 
@@ -23,7 +24,7 @@ def tensors(folder):
 
 
 def losses(folder):
-    return [(r["event"], r["step"], r["loss"]) for r in read_json_lines(folder / "metrics.jsonl")]
+    return [(r["event"], r["step"], r["loss"]) for r in read_metrics(folder, PERPLEXITY)]
 
 
 @pytest.mark.parametrize("attention", ["none", "general"])
@@ -60,8 +61,8 @@ def test_a_run_that_was_stopped_ends_bit_for_bit_the_same(make_run, train, stop_
 def test_any_number_of_processes_can_share_a_batch(make_run):
     folder, config = make_run(batch_size=8)
     three = SimpleNamespace(count=3, rank=0, first=True, share=Share(0, 3))
-    steps = Trainer(folder, config, three, lesson=Translating).steps
-    assert steps == Trainer(folder, config, Processes(), lesson=Translating).steps
+    steps = Trainer(folder, config, three, TranslationTask).steps
+    assert steps == Trainer(folder, config, Processes(), TranslationTask).steps
 
 
 def test_it_stops_early_when_validation_gets_no_better(make_run, train):
@@ -74,7 +75,7 @@ def test_validation_is_never_smoothed(make_run, train):
     train(plain, config)
     smooth, config = make_run("smooth", model={"smoothing": 0.5}, epochs=1, lr=1e-12, warmup=0)
     train(smooth, config)
-    (a, b) = ([r["loss"] for r in read_json_lines(f / "metrics.jsonl") if r["event"] == "valid"] for f in (plain, smooth))
+    (a, b) = ([r["loss"] for r in read_metrics(f, PERPLEXITY) if r["event"] == "valid"] for f in (plain, smooth))
     assert a == pytest.approx(b)
 
 

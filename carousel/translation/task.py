@@ -1,12 +1,13 @@
-"""What a translator learns from."""
+"""Translation as a task: aligned texts of a run folder, the target learnt to be foretold, judged by its perplexity."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from carousel.errors import InputError
-from carousel.language.feeding import Share
+from carousel.language.task import PERPLEXITY
 from carousel.text.encoded import EncodedText
+from carousel.training.processes import Share
 from carousel.translation.config import TranslationConfig
 from carousel.translation.folder import SIDES, load_vocabularies
 from carousel.translation.model import Translator
@@ -15,9 +16,10 @@ from carousel.translation.pairs import Pairs
 TOKENS = 4096  # of a batch of held-out text
 
 
-class Translating:
-    """A translator and the pairs of its run folder, as the trainer wants them."""
+class TranslationTask:
+    """A translator that reads the pairs of its run folder."""
 
+    metric = PERPLEXITY
     some_unused = False
 
     def __init__(self, folder: Path, config: TranslationConfig, share: Share):
@@ -27,11 +29,15 @@ class Translating:
         self.model = Translator(source.size, target.size, config.model).to(config.training.device)
 
     def has(self, name: str) -> bool:
-        """Whether the run folder has those pairs."""
+        """Return whether the run folder has those pairs."""
         return all(EncodedText.exists(self.data, f"{name}.{side}") for side in SIDES)
 
     def feed(self, name: str, seed: int | None = None) -> Pairs:
-        """Batches as the configuration says for training, of moderate size for held-out pairs."""
+        """Return batches as the configuration says for training, of moderate size for held-out pairs.
+
+        Raises:
+            InputError: the two sides are not of one text.
+        """
         training, longest = self.config.training, self.config.text.longest
         source, target = (
             EncodedText.open(self.data, f"{name}.{side}", vocabulary.size)
@@ -42,3 +48,6 @@ class Translating:
         end = (self.vocabularies[0].end, self.vocabularies[1].end)
         tokens = training.batch_tokens if seed is not None else TOKENS
         return Pairs(source, target, end, training.batch_size, tokens, longest, self.share, seed)
+
+    def carry(self, state: None) -> None:
+        """Carry nothing on: each pair begins anew."""

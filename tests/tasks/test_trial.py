@@ -8,10 +8,11 @@ import pytest
 import torch
 
 from carousel.errors import InputError
-from carousel.tasks import criteria, recipes, runs, training
+from carousel.tasks import criteria, recipes, runs
 from carousel.tasks.arithmetic import Marked
 from carousel.tasks.criteria import Goal, Recent
 from carousel.tasks.rows import ROWS
+from carousel.tasks.trial import trial
 
 
 def test_recent_counts_the_last_sequences():
@@ -60,7 +61,7 @@ def test_every_row_trains_with_every_recipe(row):
         *([recipes.faithful(row), recipes.faithful(row, truncated=True)] if row.plan else []),
     ]
     for recipe in made:
-        result = training.trial(row, recipe, 0, cap=3)
+        result = trial(row, recipe, 0, cap=3)
         assert result["presented"] == 3 and not result["success"] and result["weights"] > 0
         json.dumps(result)
 
@@ -68,7 +69,7 @@ def test_every_row_trains_with_every_recipe(row):
 def test_the_same_seed_gives_the_same_trial():
     row = runs.row("two-sequences-T100-N3")
     recipe = recipes.today(row, "lstm-v1")
-    a, b, c = (training.trial(row, recipe, s, cap=60) for s in (0, 0, 1))
+    a, b, c = (trial(row, recipe, s, cap=60) for s in (0, 0, 1))
     for r in (a, b, c):
         r.pop("seconds"), r.pop("cpu_seconds")
     assert a == b and a != c
@@ -87,7 +88,7 @@ def test_units_for_as_many_weights():
 def test_a_finished_trial_is_not_run_again(tmp_path):
     row = runs.row("order")
     recipe = recipes.today(row, "lstm-v1")
-    kept = {**training.trial(row, recipe, 0, cap=5), "success": True, "mark": 1}
+    kept = {**trial(row, recipe, 0, cap=5), "success": True, "mark": 1}
     job = runs.Job(row.key, recipe, 0)
     job.file(tmp_path).write_text(json.dumps(kept))
     assert next(iter(runs.run([job], tmp_path, 1)))["mark"] == 1
@@ -107,7 +108,7 @@ def test_finding_rows():
     assert [r.key for r in runs.find("adding", {"T": 500})] == ["adding-T500"]
     with pytest.raises(InputError, match="no task 'add'"):
         runs.find("add", {})
-    with pytest.raises(InputError, match="--T 100; --T 500"):
+    with pytest.raises(InputError, match="T=100; T=500"):
         runs.find("adding", {"T": 7})
 
 

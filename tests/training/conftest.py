@@ -5,9 +5,10 @@ import pytest
 from carousel.language.config import Config, TextConfig
 from carousel.language.model import ModelConfig
 from carousel.language.prepare import prepare
-from carousel.language.processes import Processes
-from carousel.language.training import Trainer
+from carousel.language.task import LanguageTask
 from carousel.training.config import TrainConfig
+from carousel.training.processes import Processes
+from carousel.training.trainer import Trainer
 
 LINES = ["the cat sat on the mat and the dog sat on the cat", "a dog and a cat", "on the mat sat a dog"] * 20
 
@@ -42,7 +43,7 @@ def train():
     """``train(folder, config, stop_at=None)`` trains, or is interrupted after that step; gives the last event."""
 
     def run(folder, config, stop_at=None):
-        trainer = Trainer(folder, config, Processes())
+        trainer = Trainer(folder, config, Processes(), LanguageTask)
 
         def watch(event):
             if event["event"] == "step" and event["step"] == stop_at:

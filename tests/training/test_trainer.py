@@ -7,12 +7,14 @@ import torch
 from safetensors.torch import load_file
 
 from carousel.errors import InputError, TrainingError
-from carousel.language.folder import load_run, read_json_lines
+from carousel.language.folder import load_run
 from carousel.language.ngram import Unigram
-from carousel.language.processes import Processes
 from carousel.language.score import Score
-from carousel.language.training import Trainer
+from carousel.language.task import PERPLEXITY, LanguageTask
 from carousel.text.encoded import EncodedText
+from carousel.training.processes import Processes
+from carousel.training.run_folder import read_metrics
+from carousel.training.trainer import Trainer
 
 
 def tensors(folder):
@@ -20,13 +22,13 @@ def tensors(folder):
 
 
 def losses(folder):
-    return [(r["event"], r["step"], r["loss"]) for r in read_json_lines(folder / "metrics.jsonl")]
+    return [(r["event"], r["step"], r["loss"]) for r in read_metrics(folder, PERPLEXITY)]
 
 
 def test_it_learns(make_run, train):
     folder, config = make_run(epochs=8, lr=0.02)
     end = train(folder, config)
-    rows = [r for r in read_json_lines(folder / "metrics.jsonl") if r["event"] == "valid"]
+    rows = [r for r in read_metrics(folder, PERPLEXITY) if r["event"] == "valid"]
     assert rows[-1]["perplexity"] < rows[0]["perplexity"] / 1.5
     assert end["valid_perplexity"] == pytest.approx(min(r["perplexity"] for r in rows))
     assert json.loads((folder / "result.json").read_text())["step"] == end["step"]
@@ -75,7 +77,7 @@ def test_it_stops_early_when_validation_gets_no_better(make_run, train):
 
 def test_rates_warm_up_and_decay(make_run):
     folder, config = make_run(lr=1.0, warmup=4, schedule="cosine")
-    trainer = Trainer(folder, config, Processes())
+    trainer = Trainer(folder, config, Processes(), LanguageTask)
     rates = []
     for step in range(trainer.steps + 1):
         trainer.position.step = step
@@ -87,7 +89,7 @@ def test_rates_warm_up_and_decay(make_run):
 
 def test_a_plateau_lowers_the_rate(make_run):
     folder, config = make_run(lr=1.0, warmup=0, schedule="plateau", decay=0.25)
-    trainer = Trainer(folder, config, Processes())
+    trainer = Trainer(folder, config, Processes(), LanguageTask)
     trainer.position.decays = 2
     assert trainer.rate() == pytest.approx(1 / 16)
 
@@ -100,7 +102,7 @@ def test_a_full_disk_leaves_the_last_checkpoint(make_run, train, monkeypatch):
     def full(path, content):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("carousel.language.checkpoint.files.write", full)
+    monkeypatch.setattr("carousel.training.checkpoint.files.write", full)
     with pytest.raises(TrainingError, match="No space left on device; the last good checkpoint"):
         train(folder, config)
     assert (folder / "checkpoint.safetensors").read_bytes() == before
@@ -112,7 +114,7 @@ def test_a_checkpoint_that_was_cut_short_is_refused(make_run, train):
     path = folder / "checkpoint.safetensors"
     path.write_bytes(path.read_bytes()[:-7])
     with pytest.raises(InputError, match="is not whole"):
-        Trainer(folder, config, Processes())
+        Trainer(folder, config, Processes(), LanguageTask)
 
 
 @pytest.mark.parametrize("options", [{"batch_size": 500}, {"feed": "sentences", "batch_size": 500}])

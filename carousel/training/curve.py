@@ -10,32 +10,33 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, ScalarFormatter
 
 from carousel import files
+from carousel.training.task import Metric
 
 Rows = list[dict[str, Any]]
 
 
-def draw_curve(rows: Rows, path: Path, title: str) -> None:
-    """Perplexity against words read by steps: training (line) and held-out (points), one run; below it, where they were
-    watched, the half-life of the error on its way back and the share of steps that were clipped."""
+def draw_curve(rows: Rows, path: Path, title: str, metric: Metric) -> None:
+    """Draw a run's metric by steps, training (line) and held-out (points); below it, where they were watched, the half-life of
+    the error on its way back and the share of steps that were clipped."""
     gradients = [r for r in rows if r["event"] == "gradients" and r["half_life"] is not None]
     figure = Figure(figsize=(7, 6.4 if gradients else 4.2), layout="constrained")
     axes, *below = figure.subplots(1 + bool(gradients), 1, squeeze=False, height_ratios=[2, 1][: 1 + bool(gradients)])[:, 0]
     train = [r for r in rows if r["event"] == "train"]
     valid = [r for r in rows if r["event"] == "valid"]
     if train:
-        axes.plot(*_points(train), color="#9ab", lw=1.2, label="training")
+        axes.plot(*_points(train, metric), color="#9ab", lw=1.2, label="training")
     if valid:
-        axes.plot(*_points(valid), "o-", color="#c0392b", ms=4, label="held out")
-        best = min(valid, key=lambda r: r["perplexity"])
+        axes.plot(*_points(valid, metric), "o-", color="#c0392b", ms=4, label="held out")
+        best = metric.best(valid)
         axes.annotate(
-            f"{best['perplexity']:.1f}",
-            (best["step"], best["perplexity"]),
+            f"{best[metric.name]:.1f}",
+            (best["step"], best[metric.name]),
             textcoords="offset points",
             xytext=(0, 8),
             ha="center",
             color="#c0392b",
         )
-    _finish(axes, title, [r["perplexity"] for r in train[1:] + valid])
+    _finish(axes, title, metric, [r[metric.name] for r in train[1:] + valid])
     for lower in below:
         _draw_gradients(lower, gradients, [r for r in train if "clipped" in r])
     _write(figure, path)
@@ -55,34 +56,34 @@ def _draw_gradients(axes: Any, gradients: Rows, train: Rows) -> None:
     axes.grid(alpha=0.25)
 
 
-def draw_comparison(runs: dict[str, Rows], path: Path, floor: dict[str, float]) -> None:
-    """Held-out perplexity against seconds of training, one line a cell; ``floor`` adds named horizontal lines."""
+def draw_comparison(runs: dict[str, Rows], path: Path, title: str, metric: Metric, floor: dict[str, float]) -> None:
+    """Draw a held-out metric by seconds of training, one line a run; ``floor`` adds named horizontal lines."""
     figure = Figure(figsize=(8, 4.8), layout="constrained")
     axes = figure.subplots()
     every = list(floor.values())
     for name, rows in runs.items():
         valid = [r for r in rows if r["event"] == "valid"]
-        axes.plot([r["seconds"] for r in valid], [r["perplexity"] for r in valid], "o-", ms=3.5, label=name)
-        every += [r["perplexity"] for r in valid]
-    for name, perplexity in floor.items():
-        axes.axhline(perplexity, color="#888", lw=1, ls="--")
-        axes.annotate(name, (0.99, perplexity), xycoords=("axes fraction", "data"), ha="right", va="bottom", color="#666")
-    _finish(axes, "perplexity on the validation text, under one budget", every)
+        axes.plot([r["seconds"] for r in valid], [r[metric.name] for r in valid], "o-", ms=3.5, label=name)
+        every += [r[metric.name] for r in valid]
+    for name, value in floor.items():
+        axes.axhline(value, color="#888", lw=1, ls="--")
+        axes.annotate(name, (0.99, value), xycoords=("axes fraction", "data"), ha="right", va="bottom", color="#666")
+    _finish(axes, title, metric, every)
     axes.set_xlabel("seconds of training")
     _write(figure, path)
 
 
-def _points(rows: Rows) -> tuple[list[int], list[float]]:
-    return [r["step"] for r in rows], [r["perplexity"] for r in rows]
+def _points(rows: Rows, metric: Metric) -> tuple[list[int], list[float]]:
+    return [r["step"] for r in rows], [r[metric.name] for r in rows]
 
 
-def _finish(axes: Any, title: str, values: list[float]) -> None:
+def _finish(axes: Any, title: str, metric: Metric, values: list[float]) -> None:
     axes.set_title(title, loc="left")
     axes.set_xlabel("step")
-    axes.set_ylabel("perplexity")
-    axes.set_yscale("log")
-    if values:
+    axes.set_ylabel(metric.name)
+    if values and min(values) > 0 and not metric.higher:  # a loss or what grows with it: equal ratios are equally far
         low, high = min(values), max(values)
+        axes.set_yscale("log")
         axes.set_ylim(low / 1.12, high * 1.12)
         marks = [m * 10**e for e in range(-1, 7) for m in (1, 1.5, 2, 3, 4, 5, 7)]
         axes.yaxis.set_major_locator(FixedLocator([m for m in marks if low / 1.12 <= m <= high * 1.12]))

@@ -13,15 +13,17 @@ from torch import Tensor
 
 from carousel import files
 from carousel.errors import InputError
-from carousel.language.folder import load_weights, packed, read_tensors, weights
-from carousel.language.model import Trainable
-from carousel.language.processes import Processes
 from carousel.layers import State
+from carousel.training.processes import Processes
+from carousel.training.run_folder import load_weights, packed, read_tensors, weights
+from carousel.training.task import Trainable
+
+FILE_KEYS = {"loss": "loss_nats", "targets": "loss_words"}  # as the file's position has them since 0.1.0
 
 
 @dataclass
 class Position:
-    """Where a run stands. ``batch`` counts within the epoch; ``loss_nats`` and ``loss_words`` since the last log line."""
+    """Where a run stands. ``batch`` counts within the epoch; ``loss``, summed, and ``targets`` since the last log line."""
 
     step: int = 0
     epoch: int = 0
@@ -30,8 +32,8 @@ class Position:
     best_epoch: int = 0
     bad_epochs: int = 0
     decays: int = 0
-    loss_nats: float = 0.0
-    loss_words: int = 0
+    loss: float = 0.0
+    targets: int = 0
     seconds: float = 0.0
     done: bool = False
 
@@ -41,12 +43,17 @@ def save_checkpoint(
     model: Trainable,
     optimizer: torch.optim.Optimizer,
     position: Position,
-    hx: State | None,
+    carried: State | None,
     processes: Processes,
 ) -> None:
-    """Write model, optimizer, carried state, random state and position; all processes call it together."""
-    states = () if hx is None else (hx,) if isinstance(hx, Tensor) else hx
-    carried = [processes.gather(s) for s in states]
+    """Write model, optimizer, carried state, random state and position; all processes call this together.
+
+    Args:
+        path: of the file; only the first process writes it.
+        carried: states of this process's rows, (layers, rows, units) each.
+    """
+    states = () if carried is None else (carried,) if isinstance(carried, Tensor) else carried
+    gathered = [processes.gather(s) for s in states]
     random = processes.gather(torch.get_rng_state())
     if not processes.first:
         return
@@ -54,18 +61,23 @@ def save_checkpoint(
     state = optimizer.state_dict()
     for index, values in state["state"].items():
         tensors |= {f"optimizer.{index}.{k}": v.cpu().contiguous() for k, v in values.items() if v is not None}
-    tensors |= {f"carried.{k}": torch.cat(parts, dim=1).contiguous() for k, parts in enumerate(carried)}
+    tensors |= {f"carried.{k}": torch.cat(parts, dim=1).contiguous() for k, parts in enumerate(gathered)}
     tensors |= {f"random.{rank}": r for rank, r in enumerate(random)}
-    facts = {"position": asdict(position), "groups": state["param_groups"], "processes": processes.count}
+    stands = {FILE_KEYS.get(k, k): v for k, v in asdict(position).items()}
+    facts = {"position": stands, "groups": state["param_groups"], "processes": processes.count}
     files.write(path, packed(tensors, {"carousel": json.dumps(facts)}))
 
 
 def load_checkpoint(
     path: Path, model: Trainable, optimizer: torch.optim.Optimizer, processes: Processes
 ) -> tuple[Position, State | None]:
-    """Put a checkpoint back; gives the position and the carried state of this process's rows.
+    """Put a checkpoint back into model, optimizer and random generators.
 
-    Raises InputError where the file is not a whole checkpoint of this run, or of another number of processes.
+    Returns:
+        The position, and the carried state of this process's rows.
+
+    Raises:
+        InputError: the file is not a whole checkpoint of this run, or of another number of processes.
     """
     tensors, metadata = read_tensors(path, "a checkpoint")
     facts, position = _facts(path, metadata)
@@ -89,7 +101,7 @@ def load_checkpoint(
 
 
 def read_position(path: Path) -> Position:
-    """Where a checkpoint stands. Raises InputError where the file is not a whole checkpoint."""
+    """Read where a checkpoint stands. Raises InputError where the file is not a whole checkpoint."""
     return _facts(path, read_tensors(path, "a checkpoint")[1])[1]
 
 
@@ -97,8 +109,9 @@ def _facts(path: Path, metadata: Mapping[str, str]) -> tuple[dict[str, Any], Pos
     try:
         facts = json.loads(metadata["carousel"])
         int(facts["processes"])
-        return facts, Position(**facts["position"])
-    except (KeyError, ValueError, TypeError, RecursionError):
+        names = {key: name for name, key in FILE_KEYS.items()}
+        return facts, Position(**{names.get(k, k): v for k, v in facts["position"].items()})
+    except (KeyError, ValueError, TypeError, AttributeError, RecursionError):
         raise InputError(f"{path} is no checkpoint of Carousel") from None
 
 

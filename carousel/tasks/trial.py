@@ -24,6 +24,16 @@ def trial(row: Row, recipe: Recipe, seed: int, cap: int | None = None, tick: Tic
 
     A sequence counts each time it is presented. The same arguments give the same result; training, tests and first weights
     have random generators of their own.
+
+    Args:
+        row: problem and criterion.
+        recipe: network and learner.
+        seed: of the generators.
+        cap: sequences after which the trial has failed; by default the row's.
+        tick: told of progress.
+
+    Returns:
+        The result, as it stands in the trial's file.
     """
     most = row.cap if cap is None else cap
     begun, begun_cpu = time.perf_counter(), time.process_time()
@@ -40,8 +50,8 @@ def trial(row: Row, recipe: Recipe, seed: int, cap: int | None = None, tick: Tic
         outputs = learner.learn(batch)
         presented += len(batch)
         criterion.seen(outputs, batch)
-        while goals and (found := criterion.holds(goals[0], learner.answer, of_tests)) is not None:
-            reached[goals.pop(0).name] = {"after": presented, **_test(criterion, learner.answer, of_tests, found)}
+        while goals and (counts := criterion.holds(goals[0], learner.answer, of_tests)) is not None:
+            reached[goals.pop(0).name] = {"after": presented, **_test(criterion, learner.answer, of_tests, counts)}
         if goals and presented - begins >= recipe.patience > 0:
             if learner.lost():
                 learner, restarts = recipes.build(recipe, row), restarts + 1
@@ -65,8 +75,9 @@ def trial(row: Row, recipe: Recipe, seed: int, cap: int | None = None, tick: Tic
     }
 
 
-def _test(criterion: criteria.Criterion, answer: criteria.Answer, random: Random, found: criteria.Counts) -> dict[str, Any]:
-    counts = criteria.count(criterion.problem, answer, random, criterion.fresh) if criterion.fresh else found
+def _test(criterion: criteria.Criterion, answer: criteria.Answer, random: Random, counts: criteria.Counts) -> dict[str, Any]:
+    if criterion.fresh:
+        counts = criteria.count(criterion.problem, answer, random, criterion.fresh)
     return {"wrong": counts.wrong, "of": counts.of, "absolute": counts.absolute, "squared": counts.squared}
 
 

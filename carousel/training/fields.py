@@ -1,0 +1,80 @@
+"""What the fields of a configuration say of themselves; the commands, ``config.json`` and Python read it here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, is_dataclass
+from typing import Any, ClassVar
+
+from carousel.errors import InputError
+
+LARGEST, LARGEST_SIZE, MOST_LAYERS = 2**31 - 1, 1 << 20, 1000  # more overflows, or is never there
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a field means and may be. Other fields stand in backticks in ``help``; where that is empty, no command sets it.
+
+    ``least`` and ``most`` may be reached, ``above`` and ``below`` may not; ``option``: its name on the command line, where
+    that is not the field's. The option of a field that is on by default turns it off.
+    """
+
+    help: str = ""
+    choices: tuple[str, ...] = ()
+    least: float | None = None
+    most: float | None = None
+    above: float | None = None
+    below: float | None = None
+    option: str | None = None
+
+    @property
+    def range(self) -> str:
+        """The range in signs, as help shows it; empty where there is none."""
+        low = f"{self.least}<=" if self.least is not None else f"{self.above}<" if self.above is not None else ""
+        high = f"<={self.most}" if self.most is not None else f"<{self.below:g}" if self.below is not None else ""
+        if high or not low:
+            return f"{low}x{high}" if high else ""
+        return f"x>={self.least}" if self.least is not None else f"x>{self.above}"
+
+    def refusal(self, value: Any) -> str | None:
+        """Say why a value cannot be; None where it can."""
+        if self.choices:
+            return None if value in self.choices else f"must be {' or '.join(self.choices)}, not {value!r}"
+        if (self.least, self.below) == (0, 1):
+            return None if 0 <= value < 1 else f"is a probability in [0, 1), not {value}"
+        for holds, limit in (
+            (self.least is None or value >= self.least, f"at least {self.least}"),
+            (self.most is None or value <= self.most, f"at most {self.most}"),
+            (self.above is None or value > self.above, f"above {self.above}"),
+            (self.below is None or value < self.below, f"below {self.below:g}" if self.below else ""),
+        ):
+            if not holds:
+                return f"must be {limit}, not {value}"
+        return None
+
+
+def setting(default: Any, help: str = "", **about: Any) -> Any:
+    """Return a field of a dataclass with this default; ``about`` as :class:`Setting`. Whole numbers have 31 bits."""
+    if type(default) is int:
+        about = {"most": LARGEST, **about}
+    return field(default=default, metadata={"setting": Setting(help, **about)})
+
+
+def settings(kind: type) -> Mapping[str, Setting]:
+    """Return what the fields of a dataclass say of themselves, by their names; a base's where only the default is another."""
+    ours = [f for base in reversed(kind.__mro__) if is_dataclass(base) for f in fields(base) if "setting" in f.metadata]
+    return {f.name: f.metadata["setting"] for f in ours}
+
+
+class Settings:
+    """A dataclass whose fields are settings. ``group``: the heading of its options."""
+
+    group: ClassVar[str]
+
+    def check(self) -> None:
+        """Raise InputError for a value that cannot be."""
+        for name, about in settings(type(self)).items():
+            value = getattr(self, name)
+            reason = None if value is None else about.refusal(value)
+            if reason:
+                raise InputError(f"`{name}` {reason}")

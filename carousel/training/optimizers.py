@@ -1,0 +1,48 @@
+"""Optimizers by their names, and the learning rate of each step."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+
+from carousel.training.config import TrainConfig
+
+OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
+    "adamw": torch.optim.AdamW,
+    "adam": torch.optim.Adam,
+    "sgd": torch.optim.SGD,
+}
+
+
+def optimizer(name: str, parameters: Iterable[Any], rate: float, **options: Any) -> torch.optim.Optimizer:
+    """Return an optimizer of OPTIMIZERS, each step one compiled kernel (``fused``).
+
+    Args:
+        parameters: tensors, or groups of them as PyTorch's optimizers take.
+        rate: the learning rate to begin with.
+        options: those of PyTorch's optimizer.
+    """
+    return OPTIMIZERS[name](parameters, **{"lr": rate, "fused": True, **options})
+
+
+def configured(training: TrainConfig, parameters: Iterable[Any]) -> torch.optim.Optimizer:
+    """Return the optimizer that a configuration asks for."""
+    momentum = {"momentum": training.momentum} if training.optimizer == "sgd" else {}
+    return optimizer(training.optimizer, parameters, training.lr, weight_decay=training.weight_decay, **momentum)
+
+
+def rate(training: TrainConfig, step: int, steps: int, decays: int) -> float:
+    """Return the learning rate of a step: warm-up, then cosine to zero, steps down on plateaus, or constant.
+
+    Args:
+        step: steps taken before it.
+        steps: of the whole run.
+        decays: validations so far that were no better, each of which lowers the rate on the "plateau" schedule.
+    """
+    warm = training.lr * min(1.0, (step + 1) / max(1, training.warmup))
+    if training.schedule == "cosine":
+        return warm * 0.5 * (1 + math.cos(math.pi * step / steps))
+    return warm * training.decay**decays if training.schedule == "plateau" else warm

@@ -1,0 +1,280 @@
+"""The training of a run in its folder, which can stop at any instant and go on as if it had not."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from carousel import files
+from carousel.errors import InputError, TrainingError
+from carousel.layers import State
+from carousel.training import run_folder
+from carousel.training.checkpoint import Position, load_checkpoint, read_position, save_checkpoint
+from carousel.training.config import RunConfig
+from carousel.training.curve import draw_curve
+from carousel.training.descent import Descent, Step
+from carousel.training.evaluate import evaluate
+from carousel.training.interruption import interruptible
+from carousel.training.optimizers import configured, rate
+from carousel.training.processes import Processes
+from carousel.training.task import Batch, Feed, TaskMaker
+
+Observer = Callable[[dict[str, Any]], None]
+Watcher = Callable[[Any, Any], dict[str, Any]]  # of a model and a batch, numbers for the metrics
+
+
+class Trainer:
+    """A run in its folder, which ``prepare`` has filled.
+
+    Args:
+        folder: of the run.
+        config: of the run; its ``training`` says how.
+        processes: those that share the run.
+        make_task: called with folder, configuration and this process's share of the rows.
+        observer: told of steps, validations and the end.
+        watcher: asked every ``watch_gradients`` steps, before the step, for a line of the metrics; it must leave model and
+            random state as they are.
+
+    Raises:
+        InputError: the folder, or a checkpoint in it, cannot be used.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        config: RunConfig,
+        processes: Processes,
+        make_task: TaskMaker,
+        observer: Observer | None = None,
+        watcher: Watcher | None = None,
+    ):
+        self.folder, self.config, self.processes = folder, config, processes
+        self.training = training = config.training
+        training.check()
+        run_folder.check_places(folder)
+        if training.even_rows % processes.count:
+            raise InputError(f"a batch of {training.batch_size} rows cannot be shared by {processes.count} processes")
+        if training.threads:
+            torch.set_num_threads(training.threads)
+        self.observer = observer or (lambda event: None)
+        self.watcher = watcher if training.watch_gradients else None
+        torch.manual_seed(training.seed)
+        self.task = make_task(folder, config, processes.share)
+        self.model, self.metric = self.task.model, self.task.metric
+        optimizer = configured(training, list(self.model.parameters()))
+        self.position = Position()
+        self.carried: State | None = None
+        if processes.rank:  # every process draws its own dropout masks
+            torch.manual_seed(training.seed + 7919 * processes.rank)
+        if self.checkpoint.exists():
+            self.position, self.carried = load_checkpoint(self.checkpoint, self.model, optimizer, processes)
+        if processes.first:
+            self._metrics_before(self.position)  # before anything is told, what cannot be read is refused
+        self.train_feed, self.valid_feed = self.task.feed("train", training.seed), self.task.feed("valid")
+        self.steps = training.epochs * len(self.train_feed)
+        if self.train_feed.cut:
+            self.observer({"event": "cut", "rows": self.train_feed.cut, "length": training.length})
+        self.descent = Descent(
+            self.model.parameters(),
+            optimizer,
+            clip=training.clip,
+            rates=lambda taken: [self.rate()] * len(optimizer.param_groups),
+            processes=processes.count,
+        )
+        self.interrupted = False
+        self._timed, self._timed_targets = time.monotonic(), 0  # speed is of this process, loss of the whole run
+        self._clipped = self._stepped = 0  # steps since the last line of the metrics, and those that were clipped
+
+    @property
+    def checkpoint(self) -> Path:
+        """The file from which the run can be taken up again."""
+        return self.folder / run_folder.CHECKPOINT
+
+    def rate(self) -> float:
+        """Return the learning rate of the next step."""
+        return rate(self.training, self.position.step, self.steps, self.position.decays)
+
+    def run(self) -> dict[str, Any]:
+        """Train to the end, or to where it is interrupted (SIGINT, SIGTERM); return the last event.
+
+        Raises:
+            TrainingError: the loss or its gradient is no longer finite, or a file cannot be written.
+            InputError: another process owns the folder.
+        """
+        with files.owning(self.folder) if self.processes.first else nullcontext():
+            return self._run()
+
+    def _run(self) -> dict[str, Any]:
+        position, training = self.position, self.training
+        if self.processes.first:
+            rows = self._metrics_before(position)
+            with self._writing():
+                run_folder.write_metrics(self.folder, rows)
+        model = self.processes.wrap(self.model, some_unused=self.task.some_unused)
+        begun, saved = time.monotonic() - position.seconds, time.monotonic()
+        with interruptible(self._interrupt):
+            while position.epoch < training.epochs and not position.done:
+                self.model.train()
+                self._timed, self._timed_targets = time.monotonic(), 0
+                batches = self.train_feed.batches(position.epoch, position.batch)
+                for batch, step in self.descent.over(batches, partial(self._loss, model)):
+                    self._count(batch, step)
+                    position.seconds = time.monotonic() - begun
+                    if position.step % training.log_every == 0:
+                        self._log()
+                    due = time.monotonic() - saved > training.save_every
+                    stop, due = self._agree(self.interrupted, due)
+                    if stop or due:
+                        self._save()
+                        saved = time.monotonic()
+                    if stop:
+                        return self._tell({"event": "interrupted", "step": position.step, "epoch": position.epoch + 1})
+                self._validate()
+                self._save()
+                saved = time.monotonic()
+            return self._finish()
+
+    def _interrupt(self) -> None:
+        self.interrupted = True
+
+    def _loss(self, model: nn.Module, batch: Batch) -> tuple[Tensor, int]:
+        position, training, device = self.position, self.training, self.training.device
+        if self.watcher and self.processes.first and position.step % training.watch_gradients == 0:
+            self._record({"event": "gradients", "step": position.step, **self.watcher(self.model, batch)})
+        with torch.autocast(device, torch.bfloat16, enabled=training.precision == "bfloat16"):
+            loss, state = model(*batch.arguments(self.carried, device))
+        self.carried = self.task.carry(state)
+        return loss, batch.targets
+
+    def _count(self, batch: Batch, step: Step) -> None:
+        position = self.position
+        (loss,) = self.processes.add([step.loss])
+        if wrong := replace(step, loss=loss).not_finite:
+            raise self._not_finite(wrong, position.step + 1)
+        self._clipped += step.clipped
+        self._stepped += 1
+        position.step += 1
+        position.batch += 1
+        position.loss += loss
+        position.targets += batch.targets
+        self._timed_targets += batch.targets
+        self.observer({"event": "step", "step": position.step, "steps": self.steps, "loss": loss, "targets": batch.targets})
+
+    def _log(self) -> None:
+        position, metric, now = self.position, self.metric, time.monotonic()
+        row: dict[str, Any] = {"event": "train", "step": position.step, "epoch": position.epoch + 1}
+        row |= self._value(position.loss, position.targets) | {"lr": self.descent.optimizer.param_groups[0]["lr"]}
+        row[f"{metric.unit}_per_second"] = round(self._timed_targets / (now - self._timed))
+        row["seconds"] = round(position.seconds, 2)
+        if self.watcher:
+            row["clipped"] = round(self._clipped / self._stepped, 4)
+        position.loss, position.targets = 0.0, 0
+        self._timed, self._timed_targets = now, 0
+        self._clipped = self._stepped = 0
+        self._record(row)
+
+    def _value(self, loss: float, targets: float) -> dict[str, float]:
+        return {"loss": loss / targets, self.metric.name: self.metric.of(loss, targets)}
+
+    def _evaluate(self, feed: Feed) -> tuple[float, float]:
+        loss, targets = self.processes.add(list(evaluate(self.model, feed, self._tick)))
+        return loss, targets
+
+    def _validate(self) -> None:
+        position, training = self.position, self.training
+        value = self._value(*self._evaluate(self.valid_feed))
+        position.epoch += 1
+        position.batch = 0
+        better = value["loss"] < position.best
+        if better:
+            position.best, position.best_epoch, position.bad_epochs = value["loss"], position.epoch, 0
+            if self.processes.first:
+                with self._writing():
+                    run_folder.save_model(self.model, self.folder)
+        else:
+            position.bad_epochs += 1
+            position.decays += 1
+        position.done = bool(training.patience) and position.bad_epochs >= training.patience
+        row = {"event": "valid", "step": position.step, "epoch": position.epoch, **value}
+        self._record(row | {"best": better, "seconds": round(position.seconds, 2)})
+        if self.processes.first:
+            with self._writing():
+                rows = run_folder.read_metrics(self.folder, self.metric)
+                draw_curve(rows, self.folder / run_folder.CURVE, self.model.config.cell, self.metric)
+
+    def _finish(self) -> dict[str, Any]:
+        position, metric = self.position, self.metric
+        end = {"event": "end", "step": position.step, "epoch": position.epoch, "best_epoch": position.best_epoch}
+        end |= {f"valid_{metric.name}": metric.of(position.best, 1), "parameters": self.model.count()}
+        end |= {"seconds": round(position.seconds, 2), "stopped_early": position.epoch < self.training.epochs}
+        if self.task.has("test"):
+            run_folder.load_model(self.model, self.folder)
+            end[f"test_{metric.name}"] = metric.of(*self._evaluate(self.task.feed("test")))
+        if self.processes.first:
+            with self._writing():
+                files.write(self.folder / run_folder.RESULT, json.dumps(end, indent=1) + "\n")
+        return self._tell(end)
+
+    def _tick(self, done: int, total: int) -> None:
+        self.observer({"event": "scoring", "done": done, "total": total})
+
+    def _agree(self, *flags: bool) -> list[bool]:
+        """Return whether any process says so: all must save, or stop, at the same step."""
+        return [n > 0 for n in self.processes.add([float(f) for f in flags])]
+
+    def _not_finite(self, what: str, step: int) -> TrainingError:
+        good = "no checkpoint was written yet"
+        if self.checkpoint.exists():
+            good = f"the last good checkpoint is {self.checkpoint}, of step {read_position(self.checkpoint).step}"
+        epoch = self.position.epoch + 1
+        return TrainingError(f"{what} is not finite at step {step} (epoch {epoch}); {good}; try a smaller `lr` or `clip`")
+
+    def _save(self) -> None:
+        if not all(p.isfinite().all() for p in self.model.parameters()):  # an update may overflow where its gradient did not
+            raise self._not_finite("a weight", self.position.step)
+        with self._writing():
+            optimizer = self.descent.optimizer
+            save_checkpoint(self.checkpoint, self.model, optimizer, self.position, self.carried, self.processes)
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            old = (
+                f"the last good checkpoint, {self.checkpoint}, is untouched"
+                if self.checkpoint.exists()
+                else "no checkpoint was written yet"
+            )
+            raise TrainingError(f"cannot save to {self.folder} at step {self.position.step}: {error.strerror}; {old}") from None
+
+    def _record(self, row: dict[str, Any]) -> None:
+        if self.processes.first:
+            with self._writing():
+                run_folder.append_metrics(self.folder, row)
+        self.observer(row)
+
+    def _metrics_before(self, position: Position) -> list[dict[str, Any]]:
+        """Leave out lines that an earlier try wrote after its last checkpoint: they will be written again."""
+
+        def before(row: dict[str, Any]) -> bool:
+            event, at = row.get("event"), row["step"]
+            if at == position.step:  # gradients are measured before the step, so they are measured again
+                return event == "train" or (event == "valid" and row.get("epoch", math.inf) <= position.epoch)
+            return bool(at < position.step)
+
+        return run_folder.read_metrics(self.folder, self.metric, before)
+
+    def _tell(self, event: dict[str, Any]) -> dict[str, Any]:
+        self.observer(event)
+        return event

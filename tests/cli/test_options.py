@@ -1,0 +1,244 @@
+"""The commands are made from the configurations' fields, and what refuses a value names its option."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import fields
+
+import pytest
+from typer.main import get_command
+
+from carousel.cli import app
+from carousel.cli.options import build, flags, with_flags
+from carousel.errors import InputError
+from carousel.language.config import Config, TextConfig
+from carousel.language.model import ModelConfig
+from carousel.training.config import TrainConfig
+from carousel.training.fields import settings
+from carousel.translation.config import PairsConfig, PairTraining, TranslationConfig
+from carousel.translation.model import TranslatorConfig
+
+LANGUAGE, TRANSLATION = (TextConfig, ModelConfig, TrainConfig), (PairsConfig, TranslatorConfig, PairTraining)
+COMMANDS = {"train": LANGUAGE, "compare": LANGUAGE, "translate train": TRANSLATION}
+NOT_COMPARED = {"cell", "forget_bias", "watch_gradients"}  # cells are several, and not all have a forget gate
+RANGED = [
+    (kind, name, about)
+    for kind in (*LANGUAGE, *TRANSLATION)
+    for name, about in settings(kind).items()
+    if (about.range or about.choices) and about.help
+]
+
+
+def options(words):
+    """The options of a command, by the names of their parameters."""
+    command = get_command(app)
+    for word in words.split():
+        command = command.commands[word]
+    return {p.name: p for p in command.params}
+
+
+def outside(about):
+    """Values next to a range, on the wrong side; or no choice."""
+    if about.choices:
+        return ["nothing"]
+    step = 1 if isinstance(about.least or about.most, int) else 0.5
+    low = [about.least - step] if about.least is not None else [about.above]
+    return low + ([about.most + 1] if about.most is not None else [about.below] if about.below is not None else [])
+
+
+@pytest.mark.parametrize("words", COMMANDS)
+def test_each_field_is_an_option_with_its_default(words):
+    found = options(words)
+    for kind in COMMANDS[words]:
+        for field in fields(kind):
+            if field.name in flags(kind) and not (words == "compare" and field.name in NOT_COMPARED):
+                option = found[field.name]
+                assert option.opts == [flags(kind)[field.name]] and option.rich_help_panel == kind.group
+                assert option.default == (False if field.type == "bool" else field.default), field.name
+                assert "`" not in option.help
+    assert words != "compare" or not NOT_COMPARED & set(found)
+
+
+@pytest.mark.parametrize("kinds", [LANGUAGE, TRANSLATION], ids=["language", "translation"])
+def test_every_field_is_set_by_an_option_or_is_known_not_to_be(kinds):
+    left = {f.name for kind in kinds for f in fields(kind)} - {n for kind in kinds for n in flags(kind)}
+    files, fixed = (
+        {"train", "valid", "test"},
+        {"device"} | ({"feed", "length", "watch_gradients"} if kinds is TRANSLATION else set()),
+    )
+    assert left == files | fixed
+
+
+def test_no_option_gives_the_configurations_as_python_makes_them(carousel, text):
+    assert carousel("train", text, "--epochs", 1, "--batch-size", 4, "--threads", 1, "--out", "run")[0] == 0
+    config = Config.load(text.parent / "run")
+    assert config.text == TextConfig([str(text)])
+    assert config.model == ModelConfig()
+    assert config.training == TrainConfig(epochs=1, batch_size=4, threads=1)
+
+
+def test_the_option_of_what_is_on_turns_it_off():
+    assert build(TranslatorConfig, {"tied": True}).tied and not build(TranslatorConfig, {"tied": False}).tied
+    two = {"train": ["a", "b"]}
+    assert build(PairsConfig, {"shared": False}, **two).shared and not build(PairsConfig, {"shared": True}, **two).shared
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "about"), RANGED, ids=lambda x: getattr(x, "__name__", x) if not hasattr(x, "help") else ""
+)
+def test_ranges_are_the_same_in_help_in_python_and_in_config_json(tmp_path, kind, name, about):
+    words = "train" if kind in LANGUAGE else "translate train"
+    option = options(words)[name]
+    shown = option._get_number_range_help_str() or option.metavar or option.help
+    assert all(choice in shown for choice in about.choices) and about.range in shown
+    config, part = (Config, {TextConfig: "text", ModelConfig: "model", TrainConfig: "training"})
+    if kind in TRANSLATION:
+        config, part = TranslationConfig, {PairsConfig: "text", TranslatorConfig: "model", PairTraining: "training"}
+    for value in outside(about):
+        with pytest.raises(InputError, match=f"`{name}` (must be|is a probability)"):
+            kind(**{name: value}).check()
+        (tmp_path / "config.json").write_text(json.dumps({"kind": config.kind, part[kind]: {name: value}}))
+        if (name, value) == ("projection", 0):  # which 0.1.0 wrote for half
+            continue
+        with pytest.raises(InputError, match=rf"{part[kind]}\.{name} (must be|is a probability)"):
+            config.load(tmp_path)
+    for value in [v for v in (about.least, about.most) if v is not None] + list(about.choices):
+        assert about.refusal(value) is None
+
+
+def test_no_number_is_in_no_range():
+    for _, name, about in RANGED:
+        assert about.choices or about.refusal(float("nan")), name
+
+
+ANOTHER = """
+import sys
+from dataclasses import dataclass
+from carousel.training import config
+from carousel.training.fields import setting
+
+@dataclass(frozen=True)
+class TrainConfig(config.TrainConfig):
+    swiftness: int = setting(7, "How swift; see `lr`.", least=2, most=9)
+
+config.TrainConfig = TrainConfig
+from carousel.cli import main
+main()
+"""
+
+
+@pytest.mark.parametrize("words", COMMANDS)
+def test_a_new_field_appears_in_every_command(words):
+    command = [sys.executable, "-c", ANOTHER, *words.split(), "--help"]
+    environment = os.environ | {"COLUMNS": "120"}
+    out = subprocess.run(command, capture_output=True, text=True, check=True, env=environment).stdout
+    (line,) = [line for line in out.splitlines() if "--swiftness" in line]
+    assert "[2<=x<=9]" in line and "How swift; see --lr." in line and "[default: 7]" in line
+
+
+def test_names_in_backticks_become_flags():
+    known = flags(ModelConfig) | flags(TextConfig)
+    said = "`recurrent_init` and `vocabulary_size`, `hidden`; `device`"
+    assert with_flags(said, known) == "--init and --vocab-size, --hidden; device"
+    assert with_flags("a `file name`.txt", known) == "a `file name`.txt"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("train", "text.txt", "--init", "none"), "carousel: --init must be uniform or orthogonal, not 'none'\n"),
+        (("train", "text.txt", "--lr", 0), "carousel: --lr must be above 0, not 0.0\n"),
+        (("train", "text.txt", "--length", 0), "carousel: --length must be at least 1, not 0\n"),
+        (("compare", "text.txt", "--weight-decay", "nan"), "--weight-decay"),
+        (("translate", "train", "text.txt", "text.txt", "--smoothing", 1), "--smoothing is a probability in [0, 1), not 1.0\n"),
+    ],
+    ids=lambda x: x[-2] if isinstance(x, tuple) else "",
+)
+def test_the_command_says_the_flag(carousel, text, arguments, said):
+    status, _, err = carousel(*arguments)
+    assert status == 2 and said in err and "`" not in err
+    assert [p.name for p in text.parent.iterdir()] == ["text.txt"]
+
+
+def test_resume_refuses_options_that_were_made(carousel, trained):
+    for flag, value in (("--init", "uniform"), ("--lr", 0.1), ("--vocab-size", 9)):
+        status, _, err = carousel("train", "--resume", trained, flag, value)
+        assert status == 2 and f"leave {flag} out" in err
+
+
+BEFORE = {
+    "carousel": "0.1.0",
+    "kind": "language model",
+    "text": {"train": ["text.txt"], "valid": [], "test": [], "vocabulary": "word", "vocabulary_size": None},
+    "model": {
+        "cell": "lstm-v4",
+        "embedding": 8,
+        "hidden": 8,
+        "layers": 1,
+        "projection": 0,
+        "dropout": 0.2,
+        "dropout_input": None,
+        "dropout_output": None,
+        "same_mask": True,
+        "tied": False,
+        "softmax": "full",
+        "recurrent": "orthogonal",
+        "forget_bias": 1.0,
+        "learned_initial": False,
+    },
+    "training": {
+        "feed": "stream",
+        "batch_size": 20,
+        "length": 35,
+        "epochs": 10,
+        "optimizer": "adamw",
+        "lr": 0.003,
+        "momentum": 0.0,
+        "weight_decay": 0.01,
+        "warmup": 100,
+        "schedule": "cosine",
+        "decay": 0.25,
+        "clip": 1.0,
+        "patience": 0,
+        "seed": 1,
+        "threads": 0,
+        "log_every": 50,
+        "save_every": 30.0,
+        "precision": "float32",
+        "watch_gradients": 0,
+        "device": "cpu",
+    },
+}
+
+
+def test_a_configuration_of_0_1_0_is_read(tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps(BEFORE))
+    config = Config.load(tmp_path)
+    assert config.model == ModelConfig(
+        "lstm-v4", 8, 8, recurrent_init="orthogonal", variational_dropout=True, forget_bias=1.0, projection=None
+    )
+    assert config.training == TrainConfig()
+    config.save(tmp_path)
+    assert Config.load(tmp_path) == config and "recurrent_init" in (tmp_path / "config.json").read_text()
+
+
+def test_a_translator_s_configuration_of_0_1_0_is_read(tmp_path):
+    model = {
+        k: v for k, v in BEFORE["model"].items() if k not in ("dropout_input", "dropout_output", "softmax", "learned_initial")
+    }
+    model |= {"attention": "none", "decoder_layers": 1, "bidirectional": False, "dropout_words": 0.0, "smoothing": 0.0}
+    training = BEFORE["training"] | {"feed": "sentences", "batch_size": 64, "length": 0, "batch_tokens": 0}
+    text = BEFORE["text"] | {"train": ["a", "b"], "vocabulary": "bpe", "shared": True, "longest": 200}
+    given = {"carousel": "0.1.0", "kind": "translator", "text": text, "model": model, "training": training}
+    (tmp_path / "config.json").write_text(json.dumps(given))
+    config = TranslationConfig.load(tmp_path)
+    assert config.model.recurrent_init == "orthogonal" and config.model.variational_dropout and config.model.projection is None
+    assert config.training == PairTraining() and config.text == PairsConfig(["a", "b"])
+
+
+@pytest.mark.parametrize("value", [-1, 0.0, False, "half"])
+def test_what_0_1_0_refused_is_refused(tmp_path, value):
+    (tmp_path / "config.json").write_text(json.dumps({"model": {"projection": value}}))
+    with pytest.raises(InputError, match=r"model\.projection must be"):
+        Config.load(tmp_path)
