@@ -322,19 +322,20 @@ class Recurrent(nn.Module):
             outputs = []
             for direction in range(self.directions):
                 row = layer * self.directions + direction
-                output, last, seen = kernels.run(
+                call = kernels.Call(
                     self.cell,
                     data,
                     batch_sizes,
-                    {name: s[row] for name, s in zip(self.cell.states, states, strict=True)},
-                    self._parameters_of(layer, direction),
+                    before={name: s[row] for name, s in zip(self.cell.states, states, strict=True)},
+                    parameters=self._parameters_of(layer, direction),
                     reverse=bool(direction),
                     resets=flat_resets[direction],
                     initial={name: s[row] for name, s in zip(self.cell.states, starts, strict=False)} or None,
                     record=record,
                     clamp=arrays(clamps, layer, self.units(layer), len(batch_sizes), data),
-                    checkpoint=self.checkpoint,
+                    segment_length=self.checkpoint,
                 )
+                output, last, seen = kernels.run(call)
                 outputs.append(output)
                 for k, name in enumerate(self.cell.states):
                     after[k].append(last[name])

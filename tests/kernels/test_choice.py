@@ -4,6 +4,8 @@ import pytest
 import torch
 
 from carousel import kernels
+from carousel.kernels import triton
+from carousel.kernels.reference import Reference
 from carousel.layers import Recurrent
 
 
@@ -12,11 +14,14 @@ def spy(monkeypatch):
     """A back end called "spy" that counts its calls and lets the reference work."""
     calls = []
 
-    def run(*args, **kwargs):
-        calls.append(args[0].name)
-        return kernels.BACKENDS["reference"](*args, **kwargs)
+    class Spy(Reference):
+        name = "spy"
 
-    monkeypatch.setitem(kernels.BACKENDS, "spy", run)
+        def run(self, call):
+            calls.append(call.cell.name)
+            return super().run(call)
+
+    monkeypatch.setitem(kernels.BACKENDS, "spy", Spy())
     return calls
 
 
@@ -69,9 +74,9 @@ def test_unknown_names_are_refused_with_those_there_are(monkeypatch):
 
 
 def test_without_triton_a_choice_by_name_is_refused(monkeypatch):
-    monkeypatch.setattr(kernels.triton, "available", lambda: False)
+    monkeypatch.setattr(triton.backend, "available", lambda: False)
     layer, x = Recurrent("rnn", 2, 3), torch.randn(4, 1, 2)
-    with kernels.use("triton"), pytest.raises(kernels.triton.Missing, match="Triton is not installed"):
+    with kernels.use("triton"), pytest.raises(kernels.Unavailable, match="Triton is not installed"):
         layer(x)
 
 
