@@ -239,7 +239,7 @@ def call_operator(name, dtype, place, how, learn):
     """The operator, called directly."""
     layer = of_layer(name, dtype)
     resets = torch.rand(4, 3) < 0.3
-    with torch.no_grad(), _Caught() as caught:
+    with torch.no_grad(), kernels.use("cpu"), _Caught() as caught:
         layer(drawn(4, 3, 5, dtype=dtype), resets=resets)
     count = len(tensors(caught.arguments))
     arguments = spoilt(caught.arguments, place % count, how)
@@ -262,7 +262,7 @@ def _plain(x):
 def call_numbers_of_operator(name, dtype, place, how, learn):
     """The operator with another cell's key, other rows, other lists."""
     layer = of_layer(name, dtype)
-    with torch.no_grad(), _Caught() as caught:
+    with torch.no_grad(), kernels.use("cpu"), _Caught() as caught:
         layer(drawn(4, 3, 5, dtype=dtype))
     arguments = list(caught.arguments)
     rows = next(k for k, x in enumerate(arguments) if isinstance(x, list | tuple) and x and isinstance(x[0], int))

@@ -189,7 +189,8 @@ class _Direction(ABC, Generic[Flow]):
                 j, k = self.live.column[s]
                 made.reads.append((s, "step", f"_E_{j}", len(self.loop.hoisted[j]), k))
             else:
-                made.reads.append((s, *self.found(s)))
+                kind, array, width, column = self.found(s)
+                made.reads.append((s, kind, array, width, column))
         made.equations = self.flow.assigned(place)
         made.writes = self.writes(place)
         for crossing in self.flow.cross_stage:
