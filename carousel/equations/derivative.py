@@ -172,12 +172,12 @@ class _Deriver:
         """Leave out what no result needs; assign in the order of needs."""
         wanted = {s for e in results for s in getattr(e, "free_symbols", ())}
         for stage in reversed(self.stages):
-            kept = []
+            needed = []
             for symbol, expr in reversed(stage.equations):
                 if symbol in wanted:
                     wanted |= expr.free_symbols
-                    kept.append((symbol, expr))
-            stage.equations = kept[::-1]
+                    needed.append((symbol, expr))
+            stage.equations = needed[::-1]
             stage.products = [p for p in stage.products if p.symbol in wanted]
 
     def choose(self) -> tuple[Expr, ...]:

@@ -1,7 +1,7 @@
 """The tangent of a loop: a loop of the same kind, which carries beside each value how it changes.
 
 Forward accumulation over the assignments of a step. The result holds the loop it is made from, so it needs nothing that
-an earlier run has kept, has a derivative and a tangent of its own, and every back end runs it as it stands.
+an earlier run has saved, has a derivative and a tangent of its own, and every back end runs it as it stands.
 """
 
 from __future__ import annotations
@@ -101,9 +101,9 @@ class _Maker:
         """W ẋ of the operands that change, and Ẇ x of all."""
         for symbol in group.symbols:
             self.move(symbol)
-        kept = [k for k, x in enumerate(group.operands) if x in self.moving]
-        operands = [*(self.dotted(group.operands[k]) for k in kept), *group.operands]
-        products = tuple((*(p[k] for k in kept), *(self.changed(x) for x in p)) for p in group.products)
+        moving = [k for k, x in enumerate(group.operands) if x in self.moving]
+        operands = [*(self.dotted(group.operands[k]) for k in moving), *group.operands]
+        products = tuple((*(p[k] for k in moving), *(self.changed(x) for x in p)) for p in group.products)
         return Group(tuple(self.dotted(s) for s in group.symbols), tuple(operands), products, group.size)
 
     def changed(self, product: Product) -> Product:

@@ -59,7 +59,7 @@ class Result(NamedTuple):
 
 
 class Stepper(Protocol):
-    """Takes one step of a cell at each call, without derivatives; its state is kept inside."""
+    """Takes one step of a cell at each call, without derivatives; its state stays inside."""
 
     def take(self, x: Tensor) -> Tensor:
         """Take a step with the input ``x``, (rows, input_size); return the output, which the next step overwrites."""
@@ -109,9 +109,14 @@ class Backend(Protocol):
         return None
 
 
-def uncast(call: Call) -> Call:
-    """Return the call with its input in the parameters' type: under autocast it comes in any."""
+def input_type(call: Call) -> torch.dtype:
+    """Return the type that a call's input is brought to: under autocast it comes in any, and the parameters' is wanted."""
     if not torch.is_autocast_enabled(call.data.device.type) or not call.data.is_floating_point():
-        return call
-    like = next(iter({**call.parameters, **call.before}.values()))  # a cell may have no parameters
-    return replace(call, data=call.data.to(like.dtype))
+        return call.data.dtype
+    return next(iter({**call.parameters, **call.before}.values())).dtype  # a cell may have no parameters
+
+
+def uncast(call: Call) -> Call:
+    """Return the call with its input brought to that type."""
+    dtype = input_type(call)
+    return call if dtype is call.data.dtype else replace(call, data=call.data.to(dtype))

@@ -59,9 +59,9 @@ def check_environment() -> None:
             continue  # its calls go elsewhere
 
 
-def candidates() -> list[Backend]:
-    """Return the back ends that may run a call, in order: all, or the one asked for and the last."""
-    every, name = list(BACKENDS.values()), backend()
+def candidates(name: str | None) -> list[Backend]:
+    """Return the back ends that may run a call, in order: all, or the one asked for by name and the last."""
+    every = list(BACKENDS.values())
     return every if name is None else [BACKENDS[name], *(b for b in every[-1:] if b.name != name)]
 
 
@@ -77,7 +77,7 @@ def run(call: Call) -> Result:
     if call.data.dtype is not like.dtype or call.data.device != like.device or any(t is not call.data.dtype for t in states):
         alike(call.cell, call.data, call.before, call.parameters)
     name = backend()
-    for each in candidates():
+    for each in candidates(name):
         try:
             if each.name == name:
                 each.configured()
@@ -92,7 +92,7 @@ def run(call: Call) -> Result:
 
 def steppers(cell: Cell, layers: Sequence[tuple[int, Mapping[str, Tensor], Mapping[str, Tensor]]]) -> list[Stepper] | None:
     """Return for each layer's input size, states and parameters a stepper; None where calls of one step are the way to go."""
-    for each in candidates():
+    for each in candidates(backend()):
         try:
             found = [each.stepper(cell, size, before, parameters) for size, before, parameters in layers]
         except (Unavailable, NoDerivative) as error:
@@ -106,7 +106,7 @@ def steppers(cell: Cell, layers: Sequence[tuple[int, Mapping[str, Tensor], Mappi
 
 def explain(cell: Cell, data: Tensor, rows: int, sizes: tuple[int, int, int]) -> str:
     """Return how a layer's loop would run; arguments as those of ``Backend.explain``."""
-    found = (each.explain(cell, data, rows, sizes) for each in candidates())
+    found = (each.explain(cell, data, rows, sizes) for each in candidates(backend()))
     return next(text for text in found if text is not None)
 
 

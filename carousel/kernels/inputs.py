@@ -146,22 +146,32 @@ def _block(product: Product, values: Values, lengths: dict[Size, int]) -> Tensor
     return weight if len(product.weight.columns) == 1 else weight[:, blocks(product.weight, product.part, lengths)]
 
 
+@cache
+def _roots(cell: Cell) -> tuple[list[tuple[str, int, Size]], list[tuple[str, Size | None]], list[Size]]:
+    """Of each parameter its name, number of dimensions and size; of each state its name and size; all sizes of parameters."""
+    learned = [p for p in cell.trace.parameters if p.kind != "constant"]
+    parameters = [(p.name, 2 if p.kind == "dense" else 1, p.rows.root) for p in learned]
+    states = [(s.name, None if s.size is None else s.size.root) for s in cell.trace.states]
+    return parameters, states, [size.root for p in cell.trace.parameters for size in (p.rows, *p.columns)]
+
+
 def _lengths(cell: Cell, data: Tensor, before: Mapping[str, Tensor], parameters: Mapping[str, Tensor]) -> dict[Size, int]:
     """The number behind every size of the trace. Raises ValueError where there are other dimensions."""
-    for p in cell.trace.parameters:
-        dimensions = 2 if p.kind == "dense" else 1
-        if p.kind != "constant" and parameters[p.name].dim() != dimensions:
-            shape = tuple(parameters[p.name].shape)
-            raise ValueError(f"parameter {p.name} of cell {cell.name} has shape {shape}, expected {dimensions} dimensions")
-    for what, x in {"the input": data, **{f"state {s.name}": before[s.name] for s in cell.trace.states}}.items():
+    known, states, sizes = _roots(cell)
+    for name, dimensions, _ in known:
+        if parameters[name].dim() != dimensions:
+            shape = tuple(parameters[name].shape)
+            raise ValueError(f"parameter {name} of cell {cell.name} has shape {shape}, expected {dimensions} dimensions")
+    for name, x in (("the input", data), *((name, before[name]) for name, _ in states)):
         if x.dim() != 2:
+            what = name if x is data else f"state {name}"
             raise ValueError(f"{what} of cell {cell.name} has shape {tuple(x.shape)}, expected 2 dimensions: (rows, units)")
-    lengths = {p.rows.root: parameters[p.name].shape[0] for p in cell.trace.parameters if p.kind != "constant"}
-    lengths |= {s.size.root: before[s.name].shape[-1] for s in cell.trace.states if s.size is not None}
+    lengths = {size: parameters[name].shape[0] for name, _, size in known}
+    lengths |= {size: before[name].shape[-1] for name, size in states if size is not None}
     lengths[cell.trace.input_size.root] = data.shape[-1]
-    for p in cell.trace.parameters:  # a constant's, or an operand's, that nothing else has
-        for size in (p.rows, *p.columns):
-            lengths.setdefault(size.root, before[cell.hidden].shape[-1])
+    for size in sizes:  # a constant's, or an operand's, that nothing else has
+        if size not in lengths:
+            lengths[size] = before[cell.hidden].shape[-1]
     return lengths
 
 

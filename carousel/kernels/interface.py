@@ -64,7 +64,7 @@ class Described:
         return tuple(sum(lengths[n] for n in dimension) for dimension in self.shape)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # hashed by identity, quickly: names are made of it at every call
 class Stack:
     """Dense weights with the same operand, one below the other: ``symbols[k]`` += weight k @ ``operand``.
 
@@ -98,6 +98,8 @@ class Interface:
         products = [p for o in loop.outer for p in o.products] + [p[j] for _, j, group in inner for p in group.products]
         weights = {p.weight.name: p.weight for p in products}
         self.dense, self.biases = tuple(weights), tuple(dict.fromkeys(b for o in loop.outer for bs in o.biases for b in bs))
+        self.dense_symbols = tuple(w.symbol for w in weights.values())
+        self.state_names = tuple(s.name for s in self.states.values())
         self.outer = tuple(self._outer(j) for j in range(len(loop.outer)))
         # (group, operand) → its stack
         self.inner = {

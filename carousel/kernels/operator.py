@@ -85,13 +85,12 @@ def run(backend: str, call: Call, products: torch.dtype | None = None) -> Result
     with torch.autocast(data.device.type, enabled=False):
         hoisted, vectors, values = hoist_rest(cell, data, call.before, call.parameters)
     interface, key = interface_of(loop_called(register(cell))), cell.key
-    symbols = {p.name: p.symbol for p in cell.trace.parameters}
-    names = [s.name for s in interface.states.values()]
+    names = interface.state_names
     initial = call.initial if call.resets is not None else None
     clock = step_numbers(cell, call.before, call.batch_sizes, call.reverse, call.resets, call.initial, clock_type(data.dtype))
     lists = {
         "data": [data],
-        "dense": [values[symbols[n]] for n in interface.dense],
+        "dense": [values[s] for s in interface.dense_symbols],
         "biases": [values[b] for b in interface.biases],
         "hoisted": hoisted,
         "vectors": vectors,

@@ -57,10 +57,10 @@ def run(call: Call) -> Result:
     stacked = {group.symbols: [next(weights) for _ in group.operands] for group in loop.groups}
 
     inner = {s for plan in plans for s in plan.defined} | {s.after for s in trace.states}
-    kept = {name: symbol(name) for name in (cell.states[0], *call.record) if symbol(name) in inner}
-    collected: dict[str, list[Tensor]] = {name: [] for name in kept}
-    held = {symbol(name): given for name, given in (call.clamp or {}).items()}
-    for wanted in held:
+    per_step = {name: symbol(name) for name in (cell.states[0], *call.record) if symbol(name) in inner}
+    collected: dict[str, list[Tensor]] = {name: [] for name in per_step}
+    clamped = {symbol(name): given for name, given in (call.clamp or {}).items()}
+    for wanted in clamped:
         if wanted not in inner:
             raise ValueError(f"cell {cell.name}: {str(wanted)[:-2]} does not depend on the states, so it cannot be clamped")
 
@@ -93,15 +93,15 @@ def run(call: Call) -> Result:
                     total = x @ weight if total is None else torch.addmm(total, x, weight)
                 assert total is not None  # a group has at least one operand
                 values.update(zip(targets, total.chunk(len(targets), dim=1), strict=True))
-            for equations in _pieces(plan.equations, frozenset(held)):
+            for equations in _pieces(plan.equations, frozenset(clamped)):
                 values |= pointwise(equations)(values)
-                if equations[-1][0] in held:
-                    given, where = held[equations[-1][0]]
+                if equations[-1][0] in clamped:
+                    given, where = clamped[equations[-1][0]]
                     values[equations[-1][0]] = torch.where(where[step], given[step], values[equations[-1][0]])
         if loop.clock is not None:
             values[trace.states[-1].after] = values[loop.clock] + 1
         states = {k: _rows(values[symbol(k)], n, before[k]).expand_as(v) for k, v in states.items()}
-        for name, wanted in kept.items():
+        for name, wanted in per_step.items():
             collected[name].append(states[name] if name in states else _rows(values[wanted], n, like))
     if finished:
         states = {k: torch.cat([v, *(f[k] for f in finished)]) for k, v in states.items()}
@@ -138,9 +138,9 @@ def _plan(stage: LoopStage, hoisted: tuple[tuple[Expr, ...], ...]) -> _Plan:
 
 
 @cache
-def _pieces(equations: tuple[Equation, ...], held: frozenset[Expr]) -> list[tuple[Equation, ...]]:
+def _pieces(equations: tuple[Equation, ...], clamped: frozenset[Expr]) -> list[tuple[Equation, ...]]:
     """The equations cut after each of the symbols, so that another value can be put there."""
-    ends = [k + 1 for k, (target, _) in enumerate(equations) if target in held]
+    ends = [k + 1 for k, (target, _) in enumerate(equations) if target in clamped]
     cuts = sorted({0, *ends, len(equations)})
     return [equations[a:b] for a, b in pairwise(cuts)]
 

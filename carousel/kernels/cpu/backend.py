@@ -10,7 +10,7 @@ from torch import Tensor
 from carousel.equations import Cell
 from carousel.equations.loop import Loop
 from carousel.kernels import operator
-from carousel.kernels.backend import Backend, Call, Result, Stepper, uncast
+from carousel.kernels.backend import Backend, Call, Result, Stepper, input_type, uncast
 from carousel.kernels.cpu import calls, compiler
 from carousel.kernels.cpu.kernel import kernel
 from carousel.kernels.cpu.program import program_of
@@ -31,7 +31,8 @@ class Cpu(Backend):
         compiler.simd()
 
     def supports(self, call: Call) -> bool:
-        return not call.record and not call.clamp and call.data.shape[0] > 0 and usable(call.cell, uncast(call).data)
+        asked = call.record or call.clamp or call.data.shape[0] == 0
+        return not asked and usable(call.cell, call.data, input_type(call))
 
     def run(self, call: Call) -> Result:
         call = uncast(call)
@@ -92,9 +93,9 @@ def _kernel(run: Run, tensors: Tensors) -> calls.Kernel:
     return kernel(loop_called(run.key), tensors.data.dtype, run.products is not None)
 
 
-def usable(cell: Cell, data: Tensor) -> bool:
-    """Whether there are kernels for a cell and tensors of this device and type."""
-    return data.device.type == "cpu" and data.dtype in compiler.TYPES and bool(loop_of(cell).stages)
+def usable(cell: Cell, data: Tensor, dtype: torch.dtype | None = None) -> bool:
+    """Return whether there are kernels for a cell and tensors of this device, and of this type (else the data's)."""
+    return data.device.type == "cpu" and (dtype or data.dtype) in compiler.TYPES and bool(loop_of(cell).stages)
 
 
 def _bfloat(data: Tensor) -> bool:

@@ -75,8 +75,8 @@ class CppProgram:
         # States whose value before the step is read, or saved.
         self.read_states = tuple(s for s in self.live.states if s in self.live.read() | set(self.saved))
         # Values that are stored also where nothing is saved, since a later stage reads them.
-        crossing = [*self.live.operands, *self.live.forward.cross_stage]
-        self.cross_stage = tuple(x for x in dict.fromkeys(crossing) if x not in self.live.states)
+        read_later = [*self.live.operands, *self.live.forward.cross_stage]
+        self.cross_stage = tuple(x for x in dict.fromkeys(read_later) if x not in self.live.states)
         always, states = {*self.read_states, *self.cross_stage}, list(self.live.states)
         self.stored = {
             x: Stored(f"{x}_stored", self.size(x), x in always, states.index(x) if x in states else None)

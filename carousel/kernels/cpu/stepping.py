@@ -25,7 +25,7 @@ def steppable(cell: Cell) -> bool:
 class CpuStepper:
     """Runs one step of a cell at each call, without derivatives, in one thread.
 
-    The state is kept inside, in two copies that take turns: a step reads one and writes the other.
+    The state stays inside, in two copies that take turns: a step reads one and writes the other.
 
     Args:
         cell: whose loop.
@@ -43,8 +43,7 @@ class CpuStepper:
         program, interface = made.program, made.program.interface
         with torch.no_grad():
             _, vectors, values = hoist_rest(cell, self.data, before, parameters)
-        symbols = {p.name: p.symbol for p in cell.trace.parameters}
-        dense = [values[symbols[n]].detach().contiguous() for n in interface.dense]
+        dense = [values[s].detach().contiguous() for s in interface.dense_symbols]
         biases = [values[b].detach() for b in interface.biases]
         self.states = [[before[n].detach().clone() for n in names] for _ in range(2)]
         clocks = [before[s.name] for s in cell.trace.states if s.size is None]

@@ -13,6 +13,7 @@ def available() -> bool:
     return importlib.util.find_spec("triton") is not None
 
 
+@cache
 def interpreted() -> bool:
     """Return whether kernels run on the CPU, in Triton's interpreter: for tests."""
     return os.environ.get("TRITON_INTERPRET", "0") == "1"

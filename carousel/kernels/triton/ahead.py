@@ -50,7 +50,7 @@ def compiled(
         names = [f"{way}_held{plan.pieces}" if plan.pieces else way]
     precision = "ieee" if dtype is not torch.float32 else "tf32"
     constants: dict[str, Any] = {
-        "KEEP": True,
+        "SAVE": True,
         "RESETS": False,
         "DIRECT": False,
         "BB": plan.rows,

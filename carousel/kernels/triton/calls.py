@@ -73,7 +73,7 @@ def forward(run: Run, tensors: Tensors, lengths: dict[str, int], save: bool) -> 
     for j, stack in enumerate(program.interface.outer):
         bias = stacks.begin(stack, lengths, tensors.biases, tensors.data).to(dtype)
         given[f"_E_{j}"] = torch.addmm(bias, data, torch.cat(stacks.weights(stack, lengths, tensors.dense)).to(dtype).t())
-    for array, (single, x) in (program.steps | program.kept if save else program.steps).items():
+    for array, (single, x) in (program.steps | program.saved_arrays if save else program.steps).items():
         given[array] = task.room(steps.total, lengths[program.of(x)], torch.float32 if single else dtype)
     for k, (s, now) in enumerate(zip(program.states, tensors.before, strict=True)):
         if resets is not None:
@@ -89,7 +89,7 @@ def forward(run: Run, tensors: Tensors, lengths: dict[str, int], save: bool) -> 
     output = task.room(steps.total, tensors.before[0].shape[1], dtype)
     final = [torch.empty_like(x, memory_format=torch.contiguous_format) for x in tensors.before]
     given |= {"_output": output} | {name("F", s): x for s, x in zip(program.states, final, strict=True)}
-    _run(task, given, {"KEEP": save, "RESETS": resets is not None, "DIRECT": False}, "forward")
+    _run(task, given, {"SAVE": save, "RESETS": resets is not None, "DIRECT": False}, "forward")
     saved = [given[x.label] for x in program.described] if save else []
     return [output, *final, *saved]  # type: ignore[list-item]  # all of them are there
 
@@ -131,7 +131,7 @@ def backward(
     arrays |= {name("D", s): x for s, x in zip(program.states, direct, strict=True)}
     totals = {v: zeros(steps.batch, lengths[program.of(v)]) for v in back.vectors}
     arrays |= {name("V", v): x for v, x in totals.items()}
-    _run(task, arrays, {"KEEP": True, "RESETS": resets is not None, "DIRECT": straight}, "backward")
+    _run(task, arrays, {"SAVE": True, "RESETS": resets is not None, "DIRECT": straight}, "backward")
 
     vectors = [x.sum(0) for x in totals.values()]
     found = Adjoints(adjoints, [own.get(j) for j in range(len(loop.hoisted))], vectors, carried, direct)

@@ -96,12 +96,12 @@ class TritonProgram:
         for state in self.read_states:
             array = self.state_array(state)
             self.steps.setdefault(array, (array.startswith("_S"), state))
-        self.kept = {self.saved_array(x): (False, x) for x in self.saved if self.saved_array(x) not in self.steps}
+        self.saved_arrays = {self.saved_array(x): (False, x) for x in self.saved if self.saved_array(x) not in self.steps}
         # Sums of the input that the run backwards reads.
         self.sums = tuple(j for j, o in enumerate(loop.outer) if set(o.symbols) & set(back.saved))
         rows = ("rows",)
         self.described = (
-            *(Described(a, (rows, (self.of(x),)), single) for a, (single, x) in {**self.steps, **self.kept}.items()),
+            *(Described(a, (rows, (self.of(x),)), single) for a, (single, x) in {**self.steps, **self.saved_arrays}.items()),
             *(
                 Described(f"_E_{j}", (rows, (self.of(loop.outer[j].symbols[0]),) * len(loop.outer[j].symbols)))
                 for j in self.sums
@@ -193,9 +193,9 @@ class _Direction(ABC, Generic[Flow]):
                 made.reads.append((s, kind, array, width, column))
         made.equations = self.flow.assigned(place)
         made.writes = self.writes(place)
-        for crossing in self.flow.cross_stage:
-            if self.flow.defined[crossing] == place:
-                made.writes.append(("row", crossing, f"_L_{crossing}", 1, 0))
+        for cross_stage in self.flow.cross_stage:
+            if self.flow.defined[cross_stage] == place:
+                made.writes.append(("row", cross_stage, f"_L_{cross_stage}", 1, 0))
         return made
 
     @abstractmethod
@@ -228,7 +228,7 @@ class _Forward(_Direction[ForwardFlow]):
                 if s in program.operands:
                     made.append(("step", s, f"_X_{s}", 1, 0))
                 elif s in program.saved:
-                    made.append(("keep", s, f"_K_{s}", 1, 0))
+                    made.append(("save", s, f"_K_{s}", 1, 0))
         for before, state in program.states.items():
             if self.flow.home(before) == place:
                 if state is self.loop.states[0]:

@@ -60,7 +60,7 @@ def _step_kernel(way: str, block: TileBlock) -> str:
                 lines.append(value)
     lines[4:4] = _masks(block)
     lines += _reads(block) + _body(block)
-    return _signature(step_name(way, block), lines, list(NUMBERS[:4]), ["KEEP", "RESETS", "DIRECT", "BB", "BU"])
+    return _signature(step_name(way, block), lines, list(NUMBERS[:4]), ["SAVE", "RESETS", "DIRECT", "BB", "BU"])
 
 
 def _held_kernel(way: str, stages: list[list[TileBlock]], pieces: int) -> str:
@@ -88,7 +88,7 @@ def _held_kernel(way: str, stages: list[list[TileBlock]], pieces: int) -> str:
         for block in stage:  # the others need not wait for this to be written
             lines += ["    " + line for line in [_masks(block)[0], *_writes(block, shared=False)]]
         lines.append("    tl.debug_barrier()")
-    constants = ["KEEP", "RESETS", "DIRECT", "BB", "BU", "PARTS", "PRECISION"]
+    constants = ["SAVE", "RESETS", "DIRECT", "BB", "BU", "PARTS", "PRECISION"]
     return _signature(f"{way}_held{pieces}", lines, ["all_at", "all_rows", "steps"], constants)
 
 
@@ -181,7 +181,7 @@ def _whole_kernel(way: str, stages: list[list[TileBlock]]) -> str:
             ]
             lines += ["        " + line for line in inner]
         lines += _barrier(stages, k)
-    constants = ["KEEP", "RESETS", "DIRECT", "BB", "BU", "BK", "PARTS", "PRECISION"]
+    constants = ["SAVE", "RESETS", "DIRECT", "BB", "BU", "BK", "PARTS", "PRECISION"]
     return _signature(way, lines, ["all_at", "all_rows", "steps"], constants)
 
 
@@ -272,7 +272,7 @@ def _write(kind: str, value: str, place: str) -> list[str]:
     array = place.split(" ", 1)[0]
     if kind == "step":
         return [f"tl.store({place.format('row')}, {value}, mask=m)"]
-    if kind in ("keep", "direct"):
+    if kind in ("save", "direct"):
         return [f"if {kind.upper()}:", f"    tl.store({place.format('row')}, {value}, mask=m)"]
     if kind == "row":
         return [f"tl.store({own}, {value}, mask=m)"]
