@@ -36,6 +36,40 @@ def test_use_chooses_within_the_block(spy):
     assert spy == ["rnn", "rnn"]  # one call a layer, none after the block
 
 
+def test_the_first_that_supports_a_call_runs_it(monkeypatch):
+    """A back end is chosen by what it supports; one that finds out too late that it cannot is passed over, saying so once."""
+    ran = []
+
+    class Picky(Reference):
+        name = "picky"
+
+        def supports(self, call):
+            return call.data.dtype is torch.float64 and not call.record
+
+        def run(self, call):
+            if len(call.batch_sizes) == 1:
+                raise kernels.Unavailable("picky wants two steps")
+            ran.append(call.cell.name)
+            return super().run(call)
+
+    others = dict(kernels.BACKENDS)
+    for name in others:
+        monkeypatch.delitem(kernels.BACKENDS, name)
+    for name, each in {"picky": Picky(), **others}.items():
+        monkeypatch.setitem(kernels.BACKENDS, name, each)
+    layer, x = Recurrent("rnn", 2, 3), torch.randn(4, 1, 2)
+    layer(x)  # of another type
+    layer.double()(x.double(), record=["h"])
+    assert ran == []
+    output, _ = layer(x.double())
+    assert ran == ["rnn"]
+    with pytest.warns(UserWarning, match="picky wants two steps; going on"):
+        first, _ = layer(x[:1].double())
+    torch.testing.assert_close(first, output[:1])
+    with kernels.use("picky"), pytest.raises(kernels.Unavailable):
+        layer(x[:1].double())
+
+
 def test_blocks_nest(spy):
     with kernels.use("spy"):
         with kernels.use("reference"):

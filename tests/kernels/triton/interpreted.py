@@ -7,7 +7,7 @@ import torch
 from carousel import kernels
 from carousel.cells import CELLS
 from carousel.equations import cell, logistic, tanh
-from carousel.kernels import BACKENDS, Call
+from carousel.kernels import BACKENDS, Call, registry
 from carousel.kernels.triton import calls, planner
 from carousel.kernels.triton.backend import usable
 from carousel.layers import Recurrent
@@ -140,7 +140,9 @@ def test_a_derivative_of_the_derivative():
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
 
 
-def test_forward_mode_and_batches_of_vmap():
+def test_forward_mode_and_batches_of_vmap(monkeypatch):
+    ran, inner = [], calls.forward
+    monkeypatch.setattr(calls, "forward", lambda run, *a: (ran.append(run.key), inner(run, *a))[1])
     c = CELLS["rnn"]
     parameters = {s.name: torch.randn(*s.shape) for s in c.parameters(INPUT, UNITS)}
     x = torch.randn(2, 4, INPUT)
@@ -151,6 +153,8 @@ def test_forward_mode_and_batches_of_vmap():
     torch.testing.assert_close(torch.func.vmap(run("triton"))(x), torch.func.vmap(run("reference"))(x))
     for a, b in zip(*(torch.func.jvp(run(k), (x[0],), (x[1],)) for k in ("triton", "reference")), strict=True):
         torch.testing.assert_close(a, b)
+    key = registry.register(c)
+    assert ran.count(key) == 3 and ran.count(key + registry.TANGENT) == 1  # vmap's two, and forward mode's
 
 
 @pytest.mark.parametrize(
