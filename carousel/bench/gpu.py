@@ -194,12 +194,13 @@ H100 = (132, 227 << 10)  # multiprocessors, and bytes of shared memory that a pr
 
 def compile_ahead(case: Case) -> list[dict[str, Any]]:
     """What the kernels of a case take on an H100, which need not be there."""
+    from carousel.kernels.inputs import loop_of
     from carousel.kernels.triton import ahead, planner
     from carousel.kernels.triton.program import program_of
 
     cell, dtype = get(case.cell), TYPES[case.dtype]
     sizes = (case.hidden, case.hidden, max(1, case.hidden // 2))
-    program = program_of(cell, dtype is not torch.float32)
+    program = program_of(loop_of(cell), dtype is not torch.float32)
     units = program.units(lambda size: cell.length(size, *sizes))
     found = []
     for way in ("forward", "backward"):

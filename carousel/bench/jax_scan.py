@@ -38,10 +38,10 @@ def work(layer: Recurrent, data: Tensor, *, training: bool) -> Work:
         return jnp.concatenate([given[p.weight.symbol][:, blocks(p.weight, p.part, lengths)] for p in products]).T
 
     def run(named: Any, x: Any) -> Any:
-        given, entering = {symbols[n]: w for n, w in named.items()}, []
+        given, hoisted = {symbols[n]: w for n, w in named.items()}, []
         for outer in loop.outer:
             begin = jnp.concatenate([sum((given[b] for b in bs), 0.0) for bs in outer.biases])
-            entering.append(x @ stacked(outer.products, given) + begin)
+            hoisted.append(x @ stacked(outer.products, given) + begin)
         inner = {g.symbols: [stacked([p[k] for p in g.products], given) for k in range(len(g.operands))] for g in loop.groups}
 
         def step(states: Any, now: Any) -> Any:
@@ -57,7 +57,7 @@ def work(layer: Recurrent, data: Tensor, *, training: bool) -> Work:
             return after, after[0]
 
         before = tuple(jnp.zeros((x.shape[1], layer.cell.length(s.size, *sizes)), x.dtype) for s in loop.states)
-        return jax.lax.scan(step, before, tuple(entering))[1]
+        return jax.lax.scan(step, before, tuple(hoisted))[1]
 
     x = jnp.asarray(data.numpy())
     given = jnp.ones((*data.shape[:2], layer.output_size), x.dtype)

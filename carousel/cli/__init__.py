@@ -71,7 +71,7 @@ def _notice(message: Warning | str, *_: Any, **__: Any) -> None:
 
 def _check_environment() -> None:
     try:
-        kernels.backend(), kernels.simd()
+        kernels.check_environment()
     except ValueError as error:
         raise InputError(str(error)) from None
 
@@ -89,7 +89,7 @@ def main() -> None:
         status, message = 2, getattr(error, "format_message", error.__str__)()
     except InputError as error:
         status, message = 2, str(error)
-    except (TrainingError, kernels.CompileError) as error:
+    except (TrainingError, kernels.Unavailable) as error:
         status, message = 1, str(error)
     except (KeyboardInterrupt, typer.Abort):
         status = 130

@@ -44,10 +44,10 @@ class BackwardStage:
 
 
 @dataclass(frozen=True)
-class Backward:
+class Derivative:
     """A step backwards.
 
-    ``adjoints``: of each forward group's symbols. ``entering``: of each entering symbol. ``vectors``: of each learned vector,
+    ``adjoints``: of each forward group's symbols. ``hoisted``: of each hoisted symbol. ``vectors``: of each learned vector,
     to be summed over rows and steps. ``carried``: of each state before the step, apart from what goes through products.
     ``arriving``: the symbol of what is carried back to each state from the step after, and ``given`` of what the loop's
     result gives the first state at this step. ``saved``: the values of the forward step that are needed and not
@@ -56,7 +56,7 @@ class Backward:
 
     stages: tuple[BackwardStage, ...]
     adjoints: tuple[tuple[Expr, ...], ...]
-    entering: tuple[tuple[Expr, ...], ...]
+    hoisted: tuple[tuple[Expr, ...], ...]
     vectors: dict[Expr, Expr]
     carried: dict[Expr, Expr]
     arriving: dict[Expr, Expr]
@@ -66,7 +66,7 @@ class Backward:
     sizes: dict[Expr, Size | None]
 
 
-def derive(loop: Loop) -> Backward:
+def derive(loop: Loop) -> Derivative:
     """The backward loop. Raises NoDerivative where SymPy has none."""
     return _Deriver(loop).derive()
 
@@ -82,7 +82,7 @@ class _Deriver:
         self.again: list[Equation] = []
         self.learned = {s for s in loop.vectors if s not in loop.constants}
 
-    def derive(self) -> Backward:
+    def derive(self) -> Derivative:
         loop = self.loop
         arriving, given = {}, _symbol(loop.states[0].after, "given")
         before = {s.before: s for s in loop.states if s.size is not None}
@@ -110,16 +110,16 @@ class _Deriver:
                     if operand not in before and not self.from_outside(operand):
                         q = self.product(number, k, self.sizes[operand], ready + 1, later=False)
                         self.bars[operand].append(q)
-        entering = tuple(tuple(self.adjoint(s) for s in symbols) for symbols in loop.entering)
+        hoisted = tuple(tuple(self.adjoint(s) for s in symbols) for symbols in loop.hoisted)
         vectors = {s: self.adjoint(s) for s in loop.vectors if s in self.learned}
         carried = {s: self.adjoint(s) for s in before}
-        results = {e for es in (*adjoints, *entering, vectors.values(), carried.values()) for e in es}
+        results = {e for es in (*adjoints, *hoisted, vectors.values(), carried.values()) for e in es}
         self.prune(results)
         saved = self.choose()
-        return Backward(
+        return Derivative(
             stages=tuple(self.stages),
             adjoints=tuple(adjoints),
-            entering=entering,
+            hoisted=hoisted,
             vectors=vectors,
             carried=carried,
             arriving=arriving,
@@ -130,7 +130,7 @@ class _Deriver:
         )
 
     def from_outside(self, symbol: Expr) -> bool:
-        return any(symbol in symbols for symbols in self.loop.entering)
+        return any(symbol in symbols for symbols in self.loop.hoisted)
 
     def known(self, symbol: Expr, size: Size | None, level: int) -> Expr:
         self.sizes[symbol], self.level[symbol] = size, level
@@ -172,12 +172,12 @@ class _Deriver:
         """Leave out what no result needs; assign in the order of needs."""
         wanted = {s for e in results for s in getattr(e, "free_symbols", ())}
         for stage in reversed(self.stages):
-            kept = []
+            needed = []
             for symbol, expr in reversed(stage.equations):
                 if symbol in wanted:
                     wanted |= expr.free_symbols
-                    kept.append((symbol, expr))
-            stage.equations = kept[::-1]
+                    needed.append((symbol, expr))
+            stage.equations = needed[::-1]
             stage.products = [p for p in stage.products if p.symbol in wanted]
 
     def choose(self) -> tuple[Expr, ...]:

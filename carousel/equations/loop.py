@@ -40,7 +40,7 @@ class Outer:
 
 
 @dataclass(eq=False)  # compared and hashed by identity, so that back ends can keep what they make of it
-class Stage:
+class LoopStage:
     """Groups whose operands are known, then the assignments that they allow, in order."""
 
     groups: list[Group] = field(default_factory=list)
@@ -51,7 +51,7 @@ class Stage:
 class Loop:
     """What a step does. ``name`` and ``about`` (the equations as text) say of what.
 
-    ``entering`` are symbols with a value for every step from outside the loop, those of one outer product together; the
+    ``hoisted`` are symbols with a value for every step from outside the loop, those of one outer product together; the
     first of them are those of ``outer``. ``vectors`` are the same at every step. ``sizes`` has every symbol's size (None:
     one a row)."""
 
@@ -60,10 +60,10 @@ class Loop:
     states: tuple[State, ...]
     clock: Expr | None
     outer: tuple[Outer, ...]
-    entering: tuple[tuple[Expr, ...], ...]
+    hoisted: tuple[tuple[Expr, ...], ...]
     vectors: tuple[Expr, ...]
     constants: frozenset[Expr]  # of the vectors, those that are not learned
-    stages: tuple[Stage, ...]
+    stages: tuple[LoopStage, ...]
     sizes: dict[Expr, Size | None]
     input: Expr
     order: int = 0  # how many times it is a tangent
@@ -94,7 +94,7 @@ class _Maker:
         clocks = [s for s in trace.states if s.size is None]
         self.clock = clocks[0].before if clocks else None
         self.outside: dict[Expr, bool] = {trace.input: True}  # symbols from outside the loop: do they have rows?
-        self.stages: list[Stage] = []
+        self.stages: list[LoopStage] = []
         self.fresh = 0
 
     def make(self) -> Loop:
@@ -113,9 +113,9 @@ class _Maker:
                 found.append((symbol,))
         inside = self.schedule.inside
         if any(not p.operand.is_Symbol for s in inside[:1] for a in s.accumulators for p in a.products):
-            self.stages.append(Stage())  # what is made of the states before the first product
+            self.stages.append(LoopStage())  # what is made of the states before the first product
         for stage in inside:
-            made = Stage()
+            made = LoopStage()
             self.stages.append(made)
             for accumulators in grouped(stage.accumulators):
                 made.groups.append(self.group(accumulators))
@@ -130,8 +130,8 @@ class _Maker:
         used = {s for stage in self.stages for _, e in stage.equations for s in e.free_symbols}
         used |= {x for stage in self.stages for g in stage.groups for x in g.operands}
         used |= {s.after for s in self.trace.states}
-        entering = [symbols for symbols in found if any(s in used and self.outside[s] for s in symbols)]
-        entering.sort(key=lambda symbols: symbols not in plain)
+        hoisted = [symbols for symbols in found if any(s in used and self.outside[s] for s in symbols)]
+        hoisted.sort(key=lambda symbols: symbols not in plain)
         fixed = [s for s, has_rows in self.outside.items() if not has_rows and s in used]
         vectors = tuple([s for s in self.vectors if s in used] + fixed)
         return Loop(
@@ -139,8 +139,8 @@ class _Maker:
             about="",
             states=self.trace.states,
             clock=self.clock,
-            outer=tuple(plain[symbols] for symbols in entering if symbols in plain),
-            entering=tuple(entering),
+            outer=tuple(plain[symbols] for symbols in hoisted if symbols in plain),
+            hoisted=tuple(hoisted),
             vectors=vectors,
             constants=frozenset(s for s in vectors if s in self.vectors and self.vectors[s].kind == "constant"),
             stages=tuple(_merged(self.stages)),
@@ -161,7 +161,7 @@ class _Maker:
         self.sizes |= {s: a.rows for s, a in zip(symbols, accumulators, strict=True)}
         return Group(symbols, tuple(operands), tuple(a.products for a in accumulators), accumulators[0].rows)
 
-    def named(self, expr: Expr, stage: Stage, size: Size | None) -> Expr:
+    def named(self, expr: Expr, stage: LoopStage, size: Size | None) -> Expr:
         """A symbol for an expression, the one it has where it has one."""
         if expr.is_Symbol or expr.is_number:
             return expr
@@ -174,7 +174,7 @@ class _Maker:
         stage.equations.append((symbol, expr))
         return symbol
 
-    def flat(self, expr: Expr, stage: Stage, size: Size | None, *, top: bool = False) -> Expr:
+    def flat(self, expr: Expr, stage: LoopStage, size: Size | None, *, top: bool = False) -> Expr:
         """The expression with every function's value, but one at the top, named."""
         if not expr.args:
             return expr
@@ -183,11 +183,11 @@ class _Maker:
         return self.named(inner, stage, size) if alone and not top else inner
 
 
-def _merged(stages: list[Stage]) -> Iterator[Stage]:
+def _merged(stages: list[LoopStage]) -> Iterator[LoopStage]:
     """A stage without products, of which the next one's products need nothing, is the beginning of the next."""
     waiting: list[Equation] = []
-    for stage, after in zip(stages, [*stages, Stage()][1:], strict=True):
-        made = Stage(stage.groups, waiting + stage.equations)
+    for stage, after in zip(stages, [*stages, LoopStage()][1:], strict=True):
+        made = LoopStage(stage.groups, waiting + stage.equations)
         waiting = []
         if (
             not made.groups

@@ -1,7 +1,7 @@
 """The tangent of a loop: a loop of the same kind, which carries beside each value how it changes.
 
 Forward accumulation over the assignments of a step. The result holds the loop it is made from, so it needs nothing that
-an earlier run has kept, has a derivative and a tangent of its own, and every back end runs it as it stands.
+an earlier run has saved, has a derivative and a tangent of its own, and every back end runs it as it stands.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import replace
 import sympy
 
 from carousel.equations.derivative import partial, times
-from carousel.equations.loop import Equation, Group, Loop, Stage
+from carousel.equations.loop import Equation, Group, Loop, LoopStage
 from carousel.equations.terms import Expr, Parameter, Product
 from carousel.equations.trace import State
 
@@ -20,7 +20,7 @@ def tangent(loop: Loop) -> Loop:
     """The loop with its tangent.
 
     Its states are the tangents of the loop's states, then the states (then the step number); so its output is the tangent
-    of the output. ``entering`` are those of the loop, then their tangents in the same order; ``vectors`` likewise, without
+    of the output. ``hoisted`` are those of the loop, then their tangents in the same order; ``vectors`` likewise, without
     tangents of constants; to each dense weight ``W.ab`` comes its tangent, ``weight_tangent(loop, "W.ab")``.
     Raises NoDerivative.
     """
@@ -46,7 +46,7 @@ class _Maker:
         loop = self.loop
         vectors = [s for s in loop.vectors if s not in loop.constants]
         states = [s for s in loop.states if s.size is not None]
-        for s in [*vectors, *(s for symbols in loop.entering for s in symbols), *(s.before for s in states)]:
+        for s in [*vectors, *(s for symbols in loop.hoisted for s in symbols), *(s.before for s in states)]:
             self.move(s)
         stages = tuple(self.stage(stage) for stage in loop.stages)
         made = [(self.dotted(s.after), sympy.Integer(0)) for s in states if s.after not in self.moving]
@@ -62,7 +62,7 @@ class _Maker:
                 *(State(f"{s.name}_{self.suffix}", self.dotted(s.before), self.dotted(s.after), s.size) for s in states),
                 *loop.states,
             ),
-            entering=(*loop.entering, *(tuple(self.dotted(s) for s in symbols) for symbols in loop.entering)),
+            hoisted=(*loop.hoisted, *(tuple(self.dotted(s) for s in symbols) for symbols in loop.hoisted)),
             vectors=(*loop.vectors, *(self.dotted(s) for s in vectors)),
             stages=stages,
             sizes=self.sizes,
@@ -81,7 +81,7 @@ class _Maker:
         name = f"{state.name}_{self.suffix}"
         return State(name, self.dotted(state.before), self.dotted(state.after), state.size)
 
-    def stage(self, stage: Stage) -> Stage:
+    def stage(self, stage: LoopStage) -> LoopStage:
         groups: list[Group] = []
         for group in stage.groups:
             groups += [group, self.group(group)]
@@ -95,15 +95,15 @@ class _Maker:
             if change != 0:
                 self.move(symbol)
                 equations.append((self.dotted(symbol), change))
-        return Stage(groups, equations)
+        return LoopStage(groups, equations)
 
     def group(self, group: Group) -> Group:
         """W ẋ of the operands that change, and Ẇ x of all."""
         for symbol in group.symbols:
             self.move(symbol)
-        kept = [k for k, x in enumerate(group.operands) if x in self.moving]
-        operands = [*(self.dotted(group.operands[k]) for k in kept), *group.operands]
-        products = tuple((*(p[k] for k in kept), *(self.changed(x) for x in p)) for p in group.products)
+        moving = [k for k, x in enumerate(group.operands) if x in self.moving]
+        operands = [*(self.dotted(group.operands[k]) for k in moving), *group.operands]
+        products = tuple((*(p[k] for k in moving), *(self.changed(x) for x in p)) for p in group.products)
         return Group(tuple(self.dotted(s) for s in group.symbols), tuple(operands), products, group.size)
 
     def changed(self, product: Product) -> Product:

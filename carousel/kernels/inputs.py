@@ -19,14 +19,14 @@ from carousel.kernels.pointwise import Values, evaluate, pointwise
 
 @dataclass(frozen=True)
 class Inputs:
-    """Tensors of one call, in the order of ``Loop``'s ``entering``, ``vectors`` and ``groups`` with their operands.
+    """Tensors of one call, in the order of ``Loop``'s ``hoisted``, ``vectors`` and ``groups`` with their operands.
 
-    ``entering``: (Σ batch_sizes, width) each, the symbols of one outer product side by side. ``vectors``: (units,) each.
+    ``hoisted``: (Σ batch_sizes, width) each, the symbols of one outer product side by side. ``vectors``: (units,) each.
     ``weights``: of each operand of each group, the dense weights of the group's symbols, stacked: (Σ units, operand's units).
     ``values``: all that is known outside the loop, by symbol.
     """
 
-    entering: list[Tensor]
+    hoisted: list[Tensor]
     vectors: list[Tensor]
     weights: list[Tensor]
     values: Values = field(default_factory=dict)
@@ -38,13 +38,13 @@ def loop_of(cell: Cell) -> Loop:
     return loop(cell.trace, cell.schedule, f"{cell.name}: {cell.doc}\n\n{cell.text}")
 
 
-def enter(cell: Cell, data: Tensor, before: Mapping[str, Tensor], parameters: Mapping[str, Tensor]) -> Inputs:
+def hoist(cell: Cell, data: Tensor, before: Mapping[str, Tensor], parameters: Mapping[str, Tensor]) -> Inputs:
     """Compute what leaves the loop; arguments as those of ``reference.run``."""
     inside = loop_of(cell)
     lengths = _lengths(cell, data, before, parameters)
     values, stacked = outside(cell, data, lengths, parameters)
     return Inputs(
-        entering=[stacked[s] if s in stacked else values[s[0]] for s in inside.entering],
+        hoisted=[stacked[s] if s in stacked else values[s[0]] for s in inside.hoisted],
         vectors=[values[v] for v in inside.vectors],
         weights=[
             torch.cat([_block(p[k], values, lengths) for p in group.products])
@@ -53,53 +53,6 @@ def enter(cell: Cell, data: Tensor, before: Mapping[str, Tensor], parameters: Ma
         ],
         values=values,
     )
-
-
-def check(
-    cell: Cell, inputs: Inputs, batch_sizes: Sequence[int], states: Sequence[Mapping[str, Tensor]], resets: Tensor | None
-) -> None:
-    """Raise ValueError unless what a loop works on has the shapes that its addresses are reckoned with.
-
-    Args:
-        cell: whose loop.
-        inputs: what ``enter`` has made.
-        batch_sizes: rows of each step.
-        states: by name, those before the first step; then those that resets return to, if there are any.
-        resets: where rows are reset, or None.
-    """
-    inside, total = loop_of(cell), sum(batch_sizes)
-    lengths = {s.size.root: states[0][s.name].shape[-1] for s in inside.states if s.size is not None}
-    for symbols, x in zip(inside.entering, inputs.entering, strict=True):
-        size = inside.sizes[symbols[0]]
-        if size is not None:
-            lengths.setdefault(size.root, x.shape[-1] // len(symbols))
-
-    def refuse(what: str, x: Tensor, expected: tuple[int, ...]) -> None:
-        if tuple(x.shape) != expected:
-            raise ValueError(f"{what} has shape {tuple(x.shape)}, expected {expected}")
-
-    def units(symbol: Expr) -> int:
-        size = inside.sizes[symbol]
-        return 1 if size is None else lengths[size.root]
-
-    if not batch_sizes or min(batch_sizes) < 1 or list(batch_sizes) != sorted(batch_sizes, reverse=True):
-        raise ValueError("batch_sizes must be one or more counts of rows, not increasing")
-    for state in inside.states:
-        for given in states if state.size is not None else ():
-            refuse(f"state {state.name}", given[state.name], (batch_sizes[0], units(state.before)))
-    for symbols, x in zip(inside.entering, inputs.entering, strict=True):
-        refuse(f"what enters as {', '.join(map(str, symbols))}", x, (total, sum(map(units, symbols))))
-    for vector, x in zip(inside.vectors, inputs.vectors, strict=True):
-        lengths.setdefault(inside.sizes[vector].root, x.shape[0])  # type: ignore[union-attr]  # a parameter has units
-        refuse(f"parameter {str(vector).replace('_', '.', 1)}", x, (units(vector),))
-    operands = [(g, k) for g in inside.groups for k in range(len(g.operands))]
-    for (group, k), x in zip(operands, inputs.weights, strict=True):
-        lengths.setdefault(group.size.root, x.shape[0] // len(group.symbols))
-        lengths.setdefault(inside.sizes[group.operands[k]].root, x.shape[1])  # type: ignore[union-attr]
-        names = ", ".join(p[k].weight.name for p in group.products)
-        refuse(f"the weights {names}, stacked,", x, (sum(map(units, group.symbols)), units(group.operands[k])))
-    if resets is not None:
-        refuse("resets", resets, (total,))
 
 
 def step_numbers(
@@ -148,13 +101,13 @@ def outside(
     return values, stacked
 
 
-def enter_some(
+def hoist_rest(
     cell: Cell, data: Tensor, before: Mapping[str, Tensor], parameters: Mapping[str, Tensor]
 ) -> tuple[list[Tensor], list[Tensor], Values]:
-    """For a back end that computes ``Loop.outer`` itself: the other entering tensors, the vectors, and all values."""
+    """For a back end that computes ``Loop.outer`` itself: the other hoisted inputs, the vectors, and all values."""
     inside = loop_of(cell)
     values, stacked = outside(cell, data, _lengths(cell, data, before, parameters), parameters, _left(cell))
-    rest = inside.entering[len(inside.outer) :]
+    rest = inside.hoisted[len(inside.outer) :]
     return [stacked[s] if s in stacked else values[s[0]] for s in rest], [values[v] for v in inside.vectors], values
 
 
@@ -193,22 +146,32 @@ def _block(product: Product, values: Values, lengths: dict[Size, int]) -> Tensor
     return weight if len(product.weight.columns) == 1 else weight[:, blocks(product.weight, product.part, lengths)]
 
 
+@cache
+def _roots(cell: Cell) -> tuple[list[tuple[str, int, Size]], list[tuple[str, Size | None]], list[Size]]:
+    """Of each parameter its name, number of dimensions and size; of each state its name and size; all sizes of parameters."""
+    learned = [p for p in cell.trace.parameters if p.kind != "constant"]
+    parameters = [(p.name, 2 if p.kind == "dense" else 1, p.rows.root) for p in learned]
+    states = [(s.name, None if s.size is None else s.size.root) for s in cell.trace.states]
+    return parameters, states, [size.root for p in cell.trace.parameters for size in (p.rows, *p.columns)]
+
+
 def _lengths(cell: Cell, data: Tensor, before: Mapping[str, Tensor], parameters: Mapping[str, Tensor]) -> dict[Size, int]:
     """The number behind every size of the trace. Raises ValueError where there are other dimensions."""
-    for p in cell.trace.parameters:
-        dimensions = 2 if p.kind == "dense" else 1
-        if p.kind != "constant" and parameters[p.name].dim() != dimensions:
-            shape = tuple(parameters[p.name].shape)
-            raise ValueError(f"parameter {p.name} of cell {cell.name} has shape {shape}, expected {dimensions} dimensions")
-    for what, x in {"the input": data, **{f"state {s.name}": before[s.name] for s in cell.trace.states}}.items():
+    known, states, sizes = _roots(cell)
+    for name, dimensions, _ in known:
+        if parameters[name].dim() != dimensions:
+            shape = tuple(parameters[name].shape)
+            raise ValueError(f"parameter {name} of cell {cell.name} has shape {shape}, expected {dimensions} dimensions")
+    for name, x in (("the input", data), *((name, before[name]) for name, _ in states)):
         if x.dim() != 2:
+            what = name if x is data else f"state {name}"
             raise ValueError(f"{what} of cell {cell.name} has shape {tuple(x.shape)}, expected 2 dimensions: (rows, units)")
-    lengths = {p.rows.root: parameters[p.name].shape[0] for p in cell.trace.parameters if p.kind != "constant"}
-    lengths |= {s.size.root: before[s.name].shape[-1] for s in cell.trace.states if s.size is not None}
+    lengths = {size: parameters[name].shape[0] for name, _, size in known}
+    lengths |= {size: before[name].shape[-1] for name, size in states if size is not None}
     lengths[cell.trace.input_size.root] = data.shape[-1]
-    for p in cell.trace.parameters:  # a constant's, or an operand's, that nothing else has
-        for size in (p.rows, *p.columns):
-            lengths.setdefault(size.root, before[cell.hidden].shape[-1])
+    for size in sizes:  # a constant's, or an operand's, that nothing else has
+        if size not in lengths:
+            lengths[size] = before[cell.hidden].shape[-1]
     return lengths
 
 

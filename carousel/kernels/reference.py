@@ -6,7 +6,6 @@ Pointwise code is printed from the trace by SymPy; dense products of the same op
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
@@ -16,91 +15,59 @@ import torch
 from torch import Tensor
 
 from carousel.equations import Cell
-from carousel.equations.loop import Equation, Group, Stage
+from carousel.equations.loop import Equation, Group, LoopStage
 from carousel.equations.terms import Expr
 from carousel.equations.trace import symbol
 from carousel.kernels.alike import alike
-from carousel.kernels.inputs import Inputs, enter, loop_of
+from carousel.kernels.backend import Backend, Call, Result
+from carousel.kernels.inputs import hoist, loop_of
 from carousel.kernels.pointwise import Values, pointwise
 
-Clamp = Mapping[str, tuple[Tensor, Tensor]]
+
+class Reference(Backend):
+    """Any device, any type, all that a call can ask."""
+
+    name = "reference"
+
+    def supports(self, call: Call) -> bool:
+        return True
+
+    def run(self, call: Call) -> Result:
+        """Run a call. Raises ValueError for tensors of several types or devices; for a clamp of what does not depend on the
+        states, so that the loop does not compute it."""
+        return run(call)
+
+    def explain(self, cell: Cell, data: Tensor, rows: int, sizes: tuple[int, int, int]) -> str | None:
+        return f"{self.name}: PyTorch operations, one after the other"
 
 
-def run(
-    cell: Cell,
-    data: Tensor,
-    batch_sizes: Sequence[int],
-    before: Mapping[str, Tensor],
-    parameters: Mapping[str, Tensor],
-    *,
-    reverse: bool = False,
-    resets: Tensor | None = None,
-    initial: Mapping[str, Tensor] | None = None,
-    record: Sequence[str] = (),
-    clamp: Clamp | None = None,
-) -> tuple[Tensor, dict[str, Tensor], dict[str, Tensor]]:
-    """Run one layer in one direction over whole sequences.
-
-    Args:
-        data: (Σ batch_sizes, input_size), the rows of each step one after the other, as in a PackedSequence.
-        batch_sizes: rows of each step, not increasing.
-        before: the states before the first step, (B, size) by name.
-        parameters: by name, masks not yet applied.
-        reverse: take the steps from the last to the first; everything is given back in the input's order.
-        resets: (Σ batch_sizes,) boolean; where true, a row's state returns to ``initial`` before that step.
-        initial: what ``resets`` returns to, (B, size) by name.
-        record: names to give back for every step.
-        clamp: by name, values that stand instead of what the equation says, and where; (steps, units) each.
-
-    Returns:
-        The outputs (Σ batch_sizes, output size), the states after each row's last step, and what was recorded.
-
-    Raises:
-        ValueError: for tensors of several types or devices; for a clamp of what does not depend on the states, so that the
-            loop does not compute it.
-    """
-    alike(cell, data, before, parameters)
-    inputs = enter(cell, data, before, parameters)
-    return inside(
-        cell, inputs, batch_sizes, before, reverse=reverse, resets=resets, initial=initial, record=record, clamp=clamp
-    )
-
-
-def inside(
-    cell: Cell,
-    inputs: Inputs,
-    batch_sizes: Sequence[int],
-    before: Mapping[str, Tensor],
-    *,
-    reverse: bool = False,
-    resets: Tensor | None = None,
-    initial: Mapping[str, Tensor] | None = None,
-    record: Sequence[str] = (),
-    clamp: Clamp | None = None,
-) -> tuple[Tensor, dict[str, Tensor], dict[str, Tensor]]:
-    """``run`` without what leaves the loop."""
+def run(call: Call) -> Result:
+    """``Reference.run``."""
+    cell, batch_sizes, before, reverse = call.cell, list(call.batch_sizes), call.before, call.reverse
+    alike(cell, call.data, before, call.parameters)
+    inputs = hoist(cell, call.data, before, call.parameters)
     trace, loop, like = cell.trace, loop_of(cell), before[cell.states[0]]
     constants: Values = dict(zip(loop.vectors, inputs.vectors, strict=True))
     # Split once: the gradient of a slice is as large as all steps together, that of a split is one concatenation.
-    entering = {s: x.split(batch_sizes) for s, x in zip(loop.entering, inputs.entering, strict=True)}
-    plans = [_plan(stage, loop.entering) for stage in loop.stages]
+    hoisted = {s: x.split(batch_sizes) for s, x in zip(loop.hoisted, inputs.hoisted, strict=True)}
+    plans = [_plan(stage, loop.hoisted) for stage in loop.stages]
     read = {s for plan in plans for _, expr in plan.equations for s in expr.free_symbols} | {s.after for s in trace.states}
-    used = {symbols: steps for symbols, steps in entering.items() if not read.isdisjoint(symbols)}
+    used = {symbols: steps for symbols, steps in hoisted.items() if not read.isdisjoint(symbols)}
     weights = iter([w.t() for w in inputs.weights])
     stacked = {group.symbols: [next(weights) for _ in group.operands] for group in loop.groups}
 
     inner = {s for plan in plans for s in plan.defined} | {s.after for s in trace.states}
-    kept = {name: symbol(name) for name in (cell.states[0], *record) if symbol(name) in inner}
-    collected: dict[str, list[Tensor]] = {name: [] for name in kept}
-    held = {symbol(name): given for name, given in (clamp or {}).items()}
-    for wanted in held:
+    per_step = {name: symbol(name) for name in (cell.states[0], *call.record) if symbol(name) in inner}
+    collected: dict[str, list[Tensor]] = {name: [] for name in per_step}
+    clamped = {symbol(name): given for name, given in (call.clamp or {}).items()}
+    for wanted in clamped:
         if wanted not in inner:
             raise ValueError(f"cell {cell.name}: {str(wanted)[:-2]} does not depend on the states, so it cannot be clamped")
 
     rows = batch_sizes[-1] if reverse else batch_sizes[0]
     states = {name: before[name][:rows] for name in cell.states}
     finished: list[dict[str, Tensor]] = []  # of rows whose sequence has ended, the shortest last
-    reset_rows = resets.split(batch_sizes) if resets is not None else None
+    reset_rows = call.resets.split(batch_sizes) if call.resets is not None else None
     for step in reversed(range(len(batch_sizes))) if reverse else range(len(batch_sizes)):
         n = batch_sizes[step]
         if n < rows:
@@ -109,8 +76,8 @@ def inside(
         elif n > rows:  # backwards, the shorter sequences begin later
             states = {k: torch.cat([v, before[k][rows:n]]) for k, v in states.items()}
         rows = n
-        if reset_rows is not None and initial is not None:
-            states = {k: torch.where(reset_rows[step].unsqueeze(1), initial[k][:n], v) for k, v in states.items()}
+        if reset_rows is not None and call.initial is not None:
+            states = {k: torch.where(reset_rows[step].unsqueeze(1), call.initial[k][:n], v) for k, v in states.items()}
         values = constants | {s.before: states[s.name] for s in trace.states}
         if loop.clock is not None:  # a number of steps in single precision would make its quotients so
             values[loop.clock] = values[loop.clock].to(torch.promote_types(like.dtype, torch.float32))
@@ -118,7 +85,7 @@ def inside(
             values.update(zip(symbols, steps[step].chunk(len(symbols), dim=1), strict=True))
         for plan in plans:
             for group, begin, targets in plan.groups:
-                total = entering[begin][step] if begin else None
+                total = hoisted[begin][step] if begin else None
                 for operand, weight in zip(group.operands, stacked[group.symbols], strict=True):
                     x = values[operand]
                     if loop.clock is not None:  # whose precision may be in it
@@ -126,23 +93,23 @@ def inside(
                     total = x @ weight if total is None else torch.addmm(total, x, weight)
                 assert total is not None  # a group has at least one operand
                 values.update(zip(targets, total.chunk(len(targets), dim=1), strict=True))
-            for equations in _pieces(plan.equations, frozenset(held)):
+            for equations in _pieces(plan.equations, frozenset(clamped)):
                 values |= pointwise(equations)(values)
-                if equations[-1][0] in held:
-                    given, where = held[equations[-1][0]]
+                if equations[-1][0] in clamped:
+                    given, where = clamped[equations[-1][0]]
                     values[equations[-1][0]] = torch.where(where[step], given[step], values[equations[-1][0]])
         if loop.clock is not None:
             values[trace.states[-1].after] = values[loop.clock] + 1
         states = {k: _rows(values[symbol(k)], n, before[k]).expand_as(v) for k, v in states.items()}
-        for name, wanted in kept.items():
+        for name, wanted in per_step.items():
             collected[name].append(states[name] if name in states else _rows(values[wanted], n, like))
     if finished:
         states = {k: torch.cat([v, *(f[k] for f in finished)]) for k, v in states.items()}
     joined = {k: torch.cat(v[::-1] if reverse else v) for k, v in collected.items()}
-    for name in record:
+    for name in call.record:
         if name not in joined:  # it does not depend on the states
             joined[name] = _rows(inputs.values[symbol(name)], sum(batch_sizes), like)
-    return joined[cell.states[0]], states, {name: joined[name] for name in record}
+    return Result(joined[cell.states[0]], states, {name: joined[name] for name in call.record})
 
 
 @dataclass(frozen=True)
@@ -155,11 +122,11 @@ class _Plan:
 
 
 @cache
-def _plan(stage: Stage, entering: tuple[tuple[Expr, ...], ...]) -> _Plan:
+def _plan(stage: LoopStage, hoisted: tuple[tuple[Expr, ...], ...]) -> _Plan:
     groups, done = [], set()
     for group in stage.groups:
         begin, targets = (), group.symbols
-        for symbols in entering:
+        for symbols in hoisted:
             sums = [sympy.Add(p, s, evaluate=False) for p, s in zip(group.symbols, symbols, strict=False)]
             found = [s for total in sums for s, expr in stage.equations if set(expr.args) == set(total.args)]
             if len(found) == len(symbols) == len(group.symbols):
@@ -171,9 +138,9 @@ def _plan(stage: Stage, entering: tuple[tuple[Expr, ...], ...]) -> _Plan:
 
 
 @cache
-def _pieces(equations: tuple[Equation, ...], held: frozenset[Expr]) -> list[tuple[Equation, ...]]:
+def _pieces(equations: tuple[Equation, ...], clamped: frozenset[Expr]) -> list[tuple[Equation, ...]]:
     """The equations cut after each of the symbols, so that another value can be put there."""
-    ends = [k + 1 for k, (target, _) in enumerate(equations) if target in held]
+    ends = [k + 1 for k, (target, _) in enumerate(equations) if target in clamped]
     cuts = sorted({0, *ends, len(equations)})
     return [equations[a:b] for a, b in pairwise(cuts)]
 

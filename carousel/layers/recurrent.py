@@ -323,19 +323,20 @@ class Recurrent(nn.Module):
             outputs = []
             for direction in range(self.directions):
                 row = layer * self.directions + direction
-                output, last, seen = kernels.run(
+                call = kernels.Call(
                     self.cell,
                     data,
                     batch_sizes,
-                    {name: s[row] for name, s in zip(self.cell.states, states, strict=True)},
-                    self.parameters_of(layer, direction),
+                    before={name: s[row] for name, s in zip(self.cell.states, states, strict=True)},
+                    parameters=self.parameters_of(layer, direction),
                     reverse=bool(direction),
                     resets=flat_resets[direction],
                     initial={name: s[row] for name, s in zip(self.cell.states, starts, strict=False)} or None,
                     record=record,
                     clamp=arrays(clamps, layer, self.units(layer), len(batch_sizes), data),
-                    checkpoint=self.segment_length,
+                    segment_length=self.segment_length,
                 )
+                output, last, seen = kernels.run(call)
                 outputs.append(output)
                 for k, name in enumerate(self.cell.states):
                     after[k].append(last[name])

@@ -112,7 +112,7 @@ class Original(nn.Module):
         flat = data.reshape(steps * rows, -1)
         before = {n: flat.new_zeros(rows, self.units) for n in self.cell.states}
         cell = {n: x for n, x in each.items() if "." in n}
-        messages, _, _ = kernels.run(self.cell, flat, [rows] * steps, before, cell)
+        messages, _, _ = kernels.run(kernels.Call(self.cell, flat, [rows] * steps, before, cell))
         messages = messages.view(steps, rows, -1)
         if lengths is not None:
             messages = messages[lengths - 1, torch.arange(rows)]

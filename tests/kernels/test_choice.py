@@ -4,6 +4,8 @@ import pytest
 import torch
 
 from carousel import kernels
+from carousel.kernels import triton
+from carousel.kernels.reference import Reference
 from carousel.layers import Recurrent
 
 
@@ -12,11 +14,14 @@ def spy(monkeypatch):
     """A back end called "spy" that counts its calls and lets the reference work."""
     calls = []
 
-    def run(*args, **kwargs):
-        calls.append(args[0].name)
-        return kernels.BACKENDS["reference"](*args, **kwargs)
+    class Spy(Reference):
+        name = "spy"
 
-    monkeypatch.setitem(kernels.BACKENDS, "spy", run)
+        def run(self, call):
+            calls.append(call.cell.name)
+            return super().run(call)
+
+    monkeypatch.setitem(kernels.BACKENDS, "spy", Spy())
     return calls
 
 
@@ -29,6 +34,40 @@ def test_use_chooses_within_the_block(spy):
     assert kernels.backend() == before
     layer(x)
     assert spy == ["rnn", "rnn"]  # one call a layer, none after the block
+
+
+def test_the_first_that_supports_a_call_runs_it(monkeypatch):
+    """A back end is chosen by what it supports; one that finds out too late that it cannot is passed over, saying so once."""
+    ran = []
+
+    class Picky(Reference):
+        name = "picky"
+
+        def supports(self, call):
+            return call.data.dtype is torch.float64 and not call.record
+
+        def run(self, call):
+            if len(call.batch_sizes) == 1:
+                raise kernels.Unavailable("picky wants two steps")
+            ran.append(call.cell.name)
+            return super().run(call)
+
+    others = dict(kernels.BACKENDS)
+    for name in others:
+        monkeypatch.delitem(kernels.BACKENDS, name)
+    for name, each in {"picky": Picky(), **others}.items():
+        monkeypatch.setitem(kernels.BACKENDS, name, each)
+    layer, x = Recurrent("rnn", 2, 3), torch.randn(4, 1, 2)
+    layer(x)  # of another type
+    layer.double()(x.double(), record=["h"])
+    assert ran == []
+    output, _ = layer(x.double())
+    assert ran == ["rnn"]
+    with pytest.warns(UserWarning, match="picky wants two steps; going on"):
+        first, _ = layer(x[:1].double())
+    torch.testing.assert_close(first, output[:1])
+    with kernels.use("picky"), pytest.raises(kernels.Unavailable):
+        layer(x[:1].double())
 
 
 def test_blocks_nest(spy):
@@ -69,9 +108,9 @@ def test_unknown_names_are_refused_with_those_there_are(monkeypatch):
 
 
 def test_without_triton_a_choice_by_name_is_refused(monkeypatch):
-    monkeypatch.setattr(kernels.triton, "available", lambda: False)
+    monkeypatch.setattr(triton.backend, "available", lambda: False)
     layer, x = Recurrent("rnn", 2, 3), torch.randn(4, 1, 2)
-    with kernels.use("triton"), pytest.raises(kernels.triton.Missing, match="Triton is not installed"):
+    with kernels.use("triton"), pytest.raises(kernels.Unavailable, match="Triton is not installed"):
         layer(x)
 
 

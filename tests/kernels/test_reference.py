@@ -9,6 +9,7 @@ import torch
 from carousel.cells import CELLS
 from carousel.equations import absolute, cell, detach, exp, identity, log, logistic, maximum, minimum, relu, tanh, where
 from carousel.kernels import reference
+from carousel.kernels.backend import Call
 
 E, H, P = 2, 3, 2
 BATCH_SIZES = [2, 2, 1]  # packed: the second row is one step shorter
@@ -30,7 +31,7 @@ def problem(c, batch_sizes=BATCH_SIZES, seed=1):
     def function(data, *rest, **options):
         before = dict(zip(states, rest[: len(states)], strict=True)) | clock
         parameters = dict(zip((p.name for p in shapes), rest[len(states) :], strict=True))
-        output, after, _ = reference.run(c, data, batch_sizes, before, parameters, **options)
+        output, after, _ = reference.run(Call(c, data, batch_sizes, before, parameters, **options))
         return (output, *(after[name] for name in states))
 
     return function, arguments
@@ -84,7 +85,7 @@ def test_slstm_agrees_with_a_loop_written_by_hand(slstm):
         expected.append(m)
     expected = torch.cat(expected)
 
-    output, after, _ = reference.run(slstm, x.reshape(-1, E), [rows] * steps, before, p)
+    output, after, _ = reference.run(Call(slstm, x.reshape(-1, E), [rows] * steps, before, p))
     torch.testing.assert_close(output, expected, rtol=1e-10, atol=1e-12)
     for name, wanted in (("m", m), ("h", c), ("n", n), ("s", s)):
         torch.testing.assert_close(after[name], wanted, rtol=1e-10, atol=1e-12)
@@ -137,7 +138,7 @@ def test_masked_connections_carry_nothing_and_learn_nothing():
     before = {"h": torch.randn(1, units, dtype=torch.float64), "t": torch.zeros(1, 1)}
 
     def run():
-        return reference.run(c, x, [1] * 8, before, p)[0]
+        return reference.run(Call(c, x, [1] * 8, before, p))[0]
 
     output = run()
     (gradient,) = torch.autograd.grad(output.pow(2).sum(), p["W.hh"])
@@ -168,7 +169,7 @@ def test_recorded_values_are_in_the_inputs_order_in_both_directions():
     p = {s.name: torch.randn(s.shape) for s in shapes}
     x, before = torch.randn(5, E), {k: torch.zeros(2, H) for k in c.states}
     for reverse in (False, True):
-        output, after, recorded = reference.run(c, x, BATCH_SIZES, before, p, reverse=reverse, record=("m", "o", "h"))
+        output, after, recorded = reference.run(Call(c, x, BATCH_SIZES, before, p, reverse=reverse, record=("m", "o", "h")))
         assert torch.equal(recorded["m"], output)
         torch.testing.assert_close(recorded["o"] * recorded["h"].tanh(), output)
         ends = [0, 1] if reverse else [4, 3]  # where each row's last step lies
@@ -180,7 +181,7 @@ def test_results_have_the_datas_dtype(dtype):
     c = CELLS["lstm-v3"]
     p = {s.name: torch.randn(s.shape, dtype=dtype) for s in c.parameter_specs(E, H)}
     before = {k: torch.zeros(2, H, dtype=dtype) for k in c.states}
-    output, after, _ = reference.run(c, torch.randn(4, E, dtype=dtype), [2, 2], before, p)
+    output, after, _ = reference.run(Call(c, torch.randn(4, E, dtype=dtype), [2, 2], before, p))
     assert output.dtype == after["h"].dtype == dtype
 
 
@@ -252,7 +253,7 @@ def test_what_depends_on_parameters_alone_has_rows_all_the_same():
         return h
 
     shapes = {p.name: torch.randn(p.shape) for p in drift.parameter_specs(E, H)}
-    _, _, seen = reference.run(drift, torch.randn(3, E), [2, 1], {"h": torch.zeros(2, H)}, shapes, record=["g"])
+    _, _, seen = reference.run(Call(drift, torch.randn(3, E), [2, 1], {"h": torch.zeros(2, H)}, shapes, record=["g"]))
     torch.testing.assert_close(seen["g"], torch.tanh(shapes["b.g"]).expand(3, H))
 
 
@@ -264,7 +265,7 @@ def test_the_clocks_precision_does_not_leak_into_the_states():
 
     before = {"h": torch.zeros(2, H, dtype=torch.bfloat16), "t": torch.zeros(2, 1)}
     weights = {"W.he": torch.randn(H, E, dtype=torch.bfloat16)}
-    output, after, _ = reference.run(fading, torch.randn(4, E, dtype=torch.bfloat16), [2, 2], before, weights)
+    output, after, _ = reference.run(Call(fading, torch.randn(4, E, dtype=torch.bfloat16), [2, 2], before, weights))
     assert (output.dtype, after["h"].dtype, after["t"].dtype) == (torch.bfloat16, torch.bfloat16, torch.float32)
 
 
@@ -317,9 +318,9 @@ def test_constants_do_not_change_the_datas_dtype(expression, dtype):
 
     weights = {p.name: torch.eye(*p.shape, dtype=dtype) for p in one.parameter_specs(E, H)}
     x, h = torch.rand(2, E, dtype=dtype), torch.rand(2, H, dtype=dtype)
-    output, _, _ = reference.run(one, x, [2], {"h": h}, weights)
+    output, _, _ = reference.run(Call(one, x, [2], {"h": h}, weights))
     precise = {n: w.double() for n, w in weights.items()}
-    expected, _, _ = reference.run(one, x.double(), [2], {"h": h.double()}, precise)
+    expected, _, _ = reference.run(Call(one, x.double(), [2], {"h": h.double()}, precise))
     assert output.dtype == dtype
     torch.testing.assert_close(output.double(), expected, rtol=0.05, atol=0.05)
 
@@ -335,7 +336,7 @@ def test_what_only_the_clock_says_has_all_units_and_can_be_multiplied():
         weights = {p.name: torch.ones(p.shape, dtype=dtype) for p in clocked.parameter_specs(E, H, P)}
         before = {"h": torch.zeros(2, P, dtype=dtype), "g": torch.zeros(2, H, dtype=dtype), "t": torch.zeros(2, 1)}
         x = torch.zeros(6, E, dtype=dtype)
-        output, after, _ = reference.run(clocked, x, [2, 2, 2], before, weights)
+        output, after, _ = reference.run(Call(clocked, x, [2, 2, 2], before, weights))
         assert after["g"].shape == (2, H)
         expected = torch.tensor([0.0, H / 2, H * 0.001 / 3], dtype=torch.float64).tanh()
         precision = {"rtol": 1e-12 if dtype == torch.float64 else 0.01, "atol": 1e-12}
@@ -359,4 +360,4 @@ def test_masks_and_constants_of_another_shape_are_refused(options, message):
 
     weights = {p.name: torch.ones(p.shape) for p in wrong.parameter_specs(E, H)}
     with pytest.raises(ValueError, match=message):
-        reference.run(wrong, torch.zeros(1, E), [1], {"h": torch.zeros(1, H)}, weights)
+        reference.run(Call(wrong, torch.zeros(1, E), [1], {"h": torch.zeros(1, H)}, weights))

@@ -239,7 +239,7 @@ def call_operator(name, dtype, place, how, learn):
     """The operator, called directly."""
     layer = of_layer(name, dtype)
     resets = torch.rand(4, 3) < 0.3
-    with torch.no_grad(), _Caught() as caught:
+    with torch.no_grad(), kernels.use("cpu"), _Caught() as caught:
         layer(drawn(4, 3, 5, dtype=dtype), resets=resets)
     count = len(tensors(caught.arguments))
     arguments = spoilt(caught.arguments, place % count, how)
@@ -262,14 +262,15 @@ def _plain(x):
 def call_numbers_of_operator(name, dtype, place, how, learn):
     """The operator with another cell's key, other rows, other lists."""
     layer = of_layer(name, dtype)
-    with torch.no_grad(), _Caught() as caught:
+    with torch.no_grad(), kernels.use("cpu"), _Caught() as caught:
         layer(drawn(4, 3, 5, dtype=dtype))
     arguments = list(caught.arguments)
     rows = next(k for k, x in enumerate(arguments) if isinstance(x, list | tuple) and x and isinstance(x[0], int))
     lists = [k for k, x in enumerate(arguments) if isinstance(x, list | tuple) and k != rows]
     wrong = [
         (rows, []), (rows, [0]), (rows, [3, 3, 3]), (rows, [3, 3, 3, 4]), (rows, [-3, 15]), (rows, [2**62, 2**62]),
-        (rows, [12]), (rows, [3] * 400), (0, "nobody"), (0, layer.cell.name), (0, 5), (0, None),
+        (rows, [12]), (rows, [3] * 400), (0, "nobody"), (0, 5), (0, None),
+        (1, "nobody"), (1, layer.cell.name), (1, 5), (1, None),
         *((k, []) for k in lists), *((k, arguments[k] * 2) for k in lists), *((k, arguments[k][::-1]) for k in lists),
     ]  # fmt: skip
     at, value = wrong[place % len(wrong)]
@@ -302,7 +303,8 @@ def call_run(name, dtype, place, how, learn):
 
     def run():
         with torch.set_grad_enabled(learn):
-            output, after, _ = kernels.run(cell, data, [3, 3, 2, 1], before, parameters, resets=resets, initial=initial)
+            call = kernels.Call(cell, data, [3, 3, 2, 1], before, parameters, resets=resets, initial=initial)
+            output, after, _ = kernels.run(call)
             return backwards([output, after], list(layer.parameters())) if learn else [output, after]
 
     def by_reference():

@@ -19,6 +19,8 @@ from pathlib import Path
 import platformdirs
 import torch
 
+from carousel.kernels.backend import Unavailable
+
 RUNTIME = Path(__file__).with_name("runtime.h")
 # Vector extensions: bytes of a vector, and what the compiler is told.
 SIMD: dict[str, tuple[int, list[str]]] = {
@@ -37,7 +39,7 @@ SLOW = 5.0  # seconds of silence that a user is let to wait
 TYPES = {torch.float32: "float", torch.float64: "double"}
 
 
-class CompileError(Exception):
+class CompileError(Unavailable):
     """There is no compiler, or it refuses the source."""
 
 

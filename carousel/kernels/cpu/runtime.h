@@ -274,15 +274,15 @@ struct Range { long from, to; };
 
 inline Range share(long n, long parts, long part) { return {n * part / parts, n * (part + 1) / parts}; }
 
-// Threads that meet. Each call is one round: whoever comes last opens the door for all. What was written before the
-// meeting is seen after it: the counter is acquired and released by everyone, the round by who leaves.
-struct alignas(64) Meeting {
+// Threads wait here for one another. Each call is one round: the last to come opens the door for all. What was written before
+// the barrier is seen after it: the counter is acquired and released by every thread, the round by those that leave.
+struct alignas(64) Barrier {
   std::atomic<int> come{0};
   alignas(64) std::atomic<int> round{0};
-  void wait(int people) {
-    if (people == 1) return;
+  void wait(int threads) {
+    if (threads == 1) return;
     const int now = round.load(std::memory_order_relaxed);
-    if (come.fetch_add(1, std::memory_order_acq_rel) + 1 == people) {
+    if (come.fetch_add(1, std::memory_order_acq_rel) + 1 == threads) {
       come.store(0, std::memory_order_relaxed);
       round.store(now + 1, std::memory_order_release);
       return;
@@ -331,15 +331,15 @@ struct Steps {
 constexpr int MOST_THREADS = 256;
 
 // Which rows and which units of each stage a thread has: rows are dealt out first, because threads that share no row
-// need not meet before the end; units are divided where there are too few rows.
-struct Crew {
+// need not wait for one another before the end; units are divided where there are too few rows.
+struct Team {
   int rank = 0, size = 1, across = 1;  // `across`: threads that share the same rows
   Range rows{0, 0};
-  Meeting* meeting = nullptr;
+  Barrier* barrier = nullptr;
   int column() const { return rank % across; }
   int group() const { return rank / across; }
-  void meet() const { meeting[1 + group()].wait(across); }
-  void meet_all() const { meeting[0].wait(size); }
+  void wait() const { barrier[1 + group()].wait(across); }
+  void wait_all() const { barrier[0].wait(size); }
   // The share of a stage's tiles of units. Where threads share rows, smaller tiles are shared out more evenly.
   template <class Tile> int units() const { return across > 1 ? 1 : Tile::MOST_UNITS; }
   Range tiles(long blocks, long units) const { return share((blocks + units - 1) / units, across, column()); }
@@ -350,8 +350,8 @@ struct Crew {
 };
 
 // Cycles of a step's products for the busiest thread, roughly: a tile of few rows waits for its weights.
-inline double cost(long rows, long blocks, double depth, int most_rows, int people, int across) {
-  const long mine = (rows * across + people - 1) / people, tiles = (mine + most_rows - 1) / most_rows;
+inline double cost(long rows, long blocks, double depth, int most_rows, int threads, int across) {
+  const long mine = (rows * across + threads - 1) / threads, tiles = (mine + most_rows - 1) / most_rows;
   double work = 0;
   for (long k = 0; k < tiles; ++k) {
     const Range r = share(mine, tiles, k);
@@ -360,10 +360,10 @@ inline double cost(long rows, long blocks, double depth, int most_rows, int peop
   return work * double((blocks + across - 1) / across) * depth + (across > 1 ? 1500.0 : 0.0);
 }
 
-inline int choose_across(long rows, long blocks, double depth, int most_rows, int people) {
+inline int choose_across(long rows, long blocks, double depth, int most_rows, int threads) {
   int best = 1;
-  for (int across = 2; across <= people; ++across)
-    if (people % across == 0 && cost(rows, blocks, depth, most_rows, people, across) < cost(rows, blocks, depth, most_rows, people, best))
+  for (int across = 2; across <= threads; ++across)
+    if (threads % across == 0 && cost(rows, blocks, depth, most_rows, threads, across) < cost(rows, blocks, depth, most_rows, threads, best))
       best = across;
   return best;
 }
@@ -390,7 +390,7 @@ inline Range deal(const int64_t* rows, long steps, long batch, int groups, int g
   return range;
 }
 
-inline void Crew::divide(const Steps& steps, long blocks, double depth, int most_rows) {
+inline void Team::divide(const Steps& steps, long blocks, double depth, int most_rows) {
   across = choose_across(steps.batch, blocks, depth, most_rows, size);
   rows = deal(steps.rows, steps.count, steps.batch, size / across, group());
 }
@@ -464,20 +464,20 @@ template <int G> void pack_transposed(const Weights<G>& weights, T* panel, long 
 
 // What needs the input alone, for the steps [begin, end): e[step][row][g * n + unit] = w[g] @ x[row of step] + bias.
 // The rows of several steps share a tile, so that few rows a step do not mean small tiles.
-template <int G> void enter(const Steps& steps, const Crew& crew, long begin, long end, const T* x, long depth, const T* panel, const T* bias, T* e, long n) {
+template <int G> void hoist(const Steps& steps, const Team& team, long begin, long end, const T* x, long depth, const T* panel, const T* bias, T* e, long n) {
   typedef Tiling<G> Tile;
   constexpr int MOST = Tile::ROWS * 32;
-  const int units = crew.units<Tile>();
+  const int units = team.units<Tile>();
   const long blocks = (n + LANES - 1) / LANES;
-  const Range tiles = crew.tiles(blocks, units);
+  const Range tiles = team.tiles(blocks, units);
   const T* from[MOST];
   T* to[MOST];
   V sums[Tile::ROWS * Tile::MOST_UNITS * G];
-  long step = begin, row = crew.rows.from;
+  long step = begin, row = team.rows.from;
   while (step < end) {
     int have = 0;
-    for (; step < end && have < MOST; row = crew.rows.from, ++step) {
-      const long last = crew.rows.to < steps.rows[step] ? crew.rows.to : steps.rows[step];
+    for (; step < end && have < MOST; row = team.rows.from, ++step) {
+      const long last = team.rows.to < steps.rows[step] ? team.rows.to : steps.rows[step];
       for (; row < last && have < MOST; ++row, ++have) {
         from[have] = x + (steps.at[step] + row) * depth;
         to[have] = e + ((step - begin) * steps.batch + row) * G * n;
@@ -508,24 +508,24 @@ template <int G> void enter(const Steps& steps, const Crew& crew, long begin, lo
 typedef void (*Parallel)(void (*)(void*), void*, unsigned, unsigned);
 typedef int (*Number)();
 
-template <class Call> struct Job { const Call* call; Meeting* meeting; Number rank, size; };
+template <class Run> struct Job { const Run* call; Barrier* barrier; Number rank, size; };
 
-template <class Call> void work(void* data) {
-  const Job<Call>& job = *static_cast<Job<Call>*>(data);
-  Crew crew;
-  crew.meeting = job.meeting;
-  if (job.rank) crew.rank = job.rank(), crew.size = job.size();
-  job.call->run(crew);
+template <class Run> void work(void* data) {
+  const Job<Run>& job = *static_cast<Job<Run>*>(data);
+  Team team;
+  team.barrier = job.barrier;
+  if (job.rank) team.rank = job.rank(), team.size = job.size();
+  job.call->run(team);
 }
 
-template <class Call> void start(const Call& call, const void* const* threads, int count) {
-  Meeting meeting[MOST_THREADS + 1];
-  Job<Call> job{&call, meeting, nullptr, nullptr};
+template <class Run> void start(const Run& call, const void* const* threads, int count) {
+  Barrier barrier[MOST_THREADS + 1];
+  Job<Run> job{&call, barrier, nullptr, nullptr};
   if (count > 1 && threads[0]) {
     job.rank = Number(threads[1]), job.size = Number(threads[2]);
     const Parallel parallel = Parallel(threads[0]);
-    parallel(work<Call>, &job, count < MOST_THREADS ? count : MOST_THREADS, 0);
-  } else work<Call>(&job);
+    parallel(work<Run>, &job, count < MOST_THREADS ? count : MOST_THREADS, 0);
+  } else work<Run>(&job);
 }
 
 }  // namespace

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from carousel.equations.terms import Expr
-from carousel.kernels.cpu.blocks import Block, Product
+from carousel.kernels.cpu import blocks
+from carousel.kernels.cpu.blocks import CppBlock, CppProduct
 from carousel.kernels.cpu.printer import Printer
-from carousel.kernels.cpu.program import Program
+from carousel.kernels.cpu.program import STEPS, CppProgram, Signature, panel, pointers, stride
 
 _printer = Printer()
 
 
-def source(program: Program) -> str:
+def source(program: CppProgram) -> str:
     """The whole file of a loop; it includes ``runtime.h``, and takes T and WIDTH from the command line."""
     about = "\n".join(f"// {line}".rstrip() for line in program.loop.about.splitlines())
-    forward = _direction(program, "Forward", program.forward_arrays, program.forward_blocks)
-    backward = _direction(program, "Backward", program.backward_arrays, program.backward_blocks)
+    forward, backward = blocks.forward(program), blocks.backward(program)
     return f"""{about}
 //
 // Made by carousel from these equations. T is float or double, V a vector of them: some units of one row.
@@ -23,65 +23,61 @@ def source(program: Program) -> str:
 
 namespace {{
 
-{forward}
-{backward}
+{_direction("Forward", program.forward, forward, _run_forward(program, forward))}
+{_direction("Backward", program.backward, backward, _run_backward(backward))}
 }}  // namespace
 
 extern "C" void carousel_forward(void* const* arrays, const int64_t* numbers, const void* const* threads) {{
-  start(Forward(arrays, numbers), threads, int(numbers[2]));
+  const Forward call(arrays, numbers);
+  start(call, threads, int(call.threads));
 }}
 
 extern "C" void carousel_backward(void* const* arrays, const int64_t* numbers, const void* const* threads) {{
-  start(Backward(arrays, numbers), threads, int(numbers[2]));
+  const Backward call(arrays, numbers);
+  start(call, threads, int(call.threads));
 }}
 """
 
 
-def _direction(program: Program, what: str, arrays: list[str], stages: list[list[Block]]) -> str:
+def _direction(what: str, signature: Signature, stages: list[list[CppBlock]], run: str) -> str:
     """A struct with all that a call gives, a function for each block, and the run over the steps."""
-    strides = [f"{w}_stride" for w in (*program.outer_weights, *program.inner_weights)]
-    sizes = [f"n_{letter}" for letter in program.sizes]
-    numbers = "\n".join(f"    {name} = numbers[{5 + k}];" for k, name in enumerate([*sizes, *strides]))
-    pointers = "\n".join(f"    {name} = (T*)arrays[{4 + k}];" for k, name in enumerate(arrays))
+    arrays = [name for name in signature.arrays if name not in STEPS]
+    pointers = "\n".join(f"    {name} = (T*)arrays[{signature.arrays.index(name)}];" for name in arrays)
+    numbers = "\n".join(f"    {name} = numbers[{k}];" for k, name in enumerate(signature.numbers))
     fields = "\n".join(f"  T* {name};" for name in arrays)
-    blocks = "\n".join(_block(what, b) for stage in stages for b in stage)
+    step_arrays = ", ".join(
+        f"({'uint8_t' if name == 'resets' else 'int64_t'}*)arrays[{signature.arrays.index(name)}]" for name in STEPS
+    )
     return f"""struct {what} {{
-  Steps steps;
-  long chunk;   // steps whose input is multiplied at once
-  bool packed;  // an earlier call has packed the weights
-  long {", ".join([*sizes, *strides])};
+  Steps all_steps;
+  long {", ".join(signature.numbers)};  // chunk: steps whose input is multiplied at once; packed: by an earlier call
 {fields}
   {what}(void* const* arrays, const int64_t* numbers) {{
-    steps = {{numbers[0], numbers[1], (int64_t*)arrays[0], (int64_t*)arrays[1], (int64_t*)arrays[2], (uint8_t*)arrays[3]}};
-    chunk = numbers[3], packed = numbers[4];
 {numbers}
 {pointers}
+    all_steps = {{steps, batch, {step_arrays}}};
   }}
-  void run(Crew crew) const;
+  void run(Team team) const;
 }};
 
-{blocks}
-{_run_forward(program, stages) if what == "Forward" else _run_backward(program, stages)}"""
+{"".join(f"{_units(what, b)}{chr(10)}{_tiles(what, b)}{chr(10)}" for stage in stages for b in stage)}
+{run}"""
 
 
 def _sums(symbols: tuple[Expr, ...]) -> str:
     return f"sums_{symbols[0]}"
 
 
-def _groups(block: Block) -> list[tuple[Expr, ...]]:
+def _groups(block: CppBlock) -> list[tuple[Expr, ...]]:
     """The sums of a block; products that are added to others have the same."""
     return list(dict.fromkeys(p.symbols for p in block.products))
 
 
-def _most(block: Block) -> int:
+def _most(block: CppBlock) -> int:
     return max((len(g) for g in _groups(block)), default=1)
 
 
-def _block(what: str, block: Block) -> str:
-    return f"{_units(what, block)}\n{_tiles(what, block)}"
-
-
-def _units(what: str, block: Block) -> str:
+def _units(what: str, block: CppBlock) -> str:
     """The assignments, for some rows and the units of one vector."""
     groups = _groups(block)
     passed = "".join(f", const V* {_sums(g)}, int {_sums(g)}_width" for g in groups)
@@ -114,18 +110,18 @@ inline void {block.name}_units(const {what}& c, const Step& s, Range rows, long 
 """
 
 
-def _tiles(what: str, block: Block) -> str:
+def _tiles(what: str, block: CppBlock) -> str:
     """The products of each tile, then its units."""
     groups = _groups(block)
     sums = [f"V {_sums(g)}[Tile::ROWS * Tile::MOST_UNITS * {len(g)}];" for g in groups]
     products = [line for p in block.products for line in _product(p)]
     given = "".join(f", {_sums(g)} + u * {len(g)}, wide * {len(g)}" for g in groups)
-    call = f"(c, s, rows, unit, crew.group(){given});"
-    return f"""inline void {block.name}(const {what}& c, const Step& s, const Crew& crew) {{
+    call = f"(c, s, rows, unit, team.group(){given});"
+    return f"""inline void {block.name}(const {what}& c, const Step& s, const Team& team) {{
   typedef Tiling<{_most(block)}> Tile;
-  const int units = crew.units<Tile>();
+  const int units = team.units<Tile>();
   const long blocks = (c.{block.size} + LANES - 1) / LANES;
-  const Range tiles = crew.tiles(blocks, units), mine = crew.rows_of(s);
+  const Range tiles = team.tiles(blocks, units), mine = team.rows_of(s);
   const long count = (mine.to - mine.from + Tile::ROWS - 1) / Tile::ROWS;
 {_indent(sums, 2)}  for (long tile = tiles.from; tile < tiles.to; ++tile) {{
     const long block = tile * units;
@@ -143,7 +139,7 @@ def _tiles(what: str, block: Block) -> str:
 """
 
 
-def _product(p: Product) -> list[str]:
+def _product(p: CppProduct) -> list[str]:
     g, rows = len(p.symbols), "int(rows.to - rows.from)"
     lines, condition = [], ""
     if p.later:
@@ -156,15 +152,15 @@ def _product(p: Product) -> list[str]:
     return [*lines, condition + call]
 
 
-def _crew(stages: list[list[Block]]) -> str:
+def _divide(stages: list[list[CppBlock]]) -> str:
     """Who does what, by the block with the most work."""
     every = [b for stage in stages for b in stage]
     busiest = max(every, key=lambda b: sum(len(p.symbols) for p in b.products))
     depth = " + ".join(f"{len(p.symbols)} * {p.depth.replace('c.', '')}" for p in busiest.products) or "1"
-    return f"  crew.divide(steps, ({busiest.size} + LANES - 1) / LANES, double({depth}), Tiling<{_most(busiest)}>::ROWS);\n"
+    return f"  team.divide(all_steps, ({busiest.size} + LANES - 1) / LANES, double({depth}), Tiling<{_most(busiest)}>::ROWS);\n"
 
 
-def _packing(stages: list[list[Block]], how: str) -> str:
+def _packing(stages: list[list[CppBlock]], how: str) -> str:
     lines, done = [], set()
     for b in (b for stage in stages for b in stage):
         for p in b.products:
@@ -176,42 +172,42 @@ def _packing(stages: list[list[Block]], how: str) -> str:
     return _indent(lines, 2)
 
 
-def _pack(how: str, weights: list[str], panel: str, size: str, depth: str, most: int) -> str:
+def _pack(how: str, weights: tuple[str, ...], panel: str, size: str, depth: str, most: int) -> str:
     g = len(weights)
-    struct = f"Weights<{g}>{{{{{', '.join(weights)}}}, {{{', '.join(f'{w}_stride' for w in weights)}}}}}"
-    return f"{how}({struct}, {panel}, {size}, {depth}, crew.units<Tiling<{most}>>(), crew.packing<Tiling<{most}>>({size}));"
+    struct = f"Weights<{g}>{{{{{', '.join(weights)}}}, {{{', '.join(map(stride, weights))}}}}}"
+    return f"{how}({struct}, {panel}, {size}, {depth}, team.units<Tiling<{most}>>(), team.packing<Tiling<{most}>>({size}));"
 
 
-def _steps(stages: list[list[Block]]) -> str:
-    return "".join("".join(f"{b.name}(*this, s, crew), " for b in stage) + "crew.meet();\n" for stage in stages)
+def _steps(stages: list[list[CppBlock]]) -> str:
+    return "".join("".join(f"{b.name}(*this, s, team), " for b in stage) + "team.wait();\n" for stage in stages)
 
 
-def _run_forward(program: Program, stages: list[list[Block]]) -> str:
-    packing, entering = [], []
-    for j, outer in enumerate(program.loop.outer):
-        g, n, e = len(outer.symbols), program.size(outer.symbols[0]), program.size(program.loop.input)
-        weights = [f"outer{j}_{k}" for k in range(g)]
-        packing.append(_pack("pack", weights, f"outer_panel{j}", n, e, g))
-        entering.append(f"enter<{g}>(steps, crew, begin, end, x, {e}, outer_panel{j}, outer_bias{j}, E{j}, {n});")
-    return f"""void Forward::run(Crew crew) const {{
-{_crew(stages)}  if (!packed) {{
+def _run_forward(program: CppProgram, stages: list[list[CppBlock]]) -> str:
+    packing, hoisted = [], []
+    for name, stack in program.sums_of_input.items():
+        g = len(stack.symbols)
+        packing.append(_pack("pack", pointers(stack), panel(stack), stack.size, stack.depth, g))
+        begin = f"x, {stack.depth}, {panel(stack)}, bias_{stack.name}"
+        hoisted.append(f"hoist<{g}>(all_steps, team, begin, end, {begin}, {name}, {stack.size});")
+    return f"""void Forward::run(Team team) const {{
+{_divide(stages)}  if (!packed) {{
 {_indent(packing, 4)}{_packing(stages, "pack")}  }}
-  crew.meet_all();
-  for (long begin = 0; begin < steps.count; begin += chunk) {{
-    const long end = begin + chunk < steps.count ? begin + chunk : steps.count;
-{_indent(entering, 4)}    for (long step = begin; step < end; ++step) {{
-      const Step s = steps.at_step(step, begin);
+  team.wait_all();
+  for (long begin = 0; begin < steps; begin += chunk) {{
+    const long end = begin + chunk < steps ? begin + chunk : steps;
+{_indent(hoisted, 4)}    for (long step = begin; step < end; ++step) {{
+      const Step s = all_steps.at_step(step, begin);
 {_indent(_steps(stages).splitlines(), 6)}    }}
   }}
 }}
 """
 
 
-def _run_backward(program: Program, stages: list[list[Block]]) -> str:
-    return f"""void Backward::run(Crew crew) const {{
-{_crew(stages)}{_packing(stages, "pack_transposed")}  crew.meet_all();
-  for (long step = steps.count - 1; step >= 0; --step) {{
-    const Step s = steps.at_step(step, 0);
+def _run_backward(stages: list[list[CppBlock]]) -> str:
+    return f"""void Backward::run(Team team) const {{
+{_divide(stages)}{_packing(stages, "pack_transposed")}  team.wait_all();
+  for (long step = steps - 1; step >= 0; --step) {{
+    const Step s = all_steps.at_step(step, 0);
 {_indent(_steps(stages).splitlines(), 4)}  }}
 }}
 """

@@ -15,6 +15,7 @@ from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
 from carousel.equations import Cell
+from carousel.kernels.inputs import loop_of
 from carousel.kernels.triton.kernel import Plan, kernels_of
 from carousel.kernels.triton.program import program_of
 from carousel.kernels.triton.source import NUMBERS
@@ -40,7 +41,8 @@ def compiled(
 
     ``sizes``: of the input, the states and the projection. For whole sequences without resets, derivatives wanted.
     """
-    program, kernels = program_of(cell, dtype is not torch.float32), kernels_of(cell, dtype is not torch.float32)
+    loop, mixed = loop_of(cell), dtype is not torch.float32
+    program, kernels = program_of(loop, mixed), kernels_of(loop, mixed)
     units = program.units(lambda size: cell.length(size, *sizes))
     if plan.way == "stepwise":
         names = [n for n in kernels.functions if n.startswith(f"{way}_") and "_held" not in n]
@@ -48,7 +50,7 @@ def compiled(
         names = [f"{way}_held{plan.pieces}" if plan.pieces else way]
     precision = "ieee" if dtype is not torch.float32 else "tf32"
     constants: dict[str, Any] = {
-        "KEEP": True,
+        "SAVE": True,
         "RESETS": False,
         "DIRECT": False,
         "BB": plan.rows,
@@ -68,14 +70,14 @@ def _compile(
     attributes: dict[tuple[int, ...], Any] = {}
     for k, argument in enumerate(function.arg_names):
         absent = argument in ("_resets",) or argument[:3] in ("_I_", "_D_")
-        absent |= argument == "_meeting" and constants["PARTS"] == 1
+        absent |= argument == "_barrier" and constants["PARTS"] == 1
         if argument in constants or absent:
             signature[argument], given[(k,)] = "constexpr", constants.get(argument)
         elif argument in NUMBERS:
             signature[argument] = "i32"
         else:
             wide = argument[:3] in ("_S_", "_C_", "_V_", "_Y_", "_L_", "_F_") or argument == "_clock"
-            integer = argument in ("all_at", "all_rows", "_meeting")
+            integer = argument in ("all_at", "all_rows", "_barrier")
             signature[argument] = "*i32" if integer else "*fp32" if wide else _NAMES[dtype]
             attributes[(k,)] = [["tt.divisibility", 16]]
     source = ASTSource(function, signature, given, attributes)

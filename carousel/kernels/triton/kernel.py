@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import linecache
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from typing import Any
@@ -15,21 +14,22 @@ import triton
 from torch import Tensor
 from triton import language as tl
 
-from carousel.equations import Cell
+from carousel.equations.loop import Loop
+from carousel.kernels.steps import Steps
 from carousel.kernels.triton import interpreted, runtime
-from carousel.kernels.triton.program import Block, Program, padded, program_of
+from carousel.kernels.triton.program import TileBlock, TritonProgram, program_of
 from carousel.kernels.triton.source import arrays, source
 
 INTERPRETED = interpreted()
 
 
-class Kernels:
-    """The functions of a cell's text, by name, and the arrays and sizes that each takes."""
+class Functions:
+    """The functions of a loop's text, by name, and the arrays and sizes that each takes."""
 
-    def __init__(self, program: Program):
+    def __init__(self, program: TritonProgram):
         text = source(program)
         # Triton reads a function's text again; the name leads it there.
-        file = f"<carousel {program.cell.name} {hashlib.sha256(text.encode()).hexdigest()[:16]}>"
+        file = f"<carousel {program.loop.name} {hashlib.sha256(text.encode()).hexdigest()[:16]}>"
         linecache.cache[file] = (len(text), None, text.splitlines(keepends=True), file)
         space: dict[str, Any] = {n: f for n, f in vars(runtime).items() if isinstance(f, triton.runtime.KernelInterface)}
         space |= {"__name__": f"{__package__}.printed", "tl": tl, "triton": triton}
@@ -44,34 +44,25 @@ class Kernels:
 
 
 @cache
-def kernels_of(cell: Cell, mixed: bool) -> Kernels:
-    """Made once."""
-    return Kernels(program_of(cell, mixed))
+def kernels_of(loop: Loop, mixed: bool) -> Functions:
+    """Return a loop's kernels, made once."""
+    return Functions(program_of(loop, mixed))
 
 
-class Steps:
-    """Where each step's rows are, in the order in which a run takes the steps; one more at the end has no rows."""
+class TritonSteps(Steps):
+    """Steps as kernels take them, on the device and on the processor; one more at the end has no rows."""
 
     def __init__(self, batch_sizes: tuple[int, ...], reverse: bool, device: torch.device):
-        self.batch, self.total, self.count = batch_sizes[0], sum(batch_sizes), len(batch_sizes)
-        rows = torch.tensor(batch_sizes)
-        at = rows.cumsum(0) - rows
-        lengths = (rows.unsqueeze(0) > torch.arange(self.batch).unsqueeze(1)).sum(1)
-        first = (at[lengths - 1] if reverse else at[0]) + torch.arange(self.batch)
-        # Of each row, where its first step in the run's order stands among the rows of all steps.
-        self.whole = not reverse and batch_sizes[-1] == self.batch  # the first steps are the first rows
-        if reverse:
-            rows, at = rows.flip(0), at.flip(0)
-        self.rows, self.at = [*rows.tolist(), 0], [*at.tolist(), 0]
-        self.first = first.to(device)
-        self.all_at = torch.tensor(self.at, dtype=torch.int32, device=device)
-        self.all_rows = torch.tensor(self.rows, dtype=torch.int32, device=device)
+        super().__init__(batch_sizes, reverse, device)
+        self.each_rows, self.each_at = [*self.rows.tolist(), 0], [*self.at.tolist(), 0]
+        self.all_at = torch.tensor(self.each_at, dtype=torch.int32, device=device)
+        self.all_rows = torch.tensor(self.each_rows, dtype=torch.int32, device=device)
 
 
 @lru_cache(maxsize=256)
-def steps_of(batch_sizes: tuple[int, ...], reverse: bool, device: torch.device) -> Steps:
-    """Made once for the same arguments."""
-    return Steps(batch_sizes, reverse, device)
+def steps_of(batch_sizes: tuple[int, ...], reverse: bool, device: torch.device) -> TritonSteps:
+    """Return the steps, made once for the same arguments."""
+    return TritonSteps(batch_sizes, reverse, device)
 
 
 @dataclass(frozen=True)
@@ -104,10 +95,12 @@ class Plan:
         return {"launch_cooperative_grid": True} if self.way in ("grid", "held") and self.parts > 1 else {}
 
 
-class Call:
+class Launch:
     """One run over some arrays, by name."""
 
-    def __init__(self, kernels: Kernels, steps: Steps, given: dict[str, Tensor | None], sizes: dict[str, int], plan: Plan):
+    def __init__(
+        self, kernels: Functions, steps: TritonSteps, given: dict[str, Tensor | None], sizes: dict[str, int], plan: Plan
+    ):
         self.kernels, self.steps, self.given, self.sizes, self.plan = kernels, steps, given, sizes, plan
 
     def arrays(self, name: str) -> dict[str, Any]:
@@ -120,33 +113,18 @@ class Call:
         steps, plan = self.steps, self.plan
         grid = (-(-steps.batch // plan.rows), plan.parts)
         name = f"{way}_held{plan.pieces}" if plan.pieces else way
-        self.given["_meeting"] = steps.all_at.new_zeros(grid[0]) if plan.together else None
+        self.given["_barrier"] = steps.all_at.new_zeros(grid[0]) if plan.together else None
         self.kernels.functions[name][grid](
             **self.arrays(name), all_at=steps.all_at, all_rows=steps.all_rows, steps=steps.count, **flags,
             **plan.options(precision=precision),
         )  # fmt: skip
 
-    def step(self, name: str, block: Block, step: int, flags: dict[str, bool]) -> None:
+    def step(self, name: str, block: TileBlock, step: int, flags: dict[str, bool]) -> None:
         """One block of one step."""
-        at, rows, plan = self.steps.at, self.steps.rows, self.plan
+        at, rows, plan = self.steps.each_at, self.steps.each_rows, self.plan
         grid = (-(-rows[step] // plan.rows), -(-self.sizes[block.size] // plan.units))
         options = {} if INTERPRETED else {"num_warps": plan.warps}
         self.kernels.functions[name][grid](
             **self.arrays(name), at=at[step], rows=rows[step], next_at=at[step + 1], next_rows=rows[step + 1], **flags,
             BB=plan.rows, BU=plan.units, **options,
         )  # fmt: skip
-
-
-def sizes_of(
-    program: Program, entering: Sequence[Tensor], weights: Sequence[Tensor], vectors: Sequence[Tensor], states: Sequence[Tensor]
-) -> dict[str, int]:
-    """The number of units behind each size."""
-    loop = program.loop
-    found = {program.size(b): s.shape[1] for b, s in zip(program.states, states, strict=True)}
-    found |= {program.size(v): x.shape[0] for v, x in zip(loop.vectors, vectors, strict=True)}
-    found |= {program.size(s[0]): x.shape[1] // len(s) for s, x in zip(loop.entering, entering, strict=True)}
-    pairs = [(g, x) for g in loop.groups for x in g.operands]
-    for (group, x), weight in zip(pairs, weights, strict=True):
-        found[program.size(x)] = weight.shape[1]
-        found[program.size(group.symbols[0])] = weight.shape[0] // len(group.symbols)
-    return padded(found)

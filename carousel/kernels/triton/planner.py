@@ -8,11 +8,11 @@ from functools import cache, lru_cache
 import torch
 
 from carousel.kernels.triton.kernel import INTERPRETED, Plan
-from carousel.kernels.triton.program import Program
+from carousel.kernels.triton.program import TritonProgram
 
 WAYS = ("stepwise", "rows", "grid", "held")
-"""A kernel a stage and step; one for all steps whose programs keep some rows and all units, or share the units and meet
-after each stage ("grid"), or do that and keep their weights ("held"). Without products each program is alone."""
+"""A kernel a stage and step; one for all steps whose programs have some rows and all units, or share the units and wait for
+one another after each stage ("grid"), or do that and hold their weights ("held"). Without products each program is alone."""
 
 
 def forced() -> str | None:
@@ -42,7 +42,7 @@ def _card(device: torch.device) -> tuple[int, int]:
 
 
 def plan(
-    program: Program,
+    program: TritonProgram,
     way: str,
     sizes: dict[str, int],
     batch: int,
@@ -58,7 +58,7 @@ def plan(
 
 @lru_cache(maxsize=1024)
 def _planned(
-    program: Program,
+    program: TritonProgram,
     way: str,
     sizes: tuple[tuple[str, int], ...],
     batch: int,
@@ -71,7 +71,7 @@ def _planned(
 
 
 def plan_for(
-    program: Program,
+    program: TritonProgram,
     way: str,
     sizes: dict[str, int],
     batch: int,

@@ -1,4 +1,4 @@
-"""What all printed kernels call: functions of a tile, and the meeting of programs between two steps."""
+"""What all printed kernels call: functions of a tile, and the barrier of programs between two steps."""
 
 from __future__ import annotations
 

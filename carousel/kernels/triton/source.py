@@ -5,18 +5,18 @@ from __future__ import annotations
 import re
 
 from carousel.kernels.triton.printer import Printer
-from carousel.kernels.triton.program import Block, Product, Program
+from carousel.kernels.triton.program import TileBlock, TileProduct, TritonProgram
 
 _printer = Printer()
 NUMBERS = ("at", "rows", "next_at", "next_rows", "steps")  # change from call to call, so nothing is compiled for them
 PIECES = (1, 2, 4)  # in which an operand is multiplied where the weights are held
 AHEAD = 2  # pieces of an operand that are loaded before they are multiplied
-_NAMES = re.compile(r"\b_(?:[A-Z]_\w+|output|given|clock|resets|meeting)\b")
+_NAMES = re.compile(r"\b_(?:[A-Z]_\w+|output|given|clock|resets|barrier)\b")
 
 
-def source(program: Program) -> str:
-    """All kernels of a cell: ``forward_STAGE_SIZE``, ``backward_…`` a step each, ``forward`` and ``backward`` for all."""
-    parts = [f"# {program.cell.name}, made by carousel from its equations\n"]
+def source(program: TritonProgram) -> str:
+    """All kernels of a loop: ``forward_STAGE_SIZE``, ``backward_…`` a step each, ``forward`` and ``backward`` for all."""
+    parts = [f"# {program.loop.name}, made by carousel from its equations\n"]
     for way, stages in (("forward", program.forward), ("backward", program.backward)):
         parts += [_step_kernel(way, b) for stage in stages for b in stage]
         parts.append(_whole_kernel(way, stages))
@@ -24,12 +24,12 @@ def source(program: Program) -> str:
     return "\n\n".join(parts)
 
 
-def step_name(way: str, block: Block) -> str:
+def step_name(way: str, block: TileBlock) -> str:
     """The name of a block's kernel."""
     return f"{way}_{block.stage}_{block.size}"
 
 
-def sums(product: Product) -> str:
+def sums(product: TileProduct) -> str:
     """The array of a product's sums, where cuBLAS computes it."""
     return f"_P{product.weight[2:]}" if product.transposed else f"_P_{product.group}"
 
@@ -47,7 +47,7 @@ def _signature(name: str, lines: list[str], numbers: list[str], constants: list[
     return f"@triton.jit(do_not_specialize={fixed!r})\ndef {name}({', '.join(arguments)}):\n{body}"
 
 
-def _step_kernel(way: str, block: Block) -> str:
+def _step_kernel(way: str, block: TileBlock) -> str:
     lines = ["r = tl.program_id(0) * BB + tl.arange(0, BB)"]
     lines += ["row = (at + r).to(tl.int64)[:, None]", "next_row = (next_at + r).to(tl.int64)[:, None]"]
     lines += ["u = (tl.program_id(1) * BU + tl.arange(0, BU))[None, :]"]
@@ -60,10 +60,10 @@ def _step_kernel(way: str, block: Block) -> str:
                 lines.append(value)
     lines[4:4] = _masks(block)
     lines += _reads(block) + _body(block)
-    return _signature(step_name(way, block), lines, list(NUMBERS[:4]), ["KEEP", "RESETS", "DIRECT", "BB", "BU"])
+    return _signature(step_name(way, block), lines, list(NUMBERS[:4]), ["SAVE", "RESETS", "DIRECT", "BB", "BU"])
 
 
-def _held_kernel(way: str, stages: list[list[Block]], pieces: int) -> str:
+def _held_kernel(way: str, stages: list[list[TileBlock]], pieces: int) -> str:
     """All steps, each program keeping the weights of its units: loaded before the loop, for as long as it runs."""
     lines = ["r = tl.program_id(0) * BB + tl.arange(0, BB)", "u = (tl.program_id(1) * BU + tl.arange(0, BU))[None, :]"]
     for block in (b for stage in stages for b in stage):
@@ -84,15 +84,15 @@ def _held_kernel(way: str, stages: list[list[Block]], pieces: int) -> str:
         for block in stage:
             inner = [*_masks(block), *_held_dots(block, pieces), *_equations(block), *_writes(block, shared=True)]
             lines += ["    " + line for line in inner]
-        lines += _meeting(stages, number)
+        lines += _barrier(stages, number)
         for block in stage:  # the others need not wait for this to be written
             lines += ["    " + line for line in [_masks(block)[0], *_writes(block, shared=False)]]
         lines.append("    tl.debug_barrier()")
-    constants = ["KEEP", "RESETS", "DIRECT", "BB", "BU", "PARTS", "PRECISION"]
+    constants = ["SAVE", "RESETS", "DIRECT", "BB", "BU", "PARTS", "PRECISION"]
     return _signature(f"{way}_held{pieces}", lines, ["all_at", "all_rows", "steps"], constants)
 
 
-def _pieces(p: Product, pieces: int) -> list[tuple[str, str, str, str]]:
+def _pieces(p: TileProduct, pieces: int) -> list[tuple[str, str, str, str]]:
     """Of each piece of a product's weights: its name, where it begins along the operand, its numbers, where they end."""
     found = []
     for n in range(p.width):
@@ -107,7 +107,7 @@ def _pieces(p: Product, pieces: int) -> list[tuple[str, str, str, str]]:
     return found
 
 
-def _held_dots(block: Block, pieces: int) -> list[str]:
+def _held_dots(block: TileBlock, pieces: int) -> list[str]:
     lines = []
     for s in dict.fromkeys(s for p in block.products for s in p.symbols):
         lines.append(f"{s} = tl.zeros([BB, BU], dtype=tl.float32)")
@@ -130,12 +130,12 @@ def _held_dots(block: Block, pieces: int) -> list[str]:
     return lines
 
 
-def _vectors(block: Block) -> list[str]:
+def _vectors(block: TileBlock) -> list[str]:
     without = _reads(block, vectors=False)
     return [line for line in _reads(block) if line not in without]
 
 
-def _there(p: Product) -> list[str]:
+def _there(p: TileProduct) -> list[str]:
     """Which rows a product has."""
     lines = ["there = (r < rows)[:, None]" + (" & (r < next_rows)[:, None]" if p.later else "")]
     if p.later:
@@ -150,22 +150,22 @@ def _loop_head(way: str) -> list[str]:
     return [*lines, "    row = (at + r).to(tl.int64)[:, None]", "    next_row = (next_at + r).to(tl.int64)[:, None]"]
 
 
-def _meeting(stages: list[list[Block]], number: int) -> list[str]:
+def _barrier(stages: list[list[TileBlock]], number: int) -> list[str]:
     """After a stage: a program says that it has come so far, where the next one multiplies what others have written."""
     if not any(b.products for b in stages[(number + 1) % len(stages)]):
         return ["    tl.debug_barrier()"]
-    lines = ["    if PARTS > 1:", "        arrived += PARTS", "        arrive(_meeting + tl.program_id(0))"]
+    lines = ["    if PARTS > 1:", "        arrived += PARTS", "        arrive(_barrier + tl.program_id(0))"]
     return [*lines, "    else:", "        tl.debug_barrier()"]
 
 
-def _waiting(stage: list[Block]) -> list[str]:
+def _waiting(stage: list[TileBlock]) -> list[str]:
     """Before a stage's products: until all programs of the same rows have come so far."""
     if not any(b.products for b in stage):
         return []
-    return ["    if PARTS > 1:", "        wait(_meeting + tl.program_id(0), arrived)"]
+    return ["    if PARTS > 1:", "        wait(_barrier + tl.program_id(0), arrived)"]
 
 
-def _whole_kernel(way: str, stages: list[list[Block]]) -> str:
+def _whole_kernel(way: str, stages: list[list[TileBlock]]) -> str:
     lines = ["r = tl.program_id(0) * BB + tl.arange(0, BB)", "part = tl.program_id(1)", "arrived = 0"]
     lines += _loop_head(way)
     for k, stage in enumerate(stages):
@@ -180,8 +180,8 @@ def _whole_kernel(way: str, stages: list[list[Block]]) -> str:
                 *_body(block),
             ]
             lines += ["        " + line for line in inner]
-        lines += _meeting(stages, k)
-    constants = ["KEEP", "RESETS", "DIRECT", "BB", "BU", "BK", "PARTS", "PRECISION"]
+        lines += _barrier(stages, k)
+    constants = ["SAVE", "RESETS", "DIRECT", "BB", "BU", "BK", "PARTS", "PRECISION"]
     return _signature(way, lines, ["all_at", "all_rows", "steps"], constants)
 
 
@@ -193,7 +193,7 @@ def _shift(column: int, size: str) -> str:
     return f" + {column} * {size}" if column else ""
 
 
-def _masks(block: Block) -> list[str]:
+def _masks(block: TileBlock) -> list[str]:
     lines = [f"m = (r < rows)[:, None] & (u < {block.size})"]
     if any(p.later for p in block.products):
         lines += [f"going = (r < rows)[:, None] & (r < next_rows)[:, None] & (u < {block.size})"]
@@ -204,7 +204,7 @@ def _masks(block: Block) -> list[str]:
     return lines
 
 
-def _dots(block: Block) -> list[str]:
+def _dots(block: TileBlock) -> list[str]:
     """The products inside the kernel, a piece of the operand at a time."""
     lines = []
     for s in dict.fromkeys(s for p in block.products for s in p.symbols):
@@ -225,7 +225,7 @@ def _dots(block: Block) -> list[str]:
     return lines
 
 
-def _reads(block: Block, *, vectors: bool = True) -> list[str]:
+def _reads(block: TileBlock, *, vectors: bool = True) -> list[str]:
     """What a block reads but for the operands of its products; with or without what is the same at every step."""
     n = block.size
     lines = []
@@ -245,19 +245,19 @@ def _reads(block: Block, *, vectors: bool = True) -> list[str]:
     return lines
 
 
-def _body(block: Block) -> list[str]:
+def _body(block: TileBlock) -> list[str]:
     """Assignments and what is written."""
     return [*_equations(block), *_writes(block, shared=True), *_writes(block, shared=False)]
 
 
-def _equations(block: Block) -> list[str]:
+def _equations(block: TileBlock) -> list[str]:
     lines = [f"{s} = {_printer.doprint(e)}" for s, e in block.equations]
     if any(kind == "carried" for kind, *_ in block.writes):
         lines.append("tl.debug_barrier()")  # all threads have read what is overwritten
     return lines
 
 
-def _writes(block: Block, *, shared: bool) -> list[str]:
+def _writes(block: TileBlock, *, shared: bool) -> list[str]:
     """What products of other programs read, or the rest."""
     lines = []
     for kind, value, array, width, column in block.writes:
@@ -272,7 +272,7 @@ def _write(kind: str, value: str, place: str) -> list[str]:
     array = place.split(" ", 1)[0]
     if kind == "step":
         return [f"tl.store({place.format('row')}, {value}, mask=m)"]
-    if kind in ("keep", "direct"):
+    if kind in ("save", "direct"):
         return [f"if {kind.upper()}:", f"    tl.store({place.format('row')}, {value}, mask=m)"]
     if kind == "row":
         return [f"tl.store({own}, {value}, mask=m)"]

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from carousel.kernels import reference
-from carousel.kernels.cpu import operator
+from carousel import kernels
+from carousel.kernels import Call
 
 
 class Problem:
@@ -37,10 +37,10 @@ class Problem:
 
     def run(self, back_end):
         initial = {**self.initial, **{n: torch.zeros_like(x) for n, x in self.clock.items()}} if self.initial else None
-        return back_end.run(
-            self.cell, self.data, self.batch_sizes, {**self.before, **self.clock}, self.parameters,
-            reverse=self.reverse, resets=self.resets, initial=initial,
-        )  # fmt: skip
+        before = {**self.before, **self.clock}
+        call = Call(self.cell, self.data, self.batch_sizes, before, self.parameters, self.reverse, self.resets, initial)
+        with kernels.use(back_end):
+            return kernels.run(call)
 
     def solve(self, back_end):
         output, after, _ = self.run(back_end)
@@ -61,7 +61,7 @@ def agree():
 
     def check(cell, tolerance=1e-9, **options):
         problem = Problem(cell, **options)
-        expected, found = problem.solve(reference), problem.solve(operator)
+        expected, found = problem.solve("reference"), problem.solve("cpu")
         for name, wanted in expected.items():
             assert found[name].shape == wanted.shape, name
             difference = (found[name] - wanted).abs().max() / (wanted.abs().max() + 1e-3)

@@ -7,8 +7,6 @@ from hypothesis import strategies as st
 
 from carousel.cells import CELLS
 from carousel.equations import cell, concat, detach, exp, identity, logistic, maximum, minimum, relu, tanh, where
-from carousel.kernels import reference
-from carousel.kernels.cpu import operator
 
 
 @pytest.mark.parametrize("name", CELLS)
@@ -42,7 +40,7 @@ def test_gradients_agree_with_finite_differences(problem, name):
     leaves = list(p.leaves.values())
 
     def function(*_):
-        output, after, _ = p.run(operator)
+        output, after, _ = p.run("cpu")
         return (output, *(after[n] for n in p.before))
 
     assert torch.autograd.gradcheck(function, leaves)
@@ -142,7 +140,7 @@ def test_infinity_and_nan_go_where_the_reference_sends_them(problem, name):
         p = problem(CELLS[name], batch_sizes=(3, 3, 3))
         with torch.no_grad():
             p.data[4] = bad
-        expected, found = p.solve(reference), p.solve(operator)
+        expected, found = p.solve("reference"), p.solve("cpu")
         for what, wanted in expected.items():
             torch.testing.assert_close(found[what], wanted, equal_nan=True, msg=lambda m, what=what: f"{what}: {m}")
 
@@ -154,7 +152,7 @@ def test_the_number_of_threads_changes_no_result_but_by_rounding_and_each_is_det
         torch.set_num_threads(threads)
         for rows in (9, 1):
             p = problem(CELLS["lstm-v4"], sizes=(30, 170, 40), batch_sizes=(rows,) * 20, scale=0.05)
-            first, second, expected = p.solve(operator), p.solve(operator), p.solve(reference)
+            first, second, expected = p.solve("cpu"), p.solve("cpu"), p.solve("reference")
             for name, wanted in expected.items():
                 torch.testing.assert_close(first[name], wanted, rtol=1e-8, atol=1e-10)
                 assert torch.equal(first[name], second[name]), name

@@ -7,9 +7,8 @@ from torch.nn.utils.rnn import pack_sequence
 
 from carousel import kernels
 from carousel.cells import CELLS
-from carousel.kernels.cpu.derivatives import loop_called
-from carousel.kernels.cpu.kernel import layout_of
-from carousel.kernels.cpu.registry import register
+from carousel.kernels.interface import KINDS, interface_of
+from carousel.kernels.registry import loop_called, register
 from carousel.layers import Recurrent, Streaming
 
 NAMES = ["lstm-v2", "lstm-v3", "lstm-v4", "gru", "rnn"]
@@ -96,16 +95,16 @@ def test_a_stream_does_not_lose_a_tangent():
 def arguments():
     """Arguments of the operator, by their names in its schema, and a function that calls it with some of them changed."""
     key, batch_sizes = register(CELLS["lstm-v3"]), [3, 3, 1]
-    layout = layout_of(loop_called(key))
-    states = [(3, 6)] * 2
-    weights = [(6, 4) if n.endswith("e") else (6, 6) for n in layout.dense]
-    shapes = layout.shapes(layout.lengths_of_shapes(states, [(6,)] * 3, [(7, 4)], weights), 7, 3)
+    interface = interface_of(loop_called(key))
+    lengths = {"n_m": 6, "n_e": 4, "rows": 7, "batch": 3}
+    shapes = {kind: [t.at(lengths) for t in tensors] for kind, tensors in interface.tensors.items()}
     lists = {k: [torch.randn(s) for s in shapes[k]] for k in ("dense", "biases", "vectors", "before", "initial")}
-    given = {"data": torch.randn(7, 4), "entering": [], "clock": None, "resets": torch.rand(7) < 0.3, **lists}
-    names = ("data", "dense", "biases", "entering", "vectors", "before", "initial", "clock", "resets")
+    given = {"data": torch.randn(7, 4), "hoisted": [], "clock": None, "resets": torch.rand(7) < 0.3, **lists}
 
-    def call(batch_sizes=batch_sizes, bfloat=False, key=key, **changes):
-        return torch.ops.carousel.loop(key, *({**given, **changes}[n] for n in names), list(batch_sizes), False, bfloat, False)
+    def call(batch_sizes=batch_sizes, products=None, key=key, backend="cpu", **changes):
+        tensors = {**given, **changes}
+        ordered = (tensors[n] for n in (*KINDS, "clock", "resets"))
+        return torch.ops.carousel.loop(backend, key, *ordered, list(batch_sizes), False, products, False)
 
     return given, call
 
@@ -156,8 +155,10 @@ def test_the_operator_refuses_every_tensor_that_does_not_fit(arguments, what):
         {"resets": torch.zeros(6, dtype=torch.bool)},
         {"resets": torch.zeros(7)},
         {"clock": torch.zeros(7)},
-        {"entering": [torch.zeros(7, 6)]},
+        {"hoisted": [torch.zeros(7, 6)]},
         {"key": "nobody"},
+        {"backend": "nobody"},
+        {"products": torch.float16},
         {"initial": []},
     ],
     ids=str,

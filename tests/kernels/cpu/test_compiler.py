@@ -13,7 +13,7 @@ from carousel import kernels
 from carousel.cells import CELLS
 from carousel.kernels.cpu import compiler
 from carousel.kernels.cpu.kernel import Kernel
-from carousel.kernels.cpu.program import Program
+from carousel.kernels.cpu.program import CppProgram
 from carousel.kernels.cpu.source import source
 from carousel.kernels.inputs import loop_of
 from carousel.layers import Recurrent
@@ -136,7 +136,7 @@ def test_zig_compiles_every_width(cache, monkeypatch, simd, bfloat):
         compiler.simd()
     except ValueError as error:
         pytest.skip(str(error))
-    compiler.library("rnn", source(Program(CELLS["rnn"])), torch.float32, bfloat)
+    compiler.library("rnn", source(CppProgram(loop_of(CELLS["rnn"]))), torch.float32, bfloat)
 
 
 def test_what_compiles_for_long_says_so_on_a_terminal(cache, tmp_path, monkeypatch, capsys):
@@ -190,7 +190,7 @@ def test_every_width_of_vectors(agree, monkeypatch, simd, dtype):
 
 
 def test_the_cells_equations_can_be_recognised_in_the_source():
-    text = source(Program(loop_of(CELLS["lstm-v3"])))
+    text = source(CppProgram(loop_of(CELLS["lstm-v3"])))
     assert "hₜ = fₜ ⊙ hₜ₋₁ + iₜ ⊙ tanh" in text
     assert "h_t = all(f_t*h_tm1 + i_t*x0);" in text
     assert "i_t = all(logistic(all(a1 + h_tm1*w_ih)));" in text

@@ -28,9 +28,10 @@ from carousel.drawing.graph import graph
 from carousel.drawing.svg import standalone
 from carousel.equations.derivative import NoDerivative
 from carousel.kernels import reference
-from carousel.kernels.cpu import compiler, operator
-from carousel.kernels.cpu.derivatives import TANGENT, loop_called
+from carousel.kernels.cpu import compiler
+from carousel.kernels.cpu.backend import usable
 from carousel.kernels.cpu.kernel import kernel
+from carousel.kernels.registry import TANGENT, loop_called, register
 from carousel.layers import Recurrent, Streaming
 
 AT_ONCE = 50
@@ -111,8 +112,8 @@ def _compile_all(chosen):
 
 
 def _compile(case):
-    key = operator.register(case.cell)
-    if not operator.usable(case.cell, torch.zeros(1, dtype=torch.float64)):
+    key = register(case.cell)
+    if not usable(case.cell, torch.zeros(1, dtype=torch.float64)):
         return
     for name in (key, key + TANGENT) if TANGENTS else (key,):
         with suppress(NoDerivative):
@@ -129,9 +130,9 @@ def posed(case, problem):
 def values_and_gradients(case, problem):
     """Kernels give what the reference gives, to 1e-9 of the largest number of each tensor."""
     p = posed(case, problem)
-    if not any(x.requires_grad for x in (p.run(reference)[0], *p.run(reference)[1].values())):
+    if not any(x.requires_grad for x in (p.run("reference")[0], *p.run("reference")[1].values())):
         reject()  # of constants alone
-    expected, found = p.solve(reference), p.solve(operator)
+    expected, found = p.solve("reference"), p.solve("cpu")
     for name, wanted in expected.items():
         assert found[name].shape == wanted.shape, name
         assert wanted.isfinite().all(), f"{name}: the cell is no good for comparing"
@@ -162,7 +163,7 @@ def finite_differences(case, problem):
     if "detach" in case.text:
         return None
     p = posed(case, problem)
-    gradients = [p.solve(operator)[f"gradient of {name}"] for name in p.leaves]
+    gradients = [p.solve("cpu")[f"gradient of {name}"] for name in p.leaves]
     leaves = [x.detach().clone() for x in p.leaves.values()]
     for attempt in range(4):
         generator = torch.Generator().manual_seed(attempt)
@@ -171,7 +172,7 @@ def finite_differences(case, problem):
         wide = 1e-4 * 10.0**-attempt
 
         def along(h, direction=direction):
-            return loss(p, operator, [x + h * d for x, d in zip(leaves, direction, strict=True)])
+            return loss(p, "cpu", [x + h * d for x, d in zip(leaves, direction, strict=True)])
 
         here, size = along(0.0)
         scale = float(parts.norm()) + 1e-3 * size + 1e-6
@@ -212,13 +213,13 @@ def tangents(case, problem):
 
         return torch.func.jvp(function, tuple(leaves), tuple(direction))
 
-    (values, expected), (ours, found) = through(reference), through(operator)
+    (values, expected), (ours, found) = through("reference"), through("cpu")
     for wanted, given_ in zip((*values, *expected), (*ours, *found), strict=True):
         difference = (given_ - wanted).abs().max() / (wanted.abs().max() + 1e-3)
         assert difference <= 1e-9, f"{difference:.1e}"
     if "detach" not in case.text:
         along = sum((x * w).sum() for x, w in zip(found, p.weights, strict=True))
-        gradients = p.solve(reference)
+        gradients = p.solve("reference")
         backwards = sum((gradients[f"gradient of {n}"] * d).sum() for n, d in zip(names, direction, strict=True))
         scale = sum((gradients[f"gradient of {n}"] * d).abs().sum() for n, d in zip(names, direction, strict=True))
         assert abs(along - backwards) <= 1e-9 * (scale + 1e-3)  # which finite differences have confirmed
@@ -237,7 +238,7 @@ def printing(case, problem):
     states = {n: x.detach() for n, x in {**p.before, **p.clock}.items()}
     rows = case.batch_sizes[0]
     parameters = {n: x.detach() for n, x in p.parameters.items()}
-    _, _, recorded = reference.run(cell, p.data[:rows].detach(), [rows], states, parameters, record=cell.names)
+    _, _, recorded = reference.run(kernels.Call(cell, p.data[:rows].detach(), [rows], states, parameters, record=cell.names))
     masked = {n: x * torch.as_tensor(cell.masks[n](*x.shape)) if n in cell.masks else x for n, x in parameters.items()}
     for constant in cell.trace.parameters:
         if constant.kind == "constant":

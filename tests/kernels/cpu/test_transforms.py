@@ -9,11 +9,8 @@ from carousel import kernels
 from carousel.cells import CELLS
 from carousel.equations import absolute, cell, maximum, minimum, tanh
 from carousel.equations.tangent import tangent
-from carousel.kernels import reference
-from carousel.kernels.cpu import operator
-from carousel.kernels.cpu.derivatives import loop_called
-from carousel.kernels.cpu.kernel import layout_of
-from carousel.kernels.cpu.registry import register
+from carousel.kernels.interface import interface_of
+from carousel.kernels.registry import loop_called, register
 from carousel.layers import Recurrent
 
 
@@ -32,16 +29,13 @@ def at(problem, back_end, leaves):
     """The outputs and the states after the last steps, for other values of all that a run is given."""
     initial = {n: leaves[f"{n} initial"] for n in problem.initial}
     initial |= {n: torch.zeros_like(x) for n, x in problem.clock.items()} if initial else {}
-    output, after, _ = back_end.run(
-        problem.cell,
-        leaves["e"],
-        problem.batch_sizes,
-        {**{n: leaves[f"{n} before"] for n in problem.before}, **problem.clock},
-        {n: leaves[n] for n in problem.parameters},
-        reverse=problem.reverse,
-        resets=problem.resets,
-        initial=initial or None,
+    before = {**{n: leaves[f"{n} before"] for n in problem.before}, **problem.clock}
+    parameters = {n: leaves[n] for n in problem.parameters}
+    call = kernels.Call(
+        problem.cell, leaves["e"], problem.batch_sizes, before, parameters, problem.reverse, problem.resets, initial or None
     )
+    with kernels.use(back_end):
+        output, after, _ = kernels.run(call)
     return (output, *(after[n] for n in problem.before))
 
 
@@ -61,13 +55,11 @@ OPTIONS = {"packed": {}, "backwards": {"reverse": True}, "resets": {"resets": Tr
 def test_tangents_of_every_cell(problem, name, options):
     p = problem(CELLS[name], **options)
     leaves, along = {k: x.detach() for k, x in p.leaves.items()}, directions(p)
-    values, found = torch.func.jvp(lambda x: at(p, operator, x), (leaves,), (along,))
-    _, wanted = torch.func.jvp(lambda x: at(p, reference, x), (leaves,), (along,))
+    values, found = torch.func.jvp(lambda x: at(p, "cpu", x), (leaves,), (along,))
+    _, wanted = torch.func.jvp(lambda x: at(p, "reference", x), (leaves,), (along,))
     step = 1e-6
-    ahead, behind = (at(p, operator, {k: x + s * along[k] for k, x in leaves.items()}) for s in (step, -step))
-    for value, same, tangent_, reference_, a, b in zip(
-        values, at(p, operator, leaves), found, wanted, ahead, behind, strict=True
-    ):
+    ahead, behind = (at(p, "cpu", {k: x + s * along[k] for k, x in leaves.items()}) for s in (step, -step))
+    for value, same, tangent_, reference_, a, b in zip(values, at(p, "cpu", leaves), found, wanted, ahead, behind, strict=True):
         assert torch.equal(value, same)
         close(tangent_, reference_)
         close(tangent_, (a - b) / (2 * step), 1e-6)
@@ -84,8 +76,8 @@ def test_products_of_hessian_and_vector_by_forward_over_reverse(problem, name, o
             lambda x: sum((y * w).square().sum() for y, w in zip(at(p, back_end, x), p.weights, strict=True))
         )
 
-    _, found = torch.func.jvp(gradient(operator), (leaves,), (along,))
-    _, wanted = torch.func.jvp(gradient(reference), (leaves,), (along,))
+    _, found = torch.func.jvp(gradient("cpu"), (leaves,), (along,))
+    _, wanted = torch.func.jvp(gradient("reference"), (leaves,), (along,))
     for k in leaves:
         close(found[k], wanted[k])
 
@@ -182,13 +174,17 @@ def test_an_ensemble(x):
 
 def test_the_operator_itself_has_derivatives_too_but_no_transforms():
     key, batch_sizes = register(CELLS["rnn"]), [2] * 5
-    layout = layout_of(loop_called(key))
-    shapes = layout.shapes(layout.lengths_of_shapes([(2, 4)], [], [(10, 3)], []), 10, 2)
-    dense, biases, before = ([torch.randn(s, dtype=torch.float64) for s in shapes[k]] for k in ("dense", "biases", "before"))
+    interface = interface_of(loop_called(key))
+    lengths = {**interface.lengths({"before": [(2, 4)], "data": [(10, 3)]}), "rows": 10, "batch": 2}
+    dense, biases, before = (
+        [torch.randn(t.at(lengths), dtype=torch.float64) for t in interface.tensors[k]] for k in ("dense", "biases", "before")
+    )
     x = torch.randn(10, 3, dtype=torch.float64)
 
     def run(data):
-        return torch.ops.carousel.loop(key, data, dense, biases, [], [], before, [], None, None, batch_sizes, 0, 0, 0)[0]
+        return torch.ops.carousel.loop(
+            "cpu", key, data, dense, biases, [], [], before, [], None, None, batch_sizes, False, None, False
+        )[0]
 
     finite = (run(x + 1e-6 * x.cos()) - run(x - 1e-6 * x.cos())) / 2e-6
     leaf = x.clone().requires_grad_()

@@ -7,8 +7,9 @@ import torch
 from carousel import kernels
 from carousel.cells import CELLS
 from carousel.equations import cell, logistic, tanh
-from carousel.kernels import reference
-from carousel.kernels.triton import operator, planner
+from carousel.kernels import BACKENDS, Call, registry
+from carousel.kernels.triton import calls, planner
+from carousel.kernels.triton.backend import usable
 from carousel.layers import Recurrent
 
 torch.set_num_threads(1)
@@ -37,7 +38,7 @@ def solve(back_end, c, dtype, batch_sizes, *, reverse=False, resets=False):
     if resets:
         options["resets"] = torch.rand(total, generator=generator) < 0.4
         options["initial"] = initial | {k: torch.zeros_like(x) for k, x in clock.items()}
-    output, after, _ = back_end.run(c, leaves["e"], batch_sizes, before | clock, parameters, **options)
+    output, after, _ = BACKENDS[back_end].run(Call(c, leaves["e"], batch_sizes, before | clock, parameters, **options))
     given = torch.Generator().manual_seed(2)
     loss = 0
     for x in (output, *(after[s.name] for s in vectors)):
@@ -52,8 +53,8 @@ def solve(back_end, c, dtype, batch_sizes, *, reverse=False, resets=False):
 
 
 def agree(c, dtype, batch_sizes, **options):
-    expected = solve(reference, c, torch.float64, batch_sizes, **options)
-    found = solve(operator, c, dtype, batch_sizes, **options)
+    expected = solve("reference", c, torch.float64, batch_sizes, **options)
+    found = solve("triton", c, dtype, batch_sizes, **options)
     for name, x in expected.items():
         error = (found[name] - x).norm() / (x.norm() + 1e-6)
         assert error < TOLERANCE[dtype], f"{c.name}: {name} is {error:.1e} off"
@@ -67,7 +68,7 @@ def way(request, monkeypatch):
 
 @pytest.mark.parametrize("name", CELLS)
 def test_every_cell_packed_and_reset(name, way):
-    assert operator.usable(CELLS[name], torch.zeros(1), torch.float32)  # the reference would agree with itself
+    assert usable(CELLS[name], torch.zeros(1))  # the reference would agree with itself
     agree(CELLS[name], torch.float32, [3, 2, 1], resets=True)
 
 
@@ -112,45 +113,48 @@ def test_layers_of_both_directions_choose_these_kernels_by_name(monkeypatch):
     torch.manual_seed(0)
     layer = Recurrent("lstm-v3", 4, 6, num_layers=2, bidirectional=True, learned_initial=True)
     x, resets = torch.randn(5, 3, 4), torch.rand(5, 3) < 0.3
-    calls = []
-    inner = operator._run
-    monkeypatch.setattr(operator, "_run", lambda *a: (calls.append(1), inner(*a))[1])
+    called, inner = [], calls.forward
+    monkeypatch.setattr(calls, "forward", lambda *a: (called.append(1), inner(*a))[1])
     with kernels.use("triton"):
         found, hx = layer(x, resets=resets)
         explained = layer.explain(x)
-    assert len(calls) == 4
+    assert len(called) == 4
     expected, wanted = layer(x, resets=resets)
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
     torch.testing.assert_close(hx, wanted, rtol=1e-5, atol=1e-6)
     assert explained.startswith("triton: forward ")
 
 
-def test_a_derivative_of_the_derivative_is_the_references():
+def test_a_derivative_of_the_derivative():
     torch.manual_seed(0)
     c = CELLS["gru"]
     x = torch.randn(4, INPUT, requires_grad=True)
     parameters = {s.name: torch.randn(*s.shape, requires_grad=True) for s in c.parameter_specs(INPUT, UNITS)}
 
     def second(back_end):
-        output, _, _ = back_end.run(c, x, [2, 2], {"h": torch.zeros(2, UNITS)}, parameters)
+        output, _, _ = BACKENDS[back_end].run(Call(c, x, [2, 2], {"h": torch.zeros(2, UNITS)}, parameters))
         (first,) = torch.autograd.grad(output.pow(2).sum(), x, create_graph=True)
         return torch.autograd.grad(first.pow(2).sum(), [x, parameters["W.rh"]])
 
-    for a, b in zip(second(operator), second(reference), strict=True):
+    for a, b in zip(second("triton"), second("reference"), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
 
 
-def test_forward_mode_and_batches_of_vmap_are_the_references():
+def test_forward_mode_and_batches_of_vmap(monkeypatch):
+    ran, inner = [], calls.forward
+    monkeypatch.setattr(calls, "forward", lambda run, *a: (ran.append(run.key), inner(run, *a))[1])
     c = CELLS["rnn"]
     parameters = {s.name: torch.randn(*s.shape) for s in c.parameter_specs(INPUT, UNITS)}
     x = torch.randn(2, 4, INPUT)
 
     def run(back_end):
-        return lambda y: back_end.run(c, y, [2, 2], {"h": torch.zeros(2, UNITS)}, parameters)[0]
+        return lambda y: BACKENDS[back_end].run(Call(c, y, [2, 2], {"h": torch.zeros(2, UNITS)}, parameters))[0]
 
-    torch.testing.assert_close(torch.func.vmap(run(operator))(x), torch.func.vmap(run(reference))(x))
-    for a, b in zip(*(torch.func.jvp(run(k), (x[0],), (x[1],)) for k in (operator, reference)), strict=True):
+    torch.testing.assert_close(torch.func.vmap(run("triton"))(x), torch.func.vmap(run("reference"))(x))
+    for a, b in zip(*(torch.func.jvp(run(k), (x[0],), (x[1],)) for k in ("triton", "reference")), strict=True):
         torch.testing.assert_close(a, b)
+    key = registry.register(c)
+    assert ran.count(key) == 3 and ran.count(key + registry.TANGENT) == 1  # vmap's two, and forward mode's
 
 
 @pytest.mark.parametrize(
@@ -163,13 +167,18 @@ def test_what_would_be_read_past_its_end_is_refused(what, key, shape):
         "parameters": {s.name: torch.randn(*s.shape) for s in c.parameter_specs(INPUT, UNITS)},
         "before": {"m": torch.zeros(2, UNITS), "h": torch.zeros(2, UNITS)},
     }
-    operator.run(c, torch.randn(4, INPUT), [2, 2], given["before"], given["parameters"])
+
+    def run():
+        with kernels.use("triton"):
+            return kernels.run(Call(c, torch.randn(4, INPUT), [2, 2], given["before"], given["parameters"]))
+
+    run()
     given[what][key] = torch.randn(shape)
     with pytest.raises((ValueError, RuntimeError), match=r"shape|size"):
-        operator.run(c, torch.randn(4, INPUT), [2, 2], given["before"], given["parameters"])
+        run()
     given[what][key] = given[what][key].double()
     with pytest.raises(ValueError, match=r"float64, but"):
-        operator.run(c, torch.randn(4, INPUT), [2, 2], given["before"], given["parameters"])
+        run()
 
 
 def test_a_way_that_there_is_not_is_refused(monkeypatch):
@@ -179,4 +188,4 @@ def test_a_way_that_there_is_not_is_refused(monkeypatch):
 
 
 def test_double_precision_is_left_to_the_reference():
-    assert not operator.usable(CELLS["lstm"], torch.zeros(1), torch.float64)
+    assert not usable(CELLS["lstm"], torch.zeros(1, dtype=torch.float64))

@@ -1,0 +1,122 @@
+"""The seam between layers and back ends: what a run is asked (``Call``), what it gives (``Result``), who can run it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+from carousel.equations import Cell
+
+Clamp = Mapping[str, tuple[Tensor, Tensor]]
+
+
+class Unavailable(Exception):
+    """This machine lacks something that a back end needs: a compiler, a package."""
+
+
+@dataclass(frozen=True)
+class Call:
+    """One layer in one direction over whole sequences.
+
+    Args:
+        cell: whose equations.
+        data: (Σ batch_sizes, input_size), the rows of each step one after the other, as in a PackedSequence.
+        batch_sizes: rows of each step, not increasing.
+        before: the states before the first step, (B, size) by name.
+        parameters: by name, masks not yet applied.
+        reverse: take the steps from the last to the first; everything is given back in the input's order.
+        resets: (Σ batch_sizes,) boolean; where true, a row's state returns to ``initial`` before that step.
+        initial: what ``resets`` returns to, (B, size) by name.
+        record: names to give back for every step.
+        clamp: by name, values that stand instead of what the equation says, and where; (steps, units) each.
+        segment_length: save only the states between segments of that many steps, and run each segment again on the way
+            back; 0: save what each step needs.
+    """
+
+    cell: Cell
+    data: Tensor
+    batch_sizes: Sequence[int]
+    before: Mapping[str, Tensor]
+    parameters: Mapping[str, Tensor]
+    reverse: bool = False
+    resets: Tensor | None = None
+    initial: Mapping[str, Tensor] | None = None
+    record: Sequence[str] = ()
+    clamp: Clamp | None = None
+    segment_length: int = 0
+
+
+class Result(NamedTuple):
+    """The outputs (Σ batch_sizes, output size), the states after each row's last step, the recorded values of every step."""
+
+    output: Tensor
+    states: dict[str, Tensor]
+    recorded: dict[str, Tensor]
+
+
+class Stepper(Protocol):
+    """Takes one step of a cell at each call, without derivatives; its state stays inside."""
+
+    def take(self, x: Tensor) -> Tensor:
+        """Take a step with the input ``x``, (rows, input_size); return the output, which the next step overwrites."""
+        ...
+
+    def state(self) -> dict[str, Tensor]:
+        """Return the states after the last step, copied, (rows, size) by name."""
+        ...
+
+
+class Backend(Protocol):
+    """Runs loops of cells. A back end inherits from this, names itself, and answers where it differs from these answers."""
+
+    name: str
+
+    def configured(self) -> None:
+        """Raise ValueError for a setting of the environment that means nothing, Unavailable where no call could run."""
+        return None
+
+    def supports(self, call: Call) -> bool:
+        """Return whether ``run`` does this call; decided by device, type, cell and what is asked."""
+        ...
+
+    def run(self, call: Call) -> Result:
+        """Run a supported call. Raises ValueError for tensors that do not fit, Unavailable, NoDerivative."""
+        ...
+
+    def stepper(
+        self, cell: Cell, input_size: int, before: Mapping[str, Tensor], parameters: Mapping[str, Tensor]
+    ) -> Stepper | None:
+        """Return a stepper from the states ``before``, or None where calls of one step each are the way to go."""
+        return None
+
+    def explain(self, cell: Cell, data: Tensor, rows: int, sizes: tuple[int, int, int]) -> str | None:
+        """Return how ``rows`` rows of such data would run, or None where they would not.
+
+        Args:
+            cell: whose loop.
+            data: an input of the layer; its type and device count.
+            rows: of the batch.
+            sizes: of the input, the states and the projection.
+        """
+        return None
+
+    def source(self, cell: Cell, device: torch.device) -> str | None:
+        """Return the code of a cell's loop for a device, or None where there is none. Raises NoDerivative."""
+        return None
+
+
+def input_type(call: Call) -> torch.dtype:
+    """Return the type that a call's input is brought to: under autocast it comes in any, and the parameters' is wanted."""
+    if not torch.is_autocast_enabled(call.data.device.type) or not call.data.is_floating_point():
+        return call.data.dtype
+    return next(iter({**call.parameters, **call.before}.values())).dtype  # a cell may have no parameters
+
+
+def uncast(call: Call) -> Call:
+    """Return the call with its input brought to that type."""
+    dtype = input_type(call)
+    return call if dtype is call.data.dtype else replace(call, data=call.data.to(dtype))

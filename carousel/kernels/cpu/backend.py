@@ -1,0 +1,108 @@
+"""The back end for processors: loops as C++."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from carousel.equations import Cell
+from carousel.equations.loop import Loop
+from carousel.kernels import operator
+from carousel.kernels.backend import Backend, Call, Result, Stepper, input_type, uncast
+from carousel.kernels.cpu import calls, compiler
+from carousel.kernels.cpu.kernel import kernel
+from carousel.kernels.cpu.program import program_of
+from carousel.kernels.cpu.source import source
+from carousel.kernels.cpu.stepping import CpuStepper, steppable
+from carousel.kernels.derivatives import Run
+from carousel.kernels.inputs import loop_of
+from carousel.kernels.interface import Described, Tensors
+from carousel.kernels.registry import loop_called
+
+
+class Cpu(Backend):
+    """Compiled loops, whole or step by step. Recording and clamps are left to others."""
+
+    name = "cpu"
+
+    def configured(self) -> None:
+        compiler.simd()
+
+    def supports(self, call: Call) -> bool:
+        asked = call.record or call.clamp or call.data.shape[0] == 0
+        return not asked and usable(call.cell, call.data, input_type(call))
+
+    def run(self, call: Call) -> Result:
+        call = uncast(call)
+        bfloat = _bfloat(call.data)
+        kernel(loop_of(call.cell), call.data.dtype, bfloat)  # compiles at first use, and says here if it cannot
+        return operator.run(self.name, call, torch.bfloat16 if bfloat else None)
+
+    def stepper(
+        self, cell: Cell, input_size: int, before: Mapping[str, Tensor], parameters: Mapping[str, Tensor]
+    ) -> Stepper | None:
+        if not usable(cell, next(iter(before.values()))) or not steppable(cell):
+            return None
+        return CpuStepper(cell, input_size, before, parameters)
+
+    def explain(self, cell: Cell, data: Tensor, rows: int, sizes: tuple[int, int, int]) -> str | None:
+        return "cpu: a compiled loop" if rows and usable(cell, data) else None
+
+    def source(self, cell: Cell, device: torch.device) -> str | None:
+        return source(program_of(loop_of(cell))) if device.type == "cpu" else None
+
+
+class _Kernels(operator.Kernels):
+    """Compiled loops, as the operator calls them."""
+
+    def allow(self, data: Tensor, products: torch.dtype | None) -> None:
+        if data.device.type != "cpu":
+            raise ValueError(f"input is on {data.device}, but the kernels are for the processor")
+        able = data.dtype is torch.float32 and products is torch.bfloat16 and compiler.bfloat16()
+        if products is not None and not able:
+            raise ValueError("products in bfloat16 need float32 tensors, and a processor that has them (AVX512_BF16)")
+
+    def output_type(self, dtype: torch.dtype, products: torch.dtype | None) -> torch.dtype:
+        if dtype not in compiler.TYPES:
+            wanted = " or ".join(str(t) for t in compiler.TYPES)
+            raise ValueError(f"input is {dtype}, but there are kernels for {wanted}: convert it, such as with .float()")
+        return dtype
+
+    def saved(self, loop: Loop, output: torch.dtype) -> tuple[Described, ...]:
+        return program_of(loop).described
+
+    def forward(self, run: Run, tensors: Tensors, lengths: dict[str, int], save: bool) -> list[Tensor]:
+        return calls.forward(_kernel(run, tensors), run, tensors, lengths, save)
+
+    def backward(
+        self,
+        run: Run,
+        tensors: Tensors,
+        lengths: dict[str, int],
+        given: Tensor,
+        final: list[Tensor],
+        saved: list[Tensor],
+        asked: Sequence[str],
+    ) -> dict[str, list[Tensor]]:
+        return calls.backward(_kernel(run, tensors), run, tensors, lengths, given, final, saved, asked)
+
+
+def _kernel(run: Run, tensors: Tensors) -> calls.Kernel:
+    return kernel(loop_called(run.key), tensors.data.dtype, run.products is not None)
+
+
+def usable(cell: Cell, data: Tensor, dtype: torch.dtype | None = None) -> bool:
+    """Return whether there are kernels for a cell and tensors of this device, and of this type (else the data's)."""
+    return data.device.type == "cpu" and (dtype or data.dtype) in compiler.TYPES and bool(loop_of(cell).stages)
+
+
+def _bfloat(data: Tensor) -> bool:
+    """Whether products are wanted in bfloat16 (autocast, or PyTorch's setting for recurrent layers) and there."""
+    autocast = torch.is_autocast_enabled("cpu") and torch.get_autocast_dtype("cpu") is torch.bfloat16
+    wanted = autocast or torch.backends.mkldnn.rnn.fp32_precision == "bf16"  # type: ignore[attr-defined]
+    return wanted and data.dtype is torch.float32 and compiler.bfloat16()
+
+
+operator.provide(Cpu.name, _Kernels())

@@ -1,0 +1,249 @@
+"""Derivatives of ``carousel::loop``, backwards, forwards and of one another, all by a back end's compiled loops.
+
+With y = loop(x) and J its Jacobian: the tangent J u is a run of the tangent loop (``equations/tangent.py``), the gradient
+Jᵀ g is ``carousel::loop_backward``. A derivative of the gradient is the gradient of ⟨g, J u⟩, so of a run of the tangent
+loop. Each is differentiable again in the same way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd import forward_ad
+
+from carousel.equations.tangent import weight_tangent
+from carousel.kernels import stacks
+from carousel.kernels.interface import KINDS, Interface, interface_of
+from carousel.kernels.registry import TANGENT, loop_called
+
+Optional = Sequence[Tensor | None]
+ON_REQUEST = ("data", "before", "initial")  # kinds whose gradients are computed where they are asked for
+
+
+@dataclass(frozen=True)
+class Run:
+    """All of a call of a loop but its tensors.
+
+    Args:
+        backend: the name of the back end whose kernels run.
+        key: of the loop, as in ``registry``.
+        counts: the number of tensors of each of ``KINDS``.
+        batch_sizes: rows of each step.
+        reverse: the steps are taken from the last to the first.
+        products: the type to which factors of matrix products are rounded; None: that of the data.
+    """
+
+    backend: str
+    key: str
+    counts: tuple[int, ...]
+    batch_sizes: tuple[int, ...]
+    reverse: bool
+    products: torch.dtype | None = None
+
+    @property
+    def interface(self) -> Interface:
+        """The loop's."""
+        return interface_of(loop_called(self.key))
+
+    @property
+    def states(self) -> int:
+        """The number of states with units."""
+        return self.counts[KINDS.index("before")]
+
+    def lists(self, flat: Sequence[Any]) -> dict[str, list[Any]]:
+        """Return the tensors, given one after the other, by kind."""
+        found, at = {}, 0
+        for kind, n in zip(KINDS, self.counts, strict=True):
+            found[kind] = list(flat[at : at + n])
+            at += n
+        return found
+
+    def gradients(self, asked: Sequence[bool]) -> list[int]:
+        """Return for each result of ``carousel::loop_backward`` the place, among the tensors, of the one that it is for."""
+        places = self.lists(range(sum(self.counts)))
+        places["vectors"] = [places["vectors"][k] for k in self.interface.learned]
+        left_out = {kind for kind, wanted in zip(ON_REQUEST, asked, strict=True) if not wanted}
+        return [place for kind, found in places.items() if kind not in left_out for place in found]
+
+
+def loop(run: Run, clock: Tensor | None, resets: Tensor | None, flat: Sequence[Tensor]) -> list[Tensor]:
+    """Return outputs and states after each row's last step, differentiable; ``flat``: all tensors of ``KINDS``."""
+    watched = torch.is_grad_enabled() and any(x.requires_grad for x in flat)
+    if watched or _transformed():
+        function = _Loop if torch._C._are_functorch_transforms_active() else _QuickLoop
+        return list(function.apply(run, clock, resets, *flat))[: 1 + run.states]
+    return _forward(run, clock, resets, flat, save=False)
+
+
+def _transformed() -> bool:
+    """Whether forward mode or one of torch.func's transforms may look on."""
+    return forward_ad._current_level >= 0 or torch._C._are_functorch_transforms_active()
+
+
+def _given(run: Run, clock: Tensor | None, resets: Tensor | None, flat: Sequence[Tensor]) -> list[Any]:
+    """What both operators are called with first."""
+    (data,), *rest = run.lists(flat).values()
+    return [run.backend, run.key, data, *rest, clock, resets, run.batch_sizes, run.reverse, run.products]
+
+
+def _forward(run: Run, clock: Tensor | None, resets: Tensor | None, flat: Sequence[Tensor], *, save: bool) -> list[Tensor]:
+    with torch._C._AutoDispatchBelowAutograd():
+        return torch.ops.carousel.loop(*_given(run, clock, resets, flat), save)
+
+
+def _backward(run: Run, asked: Sequence[bool], clock: Tensor | None, resets: Tensor | None, *tensors: Tensor) -> list[Tensor]:
+    given, flat, saved = _parted(run, tensors)
+    with torch._C._AutoDispatchBelowAutograd():
+        return torch.ops.carousel.loop_backward(*_given(run, clock, resets, flat), given[0], given[1:], saved, *asked)
+
+
+def _parted(run: Run, tensors: Sequence[Any]) -> tuple[list[Any], list[Any], list[Any]]:
+    """The gradients of the output and of the states after, the tensors of the call, and what its run has saved."""
+    first, last = 1 + run.states, 1 + run.states + sum(run.counts)
+    return list(tensors[:first]), list(tensors[first:last]), list(tensors[last:])
+
+
+def _tangent(
+    run: Run, clock: Tensor | None, resets: Tensor | None, flat: Sequence[Tensor], changes: Optional
+) -> tuple[Tensor, ...]:
+    """How the outputs and the states after change, as the tensors of the call do; None changes nothing."""
+    x, inside, interface = run.lists(flat), loop_called(run.key), run.interface
+    u = run.lists([torch.zeros_like(x) if u is None else u for x, u in zip(flat, changes, strict=True)])
+    (data,), (data_u,), lengths = x["data"], u["data"], interface.lengths_of(x)
+    sums = []
+    for stack in interface.outer:
+        weight, weight_u = (torch.cat(stacks.weights(stack, lengths, dense)).t() for dense in (x["dense"], u["dense"]))
+        bias = stacks.begin(stack, lengths, u["biases"], data)
+        sums.append(torch.addmm(torch.addmm(bias, data, weight_u), data_u, weight))
+    weights = dict(zip(interface.dense, x["dense"], strict=True))
+    weights |= {weight_tangent(inside, n): w for n, w in zip(interface.dense, u["dense"], strict=True)}
+    key = run.key + TANGENT
+    lists = {
+        **x,
+        "dense": [weights[n] for n in interface_of(loop_called(key)).dense],
+        "hoisted": [*x["hoisted"], *sums, *u["hoisted"]],
+        "vectors": [*x["vectors"], *(u["vectors"][k] for k in interface.learned)],
+        "before": [*u["before"], *x["before"]],
+        "initial": [*u["initial"], *x["initial"]],
+    }
+    made = replace(run, key=key, counts=tuple(map(len, lists.values())))
+    return tuple(loop(made, clock, resets, [x for xs in lists.values() for x in xs])[: 1 + run.states])
+
+
+class _Loop(torch.autograd.Function):
+    """``carousel::loop``; gives what its run has saved as well."""
+
+    @staticmethod
+    def forward(run: Run, clock: Tensor | None, resets: Tensor | None, *flat: Tensor) -> tuple[Tensor, ...]:
+        return tuple(_forward(run, clock, resets, flat, save=True))
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+        ctx.run, clock, resets, *flat = inputs
+        saved = output[1 + ctx.run.states :]
+        ctx.output_type, ctx.saved = output[0].dtype, len(saved)
+        ctx.mark_non_differentiable(*saved)
+        ctx.set_materialize_grads(False)
+        ctx.save_for_backward(clock, resets, *flat, *saved)
+        ctx.save_for_forward(clock, resets, *flat)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Any, ...]:
+        run, (clock, resets, *tensors) = ctx.run, ctx.saved_tensors
+        x, needs = run.lists(tensors), run.lists(ctx.needs_input_grad[3:])
+        before, asked = x["before"], tuple(any(needs[kind]) for kind in ON_REQUEST)
+        given = gradients[0]
+        if given is None:
+            given = before[0].new_zeros(len(x["data"][0]), before[0].shape[1], dtype=ctx.output_type)
+        final = [torch.zeros_like(s) if g is None else g for g, s in zip(gradients[1:], before, strict=False)]
+        again = torch.is_grad_enabled() or _transformed()
+        found = (_LoopBackward.apply if again else _backward)(run, asked, clock, resets, given, *final, *tensors)
+        results: list[Any] = [None] * (3 + sum(run.counts))
+        for place, gradient in zip(run.gradients(asked), found, strict=True):
+            results[3 + place] = gradient
+        return tuple(results)
+
+    @staticmethod
+    def jvp(ctx: Any, _run: Any, _clock: Any, _resets: Any, *changes: Tensor | None) -> tuple[Tensor | None, ...]:
+        clock, resets, *flat = ctx.saved_tensors
+        return (*_tangent(ctx.run, clock, resets, flat, changes), *[None] * ctx.saved)
+
+    @staticmethod
+    def vmap(info: Any, in_dims: tuple[Any, ...], *arguments: Any) -> tuple[tuple[Tensor, ...], tuple[int, ...]]:
+        return one_by_one(_Loop.apply, info.batch_size, in_dims, arguments)
+
+
+class _QuickLoop(torch.autograd.Function):
+    """``_Loop`` where torch.func does not look on: PyTorch reads the signature of a function with ``setup_context`` at each
+    call, which a small call would feel."""
+
+    @staticmethod
+    def forward(ctx: Any, *inputs: Any) -> tuple[Tensor, ...]:
+        output = _Loop.forward(*inputs)
+        _Loop.setup_context(ctx, inputs, output)
+        return output
+
+    backward, jvp = staticmethod(_Loop.backward), staticmethod(_Loop.jvp)
+
+
+class _LoopBackward(torch.autograd.Function):
+    """``carousel::loop_backward``."""
+
+    @staticmethod
+    def forward(
+        run: Run, asked: tuple[bool, ...], clock: Tensor | None, resets: Tensor | None, *tensors: Tensor
+    ) -> tuple[Tensor, ...]:
+        found = _backward(run, asked, clock, resets, *tensors)
+        # Several gradients are parts of one product; forward mode takes no views that share a tensor.
+        return tuple(x.clone(memory_format=torch.contiguous_format) if x._is_view() else x for x in found)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+        ctx.run, ctx.asked, *tensors = inputs
+        ctx.set_materialize_grads(False)
+        ctx.save_for_backward(*tensors)
+        ctx.save_for_forward(*tensors)
+
+    @staticmethod
+    def backward(ctx: Any, *changes: Tensor | None) -> tuple[Any, ...]:
+        run, (clock, resets, *tensors) = ctx.run, ctx.saved_tensors
+        given, flat, saved = _parted(run, tensors)
+        directions: list[Tensor | None] = [None] * len(flat)
+        for place, u in zip(run.gradients(ctx.asked), changes, strict=True):
+            directions[place] = u
+        found, pull = torch.func.vjp(lambda *x: _tangent(run, clock, resets, x, directions), *flat)  # type: ignore[misc]
+        return (None, None, None, None, *found, *pull(tuple(given)), *[None] * len(saved))
+
+    @staticmethod
+    def jvp(ctx: Any, _run: Any, _asked: Any, _clock: Any, _resets: Any, *changes: Tensor | None) -> tuple[Tensor, ...]:
+        run, (clock, resets, *tensors) = ctx.run, ctx.saved_tensors
+        given, flat, saved = _parted(run, tensors)
+        given_u, flat_u, _ = _parted(run, changes)
+        moved = [torch.zeros_like(x) if u is None else u for x, u in zip(given, given_u, strict=True)]
+        straight = _LoopBackward.apply(run, ctx.asked, clock, resets, *moved, *flat, *saved)
+        _, pull = torch.func.vjp(lambda *x: _tangent(run, clock, resets, x, flat_u), *flat)  # type: ignore[misc]
+        bent = pull(tuple(given))
+        return tuple(x + bent[place] for place, x in zip(run.gradients(ctx.asked), straight, strict=True))
+
+    @staticmethod
+    def vmap(info: Any, in_dims: tuple[Any, ...], *arguments: Any) -> tuple[tuple[Tensor, ...], tuple[int, ...]]:
+        return one_by_one(_LoopBackward.apply, info.batch_size, in_dims, arguments)
+
+
+def one_by_one(
+    function: Callable[..., Sequence[Tensor]], count: int, in_dims: Sequence[Any], arguments: Sequence[Any]
+) -> tuple[tuple[Tensor, ...], tuple[int, ...]]:
+    """vmap: the function once for each, since a kernel has a batch of its own."""
+
+    def pick(x: Any, dim: Any, k: int) -> Any:
+        if isinstance(x, list) and isinstance(dim, list | tuple):
+            return [pick(a, d, k) for a, d in zip(x, dim, strict=True)]
+        return x.select(dim, k) if isinstance(dim, int) and isinstance(x, Tensor) else x
+
+    each = [function(*(pick(x, d, k) for x, d in zip(arguments, in_dims, strict=True))) for k in range(count)]
+    found = tuple(torch.stack(xs) for xs in zip(*each, strict=True))
+    return found, (0,) * len(found)

@@ -1,0 +1,167 @@
+"""Gradients of all that a loop was given, from the adjoints of every step: matrix products over all steps at once.
+
+This is the half of the way back that needs no kernel, so it is the same for every back end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from carousel.equations.terms import Expr
+from carousel.kernels import stacks
+from carousel.kernels.derivatives import Run
+from carousel.kernels.interface import Interface, Stack, Tensors
+from carousel.kernels.liveness import Liveness
+from carousel.kernels.steps import Steps
+
+Lengths = Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class Adjoints:
+    """What a run backwards has computed.
+
+    ``groups``: adjoints of each group's sums at every step, (Σ batch_sizes, Σ units). ``hoisted``: of each hoisted input, where
+    they are not those of a group. ``vectors``: gradients of the learned vectors. ``carried``: what has come back to each state
+    before the first step, apart from what goes through products, (B, units). ``direct``: the same of every step, where
+    gradients of initial states are wanted.
+    """
+
+    groups: Sequence[Tensor]
+    hoisted: Sequence[Tensor | None]
+    vectors: Sequence[Tensor]
+    carried: Sequence[Tensor]
+    direct: Sequence[Tensor | None]
+
+
+def gradients(
+    live: Liveness,
+    interface: Interface,
+    run: Run,
+    steps: Steps,
+    tensors: Tensors,
+    lengths: Lengths,
+    operands: Mapping[Expr, Tensor],
+    found: Adjoints,
+    asked: Sequence[str],
+) -> dict[str, list[Tensor]]:
+    """Return gradients by kind: what ``operator.Kernels.backward`` gives.
+
+    Args:
+        live: of the loop.
+        interface: of the loop.
+        run: the call but for its tensors.
+        steps: of the call.
+        tensors: of the call.
+        lengths: the units behind each size of the interface.
+        operands: the values of the vectors that dense weights multiply, at every step.
+        found: by the run backwards.
+        asked: the kinds, of those that are computed on request, which are wanted.
+    """
+    data, dense, resets = tensors.data, tensors.dense, tensors.resets
+    hoisted = [found.groups[g] if g is not None else x for g, x in zip(live.shared, found.hoisted, strict=True)]
+    complete = [x for x in hoisted if x is not None]
+    outer, rest = complete[: len(interface.outer)], complete[len(interface.outer) :]
+    rounded = _rounding(run.products)
+    factors = [rounded(w) for w in dense]
+    products = [_gradient(data, rounded(x), rounded(data)) for x in outer]
+    inner = [(found.groups[g], operands[s.operand]) for (g, _), s in interface.inner.items()]
+    products += [_gradient(data, rounded(x), rounded(operand)) for x, operand in inner]
+    results = {
+        "dense": _of_dense(interface, lengths, dense, products),
+        "biases": _of_biases(interface, lengths, outer),
+        "hoisted": rest,
+        "vectors": list(found.vectors),
+    }
+
+    def through(used: Sequence[tuple[int, Stack]], rows: slice | Tensor, like: Tensor) -> Tensor:
+        """The sum of what comes back through the weights of some stacks, at some rows."""
+        each = {g: rounded(found.groups[g])[rows] for g, _ in used}
+        return _sum_of_products(like, [p for g, s in used for p in stacks.pairs(s, lengths, factors, each[g])])
+
+    if "data" in asked:
+        pairs: list[tuple[Stack, Tensor]] = list(zip(interface.outer, outer, strict=True))
+        results["data"] = [_sum_of_products(data, [p for s, x in pairs for p in stacks.pairs(s, lengths, factors, rounded(x))])]
+    states = list(zip(interface.through, live.passing, found.carried, found.direct, strict=True))
+    if "before" in asked:
+        begun = slice(0, steps.batch) if steps.whole else steps.first
+        totals = [through(used, begun, x) + x if passes else through(used, begun, x) for used, passes, x, _ in states]
+        results["before"] = [x if resets is None else x.masked_fill(resets[steps.first].unsqueeze(1), 0) for x in totals]
+    if "initial" in asked and resets is not None:
+        results["initial"] = []
+        where = resets.nonzero().squeeze(1)
+        row = torch.cat([torch.arange(n) for n in run.batch_sizes]).to(where.device)[where]
+        for used, passes, x, straight in states:
+            total = through(used, where, x.new_empty(len(where), x.shape[1]))
+            total = total + straight[where] if passes and straight is not None else total
+            results["initial"].append(torch.zeros_like(x).index_add_(0, row, total))
+    return results
+
+
+def _of_dense(interface: Interface, lengths: Lengths, dense: Sequence[Tensor], products: Sequence[Tensor]) -> list[Tensor]:
+    """Return the gradient of each dense weight, from the gradient of each stack (Σ units, operand's units)."""
+    pieces: list[list[tuple[int, Tensor]]] = [[] for _ in dense]
+    for stack, product in zip(interface.stacks, products, strict=True):
+        for (number, prefix), piece in zip(stack.parts, product.chunk(len(stack.parts)), strict=True):
+            pieces[number].append((sum(lengths[n] for n in prefix), piece))
+    found = []
+    for w, parts in zip(dense, pieces, strict=True):
+        if len({first for first, _ in parts}) == len(parts) and sum(p.shape[1] for _, p in parts) == w.shape[1]:
+            parts.sort(key=lambda p: p[0])
+            found.append(parts[0][1] if len(parts) == 1 else torch.cat([p for _, p in parts], dim=1))
+        else:  # a weight that multiplies several vectors
+            total = torch.zeros_like(w)
+            for first, piece in parts:
+                total[:, first : first + piece.shape[1]] += piece
+            found.append(total)
+    return found
+
+
+def _of_biases(interface: Interface, lengths: Lengths, adjoints: Sequence[Tensor]) -> list[Tensor]:
+    """Return the gradient of each bias, from the adjoints (rows, Σ units) of the stacks that multiply the input."""
+    found: dict[int, Tensor] = {}
+    for stack, x in zip(interface.outer, adjoints, strict=True):
+        for piece, biases in zip(x.sum(0).split(lengths[stack.size]), stack.biases or (), strict=True):
+            for k in biases:
+                found[k] = found[k] + piece if k in found else piece
+    return [found[k] for k in range(len(interface.biases))]
+
+
+def _rounding(products: torch.dtype | None) -> Callable[[Tensor], Tensor]:
+    """A factor of a product, in another type where one is asked for; the same tensor is rounded once."""
+    done: dict[int, Tensor] = {}
+
+    def rounded(x: Tensor) -> Tensor:
+        if id(x) not in done:
+            done[id(x)] = x.to(products)
+        return done[id(x)]
+
+    return (lambda x: x) if products is None else rounded
+
+
+def _product(like: Tensor, a: Tensor, b: Tensor) -> Tensor:
+    return (a @ b).to(like.dtype)
+
+
+def _gradient(like: Tensor, sums: Tensor, operand: Tensor) -> Tensor:
+    """sumsᵀ @ operand. The other way round MKL is a third faster where it is large."""
+    if sums.shape[1] * operand.shape[1] < 1 << 20:
+        return _product(like, sums.t(), operand)
+    return _product(like, operand.t(), sums).t()
+
+
+def _sum_of_products(like: Tensor, pairs: Sequence[tuple[Tensor, Tensor]]) -> Tensor:
+    """Σ a @ b, zero where there is none."""
+    if not pairs:
+        return torch.zeros_like(like)
+    total = _product(like, *pairs[0])
+    for a, b in pairs[1:]:
+        if a.dtype == total.dtype:
+            total.addmm_(a, b)
+        else:
+            total += a @ b
+    return total

@@ -1,0 +1,198 @@
+"""The tensors of a loop: which it takes, by kind; what each is called and how large; how dense weights stand in stacks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from carousel.equations.loop import Loop
+from carousel.equations.terms import Expr, Product, Size
+
+# Kinds of tensors that have derivatives, in the order in which a call gives them.
+KINDS = ("data", "dense", "biases", "hoisted", "vectors", "before", "initial")
+
+
+@dataclass(frozen=True)
+class Tensors:
+    """The tensors of one call of a loop.
+
+    ``data``: (Σ batch_sizes, input_size). ``dense``: weights, masked. ``biases``: those added to products of the input.
+    ``hoisted``: other inputs of the steps, (Σ batch_sizes, width). ``vectors``: (units,) each. ``before``, ``initial``: states
+    (B, units), the latter empty without ``resets``. ``clock``: the step numbers, (Σ batch_sizes,).
+    """
+
+    data: Tensor
+    dense: Sequence[Tensor]
+    biases: Sequence[Tensor]
+    hoisted: Sequence[Tensor]
+    vectors: Sequence[Tensor]
+    before: Sequence[Tensor]
+    initial: Sequence[Tensor]
+    clock: Tensor | None
+    resets: Tensor | None
+
+    @classmethod
+    def of(cls, lists: Mapping[str, Sequence[Any]], clock: Tensor | None, resets: Tensor | None) -> Tensors:
+        """Make it of lists by kind."""
+        return cls(**{**lists, "data": lists["data"][0]}, clock=clock, resets=resets)
+
+    def lists(self) -> dict[str, Sequence[Tensor]]:
+        """Return the tensors that have derivatives by kind, in order."""
+        return {k: (self.data,) if k == "data" else getattr(self, k) for k in KINDS}
+
+
+@dataclass(frozen=True, eq=False)  # hashed by identity, quickly: a boundary remembers what has passed
+class Described:
+    """A tensor of a call: the user's name for it, of each dimension the sizes whose sum it is, and whether its type is
+    float32 even where others are of lower precision."""
+
+    label: str
+    shape: tuple[tuple[str, ...], ...]
+    single: bool = False
+
+    def type(self, given: torch.dtype) -> torch.dtype:
+        """Return its type where others have the type ``given``."""
+        return torch.float32 if self.single else given
+
+    def at(self, lengths: Mapping[str, int]) -> tuple[int, ...]:
+        """Return the shape where the sizes have these lengths."""
+        return tuple(sum(lengths[n] for n in dimension) for dimension in self.shape)
+
+
+@dataclass(frozen=True, eq=False)  # hashed by identity, quickly: names are made of it at every call
+class Stack:
+    """Dense weights with the same operand, one below the other: ``symbols[k]`` += weight k @ ``operand``.
+
+    ``size``: of each sum; ``depth``: of the operand. ``parts``: of each weight its number among the dense ones, and the sizes
+    of the columns before those that multiply this operand. ``biases``: of each sum, numbers of what it begins with; None for a
+    stack inside the loop.
+    """
+
+    name: str
+    symbols: tuple[Expr, ...]
+    operand: Expr
+    size: str
+    depth: str
+    parts: tuple[tuple[int, tuple[str, ...]], ...]
+    biases: tuple[tuple[int, ...], ...] | None = None
+
+
+class Interface:
+    """The tensors of a loop's calls. Sizes are named ``n_`` and a letter; ``rows`` and ``batch`` are those of all steps and of
+    the first."""
+
+    def __init__(self, loop: Loop):
+        self.loop = loop
+        self.states = {s.before: s for s in loop.states if s.size is not None}
+        self.names: dict[Size, str] = {}
+        for root in dict.fromkeys(s.root for s in loop.sizes.values() if s is not None):
+            name = f"n_{root.letter}"
+            self.names[root] = f"{name}{len(self.names)}" if name in self.names.values() else name
+        rest = loop.hoisted[len(loop.outer) :]
+        inner = [(g, j, group) for g, group in enumerate(loop.groups) for j in range(len(group.operands))]
+        products = [p for o in loop.outer for p in o.products] + [p[j] for _, j, group in inner for p in group.products]
+        weights = {p.weight.name: p.weight for p in products}
+        self.dense, self.biases = tuple(weights), tuple(dict.fromkeys(b for o in loop.outer for bs in o.biases for b in bs))
+        self.dense_symbols = tuple(w.symbol for w in weights.values())
+        self.state_names = tuple(s.name for s in self.states.values())
+        self.outer = tuple(self._outer(j) for j in range(len(loop.outer)))
+        # (group, operand) → its stack
+        self.inner = {
+            (g, j): self._stack(f"{g}_{j}", group.symbols, group.operands[j], [p[j] for p in group.products])
+            for g, j, group in inner
+        }
+        self.stacks = (*self.outer, *self.inner.values())
+        # Of each state, the groups and stacks that multiply it.
+        self.through = [[(g, s) for (g, _), s in self.inner.items() if s.operand == state] for state in self.states]
+        # The vectors that are learned, by number.
+        self.learned = tuple(k for k, v in enumerate(loop.vectors) if v not in loop.constants)
+
+        of_bias = {b: self.size(s) for o in loop.outer for s, bs in zip(o.symbols, o.biases, strict=True) for b in bs}
+        states = [(s.name, (("batch",), (self.size(b),))) for b, s in self.states.items()]
+        self.tensors: dict[str, tuple[Described, ...]] = {
+            "data": (Described("input", (("rows",), (self.size(loop.input),))),),
+            "dense": tuple(
+                Described(f"parameter {n}", ((self.names[w.rows.root],), tuple(self.names[c.root] for c in w.columns)))
+                for n, w in weights.items()
+            ),
+            "biases": tuple(Described(f"parameter {_called(b)}", ((of_bias[b],),)) for b in self.biases),
+            "hoisted": tuple(
+                Described(f"the hoisted input {', '.join(map(str, ss))}", (("rows",), (self.size(ss[0]),) * len(ss)))
+                for ss in rest
+            ),
+            "vectors": tuple(Described(f"parameter {_called(v)}", ((self.size(v),),)) for v in loop.vectors),
+            "before": tuple(Described(f"state {n} before the first step", shape) for n, shape in states),
+            "initial": tuple(Described(f"state {n} after a reset", shape) for n, shape in states),
+            "clock": (Described("the step number", (("rows",),)),) if loop.clock is not None else (),
+            "given": (Described("the gradient of the output", (("rows",), states[0][1][1])),),
+            "final": tuple(Described(f"the gradient of state {n} after the last step", shape) for n, shape in states),
+        }
+        self.sources = self._sources(products)
+
+    def size(self, symbol: Expr) -> str:
+        """Return the name of the number of units of a symbol of the loop."""
+        found = self.loop.sizes[symbol]
+        assert found is not None, symbol
+        return self.names[found.root]
+
+    def _outer(self, j: int) -> Stack:
+        outer = self.loop.outer[j]
+        biases = tuple(tuple(self.biases.index(b) for b in bs) for bs in outer.biases)
+        return self._stack(f"outer{j}", outer.symbols, self.loop.input, outer.products, biases)
+
+    def _stack(
+        self,
+        name: str,
+        symbols: tuple[Expr, ...],
+        operand: Expr,
+        products: Iterable[Product],
+        biases: tuple[tuple[int, ...], ...] | None = None,
+    ) -> Stack:
+        parts = tuple(
+            (self.dense.index(p.weight.name), tuple(self.names[c.root] for c in p.weight.columns[: p.part])) for p in products
+        )
+        return Stack(name, symbols, operand, self.size(symbols[0]), self.size(operand), parts, biases)
+
+    def _sources(self, products: Sequence[Product]) -> dict[str, tuple[str, int, int]]:
+        """Of each size: the kind, number and dimension of a tensor that has it alone."""
+        found: dict[str, tuple[str, int, int]] = {}
+        for kind in ("before", "vectors", "data", "dense"):
+            for k, tensor in enumerate(self.tensors[kind]):
+                for dimension, sizes in enumerate(tensor.shape):
+                    if len(sizes) == 1:
+                        found.setdefault(sizes[0], (kind, k, dimension))
+        # A part of a concatenation that is made of parameters alone: what nothing decides is of the states' own size.
+        first, *others = ((self.size(s), ("before", k, 1)) for k, s in enumerate(self.states))
+        own = next((place for size, place in others if size not in (first[0], self.size(self.loop.input))), first[1])
+        for size in (self.names[c.root] for p in products for c in p.weight.columns):
+            found.setdefault(size, own)
+        return {n: place for n, place in found.items() if n.startswith("n_")}
+
+    @property
+    def sizes(self) -> tuple[str, ...]:
+        """The names of the sizes that a call's tensors decide."""
+        return tuple(self.sources)
+
+    def lengths(self, shapes: Mapping[str, Sequence[torch.Size | tuple[int, ...]]]) -> dict[str, int]:
+        """Return the number of units behind each size, from the shapes of tensors by kind."""
+        return {size: shapes[kind][k][dimension] for size, (kind, k, dimension) in self.sources.items()}
+
+    def lengths_of(self, lists: Mapping[str, Sequence[Tensor]]) -> dict[str, int]:
+        """Return the number of units behind each size, from tensors by kind."""
+        return self.lengths({kind: [x.shape for x in xs] for kind, xs in lists.items()})
+
+
+@cache
+def interface_of(loop: Loop) -> Interface:
+    """Return a loop's interface, made once."""
+    return Interface(loop)
+
+
+def _called(symbol: Expr) -> str:
+    """The name that the equations give a parameter."""
+    return str(symbol).replace("_", ".", 1)

@@ -1,0 +1,34 @@
+"""Cells and loops by the key that an operator of PyTorch, which takes no Python object, is given."""
+
+from __future__ import annotations
+
+from carousel.equations import Cell
+from carousel.equations.loop import Loop
+from carousel.equations.tangent import tangent
+from carousel.kernels.inputs import loop_of
+
+TANGENT = "'"  # after the key of a loop: its tangent's
+
+_cells: dict[str, Cell] = {}
+_loops: dict[str, Loop] = {}
+
+
+def register(cell: Cell) -> str:
+    """Let operators find the cell; return the key by which they do."""
+    _cells[cell.key] = cell
+    return cell.key
+
+
+def registered(key: str) -> Cell:
+    """Return the cell of that key. Raises ValueError where none was registered."""
+    try:
+        return _cells[key]
+    except KeyError:
+        raise ValueError(f"no cell is registered as {key!r}: make a layer of it first") from None
+
+
+def loop_called(key: str) -> Loop:
+    """Return the loop of a registered cell, or of its tangent. Raises ValueError where no cell was registered."""
+    if key not in _loops:
+        _loops[key] = tangent(loop_called(key[:-1])) if key.endswith(TANGENT) else loop_of(registered(key))
+    return _loops[key]

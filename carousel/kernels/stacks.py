@@ -1,0 +1,34 @@
+"""Dense weights in stacks: what a stack is made of, and what it multiplies."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from carousel.kernels.interface import Stack
+
+Lengths = Mapping[str, int]
+
+
+def weights(stack: Stack, lengths: Lengths, dense: Sequence[Tensor]) -> list[Tensor]:
+    """Return the weights of a stack, (units, operand's units) each."""
+    found = []
+    for number, prefix in stack.parts:
+        first = sum(lengths[n] for n in prefix)
+        found.append(dense[number][:, first : first + lengths[stack.depth]])
+    return found
+
+
+def begin(stack: Stack, lengths: Lengths, biases: Sequence[Tensor], like: Tensor) -> Tensor:
+    """Return the sums' first terms, (Σ units,), of a stack that multiplies the input."""
+    assert stack.biases is not None
+    parts: list[Any] = [[biases[k] for k in ks] or [like.new_zeros(lengths[stack.size])] for ks in stack.biases]
+    return torch.cat([sum(terms[1:], terms[0]) for terms in parts])
+
+
+def pairs(stack: Stack, lengths: Lengths, dense: Sequence[Tensor], adjoints: Tensor) -> list[tuple[Tensor, Tensor]]:
+    """Return factors a, b for which Σ a @ b is the product of ``adjoints`` (rows, Σ units) with the stack."""
+    return list(zip(adjoints.split(lengths[stack.size], dim=1), weights(stack, lengths, dense), strict=True))

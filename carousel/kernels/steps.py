@@ -1,0 +1,51 @@
+"""Where each step's rows are, in the order in which a run takes the steps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property, lru_cache
+
+import torch
+from torch import Tensor
+
+CPU = torch.device("cpu")
+
+
+class Steps:
+    """The steps of a run: ``rows`` and ``at``, (steps,), are the rows of each and their place among the rows of all steps.
+
+    ``first``: (batch,), of each row the place of its first step in the run's order, on ``device``. ``whole``: the first steps
+    are the first rows.
+    """
+
+    def __init__(self, batch_sizes: tuple[int, ...], reverse: bool, device: torch.device):
+        self.batch, self.total, self.count = batch_sizes[0], sum(batch_sizes), len(batch_sizes)
+        rows = torch.tensor(batch_sizes)
+        at = rows.cumsum(0) - rows
+        lengths = (rows.unsqueeze(0) > torch.arange(self.batch).unsqueeze(1)).sum(1)
+        self.first = ((at[lengths - 1] if reverse else at[0]) + torch.arange(self.batch)).to(device)
+        if reverse:
+            rows, at = rows.flip(0), at.flip(0)
+        self.rows, self.at = rows.contiguous(), at.contiguous()
+        self.whole = not reverse and batch_sizes[-1] == self.batch
+
+    @cached_property
+    def turns(self) -> Tensor:
+        """Places in arrays of two steps, the step's and the next one's, which take turns."""
+        return (torch.arange(self.count) % 2) * self.batch
+
+    @classmethod
+    def of(cls, batch_sizes: Sequence[int], reverse: bool, device: torch.device = CPU) -> Steps:
+        """Return the steps, made once for the same arguments."""
+        return _steps(tuple(batch_sizes), reverse, device)
+
+
+@lru_cache(maxsize=256)
+def _steps(batch_sizes: tuple[int, ...], reverse: bool, device: torch.device) -> Steps:
+    return Steps(batch_sizes, reverse, device)
+
+
+def last_numbers(clock: Tensor, batch_sizes: Sequence[int], reverse: bool, like: Tensor) -> Tensor:
+    """Return the step number after each row's last step, (batch, 1), from those of all steps."""
+    last = Steps.of(batch_sizes, not reverse, clock.device).first
+    return (clock[last] + 1).unsqueeze(1).to(like.dtype)

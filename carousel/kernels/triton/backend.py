@@ -1,0 +1,117 @@
+"""The back end for GPUs: loops as Triton. Nothing of Triton is imported before a loop runs here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from carousel.equations import Cell
+from carousel.equations.derivative import NoDerivative
+from carousel.equations.loop import Loop
+from carousel.kernels import operator
+from carousel.kernels.backend import Backend, Call, Result, Unavailable, uncast
+from carousel.kernels.derivatives import Run
+from carousel.kernels.inputs import loop_of
+from carousel.kernels.interface import Described, Tensors
+from carousel.kernels.triton import available, interpreted
+from carousel.kernels.triton.program import Unsupported, program_of
+
+TYPES = (torch.float32, torch.bfloat16, torch.float16)
+
+
+class Triton(Backend):
+    """Compiled loops on a GPU. Recording, clamps and float64 are left to others."""
+
+    name = "triton"
+
+    def configured(self) -> None:
+        if not available():
+            raise Unavailable("there are no kernels for the GPU, since Triton is not installed (pip install triton)")
+
+    def supports(self, call: Call) -> bool:
+        if call.record or call.clamp or call.data.shape[0] == 0 or not usable(call.cell, call.data):
+            return False
+        self.configured()
+        return True
+
+    def run(self, call: Call) -> Result:
+        call, dtype = uncast(call), multiplied(call.data)
+        return operator.run(self.name, call, None if dtype is call.data.dtype else dtype)
+
+    def explain(self, cell: Cell, data: Tensor, rows: int, sizes: tuple[int, int, int]) -> str | None:
+        if not available() or not usable(cell, data):
+            return None
+        from carousel.kernels.triton import planner
+
+        dtype = multiplied(data)
+        program = program_of(loop_of(cell), dtype is not torch.float32)
+        units = program.units(lambda size: cell.length(size, *sizes))
+        plans = [f"{way} {planner.plan(program, way, units, rows, dtype, data.device)}" for way in ("forward", "backward")]
+        return f"triton: {', '.join(plans)}"
+
+    def source(self, cell: Cell, device: torch.device) -> str | None:
+        if device.type != "cuda":
+            return None
+        from carousel.kernels.triton.source import source
+
+        return source(program_of(loop_of(cell), False))
+
+
+class _Kernels(operator.Kernels):
+    """Compiled loops, as the operator calls them."""
+
+    def output_type(self, dtype: torch.dtype, products: torch.dtype | None) -> torch.dtype:
+        if dtype not in TYPES or (products or dtype) not in TYPES:
+            raise ValueError(f"input is {dtype}, but there are kernels for {' or '.join(map(str, TYPES))}")
+        return products or dtype
+
+    def allow(self, data: Tensor, products: torch.dtype | None) -> None:
+        if data.device.type != "cuda" and not interpreted():
+            raise ValueError(f"input is on {data.device}, but the kernels are for a GPU")
+
+    def saved(self, loop: Loop, output: torch.dtype) -> tuple[Described, ...]:
+        return program_of(loop, output is not torch.float32).described
+
+    def forward(self, run: Run, tensors: Tensors, lengths: dict[str, int], save: bool) -> list[Tensor]:
+        from carousel.kernels.triton import calls
+
+        with torch.cuda.device_of(tensors.data):
+            return calls.forward(run, tensors, lengths, save)
+
+    def backward(
+        self,
+        run: Run,
+        tensors: Tensors,
+        lengths: dict[str, int],
+        given: Tensor,
+        final: list[Tensor],
+        saved: list[Tensor],
+        asked: Sequence[str],
+    ) -> dict[str, list[Tensor]]:
+        from carousel.kernels.triton import calls
+
+        with torch.cuda.device_of(tensors.data):
+            return calls.backward(run, tensors, lengths, given, final, saved, asked)
+
+
+def multiplied(data: Tensor) -> torch.dtype:
+    """Return the type of what is multiplied: autocast's, else the data's."""
+    kind = data.device.type
+    return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else data.dtype
+
+
+def usable(cell: Cell, data: Tensor) -> bool:
+    """Return whether there are kernels for a cell and tensors of this device and type."""
+    dtype = multiplied(data)
+    if dtype not in TYPES or not (data.device.type == "cuda" or interpreted()):
+        return False
+    try:
+        program_of(loop_of(cell), dtype is not torch.float32)
+    except (NoDerivative, Unsupported):
+        return False
+    return True
+
+
+operator.provide(Triton.name, _Kernels())
