@@ -1,13 +1,13 @@
-# make demo, make test: both make .venv where it is missing. Python 3.11 or later, nothing else is assumed.
+# Every target makes .venv where it is missing. Python 3.11 or later, nothing else is assumed.
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint types tests format clean
+.PHONY: demo test lint types docs tests notebook format clean
 
 demo: .venv/installed
 	$(BIN)/carousel demo
 
-test: lint types tests
+test: lint types docs tests
 
 lint: .venv/installed
 	$(BIN)/ruff check .
@@ -17,8 +17,16 @@ lint: .venv/installed
 types: .venv/installed
 	$(BIN)/mypy
 
+# Strict: a broken link, a page outside the navigation or a name that is not there ends it. Nothing is loaded from elsewhere.
+docs: .venv/installed
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+
+# Runs the notebook and stores what it shows.
+notebook: .venv/installed
+	$(BIN)/python tests/helpers/notebook.py docs/tutorial/*.ipynb
+
 tests: .venv/installed
-	$(BIN)/python -m pytest -n auto
+	$(BIN)/python -m pytest -n auto -rs
 
 format: .venv/installed
 	$(BIN)/ruff check --fix .
@@ -31,4 +39,4 @@ format: .venv/installed
 	touch $@
 
 clean:
-	rm -rf .venv
+	rm -rf .venv build

@@ -1,3 +1,3 @@
 """Carousel: recurrent networks with gated memory. A cell is its equations."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

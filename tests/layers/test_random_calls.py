@@ -1,7 +1,8 @@
 """Calls that no caller should make: each is answered rightly, or refused with an exception of PyTorch's kinds and one line.
 
 Each runs in a child of its own (``tests/helpers/forked.py``). Under AddressSanitizer, where a read out of bounds is a death:
-``docs/kernels.md`` says how. A campaign: ``python -m pytest tests/layers/test_random_calls.py --calls 10000 --seed 7``.
+``docs/explanation/kernels.md`` says how. A campaign:
+``python -m pytest tests/layers/test_random_calls.py --calls 10000 --seed 7``.
 """
 
 import itertools

@@ -1,0 +1,148 @@
+"""Pages of the site that are made from what the repository already holds, so that nothing is written twice.
+
+README.md becomes the first page; CHANGELOG.md, CONTRIBUTING.md, LICENSE and the notebook become pages. The pages of commands
+and cells are filled from the program.
+"""
+
+from __future__ import annotations
+
+import base64
+import inspect
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from mkdocs.structure.files import File, Files
+from typer.main import get_command
+
+from carousel.cells import CELLS
+from carousel.cli import app
+from carousel.drawing.svg import standalone
+
+ROOT = Path(__file__).parents[2]
+PAGES = {"README.md": "index.md", "CHANGELOG.md": "changes.md", "CONTRIBUTING.md": "contributing.md", "LICENSE": "license.md"}
+NOTEBOOK = "tutorial/notebook"
+PICTURES = {"image/svg+xml": "svg", "image/png": "png"}
+
+
+def on_files(files: Files, config: Any) -> Files:
+    """Add the pages that are made here."""
+
+    def add(name: str, content: str | bytes) -> None:
+        files.append(File.generated(config, name, content=content))
+
+    for source, name in PAGES.items():
+        text = (ROOT / source).read_text()
+        add(name, moved(text) if name != "license.md" else f"# License\n\n```\n{text}```\n")
+    for cell in CELLS.values():
+        add(f"reference/cells/{cell.name}.svg", standalone(cell))
+    for name, content in notebook(json.loads((ROOT / f"docs/{NOTEBOOK}.ipynb").read_text())).items():
+        add(name, content)
+    return files
+
+
+def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
+    """Fill the places that pages leave; on the site, links to the notebook lead to its page."""
+    if page.file.src_uri == f"{NOTEBOOK}.md":
+        return markdown
+    name = Path(NOTEBOOK).name
+    for place, made in {"commands": commands, "cells": cells}.items():
+        mark = f"<!-- {place}: made by docs/site/hooks.py -->"
+        if mark in markdown:
+            markdown = markdown.replace(mark, "\n".join(made()))
+    return markdown.replace(f"{name}.ipynb)", f"{name}.md)")
+
+
+def moved(text: str) -> str:
+    """A page of the repository's root, with links as they are on the site."""
+    text = text.replace("](docs/", "](")
+    for source, name in PAGES.items():
+        text = text.replace(f"]({source})", f"]({name})")
+    return text
+
+
+# Commands
+
+
+def commands() -> Iterator[str]:
+    """All commands, from the program itself."""
+    root = get_command(app)
+    yield from _command(root, "carousel")
+
+
+def _command(command: Any, name: str) -> Iterator[str]:
+    context = command.make_context(name, [], resilient_parsing=True)
+    names = command.list_commands(context) if hasattr(command, "list_commands") else []
+    if name != "carousel":
+        yield f"{'#' * len(name.split())} {name}\n"
+    yield f"{_plain(command.help or '')}\n"
+    groups: dict[str, list[Any]] = {}
+    for p in command.params if name != "carousel" else ():
+        if not getattr(p, "hidden", False):
+            kind = "Argument" if p.param_type_name == "argument" else "Option"
+            groups.setdefault(getattr(p, "rich_help_panel", None) or kind, []).append(p)
+    for heading, parameters in groups.items():
+        yield f"| {heading} | |\n| --- | --- |"
+        yield from (_row(*record) for p in parameters if (record := p.get_help_record(context)))
+        yield ""
+    if command.epilog:
+        before, _, example = command.epilog.partition(": ")
+        yield f"{before}: `{example}`\n"
+    for each in names:
+        yield from _command(command.get_command(context, each), f"{name} {each}")
+
+
+def _row(names: str, told: str) -> str:
+    """A line of a table, as ``--help`` has it."""
+    return f"| `{names}` | {_plain(told)} |"
+
+
+def _plain(text: str) -> str:
+    """Help as Markdown that shows just its characters."""
+    return re.sub(r"([|*_<\[])", r"\\\1", " ".join(inspect.cleandoc(text).split()))
+
+
+# Cells
+
+
+def cells() -> Iterator[str]:
+    """All cells: a table, then drawing, equations and states of each."""
+    yield "| cell | gates | parameters | |\n| --- | --- | --- | --- |"
+    for c in CELLS.values():
+        yield f"| [{c.name}](#{c.name}) | {' '.join(c.gates)} | {c.count(200, 200):,} | {c.doc} |"
+    for c in CELLS.values():
+        citation = inspect.getdoc(c.function).partition("\n")[2].strip()
+        yield f"\n## {c.name}\n\n{c.doc}\n\n{citation}\n"
+        yield f"```\n{c.text}\n```\n"
+        yield f"States: {', '.join(f'`{s}`' for s in c.states)}; the first is the output. In the library: "
+        yield f'`Recurrent("{c.name}", …)`.\n'
+        yield f"![{c.name}, drawn from its equations](cells/{c.name}.svg)"
+
+
+# The notebook
+
+
+def notebook(document: dict[str, Any]) -> dict[str, str | bytes]:
+    """A notebook as a page and its pictures, by name."""
+    lines: list[str] = []
+    made: dict[str, str | bytes] = {}
+    for k, cell in enumerate(document["cells"]):
+        source = "".join(cell["source"])
+        if cell["cell_type"] == "markdown":
+            lines.append(f"{source}\n")
+            continue
+        lines.append(f"```python\n{source}\n```\n")
+        for output in cell["outputs"]:
+            data = output.get("data", {"text/plain": output.get("text", "")})
+            kind = next((kind for kind in PICTURES if kind in data), "text/plain")
+            content = "".join(data[kind])
+            if kind == "text/plain":
+                lines.append(f"```{{.text .output}}\n{content.rstrip()}\n```\n")
+                continue
+            picture = f"{NOTEBOOK}/{k}.{PICTURES[kind]}"
+            made[picture] = content if kind == "image/svg+xml" else base64.b64decode(content)
+            lines.append(f"![What the cell above shows]({Path(picture).relative_to('tutorial')})\n")
+    lines.append(f"[The notebook itself]({Path(NOTEBOOK).name}.ipynb)\n")
+    return {f"{NOTEBOOK}.md": "\n".join(lines), **made}
