@@ -24,6 +24,7 @@ from carousel.drawing.svg import standalone
 ROOT = Path(__file__).parents[2]
 PAGES = {"README.md": "index.md", "CHANGELOG.md": "changes.md", "CONTRIBUTING.md": "contributing.md", "LICENSE": "license.md"}
 NOTEBOOK = "tutorial/notebook"
+WIDE = ("index.md", "tour.md", "results/measurements.md", "results/claims.md", "results/tasks.md")  # tables need room
 PICTURES = {"image/svg+xml": "svg", "image/png": "png"}
 
 
@@ -45,6 +46,8 @@ def on_files(files: Files, config: Any) -> Files:
 
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     """Fill the places that pages leave; on the site, links to the notebook lead to its page."""
+    if page.file.src_uri in WIDE:
+        page.meta.setdefault("hide", ["navigation"])
     if page.file.src_uri == f"{NOTEBOOK}.md":
         return markdown
     name = Path(NOTEBOOK).name
@@ -53,6 +56,15 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
         if mark in markdown:
             markdown = markdown.replace(mark, "\n".join(made()))
     return markdown.replace(f"{name}.ipynb)", f"{name}.md)")
+
+
+def on_page_content(html: str, **_: Any) -> str:
+    """Keep a line from breaking inside an option: ``--draw`` stays whole."""
+
+    def whole(code: re.Match[str]) -> str:
+        return re.sub(r"(?<=[ >])-[\w=.-]{1,24}(?=[ <])", r'<span class="whole">\g<0></span>', code[0])
+
+    return re.sub(r"(?<!<pre>)<code>[^<]*</code>", whole, html)
 
 
 def moved(text: str) -> str:
@@ -89,7 +101,7 @@ def _command(command: Any, name: str) -> Iterator[str]:
         yield ""
     if command.epilog:
         before, _, example = command.epilog.partition(": ")
-        yield f"{before}: `{example}`\n"
+        yield f"{before}: `{'`, then `'.join(example.split(', then '))}`\n"
     for each in names:
         yield from _command(command.get_command(context, each), f"{name} {each}")
 
@@ -101,7 +113,7 @@ def _row(names: str, told: str) -> str:
 
 def _plain(text: str) -> str:
     """Help as Markdown that shows just its characters."""
-    return re.sub(r"([|*_<\[])", r"\\\1", " ".join(inspect.cleandoc(text).split()))
+    return re.sub(r"([|*_\[])", r"\\\1", " ".join(inspect.cleandoc(text).split()).replace("<", "&lt;"))
 
 
 # Cells
