@@ -18,7 +18,7 @@ EXAMPLE = 'Example: carousel generate runs/book-lstm-v2 --prompt "The" --tempera
 def command(
     run: options.Run,
     prompt: Annotated[str, typer.Option(help="Text to go on from.")] = "",
-    count: Annotated[int, typer.Option("-n", "--count", min=1, help="Words (vocabulary entries) to write.")] = 100,
+    count: Annotated[int, typer.Option("-n", "--count", min=1, help="Tokens to write.")] = 100,
     temperature: Annotated[float, typer.Option(help="Below 1 safer, above 1 wilder, 0 always the likeliest.")] = 1.0,
     top_k: Annotated[int, typer.Option(help="Choose among the k likeliest; 0: all.")] = 0,
     top_p: Annotated[float, typer.Option(help="Choose among the likeliest that have this probability together.")] = 1.0,
@@ -30,9 +30,6 @@ def command(
     """Write text with a trained model, each word as it comes."""
     model, vocabulary, _ = load_run(run)
     begun = time.monotonic()
-    unknown = [text for text, number in vocabulary.pieces(prompt) if number == vocabulary.unknown]
-    if unknown:
-        screen.err.print(f"the model does not know {', '.join(unknown)}, and reads <unk> there")
     pieces = generate(
         model,
         vocabulary,
@@ -45,6 +42,9 @@ def command(
         stop_at_end=stop,
         clamp=options.clamps(clamp),
     )
+    unknown = [text for text, number in vocabulary.pieces(prompt) if number == vocabulary.unknown]
+    if unknown:
+        screen.err.print(f"the model does not know {', '.join(unknown)}, and reads <unk> there")
     if json:
         text = "".join(pieces)
         screen.print_json({"prompt": prompt, "text": text, "seconds": round(time.monotonic() - begun, 3)})

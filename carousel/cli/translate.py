@@ -129,7 +129,8 @@ def corpus(
     print(f"wrote {folder}: {train} pairs to train on, {valid} for validation, {test} for testing")
 
 
-Beam = Annotated[int, typer.Option(min=1, help="Hypotheses side by side; 1: greedy.")]
+MOST_ROWS = 1 << 16  # hypotheses or lines: more is never meant
+Beam = Annotated[int, typer.Option(min=1, max=MOST_ROWS, help="Hypotheses side by side; 1: greedy.")]
 Alpha = Annotated[float, typer.Option(min=0, max=10, help="Translations are ranked by log p / length to this power.")]
 Longest = Annotated[int, typer.Option(min=2, help="Entries of a line that are read; the rest is left out, and told.")]
 
@@ -143,7 +144,7 @@ def run(
     beam: Beam = 5,
     best: Annotated[int, typer.Option(min=1, help="Translations of each line, best first; no more than --beam.")] = 1,
     alpha: Alpha = 1.0,
-    rows: Annotated[int, typer.Option(min=1, help="Lines translated together; 1: each as soon as it comes.")] = 1,
+    rows: Annotated[int, typer.Option(min=1, max=MOST_ROWS, help="Lines at once; 1: each as soon as it comes.")] = 1,
     longest: Longest = LONGEST,
     json: Annotated[bool, typer.Option("--json", help="A line of JSON each, with scores and attention.")] = False,
 ) -> None:
@@ -175,8 +176,8 @@ def _input() -> Iterator[str]:
 
 
 def _interpreter(folder: Path, **how: Any) -> Interpreter:
-    def told(number: int, entries: int) -> None:
-        screen.err.print(f"line {number} has {entries:,} entries; only the first {how['longest']:,} are read")
+    def told(number: int, tokens: int) -> None:
+        screen.err.print(f"line {number} has {tokens:,} tokens; only the first {how['longest']:,} are read")
 
     model, source, target, _ = load_translator(folder)
     return Interpreter(model, source, target, told=told, **how)
@@ -197,7 +198,7 @@ def score(
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Write the translations there.", show_default=False)] = None,
     beam: Beam = 5,
     alpha: Alpha = 1.0,
-    rows: Annotated[int, typer.Option(min=1, help="Lines translated together.")] = 64,
+    rows: Annotated[int, typer.Option(min=1, max=MOST_ROWS, help="Lines translated together.")] = 64,
     longest: Longest = LONGEST,
     threads: options.Threads = 0,
     json: options.Json = False,
@@ -261,6 +262,6 @@ def _configure(
 def _tell(counts: dict[str, dict[str, int]], longest: int) -> None:
     for name, n in counts.items():
         reasons = [f"{n['empty']:,} with an empty side"] * bool(n["empty"])
-        reasons += [f"{n['long']:,} with more than {longest} entries"] * bool(n["long"])
+        reasons += [f"{n['long']:,} with more than {longest} tokens"] * bool(n["long"])
         if reasons:
             screen.err.print(f"{name}: {n['pairs']:,} pairs; left out are {' and '.join(reasons)}")

@@ -56,7 +56,7 @@ def agreement(
         InputError: where the vocabulary cannot tell the forms apart, is not one of words, or a clamp is not the cell's.
     """
     if vocabulary.kind != "word":
-        raise InputError(f"agreement is measured on words, not {vocabulary.kind} entries; train with `vocabulary` word")
+        raise InputError(f"agreement is measured on words, not {vocabulary.kind} tokens; train with `vocabulary` word")
     model.eval()
     counts: dict[str, list[int]] = {}
     groups: dict[tuple[Clamp, ...], list[Sentence]] = {}

@@ -23,7 +23,7 @@ MORE = 20  # words that a translation may have beyond twice the source's
 
 @dataclass(frozen=True)
 class Translated(Watched):
-    """A sentence of S entries (its end included) as a translator has read it, and the T words that it has then written.
+    """A sentence of S tokens (its end included) as a translator has read it, and the T words that it has then written.
 
     ``words``, ``values`` and the rest run over both, the decoder's first step, which reads the target's end of line, at
     S: what the encoder kept is what the decoder begins with, so a memory can be followed all the way. ``surprisal`` is of the
@@ -51,7 +51,7 @@ def watch_translation(
     """Translate a sentence, taking the likeliest word each time (never ``<unk>``), and write down all that happens on the way.
 
     Args:
-        clamps: valves to hold; steps are counted through: 0 to S − 1 read the sentence's entries and its end, S reads the
+        clamps: valves to hold; steps are counted through: 0 to S − 1 read the sentence's tokens and its end, S reads the
             target's end of line, S + 1 the first word that was written.
         predictions: how many of the likeliest next words to give for each step of the decoder.
 

@@ -254,7 +254,7 @@ def memories(model: Translator, source: Vocabulary, given: Sequence[Sentence], n
 
 
 def pieces_of(source: Vocabulary, sentence: Sentence) -> tuple[list[int], list[int]]:
-    """The entries of a sentence without its end, and for each word the step at which its last is read."""
+    """The tokens of a sentence without its end, and for each word the step at which its last is read."""
     numbers: list[int] = []
     ends = []
     for k, word in enumerate(sentence.words):

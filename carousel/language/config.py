@@ -22,7 +22,7 @@ class TextConfig(Settings):
     vocabulary: str = setting("word", "Vocabulary: word, char or bpe.", choices=KINDS, option="--vocab")
     vocabulary_size: int | None = setting(
         None,
-        "Most entries of the vocabulary (all words or characters; 8000 byte pairs).",
+        "Most tokens of the vocabulary (all words or characters; 8000 byte pairs).",
         least=4,
         most=LARGEST,
         option="--vocab-size",

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -58,7 +59,9 @@ def generate(
     stop_at_end: bool = False,
     clamp: Clamps | None = None,
 ) -> Iterator[str]:
-    """Yield ``count`` tokens of text that go on from ``prompt``, each as the piece of text to print.
+    """Return an iterator over ``count`` tokens of text that go on from ``prompt``, each as the piece of text to print.
+
+    The prompt is read, and what cannot be is refused, before the first piece is asked for.
 
     Args:
         temperature, top_k, top_p: as :func:`choose`.
@@ -78,7 +81,6 @@ def generate(
             raise InputError(what)
     generator = torch.Generator()
     generator.manual_seed(torch.seed() % 2**63 if seed is None else seed)
-    forbidden = vocabulary.unknown
     model.eval()
     prompt_ids = [n for line in prompt.split("\n") for n in vocabulary.encode(line)][:-1]
     read = torch.tensor([[vocabulary.end], *([n] for n in prompt_ids)])
@@ -86,14 +88,29 @@ def generate(
         logits, hx = model(read, clamp=clamp)
     except ValueError as error:
         raise InputError(str(error)) from None
-    scores, stream = logits[-1, 0], model.stream(hx, [c.later(len(read)) for c in listed(clamp)])
+    stream = model.stream(hx, [c.later(len(read)) for c in listed(clamp)])
+    draw = partial(choose, generator=generator, temperature=temperature, top_k=top_k, top_p=top_p)
+    last = prompt_ids[-1] if prompt_ids else vocabulary.end
+    return _pieces(logits[-1, 0], stream, draw, vocabulary, last, count, stop_at_end)
+
+
+@torch.no_grad()
+def _pieces(
+    scores: Tensor,
+    stream: Callable[[int], Tensor],
+    draw: Callable[[Tensor], int],
+    vocabulary: Vocabulary,
+    last: int,
+    count: int,
+    stop_at_end: bool,
+) -> Iterator[str]:
+    """Yield the text of ``count`` tokens: of each, its ``scores`` (tokens,) are drawn from, and the ``stream`` reads it."""
     pending: list[int] = []  # of byte pairs, which may break a character apart
-    last = vocabulary.end if not prompt_ids else prompt_ids[-1]
     for _ in range(count):
         scores = scores.float()
-        if forbidden is not None:
-            scores[forbidden] = -torch.inf  # <unk> is no word to say
-        token = choose(scores, generator, temperature, top_k, top_p)
+        if vocabulary.unknown is not None:
+            scores[vocabulary.unknown] = -torch.inf  # <unk> is no word to say
+        token = draw(scores)
         pending.append(token)
         text = vocabulary.decode(pending)
         if not text.endswith("\ufffd") or len(pending) > 4:

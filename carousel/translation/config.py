@@ -15,12 +15,12 @@ from carousel.translation.model import Translator, TranslatorConfig
 class PairsConfig(TextConfig):
     """Two files each, the source's and the target's, aligned line by line; ``valid`` empty: the last tenth of the pairs.
 
-    ``shared``: one vocabulary for both languages. ``longest``: pairs of which a side has more entries are left out.
+    ``shared``: one vocabulary for both languages. ``longest``: pairs of which a side has more tokens are left out.
     """
 
     vocabulary: str = "bpe"
     shared: bool = setting(True, "A vocabulary for each language.", option="--separate")
-    longest: int = setting(200, "Leave out pairs of which a side has more entries.", least=2)
+    longest: int = setting(200, "Leave out pairs of which a side has more tokens.", least=2)
 
     def check(self) -> None:
         """Raise InputError for a value that cannot be."""
@@ -34,13 +34,13 @@ class PairsConfig(TextConfig):
 @dataclass(frozen=True)
 class PairTraining(TrainConfig):
     """As for a language model, but a row is a pair. ``batch_tokens``: where above 0, batches hold as many rows as that
-    many entries of the longer side allow, and ``batch_size`` does not count."""
+    many tokens of the longer side allow, and ``batch_size`` does not count."""
 
     feed: str = setting("sentences", choices=("sentences",))
     batch_size: int = setting(64, "Pairs of a batch.", least=1)
     length: int = setting(0, least=0)
     watch_gradients: int = setting(0, least=0)
-    batch_tokens: int = setting(0, "Entries of a batch's longer side, instead of `batch_size` pairs.", least=0)
+    batch_tokens: int = setting(0, "Tokens of a batch's longer side, instead of `batch_size` pairs.", least=0)
 
     @property
     def even_rows(self) -> int:

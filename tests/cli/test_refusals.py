@@ -36,6 +36,8 @@ def one_line(result, *parts):
         (["train", "--resume", "none"], "no such folder"),
         (["score", "none", "text.txt"], "no such folder"),
         (["generate", "."], "has no config.json"),
+        (["translate", "none", "--beam", "99999999999999999999"], "--beam"),
+        (["translate", "none", "--rows", "99999999999999999999"], "--rows"),
         (["compare", "text.txt", "--cells", "rnn,nope"], "no cell is called 'nope'"),
         (["cells", "lstm-v9"], "lstm-v"),
     ],
@@ -257,3 +259,8 @@ def test_a_trained_run_keeps_its_vocabulary_though_its_text_is_gone(carousel, tr
     status, _, err = carousel("train", "--resume", trained)
     assert (status, err.count("\n")) == (2, 1)
     assert (trained / "vocab.json").read_bytes() == before
+
+
+@pytest.mark.parametrize("options", [["--temperature", "-1"], ["--clamp", "none"], ["--clamp", "q=0"], ["--top-p", "2"]])
+def test_a_refusal_is_one_line_though_the_prompt_has_unknown_words(carousel, trained, options):
+    one_line(carousel("generate", "run", "--prompt", "xyzzy", *options))

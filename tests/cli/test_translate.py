@@ -128,10 +128,10 @@ def test_long_and_empty_lines_are_counted(carousel, pair, translator):
     status, _, err = carousel("translate", "train", "c.txt", "d.txt", *SMALL, "--epochs", 1, "--out", "long")
     assert status == 0
     told = " ".join(err.split())
-    assert "train: 12 pairs; left out are 1 with an empty side and 1 with more than 200 entries" in told
+    assert "train: 12 pairs; left out are 1 with an empty side and 1 with more than 200 tokens" in told
     status, out, err = carousel("translate", translator, "--text", "af" * 10_000, "--longest", 20, "--beam", 1)
     assert status == 0
-    assert "line 1 has 20,001 entries; only the first 20 are read" in err
+    assert "line 1 has 20,001 tokens; only the first 20 are read" in err
     assert out.count("\n") == 1
 
 
@@ -142,7 +142,7 @@ def test_a_line_of_a_megabyte_without_a_gap_takes_seconds(carousel, pair):
     options = ("--hidden", 4, "--batch-size", 6, "--epochs", 1, "--threads", 1, "--out", "long")
     status, _, err = carousel("translate", "train", *pair, *options)
     assert status == 0, err
-    assert "1 with more than 200 entries" in " ".join(err.split())
+    assert "1 with more than 200 tokens" in " ".join(err.split())
     assert time.monotonic() - begun < 40  # byte pairs took the square of the length: a quarter of an hour
 
 
@@ -197,7 +197,7 @@ def test_a_line_that_is_too_long_is_told_by_its_own_number(carousel, pair, trans
     (pair[0].parent / "d.txt").write_text("AF\nBG\nAF\nCH\n")
     status, _, err = carousel("translate", "score", translator, "c.txt", "d.txt", "--longest", 20, "--beam", 1)
     assert status == 0
-    assert "line 3 has 61 entries" in err
+    assert "line 3 has 61 tokens" in err
 
 
 def test_a_place_that_cannot_be_written_is_refused_before_the_work(carousel, pair, translator):
