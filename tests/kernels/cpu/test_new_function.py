@@ -4,19 +4,20 @@ import re
 import shlex
 from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import torch
 from torch.nn import functional
 
+from carousel import kernels
 from carousel.drawing.svg import draw
 from carousel.equations import EquationError, cell, exp, log, logistic, maximum, minimum, tanh
 from carousel.equations.functions import FUNCTIONS, function
 from carousel.insight import theory
-from carousel.kernels import reference
-from carousel.kernels.cpu import compiler, operator
-from carousel.kernels.triton.program import Program
+from carousel.kernels.cpu import compiler
+from carousel.kernels.inputs import loop_of
+from carousel.kernels.reference import Reference
+from carousel.kernels.triton.program import TritonProgram
 from carousel.kernels.triton.source import source
 from carousel.layers import Recurrent
 
@@ -74,32 +75,38 @@ def new(request, table):
     return ours, theirs, one
 
 
-def by_hand(theirs):
-    """The cell's steps in PyTorch."""
+@pytest.fixture
+def by_hand(new, monkeypatch):
+    """The name of a back end that writes the cell's steps in PyTorch."""
+    _, theirs, _ = new
 
-    def run(c, data, batch_sizes, before, parameters, **_):
-        h, outputs = before["h"], []
-        for e in data.split(batch_sizes):
-            h = theirs(e @ parameters["W.he"].t() + h @ parameters["W.hh"].t() + parameters["b.h"])
-            outputs.append(h)
-        return torch.cat(outputs), {"h": h}, {}
+    class ByHand(Reference):
+        name = "by hand"
 
-    return SimpleNamespace(run=run)
+        def run(self, call):
+            h, outputs, p = call.before["h"], [], call.parameters
+            for e in call.data.split(call.batch_sizes):
+                h = theirs(e @ p["W.he"].t() + h @ p["W.hh"].t() + p["b.h"])
+                outputs.append(h)
+            return kernels.Result(torch.cat(outputs), {"h": h}, {})
+
+    monkeypatch.setitem(kernels.BACKENDS, ByHand.name, ByHand())
+    return ByHand.name
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-11), (torch.float32, 1e-5)])
-@pytest.mark.parametrize("back_end", [reference, operator], ids=["reference", "compiled"])
-def test_values_and_gradients_are_pytorchs(new, back_end, dtype, tolerance, problem):
-    _, theirs, one = new
+@pytest.mark.parametrize("back_end", ["reference", "cpu"])
+def test_values_and_gradients_are_pytorchs(new, by_hand, back_end, dtype, tolerance, problem):
+    _, _, one = new
     p = problem(one, batch_sizes=(3, 3, 3), dtype=dtype, scale=1.0)
-    for name, wanted in p.solve(by_hand(theirs)).items():
+    for name, wanted in p.solve(by_hand).items():
         torch.testing.assert_close(
             p.solve(back_end)[name], wanted, rtol=tolerance, atol=tolerance, msg=lambda m, n=name: f"{n}: {m}"
         )
 
 
-def test_tangents_are_pytorchs(new, problem):
-    _, theirs, one = new
+def test_tangents_are_pytorchs(new, by_hand, problem):
+    _, _, one = new
     p = problem(one, batch_sizes=(3, 3), scale=1.0)
     leaves = {n: x.detach() for n, x in p.leaves.items()}
     direction = {n: torch.randn(x.shape, dtype=x.dtype, generator=torch.Generator().manual_seed(5)) for n, x in leaves.items()}
@@ -107,11 +114,12 @@ def test_tangents_are_pytorchs(new, problem):
     def through(back_end):
         def output(given):
             before, parameters = {"h": given["h before"]}, {n: given[n] for n in p.parameters}
-            return back_end.run(one, given["e"], [3, 3], before, parameters)[0]
+            with kernels.use(back_end):
+                return kernels.run(kernels.Call(one, given["e"], [3, 3], before, parameters)).output
 
         return torch.func.jvp(output, (leaves,), (direction,))
 
-    for ours, wanted in zip(through(operator), through(by_hand(theirs)), strict=True):
+    for ours, wanted in zip(through("cpu"), through(by_hand), strict=True):
         torch.testing.assert_close(ours, wanted, rtol=1e-11, atol=1e-11)
 
 
@@ -126,7 +134,7 @@ def test_it_is_printed_and_drawn(new):
 def test_triton_writes_its_definition_where_it_has_no_words_for_it(new):
     ours, _, one = new
     written = {"softplus": r"h_t = tl\.log\(tl\.exp\(a\d\) \+ 1\.0\)", "hard_sigmoid": r"h_t = minimum\(1\.0, maximum\(0\.0, "}
-    assert re.search(written[ours.name], source(Program(one, mixed=False)))
+    assert re.search(written[ours.name], source(TritonProgram(loop_of(one), mixed=False)))
 
 
 def test_the_lectures_bound_knows_its_slope(new):
