@@ -21,6 +21,9 @@ CELLS: dict[str, Cell] = {
 }
 
 
+FOUND: dict[str, Cell] = {}  # cells of users' files and packages, found in this process by ``cells.finding``
+
+
 def get(name: str | Cell) -> Cell:
     """The cell of that name (a cell is returned as it is).
 
@@ -33,6 +36,8 @@ def get(name: str | Cell) -> Cell:
         hint = f": write @cell above {called}" if isfunction(name) else ""
         kind = "function" if isfunction(name) else type(name).__name__
         raise TypeError(f"a cell is wanted, or the name of one, not {kind} {called}".rstrip() + hint)
+    if name in FOUND:
+        return FOUND[name]
     if name not in CELLS:
         near = get_close_matches(name, CELLS, n=3)
         hint = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(CELLS)}"

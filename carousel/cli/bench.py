@@ -13,7 +13,6 @@ import typer
 from carousel import files
 from carousel.bench import kernels as bench_kernels
 from carousel.bench import lm as bench_lm
-from carousel.cells import get
 from carousel.cli import bench_gpu, options, screen
 from carousel.errors import InputError
 from carousel.language.feeding import Stream
@@ -66,7 +65,7 @@ def kernels(
         raise InputError(f"--device must be cpu or cuda, not {device!r}")
     used = _threads(threads)
     try:
-        names = [get(c.strip()).name for c in cells.split(",") if c.strip()]
+        names = options.cells(cells)
         shapes = [_shape(s) for s in sizes or []] or bench_kernels.SIZES
     except ValueError as error:
         raise InputError(str(error)) from None
@@ -160,7 +159,7 @@ def lm(
         corpus = EncodedText.encode(lines([file]), vocabulary, Path(folder), "train")
         if len(corpus) < batch_size * length:
             raise InputError(f"{file} has {len(corpus)} words, fewer than one batch of {batch_size} rows × {length} steps")
-        config = ModelConfig(cell, hidden=hidden, layers=layers, tied=tied, dropout=0.0)
+        config = ModelConfig(options.cell(cell).name, hidden=hidden, layers=layers, tied=tied, dropout=0.0)
         batches = Stream(corpus, vocabulary.end, batch_size, length)
         rows = bench_lm.measure(batches, vocabulary.size, config, kinds, precisions, seconds)
     rows = [{**r, "threads": used, "vocabulary": vocabulary.size} for r in rows]

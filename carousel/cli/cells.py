@@ -8,8 +8,8 @@ from typing import Annotated, Any
 import typer
 
 from carousel import files, kernels
-from carousel.cells import CELLS, get
-from carousel.cli import screen
+from carousel.cells import CELLS
+from carousel.cli import options, screen
 from carousel.drawing.svg import standalone
 from carousel.equations import Cell
 from carousel.errors import InputError
@@ -18,7 +18,7 @@ EXAMPLE = "Example: carousel cells lstm-v3 --latex"
 
 
 def command(
-    name: Annotated[str | None, typer.Argument(help="A cell; without it, all are listed.", show_default=False)] = None,
+    name: Annotated[str | None, typer.Argument(help="A cell, or file.py:name; without it, all.", show_default=False)] = None,
     latex: Annotated[bool, typer.Option("--latex", help="Print the equations as LaTeX.")] = False,
     source: Annotated[bool, typer.Option("--source", help="Print the C++ that is made of the equations.")] = False,
     draw: Annotated[
@@ -37,10 +37,7 @@ def command(
             raise InputError(f"{option} is for one cell: carousel cells lstm-v3 {option}")
     if draw is not None and draw.suffix != ".svg":
         raise InputError(f"a drawing is .svg, not {draw.name!r}")
-    try:
-        chosen = [get(name)] if name else list(CELLS.values())
-    except ValueError as error:
-        raise InputError(str(error)) from None
+    chosen = [options.cell(name)] if name else list(CELLS.values())
     sizes = (input_size, hidden_size, proj_size or max(1, hidden_size // 2))
     if draw is not None:
         files.write(draw, standalone(chosen[0]))

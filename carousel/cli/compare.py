@@ -41,9 +41,7 @@ def command(
     """
     if not files:
         raise InputError("give a text file to train on")
-    names = [c.strip() for c in cells.split(",") if c.strip()]
-    if not names:
-        raise InputError("--cells needs at least one cell")
+    names = options.cells(cells)
     config, *_ = [configure(given, files, valid, test, cell=name) for name in names]
     folder = out or Path("runs") / f"{files[0].stem}-compare"
     rows = run(folder, config, names, parameters)

@@ -52,9 +52,7 @@ def command(
     for path in (figure, sensitivity):
         figures.check(path)
     size = _scale(scale)
-    names = [c.strip() for c in cells.split(",") if c.strip()]
-    if not names:
-        raise InputError("--cells needs at least one cell")
+    names = options.cells(cells)
     if run is not None and (cells, hidden, scale, forget_bias, seed) != (CELLS, 32, None, None, 1):
         raise InputError(
             "--cells, --hidden, --scale, --forget-bias and --seed are for first weights; leave them out with a run"

@@ -12,6 +12,8 @@ from typing import Annotated, Any, TypeVar, get_type_hints
 import typer
 from typer.core import TyperCommand
 
+from carousel.cells.finding import find
+from carousel.equations import Cell
 from carousel.errors import InputError, TrainingError
 from carousel.language.config import TextConfig
 from carousel.language.model import ModelConfig
@@ -100,6 +102,22 @@ def build(kind: type[Made], given: Mapping[str, Any], **others: Any) -> Made:
     made = kind(**values, **others)
     made.check()
     return made
+
+
+def cell(reference: str) -> Cell:
+    """Return the cell that a command names. Raises InputError where there is none."""
+    try:
+        return find(reference.strip())
+    except ValueError as error:
+        raise InputError(str(error)) from None
+
+
+def cells(references: str) -> list[str]:
+    """Return the names of cells that a command names, separated by commas. Raises InputError where one is none."""
+    found = [cell(reference).name for reference in references.split(",") if reference.strip()]
+    if not found:
+        raise InputError("--cells needs at least one cell")
+    return found
 
 
 ForgetBias = Annotated[float | None, option(ModelConfig, "forget_bias")]

@@ -12,7 +12,6 @@ import torch
 import typer
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from carousel import cells
 from carousel.bench import kernels as bench_kernels
 from carousel.cli import options, screen
 from carousel.errors import InputError
@@ -95,10 +94,7 @@ def run(
         raise InputError("give a task, or all; carousel tasks lists them")
     setting = {name: value for name, value in (("T", t), ("N", n), ("q", q), ("p", p)) if value is not None}
     rows = runs.find(task, setting)
-    try:
-        names = [cells.get(c.strip()).name for c in cell.split(",") if c.strip()]
-    except ValueError as error:
-        raise InputError(str(error)) from None
+    names = options.cells(cell)
     left_out = [d.strip() for d in without.split(",") if d.strip()]
     for detail in left_out:
         if detail not in recipes.DETAILS:
@@ -157,7 +153,7 @@ def bench(
         torch.set_num_threads(threads)
     rows = []
     for size in SIZES:
-        for cell in (cells.get(c.strip()).name for c in cells_.split(",") if c.strip()):
+        for cell in options.cells(cells_):
             for found in bench_kernels.measure(bench_kernels.Case(cell, *size), jax=jax, seconds=seconds):
                 steps = size[0] * size[1] * size[2]
                 each = {name: 1e9 * s / steps for name, s in found["seconds"].items()}

@@ -43,8 +43,9 @@ def configure(
     )
     for path in (*config.text.train, *config.text.valid, *config.text.test):
         check_file(Path(path))
-    LanguageModel(ENOUGH_WORDS, config.model)
-    return config
+    network = config.model.keeping(options.cell(config.model.cell), lambda c: LanguageModel(ENOUGH_WORDS, c))
+    LanguageModel(ENOUGH_WORDS, network)
+    return replace(config, model=network)
 
 
 @options.made_from(TextConfig, ModelConfig, TrainConfig)

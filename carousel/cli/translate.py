@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -255,8 +256,9 @@ def _configure(
     )
     for path in (*config.text.train, *config.text.valid, *config.text.test):
         check_file(Path(path))
-    Translator(2, 2, config.model)
-    return config
+    network = config.model.keeping(options.cell(config.model.cell), lambda c: Translator(2, 2, c))
+    Translator(2, 2, network)
+    return replace(config, model=network)
 
 
 def _tell(counts: dict[str, dict[str, int]], longest: int) -> None:

@@ -19,6 +19,7 @@ from carousel.equations.trace import Trace, trace
 
 Constant = Callable[[int], np.ndarray]
 Mask = Callable[[int, int], np.ndarray]
+_OF_KEY: dict[str, list[Any]] = {}  # constants and masks of the cells whose equations are the same
 
 
 @dataclass(frozen=True)
@@ -57,28 +58,41 @@ class Cell:
     rest of the docstring); ``has_projection`` (the output has a size of its own).
     """
 
-    def __init__(self, function: Callable[..., Any], name: str, constants: Mapping[str, Constant], masks: Mapping[str, Mask]):
-        self.name = name
-        self.function = function
-        self.__module__ = function.__module__
-        self.constants, self.masks = dict(constants), dict(masks)
-        self.trace: Trace = trace(function, frozenset(constants), name)
-        self.schedule: Schedule = schedule(self.trace)
-        # Tells cells apart that share a name, as when one is defined again.
+    def __init__(
+        self,
+        trace: Trace,
+        doc: str = "",
+        citation: str = "",
+        constants: Mapping[str, Constant] | None = None,
+        masks: Mapping[str, Mask] | None = None,
+        function: Callable[..., Any] | None = None,
+    ):
+        self.trace, self.name, self.doc, self.citation = trace, trace.name, doc, citation
+        if function is not None:
+            self.function, self.__module__ = function, function.__module__
+        self.constants, self.masks = dict(constants or {}), dict(masks or {})
+        self.schedule: Schedule = schedule(trace)
+        self.key = self._key()
+        for mask in self.masks:
+            if mask not in {p.name for p in trace.parameters if p.kind == "dense"}:
+                raise EquationError(f"masks: {mask} is no dense weight of {self.name}")
+
+    def _key(self) -> str:
+        """Tells cells apart that share a name, as when one is defined again."""
         # An equation has a symbol for a product, so what is multiplied belongs to it.
         products = [(s, p.weight.name, p.operand, p.part) for s, p in self.trace.products.items()]
         said = repr((self.trace.equations, products))
-        self.key = f"{name}:{hashlib.sha256(said.encode()).hexdigest()[:12]}"
-        self.doc, _, rest = (inspect.getdoc(function) or "").partition("\n")
-        self.citation = " ".join(rest.split())
-        for mask in self.masks:
-            if mask not in {p.name for p in self.trace.parameters if p.kind == "dense"}:
-                raise EquationError(f"masks: {mask} is no dense weight of {name}")
+        key = f"{self.name}:{hashlib.sha256(said.encode()).hexdigest()[:12]}"
+        others = _OF_KEY.setdefault(key, [])
+        if (self.constants, self.masks) not in others:
+            others.append((self.constants, self.masks))
+        number = others.index((self.constants, self.masks))
+        return f"{key}.{number}" if number else key
 
     def __repr__(self) -> str:
         return f"<cell {self.name}: {self.doc}>"
 
-    def __reduce__(self) -> str:
+    def __reduce__(self) -> str | tuple[Any, ...]:
         """Pickled and copied by reference, as functions are: a cell is where its module has it."""
         return self.function.__qualname__
 
@@ -240,7 +254,9 @@ def cell(
     def make(f: Callable[..., Any]) -> Cell:
         if not inspect.isfunction(f):
             raise TypeError(f"@cell stands above a function that states equations, not {_a(f)}")
-        return Cell(f, name or f.__name__.replace("_", "-"), constants or {}, masks or {})
+        doc, _, rest = (inspect.getdoc(f) or "").partition("\n")
+        made = trace(f, frozenset(constants or {}), name or f.__name__.replace("_", "-"))
+        return Cell(made, doc, " ".join(rest.split()), constants, masks, f)
 
     return make if function is None else make(function)
 

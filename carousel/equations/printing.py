@@ -15,17 +15,17 @@ from carousel.equations.trace import Trace
 def plain(trace: Trace) -> str:
     """One equation a line: ``hₜ = fₜ ⊙ hₜ₋₁ + iₜ ⊙ tanh(W.he eₜ + W.hm mₜ₋₁ + b.h)``."""
     printer = _Plain(trace)
-    return "\n".join(f"{printer.name(s)} = {printer.text(expr)}" for s, expr in _shown(trace))
+    return "\n".join(f"{printer.name(s)} = {printer.text(expr)}" for s, expr in shown(trace))
 
 
 def latex(trace: Trace) -> str:
     """The same as a LaTeX ``aligned`` block, weights as on the slides: W^{he}."""
     printer = _Latex(trace)
-    lines = [f"{printer.name(s)} &= {printer.text(expr)}" for s, expr in _shown(trace)]
+    lines = [f"{printer.name(s)} &= {printer.text(expr)}" for s, expr in shown(trace)]
     return "\\begin{aligned}\n" + " \\\\\n".join(lines) + "\n\\end{aligned}"
 
 
-def _shown(trace: Trace) -> list[tuple[Expr, Expr]]:
+def shown(trace: Trace) -> list[tuple[Expr, Expr]]:
     clocks = [s.after for s in trace.states if s.size is None]
     return [(s, expr) for s, expr in trace.equations if s not in clocks]  # the clock ticks unseen
 
@@ -58,7 +58,7 @@ def _escaped(name: str) -> str:
     return name.replace("_", r"\_")
 
 
-def _visible(trace: Trace, expr: Expr) -> Expr:
+def visible(trace: Trace, expr: Expr) -> Expr:
     """Without the later parts of concatenations, which the first part prints."""
     hidden = {s for s, p in trace.products.items() if not p.shown}
 
@@ -77,7 +77,7 @@ class _Plain(Words, StrPrinter):
         self.trace, self.name = trace, _Names(trace).plain
 
     def text(self, expr: Expr) -> str:
-        text = self.doprint(_visible(self.trace, expr)).replace("**", "^").replace("*", " ⊙ ")
+        text = self.doprint(visible(self.trace, expr)).replace("**", "^").replace("*", " ⊙ ")
         return re.sub(r"(\b\d+(?:\.\d+)?) ⊙ (?=[^\W\d]|\()", r"\1 ", text)
 
     def words(self, known: Function) -> str:
@@ -110,7 +110,7 @@ class _Latex(Words, LatexPrinter):
         self.trace, self.name = trace, _Names(trace).latex
 
     def text(self, expr: Expr) -> str:
-        return re.sub(r"(\b\d+(?:\.\d+)?) \\odot (?!\d)", r"\1 ", self.doprint(_visible(self.trace, expr)))
+        return re.sub(r"(\b\d+(?:\.\d+)?) \\odot (?!\d)", r"\1 ", self.doprint(visible(self.trace, expr)))
 
     def _print_Symbol(self, symbol: Expr, style: str = "plain") -> str:
         product = self.trace.products.get(symbol)

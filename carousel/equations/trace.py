@@ -82,14 +82,9 @@ def trace(function: Callable[..., Any], constants: frozenset[str], name: str) ->
     if not state_names:
         raise refuse("a cell needs a state: an argument such as h besides e, W, w, b")
 
-    sizes = {a: Size(a, is_input=a == INPUT) for a in (INPUT, *state_names)}
-    notes = Notes(sizes, constants)
-    values: dict[str, Any] = {s: Namespace(notes, s) for s in spaces}
-    values[INPUT] = Term(notes, symbol(INPUT), sizes[INPUT], letter=INPUT)
-    values[STEP] = Term(notes, symbol(STEP, "tm1"), None)
-    values |= {s: Term(notes, symbol(s, "tm1"), sizes[s], letter=s) for s in state_names}
+    notes, values = symbols(state_names, constants)
     try:
-        returned, locals_ = _run(function, [values[a] for a in arguments])
+        returned, variables = _run(function, [values[a] for a in arguments])
     except Exception as error:
         lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == filename]
         reason = error.reason if isinstance(error, EquationError) else _explain(error)
@@ -97,28 +92,48 @@ def trace(function: Callable[..., Any], constants: frozenset[str], name: str) ->
 
     last = max((line for _, _, line in function.__code__.co_lines() if line), default=first)
     try:
-        _check_spaces(returned, state_names, locals_, spaces & set(arguments))
-        outputs = _new_states(returned, state_names, sizes)
-        _check_order(outputs, state_names, values, locals_)
+        _check_spaces(returned, state_names, variables, spaces & set(arguments))
+        outputs = _new_states(returned, state_names, notes.sizes)
+        _check_order(outputs, state_names, values, variables)
+        own = {variable: value for variable, value in variables.items() if variable not in arguments}
+        made = traced(name, notes, state_names, outputs, own, clock=STEP in arguments)
     except EquationError as error:
         raise refuse(error.reason, last) from error
+    try:
+        check_names(made)
+    except EquationError as error:
+        raise refuse(error.reason) from error
+    return made
 
-    named = [(s, v) for s, v in zip(state_names, outputs, strict=True)]
-    for local, value in locals_.items():
-        if isinstance(value, Term) and local not in arguments and not isinstance(value, Weight | Concatenation):
-            named.append((local, value))
-    equations, quantities = _named_equations(named, notes, len(state_names))
-    states = [State(s, symbol(s, "tm1"), symbol(s), sizes[s]) for s in state_names]
-    if STEP in arguments:
-        states.append(State(STEP, symbol(STEP, "tm1"), symbol(STEP), None))
+
+def symbols(states: list[str], constants: frozenset[str]) -> tuple[Notes, dict[str, Any]]:
+    """What a cell's arguments stand for, by name, and the notes that are taken of what is done with them."""
+    notes = Notes({a: Size(a, is_input=a == INPUT) for a in (INPUT, *states)}, constants)
+    values: dict[str, Any] = {s: Namespace(notes, s) for s in HOLDS}
+    values[INPUT] = Term(notes, symbol(INPUT), notes.sizes[INPUT], letter=INPUT)
+    values[STEP] = Term(notes, symbol(STEP, "tm1"), None)
+    return notes, values | {s: Term(notes, symbol(s, "tm1"), notes.sizes[s], letter=s) for s in states}
+
+
+def traced(
+    name: str, notes: Notes, states: list[str], outputs: tuple[Term, ...], variables: Mapping[str, Any], *, clock: bool
+) -> Trace:
+    """Return the trace of a cell, of its states' new values and its variables. Raises EquationError."""
+    named = list(zip(states, outputs, strict=True))
+    for variable, value in variables.items():
+        if isinstance(value, Term) and not isinstance(value, Weight | Concatenation):
+            named.append((variable, value))
+    equations, quantities = _named_equations(named, notes, len(states))
+    made = [State(s, symbol(s, "tm1"), symbol(s), notes.sizes[s]) for s in states]
+    if clock:
+        made.append(State(STEP, symbol(STEP, "tm1"), symbol(STEP), None))
         equations.append((symbol(STEP), symbol(STEP, "tm1") + 1))
     used = _used(equations, notes)
-    _check_names(states, equations, notes, refuse)
     return Trace(
         name=name,
         input=symbol(INPUT),
-        input_size=sizes[INPUT],
-        states=tuple(states),
+        input_size=notes.sizes[INPUT],
+        states=tuple(made),
         equations=tuple(equations),
         parameters=tuple(p for p in notes.parameters.values() if p.symbol in used),
         products={s: p for s, p in notes.products.items() if s in used},
@@ -195,15 +210,13 @@ def _own(state: str) -> tuple[str, ...]:
     return state, f"{state}_new", f"new_{state}", f"{state}_next", f"next_{state}"
 
 
-def _check_names(
-    states: list[State], equations: list[tuple[Expr, Expr]], notes: Notes, refuse: Callable[[str], EquationError]
-) -> None:
+def check_names(made: Trace) -> None:
     """Refuse a parameter whose symbol is another quantity's too: the bias ``b.x_t`` and a variable ``b_x``."""
-    quantities = {s for s, _ in equations} | {s.before for s in states}
-    for p in notes.parameters.values():
+    quantities = {s for s, _ in made.equations} | {s.before for s in made.states}
+    for p in made.parameters:
         if p.symbol in quantities:
             name = str(p.symbol).rpartition("_")[0]
-            raise refuse(f"{p.name} and the variable {name} cannot be told apart: call one of them something else")
+            raise EquationError(f"{p.name} and the variable {name} cannot be told apart: call one of them something else")
 
 
 def _explain(error: Exception) -> str:

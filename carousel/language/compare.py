@@ -10,6 +10,7 @@ from statistics import median
 from typing import Any
 
 from carousel import files
+from carousel.cells import get
 from carousel.errors import InputError
 from carousel.language.config import Config
 from carousel.language.folder import load_run
@@ -52,10 +53,10 @@ class Comparison:
             self.configs = {c: self._configure(config, c, parameters) for c in cells}  # all before the first is trained
 
     def _configure(self, config: Config, cell: str, parameters: int | None) -> Config:
-        model = replace(config.model, cell=cell)
+        model = replace(config.model, cell=cell, cell_data=None)
         own = _fit(self.vocabulary.size, model, parameters) if parameters else model
         LanguageModel(self.vocabulary.size, own)
-        return replace(config, model=own)
+        return replace(config, model=own.keeping(get(cell), lambda c: LanguageModel(self.vocabulary.size, c)))
 
     @property
     def _plan(self) -> Path:

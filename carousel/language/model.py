@@ -49,7 +49,7 @@ class LanguageModel(Trainable):
         config.check()
         try:
             self.recurrent = Recurrent(
-                config.cell,
+                config.own_cell(),
                 config.input_size,
                 config.hidden,
                 config.layers,

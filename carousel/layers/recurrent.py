@@ -136,13 +136,16 @@ class Recurrent(nn.Module):
     def _input_size(self, layer: int) -> int:
         return self.input_size if layer == 0 else self.output_size * self.directions
 
+    def sizes(self, layer: int = 0) -> tuple[int, int, int]:
+        """Return the sizes of a layer's input, states and projection."""
+        return self._input_size(layer), self.hidden_size, self.proj_size
+
     def _specs(self, layer: int) -> list[Any]:
-        sizes = (self._input_size(layer), self.hidden_size, self.proj_size)
-        return self.cell.parameter_specs(*sizes, recurrent_init=self.recurrent_init, forget_bias=self.forget_bias)
+        return self.cell.parameter_specs(*self.sizes(layer), recurrent_init=self.recurrent_init, forget_bias=self.forget_bias)
 
     def _state_size(self, k: int, layer: int) -> int:
         size = self.cell.trace.states[k].size
-        return self.cell.length(size, self._input_size(layer), self.hidden_size, self.proj_size)
+        return self.cell.length(size, *self.sizes(layer))
 
     @torch.no_grad()
     def reset_parameters(self) -> None:
@@ -362,7 +365,7 @@ class Recurrent(nn.Module):
 
     def units(self, layer: int = 0) -> Mapping[str, int]:
         """The size of every quantity of a layer that has units."""
-        return sizes(self.cell, self._input_size(layer), self.hidden_size, self.proj_size)
+        return sizes(self.cell, *self.sizes(layer))
 
     def explain(self, input: Tensor | PackedSequence) -> str:
         """How the first layer would run over such an input, in one line: by which kernels, on a GPU also in which tiles."""

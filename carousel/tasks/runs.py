@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from carousel import files
+from carousel.cells import finding
 from carousel.errors import InputError
 from carousel.tasks.recipes import Recipe
 from carousel.tasks.rows import ROWS, Row
@@ -106,7 +107,7 @@ def _side_by_side(wanted: list[Job], folder: Path, processes: int, tell: Tell | 
     told = context.Queue()
     before = {n: os.environ.get(n) for n in ONE_THREAD}
     os.environ.update(dict.fromkeys(ONE_THREAD, "1"))  # the processes that start now read them
-    pool = ProcessPoolExecutor(min(processes, len(wanted)), context, _begin, (told,))
+    pool = ProcessPoolExecutor(min(processes, len(wanted)), context, _begin, (told, list(finding.REFERENCES)))
     try:
         waiting: set[Future[dict[str, Any]]] = {pool.submit(_work, job, folder) for job in wanted}
         while waiting:
@@ -146,7 +147,9 @@ def _listen(told: Any, tell: Tell | None) -> None:
 _told: Any = None
 
 
-def _begin(told: Any) -> None:
+def _begin(told: Any, cells: list[str]) -> None:
+    for reference in cells:
+        finding.find(reference)
     import torch
 
     global _told

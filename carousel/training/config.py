@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, ClassVar, Self, TypeVar
 
+from torch import nn
+
 from carousel import __version__, files
+from carousel.cells import CELLS
+from carousel.equations import Cell, EquationError
+from carousel.equations.stored import StoredCell, as_data
 from carousel.errors import InputError
+from carousel.layers import Recurrent
 from carousel.training.fields import LARGEST_SIZE, MOST_LAYERS, Settings, setting, settings
 
 LARGEST_SEED, MOST_THREADS = 2**63 - 1, 4096
@@ -29,7 +35,10 @@ class NetworkConfig(Settings):
 
     group = "Model"
 
-    cell: str = setting("lstm-v2", "A cell of carousel cells.")
+    cell: str = setting("lstm-v2", "A cell of carousel cells, or your own: file.py:name, module:name.")
+    cell_data: dict[str, Any] | None = field(
+        default=None, kw_only=True
+    )  # of one's own cell: ``equations.stored``
     embedding: int | None = setting(None, "Size of e; `hidden`'s by default.", least=1, most=LARGEST_SIZE)
     hidden: int = setting(200, "Units of a layer.", least=1, most=LARGEST_SIZE)
     layers: int = setting(1, "Recurrent layers.", least=1, most=MOST_LAYERS)
@@ -48,6 +57,29 @@ class NetworkConfig(Settings):
     def input_size(self) -> int:
         """The size of e."""
         return self.hidden if self.embedding is None else self.embedding
+
+    def own_cell(self) -> str | Cell:
+        """Return what Recurrent takes: the cell's name, or the cell that is kept here. Raises InputError for bad data."""
+        if self.cell_data is None:
+            return self.cell
+        try:
+            return StoredCell(self.cell_data)
+        except EquationError as error:
+            raise InputError(f"the cell that is kept is none: {error}") from None
+
+    def keeping(self, cell: Cell, model_of: Callable[[Self], nn.Module]) -> Self:
+        """Return the same for this cell; the equations are kept where it is not one of the lectures'.
+
+        Args:
+            cell: any cell.
+            model_of: builds a model of such a configuration, whose layers say for which sizes constants are kept.
+        """
+        if cell.name in CELLS:
+            return replace(self, cell=cell.name, cell_data=None)
+        without = replace(self, cell=cell.name, cell_data=as_data(cell, ()))
+        layers = [m for m in model_of(without).modules() if isinstance(m, Recurrent)]
+        sizes = [layer.sizes(k) for layer in layers for k in range(layer.num_layers)]
+        return replace(without, cell_data=as_data(cell, sizes))
 
 
 @dataclass(frozen=True)
@@ -155,6 +187,7 @@ def _build(path: Path, kind: type[T], values: Any, where: str) -> T:
     for name, value in values.items():
         wanted = str(known[name].type)
         allowed: dict[str, Any] = {"int": int, "float": (int, float), "bool": bool, "str": str, "list[str]": list}
+        allowed["dict[str, Any]"] = dict
         ok = any(
             value is None if w == "None" else isinstance(value, allowed[w]) and (w == "bool" or not isinstance(value, bool))
             for w in wanted.split(" | ")

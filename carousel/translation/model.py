@@ -102,7 +102,7 @@ class Translator(Trainable):
     def _layers(self, input_size: int, layers: int, bidirectional: bool = False) -> Recurrent:
         c = self.config
         return Recurrent(
-            c.cell,
+            c.own_cell(),
             input_size,
             c.hidden,
             layers,

@@ -1,0 +1,252 @@
+"""A cell's equations as text that can be read back: a cell without its code.
+
+``h[t] = f[t] * h[t-1] + i[t] * tanh(W.he @ e[t] + W.hm @ m[t-1] + b.h)``: names are the slide's, a step is in brackets. The
+text is data: reading it computes nothing but terms of the equations, whatever it says.
+"""
+
+from __future__ import annotations
+
+import ast
+import keyword
+import operator
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import reduce
+from typing import Any, cast
+
+import sympy
+from sympy.printing.str import StrPrinter
+
+from carousel.equations.errors import EquationError
+from carousel.equations.functions import FUNCTIONS, Function, Words, identity
+from carousel.equations.printing import shown, visible
+from carousel.equations.terms import Concatenation, Expr, Namespace, Notes, Term, Weight, concat
+from carousel.equations.trace import STEP, Trace, check_names, symbol, symbols, traced
+
+LONGEST, MOST = 10_000, 500  # letters of an equation, equations of a cell: more is no cell, and would take long to read
+LARGEST = 2**53  # of numbers
+
+
+def written(trace: Trace) -> list[str]:
+    """Return the equations, each a line, in an order in which they can be computed."""
+    printer = _Notation(trace)
+    return [f"{printer.name(s)} = {printer.text(expr)}" for s, expr in shown(trace)]
+
+
+def read(
+    name: str,
+    states: Sequence[str],
+    equations: Sequence[str],
+    parameters: Sequence[str],
+    constants: frozenset[str],
+    *,
+    clock: bool,
+) -> Trace:
+    """Return the trace of the cell that ``written`` wrote.
+
+    Args:
+        name: the cell's.
+        states: their names in the order of a layer's ``hx``, without the clock.
+        equations: one a line.
+        parameters: their names in the order in which a layer has them.
+        constants: letters of the constants.
+        clock: whether the number of the step is among the states.
+
+    Raises:
+        EquationError: for what is no cell in this notation; it names the equation.
+    """
+    if len(equations) > MOST:
+        raise EquationError(f"{len(equations)} equations are more than the {MOST} that a cell may have")
+    notes, arguments = symbols(list(states), constants)
+    known: dict[tuple[str, bool], Any] = {("e", True): arguments["e"]}
+    known |= {(s, False): arguments[s] for s in states}
+    reader = _Reader(notes, known, arguments)
+    for line in equations:
+        try:
+            target, value = reader.equation(line)
+        except (EquationError, SyntaxError, RecursionError, MemoryError, ValueError) as error:
+            reason = error.reason if isinstance(error, EquationError) else "it is no equation of this notation"
+            raise EquationError(f"{line[:200]!r}: {reason}") from None
+        known[target, True] = value
+    missing = [s for s in states if (s, True) not in known]
+    if missing:
+        raise EquationError(f"state {missing[0]} is never set")
+    outputs = tuple(known[s, True] for s in states)
+    for state, value in zip(states, outputs, strict=True):
+        if value.size is not None:
+            notes.sizes[state].join(value.size)
+    variables = {n: v for (n, now), v in known.items() if now and n not in states and n != "e"}
+    made = traced(name, notes, list(states), outputs, variables, clock=clock)
+    check_names(made)
+    if sorted(parameters) != sorted(p.name for p in made.parameters):
+        raise EquationError("its parameters are not those of its equations")
+    # As they were written: an optimizer knows parameters by their order.
+    order = [str(symbol(n)) for n, now in known if now]
+    return replace(
+        made,
+        equations=tuple(sorted(made.equations, key=lambda e: order.index(str(e[0])) if str(e[0]) in order else len(order))),
+        parameters=tuple(sorted(made.parameters, key=lambda p: list(parameters).index(p.name))),
+    )
+
+
+class _Notation(Words, StrPrinter):
+    def __init__(self, trace: Trace):
+        super().__init__({"order": "none", "full_prec": False})
+        self.trace = trace
+        self.parameters = {p.symbol: p.name for p in trace.parameters}
+        self.clocks = [s.before for s in trace.states if s.size is None]
+
+    def name(self, symbol: Expr) -> str:
+        if symbol in self.clocks:
+            return STEP
+        if symbol in self.parameters:
+            space, letters = self.parameters[symbol].split(".")
+            return f'{space}["{letters}"]' if keyword.iskeyword(letters) or not letters.isidentifier() else f"{space}.{letters}"
+        name, _, when = str(symbol).rpartition("_")
+        return f"{name}[{'t' if when == 't' else 't-1'}]"
+
+    def text(self, expr: Expr) -> str:
+        """A product stands in parentheses but where it is added: Python reads ``a * W @ x`` as ``(a * W) @ x``."""
+        text = self.doprint(visible(self.trace, expr))
+        before, after = r"(?:(?<=^)|(?<=\()|(?<=, )|(?<= \+ ))", r"(?=$|\)|,| [+-] )"
+        return re.sub(rf"{before}<<([^<>]*)>>{after}", r"\1", text).replace("<<", "(").replace(">>", ")")
+
+    def words(self, known: Function) -> str:
+        return known.name
+
+    def _print_Symbol(self, symbol: Expr) -> str:
+        product = self.trace.products.get(symbol)
+        if product is None:
+            return self.name(symbol)
+        parts = self.trace.concatenations.get(symbol)
+        operand = f"concat({', '.join(map(self.text, parts))})" if parts else self.text(product.operand)
+        bare = product.operand.is_Function or (product.operand.is_Symbol and product.operand not in self.trace.products)
+        if not (parts or bare):
+            operand = f"({operand})"
+        return f"<<{self.name(product.weight.symbol)} @ {operand}>>"
+
+    def _print_Float(self, expr: Expr) -> str:
+        return repr(float(expr))
+
+    def _print_Equality(self, expr: Expr) -> str:
+        return f"{self.doprint(expr.lhs)} == {self.doprint(expr.rhs)}"
+
+    def _print_Mod(self, expr: Expr) -> str:
+        return f"({self.doprint(expr.args[0])}) % ({self.doprint(expr.args[1])})"
+
+
+BINARY: dict[type, Callable[[Any, Any], Any]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: operator.truediv,
+    ast.Mod: operator.mod,
+    ast.Pow: operator.pow,
+}
+COMPARED: dict[type, Callable[[Any, Any], Any]] = {
+    ast.Lt: operator.lt,
+    ast.LtE: operator.le,
+    ast.Gt: operator.gt,
+    ast.GtE: operator.ge,
+    ast.Eq: operator.eq,
+}
+
+
+class _Reader:
+    """Python's grammar read by hand: terms, numbers and the functions of the table are all that there is."""
+
+    def __init__(self, notes: Notes, known: dict[tuple[str, bool], Any], arguments: dict[str, Any]):
+        self.notes, self.known, self.arguments = notes, known, arguments
+        self.functions = {f.name: f for f in FUNCTIONS.values()}
+
+    def equation(self, line: str) -> tuple[str, Term]:
+        if len(line) > LONGEST:
+            raise EquationError(f"it is longer than {LONGEST} letters")
+        body = ast.parse(line).body
+        if len(body) != 1 or not isinstance(body[0], ast.Assign) or len(body[0].targets) != 1:
+            raise EquationError("it is no equation of this notation")
+        target = body[0].targets[0]
+        name, now = self._step(target)
+        if not now:
+            raise EquationError("an equation sets a value at step t")
+        if (name, True) in self.known or name == STEP:
+            raise EquationError(f"{name}[t] is set already")
+        value = self.term(body[0].value)
+        if isinstance(value, Weight | Concatenation) or value.expr.is_number or value.expr.is_Relational:
+            raise EquationError("it sets no vector")
+        return name, value
+
+    def _step(self, node: ast.AST) -> tuple[str, bool]:
+        """The name and whether it is of this step, of ``h[t]`` or ``h[t-1]``."""
+        if isinstance(node, ast.Subscript) and isinstance(node.value, ast.Name):
+            when = ast.unparse(node.slice)
+            if when in ("t", "t - 1"):
+                return node.value.id, when == "t"
+        raise EquationError(f"{ast.unparse(node)} is neither a value at a step, such as h[t-1], nor a parameter")
+
+    def term(self, node: ast.AST) -> Term:
+        if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
+            number = _number(node.operand)
+            return -self.term(node.operand) if number is None else self._constant(-number)
+        if (number := _number(node)) is not None:
+            return self._constant(number)
+        if isinstance(node, ast.Name) and node.id == STEP:
+            return cast(Term, self.arguments[STEP])
+        if isinstance(node, ast.Attribute | ast.Subscript) and isinstance(node.value, ast.Name):
+            return self._named(node)
+        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.MatMult):
+            weight, operand = self.term(node.left), self.term(node.right)
+            if not isinstance(weight, Weight) or operand.expr.is_number:
+                raise EquationError("@ stands between a dense weight and a vector")
+            return identity(weight @ operand)  # a product of two of them was meant when it was written
+        if isinstance(node, ast.BinOp) and type(node.op) in BINARY:
+            return self._combined(BINARY[type(node.op)], node.left, node.right)
+        if isinstance(node, ast.Compare) and len(node.ops) == 1 and type(node.ops[0]) in COMPARED:
+            return self._combined(COMPARED[type(node.ops[0])], node.left, node.comparators[0])
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and not node.keywords:
+            return self._applied(node.func.id, [self.term(x) for x in node.args])
+        raise EquationError(f"{ast.unparse(node)} is nothing of this notation")
+
+    def _constant(self, number: float) -> Term:
+        return Term(self.notes, sympy.sympify(number), None)
+
+    def _applied(self, name: str, operands: list[Term]) -> Term:
+        if name == "concat":
+            return concat(*operands)
+        function = self.functions.get(name)
+        if function is None:
+            raise EquationError(f"there is no function {name}")
+        if len(operands) < function.operands:
+            raise EquationError(f"{name} takes {function.operands} operands")
+        return cast(Term, reduce(function, operands) if len(operands) > function.operands else function(*operands))
+
+    def _combined(self, combine: Callable[[Any, Any], Any], left: ast.AST, right: ast.AST) -> Term:
+        a, b = self.term(left), self.term(right)
+        if combine is operator.truediv and a.expr.is_Integer and b.expr.is_Integer:
+            if b.expr == 0:
+                raise EquationError("division by zero")
+            return Term(self.notes, sympy.Rational(a.expr, b.expr), None)
+        return cast(Term, combine(a, b))
+
+    def _named(self, node: ast.Attribute | ast.Subscript) -> Term:
+        owner = self.arguments.get(node.value.id) if isinstance(node.value, ast.Name) else None
+        if isinstance(owner, Namespace):
+            letters = node.attr if isinstance(node, ast.Attribute) else getattr(node.slice, "value", None)
+            if not isinstance(letters, str) or letters.startswith("_") or not letters:
+                raise EquationError(f"{ast.unparse(node)} is no parameter")
+            return owner[letters]
+        name, now = self._step(node)
+        if (name, now) not in self.known:
+            raise EquationError(f"{ast.unparse(node)} is not known there")
+        return self.known[name, now]
+
+
+def _number(node: ast.AST) -> float | None:
+    """The number that is written there, if it is one that can be computed with."""
+    if isinstance(node, ast.Constant) and type(node.value) in (int, float):
+        number = cast(float, node.value)
+        if not abs(number) <= LARGEST:
+            raise EquationError("a number in it is too large")
+        return number
+    return None

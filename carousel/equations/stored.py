@@ -1,0 +1,113 @@
+"""A cell as data: what a run folder keeps, so that nobody needs the file that defined it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from carousel.equations import notation
+from carousel.equations.cell import Cell
+from carousel.equations.errors import EquationError
+
+FORMAT = 1
+Sizes = tuple[int, int, int]  # of the input, of the states, of the projection
+
+
+class StoredCell(Cell):
+    """A cell that was read from data; it is pickled and copied as that data."""
+
+    def __init__(self, data: Mapping[str, Any]):
+        facts = _checked(data)
+        equations, constants = facts["equations"], facts["constants"]
+        states, clock = [s for s in facts["states"] if s != "t"], "t" in facts["states"]
+        trace = notation.read(facts["name"], states, equations, facts["parameters"], frozenset(constants), clock=clock)
+        super().__init__(
+            trace,
+            facts["doc"],
+            facts["citation"],
+            {letters: _array(facts["name"], f"c.{letters}", arrays) for letters, arrays in constants.items()},
+            {weight: _array(facts["name"], weight, arrays) for weight, arrays in facts["masks"].items()},
+        )
+        self.data = facts
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return StoredCell, (self.data,)
+
+
+def as_data(cell: Cell, sizes: Iterable[Sizes]) -> dict[str, Any]:
+    """Return the cell as what JSON can hold.
+
+    Args:
+        cell: any cell.
+        sizes: of the layers that use it. Constants and masks are functions of sizes, so their values are kept for these.
+    """
+    if isinstance(cell, StoredCell):
+        return cell.data
+    constants: dict[str, dict[str, Any]] = {letters: {} for letters in cell.constants}
+    masks: dict[str, dict[str, Any]] = {weight: {} for weight in cell.masks}
+    rows = {p.letters: p.rows for p in cell.trace.parameters if p.kind == "constant"}
+    for given in sizes:
+        for letters, function in cell.constants.items():
+            if letters in rows:  # else no equation uses it
+                n = cell.length(rows[letters], *given)
+                constants[letters][str(n)] = np.asarray(function(n)).tolist()
+        for p in cell.parameter_specs(*given):
+            if p.name in cell.masks:
+                masks[p.name]["x".join(map(str, p.shape))] = np.asarray(cell.masks[p.name](*p.shape)).tolist()
+    return {
+        "format": FORMAT,
+        "name": cell.name,
+        "doc": cell.doc,
+        "citation": cell.citation,
+        "states": list(cell.states),
+        "equations": notation.written(cell.trace),
+        "parameters": [p.name for p in cell.trace.parameters],
+        "constants": constants,
+        "masks": masks,
+    }
+
+
+TEXTS, LISTS, TABLES = ("name", "doc", "citation"), ("states", "equations", "parameters"), ("constants", "masks")
+
+
+def _checked(data: Any) -> dict[str, Any]:
+    """The data, of which every part is of the right kind. Raises EquationError."""
+    if not isinstance(data, Mapping) or data.get("format") != FORMAT:
+        raise EquationError(f"it is no cell as data of format {FORMAT}")
+    for key in (*TEXTS, *LISTS, *TABLES):
+        value = data.get(key)
+        good = (
+            isinstance(value, str)
+            if key in TEXTS
+            else isinstance(value, list) and all(isinstance(x, str) for x in value)
+            if key in LISTS
+            else isinstance(value, Mapping) and all(isinstance(x, Mapping) for x in value.values())
+        )
+        if not good:
+            raise EquationError(f"its {key} are not as a stored cell has them")
+    names = [*data["states"], *data["constants"]]
+    if not data["states"] or len(set(data["states"])) < len(data["states"]) or not all(n.isidentifier() for n in names):
+        raise EquationError("its states are not as a stored cell has them")
+    return {key: data[key] for key in ("format", *TEXTS, *LISTS, *TABLES)}
+
+
+def _array(cell: str, name: str, arrays: Mapping[str, Any]) -> Callable[..., np.ndarray]:
+    """The constant or mask of that name, for the sizes that were kept. Raises EquationError for values that are no numbers."""
+    kept: dict[str, np.ndarray] = {}
+    for sizes, values in arrays.items():
+        try:
+            kept[sizes] = np.asarray(values, dtype=float)
+        except (TypeError, ValueError):
+            raise EquationError(f"{name} is no array of numbers") from None
+        if "x".join(map(str, kept[sizes].shape)) != sizes or not np.isfinite(kept[sizes]).all():
+            raise EquationError(f"{name} is no array of {sizes} finite numbers")
+
+    def of(*sizes: int) -> np.ndarray:
+        wanted = "x".join(map(str, sizes))
+        if wanted not in kept:
+            raise EquationError(f"the stored cell {cell} has {name} for {' or '.join(kept)} units, not for {wanted}")
+        return kept[wanted]
+
+    return of

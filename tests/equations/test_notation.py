@@ -1,0 +1,191 @@
+"""Equations written as text, and read back: the same cell, and nothing else."""
+
+import copy
+import json
+import pickle
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from random_cells import stored as random_cells
+
+from carousel.cells import CELLS
+from carousel.cells.lstm_1997 import lstm_1997, lstm_1997_bare, lstm_1997_truncated
+from carousel.equations import EquationError, cell, logistic, tanh
+from carousel.equations.notation import read, written
+from carousel.equations.stored import StoredCell, as_data
+from carousel.layers import Recurrent
+
+ALL = [*CELLS.values(), lstm_1997, lstm_1997_truncated, lstm_1997_bare]
+SIZES = (3, 4, 2)
+
+
+def again(cell, sizes=SIZES):
+    """The cell after a journey through a file."""
+    return StoredCell(json.loads(json.dumps(as_data(cell, [sizes]))))
+
+
+def test_it_reads_like_the_slide():
+    assert written(CELLS["lstm-v3"].trace) == [
+        "i[t] = logistic(W.ie @ e[t] + W.im @ m[t-1] + w.ih*h[t-1] + b.i)",
+        "f[t] = logistic(W.fe @ e[t] + W.fm @ m[t-1] + w.fh*h[t-1] + b.f)",
+        "h[t] = f[t]*h[t-1] + i[t]*tanh(W.he @ e[t] + W.hm @ m[t-1] + b.h)",
+        "o[t] = logistic(W.oe @ e[t] + W.om @ m[t-1] + w.oh*h[t] + b.o)",
+        "m[t] = o[t]*tanh(h[t])",
+    ]
+
+
+@pytest.mark.parametrize("cell", ALL, ids=lambda c: c.name)
+def test_a_cell_comes_back_as_it_was(cell):
+    back = again(cell)
+    assert back.text == cell.text and back.latex == cell.latex
+    assert (back.name, back.doc, back.citation) == (cell.name, cell.doc, cell.citation)
+    assert (back.states, back.gates, back.names) == (cell.states, cell.gates, cell.names)
+    assert back.parameter_specs(*SIZES) == cell.parameter_specs(*SIZES)
+    assert back.count(*SIZES) == cell.count(*SIZES) and back.work(*SIZES) == cell.work(*SIZES)
+
+
+def layers_agree(cell, sizes, tolerance):
+    """Layers of the cell and of the one that came back, with the same weights, give the same."""
+    options = {"proj_size": sizes[2]} if cell.has_projection else {}
+    torch.manual_seed(1)
+    layer = Recurrent(cell, *sizes[:2], dtype=torch.float64, **options)
+    twin = Recurrent(again(cell, sizes), *sizes[:2], dtype=torch.float64, **options)
+    twin.load_state_dict(layer.state_dict())
+    x = torch.randn(5, 2, sizes[0], dtype=torch.float64)
+    for a, b in zip(layer(x)[0], twin(x)[0], strict=True):
+        torch.testing.assert_close(a, b, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("cell", ALL, ids=lambda c: c.name)
+def test_it_computes_the_same_to_the_last_bit(cell):
+    layers_agree(cell, SIZES, 0)
+
+
+def test_cells_that_nobody_wrote_come_back_too():
+    for case in random_cells()[:60]:
+        layers_agree(case.cell, case.sizes, 1e-12)
+
+
+def test_it_is_pickled_and_copied_by_its_data():
+    back = again(CELLS["clockwork"])
+    for twin in (pickle.loads(pickle.dumps(back)), copy.deepcopy(back)):
+        assert twin.text == back.text and twin.data == back.data
+
+
+def test_constants_and_masks_are_those_of_the_sizes_that_were_kept():
+    back = again(CELLS["clockwork"])
+    assert (back.constants["T"](4) == CELLS["clockwork"].constants["T"](4)).all()
+    with pytest.raises(EquationError, match=r"has c\.T for 4 units, not for 5"):
+        Recurrent(back, 3, 5)(torch.zeros(2, 1, 3))
+
+
+def test_cells_with_equal_equations_and_other_constants_are_told_apart():
+    def made(period):
+        @cell(constants={"T": lambda n: period + torch.zeros(n).numpy()})
+        def slow(e, h, W, b, c):
+            return h + tanh(W.he @ e + b.h) / c.T
+
+        return slow
+
+    one, other = made(1.0), made(2.0)
+    assert one.key != other.key
+    assert again(one).key != one.key  # its functions are others
+
+
+def test_letters_that_python_keeps_for_itself():
+    @cell
+    def odd(e, h, W, b):
+        f = logistic(W["if"] @ e + b["is"])
+        return f * h + W["if"] @ e
+
+    assert written(odd.trace)[0] == 'f[t] = logistic(W["if"] @ e[t] + b["is"])'
+    assert again(odd).text == odd.text
+
+
+STATES = {"states": ["h"], "parameters": [], "constants": frozenset(), "clock": False}
+GOOD = "h[t] = h[t-1] + tanh(e[t])"
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("h[t] = __import__('os').system('true')", "nothing of this notation"),
+        ("h[t] = open(e[t])", "there is no function open"),
+        ("h[t] = e[t].__class__", "nothing of this notation"),
+        ("h[t] = W.__class__ @ e[t]", "is no parameter"),
+        ("h[t] = (lambda: e[t])()", "nothing of this notation"),
+        ("h[t] = [e[t] for x in e[t]]", "nothing of this notation"),
+        ("h[t] = x[t]", "is not known there"),
+        ("h[t] = h[t-2]", "neither a value at a step"),
+        ("h[t-1] = e[t]", "sets a value at step t"),
+        ("e[t] = h[t-1]", "is set already"),
+        ("t[t] = h[t-1]", "is set already"),
+        ("h = e[t]", "neither a value at a step"),
+        ("h[t] = 3", "it sets no vector"),
+        ("h[t] = h[t-1] > 0", "it sets no vector"),
+        ("h[t] = 'a'", "nothing of this notation"),
+        ("h[t] = 1 / 0 + e[t]", "division by zero"),
+        ("h[t] = e[t] * 9" + "9" * 400, "too large"),
+        ("h[t] = e[t] ** 1e400", "too large"),
+        ("h[t] = tanh()", "takes 1 operands"),
+        ("h[t] = e[t] @ h[t-1]", "a dense weight and a vector"),
+        ("h[t] = W.he @ 3", "a dense weight and a vector"),
+        ("h[t] = e[t]; import os", "no equation"),
+        ("import os", "no equation"),
+        ("h[t] = " + "(" * 2000, "no equation"),
+        ("h[t] = " + "-" * 5000 + "e[t]", "no equation"),
+        ("h[t] = " + "e[t] + " * 5000 + "e[t]", "longer than"),
+        ("h[t] = c.T * e[t]", "not among the constants"),
+    ],
+)
+def test_a_line_that_is_no_equation_is_refused_and_named(line, reason):
+    with pytest.raises(EquationError) as error:
+        read("x", equations=[line], **STATES)
+    assert reason in str(error.value) and line[:20] in str(error.value) and "\n" not in str(error.value)
+
+
+def test_a_state_that_is_never_set_and_parameters_of_another_cell():
+    with pytest.raises(EquationError, match="state h is never set"):
+        read("x", equations=["g[t] = tanh(e[t])"], **STATES)
+    with pytest.raises(EquationError, match="parameters are not those"):
+        read("x", equations=[GOOD], **{**STATES, "parameters": ["W.he"]})
+
+
+symbols = st.sampled_from(["h[t]", "h[t-1]", "e[t]", "g[t]", "W.he", "w.h", "b.h", "t", "2", "0.5", "tanh", "where", "concat"])
+marks = st.sampled_from([" = ", " + ", "*", " @ ", "(", ")", ", ", "-", "/", "**", " % ", " > ", "[", "]", "."])
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.one_of(symbols, marks), max_size=12).map("".join))
+def test_any_text_is_a_cell_or_refused(text):
+    try:
+        made = read("x", equations=[f"h[t] = {text}", text][: 1 + (" = " in text)], **STATES)
+    except EquationError as error:
+        assert "\n" not in str(error)
+    else:
+        assert written(made)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("format", 2),
+        ("name", 3),
+        ("states", []),
+        ("states", ["h", "h"]),
+        ("states", ["h; import os"]),
+        ("equations", "h[t] = e[t]"),
+        ("equations", [3]),
+        ("parameters", ["W.xx"]),
+        ("constants", {"T": {"4": ["x"]}}),
+        ("constants", {"T": {"4": [1, 2]}}),
+        ("constants", {"T": {"2": [1, float("nan")]}}),
+        ("masks", {"W.nn": {"1x1": [[1]]}}),
+    ],
+)
+def test_data_that_is_no_stored_cell_is_refused(key, value):
+    data = as_data(CELLS["clockwork"], [SIZES])
+    with pytest.raises(EquationError):
+        StoredCell({**data, key: value})
