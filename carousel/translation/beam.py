@@ -49,7 +49,8 @@ def search(
     is narrower from then on, so that ``width`` 1 is greedy search. The best of them by log p / lengthᵅ come first.
 
     Args:
-        source, lengths: as the translator's, (S, B) and (B,).
+        source: token ids (S, B), as the translator reads them.
+        lengths: of each sentence (B,).
         end: the token id of ``<eos>`` in the target's vocabulary.
         longest: of each sentence, the most target tokens, ``<eos>`` included.
         forbidden: a token that is never written (``<unk>``).
