@@ -71,6 +71,7 @@ class Product:
     operand: Expr
     part: int = 0
     shown: bool = True  # a concatenation's first part prints the whole of it, the others nothing
+    beside: tuple[Expr, ...] = ()  # all parts of the concatenation
 
 
 @dataclass
@@ -281,14 +282,15 @@ class Weight(Term):
             raise EquationError(f"{name} multiplies {len(columns)} vectors here and {len(known.columns)} elsewhere")
         for a, b in zip(known.columns, columns, strict=True):
             a.join(b)
-        symbols = []
+        symbols, beside = [], tuple(p.expr for p in parts) if len(parts) > 1 else ()
         for k, part in enumerate(parts):
-            same = [p for p in notes.products.values() if p.weight.name == name and p.operand == part.expr and p.part == k]
+            wanted = (name, part.expr, k, beside)  # another concatenation that begins alike is printed otherwise
+            same = [p for p in notes.products.values() if (p.weight.name, p.operand, p.part, p.beside) == wanted]
             symbol = same[0].symbol if same else sympy.Symbol(f"P{len(notes.products)}", real=True)
-            notes.products.setdefault(symbol, Product(symbol, known, part.expr, k, shown=k == 0))
+            notes.products.setdefault(symbol, Product(symbol, known, part.expr, k, k == 0, beside))
             symbols.append(symbol)
         if len(symbols) > 1:
-            notes.concatenations[symbols[0]] = tuple(p.expr for p in parts)
+            notes.concatenations[symbols[0]] = beside
         expr = symbols[0] if len(symbols) == 1 else sympy.Add(*symbols, evaluate=False)
         notes.written.setdefault(expr, len(notes.written))
         return Term(notes, expr, known.rows, dense=True)

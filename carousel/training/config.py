@@ -36,9 +36,7 @@ class NetworkConfig(Settings):
     group = "Model"
 
     cell: str = setting("lstm-v2", "A cell of carousel cells, or your own: file.py:name, module:name.")
-    cell_data: dict[str, Any] | None = field(
-        default=None, kw_only=True
-    )  # of one's own cell: ``equations.stored``
+    cell_data: dict[str, Any] | None = field(default=None, kw_only=True)  # of one's own cell: ``equations.stored``
     embedding: int | None = setting(None, "Size of e; `hidden`'s by default.", least=1, most=LARGEST_SIZE)
     hidden: int = setting(200, "Units of a layer.", least=1, most=LARGEST_SIZE)
     layers: int = setting(1, "Recurrent layers.", least=1, most=MOST_LAYERS)

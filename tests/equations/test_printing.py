@@ -3,7 +3,7 @@
 import pytest
 
 from carousel.cells import CELLS
-from carousel.equations import absolute, cell, exp, logistic, maximum, minimum, relu, tanh, where
+from carousel.equations import absolute, cell, concat, exp, logistic, maximum, minimum, relu, tanh, where
 
 V3 = """\
 iₜ = logistic(W.ie eₜ + W.im mₜ₋₁ + w.ih ⊙ hₜ₋₁ + b.i)
@@ -139,3 +139,12 @@ def test_powers_of_functions_keep_their_exponent():
     assert r"\max\left(1, \mathbf{h}_{t-1}\right)^{4}" in raised.latex
     assert r"\left|{\mathbf{h}_{t-1}}\right|^{5}" in raised.latex
     assert raised.text.startswith("hₜ = where(hₜ₋₁ > 0, tanh(hₜ₋₁), 0.5)^2 + logistic(hₜ₋₁)^3 + ")
+
+
+def test_concatenations_that_begin_alike_are_told_apart():
+    @cell
+    def alike(e, h, k, W, b):
+        h = tanh(W.h @ concat(k, h) - W.h @ concat(k, tanh(k)) + W.he @ e)
+        return h, tanh(h)
+
+    assert alike.text.splitlines()[0] == "hₜ = tanh(W.h [kₜ₋₁; hₜ₋₁] - W.h [kₜ₋₁; tanh(kₜ₋₁)] + W.he eₜ)"
