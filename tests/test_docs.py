@@ -8,9 +8,8 @@ from pathlib import Path
 
 import notebook
 import pytest
-from typer.main import get_command
 
-from carousel.cli import app
+from carousel.cli import whole
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
@@ -54,7 +53,7 @@ def _commands(text):
 @with_any(_commands)
 def test_every_option_that_is_shown_exists(page):
     for line in _commands(page.read_text()):
-        command = get_command(app)
+        command = whole()
         for word in line.split()[:2]:
             command = getattr(command, "commands", {}).get(word, command)
         known = {option for parameter in command.params for option in parameter.opts} | {"--help"}

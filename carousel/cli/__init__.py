@@ -6,34 +6,71 @@ import io
 import os
 import sys
 import warnings
+from importlib import import_module
 from typing import Annotated, Any
 
 import typer
+import typer.main
+from typer.core import TyperCommand, TyperGroup
 
-from carousel import __version__, files, kernels
-from carousel.cli import (
-    agreement,
-    bench,
-    cells,
-    claims,
-    compare,
-    demo,
-    generate,
-    gradients,
-    options,
-    pairs,
-    probe,
-    score,
-    serve,
-    tasks,
-    train,
-    translate,
-    valves,
-    walkthrough,
-)
+from carousel import __version__, files
 from carousel.errors import InputError, TrainingError
 
-app = options.Commands(
+# What the list of commands says of each, so that it shows without importing them; a test compares.
+COMMANDS = {
+    "cells": "List every cell of the lectures with its source, parameters and gates; or print the equations of one.",
+    "train": "Train a language model on text files; Ctrl-C stops it so that --resume can continue.",
+    "generate": "Write text with a trained model, each word as it comes.",
+    "score": "Perplexity, bits per character and share of unknown words of a text.",
+    "compare": (
+        "Train several cells on the same text with the same settings: the lecture's progression in one table and figure."
+    ),
+    "gradients": "How fast the error of the last step fades on its way back: half-life, slope, size after 1, 10 and 100 steps.",
+    "valves": "What every valve, memory and message does at every word, and how surprising the word was.",
+    "pairs": "Where memory and predictions part, which units carry the difference and for how long.",
+    "probe": "How well a property of each word is read from the memory: by all units linearly, and by each unit alone.",
+    "walkthrough": (
+        "Translate two sentences that differ in a word; show valves, memory, what is read from it, what holding a valve does."
+    ),
+    "claims": "Train the cells that a claim compares, with several seeds, and judge it by a rule.",
+    "serve": "Show what a model's valves and memory do while it reads: a page on this machine, until Ctrl+C.",
+    "demo": "Train an LSTM (v2) and an MLP on Python's own documentation, and score them against counting models.",
+    "agreement": "Agreement at a distance: an English corpus of ours, and how a model fares on it.",
+    "translate": "Train a translator, score it, and translate: carousel translate RUN, a line in, a line out.",
+    "bench": "Measure speed side by side in one run: medians and ratios.",
+    "tasks": "The six experiments of 1997, in fewer sequences: list, run, report.",
+}
+
+
+def loaded(name: str) -> Any:
+    """Return a command with all that it does; its module is imported."""
+    from carousel.cli import options
+
+    module = import_module(f"carousel.cli.{name}")
+    if hasattr(module, "app"):
+        return typer.main.get_command(module.app)
+    alone = options.Commands(pretty_exceptions_enable=False, rich_markup_mode="rich", add_completion=False)
+    alone.command(name=name, epilog=module.EXAMPLE)(module.command)
+    return typer.main.get_command(alone)
+
+
+class Lazy(TyperGroup):
+    """The commands, of which only the one that is called is imported."""
+
+    def __init__(self, **given: Any):
+        super().__init__(**given)
+        self.commands = {name: TyperCommand(name, help=text) for name, text in COMMANDS.items()}
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """As Typer, with the command in place of what stands for it."""
+        name, _, rest = super().resolve_command(ctx, args)
+        command = loaded(str(name))
+        command.name = name
+        return name, command, rest
+
+
+app = typer.Typer(
+    cls=Lazy,
     name="carousel",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -41,12 +78,13 @@ app = options.Commands(
     help="Recurrent networks with gated memory: a cell is its equations.",
     epilog="Example: carousel train book.txt --cell lstm-v2, then carousel generate runs/book-lstm-v2",
 )
-for module in (cells, train, generate, score, compare, gradients, valves, pairs, probe, walkthrough, claims, serve, demo):
-    app.command(name=module.__name__.rpartition(".")[2], epilog=module.EXAMPLE)(module.command)
-app.add_typer(agreement.app, name="agreement")
-app.add_typer(translate.app, name="translate")
-app.add_typer(bench.app, name="bench")
-app.add_typer(tasks.app, name="tasks")
+
+
+def whole() -> Any:
+    """Return the command line with all commands loaded, for whoever describes it."""
+    group: Any = typer.main.get_command(app)
+    group.commands = {name: loaded(name) for name in COMMANDS}
+    return group
 
 
 NO_MEMORY = "there is not enough memory for what is asked; ask for less (smaller sizes, shorter lines)"
@@ -69,13 +107,6 @@ def _notice(message: Warning | str, *_: Any, **__: Any) -> None:
     print(f"carousel: {_in_one_line(str(message))}", file=sys.stderr)
 
 
-def _check_environment() -> None:
-    try:
-        kernels.check_environment()
-    except ValueError as error:
-        raise InputError(str(error)) from None
-
-
 def main() -> None:
     """Run the command; exit 0, 2 for bad input, 1 for a failure, 130 when interrupted. Errors are one line."""
     warnings.showwarning = _notice  # one line, like every message of the command
@@ -83,13 +114,12 @@ def main() -> None:
         sys.stdout.reconfigure(errors="backslashreplace")  # a file's name need not be text
     message = ""
     try:
-        _check_environment()
         status = app(standalone_mode=False) or 0
     except typer.TyperException as error:  # what Typer itself refuses: an unknown option, a value that is no number
         status, message = 2, getattr(error, "format_message", error.__str__)()
     except InputError as error:
         status, message = 2, str(error)
-    except (TrainingError, kernels.Unavailable) as error:
+    except TrainingError as error:
         status, message = 1, str(error)
     except (KeyboardInterrupt, typer.Abort):
         status = 130

@@ -12,6 +12,7 @@ from typing import Annotated, Any, TypeVar, get_type_hints
 import typer
 from typer.core import TyperCommand
 
+from carousel import kernels
 from carousel.cells.finding import find
 from carousel.equations import Cell
 from carousel.errors import InputError, TrainingError
@@ -136,9 +137,19 @@ class Command(TyperCommand):
         """As Typer; what an error calls by a field's name in backticks is the option here."""
         known = ALL | {p.name: max(p.opts, key=len) for p in self.params if p.name and p.opts[0].startswith("-")}
         try:
+            _check_environment()
             return super().invoke(ctx)
+        except kernels.Unavailable as error:
+            raise TrainingError(str(error)) from error
         except (InputError, TrainingError) as error:
             raise type(error)(with_flags(str(error), known)) from error
+
+
+def _check_environment() -> None:
+    try:
+        kernels.check_environment()
+    except ValueError as error:
+        raise InputError(str(error)) from None
 
 
 class Commands(typer.Typer):

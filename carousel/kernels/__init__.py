@@ -18,14 +18,13 @@ def run(call: Call) -> Result:
     if torch.compiler.is_compiling() and not call.record and not call.clamp:
         starts = list(call.initial.values()) if call.initial is not None else []
         before, parameters = list(call.before.values()), list(call.parameters.values())
-        output, *after = _in_graph(
+        output, *after = torch.ops.carousel.run(
             call.cell.key, call.data, list(call.batch_sizes), before, parameters, call.reverse, call.resets, starts
         )
         return Result(output, dict(zip(call.before, after, strict=True)), {})
     return choice.run(call)
 
 
-@torch.compiler.allow_in_graph
 def _in_graph(
     key: str,
     data: Tensor,
@@ -35,15 +34,24 @@ def _in_graph(
     reverse: bool,
     resets: Tensor | None,
     initial: list[Tensor],
-) -> tuple[Tensor, ...]:
-    """``run`` for torch.compile, which looks no further: it takes and gives tensors and numbers alone."""
+) -> list[Tensor]:
+    """``run`` for torch.compile, which looks no further into an operator: it takes and gives tensors and numbers alone."""
     cell = registered(key)
     names = [p.name for p in cell.trace.parameters if p.kind != "constant"]
     states = dict(zip(cell.states, before, strict=True))
     starts = dict(zip(cell.states, initial, strict=True)) if initial else None
     given = dict(zip(names, parameters, strict=True))
     found = choice.run(Call(cell, data, batch_sizes, states, given, reverse, resets, starts))
-    return (found.output, *(found.states[n] for n in cell.states))
+    return [found.output, *(found.states[n] for n in cell.states)]
+
+
+# An operator that consists of others, so that their derivatives are its own.
+_library = torch.library.Library("carousel", "FRAGMENT")
+_library.define(
+    "run(str key, Tensor data, SymInt[] batch_sizes, Tensor[] before, Tensor[] parameters, bool reverse, Tensor? resets, "
+    "Tensor[] initial) -> Tensor[]"
+)
+_library.impl("run", _in_graph, "CompositeImplicitAutograd")
 
 
 __all__ = [

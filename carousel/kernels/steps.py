@@ -47,5 +47,10 @@ def _steps(batch_sizes: tuple[int, ...], reverse: bool, device: torch.device) ->
 
 def last_numbers(clock: Tensor, batch_sizes: Sequence[int], reverse: bool, like: Tensor) -> Tensor:
     """Return the step number after each row's last step, (batch, 1), from those of all steps."""
-    last = Steps.of(batch_sizes, not reverse, clock.device).first
-    return (clock[last] + 1).unsqueeze(1).to(like.dtype)
+    places = list(range(batch_sizes[0]))  # in numbers of Python: torch.compile runs this on tensors without values
+    begin = 0
+    for rows in () if reverse else batch_sizes:
+        places[:rows] = range(begin, begin + rows)
+        begin += rows
+    last = torch.tensor(places, device=clock.device)
+    return (clock.index_select(0, last) + 1).unsqueeze(1).to(like.dtype)

@@ -15,10 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from mkdocs.structure.files import File, Files
-from typer.main import get_command
 
 from carousel.cells import CELLS
-from carousel.cli import app
+from carousel.cli import whole
 from carousel.drawing.svg import standalone
 
 ROOT = Path(__file__).parents[2]
@@ -80,7 +79,7 @@ def moved(text: str) -> str:
 
 def commands() -> Iterator[str]:
     """All commands, from the program itself."""
-    root = get_command(app)
+    root = whole()
     yield from _command(root, "carousel")
 
 

@@ -7,9 +7,8 @@ import sys
 from dataclasses import fields
 
 import pytest
-from typer.main import get_command
 
-from carousel.cli import app
+from carousel.cli import whole
 from carousel.cli.options import build, flags, with_flags
 from carousel.errors import InputError
 from carousel.language.config import Config, TextConfig
@@ -32,7 +31,7 @@ RANGED = [
 
 def options(words):
     """The options of a command, by the names of their parameters."""
-    command = get_command(app)
+    command = whole()
     for word in words.split():
         command = command.commands[word]
     return {p.name: p for p in command.params}

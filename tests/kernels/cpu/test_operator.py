@@ -30,6 +30,21 @@ def test_compiled_without_graph_breaks_it_is_the_same(layer):
         torch.testing.assert_close(a, b)
 
 
+@pytest.mark.parametrize("name", ["clockwork", "lstm-v4", "gru", "mlp"])
+def test_compiled_with_resets_any_cell_is_the_same(name):
+    torch.manual_seed(0)
+    layer = Recurrent(name, 5, 6, bidirectional=name == "gru")
+    x, resets = torch.randn(7, 3, 5), torch.arange(21).reshape(7, 3) % 5 == 0
+
+    def loss():
+        return layer(x, resets=resets)[0].square().sum()
+
+    expected = torch.autograd.grad(loss(), list(layer.parameters()))
+    found = torch.autograd.grad(torch.compile(loss, fullgraph=True, backend="aot_eager")(), list(layer.parameters()))
+    for a, b in zip(found, expected, strict=True):
+        torch.testing.assert_close(a, b)
+
+
 def test_exported_it_is_the_same(layer):
     x = torch.randn(7, 3, 5)
     program = torch.export.export(layer.eval(), (x,), strict=False)
