@@ -1,9 +1,9 @@
 """Cells that nobody wrote: kernels, reference and finite differences agree on them, and all else that a cell can do works.
 
-A hundred cells are always the same; a campaign draws others:
-``PYTHONHASHSEED=0 python -m pytest tests/kernels/cpu/test_random_cells.py --cells 5000 --seed 7``. Kernels are compiled without optimization
-(``tests/helpers/unoptimized.sh``), those of fifty cells at once; ``--optimized`` compiles
-them as for users. ``--shrink`` looks for the smallest cell that fails, which takes minutes.
+A hundred cells are always the same; a campaign draws others, and with ``-s`` tells at once of one that fails:
+``PYTHONHASHSEED=0 python -m pytest -s tests/kernels/cpu/test_random_cells.py --cells 5000 --seed 7``. Kernels are compiled
+without optimization (``tests/helpers/unoptimized.sh``), those of fifty cells at once; ``--optimized`` compiles them as for
+users. ``--shrink`` looks for the smallest cell that fails, which takes minutes.
 """
 
 import copy
@@ -79,7 +79,7 @@ def _all_of(chosen, problem, most_skipped):
         except Exception as error:
             error.add_note(repr(case))
             failures.append(error)
-            print(f"{type(error).__name__}: {error}\n{case!r}", file=sys.__stderr__, flush=True)  # a campaign takes an hour
+            print(f"{type(error).__name__}: {error}\n{case!r}", file=sys.stderr, flush=True)  # a campaign takes an hour
     if failures:
         raise ExceptionGroup(f"{len(failures)} of {len(chosen)} cells", failures)
     assert skipped <= most_skipped, f"{skipped} of {len(chosen)} cells have no finite differences"
