@@ -190,7 +190,7 @@ def tamed(expr: Expr) -> Expr:
 class Words:
     """What printers share: mixed into one of SymPy's, it writes functions as the table says for its ``language``."""
 
-    language: str  # a field of Function
+    language: str = ""  # a field of Function; empty: by their names
 
     def _print(self, expr: Expr, **options: Any) -> str:
         known = FUNCTIONS.get(type(expr))
@@ -202,6 +202,13 @@ class Words:
             return printer.parenthesize(known.definition(*expr.args), PRECEDENCE["Func"], strict=True)
         text = self._call(words, expr, known.operands)
         return f"{text}^{{{options['exp']}}}" if "exp" in options else text  # LaTeX's power of a function
+
+    def parenthesize(self, item: Expr, level: int, *more: Any, **options: Any) -> str:
+        """As SymPy's, but a remainder that is multiplied stands in parentheses: SymPy leaves them out of some products."""
+        printer: Any = super()
+        if isinstance(item, sympy.Mod) and level > PRECEDENCE["Relational"] and self.language != "latex":
+            return f"({self._print(item)})"
+        return str(printer.parenthesize(item, level, *more, **options))
 
     def words(self, known: Function) -> str | None:
         """What the language writes for a function."""

@@ -16,11 +16,10 @@ from functools import reduce
 from typing import Any, cast
 
 import sympy
-from sympy.printing.str import StrPrinter
 
 from carousel.equations.errors import EquationError
-from carousel.equations.functions import FUNCTIONS, Function, Words, identity
-from carousel.equations.printing import shown, visible
+from carousel.equations.functions import FUNCTIONS, identity
+from carousel.equations.printing import Text, shown, visible
 from carousel.equations.terms import Concatenation, Expr, Namespace, Notes, Term, Weight, concat
 from carousel.equations.trace import STEP, Trace, check_names, symbol, symbols, traced
 
@@ -90,9 +89,9 @@ def read(
     )
 
 
-class _Notation(Words, StrPrinter):
+class _Notation(Text):
     def __init__(self, trace: Trace):
-        super().__init__({"order": "none", "full_prec": False})
+        super().__init__()
         self.trace = trace
         self.parameters = {p.symbol: p.name for p in trace.parameters}
         self.clocks = [s.before for s in trace.states if s.size is None]
@@ -112,9 +111,6 @@ class _Notation(Words, StrPrinter):
         before, after = r"(?:(?<=^)|(?<=\()|(?<=, )|(?<= \+ ))", r"(?=$|\)|,| [+-] )"
         return re.sub(rf"{before}<<([^<>]*)>>{after}", r"\1", text).replace("<<", "(").replace(">>", ")")
 
-    def words(self, known: Function) -> str:
-        return known.name
-
     def _print_Symbol(self, symbol: Expr) -> str:
         product = self.trace.products.get(symbol)
         if product is None:
@@ -133,7 +129,7 @@ class _Notation(Words, StrPrinter):
         return f"{self.doprint(expr.lhs)} == {self.doprint(expr.rhs)}"
 
     def _print_Mod(self, expr: Expr) -> str:
-        return f"({self.doprint(expr.args[0])}) % ({self.doprint(expr.args[1])})"
+        return " % ".join(f"({self.doprint(x)})" for x in expr.args)
 
 
 BINARY: dict[type, Callable[[Any, Any], Any]] = {

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 
+import sympy
 from sympy.printing.latex import LatexPrinter
+from sympy.printing.precedence import PRECEDENCE
 from sympy.printing.str import StrPrinter
 
 from carousel.equations.functions import Function, Words
@@ -71,17 +73,33 @@ def visible(trace: Trace, expr: Expr) -> Expr:
     return strip(expr) if hidden else expr
 
 
-class _Plain(Words, StrPrinter):
-    def __init__(self, trace: Trace):
+class Text(Words, StrPrinter):
+    """SymPy's text, with our functions."""
+
+    def __init__(self) -> None:
         super().__init__({"order": "none", "full_prec": False})
+
+    def words(self, known: Function) -> str:
+        return known.name
+
+    def _print_Mul(self, expr: Expr) -> str:
+        """As SymPy's, which leaves out the parentheses of a sum that begins a denominator of several factors."""
+        below = [x for x in expr.args if x.is_Pow and x.exp.is_Number and x.exp < 0]
+        if len(below) < 2 or not any(x.base.is_Add for x in below):
+            return str(super()._print_Mul(expr))
+        factors = [self.parenthesize(x, PRECEDENCE["Mul"]) for x in expr.args if x not in below]
+        under = [x.base if x.exp == -1 else sympy.Pow(x.base, -x.exp, evaluate=False) for x in below]
+        return f"{'*'.join(factors) or '1'}/({'*'.join(self.parenthesize(x, PRECEDENCE['Mul']) for x in under)})"
+
+
+class _Plain(Text):
+    def __init__(self, trace: Trace):
+        super().__init__()
         self.trace, self.name = trace, _Names(trace).plain
 
     def text(self, expr: Expr) -> str:
         text = self.doprint(visible(self.trace, expr)).replace("**", "^").replace("*", " ⊙ ")
         return re.sub(r"(\b\d+(?:\.\d+)?) ⊙ (?=[^\W\d]|\()", r"\1 ", text)
-
-    def words(self, known: Function) -> str:
-        return known.name
 
     def _print_Symbol(self, symbol: Expr) -> str:
         product = self.trace.products.get(symbol)
@@ -99,7 +117,7 @@ class _Plain(Words, StrPrinter):
         return f"{self.doprint(expr.lhs)} = {self.doprint(expr.rhs)}"
 
     def _print_Mod(self, expr: Expr) -> str:
-        return f"{self.doprint(expr.args[0])} mod {self.doprint(expr.args[1])}"
+        return " mod ".join(self.parenthesize(x, PRECEDENCE["Func"]) for x in expr.args)
 
 
 class _Latex(Words, LatexPrinter):

@@ -88,5 +88,8 @@ class _Printer(Words, PythonCodePrinter):
 
     _print_Float = _print_Infinity = _print_NegativeInfinity = _print_NaN = _print_number
 
+    def _print_Mod(self, expr: sympy.Mod) -> str:
+        return " % ".join(f"({self._print(x)})" for x in expr.args)
+
     def _print_Integer(self, expr: Expr) -> str:
         return str(int(expr)) if abs(int(expr)) < 2**53 else self._print_number(expr)  # beyond, PyTorch's whole numbers end

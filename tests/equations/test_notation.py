@@ -64,7 +64,7 @@ def test_it_computes_the_same_to_the_last_bit(cell):
 
 
 def test_cells_that_nobody_wrote_come_back_too():
-    for case in random_cells()[:60]:
+    for case in [*random_cells()[:40], *random_cells()[100:]]:
         layers_agree(case.cell, case.sizes, 1e-12)
 
 

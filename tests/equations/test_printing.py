@@ -148,3 +148,22 @@ def test_concatenations_that_begin_alike_are_told_apart():
         return h, tanh(h)
 
     assert alike.text.splitlines()[0] == "hₜ = tanh(W.h [kₜ₋₁; hₜ₋₁] - W.h [kₜ₋₁; tanh(kₜ₋₁)] + W.he eₜ)"
+
+
+def test_a_sum_that_begins_a_denominator_of_several_factors_stands_in_parentheses():
+    @cell
+    def ratio(e, h, W, b):
+        o = -b.o / (2 + b.o * (-b.o))
+        h = h * o * o + W.he @ e
+        return h
+
+    assert "/((2 + b.o ⊙ (-1) ⊙ b.o) ⊙ (2 + b.o ⊙ (-1) ⊙ b.o))" in ratio.text
+
+
+def test_a_remainder_in_a_product_stands_in_parentheses():
+    @cell
+    def late(e, h, t, W, b):
+        h = W.he @ e - tanh(h) * (t % 3) * b.h
+        return h
+
+    assert late.text == "hₜ = W.he eₜ - tanh(hₜ₋₁) ⊙ (t mod 3) ⊙ b.h"

@@ -361,3 +361,16 @@ def test_masks_and_constants_of_another_shape_are_refused(options, message):
     weights = {p.name: torch.ones(p.shape) for p in wrong.parameter_specs(E, H)}
     with pytest.raises(ValueError, match=message):
         reference.run(Call(wrong, torch.zeros(1, E), [1], {"h": torch.zeros(1, H)}, weights))
+
+
+def test_a_remainder_in_a_product_that_is_subtracted_is_taken_first():
+    @cell
+    def late(e, h, t, W, w, b):
+        h = logistic(W.he @ e - tanh(h) * (tanh(h) * ((t % 3) * (w.h * b.h))))
+        return h
+
+    weights = {s.name: torch.randn(s.shape) for s in late.parameter_specs(E, H)}
+    x, h, t = torch.randn(2, E), torch.randn(2, H), torch.full((2, 1), 5.0)
+    output = reference.run(Call(late, x, [2], {"h": h, "t": t}, weights)).output
+    expected = torch.sigmoid(x @ weights["W.he"].t() - h.tanh() ** 2 * 2 * weights["w.h"] * weights["b.h"])
+    torch.testing.assert_close(output, expected)
