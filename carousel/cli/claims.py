@@ -12,7 +12,7 @@ from carousel.cli import options, screen
 from carousel.errors import InputError
 from carousel.insight import figures
 from carousel.insight.claims import CLAIMS
-from carousel.insight.claims.claim import Setting, Trial
+from carousel.insight.claims.claim import Trial, TrialConfig
 from carousel.text.lines import check_file
 
 EXAMPLE = "Example: carousel claims forget --seeds 5 --figure forget.png"
@@ -49,7 +49,7 @@ def command(
         check_file(path)
     if threads:
         torch.set_num_threads(threads)
-    trial = Trial(CLAIMS[claim], Setting(steps, tuple(files or ()), out or Path("runs") / "claims" / claim))
+    trial = Trial(CLAIMS[claim], TrialConfig(steps, tuple(files or ()), out or Path("runs") / "claims" / claim))
     with screen.counting(claim) as tick:
         trial.run(range(1, seeds + 1), tick)
     if figure is not None:

@@ -117,7 +117,6 @@ def shut_valves(
     model: LanguageModel,
     vocabulary: Vocabulary,
     given: Sequence[Sentence],
-    words: Iterable[int] = (1, 2, 3),
     tick: Tick | None = None,
 ) -> list[Shut]:
     """Agreement with every valve shut in turn, in all places, for 1 to 3 words; ``tick(done, total)`` after each.

@@ -10,7 +10,7 @@ import torch
 
 from carousel.errors import InputError
 from carousel.insight.claims import CLAIMS, forget, peepholes, projection
-from carousel.insight.claims.claim import Claim, Question, Setting, Trial
+from carousel.insight.claims.claim import Claim, Question, Trial, TrialConfig
 from carousel.language.model import ModelConfig
 from carousel.tasks.reber import SYMBOLS
 
@@ -57,7 +57,7 @@ def counted(done):
 
 def test_a_trial_goes_on_where_it_stopped(tmp_path):
     done, ticks = [], []
-    setting = Setting(folder=tmp_path / "t")
+    setting = TrialConfig(folder=tmp_path / "t")
     Trial(counted(done), setting).run([1, 2], lambda *t: ticks.append(t))
     assert done == [("a", 1), ("b", 1), ("a", 2), ("b", 2)] and ticks[-1] == (4000, 4000)
     trial = Trial(counted(done), setting)
@@ -119,7 +119,7 @@ def test_a_claim_is_tried(name, steps, tmp_path, monkeypatch):
     text = tmp_path / "text.txt"
     text.write_text("the cat sat on the mat and the dog sat on the cat\n" * 420)
     claim = CLAIMS[name]
-    setting = Setting(steps, (text,) if name == "projection" else (), tmp_path / "out")
+    setting = TrialConfig(steps, (text,) if name == "projection" else (), tmp_path / "out")
     trial = Trial(claim, setting)
     trial.run([1])
     assert set(trial.runs) == {(way, 1) for way in claim.ways}
@@ -132,8 +132,8 @@ def test_a_claim_is_tried(name, steps, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("change", [{"seed": "x"}, {"way": "v9"}, {"figures": {"error": None}}], ids=str)
 def test_a_file_that_no_trial_has_written_is_refused(tmp_path, change):
-    trial = Trial(CLAIMS["peepholes"], Setting(1, folder=tmp_path))
+    trial = Trial(CLAIMS["peepholes"], TrialConfig(1, folder=tmp_path))
     run = {"way": "v2", "seed": 1, "figures": dict.fromkeys(trial.claim.figures, 1.0)} | change
     (tmp_path / "peepholes.json").write_text(json.dumps({"asked": trial.asked, "runs": [run]}))
     with pytest.raises(InputError, match="is no trial of a claim"):
-        Trial(CLAIMS["peepholes"], Setting(1, folder=tmp_path))
+        Trial(CLAIMS["peepholes"], TrialConfig(1, folder=tmp_path))

@@ -53,7 +53,7 @@ class Question:
 
 
 @dataclass(frozen=True)
-class Setting:
+class TrialConfig:
     """The setting of a trial: ``steps`` of training (0: the claim's own), for text the files, and where work is kept."""
 
     steps: int = 0
@@ -72,7 +72,7 @@ class Claim:
     ways: Mapping[str, str]
     figures: Mapping[str, str]
     questions: Sequence[Question]
-    measure: Callable[[str, int, Setting, Tick], Figures]
+    measure: Callable[[str, int, TrialConfig, Tick], Figures]
 
 
 class Trial:
@@ -81,7 +81,7 @@ class Trial:
     Raises InputError where the folder holds a trial of another claim or setting.
     """
 
-    def __init__(self, claim: Claim, setting: Setting):
+    def __init__(self, claim: Claim, setting: TrialConfig):
         self.claim, self.setting = claim, setting
         self.path = setting.folder / f"{claim.name}.json"
         self.asked = {"claim": claim.name, "steps": setting.steps, "text": [str(p.absolute()) for p in setting.text]}

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy, one_hot
 
-from carousel.insight.claims.claim import Claim, Figures, Question, Setting, Tick
+from carousel.insight.claims.claim import Claim, Figures, Question, Tick, TrialConfig
 from carousel.insight.claims.training import Network, train
 from carousel.tasks.reber import SYMBOLS, string
 
@@ -45,7 +45,7 @@ class Stream:
         return now[:-1], now[1:], begins[:-1], bits[1:].float(), far[1:]
 
 
-def measure(way: str, seed: int, setting: Setting, tick: Tick) -> Figures:
+def measure(way: str, seed: int, setting: TrialConfig, tick: Tick) -> Figures:
     """Train on one endless stream and test on another, 20 000 symbols long."""
     torch.manual_seed(seed)
     network, resets = Network(CELLS[way], len(SYMBOLS), UNITS, len(SYMBOLS)), way.endswith("reset")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from carousel.insight.claims.claim import Claim, Figures, Question, Setting, Tick
+from carousel.insight.claims.claim import Claim, Figures, Question, Tick, TrialConfig
 from carousel.insight.claims.training import Network, train
 
 WAYS = {"v2": ("lstm-v2", 8), "v3": ("lstm-v3", 8), "v2 larger": ("lstm-v2", 9)}
@@ -28,7 +28,7 @@ def spikes(generator: torch.Generator, rows: int) -> tuple[Tensor, Tensor, Tenso
     return x.unsqueeze(-1), y, y > 0
 
 
-def measure(way: str, seed: int, setting: Setting, tick: Tick) -> Figures:
+def measure(way: str, seed: int, setting: TrialConfig, tick: Tick) -> Figures:
     """Train on sequences that are never repeated; test on fresh ones."""
     torch.manual_seed(seed)
     cell, units = WAYS[way]

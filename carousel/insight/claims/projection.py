@@ -14,7 +14,7 @@ from dataclasses import replace
 from carousel import files
 from carousel.corpora.python_docs import write_topics
 from carousel.errors import InputError
-from carousel.insight.claims.claim import Claim, Figures, Question, Setting, Tick
+from carousel.insight.claims.claim import Claim, Figures, Question, Tick, TrialConfig
 from carousel.language.config import Config, TextConfig
 from carousel.language.folder import load_run
 from carousel.language.model import ModelConfig
@@ -32,7 +32,7 @@ MODEL = ModelConfig(embedding=192, dropout=0.4)
 TRAINING = TrainConfig(batch_size=16, length=50, epochs=4, lr=4e-3, warmup=50, log_every=20, save_every=1e9, threads=1)
 
 
-def measure(way: str, seed: int, setting: Setting, tick: Tick) -> Figures:
+def measure(way: str, seed: int, setting: TrialConfig, tick: Tick) -> Figures:
     """Train for some epochs (``setting.steps``) and score the held-out text."""
     cell, hidden, projection = WAYS[way]
     run = setting.folder / f"{way.replace(' ', '-')}-{seed}"
@@ -69,7 +69,7 @@ def measure(way: str, seed: int, setting: Setting, tick: Tick) -> Figures:
     }
 
 
-def _config(setting: Setting) -> Config:
+def _config(setting: TrialConfig) -> Config:
     if setting.text:
         return Config(TextConfig([str(p.absolute()) for p in setting.text]), MODEL, TRAINING)
     paths = {k: [str(p.absolute())] for k, p in write_topics(setting.folder / "topics").items()}
