@@ -40,6 +40,9 @@ class Setting:
         """Say why a value cannot be; None where it can."""
         if self.choices:
             return None if value in self.choices else f"must be {' or '.join(self.choices)}, not {value!r}"
+        limits = (self.least, self.most, self.above, self.below)
+        if isinstance(value, str) and any(limit is not None for limit in limits):
+            return f"must be a number, not {value!r}"
         if (self.least, self.below) == (0, 1):
             return None if 0 <= value < 1 else f"is a probability in [0, 1), not {value}"
         for holds, limit in (

@@ -241,3 +241,8 @@ def test_what_0_1_0_refused_is_refused(tmp_path, value):
     (tmp_path / "config.json").write_text(json.dumps({"model": {"projection": value}}))
     with pytest.raises(InputError, match=r"model\.projection must be"):
         Config.load(tmp_path)
+
+
+def test_a_text_where_a_number_belongs_is_refused():
+    with pytest.raises(InputError, match="`embedding` must be a number, not 'none'"):
+        ModelConfig("lstm-v2", "none").check()

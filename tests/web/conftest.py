@@ -50,7 +50,9 @@ def translator(tmp_path_factory):
     torch.manual_seed(1)
     lines = [*LINES, "kluk který čeká ztratil klobouk", "dívka která zpívá ztratila klobouk"]
     vocabulary = Vocabulary.train("word", lines)
-    config = TranslationConfig(PairsConfig(["a", "b"], vocabulary="word"), TranslatorConfig("lstm-v2", "none", 8, 9))
+    config = TranslationConfig(
+        PairsConfig(["a", "b"], vocabulary="word"), TranslatorConfig("lstm-v2", embedding=8, hidden=9, attention="none")
+    )
     model = Translator(vocabulary.size, vocabulary.size, config.model)
     with torch.no_grad():
         for p in model.parameters():
