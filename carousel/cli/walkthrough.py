@@ -41,7 +41,7 @@ def command(
     labels: Annotated[
         Path | None,
         typer.Option(
-            help="Labelled sentences (JSONL of carousel translate corpus), for probes and for agreement with valves held.",
+            help="Annotated sentences (JSONL of carousel translate corpus), for probes and for agreement with valves held.",
             show_default=False,
         ),
     ] = None,

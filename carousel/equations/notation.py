@@ -20,11 +20,11 @@ import sympy
 from carousel.equations.errors import EquationError
 from carousel.equations.functions import FUNCTIONS, identity
 from carousel.equations.printing import Text, shown, visible
-from carousel.equations.terms import Concatenation, Expr, Namespace, Notes, Term, Weight, concat
+from carousel.equations.terms import HOLDS, Concatenation, Expr, Namespace, Notes, Term, Weight, concat
 from carousel.equations.trace import STEP, Trace, check_names, symbol, symbols, traced
 
 LONGEST, MOST = 10_000, 500  # letters of an equation, equations of a cell: more is no cell, and would take long to read
-LARGEST = 2**53  # of numbers
+LARGEST, LARGEST_POWER = 2**53, 1000  # of numbers
 
 
 def written(trace: Trace) -> list[str]:
@@ -55,6 +55,8 @@ def read(
     Raises:
         EquationError: for what is no cell in this notation; it names the equation.
     """
+    if taken := {"e", STEP, *HOLDS}.intersection(states):
+        raise EquationError(f"no state can be called {min(taken)}")
     if len(equations) > MOST:
         raise EquationError(f"{len(equations)} equations are more than the {MOST} that a cell may have")
     notes, arguments = symbols(list(states), constants)
@@ -223,6 +225,8 @@ class _Reader:
             if b.expr == 0:
                 raise EquationError("division by zero")
             return Term(self.notes, sympy.Rational(a.expr, b.expr), None)
+        if combine is operator.pow and b.expr.is_number and (a.expr.is_number or not abs(float(b.expr)) <= LARGEST_POWER):
+            raise EquationError("a power that SymPy would work out, whatever its length")
         return cast(Term, combine(a, b))
 
     def _named(self, node: ast.Attribute | ast.Subscript) -> Term:

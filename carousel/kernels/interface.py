@@ -18,6 +18,20 @@ KINDS = ("data", "dense", "biases", "hoisted", "vectors", "before", "initial")
 
 
 @dataclass(frozen=True)
+class Arriving:
+    """What a run backwards begins with.
+
+    ``given``: the gradient of the output. ``final``: those of the states after. ``saved``: what the run forwards has saved.
+    ``asked``: the kinds whose gradients are wanted, of those that are computed on request.
+    """
+
+    given: Tensor
+    final: Sequence[Tensor]
+    saved: Sequence[Tensor]
+    asked: Sequence[str]
+
+
+@dataclass(frozen=True)
 class Tensors:
     """The tensors of one call of a loop.
 

@@ -17,7 +17,7 @@ from carousel.kernels.backend import Call, Result
 from carousel.kernels.boundary import check, clock_type
 from carousel.kernels.derivatives import ON_REQUEST, Run, loop, one_by_one
 from carousel.kernels.inputs import hoist_rest, step_numbers
-from carousel.kernels.interface import KINDS, Described, Tensors, interface_of
+from carousel.kernels.interface import KINDS, Arriving, Described, Tensors, interface_of
 from carousel.kernels.registry import loop_called, register
 from carousel.kernels.steps import last_numbers
 
@@ -47,26 +47,14 @@ class Kernels(Protocol):
         """
         ...
 
-    def backward(
-        self,
-        run: Run,
-        tensors: Tensors,
-        lengths: dict[str, int],
-        given: Tensor,
-        final: list[Tensor],
-        saved: list[Tensor],
-        asked: Sequence[str],
-    ) -> dict[str, list[Tensor]]:
-        """Return gradients by kind: those in ``asked``, and of all that is not ``ON_REQUEST``; of vectors the learned.
+    def backward(self, run: Run, tensors: Tensors, lengths: dict[str, int], arriving: Arriving) -> dict[str, list[Tensor]]:
+        """Return gradients by kind: those that are asked for, and of all that is not ``ON_REQUEST``; of vectors the learned.
 
         Args:
             run: the call but for its tensors.
             tensors: of the call, checked.
             lengths: the units behind each size of the loop's interface.
-            given: the gradient of the output.
-            final: the gradients of the states after.
-            saved: what the run has saved.
-            asked: of ``ON_REQUEST``, the kinds whose gradients are wanted.
+            arriving: what the run begins with.
         """
         ...
 
@@ -160,7 +148,8 @@ def _backward(*arguments: Any) -> list[Tensor]:
     given = _Arguments(BACKWARD, arguments)
     others = {"given": [given.given["given"]], "final": given.given["final"], "saved": given.given["saved"]}
     asked = [kind for kind in ON_REQUEST if given.given[f"to_{kind}"]]
-    found = given.kernels.backward(*given.checked(**others), others["given"][0], others["final"], others["saved"], asked)
+    arriving = Arriving(given.given["given"], others["final"], others["saved"], asked)
+    found = given.kernels.backward(*given.checked(**others), arriving)
     return [x for kind in KINDS if kind in found for x in found[kind]]
 
 

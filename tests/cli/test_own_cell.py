@@ -5,6 +5,7 @@ import shutil
 
 import pytest
 
+from carousel.cells import FOUND
 from carousel.language.folder import load_run
 
 CELL = '''
@@ -52,6 +53,7 @@ def test_it_trains_scores_and_writes_without_its_file(carousel, text, own, small
     assert config["cell"] == "mine" and config["cell_data"]["equations"][0].startswith("f[t] = logistic(")
     before = carousel("score", "run", text, "--json")
     (tmp_path / "my.py").unlink()
+    FOUND.clear()  # as in another process
     shutil.move(tmp_path / "run", tmp_path / "elsewhere")
     assert json.loads(carousel("score", "elsewhere", text, "--json")[1])["bits"] == json.loads(before[1])["bits"]
     for arguments in (["generate", "elsewhere", "-n", 3], ["valves", "elsewhere", "the cat"], ["gradients", "elsewhere"]):
@@ -92,6 +94,7 @@ def test_comparisons_and_translators(carousel, text, own, small, tmp_path):
     status, _, err = carousel("translate", "train", "a", "b", *arguments)
     assert status == 0, err
     (tmp_path / "my.py").unlink()
+    FOUND.clear()  # as in another process
     status, _, err = carousel("translate", "tr", "--text", "one a")
     assert status == 0, err
 
@@ -117,6 +120,7 @@ def test_what_is_no_cell_is_one_line(carousel, text, own, tmp_path, reference, p
 
 def test_a_run_folder_runs_nothing(carousel, text, own, small, tmp_path):
     assert carousel("train", text, *small, "--epochs", 1, "--cell", own, "-o", "run")[0] == 0
+    FOUND.clear()
     path = tmp_path / "run" / "config.json"
     config = json.loads(path.read_text())
     (tmp_path / "evil.py").write_text("raise SystemExit(99)")

@@ -52,6 +52,7 @@ def layers_agree(cell, sizes, tolerance):
     torch.manual_seed(1)
     layer = Recurrent(cell, *sizes[:2], dtype=torch.float64, **options)
     twin = Recurrent(again(cell, sizes), *sizes[:2], dtype=torch.float64, **options)
+    assert list(twin.state_dict()) == list(layer.state_dict())  # an optimizer knows parameters by their order
     twin.load_state_dict(layer.state_dict())
     x = torch.randn(5, 2, sizes[0], dtype=torch.float64)
     for a, b in zip(layer(x)[0], twin(x)[0], strict=True):
@@ -130,6 +131,9 @@ GOOD = "h[t] = h[t-1] + tanh(e[t])"
         ("h[t] = e[t] * 9" + "9" * 400, "too large"),
         ("h[t] = e[t] ** 1e400", "too large"),
         ("h[t] = tanh()", "takes 1 operands"),
+        ("h[t] = e[t] * 9007199254740992**9007199254740992", "a power"),
+        ("h[t] = (2*e[t])**9007199254740992", "a power"),
+        ("h[t] = e[t]**(-2000)", "a power"),
         ("h[t] = e[t] @ h[t-1]", "a dense weight and a vector"),
         ("h[t] = W.he @ 3", "a dense weight and a vector"),
         ("h[t] = e[t]; import os", "no equation"),
@@ -176,6 +180,8 @@ def test_any_text_is_a_cell_or_refused(text):
         ("states", []),
         ("states", ["h", "h"]),
         ("states", ["h; import os"]),
+        ("states", ["W"]),
+        ("states", ["e"]),
         ("equations", "h[t] = e[t]"),
         ("equations", [3]),
         ("parameters", ["W.xx"]),
@@ -189,3 +195,24 @@ def test_data_that_is_no_stored_cell_is_refused(key, value):
     data = as_data(CELLS["clockwork"], [SIZES])
     with pytest.raises(EquationError):
         StoredCell({**data, key: value})
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.sampled_from(ALL), st.randoms(use_true_random=False))
+def test_data_that_was_changed_anywhere_is_a_cell_or_refused(cell, choose):
+    data = as_data(cell, [SIZES])
+    key = choose.choice(list(data))
+    value = data[key]
+    if isinstance(value, list) and value:
+        k = choose.randrange(len(value))
+        at = choose.randrange(len(value[k]) + 1)
+        changed = (
+            value[k][:at] + choose.choice(["", "(", ")", "*", "**", " @ ", "[t]", "h", "0", ">", "where("]) + value[k][at + 1 :]
+        )
+        value = [*value[:k], changed, *value[k + 1 :]]
+    else:
+        value = choose.choice([None, 3, "", [], {}, [[]], {"x": 1}, {"x": {"4": "y"}}])
+    try:
+        StoredCell({**data, key: value})
+    except EquationError as error:
+        assert "\n" not in str(error)

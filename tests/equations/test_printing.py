@@ -152,12 +152,12 @@ def test_concatenations_that_begin_alike_are_told_apart():
 
 def test_a_sum_that_begins_a_denominator_of_several_factors_stands_in_parentheses():
     @cell
-    def ratio(e, h, W, b):
-        o = -b.o / (2 + b.o * (-b.o))
-        h = h * o * o + W.he @ e
+    def ratio(e, h, W, w, b):
+        o = -b.o / (2 + (-b.o) * (-b.o))
+        h = tanh(W.he @ e) + (w.h * o) * (w.h * o)
         return h
 
-    assert "/((2 + b.o ⊙ (-1) ⊙ b.o) ⊙ (2 + b.o ⊙ (-1) ⊙ b.o))" in ratio.text
+    assert ratio.text.splitlines()[-1].endswith("/((2 - 1 b.o ⊙ (-1) ⊙ b.o) ⊙ (2 - 1 b.o ⊙ (-1) ⊙ b.o))")
 
 
 def test_a_remainder_in_a_product_stands_in_parentheses():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
@@ -18,7 +18,7 @@ from carousel.kernels.cpu.source import source
 from carousel.kernels.cpu.stepping import CpuStepper, steppable
 from carousel.kernels.derivatives import Run
 from carousel.kernels.inputs import loop_of
-from carousel.kernels.interface import Described, Tensors
+from carousel.kernels.interface import Arriving, Described, Tensors
 from carousel.kernels.registry import loop_called
 
 
@@ -76,17 +76,8 @@ class _Kernels(operator.Kernels):
     def forward(self, run: Run, tensors: Tensors, lengths: dict[str, int], save: bool) -> list[Tensor]:
         return calls.forward(_kernel(run, tensors), run, tensors, lengths, save)
 
-    def backward(
-        self,
-        run: Run,
-        tensors: Tensors,
-        lengths: dict[str, int],
-        given: Tensor,
-        final: list[Tensor],
-        saved: list[Tensor],
-        asked: Sequence[str],
-    ) -> dict[str, list[Tensor]]:
-        return calls.backward(_kernel(run, tensors), run, tensors, lengths, given, final, saved, asked)
+    def backward(self, run: Run, tensors: Tensors, lengths: dict[str, int], arriving: Arriving) -> dict[str, list[Tensor]]:
+        return calls.backward(_kernel(run, tensors), run, tensors, lengths, arriving)
 
 
 def _kernel(run: Run, tensors: Tensors) -> calls.Kernel:

@@ -13,7 +13,7 @@ from carousel.kernels.cpu.kernel import Kernel, threads_for
 from carousel.kernels.cpu.program import CppProgram, panel, pointers, stride
 from carousel.kernels.derivatives import Run
 from carousel.kernels.gradients import Adjoints, gradients
-from carousel.kernels.interface import Stack, Tensors
+from carousel.kernels.interface import Arriving, Stack, Tensors
 from carousel.kernels.steps import Steps
 
 ROWS_AT_ONCE = 96  # of the input, that a thread multiplies before it takes their steps
@@ -101,15 +101,13 @@ def backward(
     run: Run,
     tensors: Tensors,
     lengths: dict[str, int],
-    given: Tensor,
-    final: list[Tensor],
-    saved: list[Tensor],
-    asked: Sequence[str],
+    arriving: Arriving,
 ) -> dict[str, list[Tensor]]:
     """``operator.Kernels.backward``."""
+    asked = arriving.asked
     program, steps, data = k.program, Steps.of(run.batch_sizes, run.reverse), tensors.data
     inner = tuple(program.interface.inner.values())
-    dense, saved = _contiguous(tensors.dense), _contiguous(saved)
+    dense, saved = _contiguous(tensors.dense), _contiguous(arriving.saved)
     threads = threads_for(dense, steps.total)
     flags = None if tensors.resets is None else tensors.resets.contiguous()
     addresses, strides = weights(inner, lengths, dense)
@@ -119,15 +117,15 @@ def backward(
 
     sums = {name: data.new_zeros(threads, lengths[n]) for name, n in program.sums.items()}
     adjoints = room(steps.total, program.adjoints | program.own)
-    carried = [x.clone(memory_format=torch.contiguous_format) for x in final]
-    direct = [torch.empty(steps.total, x.shape[1], dtype=x.dtype) if "initial" in asked else None for x in final]
+    carried = [x.clone(memory_format=torch.contiguous_format) for x in arriving.final]
+    direct = [torch.empty(steps.total, x.shape[1], dtype=x.dtype) if "initial" in asked else None for x in carried]
     arrays = common(program, tensors, steps, flags) | addresses | sums | adjoints
     arrays |= {panel(stack): k.panel(data, stack, lengths, transposed=True) for stack in inner}
     arrays |= {name: data.new_empty(steps.batch, lengths[n]) for name, n in program.cross_back.items()}
     arrays.update((program.stored[x].array, value) for x, value in zip(program.saved, saved, strict=True))
     arrays.update(zip(program.carried, carried, strict=True))
     arrays.update(zip(program.direct, direct, strict=True))
-    arrays[program.given] = given.contiguous()
+    arrays[program.given] = arriving.given.contiguous()
     numbers = {"steps": steps.count, "batch": steps.batch, "threads": threads, "chunk": 1, "packed": 0}
     k.backward.bound(arrays, {**numbers, **lengths, **strides})()
 

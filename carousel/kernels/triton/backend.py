@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor
 
@@ -14,7 +12,7 @@ from carousel.kernels import operator
 from carousel.kernels.backend import Backend, Call, Result, Unavailable, uncast
 from carousel.kernels.derivatives import Run
 from carousel.kernels.inputs import loop_of
-from carousel.kernels.interface import Described, Tensors
+from carousel.kernels.interface import Arriving, Described, Tensors
 from carousel.kernels.triton import available, interpreted
 from carousel.kernels.triton.program import Unsupported, program_of
 
@@ -80,20 +78,11 @@ class _Kernels(operator.Kernels):
         with torch.cuda.device_of(tensors.data):
             return calls.forward(run, tensors, lengths, save)
 
-    def backward(
-        self,
-        run: Run,
-        tensors: Tensors,
-        lengths: dict[str, int],
-        given: Tensor,
-        final: list[Tensor],
-        saved: list[Tensor],
-        asked: Sequence[str],
-    ) -> dict[str, list[Tensor]]:
+    def backward(self, run: Run, tensors: Tensors, lengths: dict[str, int], arriving: Arriving) -> dict[str, list[Tensor]]:
         from carousel.kernels.triton import calls
 
         with torch.cuda.device_of(tensors.data):
-            return calls.backward(run, tensors, lengths, given, final, saved, asked)
+            return calls.backward(run, tensors, lengths, arriving)
 
 
 def multiplied(data: Tensor) -> torch.dtype:

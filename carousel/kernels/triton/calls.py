@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,7 +12,7 @@ from triton.runtime.errors import OutOfResources
 from carousel.kernels import stacks
 from carousel.kernels.derivatives import Run
 from carousel.kernels.gradients import Adjoints, gradients
-from carousel.kernels.interface import Tensors
+from carousel.kernels.interface import Arriving, Tensors
 from carousel.kernels.registry import loop_called
 from carousel.kernels.triton import planner
 from carousel.kernels.triton.kernel import Launch, Plan, TritonSteps, kernels_of, steps_of
@@ -98,12 +97,10 @@ def backward(
     run: Run,
     tensors: Tensors,
     lengths: dict[str, int],
-    given: Tensor,
-    final: list[Tensor],
-    saved: list[Tensor],
-    asked: Sequence[str],
+    arriving: Arriving,
 ) -> dict[str, list[Tensor]]:
     """``operator.Kernels.backward``."""
+    asked = arriving.asked
     task = Task(run, tensors, lengths)
     program, steps, resets = task.program, task.steps, tensors.resets
     back, loop = program.live.derivative, program.loop
@@ -111,8 +108,8 @@ def backward(
     def zeros(rows: int, size: int) -> Tensor:
         return torch.zeros(rows, size, device=task.device)
 
-    known = dict(zip((x.label for x in program.described), saved, strict=True))
-    arrays: Arrays = task.arrays() | known | {"_given": given.contiguous()}
+    known = dict(zip((x.label for x in program.described), arriving.saved, strict=True))
+    arrays: Arrays = task.arrays() | known | {"_given": arriving.given.contiguous()}
     adjoints = []
     for g, group in enumerate(loop.groups):
         adjoints.append(task.room(steps.total, len(group.symbols) * lengths[program.of(group.symbols[0])], task.dtype))
@@ -123,7 +120,7 @@ def backward(
         if program.live.shared[j] is None
     }
     arrays |= {f"_B_{j}": x for j, x in own.items()}
-    carried = [x.float().clone(memory_format=torch.contiguous_format) for x in final]
+    carried = [x.float().clone(memory_format=torch.contiguous_format) for x in arriving.final]
     arrays |= {name("C", s): x for s, x in zip(program.states, carried, strict=True)}
     straight = resets is not None and "initial" in asked
     passing = zip(carried, program.live.passing, strict=True)
