@@ -8,27 +8,36 @@ from torch import Tensor
 from carousel.kernels import choice, segments
 from carousel.kernels.backend import Backend, Call, Result, Stepper, Unavailable
 from carousel.kernels.choice import BACKENDS, backend, check_environment, explain, source, steppers, use
-from carousel.kernels.registry import register, registered
+from carousel.kernels.registry import portable, register, registered
 
 
 def run(call: Call) -> Result:
     """Run a call by the back end that supports it, its segments one by one where it asks for them. Raises as ``choice.run``."""
-    if 0 < call.segment_length < len(call.batch_sizes) and torch.is_grad_enabled() and not call.record and not call.clamp:
+    if call.record or call.clamp:
+        return choice.run(call)
+    if call.segment_length and call.segment_length < len(call.rows) and torch.is_grad_enabled():
         return segments.run(run, call)
-    if torch.compiler.is_compiling() and not call.record and not call.clamp:
-        starts = list(call.initial.values()) if call.initial is not None else []
-        before, parameters = list(call.before.values()), list(call.parameters.values())
-        output, *after = torch.ops.carousel.run(
-            call.cell.key, call.data, list(call.batch_sizes), before, parameters, call.reverse, call.resets, starts
-        )
-        return Result(output, dict(zip(call.before, after, strict=True)), {})
+    if torch.compiler.is_compiling() or torch.jit.is_tracing():
+        return _into_graph(call)
     return choice.run(call)
+
+
+def _into_graph(call: Call) -> Result:
+    """``run`` where PyTorch writes a graph: one operator, which it looks no further into."""
+    leaves = torch.compiler.is_exporting() or torch.jit.is_tracing()  # this process
+    key = portable(call) if leaves and not torch.compiler.is_dynamo_compiling() else call.cell.key
+    starts = list(call.initial.values()) if call.initial is not None else []
+    before, parameters = list(call.before.values()), list(call.parameters.values())
+    output, *after = torch.ops.carousel.run(
+        key, call.data, call.batch_sizes, before, parameters, call.reverse, call.resets, starts
+    )
+    return Result(output, dict(zip(call.before, after, strict=True)), {})
 
 
 def _in_graph(
     key: str,
     data: Tensor,
-    batch_sizes: list[int],
+    batch_sizes: list[int] | None,
     before: list[Tensor],
     parameters: list[Tensor],
     reverse: bool,
@@ -41,14 +50,15 @@ def _in_graph(
     states = dict(zip(cell.states, before, strict=True))
     starts = dict(zip(cell.states, initial, strict=True)) if initial else None
     given = dict(zip(names, parameters, strict=True))
-    found = choice.run(Call(cell, data, batch_sizes, states, given, reverse, resets, starts))
+    call = Call(cell, data, batch_sizes, states, given, reverse, resets, starts)
+    found = BACKENDS["reference"].run(call) if torch.onnx.is_in_onnx_export() else choice.run(call)  # ONNX has no such loop
     return [found.output, *(found.states[n] for n in cell.states)]
 
 
 # An operator that consists of others, so that their derivatives are its own.
 _library = torch.library.Library("carousel", "FRAGMENT")
 _library.define(
-    "run(str key, Tensor data, SymInt[] batch_sizes, Tensor[] before, Tensor[] parameters, bool reverse, Tensor? resets, "
+    "run(str key, Tensor data, SymInt[]? batch_sizes, Tensor[] before, Tensor[] parameters, bool reverse, Tensor? resets, "
     "Tensor[] initial) -> Tensor[]"
 )
 _library.impl("run", _in_graph, "CompositeImplicitAutograd")

@@ -1,4 +1,4 @@
-"""Tensors of one call have one type and are on one device."""
+"""Tensors of one call have one type, unless autocast is on, and are on one device."""
 
 from __future__ import annotations
 
@@ -8,6 +8,11 @@ import torch
 from torch import Tensor
 
 from carousel.equations import Cell
+
+
+def autocast(device: torch.device) -> bool:
+    """Return whether autocast is on for a device."""
+    return torch.amp.is_autocast_available(device.type) and torch.is_autocast_enabled(device.type)
 
 
 def alike(cell: Cell, data: Tensor, before: Mapping[str, Tensor], parameters: Mapping[str, Tensor]) -> None:
@@ -23,7 +28,7 @@ def alike(cell: Cell, data: Tensor, before: Mapping[str, Tensor], parameters: Ma
                 f"{name} is on {x.device}, but the layer's parameters are on {wanted.device}: "
                 f"move it with .to({str(wanted.device)!r}), or the layer with layer.to({str(x.device)!r})"
             )
-        if x.dtype != wanted.dtype and not torch.is_autocast_enabled(wanted.device.type):
+        if x.dtype != wanted.dtype and not autocast(wanted.device):
             raise ValueError(
                 f"{name} is {x.dtype}, but the layer's parameters are {wanted.dtype}: "
                 f"convert it with .to({wanted.dtype}), or the layer with layer.to({x.dtype})"

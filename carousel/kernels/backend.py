@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from carousel.equations import Cell
+from carousel.kernels.alike import autocast
 
 Clamp = Mapping[str, tuple[Tensor, Tensor]]
 
@@ -25,7 +26,7 @@ class Call:
     Args:
         cell: whose equations.
         data: (Σ batch_sizes, input_size), the rows of each step one after the other, as in a PackedSequence.
-        batch_sizes: rows of each step, not increasing.
+        batch_sizes: rows of each step, not increasing; None: at every step as many as the states have.
         before: the states before the first step, (B, size) by name.
         parameters: by name, masks not yet applied.
         reverse: take the steps from the last to the first; everything is given back in the input's order.
@@ -39,7 +40,7 @@ class Call:
 
     cell: Cell
     data: Tensor
-    batch_sizes: Sequence[int]
+    batch_sizes: Sequence[int] | None
     before: Mapping[str, Tensor]
     parameters: Mapping[str, Tensor]
     reverse: bool = False
@@ -48,6 +49,13 @@ class Call:
     record: Sequence[str] = ()
     clamp: Clamp | None = None
     segment_length: int = 0
+
+    @property
+    def rows(self) -> list[int]:
+        """The rows of each step."""
+        if self.batch_sizes is not None:
+            return list(self.batch_sizes)
+        return equal_steps(self.data.shape[0], self.before[self.cell.states[0]].shape[0])
 
 
 class Result(NamedTuple):
@@ -109,9 +117,25 @@ class Backend(Protocol):
         return None
 
 
+def equal_steps(rows: int, batch: int) -> list[int]:
+    """Return the rows of each step where all have ``batch`` of them.
+
+    Raises:
+        ValueError: where ``rows`` are not so many, and where PyTorch exports a number of steps that it leaves open.
+    """
+    if rows == batch:
+        return [batch]
+    if batch < 1 or rows % batch:
+        raise ValueError(f"the input has {rows} rows, which is no whole number of steps of {batch} rows each")
+    steps = rows // batch
+    if torch.compiler.is_exporting() and isinstance(steps, torch.SymInt) and steps.node.maybe_as_int() is None:
+        raise ValueError("the steps are written out one by one here, so export needs a fixed number of them, not a dynamic one")
+    return [batch] * steps
+
+
 def input_type(call: Call) -> torch.dtype:
     """Return the type that a call's input is brought to: under autocast it comes in any, and the parameters' is wanted."""
-    if not torch.is_autocast_enabled(call.data.device.type) or not call.data.is_floating_point():
+    if not autocast(call.data.device) or not call.data.is_floating_point():
         return call.data.dtype
     return next(iter({**call.parameters, **call.before}.values())).dtype  # a cell may have no parameters
 

@@ -32,7 +32,7 @@ class Run:
         backend: the name of the back end whose kernels run.
         key: of the loop, as in ``registry``.
         counts: the number of tensors of each of ``KINDS``.
-        batch_sizes: rows of each step.
+        batch_sizes: rows of each step; None: at every step as many as the states have.
         reverse: the steps are taken from the last to the first.
         products: the type to which factors of matrix products are rounded; None: that of the data.
     """
@@ -40,9 +40,15 @@ class Run:
     backend: str
     key: str
     counts: tuple[int, ...]
-    batch_sizes: tuple[int, ...]
+    batch_sizes: tuple[int, ...] | None
     reverse: bool
     products: torch.dtype | None = None
+
+    @property
+    def rows(self) -> tuple[int, ...]:
+        """The rows of each step, in a run whose tensors have numbers."""
+        assert self.batch_sizes is not None
+        return self.batch_sizes
 
     @property
     def interface(self) -> Interface:
@@ -158,7 +164,7 @@ class _Loop(torch.autograd.Function):
         before, asked = x["before"], tuple(any(needs[kind]) for kind in ON_REQUEST)
         given = gradients[0]
         if given is None:
-            given = before[0].new_zeros(len(x["data"][0]), before[0].shape[1], dtype=ctx.output_type)
+            given = before[0].new_zeros(x["data"][0].shape[0], before[0].shape[1], dtype=ctx.output_type)
         final = [torch.zeros_like(s) if g is None else g for g, s in zip(gradients[1:], before, strict=False)]
         again = torch.is_grad_enabled() or _transformed()
         found = (_LoopBackward.apply if again else _backward)(run, asked, clock, resets, given, *final, *tensors)

@@ -94,7 +94,7 @@ def gradients(
     if "initial" in asked and resets is not None:
         results["initial"] = []
         where = resets.nonzero().squeeze(1)
-        row = torch.cat([torch.arange(n) for n in run.batch_sizes]).to(where.device)[where]
+        row = torch.cat([torch.arange(n) for n in run.rows]).to(where.device)[where]
         for used, passes, x, straight in states:
             total = through(used, where, x.new_empty(len(where), x.shape[1]))
             total = total + straight[where] if passes and straight is not None else total

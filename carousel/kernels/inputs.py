@@ -58,7 +58,8 @@ def hoist(cell: Cell, data: Tensor, before: Mapping[str, Tensor], parameters: Ma
 def step_numbers(
     cell: Cell,
     before: Mapping[str, Tensor],
-    batch_sizes: Sequence[int],
+    total: int,
+    batch_sizes: Sequence[int] | None,
     reverse: bool,
     resets: Tensor | None,
     initial: Mapping[str, Tensor] | None,
@@ -69,6 +70,8 @@ def step_numbers(
         return None
     name = cell.trace.states[-1].name
     value, start = before[name][:, 0], initial[name][:, 0] if initial is not None else before[name][:, 0]
+    if batch_sizes is None:
+        return _equal_steps(value, start, total // value.shape[0], reverse, resets).to(dtype)
     pieces = []
     steps = list(enumerate(batch_sizes))
     flags = resets.split(list(batch_sizes)) if resets is not None else None
@@ -79,6 +82,17 @@ def step_numbers(
         pieces.append(value[:n].clone())
         value[:n] += 1
     return torch.cat(pieces[::-1] if reverse else pieces).to(dtype)
+
+
+def _equal_steps(value: Tensor, start: Tensor, steps: int, reverse: bool, resets: Tensor | None) -> Tensor:
+    """``step_numbers`` where all steps have as many rows, also for a number of steps that PyTorch does not know yet."""
+    taken = torch.arange(steps, device=value.device, dtype=value.dtype).unsqueeze(1)
+    numbers = value + taken
+    if resets is not None:
+        flags = resets.view(steps, -1)
+        last = torch.where(flags.flip(0) if reverse else flags, taken, -1).cummax(0).values  # step of the last reset so far
+        numbers = torch.where(last < 0, numbers, start + (taken - last))
+    return (numbers.flip(0) if reverse else numbers).reshape(-1)
 
 
 def outside(
@@ -94,7 +108,7 @@ def outside(
                 continue
             total = _outer(accumulators, values, lengths)
             if total.dim() == 1:  # of parameters alone; the loop reads a row for every step
-                total = total.expand(len(data), -1)
+                total = total.expand(data.shape[0], -1)
             stacked[symbols] = total
             values.update(zip(symbols, total.split([lengths[a.rows.root] for a in accumulators], dim=-1), strict=True))
         values |= pointwise(tuple(stage.equations))(values)
@@ -131,7 +145,7 @@ def _outer(accumulators: list[Accumulator], values: Values, lengths: dict[Size, 
             terms = [values[s] for s in (*([a.start] if a.start is not None else []), *a.biases)]
             first = values[a.products[0].weight.symbol]
             parts.append(sum(terms[1:], terms[0]) if terms else first.new_zeros(lengths[a.rows.root]))
-        rows = max((len(p) for p in parts if p.dim() == 2), default=None)
+        rows = next((p.shape[0] for p in parts if p.dim() == 2), None)
         total = torch.cat(parts if rows is None else [p.expand(rows, p.shape[-1]) for p in parts], dim=-1)
     for k, product in enumerate(accumulators[0].products):
         x = evaluate(product.operand)(values)

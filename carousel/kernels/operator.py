@@ -7,13 +7,14 @@ the same for each of them, and stands here and in ``derivatives``.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 from carousel.equations.loop import Loop
-from carousel.kernels.backend import Call, Result
+from carousel.kernels.backend import Call, Result, equal_steps
 from carousel.kernels.boundary import check, clock_type
 from carousel.kernels.derivatives import ON_REQUEST, Run, loop, one_by_one
 from carousel.kernels.inputs import hoist_rest, step_numbers
@@ -75,7 +76,9 @@ def run(backend: str, call: Call, products: torch.dtype | None = None) -> Result
     interface, key = interface_of(loop_called(register(cell))), cell.key
     names = interface.state_names
     initial = call.initial if call.resets is not None else None
-    clock = step_numbers(cell, call.before, call.batch_sizes, call.reverse, call.resets, call.initial, clock_type(data.dtype))
+    sizes = None if call.batch_sizes is None else tuple(call.batch_sizes)
+    number_type = clock_type(data.dtype)
+    clock = step_numbers(cell, call.before, data.shape[0], sizes, call.reverse, call.resets, call.initial, number_type)
     lists = {
         "data": [data],
         "dense": [values[s] for s in interface.dense_symbols],
@@ -85,13 +88,13 @@ def run(backend: str, call: Call, products: torch.dtype | None = None) -> Result
         "before": [call.before[n].to(data.dtype) for n in names],
         "initial": [initial[n].to(data.dtype) for n in names] if initial is not None else [],
     }
-    made = Run(backend, key, tuple(map(len, lists.values())), tuple(call.batch_sizes), call.reverse, products)
+    made = Run(backend, key, tuple(map(len, lists.values())), sizes, call.reverse, products)
     resets = call.resets if initial is not None else None
     output, *states = loop(made, clock, resets, [x for xs in lists.values() for x in xs])
     after = dict(zip(names, states, strict=True))
     if clock is not None:
         name = cell.trace.states[-1].name
-        after[name] = last_numbers(clock, call.batch_sizes, call.reverse, call.before[name])
+        after[name] = last_numbers(clock, sizes, call.reverse, call.before[name])
     return Result(output, after, {})
 
 
@@ -103,7 +106,7 @@ _GIVEN = {
     **{kind: "Tensor" if kind == "data" else "Tensor[]" for kind in KINDS},
     "clock": "Tensor?",
     "resets": "Tensor?",
-    "batch_sizes": "SymInt[]",
+    "batch_sizes": "SymInt[]?",
     "reverse": "bool",
     "products": "ScalarType?",
 }
@@ -120,22 +123,27 @@ class _Arguments:
 
     def __init__(self, schema: dict[str, str], arguments: Sequence[Any]):
         self.given = given = dict(zip(schema, arguments, strict=True))
-        self.lists: dict[str, Any] = {kind: [given[kind]] if kind == "data" else given[kind] for kind in KINDS}
+        # AOTInductor gives None for a list that is empty.
+        self.lists: dict[str, Any] = {kind: [given[kind]] if kind == "data" else given[kind] or [] for kind in KINDS}
         self.data, self.clock, self.resets = given["data"], given["clock"], given["resets"]
         if given["backend"] not in _kernels:
             raise ValueError(f"no back end called {given['backend']!r} has kernels; {' and '.join(_kernels)} have")
         self.kernels, self.loop = _kernels[given["backend"]], loop_called(given["cell"])
         self.interface, counts = interface_of(self.loop), tuple(map(len, self.lists.values()))
-        sizes = tuple(given["batch_sizes"])
+        sizes = None if given["batch_sizes"] is None else tuple(given["batch_sizes"])
         self.output = self.kernels.output_type(self.data.dtype, given["products"])
         self.run = Run(given["backend"], given["cell"], counts, sizes, given["reverse"], given["products"])
 
     def checked(self, **others: list[Tensor]) -> tuple[Run, Tensors, dict[str, int]]:
         """The call, its tensors and sizes, where these and the others fit. Raises ValueError."""
         self.kernels.allow(self.data, self.run.products)
+        if (sizes := self.run.batch_sizes) is None:
+            given = [x.shape[0] for x in (self.data, *self.lists["before"]) if x.dim()]  # other shapes are refused below
+            sizes = tuple(equal_steps(given[0], given[1])) if len(given) > 1 else (1,)
+            self.run = replace(self.run, batch_sizes=sizes)
         lists = self.lists | {"clock": [] if self.clock is None else [self.clock]} | others
         saved = self.kernels.saved(self.loop, self.output) if others else ()
-        lengths = check(self.interface, self.run.batch_sizes, self.data.dtype, lists, self.resets, saved, self.output)
+        lengths = check(self.interface, sizes, self.data.dtype, lists, self.resets, saved, self.output)
         return self.run, Tensors.of(self.lists, self.clock, self.resets), lengths
 
 

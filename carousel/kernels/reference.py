@@ -43,7 +43,7 @@ class Reference(Backend):
 
 def run(call: Call) -> Result:
     """``Reference.run``."""
-    cell, batch_sizes, before, reverse = call.cell, list(call.batch_sizes), call.before, call.reverse
+    cell, batch_sizes, before, reverse = call.cell, call.rows, call.before, call.reverse
     alike(cell, call.data, before, call.parameters)
     inputs = hoist(cell, call.data, before, call.parameters)
     trace, loop, like = cell.trace, loop_of(cell), before[cell.states[0]]

@@ -15,7 +15,7 @@ from carousel.kernels.backend import Call, Result
 def run(inner: Callable[[Call], Result], call: Call) -> Result:
     """Run a call by ``inner``, ``call.segment_length`` steps at a time. With a length of √T the saved memory grows with √T:
     the states of T / length borders, and all of one segment (Chen et al. 2016)."""
-    steps, batch_sizes = call.segment_length, call.batch_sizes
+    steps, batch_sizes = call.segment_length, call.rows
     ends = [min(k + steps, len(batch_sizes)) for k in range(0, len(batch_sizes), steps)]
     first = [0]
     for n in batch_sizes:

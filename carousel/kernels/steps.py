@@ -45,8 +45,10 @@ def _steps(batch_sizes: tuple[int, ...], reverse: bool, device: torch.device) ->
     return Steps(batch_sizes, reverse, device)
 
 
-def last_numbers(clock: Tensor, batch_sizes: Sequence[int], reverse: bool, like: Tensor) -> Tensor:
+def last_numbers(clock: Tensor, batch_sizes: Sequence[int] | None, reverse: bool, like: Tensor) -> Tensor:
     """Return the step number after each row's last step, (batch, 1), from those of all steps."""
+    if batch_sizes is None:
+        return (clock.view(-1, like.shape[0])[0 if reverse else -1] + 1).unsqueeze(1).to(like.dtype)
     places = list(range(batch_sizes[0]))  # in numbers of Python: torch.compile runs this on tensors without values
     begin = 0
     for rows in () if reverse else batch_sizes:

@@ -125,8 +125,7 @@ class LanguageModel(Trainable):
         return step
 
     def _drop(self, x: Tensor, p: float) -> Tensor:
-        flat = dropout(x.reshape(-1, x.shape[-1]), [x.shape[1]] * x.shape[0], p, self.training, self.config.variational_dropout)
-        return flat.reshape(x.shape)
+        return dropout(x, p, self.training, self.config.variational_dropout)
 
 
 def detach(hx: State) -> State:

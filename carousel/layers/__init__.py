@@ -2,7 +2,8 @@
 
 from carousel.layers.clamp import Clamp, Clamps
 from carousel.layers.convert import from_torch, from_torch_state, to_torch, to_torch_state
-from carousel.layers.recurrent import Recurrent, State, dropout
+from carousel.layers.recurrent import Recurrent, State
+from carousel.layers.sequences import dropout
 from carousel.layers.streaming import Streaming
 
 __all__ = [

@@ -16,6 +16,7 @@ from carousel import cells, kernels
 from carousel.equations import Cell
 from carousel.layers.clamp import Clamp, Clamps, arrays, check, listed, sizes
 from carousel.layers.parameters import Parameters, flag, place, real_number, suffix, tensor, whole_number
+from carousel.layers.sequences import Sequences
 
 State = Tensor | tuple[Tensor, ...]
 
@@ -232,61 +233,34 @@ class Recurrent(nn.Module):
         if unknown:
             raise ValueError(f"cell {self.cell.name} has no quantity {unknown[0]!r}; it has {', '.join(self.cell.names)}")
         clamps = listed(clamp)
-        check(clamps, self.cell, self.num_layers, self.units(0))
-        packed = isinstance(input, PackedSequence)
-        data = input.data if isinstance(input, PackedSequence) else tensor("input", input)
-        if data.dim() not in ((2,) if packed else (2, 3)):
-            raise ValueError(f"{'packed ' * packed}input must have {'2' if packed else '2 or 3'} dimensions, not {data.dim()}")
-        if data.shape[-1] != self.input_size:
-            raise ValueError(f"input has vectors of size {data.shape[-1]}, but input_size is {self.input_size}")
-        order = unorder = None
-        single = False
-        if isinstance(input, PackedSequence):
-            batch_sizes = input.batch_sizes.tolist()
-            order, unorder = input.sorted_indices, input.unsorted_indices
-        else:
-            single = input.dim() == 2
-            data = input.unsqueeze(1) if single else input.transpose(0, 1) if self.batch_first else input
-            batch_sizes = [data.shape[1]] * data.shape[0]
-            data = data.reshape(-1, self.input_size)
-        if not batch_sizes:
-            raise ValueError("input must have at least one step")
-        time_first = resets
-        if resets is not None:
-            steps, rows = len(batch_sizes), batch_sizes[0]
-            wanted = (steps,) if single else (rows, steps) if self.batch_first else (steps, rows)
-            if tuple(tensor("resets", resets).shape) != wanted:
-                raise ValueError(
-                    f"resets must have one element per step and row, shape {wanted}, not shape {tuple(resets.shape)}"
-                )
-            time_first = resets.unsqueeze(1) if single else resets.t() if self.batch_first else resets
-            time_first = time_first.bool() if order is None else time_first.bool().index_select(1, order)
-
+        if clamps:
+            check(clamps, self.cell, self.num_layers, self.units(0))
+        sequences = Sequences(input, self.input_size, self.batch_first)
+        flags = None if resets is None else sequences.flags(resets)
         self.refresh()
-        states = self._states_in(hx, batch_sizes[0], single, order)
-        output, after, recorded = self._run(data, batch_sizes, states, time_first, names, clamps)
-        if unorder is not None:
-            after = [s.index_select(1, unorder) for s in after]
-        if single:
-            after = [s.squeeze(1) for s in after]
+        states = self._states_in(hx, sequences)
+        output, after, recorded = self._run(sequences, states, flags, names, clamps)
+        if sequences.single or sequences.order is not None:
+            after = [sequences.unordered(s) for s in after]
         hx_out: State = after[0] if len(after) == 1 else tuple(after)
-        if packed:
-            assert isinstance(input, PackedSequence)
-            result: Any = PackedSequence(output, input.batch_sizes, order, unorder)
-        else:
-            result = self._lay_out(output, batch_sizes, None, single)
+        result = sequences.output(output)
         if record is None:
             return result, hx_out
-        return (
-            result,
-            hx_out,
-            {k: torch.stack([self._lay_out(x, batch_sizes, unorder, single) for x in v]) for k, v in recorded.items()},
-        )
+        return result, hx_out, {k: torch.stack([sequences.laid_out(x) for x in v]) for k, v in recorded.items()}
 
-    def _states_in(self, hx: State | None, batch: int, single: bool, order: Tensor | None) -> list[Tensor]:
+    def _states_in(self, hx: State | None, sequences: Sequences) -> list[Tensor]:
         if hx is None:
-            hx = self.initial_state(batch)
+            hx = self.initial_state(sequences.batch)
             return [hx] if isinstance(hx, Tensor) else list(hx)
+        return sequences.ordered(self.states_of(hx, sequences.batch, sequences.single))
+
+    def states_of(self, hx: State, batch: int, single: bool = False) -> list[Tensor]:
+        """Return states as a list, checked: (layers, batch, size) each, or (layers, size) of a ``single`` sequence.
+
+        Raises:
+            ValueError: for states that do not fit.
+            TypeError: for states that are no tensors.
+        """
         given = list(hx) if isinstance(hx, list | tuple) else [tensor("hx", hx)]
         names = self.cell.states
         if len(given) != len(names):
@@ -296,30 +270,26 @@ class Recurrent(nn.Module):
             wanted = (self.num_layers * self.directions, *(() if single else (batch,)), size)
             if tuple(tensor(f"state {name} in hx", s).shape) != wanted:
                 raise ValueError(f"state {name} in hx has shape {tuple(s.shape)}, expected {wanted}")
-        if single:
-            given = [s.unsqueeze(1) for s in given]
-        return given if order is None else [s.index_select(1, order) for s in given]
+        return given
 
     def _run(
         self,
-        data: Tensor,
-        batch_sizes: list[int],
+        sequences: Sequences,
         states: list[Tensor],
         resets: Tensor | None,
         record: tuple[str, ...],
         clamps: list[Clamp],
     ) -> tuple[Tensor, list[Tensor], Mapping[str, list[Tensor]]]:
-        """All layers and directions over flat data; resets are (T, B) in the data's row order."""
+        """All layers and directions over flat rows; resets are (T, B) in the rows' order."""
         flat_resets: list[Tensor | None] = [None, None]
-        initial: State | None = None
+        starts: list[Tensor] = []
         if resets is not None:
             # Backwards a sequence ends where the next begins: the reset comes one step earlier, and none at the end.
-            rows = torch.arange(resets.shape[1], device=resets.device)
-            alive = rows < torch.tensor(batch_sizes, device=resets.device).unsqueeze(1)
-            backwards = torch.cat([(resets & alive)[1:], torch.zeros_like(resets[:1])])
-            flat_resets = [_flatten(r, batch_sizes) for r in (resets, backwards)]
-            initial = self.initial_state(batch_sizes[0])
-        starts = [initial] if isinstance(initial, Tensor) else list(initial or ())
+            backwards = torch.cat([(resets & sequences.alive(resets.device))[1:], torch.zeros_like(resets[:1])])
+            flat_resets = [sequences.flat(r) for r in (resets, backwards)]
+            initial = self.initial_state(sequences.batch)
+            starts = [initial] if isinstance(initial, Tensor) else list(initial)
+        data = sequences.data
         recorded: dict[str, list[Tensor]] = {name: [] for name in record}
         after: list[list[Tensor]] = [[] for _ in self.cell.states]
         for layer in range(self.num_layers):
@@ -329,14 +299,14 @@ class Recurrent(nn.Module):
                 call = kernels.Call(
                     self.cell,
                     data,
-                    batch_sizes,
+                    sequences.batch_sizes,
                     before={name: s[row] for name, s in zip(self.cell.states, states, strict=True)},
                     parameters=self.parameters_of(layer, direction),
                     reverse=bool(direction),
                     resets=flat_resets[direction],
                     initial={name: s[row] for name, s in zip(self.cell.states, starts, strict=False)} or None,
                     record=record,
-                    clamp=arrays(clamps, layer, self.units(layer), len(batch_sizes), data),
+                    clamp=arrays(clamps, layer, self.units(layer), sequences.steps, data) if clamps else None,
                     segment_length=self.segment_length,
                 )
                 output, last, seen = kernels.run(call)
@@ -346,8 +316,8 @@ class Recurrent(nn.Module):
                 for name in record:
                     recorded[name].append(seen[name])
             data = torch.cat(outputs, dim=1) if len(outputs) > 1 else outputs[0]
-            if layer < self.num_layers - 1:
-                data = dropout(data, batch_sizes, self.dropout, self.training, self.variational_dropout)
+            if layer < self.num_layers - 1 and self.training and self.dropout:
+                data = sequences.dropout(data, self.dropout, self.variational_dropout)
         return data, [_stack(s) for s in after], recorded
 
     def parameter(self, name: str, layer: int = 0, direction: int = 0) -> Tensor:
@@ -388,31 +358,6 @@ class Recurrent(nn.Module):
             )
         super()._load_from_state_dict(state_dict, prefix, *rest)
 
-    def _lay_out(self, flat: Tensor, batch_sizes: list[int], unorder: Tensor | None, single: bool) -> Tensor:
-        """Flat rows as (T, B, size), or as the input was laid out; zero after the end of a packed sequence."""
-        if batch_sizes[-1] == batch_sizes[0]:
-            padded = flat.reshape(len(batch_sizes), batch_sizes[0], flat.shape[-1])
-        else:
-            pieces = flat.split(batch_sizes)
-            padded = torch.stack([nn.functional.pad(x, (0, 0, 0, batch_sizes[0] - len(x))) for x in pieces])
-        if unorder is not None:
-            padded = padded.index_select(1, unorder)
-        return padded.squeeze(1) if single else padded.transpose(0, 1) if self.batch_first else padded
-
 
 def _stack(rows: list[Tensor]) -> Tensor:
     return rows[0].unsqueeze(0) if len(rows) == 1 else torch.stack(rows)
-
-
-def _flatten(padded: Tensor, batch_sizes: list[int]) -> Tensor:
-    if batch_sizes[-1] == batch_sizes[0]:
-        return padded.reshape(-1)
-    return torch.cat([x[:n] for x, n in zip(padded, batch_sizes, strict=True)])
-
-
-def dropout(data: Tensor, batch_sizes: Sequence[int], p: float, training: bool, variational_dropout: bool) -> Tensor:
-    """Dropout of flat rows (Σ batch_sizes, size); with ``variational_dropout`` a sequence keeps one mask at all its steps."""
-    if not variational_dropout or not training or p == 0:
-        return nn.functional.dropout(data, p, training)
-    mask = nn.functional.dropout(data.new_ones(batch_sizes[0], data.shape[1]), p)
-    return data * torch.cat([mask[:n] for n in batch_sizes])

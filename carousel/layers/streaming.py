@@ -32,8 +32,9 @@ class Streaming:
             raise ValueError("a bidirectional layer needs the whole sequence, so it cannot be fed step by step")
         self.layer = layer
         with torch.no_grad():
-            given = layer._states_in(hx, batch if hx is None else _rows(hx, batch), False, None)
-        self._hx: State = given[0] if len(given) == 1 else tuple(given)
+            batch = batch if hx is None else _rows(hx, batch)
+            states = layer.states_of(layer.initial_state(batch) if hx is None else hx, batch)
+        self._hx: State = states[0] if len(states) == 1 else tuple(states)
         self.clamps, self.steps = listed(clamp), 0
         self.steppers = None if self.clamps else kernels.steppers(layer.cell, self._each_layer())
 

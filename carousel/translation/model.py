@@ -198,9 +198,7 @@ class Translator(Trainable):
 
     def _drop(self, x: Tensor) -> Tensor:
         """Dropout of (T, B, size)."""
-        c = self.config
-        flat = dropout(x.reshape(-1, x.shape[-1]), [x.shape[1]] * x.shape[0], c.dropout, self.training, c.variational_dropout)
-        return flat.reshape(x.shape)
+        return dropout(x, self.config.dropout, self.training, self.config.variational_dropout)
 
     def _drop_words(self, e: Tensor) -> Tensor:
         p = self.config.dropout_words

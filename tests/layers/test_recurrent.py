@@ -7,11 +7,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
-from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from carousel.cells import CELLS
 from carousel.equations import cell, tanh
-from carousel.layers import Recurrent, dropout
+from carousel.layers import Recurrent
+from carousel.layers.sequences import Sequences
 
 few = settings(deadline=None, max_examples=60)
 
@@ -332,7 +333,8 @@ def test_dropout_is_off_in_evaluation_and_after_the_last_layer(variational_dropo
 def test_variational_dropout_of_packed_rows():
     torch.manual_seed(0)
     batch_sizes = [3, 2, 2, 1]
-    data = dropout(torch.ones(8, 32), batch_sizes, 0.5, training=True, variational_dropout=True)
+    packed = PackedSequence(torch.ones(8, 32), torch.tensor(batch_sizes))
+    data = Sequences(packed, 32, batch_first=False).dropout(packed.data, 0.5, variational_dropout=True)
     first, *others = data.split(batch_sizes)
     assert 0 < (first == 0).float().mean() < 1
     for rows in others:

@@ -56,7 +56,7 @@ def inputs(k: Kernel, tensors: Tensors, lengths: Mapping[str, int], rows: int) -
 
 def forward(k: Kernel, run: Run, tensors: Tensors, lengths: dict[str, int], save: bool) -> list[Tensor]:
     """``operator.Kernels.forward``."""
-    program, steps = k.program, Steps.of(run.batch_sizes, run.reverse)
+    program, steps = k.program, Steps.of(run.rows, run.reverse)
     data, dense = tensors.data.contiguous(), _contiguous(tensors.dense)
     threads = threads_for(dense, steps.total)
     flags = None if tensors.resets is None else tensors.resets.contiguous()
@@ -105,7 +105,7 @@ def backward(
 ) -> dict[str, list[Tensor]]:
     """``operator.Kernels.backward``."""
     asked = arriving.asked
-    program, steps, data = k.program, Steps.of(run.batch_sizes, run.reverse), tensors.data
+    program, steps, data = k.program, Steps.of(run.rows, run.reverse), tensors.data
     inner = tuple(program.interface.inner.values())
     dense, saved = _contiguous(tensors.dense), _contiguous(arriving.saved)
     threads = threads_for(dense, steps.total)

@@ -9,6 +9,7 @@ from carousel.equations import Cell
 from carousel.equations.derivative import NoDerivative
 from carousel.equations.loop import Loop
 from carousel.kernels import operator
+from carousel.kernels.alike import autocast
 from carousel.kernels.backend import Backend, Call, Result, Unavailable, uncast
 from carousel.kernels.derivatives import Run
 from carousel.kernels.inputs import loop_of
@@ -88,7 +89,7 @@ class _Kernels(operator.Kernels):
 def multiplied(data: Tensor) -> torch.dtype:
     """Return the type of what is multiplied: autocast's, else the data's."""
     kind = data.device.type
-    return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else data.dtype
+    return torch.get_autocast_dtype(kind) if autocast(data.device) else data.dtype
 
 
 def usable(cell: Cell, data: Tensor) -> bool:

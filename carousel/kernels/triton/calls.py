@@ -46,7 +46,7 @@ class Task:
 
     @property
     def steps(self) -> TritonSteps:
-        return steps_of(self.run.batch_sizes, self.run.reverse, self.device)
+        return steps_of(self.run.rows, self.run.reverse, self.device)
 
     def arrays(self) -> Arrays:
         """The arrays that both directions read."""

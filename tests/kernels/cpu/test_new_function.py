@@ -85,7 +85,7 @@ def by_hand(new, monkeypatch):
 
         def run(self, call):
             h, outputs, p = call.before["h"], [], call.parameters
-            for e in call.data.split(call.batch_sizes):
+            for e in call.data.split(call.rows):
                 h = theirs(e @ p["W.he"].t() + h @ p["W.hh"].t() + p["b.h"])
                 outputs.append(h)
             return kernels.Result(torch.cat(outputs), {"h": h}, {})

@@ -1,11 +1,14 @@
 """``carousel::loop`` as PyTorch's tools see it: compile, export, vmap, forks, double derivatives."""
 
+import io
 import os
 
 import pytest
 import torch
 
+from carousel import kernels
 from carousel.cells import CELLS
+from carousel.kernels import registry
 from carousel.kernels.cpu.program import program_of
 from carousel.kernels.inputs import loop_of
 from carousel.layers import Recurrent
@@ -45,10 +48,25 @@ def test_compiled_with_resets_any_cell_is_the_same(name):
         torch.testing.assert_close(a, b)
 
 
-def test_exported_it_is_the_same(layer):
-    x = torch.randn(7, 3, 5)
-    program = torch.export.export(layer.eval(), (x,), strict=False)
-    torch.testing.assert_close(program.module()(x)[0], layer(x)[0])
+@pytest.mark.parametrize("name", ["clockwork", "lstm-v4", "gru", "mlp"])
+def test_an_exported_program_needs_no_cell_and_takes_sequences_of_any_length(name, monkeypatch):
+    """It holds the cell as data, with its constants and masks."""
+    torch.manual_seed(0)
+    layer, x = Recurrent(name, 6, 6, bidirectional=name == "gru").eval(), torch.randn(11, 5, 6)
+    wanted = layer(x)
+    free = {"input": {0: torch.export.Dim("time", min=2), 1: torch.export.Dim("batch", min=2)}}
+    program, file = torch.export.export(layer, (torch.randn(7, 3, 6),), dynamic_shapes=free), io.BytesIO()
+    torch.export.save(program, file)
+    monkeypatch.setattr(registry, "_cells", {})
+    monkeypatch.setattr(registry, "_loops", {})
+    file.seek(0)
+    torch.testing.assert_close(torch.export.load(file).module()(x), wanted)
+
+
+def test_what_is_written_out_step_by_step_is_not_exported_for_any_length(layer):
+    free = {"input": {0: torch.export.Dim("time", min=2)}}
+    with kernels.use("reference"), pytest.raises(ValueError, match="export needs a fixed number of them"):
+        torch.export.export(layer, (torch.randn(7, 3, 5),), dynamic_shapes=free)
 
 
 def test_vmap_over_the_input(layer):
