@@ -17,7 +17,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from carousel.layers import Recurrent
 
-TABLE = Path(__file__).parents[2] / "docs" / "pytorch.md"
+TABLE = Path(__file__).parents[1] / "docs" / "pytorch.md"
 ROWS = {}
 CHECKS = {}
 
