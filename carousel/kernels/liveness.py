@@ -187,7 +187,8 @@ class BackwardFlow(_Flow):
         return [p for p in self.derivative.stages[place[0]].products if self.defined[p.symbol] == place]
 
     def _places(self) -> set[Place]:
-        return {*self.defined.values(), *(r.place for r in self.outcomes), *map(self.carrier, self.live.states)}
+        vectors = (self.home(a, v) for v, a in self.derivative.vectors.items() if a != 0)
+        return {*self.defined.values(), *(r.place for r in self.outcomes), *map(self.carrier, self.live.states), *vectors}
 
     def equations(self, place: Place) -> list[Equation]:
         """Return a block's assignments, after those values of the forward step that it computes again."""
