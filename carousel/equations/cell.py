@@ -96,17 +96,22 @@ class Cell:
         """Pickled and copied by reference, as functions are: a cell is where its module has it."""
         return self.function.__qualname__
 
-    @property
+    @cached_property
     def states(self) -> tuple[str, ...]:
         """The states' names in the order of a layer's ``hx``; the first is the layer's output."""
         return tuple(s.name for s in self.trace.states)
+
+    @cached_property
+    def learned(self) -> tuple[str, ...]:
+        """The names of all parameters that a layer learns."""
+        return tuple(p.name for p in self.trace.parameters if p.kind != "constant")
 
     @property
     def gates(self) -> tuple[str, ...]:
         """The logistic valves, by their letters."""
         return self.trace.gates
 
-    @property
+    @cached_property
     def names(self) -> tuple[str, ...]:
         """All that a layer can record."""
         return self.trace.names
@@ -130,7 +135,7 @@ class Cell:
                 return state.size.root
         return None
 
-    @property
+    @cached_property
     def hidden(self) -> str:
         """The name of a state of ``hidden_size`` units, which all sizes have that nothing else decides."""
         root = self._hidden or self._output

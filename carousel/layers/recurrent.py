@@ -181,18 +181,14 @@ class Recurrent(nn.Module):
     def initial_state(self, batch: int) -> State:
         """The states before the first step, (num_layers · directions, B, size) each; a tuple where there are several."""
         like = next(chain(self.parameters(), self.buffers()))
-        states = []
-        for k, name in enumerate(self.cell.states):
-            # The step number counts past what half precision can hold.
-            dtype = like.dtype if self.cell.trace.states[k].size is not None else torch.float32
-            rows = []
-            for layer in range(self.num_layers):
-                size = self._state_size(k, layer)
-                for direction in range(self.directions):
-                    learned = self.initial.get(name + suffix(layer, direction)) if self.learned_initial else None
-                    zero = torch.zeros(batch, size, device=like.device, dtype=dtype)
-                    rows.append(zero if learned is None else learned.expand(batch, -1))
-            states.append(_stack(rows))
+        states, rows = [], self.num_layers * self.directions
+        for k, (name, state) in enumerate(zip(self.cell.states, self.cell.trace.states, strict=True)):
+            if self.learned_initial and state.size is not None:
+                each = [self.parameter(f"initial.{name}", *divmod(row, self.directions)) for row in range(rows)]
+                states.append(torch.stack([learned.expand(batch, -1) for learned in each]))
+            else:  # the step number counts past what half precision can hold
+                dtype = like.dtype if state.size is not None else torch.float32
+                states.append(torch.zeros(rows, batch, self._state_size(k, 0), device=like.device, dtype=dtype))
         return states[0] if len(states) == 1 else tuple(states)
 
     def forward(
@@ -326,12 +322,17 @@ class Recurrent(nn.Module):
         ``direction``: 1 of the cells that read from the end. Raises KeyError where there is none.
         """
         space, key = place(name, layer, direction)
-        return getattr(self, space)[key]
+        holder = self._modules[space]
+        found = holder._parameters.get(key)
+        if found is None:  # it is computed from others, or is not there
+            found = getattr(holder, key, None)
+        if found is None:
+            raise KeyError(name)
+        return found
 
     def parameters_of(self, layer: int = 0, direction: int = 0) -> dict[str, Tensor]:
         """Return all parameters of a layer's cell by the equations' names."""
-        names = (p.name for p in self.cell.trace.parameters if p.kind != "constant")
-        return {name: self.parameter(name, layer, direction) for name in names}
+        return {name: self.parameter(name, layer, direction) for name in self.cell.learned}
 
     def units(self, layer: int = 0) -> Mapping[str, int]:
         """The size of every quantity of a layer that has units."""
