@@ -79,13 +79,13 @@ def arrays(
     """What a back end takes for one layer: by name the values and where they hold, (steps, units) each."""
     found: dict[str, tuple[Tensor, Tensor]] = {}
     for c in clamps:
-        if c.layer not in (None, layer):
+        begin, end = max(0, c.begin), steps if c.end is None else min(steps, c.end)
+        if c.layer not in (None, layer) or begin >= end:
             continue
         if c.name not in found:
             shape = (steps, sizes[c.name])
             found[c.name] = (like.new_zeros(shape), torch.zeros(shape, dtype=torch.bool, device=like.device))
         values, where = found[c.name]
-        begin, end = max(0, c.begin), steps if c.end is None else max(0, c.end)
         units = slice(None) if c.units is None else list(c.units)
         values[begin:end, units] = c.value
         where[begin:end, units] = True
