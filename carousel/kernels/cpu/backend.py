@@ -24,7 +24,7 @@ from carousel.kernels.variants import expressible, variant
 
 
 class Cpu(Backend):
-    """Compiled loops, whole or step by step; a loop of its own for what is recorded and clamped, compiled when it is asked for."""
+    """Compiled loops, whole or step by step; what is recorded or clamped has loops of its own, compiled when asked for."""
 
     name = "cpu"
 
