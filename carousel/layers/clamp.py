@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from carousel.equations import Cell
-from carousel.equations.trace import symbol
 
 # By name, of all units or of some: {"f": 0.0} or {"f": {3: 0.0}}.
 Clamps = Sequence["Clamp"] | Mapping[str, float | Mapping[int, float]]
@@ -95,9 +94,9 @@ def arrays(
 @cache
 def sizes(cell: Cell, input_size: int, hidden_size: int, proj_size: int) -> Mapping[str, int]:
     """The units of everything in the loop that has some, by name; the step number counts for itself."""
-    found = {}
+    found, known = {}, {str(s)[:-2]: size for s, size in cell.trace.sizes.items()}  # torch.compile makes no symbols
     for name in cell.names:
-        size = cell.trace.sizes.get(symbol(name))
+        size = known.get(name)
         if size is not None:
             found[name] = cell.length(size, input_size, hidden_size, proj_size)
     return found
