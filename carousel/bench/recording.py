@@ -11,7 +11,7 @@ from torch import Tensor
 from carousel import kernels
 from carousel.bench.kernels import Case
 from carousel.bench.timing import Work, side_by_side
-from carousel.layers import Recurrent
+from carousel.layers import Clamp, Recurrent
 
 SIZES = [(1, 256, 100), (20, 200, 35)]
 
@@ -29,7 +29,7 @@ def measure(case: Case, *, seconds: float) -> Iterator[dict[str, Any]]:
     asked: dict[str, dict[str, Any]] = {
         "plain": {},
         "record": {"record": [memory]},
-        "clamp": {"clamp": {gate: dict.fromkeys(range(0, layer.units()[gate], 2), 0.5)}},
+        "clamp": {"clamp": [Clamp(gate, 0.5, tuple(range(0, layer.units()[gate], 2)))]},
     }
     for what, make in (("forward", _forward), ("training", _train)):
         works = {name: make(layer, data, given, "cpu") for name, given in asked.items()}

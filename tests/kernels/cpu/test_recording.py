@@ -103,6 +103,17 @@ def test_tangents_and_products_of_hessian_and_vector(problem, compiled, name):
         assert difference <= 1e-9
 
 
+def test_gradients_and_their_gradients_agree_with_finite_differences(problem, compiled):
+    p = problem(CELLS["lstm-v3"], sizes=(2, 3, 2), batch_sizes=(2, 2, 1), record=["i", "h"], clamp=["f", "m"])
+    names, leaves = list(p.leaves), list(p.leaves.values())
+
+    def function(*values):
+        return p.at(dict(zip(names, values, strict=True))).results("cpu")
+
+    assert torch.autograd.gradcheck(function, leaves)
+    assert torch.autograd.gradgradcheck(function, leaves, fast_mode=True)
+
+
 @pytest.mark.parametrize("asked", [["h"], ["o"], ["m", "f"]], ids="+".join)
 def test_a_gradient_of_some_of_what_is_recorded_alone(problem, compiled, asked):
     """Gradients that do not arrive are zero, that of the output among them."""
