@@ -147,7 +147,7 @@ class Interface:
             "clock": (Described("the step number", (("rows",),)),) if loop.clock is not None else (),
             "given": (Described("the gradient of the output", (("rows",), states[0][1][1])),),
             "final": tuple(Described(f"the gradient of state {n} after the last step", shape) for n, shape in states),
-            "recorded": tuple(Described(f"the gradient of {str(s)[:-2]}", (("rows",), (self.size(s),))) for s in loop.recorded),
+            "recorded": tuple(Described(f"the gradient of {s}", (("rows",), (self.size(s),))) for s in loop.recorded),
         }
         self.sources = self._sources(products)
 

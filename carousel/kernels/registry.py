@@ -33,8 +33,8 @@ def registered(key: str) -> Cell:
 
 def key_of(cell: Cell, record: Iterable[str] = (), clamp: Iterable[str] = ()) -> str:
     """Register the cell; return the key of its loop, of a variant where quantities are recorded or clamped."""
-    key, names = register(cell), (*map(",".join, (record, clamp)),)
-    return VARIANT.join((key, *names)) if any(names) else key
+    names = ",".join(record), ",".join(clamp)
+    return VARIANT.join((register(cell), *names)) if any(names) else register(cell)
 
 
 def loop_called(key: str) -> Loop:

@@ -15,7 +15,7 @@ from carousel.equations.variants import computed
 from carousel.kernels.backend import Call
 from carousel.kernels.inputs import in_rows, loop_of
 from carousel.kernels.pointwise import Values
-from carousel.kernels.registry import key_of
+from carousel.kernels.registry import key_of, register
 
 
 class Variant(NamedTuple):
@@ -29,7 +29,7 @@ class Variant(NamedTuple):
 def variant(call: Call) -> Variant:
     """Return the loop that a call runs."""
     if not call.record and not call.clamp:
-        return Variant(key_of(call.cell))
+        return Variant(register(call.cell))
     return _variant(call.cell, frozenset(call.record), frozenset(call.clamp or ()))
 
 
