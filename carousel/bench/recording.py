@@ -63,13 +63,13 @@ def _forward(layer: Recurrent, data: Tensor, asked: dict[str, Any], back_end: st
 
 
 def _train(layer: Recurrent, data: Tensor, asked: dict[str, Any], back_end: str) -> Work:
-    leaf, given = data.clone().requires_grad_(), {}
+    leaf = data.clone().requires_grad_()
+    given: list[Tensor] = []
 
     def work() -> None:
         output, _, *recorded = layer(leaf, **asked)
         results = [output, *(x for seen in recorded for x in seen.values())]
-        if not given:
-            given.update(enumerate(map(torch.randn_like, results)))
-        torch.autograd.backward(results, list(given.values()))
+        given.extend(torch.randn_like(x) for x in results[len(given) :])
+        torch.autograd.backward(results, given)
 
     return _by(back_end, work)
