@@ -52,14 +52,14 @@ def expressible(call: Call) -> bool:
 
 def held(call: Call, names: tuple[str, ...], dtype: torch.dtype) -> list[Tensor]:
     """Return for each clamped quantity the values to hold and where they are held, side by side: (Σ batch_sizes, 2 · units)."""
-    found, sizes = [], list(call.batch_sizes)
+    found, sizes, total = [], call.batch_sizes, call.data.shape[0]
     for name in names:
         assert call.clamp is not None
         pair = torch.cat([x.to(dtype) for x in call.clamp[name]], dim=1)
         if sizes[0] == sizes[-1]:
             found.append(pair.unsqueeze(1).expand(-1, sizes[0], -1).reshape(-1, pair.shape[1]))
         else:
-            found.append(pair.repeat_interleave(torch.tensor(sizes, device=pair.device), dim=0, output_size=sum(sizes)))
+            found.append(pair.repeat_interleave(torch.tensor(sizes, device=pair.device), dim=0, output_size=total))
     return found
 
 
@@ -81,5 +81,5 @@ def recorded(
         known[name] = (clock + 1).unsqueeze(1).to(call.before[name].dtype)
     for name in call.record:
         if name not in known:
-            known[name] = in_rows(values[symbol(name)], sum(call.batch_sizes), like)
+            known[name] = in_rows(values[symbol(name)], call.data.shape[0], like)
     return {name: known[name] for name in call.record}
