@@ -136,7 +136,7 @@ def _row(r: dict[str, Any]) -> dict[str, str]:
 
 @app.command("recording", epilog="Example: carousel bench recording --cells lstm,gru --sizes 20,200,35")
 def recording(
-    cells: Annotated[str, typer.Option(help="Cells, separated by commas.")] = "lstm,lstm-v3,gru",
+    cells: Annotated[str, typer.Option(help="Cells, separated by commas.")] = "lstm,lstm-v3",
     sizes: Annotated[
         list[str] | None, typer.Option(help="rows,units,steps; may be given several times.", show_default=False)
     ] = None,
