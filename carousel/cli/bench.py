@@ -13,6 +13,7 @@ import typer
 from carousel import files
 from carousel.bench import kernels as bench_kernels
 from carousel.bench import lm as bench_lm
+from carousel.bench import recording as bench_recording
 from carousel.cli import bench_gpu, options, screen
 from carousel.errors import InputError
 from carousel.language.feeding import Stream
@@ -131,6 +132,37 @@ def _row(r: dict[str, Any]) -> dict[str, str]:
             short = "torch.nn" if name.startswith("torch.nn") else name.removesuffix(" bfloat16")
             shown[short + " bfloat16" * name.endswith("bfloat16")] = f"{seconds / ours:.2f}"
     return shown
+
+
+@app.command("recording", epilog="Example: carousel bench recording --cells lstm,gru --sizes 20,200,35")
+def recording(
+    cells: Annotated[str, typer.Option(help="Cells, separated by commas.")] = "lstm,lstm-v3",
+    sizes: Annotated[
+        list[str] | None, typer.Option(help="rows,units,steps; may be given several times.", show_default=False)
+    ] = None,
+    seconds: Seconds = 1.0,
+    threads: options.Threads = 0,
+    json: options.Json = False,
+) -> None:
+    """What recording every step's memory and clamping a gate cost, beside the plain run and the eager loop."""
+    used = _threads(threads)
+    shapes = [_checked(s) for s in sizes or []] or bench_recording.SIZES
+    cases = [bench_kernels.Case(n, *s) for s in shapes for n in options.cells(cells)]
+    rows: list[dict[str, Any]] = []
+    with screen.counting("measuring") as tick:
+        for k, case in enumerate(cases):
+            tick(k, len(cases))
+            rows += [{**r, "threads": used} for r in bench_recording.measure(case, seconds=seconds)]
+    if json:
+        screen.print_json(rows)
+        return
+    table = []
+    for r in rows:
+        plain, shape = r["seconds"]["plain"], f"{r['batch']}·{r['hidden']}·{r['steps']}"
+        ratios = {name: f"{x / plain:.2f}" for name, x in r["seconds"].items() if name != "plain"}
+        table.append({"cell": r["cell"], "B·H·T": shape, "run": r["what"], "plain, ms": f"{1000 * plain:.2f}", **ratios})
+    title = f"{used} thread{'s' * (used > 1)}, float32; on the right, how many times as long as the plain run"
+    screen.out.print(screen.table(title, {h: "left" if h in ("cell", "run") else "right" for h in table[0]}, table))
 
 
 @app.command("lm", epilog="Example: carousel bench lm train.txt --layers 2 --hidden 200")

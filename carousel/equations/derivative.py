@@ -49,9 +49,9 @@ class Derivative:
 
     ``adjoints``: of each forward group's symbols. ``hoisted``: of each hoisted symbol. ``vectors``: of each learned vector,
     to be summed over rows and steps. ``carried``: of each state before the step, apart from what goes through products.
-    ``arriving``: the symbol of what is carried back to each state from the step after, and ``given`` of what the loop's
-    result gives the first state at this step. ``saved``: the values of the forward step that are needed and not
-    worth computing again; ``recomputed``: how the others follow from them.
+    ``arriving``: the symbol of what is carried back to each state from the step after, ``given`` of what the loop's
+    result gives the first state at this step, and ``recorded`` of what each recorded value is given. ``saved``: the values
+    of the forward step that are needed and not worth computing again; ``recomputed``: how the others follow from them.
     """
 
     stages: tuple[BackwardStage, ...]
@@ -61,6 +61,7 @@ class Derivative:
     carried: dict[Expr, Expr]
     arriving: dict[Expr, Expr]
     given: Expr
+    recorded: tuple[Expr, ...]
     saved: tuple[Expr, ...]
     recomputed: tuple[Equation, ...]
     sizes: dict[Expr, Size | None]
@@ -90,6 +91,9 @@ class _Deriver:
             arriving[state.before] = self.known(_symbol(state.after, "back"), state.size, 0)
             self.bars[state.after].append(arriving[state.before])
         self.bars[loop.states[0].after].append(self.known(given, loop.states[0].size, 0))
+        recorded = tuple(self.known(_symbol(s, "given"), self.sizes[s], 0) for s in loop.recorded)
+        for s, bar in zip(loop.recorded, recorded, strict=True):
+            self.bars[s].append(bar)
         groups = loop.groups
         for number, group in enumerate(groups):  # what comes back through products from the step after
             for k, operand in enumerate(group.operands):
@@ -124,6 +128,7 @@ class _Deriver:
             carried=carried,
             arriving=arriving,
             given=given,
+            recorded=recorded,
             saved=saved,
             recomputed=tuple(self.again),
             sizes=self.sizes,

@@ -53,7 +53,7 @@ class Loop:
 
     ``hoisted`` are symbols with a value for every step from outside the loop, those of one outer product together; the
     first of them are those of ``outer``. ``vectors`` are the same at every step. ``sizes`` has every symbol's size (None:
-    one a row)."""
+    one a row). ``recorded`` are symbols of a step whose values are given back beside the first state's."""
 
     name: str
     about: str
@@ -67,6 +67,7 @@ class Loop:
     sizes: dict[Expr, Size | None]
     input: Expr
     order: int = 0  # how many times it is a tangent
+    recorded: tuple[Expr, ...] = ()
 
     @property
     def groups(self) -> tuple[Group, ...]:

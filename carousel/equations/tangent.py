@@ -20,8 +20,9 @@ def tangent(loop: Loop) -> Loop:
     """The loop with its tangent.
 
     Its states are the tangents of the loop's states, then the states (then the step number); so its output is the tangent
-    of the output. ``hoisted`` are those of the loop, then their tangents in the same order; ``vectors`` likewise, without
-    tangents of constants; to each dense weight ``W.ab`` comes its tangent, ``weight_tangent(loop, "W.ab")``.
+    of the output, and what it records the tangents of what the loop records. ``hoisted`` are those of the loop, then their
+    tangents in the same order; ``vectors`` likewise, without tangents of constants; to each dense weight ``W.ab`` comes its
+    tangent, ``weight_tangent(loop, "W.ab")``.
     Raises NoDerivative.
     """
     return _Maker(loop).make()
@@ -49,9 +50,10 @@ class _Maker:
         for s in [*vectors, *(s for symbols in loop.hoisted for s in symbols), *(s.before for s in states)]:
             self.move(s)
         stages = tuple(self.stage(stage) for stage in loop.stages)
-        made = [(self.dotted(s.after), sympy.Integer(0)) for s in states if s.after not in self.moving]
-        for s in states:
-            self.move(s.after)
+        results = dict.fromkeys([*(s.after for s in states), *loop.recorded])
+        made = [(self.dotted(s), sympy.Integer(0)) for s in results if s not in self.moving]
+        for s in results:
+            self.move(s)
         stages[-1].equations.extend(made)
         return replace(
             loop,
@@ -66,6 +68,7 @@ class _Maker:
             vectors=(*loop.vectors, *(self.dotted(s) for s in vectors)),
             stages=stages,
             sizes=self.sizes,
+            recorded=tuple(map(self.dotted, loop.recorded)),
         )
 
     def dotted(self, symbol: Expr) -> Expr:

@@ -13,8 +13,6 @@ from carousel.kernels.registry import portable, register, registered
 
 def run(call: Call) -> Result:
     """Run a call by the back end that supports it, its segments one by one where it asks for them. Raises as ``choice.run``."""
-    if call.record or call.clamp:
-        return choice.run(call)
     if call.segment_length and call.segment_length < len(call.rows) and torch.is_grad_enabled():
         return segments.run(run, call)
     if torch.compiler.is_compiling() or torch.jit.is_tracing():
@@ -28,10 +26,13 @@ def _into_graph(call: Call) -> Result:
     key = portable(call) if leaves and not torch.compiler.is_dynamo_compiling() else call.cell.key
     starts = list(call.initial.values()) if call.initial is not None else []
     before, parameters = list(call.before.values()), list(call.parameters.values())
-    output, *after = torch.ops.carousel.run(
-        key, call.data, call.batch_sizes, before, parameters, call.reverse, call.resets, starts
+    clamp, held = ",".join(call.clamp or ()), [x for pair in (call.clamp or {}).values() for x in pair]
+    output, *others = torch.ops.carousel.run(
+        *(key, call.data, call.batch_sizes, before, parameters, call.reverse, call.resets, starts),
+        *(",".join(call.record), clamp, held),
     )
-    return Result(output, dict(zip(call.before, after, strict=True)), {})
+    after = dict(zip(call.before, others, strict=False))
+    return Result(output, after, dict(zip(call.record, others[len(after) :], strict=True)))
 
 
 def _in_graph(
@@ -43,6 +44,9 @@ def _in_graph(
     reverse: bool,
     resets: Tensor | None,
     initial: list[Tensor],
+    record: str,
+    clamp: str,
+    held: list[Tensor],
 ) -> list[Tensor]:
     """``run`` for torch.compile, which looks no further into an operator: it takes and gives tensors and numbers alone."""
     cell = registered(key)
@@ -50,16 +54,18 @@ def _in_graph(
     states = dict(zip(cell.states, before, strict=True))
     starts = dict(zip(cell.states, initial, strict=True)) if initial else None
     given = dict(zip(names, parameters, strict=True))
-    call = Call(cell, data, batch_sizes, states, given, reverse, resets, starts)
+    recorded = [n for n in record.split(",") if n]
+    clamps = dict(zip([n for n in clamp.split(",") if n], zip(held[::2], held[1::2], strict=True), strict=True))
+    call = Call(cell, data, batch_sizes, states, given, reverse, resets, starts, recorded, clamps)
     found = BACKENDS["reference"].run(call) if torch.onnx.is_in_onnx_export() else choice.run(call)  # ONNX has no such loop
-    return [found.output, *(found.states[n] for n in cell.states)]
+    return [found.output, *(found.states[n] for n in cell.states), *(found.recorded[n] for n in recorded)]
 
 
 # An operator that consists of others, so that their derivatives are its own.
 _library = torch.library.Library("carousel", "FRAGMENT")
 _library.define(
     "run(str key, Tensor data, SymInt[]? batch_sizes, Tensor[] before, Tensor[] parameters, bool reverse, Tensor? resets, "
-    "Tensor[] initial) -> Tensor[]"
+    "Tensor[] initial, str record, str clamp, Tensor[] held) -> Tensor[]"
 )
 _library.impl("run", _in_graph, "CompositeImplicitAutograd")
 

@@ -37,7 +37,7 @@ def check(
         interface: the loop's.
         batch_sizes: rows of each step.
         dtype: of the compiled code.
-        lists: tensors by kind: those of ``KINDS``, clock, given, final, saved.
+        lists: tensors by kind: those of ``KINDS``, clock, given, final, recorded, saved.
         resets: as the operator's.
         saved: the tensors of the kind ``saved``, which back ends differ in.
         output: the type of outputs and saved values, where it is not ``dtype``.
@@ -83,7 +83,7 @@ def _refuse_type(
     known = {**interface.tensors, "saved": saved}
     for kind, xs in lists.items():
         for tensor, x in zip_longest(known[kind], xs):
-            wanted = clock_type(dtype) if kind == "clock" else output if kind in ("given", "saved") else dtype
+            wanted = clock_type(dtype) if kind == "clock" else output if kind in ("given", "recorded", "saved") else dtype
             wanted = wanted if tensor is None else tensor.type(wanted)
             if x is not None and x.dtype is not wanted:
                 label = tensor.label if tensor else kind

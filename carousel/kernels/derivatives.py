@@ -60,6 +60,11 @@ class Run:
         """The number of states with units."""
         return self.counts[KINDS.index("before")]
 
+    @property
+    def results(self) -> int:
+        """The number of outputs, of states after and of recorded values, all of which have derivatives."""
+        return 1 + self.states + len(self.interface.loop.recorded)
+
     def lists(self, flat: Sequence[Any]) -> dict[str, list[Any]]:
         """Return the tensors, given one after the other, by kind."""
         found, at = {}, 0
@@ -77,11 +82,11 @@ class Run:
 
 
 def loop(run: Run, clock: Tensor | None, resets: Tensor | None, flat: Sequence[Tensor]) -> list[Tensor]:
-    """Return outputs and states after each row's last step, differentiable; ``flat``: all tensors of ``KINDS``."""
+    """Return outputs, states after each row's last step and recorded values, differentiable; ``flat``: all of ``KINDS``."""
     watched = torch.is_grad_enabled() and any(x.requires_grad for x in flat)
     if watched or _transformed():
         function = _Loop if torch._C._are_functorch_transforms_active() else _QuickLoop
-        return list(function.apply(run, clock, resets, *flat))[: 1 + run.states]
+        return list(function.apply(run, clock, resets, *flat))[: run.results]
     return _forward(run, clock, resets, flat, save=False)
 
 
@@ -104,19 +109,20 @@ def _forward(run: Run, clock: Tensor | None, resets: Tensor | None, flat: Sequen
 def _backward(run: Run, asked: Sequence[bool], clock: Tensor | None, resets: Tensor | None, *tensors: Tensor) -> list[Tensor]:
     given, flat, saved = _parted(run, tensors)
     with torch._C._AutoDispatchBelowAutograd():
-        return torch.ops.carousel.loop_backward(*_given(run, clock, resets, flat), given[0], given[1:], saved, *asked)
+        arriving = given[0], given[1 : 1 + run.states], given[1 + run.states :], saved
+        return torch.ops.carousel.loop_backward(*_given(run, clock, resets, flat), *arriving, *asked)
 
 
 def _parted(run: Run, tensors: Sequence[Any]) -> tuple[list[Any], list[Any], list[Any]]:
-    """The gradients of the output and of the states after, the tensors of the call, and what its run has saved."""
-    first, last = 1 + run.states, 1 + run.states + sum(run.counts)
+    """The gradients of a run's results, the tensors of the call, and what its run has saved."""
+    first, last = run.results, run.results + sum(run.counts)
     return list(tensors[:first]), list(tensors[first:last]), list(tensors[last:])
 
 
 def _tangent(
     run: Run, clock: Tensor | None, resets: Tensor | None, flat: Sequence[Tensor], changes: Optional
 ) -> tuple[Tensor, ...]:
-    """How the outputs and the states after change, as the tensors of the call do; None changes nothing."""
+    """How the results change, as the tensors of the call do; None changes nothing."""
     x, inside, interface = run.lists(flat), loop_called(run.key), run.interface
     u = run.lists([torch.zeros_like(x) if u is None else u for x, u in zip(flat, changes, strict=True)])
     (data,), (data_u,), lengths = x["data"], u["data"], interface.lengths_of(x)
@@ -137,7 +143,8 @@ def _tangent(
         "initial": [*u["initial"], *x["initial"]],
     }
     made = replace(run, key=key, counts=tuple(map(len, lists.values())))
-    return tuple(loop(made, clock, resets, [x for xs in lists.values() for x in xs])[: 1 + run.states])
+    found = loop(made, clock, resets, [x for xs in lists.values() for x in xs])
+    return (*found[: 1 + run.states], *found[1 + made.states :])
 
 
 class _Loop(torch.autograd.Function):
@@ -150,8 +157,9 @@ class _Loop(torch.autograd.Function):
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
         ctx.run, clock, resets, *flat = inputs
-        saved = output[1 + ctx.run.states :]
+        saved = output[ctx.run.results :]
         ctx.output_type, ctx.saved = output[0].dtype, len(saved)
+        ctx.recorded = [x.shape for x in output[1 + ctx.run.states : ctx.run.results]]
         ctx.mark_non_differentiable(*saved)
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(clock, resets, *flat, *saved)
@@ -166,6 +174,8 @@ class _Loop(torch.autograd.Function):
         if given is None:
             given = before[0].new_zeros(x["data"][0].shape[0], before[0].shape[1], dtype=ctx.output_type)
         final = [torch.zeros_like(s) if g is None else g for g, s in zip(gradients[1:], before, strict=False)]
+        recorded = zip(gradients[1 + run.states : run.results], ctx.recorded, strict=True)
+        final += [given.new_zeros(shape) if g is None else g for g, shape in recorded]
         again = torch.is_grad_enabled() or _transformed()
         found = (_LoopBackward.apply if again else _backward)(run, asked, clock, resets, given, *final, *tensors)
         results: list[Any] = [None] * (3 + sum(run.counts))

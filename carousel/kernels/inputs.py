@@ -125,6 +125,13 @@ def hoist_rest(
     return [stacked[s] if s in stacked else values[s[0]] for s in rest], [values[v] for v in inside.vectors], values
 
 
+def in_rows(value: Tensor, rows: int, like: Tensor) -> Tensor:
+    """A quantity of a step as (rows, size): one of parameters alone has no rows, one of the clock its precision."""
+    if value.dim() == 2 and value.dtype == like.dtype:
+        return value
+    return value.expand(rows, -1).to(like.dtype)
+
+
 @cache
 def _left(cell: Cell) -> frozenset[Expr]:
     """Outer sums that nothing outside the loop reads."""

@@ -21,12 +21,14 @@ KINDS = ("data", "dense", "biases", "hoisted", "vectors", "before", "initial")
 class Arriving:
     """What a run backwards begins with.
 
-    ``given``: the gradient of the output. ``final``: those of the states after. ``saved``: what the run forwards has saved.
-    ``asked``: the kinds whose gradients are wanted, of those that are computed on request.
+    ``given``: the gradient of the output. ``final``: those of the states after. ``recorded``: those of the recorded values.
+    ``saved``: what the run forwards has saved. ``asked``: the kinds whose gradients are wanted, of those that are computed on
+    request.
     """
 
     given: Tensor
     final: Sequence[Tensor]
+    recorded: Sequence[Tensor]
     saved: Sequence[Tensor]
     asked: Sequence[str]
 
@@ -145,6 +147,7 @@ class Interface:
             "clock": (Described("the step number", (("rows",),)),) if loop.clock is not None else (),
             "given": (Described("the gradient of the output", (("rows",), states[0][1][1])),),
             "final": tuple(Described(f"the gradient of state {n} after the last step", shape) for n, shape in states),
+            "recorded": tuple(Described(f"the gradient of {s}", (("rows",), (self.size(s),))) for s in loop.recorded),
         }
         self.sources = self._sources(products)
 

@@ -19,8 +19,9 @@ from carousel.kernels.boundary import check, clock_type
 from carousel.kernels.derivatives import ON_REQUEST, Run, loop, one_by_one
 from carousel.kernels.inputs import hoist_rest, step_numbers
 from carousel.kernels.interface import KINDS, Arriving, Described, Tensors, interface_of
-from carousel.kernels.registry import loop_called, register
+from carousel.kernels.registry import loop_called
 from carousel.kernels.steps import last_numbers
+from carousel.kernels.variants import held, recorded, variant
 
 
 class Kernels(Protocol):
@@ -38,7 +39,7 @@ class Kernels(Protocol):
         ...
 
     def forward(self, run: Run, tensors: Tensors, lengths: dict[str, int], save: bool) -> list[Tensor]:
-        """Return outputs, states after each row's last step, and with ``save`` the tensors of ``saved``.
+        """Return outputs, states after each row's last step, recorded values, and with ``save`` the tensors of ``saved``.
 
         Args:
             run: the call but for its tensors.
@@ -73,7 +74,8 @@ def run(backend: str, call: Call, products: torch.dtype | None = None) -> Result
     cell, data = call.cell, call.data
     with torch.autocast(data.device.type, enabled=False):
         hoisted, vectors, values = hoist_rest(cell, data, call.before, call.parameters)
-    interface, key = interface_of(loop_called(register(cell))), cell.key
+    key, record, clamp = variant(call)
+    interface = interface_of(loop_called(key))
     names = interface.state_names
     initial = call.initial if call.resets is not None else None
     sizes = None if call.batch_sizes is None else tuple(call.batch_sizes)
@@ -83,19 +85,20 @@ def run(backend: str, call: Call, products: torch.dtype | None = None) -> Result
         "data": [data],
         "dense": [values[s] for s in interface.dense_symbols],
         "biases": [values[b] for b in interface.biases],
-        "hoisted": hoisted,
+        "hoisted": hoisted + held(call, clamp, data.dtype),
         "vectors": vectors,
         "before": [call.before[n].to(data.dtype) for n in names],
         "initial": [initial[n].to(data.dtype) for n in names] if initial is not None else [],
     }
     made = Run(backend, key, tuple(map(len, lists.values())), sizes, call.reverse, products)
     resets = call.resets if initial is not None else None
-    output, *states = loop(made, clock, resets, [x for xs in lists.values() for x in xs])
-    after = dict(zip(names, states, strict=True))
+    output, *others = loop(made, clock, resets, [x for xs in lists.values() for x in xs])
+    after = dict(zip(names, others, strict=False))
     if clock is not None:
         name = cell.trace.states[-1].name
         after[name] = last_numbers(clock, sizes, call.reverse, call.before[name])
-    return Result(output, after, {})
+    inside = dict(zip(record, others[len(names) :], strict=True))
+    return Result(output, after, recorded(call, values, clock, output, inside) if call.record else {})
 
 
 # ---------------------------------------------------------------------------------------------------- the operators
@@ -111,7 +114,8 @@ _GIVEN = {
     "products": "ScalarType?",
 }
 FORWARD = {**_GIVEN, "save": "bool"}
-BACKWARD = {**_GIVEN, "given": "Tensor", "final": "Tensor[]", "saved": "Tensor[]", **{f"to_{k}": "bool" for k in ON_REQUEST}}
+_ARRIVING = {"given": "Tensor", "final": "Tensor[]", "recorded": "Tensor[]", "saved": "Tensor[]"}
+BACKWARD = {**_GIVEN, **_ARRIVING, **{f"to_{k}": "bool" for k in ON_REQUEST}}
 
 _library = torch.library.Library("carousel", "FRAGMENT")
 for _name, _schema in (("loop", FORWARD), ("loop_backward", BACKWARD)):
@@ -154,9 +158,9 @@ def _forward(*arguments: Any) -> list[Tensor]:
 
 def _backward(*arguments: Any) -> list[Tensor]:
     given = _Arguments(BACKWARD, arguments)
-    others = {"given": [given.given["given"]], "final": given.given["final"], "saved": given.given["saved"]}
+    others = {kind: [given.given[kind]] if kind == "given" else given.given[kind] for kind in _ARRIVING}
     asked = [kind for kind in ON_REQUEST if given.given[f"to_{kind}"]]
-    arriving = Arriving(given.given["given"], others["final"], others["saved"], asked)
+    arriving = Arriving(**{**others, "given": given.given["given"]}, asked=asked)
     found = given.kernels.backward(*given.checked(**others), arriving)
     return [x for kind in KINDS if kind in found for x in found[kind]]
 
@@ -169,11 +173,13 @@ def _forward_shapes(*arguments: Any) -> list[Tensor]:
             raise ValueError(f"the input is on {data.device}, but a state or a parameter is on {x.device}: move one of them")
     output = data.new_empty(data.shape[0], before[0].shape[1], dtype=given.output)
     results = [output, *(x.new_empty(x.shape) for x in before)]
-    if not given.given["save"]:
+    described = given.interface.tensors["recorded"]
+    if given.given["save"]:
+        described += given.kernels.saved(given.loop, given.output)
+    if not described:
         return results
     lengths = {**given.interface.lengths_of(given.lists), "rows": data.shape[0], "batch": before[0].shape[0]}
-    saved = given.kernels.saved(given.loop, given.output)
-    return results + [data.new_empty(x.at(lengths), dtype=x.type(given.output)) for x in saved]
+    return results + [data.new_empty(x.at(lengths), dtype=x.type(given.output)) for x in described]
 
 
 def _backward_shapes(*arguments: Any) -> list[Tensor]:

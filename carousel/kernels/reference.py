@@ -20,7 +20,7 @@ from carousel.equations.terms import Expr
 from carousel.equations.trace import symbol
 from carousel.kernels.alike import alike
 from carousel.kernels.backend import Backend, Call, Result
-from carousel.kernels.inputs import hoist, loop_of
+from carousel.kernels.inputs import hoist, in_rows, loop_of
 from carousel.kernels.pointwise import Values, pointwise
 
 
@@ -56,12 +56,13 @@ def run(call: Call) -> Result:
     weights = iter([w.t() for w in inputs.weights])
     stacked = {group.symbols: [next(weights) for _ in group.operands] for group in loop.groups}
 
-    inner = {s for plan in plans for s in plan.defined} | {s.after for s in trace.states}
+    defined = {s for plan in plans for s in plan.defined}
+    inner = defined | {s.after for s in trace.states}
     per_step = {name: symbol(name) for name in (cell.states[0], *call.record) if symbol(name) in inner}
     collected: dict[str, list[Tensor]] = {name: [] for name in per_step}
     clamped = {symbol(name): given for name, given in (call.clamp or {}).items()}
     for wanted in clamped:
-        if wanted not in inner:
+        if wanted not in defined:
             raise ValueError(f"cell {cell.name}: {str(wanted)[:-2]} does not depend on the states, so it cannot be clamped")
 
     rows = batch_sizes[-1] if reverse else batch_sizes[0]
@@ -100,15 +101,15 @@ def run(call: Call) -> Result:
                     values[equations[-1][0]] = torch.where(where[step], given[step], values[equations[-1][0]])
         if loop.clock is not None:
             values[trace.states[-1].after] = values[loop.clock] + 1
-        states = {k: _rows(values[symbol(k)], n, before[k]).expand_as(v) for k, v in states.items()}
+        states = {k: in_rows(values[symbol(k)], n, before[k]).expand_as(v) for k, v in states.items()}
         for name, wanted in per_step.items():
-            collected[name].append(states[name] if name in states else _rows(values[wanted], n, like))
+            collected[name].append(states[name] if name in states else in_rows(values[wanted], n, like))
     if finished:
         states = {k: torch.cat([v, *(f[k] for f in finished)]) for k, v in states.items()}
     joined = {k: torch.cat(v[::-1] if reverse else v) for k, v in collected.items()}
     for name in call.record:
         if name not in joined:  # it does not depend on the states
-            joined[name] = _rows(inputs.values[symbol(name)], sum(batch_sizes), like)
+            joined[name] = in_rows(inputs.values[symbol(name)], sum(batch_sizes), like)
     return Result(joined[cell.states[0]], states, {name: joined[name] for name in call.record})
 
 
@@ -143,10 +144,3 @@ def _pieces(equations: tuple[Equation, ...], clamped: frozenset[Expr]) -> list[t
     ends = [k + 1 for k, (target, _) in enumerate(equations) if target in clamped]
     cuts = sorted({0, *ends, len(equations)})
     return [equations[a:b] for a, b in pairwise(cuts)]
-
-
-def _rows(value: Tensor, rows: int, like: Tensor) -> Tensor:
-    """A quantity of a step as (rows, size): one of parameters alone has no rows, one of the clock its precision."""
-    if value.dim() == 2 and value.dtype == like.dtype:
-        return value
-    return value.expand(rows, -1).to(like.dtype)

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 
 from carousel.equations import Cell
 from carousel.equations.loop import Loop
 from carousel.equations.stored import StoredCell, as_data
 from carousel.equations.tangent import tangent
+from carousel.equations.variants import clamped, computed, recorded
 from carousel.kernels.backend import Call
 from carousel.kernels.inputs import loop_of
 
 TANGENT = "'"  # after the key of a loop: its tangent's
+VARIANT = "|"  # after the key of a cell: before the names that its loop records, and before those that are clamped
 
 _cells: dict[str, Cell] = {}
 _loops: dict[str, Loop] = {}
@@ -40,8 +43,26 @@ def registered(key: str) -> Cell:
         raise ValueError(f"no cell is registered as {key!r}: make a layer of it first") from None
 
 
+def key_of(cell: Cell, record: Iterable[str] = (), clamp: Iterable[str] = ()) -> str:
+    """Register the cell; return the key of its loop, of a variant where quantities are recorded or clamped."""
+    names = ",".join(record), ",".join(clamp)
+    return VARIANT.join((register(cell), *names)) if any(names) else register(cell)
+
+
 def loop_called(key: str) -> Loop:
-    """Return the loop of a registered cell, or of its tangent. Raises ValueError where no cell was registered."""
+    """Return the loop of a registered cell, a variant, or a tangent. Raises ValueError where no cell was registered."""
     if key not in _loops:
-        _loops[key] = tangent(loop_called(key[:-1])) if key.endswith(TANGENT) else loop_of(registered(key))
+        _loops[key] = tangent(loop_called(key[:-1])) if key.endswith(TANGENT) else _variant(key)
     return _loops[key]
+
+
+def _variant(key: str) -> Loop:
+    if VARIANT not in key.rpartition(":")[2]:  # before it, a cell's name may hold anything
+        return loop_of(registered(key))
+    key, *lists = key.rsplit(VARIANT, 2)
+    record, clamp = ([n for n in names.split(",") if n] for names in lists)
+    loop = loop_of(registered(key))
+    for name in (*record, *clamp):
+        if not computed(loop, name):
+            raise ValueError(f"the loop of {loop.name} computes no {name!r}")
+    return recorded(clamped(loop, clamp), record)

@@ -20,20 +20,24 @@ def run(inner: Callable[[Call], Result], call: Call) -> Result:
     first = [0]
     for n in batch_sizes:
         first.append(first[-1] + n)
-    states, outputs = dict(call.before), []
+    states, found = dict(call.before), []
 
-    def segment(x: Tensor, sizes: list[int], flags: Tensor | None, now: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+    def segment(x: Tensor, within: slice, flags: Tensor | None, now: dict[str, Tensor]) -> Result:
+        sizes = batch_sizes[within]
         starts = {k: v[: sizes[0]] for k, v in call.initial.items()} if call.initial is not None else None
-        part = replace(call, data=x, batch_sizes=sizes, before=now, resets=flags, initial=starts, segment_length=0)
-        return inner(part)[:2]
+        clamp = {k: (value[within], where[within]) for k, (value, where) in (call.clamp or {}).items()}
+        part = replace(call, data=x, batch_sizes=sizes, before=now, resets=flags, initial=starts, clamp=clamp, segment_length=0)
+        return inner(part)
 
     for end in reversed(ends) if call.reverse else ends:
         begin = (end - 1) // steps * steps
-        rows, sizes = slice(first[begin], first[end]), list(batch_sizes[begin:end])
-        now = {k: v[: sizes[0]] for k, v in states.items()}
+        rows, within, most = slice(first[begin], first[end]), slice(begin, end), batch_sizes[begin]
+        now = {k: v[:most] for k, v in states.items()}
         flags = None if call.resets is None else call.resets[rows]
-        output, after = checkpoint(segment, call.data[rows], sizes, flags, now, use_reentrant=False, preserve_rng_state=False)
-        outputs.append(output)
+        part = checkpoint(segment, call.data[rows], within, flags, now, use_reentrant=False, preserve_rng_state=False)
+        found.append(part)
         # Rows that have ended, or not begun, keep the states that they have.
-        states = {k: torch.cat([after[k], v[sizes[0] :]]) for k, v in states.items()}
-    return Result(torch.cat(outputs[::-1] if call.reverse else outputs), states, {})
+        states = {k: torch.cat([part.states[k], v[most:]]) for k, v in states.items()}
+    ordered = found[::-1] if call.reverse else found
+    recorded = {k: torch.cat([part.recorded[k] for part in ordered]) for k in call.record}
+    return Result(torch.cat([part.output for part in ordered]), states, recorded)

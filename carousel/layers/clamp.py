@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from carousel.equations import Cell
-from carousel.equations.trace import symbol
 
 # By name, of all units or of some: {"f": 0.0} or {"f": {3: 0.0}}.
 Clamps = Sequence["Clamp"] | Mapping[str, float | Mapping[int, float]]
@@ -79,13 +78,13 @@ def arrays(
     """What a back end takes for one layer: by name the values and where they hold, (steps, units) each."""
     found: dict[str, tuple[Tensor, Tensor]] = {}
     for c in clamps:
-        if c.layer not in (None, layer):
+        begin, end = max(0, c.begin), steps if c.end is None else min(steps, c.end)
+        if c.layer not in (None, layer) or begin >= end:
             continue
         if c.name not in found:
             shape = (steps, sizes[c.name])
             found[c.name] = (like.new_zeros(shape), torch.zeros(shape, dtype=torch.bool, device=like.device))
         values, where = found[c.name]
-        begin, end = max(0, c.begin), steps if c.end is None else max(0, c.end)
         units = slice(None) if c.units is None else list(c.units)
         values[begin:end, units] = c.value
         where[begin:end, units] = True
@@ -95,9 +94,9 @@ def arrays(
 @cache
 def sizes(cell: Cell, input_size: int, hidden_size: int, proj_size: int) -> Mapping[str, int]:
     """The units of everything in the loop that has some, by name; the step number counts for itself."""
-    found = {}
+    found, known = {}, {str(s)[:-2]: size for s, size in cell.trace.sizes.items()}  # torch.compile makes no symbols
     for name in cell.names:
-        size = cell.trace.sizes.get(symbol(name))
+        size = known.get(name)
         if size is not None:
             found[name] = cell.length(size, input_size, hidden_size, proj_size)
     return found

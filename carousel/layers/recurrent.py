@@ -323,6 +323,7 @@ class Recurrent(nn.Module):
         """
         space, key = place(name, layer, direction)
         holder = self._modules[space]
+        assert isinstance(holder, Parameters)
         found = holder._parameters.get(key)
         if found is None:  # it is computed from others, or is not there
             found = getattr(holder, key, None)

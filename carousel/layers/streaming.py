@@ -20,7 +20,7 @@ class Streaming:
         layer: one direction, any depth.
         hx: the states to begin with, as the layer's; its initial states by default.
         batch: rows, where ``hx`` is not given.
-        clamp: as the layer's; its steps are counted from here. The reference alone clamps, more slowly.
+        clamp: as the layer's; its steps are counted from here. It calls the layer at each step, more slowly.
 
     Raises:
         ValueError: for a layer that reads backwards as well, or states that do not fit.

@@ -5,7 +5,8 @@ import json
 import pytest
 import torch
 
-from carousel.bench import jax_scan
+from carousel import kernels
+from carousel.bench import jax_scan, recording
 from carousel.bench.kernels import Case, draw, measure
 from carousel.bench.timing import side_by_side
 from carousel.layers import Recurrent
@@ -29,6 +30,23 @@ def test_a_case_gives_forward_and_training_with_all_ways(tmp_path):
     draw(rows, tmp_path / "bench.png")
     assert (tmp_path / "bench.png").read_bytes().startswith(b"\x89PNG")
     json.dumps(rows)
+
+
+def test_recording_and_clamping_stand_beside_the_plain_run_and_the_eager_loop(monkeypatch):
+    ran = set()
+    for name in ("cpu", "reference"):
+
+        def noted(call, name=name, run=kernels.BACKENDS[name].run):
+            ran.add((name, tuple(call.record), tuple(call.clamp or ()), torch.is_grad_enabled()))
+            return run(call)
+
+        monkeypatch.setattr(kernels.BACKENDS[name], "run", noted)
+    rows = list(recording.measure(Case("lstm-v3", 2, 8, 5), seconds=0.01))
+    assert [(r["what"], r["recorded"], r["clamped"]) for r in rows] == [("forward", "h", "i"), ("training", "h", "i")]
+    for r in rows:
+        assert set(r["seconds"]) == {"plain", "record", "clamp", "eager plain", "eager record", "eager clamp"}
+    asked = ((), ()), (("h",), ()), ((), ("i",))
+    assert ran == {(name, *both, grad) for name in ("cpu", "reference") for both in asked for grad in (True, False)}
 
 
 def test_packed_rows_go_from_twenty_steps_to_all():

@@ -20,10 +20,11 @@ from carousel.kernels.derivatives import Run
 from carousel.kernels.inputs import loop_of
 from carousel.kernels.interface import Arriving, Described, Tensors
 from carousel.kernels.registry import loop_called
+from carousel.kernels.variants import expressible, variant
 
 
 class Cpu(Backend):
-    """Compiled loops, whole or step by step. Recording and clamps are left to others."""
+    """Compiled loops, whole or step by step; what is recorded or clamped has loops of its own, compiled when asked for."""
 
     name = "cpu"
 
@@ -31,13 +32,12 @@ class Cpu(Backend):
         compiler.simd()
 
     def supports(self, call: Call) -> bool:
-        asked = call.record or call.clamp or call.data.shape[0] == 0
-        return not asked and usable(call.cell, call.data, input_type(call))
+        return call.data.shape[0] > 0 and usable(call.cell, call.data, input_type(call)) and expressible(call)
 
     def run(self, call: Call) -> Result:
         call = uncast(call)
         bfloat = _bfloat(call.data)
-        kernel(loop_of(call.cell), call.data.dtype, bfloat)  # compiles at first use, and says here if it cannot
+        kernel(loop_called(variant(call).key), call.data.dtype, bfloat)  # compiles at first use, and says here if it cannot
         return operator.run(self.name, call, torch.bfloat16 if bfloat else None)
 
     def stepper(

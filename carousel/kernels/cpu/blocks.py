@@ -140,6 +140,9 @@ class _Forward(_Direction[ForwardFlow]):
             if s in here:
                 text = self.storing(f"{s}_stored", "s.slot + row", made.size, str(s))
                 made.stores.append(text if s in program.cross_stage else f"if (c.{s}_stored) {text}")
+        for s, array in program.recorded.items():
+            if self.flow.defined[s] == place:
+                made.stores.append(self.storing(array, "s.at + row", made.size, str(s)))
         for before, state in self.live.states.items():
             if self.flow.home(before) != place:
                 continue
@@ -177,7 +180,7 @@ class _Backward(_Direction[BackwardFlow]):
             text = self.loading(symbol, f"{before}_bar", "row")
             # Where nothing is carried, only the loop's result can arrive, at the last step of a row.
             return f"row < s.next_rows ? V{{}} : {text}" if derivative.carried[before] == 0 else text
-        if symbol == derivative.given:
+        if symbol == derivative.given or symbol in derivative.recorded:
             return self.loading(symbol, str(symbol), "s.at + row")
         if symbol in self.flow.defined:
             return self.loading(symbol, f"{symbol}_cross", "row")

@@ -78,12 +78,14 @@ def forward(k: Kernel, run: Run, tensors: Tensors, lengths: dict[str, int], save
         arrays[name] = None if flags is None else tensors.initial[state].contiguous()
     output = data.new_empty(steps.total, tensors.before[0].shape[1])
     final = [torch.empty(x.shape, dtype=x.dtype) for x in tensors.before]
+    recorded = [data.new_empty(steps.total, lengths[program.size(s)]) for s in program.recorded]
     arrays |= {"x": data, "output": output}
+    arrays.update(zip(program.recorded.values(), recorded, strict=True))
     arrays.update(zip(program.final, final, strict=True))
     numbers = {"steps": steps.count, "batch": steps.batch, "threads": threads, "chunk": chunk, "packed": 0}
     k.forward.bound(arrays, {**numbers, **lengths, **strides})()
     saved = [x for x in (stored[x] for x in program.saved) if x is not None] if save else []
-    return [output, *final, *saved]
+    return [output, *final, *recorded, *saved]
 
 
 def _begin(room: Tensor, now: Tensor, steps: Steps, save: bool) -> None:
@@ -126,6 +128,7 @@ def backward(
     arrays.update(zip(program.carried, carried, strict=True))
     arrays.update(zip(program.direct, direct, strict=True))
     arrays[program.given] = arriving.given.contiguous()
+    arrays.update(zip(program.given_recorded, _contiguous(arriving.recorded), strict=True))
     numbers = {"steps": steps.count, "batch": steps.batch, "threads": threads, "chunk": 1, "packed": 0}
     k.backward.bound(arrays, {**numbers, **lengths, **strides})()
 

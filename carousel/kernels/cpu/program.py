@@ -9,6 +9,7 @@ bias_S       what the sums of a stack that multiplies the input begin with; E_j 
 V_stored     a value of a step: of every step where derivatives are wanted, else of two steps
 S_initial    states that a reset returns to, S_final those after each row's last step
 A_g          adjoints of a group's sums, E_j_bar of a hoisted input, of every step; v_bar of a vector, one a thread
+V_recorded   a recorded value of every step, V_given its gradient
 S_bar        what is carried back to a state, S_direct the same of every step; V_cross what a later block reads
 at slot rows where each step's rows are, and how many; ``resets`` of all rows of all steps
 ============ ==========================================================================================================
@@ -102,6 +103,8 @@ class CppProgram:
         self.cross_back = {f"{x}_cross": self.size(x) for x in self.live.backward.cross_stage}
         self.clock = "" if loop.clock is None else str(loop.clock)
         self.given = str(back.given)
+        self.recorded = {x: f"{x}_recorded" for x in loop.recorded}
+        self.given_recorded = tuple(map(str, back.recorded))
 
     def size(self, symbol: Expr) -> str:
         """The name of the number of units of a symbol, forward or backward."""
@@ -113,6 +116,7 @@ class CppProgram:
         stacks = self.interface.stacks
         arrays = ["x", *(f"bias_{s.name}" for s in self.interface.outer), *self.sums_of_input, *self.hoisted, *self.vectors]
         arrays += [*map(panel, stacks), *(s.array for s in self.stored.values()), *self.initial, *self.final, "output"]
+        arrays += self.recorded.values()
         return self._signature(arrays, stacks)
 
     @cached_property
@@ -121,7 +125,7 @@ class CppProgram:
         stacks = tuple(self.interface.inner.values())
         arrays = [*self.hoisted, *self.vectors, *map(panel, stacks), *(f"{x}_stored" for x in self.saved)]
         arrays += [*self.sums, *self.adjoints, *self.own, *self.carried, *self.direct, *self.cross_back]
-        return self._signature([*arrays, self.given], stacks)
+        return self._signature([*arrays, self.given, *self.given_recorded], stacks)
 
     def _signature(self, arrays: list[str], stacks: Iterable[Stack]) -> Signature:
         weights = [w for s in stacks for w in pointers(s)]

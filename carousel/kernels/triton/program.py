@@ -73,7 +73,7 @@ class TileBlock:
 class TritonProgram:
     """Both directions of a loop; ``mixed``: products are of another type than the states.
 
-    Raises NoDerivative where SymPy has none, Unsupported for operands that come from outside the loop.
+    Raises NoDerivative where SymPy has none, Unsupported for operands that come from outside the loop, and for recorded values.
     """
 
     def __init__(self, loop: Loop, mixed: bool):
@@ -84,6 +84,8 @@ class TritonProgram:
         self.operands = self.live.operands
         if any(x in self.live.column or x in loop.vectors for x in self.operands) or not loop.stages:
             raise Unsupported(f"{loop.name} multiplies what does not depend on its states")
+        if loop.recorded:
+            raise Unsupported(f"{loop.name} gives back more than its output")
         self.saved = tuple(x for x in back.saved if x not in self.live.column)
         self.read_states = tuple(s for s in self.states if s in self.live.read() | set(back.saved))
         self.forward = _Forward(self, self.live.forward).blocks()

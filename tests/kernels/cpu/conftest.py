@@ -1,17 +1,33 @@
 """Problems for a cell, solved by the reference and by the compiled kernels."""
 
+from copy import copy
+
 import pytest
 import torch
 
 from carousel import kernels
+from carousel.equations.trace import symbol
 from carousel.kernels import Call
 
 
 class Problem:
-    """Random arguments of one run of a cell; ``solve`` gives outputs, states and all gradients."""
+    """Random arguments of one run of a cell; ``solve`` gives outputs, states, recorded values and all gradients.
+
+    ``clamp``: names of quantities to hold at random values, in random units at random steps.
+    """
 
     def __init__(
-        self, cell, *, sizes=(5, 17, 3), batch_sizes=(4, 4, 3, 1), dtype=torch.float64, reverse=False, resets=False, scale=0.4
+        self,
+        cell,
+        *,
+        sizes=(5, 17, 3),
+        batch_sizes=(4, 4, 3, 1),
+        dtype=torch.float64,
+        reverse=False,
+        resets=False,
+        scale=0.4,
+        record=(),
+        clamp=(),
     ):
         generator = torch.Generator().manual_seed(1)
         e, h, p = sizes
@@ -34,22 +50,60 @@ class Problem:
         self.leaves |= {f"{n} before": x for n, x in self.before.items()} | {f"{n} initial": x for n, x in self.initial.items()}
         self.weights = [torch.randn(total, self.before[cell.states[0]].shape[1], generator=generator, dtype=dtype)]
         self.weights += [torch.randn(*s, generator=generator, dtype=dtype) for _, s in shapes]
+        units = {n: cell.length(cell.trace.sizes.get(symbol(n)), e, h, p) for n in (*record, *clamp)}
+        self.record = tuple(record)
+        self.weights += [torch.randn(total, units[n], generator=generator, dtype=dtype) for n in record]
+        self.held = {n: draw(len(batch_sizes), units[n]) for n in clamp}
+        self.where = {n: torch.rand(x.shape, generator=generator) < 0.4 for n, x in self.held.items()}
+        self.leaves |= {f"{n} held": x for n, x in self.held.items()}
+
+    def at(self, leaves):
+        """The same problem with other leaves, by name."""
+        made = copy(self)
+        made.leaves, made.data = leaves, leaves["e"]
+        made.parameters = {n: leaves[n] for n in self.parameters}
+        made.before = {n: leaves[f"{n} before"] for n in self.before}
+        made.initial = {n: leaves[f"{n} initial"] for n in self.initial}
+        made.held = {n: leaves[f"{n} held"] for n in self.held}
+        return made
+
+    @property
+    def call(self):
+        """What is asked of a back end."""
+        initial = {**self.initial, **{n: torch.zeros_like(x) for n, x in self.clock.items()}} if self.initial else None
+        return Call(
+            self.cell,
+            self.data,
+            self.batch_sizes,
+            {**self.before, **self.clock},
+            self.parameters,
+            self.reverse,
+            self.resets,
+            initial,
+            self.record,
+            {n: (x, self.where[n]) for n, x in self.held.items()},
+        )
 
     def run(self, back_end):
-        initial = {**self.initial, **{n: torch.zeros_like(x) for n, x in self.clock.items()}} if self.initial else None
-        before = {**self.before, **self.clock}
-        call = Call(self.cell, self.data, self.batch_sizes, before, self.parameters, self.reverse, self.resets, initial)
         with kernels.use(back_end):
-            return kernels.run(call)
+            return kernels.run(self.call)
+
+    def results(self, back_end):
+        """The outputs, the states after the last steps, and what is recorded."""
+        output, after, recorded = self.run(back_end)
+        return (output, *(after[n] for n in self.before), *(recorded[n] for n in self.record))
 
     def solve(self, back_end):
-        output, after, _ = self.run(back_end)
-        loss = sum((x * w).sum() for x, w in zip([output, *(after[n] for n in self.before)], self.weights, strict=True))
+        def named(result, added=""):
+            found = {"output": result.output, **{f"{n} after": x for n, x in result.states.items()}}
+            found |= {f"{n} recorded": x for n, x in result.recorded.items()}
+            return {f"{k}{added}": x.detach() for k, x in found.items()}
+
+        loss = sum((x * w).sum() for x, w in zip(self.results(back_end), self.weights, strict=True))
         gradients = torch.autograd.grad(loss, list(self.leaves.values()), allow_unused=True)
-        found = {"output": output.detach(), **{f"{n} after": x.detach() for n, x in after.items()}}
+        found = named(self.run(back_end))
         with torch.no_grad():  # without derivatives the kernels keep two steps only
-            output, after, _ = self.run(back_end)
-        found |= {"output without derivatives": output, **{f"{n} after, without derivatives": x for n, x in after.items()}}
+            found |= named(self.run(back_end), ", without derivatives")
         for name, gradient in zip(self.leaves, gradients, strict=True):
             found[f"gradient of {name}"] = torch.zeros_like(self.leaves[name]) if gradient is None else gradient
         return found

@@ -9,6 +9,7 @@ users. ``--shrink`` looks for the smallest cell that fails, which takes minutes.
 import copy
 import os
 import pickle
+import random
 import shlex
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -27,16 +28,18 @@ from carousel import kernels
 from carousel.drawing.graph import graph
 from carousel.drawing.svg import standalone
 from carousel.equations.derivative import NoDerivative
+from carousel.equations.variants import computed
 from carousel.kernels import reference
 from carousel.kernels.cpu import compiler
 from carousel.kernels.cpu.backend import usable
 from carousel.kernels.cpu.kernel import kernel
-from carousel.kernels.registry import TANGENT, loop_called, register
+from carousel.kernels.inputs import loop_of
+from carousel.kernels.registry import TANGENT, key_of, loop_called
+from carousel.kernels.variants import variant
 from carousel.layers import Recurrent, Streaming
 
 AT_ONCE = 50
 UNOPTIMIZED = Path(__file__).parents[2] / "helpers" / "unoptimized.sh"
-TANGENTS = True  # forward mode by kernels (issue 14, point 2)
 
 
 def pytest_generate_tests(metafunc):
@@ -97,10 +100,12 @@ def test_cells_that_were_drawn_once(first, problem, request):
 
 def everything(case, problem):
     """All that is asked of a case; False where finite differences could not be taken."""
-    values_and_gradients(case, problem)
+    values_and_gradients(posed(case, problem))
     smooth = finite_differences(case, problem)
-    if TANGENTS:
-        tangents(case, problem)
+    tangents(case, posed(case, problem))
+    looked = posed(case, problem, *looking(case))
+    values_and_gradients(looked)
+    tangents(case, looked)
     printing(case, problem)
     layers(case)
     pickling(case)
@@ -113,24 +118,42 @@ def _compile_all(chosen):
 
 
 def _compile(case):
-    key = register(case.cell)
     if not usable(case.cell, torch.zeros(1, dtype=torch.float64)):
         return
-    for name in (key, key + TANGENT) if TANGENTS else (key,):
-        with suppress(NoDerivative):
-            kernel(loop_called(name), torch.float64)
+    for key in (key_of(case.cell), looked_key(case.cell, *looking(case))):
+        for name in (key, key + TANGENT):
+            with suppress(NoDerivative):
+                kernel(loop_called(name), torch.float64)
 
 
-def posed(case, problem):
+def looking(case):
+    """Some of a cell's quantities to record, and some of those that its loop computes to clamp, always the same."""
+    chance, cell = random.Random(case.text), case.cell
+    recorded = [n for n in cell.names if chance.random() < 0.5]
+    clamped = [n for n in cell.names if computed(loop_of(cell), n) and chance.random() < 0.3]
+    return recorded, clamped
+
+
+def looked_key(cell, recorded, clamped):
+    return variant(kernels.Call(cell, torch.zeros(0), [], {}, {}, record=recorded, clamp=dict.fromkeys(clamped))).key
+
+
+def posed(case, problem, record=(), clamp=()):
     """The case as a problem of ``conftest.py``, all in float64."""
     return problem(
-        case.cell, sizes=case.sizes, batch_sizes=case.batch_sizes, reverse=case.reverse, resets=case.resets, scale=0.4
+        case.cell,
+        sizes=case.sizes,
+        batch_sizes=case.batch_sizes,
+        reverse=case.reverse,
+        resets=case.resets,
+        scale=0.4,
+        record=record,
+        clamp=clamp,
     )
 
 
-def values_and_gradients(case, problem):
+def values_and_gradients(p):
     """Kernels give what the reference gives, to 1e-9 of the largest number of each tensor."""
-    p = posed(case, problem)
     if not any(x.requires_grad for x in (p.run("reference")[0], *p.run("reference")[1].values())):
         raise UnsatisfiedAssumption  # of constants alone
     expected, found = p.solve("reference"), p.solve("cpu")
@@ -148,8 +171,7 @@ def loss(p, back_end, at):
         for leaf, x in zip(p.leaves.values(), at, strict=True):
             leaf.data = x
         with torch.no_grad():
-            output, after, _ = p.run(back_end)
-        terms = [(x * w).sum() for x, w in zip([output, *(after[n] for n in p.before)], p.weights, strict=True)]
+            terms = [(x * w).sum() for x, w in zip(p.results(back_end), p.weights, strict=True)]
         return float(sum(terms)), float(sum(x.abs() for x in terms))
     finally:
         for leaf, x in zip(p.leaves.values(), original, strict=True):
@@ -194,23 +216,15 @@ def _differences(along, here, h):
     return (right - left) / (2 * h), (right - 2 * here + left) / h
 
 
-def tangents(case, problem):
+def tangents(case, p):
     """Forward mode: the kernels' tangents are the reference's, and along a direction the difference quotient."""
-    p = posed(case, problem)
     names, leaves = list(p.leaves), [x.detach().clone() for x in p.leaves.values()]
     generator = torch.Generator().manual_seed(5)
     direction = [torch.randn(x.shape, generator=generator, dtype=x.dtype) for x in leaves]
 
     def through(back_end):
         def function(*values):
-            given_ = dict(zip(names, values, strict=True))
-            q = copy.copy(p)
-            q.data = given_["e"]
-            q.parameters = {n: given_[n] for n in p.parameters}
-            q.before = {n: given_[f"{n} before"] for n in p.before}
-            q.initial = {n: given_[f"{n} initial"] for n in p.initial}
-            output, after, _ = q.run(back_end)
-            return (output, *(after[n] for n in p.before))
+            return p.at(dict(zip(names, values, strict=True))).results(back_end)
 
         return torch.func.jvp(function, tuple(leaves), tuple(direction))
 

@@ -27,16 +27,7 @@ def directions(problem):
 
 def at(problem, back_end, leaves):
     """The outputs and the states after the last steps, for other values of all that a run is given."""
-    initial = {n: leaves[f"{n} initial"] for n in problem.initial}
-    initial |= {n: torch.zeros_like(x) for n, x in problem.clock.items()} if initial else {}
-    before = {**{n: leaves[f"{n} before"] for n in problem.before}, **problem.clock}
-    parameters = {n: leaves[n] for n in problem.parameters}
-    call = kernels.Call(
-        problem.cell, leaves["e"], problem.batch_sizes, before, parameters, problem.reverse, problem.resets, initial or None
-    )
-    with kernels.use(back_end):
-        output, after, _ = kernels.run(call)
-    return (output, *(after[n] for n in problem.before))
+    return problem.at(leaves).results(back_end)
 
 
 @cell
