@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,10 +10,9 @@ import typer
 
 from carousel.cli import options, screen
 from carousel.errors import InputError
-from carousel.files import owning
 from carousel.language.config import Config, TextConfig
 from carousel.language.model import ModelConfig
-from carousel.runs.training import KINDS, check_empty, configured, extended, prepared, proceed
+from carousel.runs.training import KINDS, check_empty, configured, extended, owned, prepared, proceed
 from carousel.training.config import TrainConfig
 from carousel.training.processes import Processes
 from carousel.training.trainer import Trainer
@@ -65,7 +63,7 @@ def command(
         folder = out or Path("runs") / f"{files[0].stem}-{config.model.cell}"
         if processes.first:
             check_empty(folder)
-    with owning(folder) if processes.first else nullcontext():
+    with owned(folder, processes):
         train(folder, config, processes, json, fresh=resume is None)
 
 

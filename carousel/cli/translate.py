@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -20,7 +19,7 @@ from carousel.cli.train import follow
 from carousel.corpora import czech
 from carousel.corpora.czech_pairs import read_pairs
 from carousel.errors import InputError
-from carousel.runs.training import check_empty, extended
+from carousel.runs.training import check_empty, extended, owned
 from carousel.runs.translator import TranslatorRun
 from carousel.text.lines import check_file
 from carousel.training.processes import Processes
@@ -92,7 +91,7 @@ def train(
         folder = out or Path("runs") / f"{source.stem}-{config.model.cell}"
         if processes.first:
             check_empty(folder)
-    with files.owning(folder) if processes.first else nullcontext():
+    with owned(folder, processes):
         _train(folder, config, processes, json, fresh=resume is None)
 
 

@@ -62,7 +62,8 @@ def lines_of(text: Text) -> Iterator[str]:
         return lines(text)
     if isinstance(text, str) and _is_file(text):
         raise InputError(f"{text!r} is the name of a file; Path({text!r}) reads the file")
-    found = text.rstrip("\n").split("\n") if isinstance(text, str) else list(text)
+    given = text.removesuffix("\n").split("\n") if isinstance(text, str) else text
+    found = [line.rstrip("\r\n") for line in given]
     if not any(found):
         raise InputError("the text is empty")
     return iter(found)
