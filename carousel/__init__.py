@@ -1,3 +1,92 @@
 """Carousel: recurrent networks with gated memory. A cell is its equations."""
 
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from carousel.equations import (
+        Cell,
+        EquationError,
+        absolute,
+        cell,
+        concat,
+        detach,
+        exp,
+        identity,
+        log,
+        logistic,
+        maximum,
+        minimum,
+        relu,
+        tanh,
+        where,
+    )
+    from carousel.layers import Clamp, Recurrent, Streaming, from_torch, from_torch_state, to_torch, to_torch_state
+    from carousel.runs.loading import LanguageRun, TranslatorRun, Trials, load
+    from carousel.runs.training import resume, train
+
 __version__ = "0.2.0"
+
+__all__ = [
+    "Cell",
+    "Clamp",
+    "EquationError",
+    "LanguageRun",
+    "Recurrent",
+    "Streaming",
+    "TranslatorRun",
+    "Trials",
+    "__version__",
+    "absolute",
+    "cell",
+    "concat",
+    "detach",
+    "exp",
+    "from_torch",
+    "from_torch_state",
+    "identity",
+    "load",
+    "load_ipython_extension",
+    "log",
+    "logistic",
+    "maximum",
+    "minimum",
+    "relu",
+    "resume",
+    "tanh",
+    "to_torch",
+    "to_torch_state",
+    "train",
+    "where",
+]
+
+# Where those names are, the cheapest room first: each imports the ones before it anyway.
+ROOMS = ("carousel.equations", "carousel.layers", "carousel.runs.loading", "carousel.runs.training")
+
+
+def __getattr__(name: str) -> Any:
+    """Import a name when it is asked for: ``import carousel`` alone loads nothing."""
+    if name in __all__:
+        for room in ROOMS:
+            if hasattr(module := import_module(room), name):
+                globals()[name] = found = getattr(module, name)
+                return found
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+def load_ipython_extension(shell: Any) -> None:
+    """Let cells and layers show themselves in a notebook. It is done by itself where IPython runs already."""
+    formatter = shell.display_formatter.ipython_display_formatter
+    for module, name in (("carousel.equations.cell", "Cell"), ("carousel.layers.recurrent", "Recurrent")):
+        formatter.for_type_by_name(module, name, lambda shown: import_module("carousel.notebook").show(shown))
+
+
+if (_ipython := sys.modules.get("IPython")) and (_shell := getattr(_ipython, "get_ipython", lambda: None)()):
+    load_ipython_extension(_shell)

@@ -10,12 +10,10 @@ import typer
 from carousel import files
 from carousel.cli import options, screen
 from carousel.corpora import english
-from carousel.corpora.annotated import read_sentences
 from carousel.errors import InputError
 from carousel.insight import figures
-from carousel.insight.agreement import Agreement, agreement, near_subject
-from carousel.insight.agreement import shut_valves as shut_each
-from carousel.language.folder import load_run
+from carousel.insight.agreement import Agreement
+from carousel.runs.language import LanguageRun, read
 from carousel.training.config import TrainConfig
 
 app = options.Commands(
@@ -66,13 +64,13 @@ def score(
         raise InputError("--at says when a --clamp begins, so it needs one, without steps of its own")
     if at is None and words != 1:
         raise InputError("--for goes with --at")
-    model, vocabulary, _ = load_run(run)
-    given = read_sentences(file)
-    found = agreement(model, vocabulary, given, clamps=held if at is None else near_subject(held, at, words))
+    model = LanguageRun(run)
+    given = read(file)
+    found = model.agreement(given, clamp=held, at=at, words=words)
     shut = []
     if shut_valves:
         with screen.counting("shutting valves") as tick:
-            shut = shut_each(model, vocabulary, given, tick=tick)
+            shut = model.shut_valves(given, tick=tick)
         if figure is not None:
             figures.save(figures.shut_valves(shut, found.share()), figure)
     if json:

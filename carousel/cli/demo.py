@@ -10,8 +10,7 @@ import typer
 from carousel import files
 from carousel.cli import compare, options, screen
 from carousel.language.demo import CELLS, demo_config
-from carousel.language.folder import load_run
-from carousel.language.generate import generate
+from carousel.runs.language import LanguageRun
 
 EXAMPLE = "Example: carousel demo --out runs/demo"
 
@@ -25,8 +24,7 @@ def command(
     with files.owning(out):
         rows = compare.run(out, demo_config(out, epochs), CELLS)
     run = out / CELLS[-1]
-    model, vocabulary, _ = load_run(run)
-    passage = generate(model, vocabulary, "The ", count=120, temperature=0.7, seed=1)
+    passage = LanguageRun(run).pieces("The ", 120, temperature=0.7, seed=1)
     if json:
         screen.print_json({"rows": rows, "passage": "".join(passage), "run": str(run), "curve": str(run / "curve.png")})
         return

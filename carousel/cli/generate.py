@@ -8,8 +8,7 @@ from typing import Annotated
 import typer
 
 from carousel.cli import options, screen
-from carousel.language.folder import load_run
-from carousel.language.generate import generate
+from carousel.runs.language import LanguageRun
 from carousel.training.config import TrainConfig
 
 EXAMPLE = 'Example: carousel generate runs/book-lstm-v2 --prompt "The" --temperature 0.8 -n 50'
@@ -28,13 +27,11 @@ def command(
     json: options.Json = False,
 ) -> None:
     """Write text with a trained model, each word as it comes."""
-    model, vocabulary, _ = load_run(run)
+    model = LanguageRun(run)
     begun = time.monotonic()
-    pieces = generate(
-        model,
-        vocabulary,
+    pieces = model.pieces(
         prompt,
-        count=count,
+        count,
         temperature=temperature,
         top_k=top_k,
         top_p=top_p,
@@ -42,8 +39,7 @@ def command(
         stop_at_end=stop,
         clamp=options.clamps(clamp),
     )
-    unknown = [text for text, number in vocabulary.pieces(prompt) if number == vocabulary.unknown]
-    if unknown:
+    if unknown := model.unknown(prompt):
         screen.err.print(f"the model does not know {', '.join(unknown)}, and reads <unk> there")
     if json:
         text = "".join(pieces)

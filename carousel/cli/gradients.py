@@ -12,6 +12,7 @@ from carousel.cli import options, screen
 from carousel.errors import InputError
 from carousel.insight import figures, gradient_decay, theory
 from carousel.language.model import ModelConfig
+from carousel.runs.language import LanguageRun
 from carousel.training.config import TrainConfig
 
 EXAMPLE = "Example: carousel gradients --cells rnn,cec,lstm-v1,lstm-v2 --scale large --figure gradients.png"
@@ -59,7 +60,8 @@ def command(
         )
     with screen.counting("following the error back") as tick:
         if run is not None:
-            found = [gradient_decay.of_run(run, file, steps=steps, rows=batch_size, jacobian=jacobian, tick=tick)]
+            model = LanguageRun(run)
+            found = [model.gradients(file, steps=steps, rows=batch_size, jacobian=jacobian, tick=tick)]
         else:
             found = []
             for k, name in enumerate(names):

@@ -96,11 +96,15 @@ def made_from(*kinds: type, without: Collection[str] = ()) -> Callable[[Callable
 Made = TypeVar("Made", bound=Settings)
 
 
+def chosen(kind: type, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the options of a command say of a configuration's fields, by the fields' names."""
+    values = {name: given[name] for name in flags(kind) if name in given}
+    return values | {name: value != getattr(kind, name) for name, value in values.items() if isinstance(value, bool)}
+
+
 def build(kind: type[Made], given: Mapping[str, Any], **others: Any) -> Made:
     """Return the configuration that the options of a command ask for. Raises InputError for a value that cannot be."""
-    values = {name: given[name] for name in flags(kind) if name in given}
-    values |= {name: value != getattr(kind, name) for name, value in values.items() if isinstance(value, bool)}
-    made = kind(**values, **others)
+    made = kind(**chosen(kind, given), **others)
     made.check()
     return made
 

@@ -10,8 +10,7 @@ import typer
 from carousel.cli import options, screen
 from carousel.errors import InputError
 from carousel.insight import figures
-from carousel.insight.pairs import compare
-from carousel.language.folder import load_run
+from carousel.runs.language import LanguageRun
 
 EXAMPLE = 'Example: carousel pairs runs/book-lstm-v2 "the boy lost his hat ." --replace boy=girl'
 
@@ -39,13 +38,11 @@ def command(
     """
     figures.check(figure)
     second = second_text(text, other, replace)
-    model, vocabulary, _ = load_run(run)
+    model = LanguageRun(run)
     with screen.busy("reading both texts"):
-        found = compare(model, vocabulary, text, second, clamps=options.clamps(clamp) or None)
-    name = state or found.a.states[-1]
-    if name not in found.differences:
-        raise InputError(f"this cell has nothing called {name!r}; it has {', '.join(found.differences)}")
-    number = options.layer_number(layer, model.config.layers)
+        found = model.compare(text, second, clamp=options.clamps(clamp) or None)
+    name = found.chosen(state)
+    number = options.layer_number(layer, model.layer.num_layers)
     if figure is not None:
         figures.save(figures.pair(found, name, number), figure)
     if json:

@@ -8,11 +8,10 @@ from typing import Annotated
 import typer
 
 from carousel.cli import options, screen
-from carousel.corpora.annotated import read_sentences
 from carousel.errors import InputError
 from carousel.insight import figures
-from carousel.insight.probes import TICKS, probe
-from carousel.language.folder import load_run
+from carousel.insight.probes import TICKS
+from carousel.runs.language import LanguageRun, read
 from carousel.training.config import TrainConfig
 
 EXAMPLE = "Example: carousel probe runs/train-lstm-v3 agree/test.jsonl --property gender,number"
@@ -41,14 +40,14 @@ def command(
     label. A line of the file: {"words": ["a", "boy"], "labels": {"gender": [null, "m"]}}.
     """
     figures.check(figure)
-    model, vocabulary, _ = load_run(run)
-    given = read_sentences(file)
+    model = LanguageRun(run)
+    given = read(file)
     told = list(dict.fromkeys(n for s in given for n in s.labels))
     wanted = told if property is None else [p.strip() for p in property.split(",") if p.strip()]
     missing = [p for p in wanted if p not in told]
     if missing or not wanted:
         raise InputError(f"{file} tells of {', '.join(told) or 'nothing'}, not of {', '.join(missing) or 'nothing'}")
-    number = options.layer_number(layer, model.config.layers)
+    number = options.layer_number(layer, model.layer.num_layers)
     found = []
     with screen.counting("probing") as show:
         done = iter(range(1, TICKS * len(wanted) + 1))
@@ -57,9 +56,7 @@ def command(
             show(next(done), TICKS * len(wanted))
 
         for name in wanted:
-            found.append(
-                probe(model, vocabulary, given, name, name=state, layer=number, held_out=held_out, seed=seed, tick=tick)
-            )
+            found.append(model.probe(given, name, name=state, layer=number, held_out=held_out, seed=seed, tick=tick))
     if figure is not None:
         figures.save(figures.probes(found), figure)
     if json:

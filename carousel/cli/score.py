@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from carousel.cli import options, screen
-from carousel.language.folder import load_run
-from carousel.language.score import score, surprisals
-from carousel.text.encoded import EncodedText
-from carousel.text.lines import lines
+from carousel.runs.language import LanguageRun
 
 EXAMPLE = "Example: carousel score runs/book-lstm-v2 other.txt --words"
 
@@ -27,19 +24,19 @@ def command(
 
     The text is read as the model was trained: in one piece, or each sentence on its own.
     """
-    model, vocabulary, config = load_run(run)
+    model = LanguageRun(run)
     if words:
-        for line in surprisals(model, vocabulary, lines(file)):
+        for line in model.surprisals(file):
             if json:
                 screen.print_json([{"word": w, "bits": round(b, 4), "known": known} for w, b, known in line])
             else:
                 print("\n".join(f"{b:8.3f}  {w}{'' if known else '  (unknown)'}" for w, b, known in line), end="\n\n")
         return
-    with tempfile.TemporaryDirectory() as folder:
+    with ExitStack() as stack:
         with screen.preparing() as tick:
-            corpus = EncodedText.encode(lines(file), vocabulary, Path(folder), "text", lambda n: tick("reading", n))
+            corpus = stack.enter_context(model.encoded(file, lambda n: tick("reading", n)))
         with screen.counting("scoring") as tick:
-            found = score(model, corpus, vocabulary.end, sentences=config.training.feed == "sentences", tick=tick)
+            found = model.score(corpus, tick=tick)
     if json:
         screen.print_json({"run": str(run), "file": str(file), **found.as_dict()})
         return

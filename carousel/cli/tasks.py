@@ -16,6 +16,7 @@ from carousel.bench import kernels as bench_kernels
 from carousel.cli import options, screen
 from carousel.errors import InputError
 from carousel.insight import figures
+from carousel.runs.trials import Trials
 from carousel.tasks import recipes, report, runs
 from carousel.tasks.rows import ROWS
 
@@ -125,15 +126,13 @@ def run(
 def report_(out: Out = FOLDER, figure: options.Figure = None, json: options.Json = False) -> None:
     """The paper's tables with our columns beside, of all results in the folder."""
     figures.check(figure)
-    found = runs.results(out)
-    if not found:
-        raise InputError(f"{out} holds no results: carousel tasks run all, first")
+    trials = Trials(out)
     if figure is not None:
-        figures.save(report.draw(found), figure)
+        figures.save(trials.figure(), figure)
     if json:
-        screen.print_json(report.lines(found))
+        screen.print_json(trials.table())
         return
-    show(found)
+    show(trials.results)
     if figure is not None:
         print(f"\nfigure {figure}")
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,17 +15,18 @@ from typer.core import TyperGroup
 
 from carousel import files
 from carousel.cli import options, screen
-from carousel.cli.train import check_out, extend, follow
+from carousel.cli.train import follow
 from carousel.corpora import czech
 from carousel.corpora.czech_pairs import read_pairs
 from carousel.errors import InputError
+from carousel.runs.training import check_empty, extended, owned
+from carousel.runs.translator import TranslatorRun
 from carousel.text.lines import check_file
 from carousel.training.processes import Processes
 from carousel.training.trainer import Trainer
 from carousel.translation import score as scoring
 from carousel.translation.config import PairsConfig, PairTraining, TranslationConfig
 from carousel.translation.czech_genders import genders as count_genders
-from carousel.translation.folder import load_translator
 from carousel.translation.model import Translator, TranslatorConfig
 from carousel.translation.prepare import prepare
 from carousel.translation.task import TranslationTask
@@ -83,15 +83,15 @@ def train(
             raise InputError("--resume continues a run with its own texts; leave the files out")
         options.refuse_beside_resume(context)
         folder, config = resume, TranslationConfig.load(resume)
-        config = extend(folder, config, given["epochs"] if options.is_given(context, "epochs") else None)
+        config = extended(folder, config, given["epochs"] if options.is_given(context, "epochs") else None)
     elif source is None or target is None:
         raise InputError("give two files, the source and the target, or --resume RUN")
     else:
         config = _configure(given, (source, target), valid, test)
         folder = out or Path("runs") / f"{source.stem}-{config.model.cell}"
         if processes.first:
-            check_out(folder)
-    with files.owning(folder) if processes.first else nullcontext():
+            check_empty(folder)
+    with owned(folder, processes):
         _train(folder, config, processes, json, fresh=resume is None)
 
 
@@ -100,7 +100,7 @@ def _train(folder: Path, config: TranslationConfig, processes: Processes, json: 
     with files.undoing(folder if fresh and processes.first else None):
         if processes.first:
             if fresh:
-                check_out(folder)  # once more: nobody else can come in between now
+                check_empty(folder)  # once more: nobody else can come in between now
                 config.save(folder)
             with screen.preparing() as tick:
                 counts = prepare(folder, config, tick)
@@ -180,8 +180,7 @@ def _interpreter(folder: Path, **how: Any) -> Interpreter:
     def told(number: int, tokens: int) -> None:
         screen.err.print(f"line {number} has {tokens:,} tokens; only the first {how['longest']:,} are read")
 
-    model, source, target, _ = load_translator(folder)
-    return Interpreter(model, source, target, told=told, **how)
+    return TranslatorRun(folder).interpreter(told=told, **how)
 
 
 @app.command("score", epilog="Example: carousel translate score runs/talks-lstm-v2 test.en test.cs")

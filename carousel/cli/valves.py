@@ -12,9 +12,8 @@ from carousel import files
 from carousel.cli import options, screen
 from carousel.errors import InputError
 from carousel.insight import figures
-from carousel.insight.pairs import compare
-from carousel.insight.watch import Watched, habits, watch
-from carousel.language.folder import load_run
+from carousel.insight.watch import habits
+from carousel.runs.language import LanguageRun
 
 EXAMPLE = 'Example: carousel valves runs/book-lstm-v2 "the boy lost his hat ." --figure valves.png'
 
@@ -39,18 +38,18 @@ def command(
     figures.check(figure)
     if npz is not None:
         files.check(npz)
-    model, vocabulary, _ = load_run(run)
+    model = LanguageRun(run)
     clamps = options.clamps(clamp)
     with screen.busy("reading"):
-        watched = watch(model, vocabulary, text, clamps=clamps)
-    number = options.layer_number(layer, model.config.layers)
-    chosen = _chosen(names, watched)
+        watched = model.watch(text, clamp=clamps)
+    number = options.layer_number(layer, model.layer.num_layers)
+    chosen = watched.chosen(_listed(names))
     if npz is not None:
         with files.replacing(npz) as file:
             np.savez_compressed(file, words=np.array(watched.words), **watched.values)  # type: ignore[arg-type]  # arrays by name
     if figure is not None:
         figures.save(figures.valves(watched, chosen, number), figure)
-    change = compare(model, vocabulary, text, text, clamps_b=clamps) if clamps else None
+    change = model.compare(text, clamp_b=clamps) if clamps else None
     if json:
         told = watched.as_dict()
         if change is not None:
@@ -81,13 +80,9 @@ def command(
             print(f"wrote {path}")
 
 
-def _chosen(names: str | None, watched: Watched) -> list[str]:
-    if names is None:
-        return [*watched.valves, *watched.states[::-1]]
-    found = [n.strip() for n in names.split(",") if n.strip()]
-    if not found:
-        raise InputError(f"--names needs at least one of {', '.join(watched.values)}")
-    for name in found:
-        if name not in watched.values:
-            raise InputError(f"this cell has nothing called {name!r}; it has {', '.join(watched.values)}")
+def _listed(names: str | None) -> list[str] | None:
+    """The names that an option has, separated by commas. Raises InputError where there is none."""
+    found = None if names is None else [n.strip() for n in names.split(",") if n.strip()]
+    if found == []:
+        raise InputError("--names needs at least one name of a valve or state")
     return found

@@ -16,11 +16,10 @@ from carousel.corpora.czech_pairs import read_pairs
 from carousel.corpora.czech_words import PEOPLE
 from carousel.insight import figures
 from carousel.insight.interventions import INTERVENTIONS, Forecast, Told, outputs_under, patched_share
-from carousel.insight.walkthrough import TICKS, Walkthrough, walk
+from carousel.insight.walkthrough import TICKS, Walkthrough
 from carousel.insight.walkthrough_figure import walkthrough as draw
-from carousel.translation.folder import load_translator
+from carousel.runs.translator import TranslatorRun
 from carousel.translation.score import agreement
-from carousel.translation.translate import Interpreter
 
 EXAMPLE = (
     'Example: carousel walkthrough runs/czech "I am a boy who likes to learn" --replace boy=girl --labels pairs/test.jsonl'
@@ -59,17 +58,18 @@ def command(
     """
     figures.check(figure)
     second = second_text(text, other, replace)
-    model, source, target, config = load_translator(run)
-    number = options.layer_number(layer, config.model.layers)
+    translator = TranslatorRun(run)
+    model, source, target = translator.model, translator.source, translator.target
+    number = options.layer_number(layer, model.encoder.num_layers)
     given = [] if labels is None else read_sentences(labels)[:sentences]
     all_pairs = [] if labels is None else read_pairs(labels)
     pairs, others = all_pairs[:sentences], all_pairs[sentences:]
     with screen.counting("reading the memory") as tick:
         each = _counter(tick, TICKS * (len(given[0].labels) if given else 0))
-        found = walk(model, source, target, text, second, given, layer=number, tick=each)
+        found = translator.walkthrough(text, second, given, layer=number, tick=each)
     agreed, told = {}, {}
     if pairs and {"i", "f"} <= set(found.a.valves):
-        interpreter = Interpreter(model, source, target, beam=1)
+        interpreter = translator.interpreter(beam=1)
         with screen.counting("holding valves") as tick:
             forecast = Forecast(model, source, others) if len(others) >= TEACHING else None
             for k, intervention in enumerate(INTERVENTIONS, 1):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -90,7 +91,15 @@ class Cell:
         return f"{key}.{number}" if number else key
 
     def __repr__(self) -> str:
-        return f"<cell {self.name}: {self.doc}>"
+        spaces = Counter(p.name.split(".")[0] for p in self.trace.parameters)
+        said = [f"gates {', '.join(self.gates)}"] if self.gates else []
+        said += [f"parameters {', '.join(f'{count} {space}' for space, count in spaces.items())}"] if spaces else []
+        said += [self.doc] if self.doc else []
+        return f"<cell {self.name}({', '.join(('e', *self.states))}): {'; '.join(said)}>"
+
+    def _repr_latex_(self) -> str:
+        """The equations as a notebook shows them."""
+        return f"$$\n{self.latex}\n$$"
 
     def __reduce__(self) -> str | tuple[Any, ...]:
         """Pickled and copied by reference, as functions are: a cell is where its module has it."""

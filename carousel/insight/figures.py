@@ -44,6 +44,30 @@ def save(figure: Figure, path: Path) -> None:
         figure.savefig(file, format=path.suffix[1:], dpi=130)
 
 
+def of(found: Any, names: Sequence[str] | None = None, layer: int = -1) -> Figure:
+    """Return the figure of what was found in a model.
+
+    Args:
+        found: of a text (``Watched``) or two (``Pair``); gradient decay or probes, one or a list.
+        names: of a text, the valves and states that are shown; of a pair, the one.
+        layer: of a text or a pair.
+
+    Raises:
+        InputError: the cell has nothing of that name.
+        TypeError: for what has no figure.
+    """
+    if isinstance(found, Watched):
+        return valves(found, names, layer)
+    if isinstance(found, Pair):
+        return pair(found, names[0] if names else None, layer)
+    several: list[Any] = list(found) if isinstance(found, list | tuple) else [found]
+    if several and all(isinstance(f, GradientDecay) for f in several):
+        return gradient_decay(several, "the error of the last step on its way back")
+    if several and all(isinstance(f, Probe) for f in several):
+        return probes(several)
+    raise TypeError(f"there is no figure of {type(found).__name__}; there are those of a text, a pair, gradients and probes")
+
+
 def gradient_decay(found: Sequence[GradientDecay], title: str) -> Figure:
     """|∂E_t/∂x_k| by t − k on a logarithmic scale, one line a cell, with the band of the middle four fifths; theory dashed in
     the same colour. All begin at 1 one step back, so that what is compared is how they fall."""
@@ -97,9 +121,10 @@ def sensitivity(layer: Recurrent, data: Tensor) -> Figure:
     return figure
 
 
-def valves(watched: Watched, names: Sequence[str], layer: int) -> Figure:
-    """Words across, units down (those that move most on top), a panel a valve or state."""
-    steps = len(watched.words)
+def valves(watched: Watched, names: Sequence[str] | None = None, layer: int = -1) -> Figure:
+    """Words across, units down (those that move most on top), a panel a valve or state (by default each)."""
+    steps, names = len(watched.words), watched.chosen(names)
+    layer %= len(watched.values[names[0]])
     counts = [min(MOST_UNITS, watched.values[n].shape[2]) for n in names]
     heights = [max(0.8, UNIT_HEIGHT * c) for c in counts]
     figure = Figure(figsize=(max(6.5, 0.42 * steps + 1.6), sum(heights) + 0.45 * len(names) + 1.2), layout="constrained")
@@ -123,8 +148,10 @@ def valves(watched: Watched, names: Sequence[str], layer: int) -> Figure:
     return figure
 
 
-def pair(found: Pair, name: str, layer: int) -> Figure:
-    """Where two texts part: the difference of a state, unit by unit, and what it does to the predictions."""
+def pair(found: Pair, name: str | None = None, layer: int = -1) -> Figure:
+    """Where two texts part: the difference of a state (by default the memory), unit by unit, and of the predictions."""
+    name = found.chosen(name)
+    layer %= len(found.differences[name])
     x = found.differences[name][layer]
     steps = len(x)
     order = np.argsort(-np.abs(x[found.first :]).max(0), kind="stable")[:MOST_UNITS]

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -19,11 +17,9 @@ from carousel.insight.gradients import Decay, Flow, gradient_flow
 from carousel.insight.jacobian import singular_values
 from carousel.insight.watch import read
 from carousel.language.feeding import Stream
-from carousel.language.folder import load_run
 from carousel.language.model import LanguageModel
 from carousel.layers import Recurrent
 from carousel.text.encoded import EncodedText
-from carousel.text.lines import check_file, lines
 from carousel.text.vocabulary import Vocabulary
 
 Tick = Callable[[int, int], None]
@@ -129,27 +125,24 @@ def at_first_weights(
     return of_layer(cell.name, layer, data, gradient_flow(layer, data, parameters=False, tick=tick), jacobian=jacobian)
 
 
-def of_run(
-    run: Path, file: Path | None = None, *, steps: int = 200, rows: int = 16, jacobian: bool = False, tick: Tick | None = None
+def of_corpus(
+    model: LanguageModel,
+    vocabulary: Vocabulary,
+    corpus: EncodedText,
+    *,
+    steps: int = 200,
+    rows: int = 16,
+    jacobian: bool = False,
+    tick: Tick | None = None,
 ) -> GradientDecay:
-    """A trained model that reads a text, by default what it was validated on, in so many rows.
-
-    Raises InputError where the run cannot be read, or the text is too short.
-    """
-    model, vocabulary, _ = load_run(run)
-    with TemporaryDirectory() as folder:
-        if file is not None:
-            check_file(file)
-            corpus = EncodedText.encode(lines(file), vocabulary, Path(folder), "text")
-        else:
-            corpus = EncodedText.open(run / "data", "valid", vocabulary.size)
-        steps = min(steps, (len(corpus) - 1) // rows)
-        if steps < 3:
-            raise InputError(f"the text has {len(corpus)} words, too few for {rows} sequences; lower `batch_size`")
-        batch = next(iter(Stream(corpus, vocabulary.end, rows, steps).batches()))
-        flow = gradient_flow(model, batch, parameters=False, tick=tick)
-        with torch.no_grad():
-            data = model.embedding(batch.x)
+    """A trained model that reads a text in so many rows. Raises InputError where the text is too short."""
+    steps = min(steps, (len(corpus) - 1) // rows)
+    if steps < 3:
+        raise InputError(f"the text has {len(corpus)} words, too few for {rows} sequences; lower `batch_size`")
+    batch = next(iter(Stream(corpus, vocabulary.end, rows, steps).batches()))
+    flow = gradient_flow(model, batch, parameters=False, tick=tick)
+    with torch.no_grad():
+        data = model.embedding(batch.x)
     return of_layer(f"{model.config.cell}, trained", model.recurrent, data, flow, jacobian=jacobian)
 
 

@@ -46,6 +46,13 @@ class Pair:
     divergence: tuple[float, ...]
     surprise: tuple[float | None, ...]
 
+    def chosen(self, name: str | None = None) -> str:
+        """That state or valve; without a name the memory. Raises InputError where there is none of that name."""
+        name = name or self.a.states[-1]
+        if name not in self.differences:
+            raise InputError(f"this cell has nothing called {name!r}; it has {', '.join(self.differences)}")
+        return name
+
     def size(self, name: str) -> np.ndarray:
         """|a − b| of a state or valve, root mean square over units, (layers, positions)."""
         return np.sqrt((self.differences[name] ** 2).mean(2))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,6 +41,15 @@ class Watched:
     states: tuple[str, ...]
     predictions: tuple[tuple[tuple[str, float], ...], ...]
     chances: np.ndarray | None = None
+
+    def chosen(self, names: Sequence[str] | None = None) -> list[str]:
+        """These quantities; without ``names`` the valves, then the states from the memory on. Raises InputError for others."""
+        if names is None:
+            return [*self.valves, *self.states[::-1]]
+        for name in names:
+            if name not in self.values:
+                raise InputError(f"this cell has nothing called {name!r}; it has {', '.join(self.values)}")
+        return list(names)
 
     def as_dict(self, digits: int = 4) -> dict[str, Any]:
         """For JSON, numbers rounded."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch.nn.functional import log_softmax
@@ -82,9 +83,17 @@ def score(
     return Score(nats / math.log(2), tokens, facts.characters - empty, facts.unknown)
 
 
+class Surprisal(NamedTuple):
+    """A token of a text, how surprising it is in bits given all before it, and whether the vocabulary has it."""
+
+    text: str
+    bits: float
+    known: bool
+
+
 @torch.no_grad()
-def surprisals(model: LanguageModel, vocabulary: Vocabulary, lines: Iterator[str]) -> Iterator[list[tuple[str, float, bool]]]:
-    """Yield for each line its tokens, their surprisal in bits given all before, and whether the vocabulary has them.
+def surprisals(model: LanguageModel, vocabulary: Vocabulary, lines: Iterator[str]) -> Iterator[list[Surprisal]]:
+    """Yield for each line the surprisals of its tokens.
 
     An empty line is its ``<eos>``.
     """
@@ -96,5 +105,5 @@ def surprisals(model: LanguageModel, vocabulary: Vocabulary, lines: Iterator[str
         x = torch.tensor([before, *ids[:-1]]).unsqueeze(1)
         logits, hx = model(x, hx)
         bits = -log_softmax(logits[:, 0], -1)[torch.arange(len(ids)), torch.tensor(ids)] / math.log(2)
-        yield [(text, b, n != vocabulary.unknown) for (text, n), b in zip(pieces, bits.tolist(), strict=True)]
+        yield [Surprisal(text, b, n != vocabulary.unknown) for (text, n), b in zip(pieces, bits.tolist(), strict=True)]
         before = ids[-1]

@@ -42,6 +42,7 @@ def from_torch(module: nn.RNNBase) -> Recurrent:
         module.input_size,
         module.hidden_size,
         module.num_layers,
+        module.bias,
         batch_first=module.batch_first,
         dropout=module.dropout,
         bidirectional=module.bidirectional,
@@ -56,7 +57,8 @@ def from_torch(module: nn.RNNBase) -> Recurrent:
 def from_torch_state(state: Mapping[str, Tensor], layer: Recurrent) -> dict[str, Tensor]:
     """PyTorch's state dict as one for ``layer`` (cell lstm, lstm-v2, lstm-v3, lstm-v4, gru, rnn or relu-rnn).
 
-    Peepholes become zero. Raises ValueError for another cell, or for keys or shapes that do not fit.
+    Peepholes become zero, and biases that PyTorch's module does not have. Raises ValueError for another cell, for keys or
+    shapes that do not fit, or for biases where the layer has none.
     """
     _a_layer(layer)
     if not isinstance(state, Mapping):
@@ -83,9 +85,11 @@ def from_torch_state(state: Mapping[str, Tensor], layer: Recurrent) -> dict[str,
             else:
                 result[f"W.{letter}e{end}"] = from_input.clone()
                 result[f"W.{letter}{message}{end}"] = from_state.clone()
-            result[f"b.{letter}{end}"] = bias.clone() if own_bias else bias + state_bias
-            if own_bias:
-                result[f"b.{own_bias}{end}"] = state_bias.clone()
+            found = {letter: bias.clone(), own_bias: state_bias.clone()} if own_bias else {letter: bias + state_bias}
+            if layer.bias:
+                result |= {f"b.{name}{end}": value for name, value in found.items()}
+            elif any(value.any() for value in found.values()):
+                raise ValueError(f"the state dict has biases, and the layer, with bias=False, has none for {letter}{end}")
         if f"weight_hr{end}" in state:
             result[f"W.mm{end}"] = state[f"weight_hr{end}"].clone()
     for key, value in layer.state_dict().items():
@@ -95,7 +99,7 @@ def from_torch_state(state: Mapping[str, Tensor], layer: Recurrent) -> dict[str,
 
 
 def to_torch_state(layer: Recurrent) -> dict[str, Tensor]:
-    """The layer's weights as a state dict of torch.nn.LSTM, GRU or RNN; each gate's bias stands in ``bias_ih``.
+    """The layer's weights as a state dict of torch.nn.LSTM, GRU or RNN; each gate's bias, if any, stands in ``bias_ih``.
 
     Raises ValueError where the cell has no such module, or has peepholes that are not zero.
     """
@@ -124,8 +128,9 @@ def to_torch_state(layer: Recurrent) -> dict[str, Tensor]:
                 states.append(ours[f"W.{letter}{message}"])
             biases.append(bias)
             state_biases.append(ours[f"b.{own_bias}"] if own_bias else torch.zeros_like(bias))
-        for name, parts in (("weight_ih", inputs), ("weight_hh", states), ("bias_ih", biases), ("bias_hh", state_biases)):
-            result[name + end] = torch.cat(parts)
+        made = {"weight_ih": inputs, "weight_hh": states}
+        made |= {"bias_ih": biases, "bias_hh": state_biases} if layer.bias else {}
+        result |= {name + end: torch.cat(parts) for name, parts in made.items()}
         if "W.mm" in ours:
             result[f"weight_hr{end}"] = ours["W.mm"].clone()
     return result
@@ -143,6 +148,7 @@ def to_torch(layer: Recurrent) -> nn.RNNBase:
         layer.input_size,
         layer.hidden_size,
         layer.num_layers,
+        bias=layer.bias,
         batch_first=layer.batch_first,
         dropout=layer.dropout,
         bidirectional=layer.bidirectional,

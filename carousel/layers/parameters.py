@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 from functools import cache
 from typing import Any
@@ -69,6 +70,22 @@ def real_number(what: str, value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float | np.floating | np.integer):
         raise TypeError(f"{what} must be a number, not {value!r}")
     return float(value)
+
+
+def finite_number(what: str, value: Any) -> float:
+    """An option that is a finite number. Raises TypeError for another type, ValueError for infinity and NaN."""
+    number = real_number(what, value)
+    if not math.isfinite(number):
+        raise ValueError(f"{what} must be a finite number, not {number}")
+    return number
+
+
+def probability(what: str, value: Any) -> float:
+    """An option that is a probability below 1. Raises TypeError for another type, ValueError outside [0, 1)."""
+    number = real_number(what, value)
+    if not 0 <= number < 1:
+        raise ValueError(f"{what} is a probability in [0, 1), not {number}")
+    return number
 
 
 def flag(what: str, value: Any) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import warnings
 from collections.abc import Mapping, Sequence
 from itertools import chain
@@ -15,7 +14,7 @@ from torch.nn.utils.rnn import PackedSequence
 from carousel import cells, kernels
 from carousel.equations import Cell
 from carousel.layers.clamp import Clamp, Clamps, arrays, check, listed, sizes
-from carousel.layers.parameters import Parameters, flag, place, real_number, suffix, tensor, whole_number
+from carousel.layers.parameters import Parameters, finite_number, flag, place, probability, suffix, tensor, whole_number
 from carousel.layers.sequences import Sequences
 
 State = Tensor | tuple[Tensor, ...]
@@ -29,17 +28,21 @@ class Recurrent(nn.Module):
         input_size: size of the vectors e_t.
         hidden_size: size of the states (of the memory, where the output is projected).
         num_layers: layers on top of one another.
+        bias: whether the equations' biases ``b`` are parameters; without, they count as zero.
         batch_first: sequences are (B, T, ·) rather than (T, B, ·); states are not affected, as in torch.nn.LSTM.
         dropout: probability of zeroing a layer's outputs, on every layer but the last.
         bidirectional: a second set of cells reads from the end; outputs are concatenated.
         proj_size: size of the output where the cell projects it (``lstm-v4``); by default half of ``hidden_size``.
             For a cell without projection 0, as in torch.nn, or nothing.
+        device, dtype: of the parameters.
         variational_dropout: draw one dropout mask per sequence and keep it at all steps (Gal and Ghahramani 2016).
         learned_initial: learn the states before the first step; otherwise they are zero.
         recurrent_init: how weights from the states start, "uniform" (±1/√hidden_size) or "orthogonal".
         segment_length: for long sequences: keep only the states between segments of that many steps for the way back, and run
             each segment twice; memory grows with the square root of the length where this is it. 0: keep every step's.
         forget_bias: start the forget gate's bias ``b.f`` there (Jozefowicz et al. 2015 advise 1).
+
+    Up to ``dtype`` the arguments are those of torch.nn.LSTM, in its order, after the cell.
 
     Parameters carry the slide's names and PyTorch's suffixes: ``W.ie_l0``, ``w.oh_l1``, ``b.f_l0_reverse``,
     ``initial.h_l0``. Dense ones are (into, from).
@@ -58,18 +61,19 @@ class Recurrent(nn.Module):
         input_size: int,
         hidden_size: int,
         num_layers: int = 1,
-        *,
+        bias: bool = True,
         batch_first: bool = False,
         dropout: float = 0.0,
         bidirectional: bool = False,
         proj_size: int | None = None,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+        *,
         variational_dropout: bool = False,
         learned_initial: bool = False,
         recurrent_init: str = "uniform",
         forget_bias: float | None = None,
         segment_length: int = 0,
-        device: torch.device | str | None = None,
-        dtype: torch.dtype | None = None,
     ):
         super().__init__()
         self.cell = cells.get(cell)
@@ -81,12 +85,8 @@ class Recurrent(nn.Module):
         projects, segment_length = self.cell.has_projection, whole_number("segment_length", segment_length, 0)
         if proj_size is not None:
             proj_size = whole_number("proj_size", proj_size, int(projects))
-        forget_bias = None if forget_bias is None else real_number("forget_bias", forget_bias)
-        if forget_bias is not None and not math.isfinite(forget_bias):
-            raise ValueError(f"forget_bias must be a finite number, not {forget_bias}")
-        dropout = real_number("dropout", dropout)
-        if not 0 <= dropout < 1:
-            raise ValueError(f"dropout is a probability in [0, 1), not {dropout}")
+        forget_bias = None if forget_bias is None else finite_number("forget_bias", forget_bias)
+        dropout = probability("dropout", dropout)
         if dropout and num_layers == 1:
             warnings.warn(
                 "dropout is between layers, so with num_layers=1 it has no effect; apply it to the output instead", stacklevel=2
@@ -102,6 +102,9 @@ class Recurrent(nn.Module):
             )
         self.input_size, self.hidden_size, self.num_layers = input_size, hidden_size, num_layers
         self.proj_size = max(1, hidden_size // 2) if projects and proj_size is None else proj_size or 0
+        self.bias = flag("bias", bias)
+        if forget_bias is not None and not self.bias:
+            raise ValueError("forget_bias starts the bias b.f, which bias=False leaves out")
         self.batch_first, self.bidirectional = flag("batch_first", batch_first), flag("bidirectional", bidirectional)
         self.variational_dropout = flag("variational_dropout", variational_dropout)
         self.learned_initial = flag("learned_initial", learned_initial)
@@ -115,7 +118,11 @@ class Recurrent(nn.Module):
             for direction in range(self.directions):
                 for p in self._specs(layer):
                     space, key = place(p.name, layer, direction)
-                    getattr(self, space)[key] = nn.Parameter(torch.empty(p.shape, device=device, dtype=dtype))
+                    empty = torch.empty(p.shape, device=device, dtype=dtype)
+                    if p.kind == "bias" and not self.bias:
+                        getattr(self, space).register_buffer(key, empty, persistent=False)  # zeros that go where the layer goes
+                    else:
+                        getattr(self, space)[key] = nn.Parameter(empty)
                 for k, name in enumerate(self.cell.states if self.learned_initial else ()):
                     if self.cell.trace.states[k].size is not None:
                         start = torch.zeros(self._state_size(k, layer), device=device, dtype=dtype)
@@ -131,7 +138,7 @@ class Recurrent(nn.Module):
         self.reset_parameters()
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)
+        super().__setstate__({"bias": True, **state})  # pickles of 0.1.0 have none
         kernels.register(self.cell)
 
     def _input_size(self, layer: int) -> int:
@@ -156,7 +163,9 @@ class Recurrent(nn.Module):
             for direction in range(self.directions):
                 for p in self._specs(layer):
                     parameter = self.parameter(p.name, layer, direction)
-                    if p.initial == "orthogonal":
+                    if p.kind == "bias" and not self.bias:
+                        nn.init.zeros_(parameter)
+                    elif p.initial == "orthogonal":
                         nn.init.orthogonal_(parameter)
                     elif p.initial == "uniform":
                         nn.init.uniform_(parameter, -bound, bound)
@@ -171,6 +180,7 @@ class Recurrent(nn.Module):
     def extra_repr(self) -> str:
         parts = [self.cell.name, str(self.input_size), str(self.hidden_size)]
         parts += [f"num_layers={self.num_layers}"] if self.num_layers > 1 else []
+        parts += [] if self.bias else ["bias=False"]
         parts += [f"proj_size={self.proj_size}"] if self.proj_size else []
         parts += [f"segment_length={self.segment_length}"] if self.segment_length else []
         parts += [
@@ -316,10 +326,14 @@ class Recurrent(nn.Module):
                 data = sequences.dropout(data, self.dropout, self.variational_dropout)
         return data, [_stack(s) for s in after], recorded
 
+    def flatten_parameters(self) -> None:
+        """Do nothing: weights need not lie in one piece. Code that was written for torch.nn.LSTM may call it."""
+
     def parameter(self, name: str, layer: int = 0, direction: int = 0) -> Tensor:
         """Return the parameter that a layer has under the equations' name: ``W.im``, ``b.f``, or ``initial.h``.
 
-        ``direction``: 1 of the cells that read from the end. Raises KeyError where there is none.
+        ``direction``: 1 of the cells that read from the end. With ``bias=False`` a bias is zeros. Raises KeyError where there
+        is none.
         """
         space, key = place(name, layer, direction)
         holder = self._modules[space]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from carousel import files
 from carousel.errors import InputError
 
+Text = str | Path | Iterable[str]  # a text itself, the path of its file, or its lines
 LONGEST_LINE = 1 << 20  # bytes; a longer line is hardly a sentence, and would not be read piecewise
 
 
@@ -49,3 +50,27 @@ def lines(paths: Path | list[Path]) -> Iterator[str]:
                     ) from None
                 offset += len(raw)
                 yield line.rstrip("\r\n").removeprefix("\ufeff") if number == 1 else line.rstrip("\r\n")
+
+
+def lines_of(text: Text) -> Iterator[str]:
+    """The lines of a text in any form in which it may be given.
+
+    Raises:
+        InputError: as ``lines`` for a path; the text is empty, or the name of a file where a Path is meant.
+    """
+    if isinstance(text, Path):
+        return lines(text)
+    if isinstance(text, str) and _is_file(text):
+        raise InputError(f"{text!r} is the name of a file; Path({text!r}) reads the file")
+    given = text.removesuffix("\n").split("\n") if isinstance(text, str) else text
+    found = [line.rstrip("\r\n") for line in given]
+    if not any(found):
+        raise InputError("the text is empty")
+    return iter(found)
+
+
+def _is_file(text: str) -> bool:
+    try:
+        return "\n" not in text and Path(text).is_file()
+    except (OSError, ValueError):  # too long for a name, or a NUL
+        return False

@@ -17,7 +17,7 @@ from carousel.equations import Cell, EquationError
 from carousel.equations.stored import StoredCell, as_data
 from carousel.errors import InputError
 from carousel.layers import Recurrent
-from carousel.training.fields import LARGEST_SIZE, MOST_LAYERS, Settings, setting, settings
+from carousel.training.fields import LARGEST_SIZE, MOST_LAYERS, Settings, is_of, setting, settings
 
 LARGEST_SEED, MOST_THREADS = 2**63 - 1, 4096
 FIRST_KIND = "language model"  # of a run whose config.json names no kind, as those of the first version
@@ -184,13 +184,7 @@ def _build(path: Path, kind: type[T], values: Any, where: str) -> T:
     _refuse_unknown(path, values, known, f" in {where}")
     for name, value in values.items():
         wanted = str(known[name].type)
-        allowed: dict[str, Any] = {"int": int, "float": (int, float), "bool": bool, "str": str, "list[str]": list}
-        allowed["dict[str, Any]"] = dict
-        ok = any(
-            value is None if w == "None" else isinstance(value, allowed[w]) and (w == "bool" or not isinstance(value, bool))
-            for w in wanted.split(" | ")
-        )
-        if not ok or (isinstance(value, list) and not all(isinstance(v, str) for v in value)):
+        if not is_of(wanted, value):
             raise InputError(f"{path}: {where}.{name} must be {wanted}, not {value!r}")
         reason = about[name].refusal(value) if name in about and value is not None else None
         if reason:

@@ -69,6 +69,18 @@ def settings(kind: type) -> Mapping[str, Setting]:
     return {f.name: f.metadata["setting"] for f in ours}
 
 
+TYPES: dict[str, Any] = {"int": int, "float": (int, float), "bool": bool, "str": str, "list[str]": list, "dict[str, Any]": dict}
+
+
+def is_of(wanted: str, value: Any) -> bool:
+    """Return whether a value is of a field's type, as the field's annotation has it: ``int | None``."""
+    fits = any(
+        value is None if w == "None" else isinstance(value, TYPES[w]) and (w == "bool" or not isinstance(value, bool))
+        for w in wanted.split(" | ")
+    )
+    return fits and not (isinstance(value, list) and not all(isinstance(v, str) for v in value))
+
+
 class Settings:
     """A dataclass whose fields are settings. ``group``: the heading of its options."""
 

@@ -10,25 +10,26 @@ import numpy as np
 
 from carousel.drawing.svg import draw
 from carousel.errors import InputError
-from carousel.insight.gradient_decay import of_text
-from carousel.insight.translating import followed, watch_translation
-from carousel.insight.watch import Watched, read, spans, watch, watched_names
-from carousel.language.folder import load_run
-from carousel.language.generate import generate
+from carousel.insight.translating import followed
+from carousel.insight.watch import Watched, read, spans, watched_names
 from carousel.layers import Clamp, Recurrent
+from carousel.runs.language import LanguageRun
+from carousel.runs.loading import load
+from carousel.runs.translator import TranslatorRun
+from carousel.runs.trials import Trials
 from carousel.text.encoded import EncodedText
 from carousel.text.vocabulary import Vocabulary
-from carousel.training.config import run_kind
-from carousel.training.task import Trainable
-from carousel.translation.folder import SIDES, load_translator
-from carousel.translation.model import Translator
+from carousel.translation.folder import SIDES
 
 WORDS, CHARACTERS, BYTES, NUMBERS, PREDICTIONS = 500, 20_000, 256 * 1024, 2_000_000, 50
 
 
 def open_run_view(folder: Path) -> RunView:
     """The view of a run, of either kind. Raises InputError where the folder is no whole run."""
-    return TranslatorRunView(folder) if run_kind(folder) == Translator.kind else LanguageRunView(folder)
+    run = load(folder)
+    if isinstance(run, Trials):
+        raise InputError(f"{folder} holds trials, whose networks are not kept, so there is nothing to look into")
+    return TranslatorRunView(run) if isinstance(run, TranslatorRun) else LanguageRunView(run)
 
 
 class RunView:
@@ -36,14 +37,14 @@ class RunView:
 
     task: str
 
-    def __init__(self, folder: Path, model: Trainable, layer: Recurrent, vocabulary: Vocabulary):
-        self.layer, self.count, self.vocabulary = layer, model.count(), vocabulary
+    def __init__(self, run: LanguageRun | TranslatorRun, layer: Recurrent, vocabulary: Vocabulary):
+        self.layer, self.count, self.vocabulary = layer, run.model.count(), vocabulary
         self.cell = layer.cell
         units = layer.units()
         self.units = {name: units[name] for name in watched_names(layer)}
         # Fewer words of a large model: the page is sent a number for every unit and word.
         self.words = max(2, min(WORDS, NUMBERS // (sum(self.units.values()) * layer.num_layers)))
-        self.name = folder.resolve().name
+        self.name = run.folder.resolve().name
         self.svg = draw(self.cell)
         self.example = ""
 
@@ -105,21 +106,21 @@ class LanguageRunView(RunView):
 
     task = "read"
 
-    def __init__(self, folder: Path):
-        self.model, vocabulary, _ = load_run(folder)
-        super().__init__(folder, self.model, self.model.recurrent, vocabulary)
-        found = next(_lines(folder, "", vocabulary), None)
+    def __init__(self, run: LanguageRun):
+        self.run = run
+        super().__init__(run, run.layer, run.vocabulary)
+        found = next(_lines(run.folder, "", run.vocabulary), None)
         if found is None:
-            found = "".join(generate(self.model, vocabulary, count=12, temperature=0.7, seed=1)).strip().partition("\n")[0]
+            found = run.generate(count=12, temperature=0.7, seed=1).strip().partition("\n")[0]
         self.example = found
 
     def _watch(self, text: str, clamps: Sequence[Clamp], predictions: int) -> Watched:
-        return watch(self.model, self.vocabulary, text, clamps=clamps, predictions=predictions)
+        return self.run.watch(text, clamp=clamps, predictions=predictions)
 
     def gradients(self, text: str) -> dict[str, Any]:
         """How the error of a text's last word flows back."""
         self._check(text)
-        return of_text(self.model, self.vocabulary, text)
+        return self.run.gradient_flow(text)
 
 
 class TranslatorRunView(RunView):
@@ -127,14 +128,14 @@ class TranslatorRunView(RunView):
 
     task = "translate"
 
-    def __init__(self, folder: Path):
-        self.model, source, self.target, _ = load_translator(folder)
-        followed(self.model)
-        super().__init__(folder, self.model, self.model.encoder, source)
-        self.example = next(_lines(folder, f".{SIDES[0]}", source), "")
+    def __init__(self, run: TranslatorRun):
+        self.run = run
+        followed(run.model)
+        super().__init__(run, run.model.encoder, run.source)
+        self.example = next(_lines(run.folder, f".{SIDES[0]}", run.source), "")
 
     def _watch(self, text: str, clamps: Sequence[Clamp], predictions: int) -> Watched:
-        return watch_translation(self.model, self.vocabulary, self.target, text, clamps=clamps, predictions=predictions)
+        return self.run.watch(text, clamp=clamps, predictions=predictions)
 
     def _spans(self, text: str) -> list[tuple[int, int] | None]:
         return super()._spans(text)[1:]  # nothing is read before the sentence

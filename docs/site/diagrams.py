@@ -30,6 +30,8 @@ HEAD += '<path d="M0 0L10 5L0 10z" fill="#46566a"/></marker></defs>'
 ROOMS = {
     "cli": "the commands; no logic of their own",
     "web": "the page: a run, looked into",
+    "notebook": "what a notebook shows of a cell",
+    "runs": "load and train from Python",
     "bench": "measurements, side by side",
     "insight": "error backwards, memory forwards",
     "translation": "translators",

@@ -19,6 +19,7 @@ from mkdocs.structure.files import File, Files
 from carousel.cells import CELLS
 from carousel.cli import whole
 from carousel.drawing.svg import standalone
+from carousel.equations.functions import FUNCTIONS, identity
 
 ROOT = Path(__file__).parents[2]
 PAGES = {"README.md": "index.md", "CHANGELOG.md": "changes.md", "CONTRIBUTING.md": "contributing.md", "LICENSE": "license.md"}
@@ -50,7 +51,7 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     if page.file.src_uri == f"{NOTEBOOK}.md":
         return markdown
     name = Path(NOTEBOOK).name
-    for place, made in {"commands": commands, "cells": cells}.items():
+    for place, made in {"commands": commands, "cells": cells, "functions": functions}.items():
         mark = f"<!-- {place}: made by docs/site/hooks.py -->"
         if mark in markdown:
             markdown = markdown.replace(mark, "\n".join(made()))
@@ -115,6 +116,17 @@ def _plain(text: str) -> str:
     return re.sub(r"([|*_\[])", r"\\\1", " ".join(inspect.cleandoc(text).split()).replace("<", "&lt;"))
 
 
+# Functions
+
+
+def functions() -> Iterator[str]:
+    """The functions of the equations: names, operands, what they say of themselves."""
+    yield "| function | for each unit |\n| --- | --- |"
+    for function in (*FUNCTIONS.values(), identity):
+        said, _, _ = (inspect.getdoc(function) or "").partition("\n\n")
+        yield f"| `{function.__name__}({', '.join(inspect.signature(function).parameters)})` | {_plain(said)} |"
+
+
 # Cells
 
 
@@ -149,6 +161,9 @@ def notebook(document: dict[str, Any]) -> dict[str, str | bytes]:
             data = output.get("data", {"text/plain": output.get("text", "")})
             kind = next((kind for kind in PICTURES if kind in data), "text/plain")
             content = "".join(data[kind])
+            if "text/html" in data:
+                lines.append("".join(data["text/html"]) + "\n")
+                continue
             if kind == "text/plain":
                 lines.append(f"```{{.text .output}}\n{content.rstrip()}\n```\n")
                 continue

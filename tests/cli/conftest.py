@@ -5,24 +5,13 @@ import subprocess
 import sys
 
 import pytest
-
-from carousel.cli import main
+from commands import runner
 
 
 @pytest.fixture
 def carousel(monkeypatch, capfd, tmp_path):
     """``carousel("train", "text.txt", …)`` gives (exit status, standard output, standard error), in a folder of its own."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["carousel", *map(str, arguments)])
-        capfd.readouterr()
-        with pytest.raises(SystemExit) as exit_:
-            main()
-        out, err = capfd.readouterr()
-        return exit_.value.code or 0, out, err
-
-    return run
+    return runner(tmp_path, monkeypatch, capfd)
 
 
 @pytest.fixture

@@ -185,7 +185,7 @@ def test_more_than_the_memory_is_one_line(carousel, trained, text, monkeypatch):
             "[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 858993459200 bytes."
         )
 
-    monkeypatch.setattr("carousel.cli.score.load_run", full)
+    monkeypatch.setattr("carousel.runs.language.load_run", full)
     status, _, err = carousel("score", trained, text)
     assert (status, err.count("\n")) == (1, 1)
     assert "not enough memory" in err
@@ -195,7 +195,7 @@ def test_ctrl_c_is_told(carousel, trained, text, monkeypatch):
     def interrupted(*arguments):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("carousel.cli.score.load_run", interrupted)
+    monkeypatch.setattr("carousel.runs.language.load_run", interrupted)
     status, _, err = carousel("score", trained, text)
     assert (status, err) == (130, "carousel: interrupted; what was finished is kept, nothing is half-written\n")
 

@@ -114,7 +114,7 @@ def test_docstring_gives_title_and_source():
     c = CELLS["lstm-v3"]
     assert c.doc == "LSTM v3: gates that also see the memory, through diagonal peepholes."
     assert c.citation.startswith("Renshaw 2014, slide")
-    assert repr(c) == f"<cell lstm-v3: {c.doc}>"
+    assert repr(c) == f"<cell lstm-v3(e, m, h): gates i, f, o; parameters 8 W, 3 w, 4 b; {c.doc}>"
 
 
 def test_name_is_the_functions_with_hyphens_or_as_given():

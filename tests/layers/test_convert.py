@@ -114,11 +114,25 @@ def test_agrees_with_torch(name, shape, dtype, packed):
 
 @pytest.mark.parametrize("name", MODULES)
 def test_modules_without_bias_and_with_batch_first(name):
-    theirs = module_of(name, bias=False, batch_first=True, dtype=torch.float64)
+    theirs = module_of(name, num_layers=2, bidirectional=True, bias=False, batch_first=True, dtype=torch.float64)
     ours = from_torch(theirs)
-    assert ours.batch_first
+    assert ours.batch_first and not ours.bias
+    assert not [key for key in ours.state_dict() if key.startswith("b.")]
     x = torch.randn(2, T, E, dtype=torch.float64)
     assert_near(ours(x)[0].detach(), theirs(x)[0].detach(), torch.float64)
+    back = to_torch(ours)
+    assert not back.bias and back.state_dict().keys() == theirs.state_dict().keys()
+    for key, value in theirs.state_dict().items():
+        assert torch.equal(back.state_dict()[key], value), key
+
+
+def test_biases_become_zero_where_the_state_dict_has_none_and_are_refused_where_the_layer_has_none():
+    ours = Recurrent("gru", E, H)
+    converted = from_torch_state(module_of("gru", bias=False).state_dict(), ours)
+    assert converted.keys() == ours.state_dict().keys()
+    assert not any(value.any() for key, value in converted.items() if key.startswith("b."))
+    with pytest.raises(ValueError, match=r"the state dict has biases, and the layer, with bias=False, has none for r_l0"):
+        from_torch_state(module_of("gru").state_dict(), Recurrent("gru", E, H, bias=False))
 
 
 @pytest.mark.parametrize("name", MODULES)

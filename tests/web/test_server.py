@@ -12,6 +12,7 @@ from carousel.insight.translating import watch_translation
 from carousel.insight.watch import watch
 from carousel.language.folder import load_run
 from carousel.layers import Clamp
+from carousel.runs import language
 from carousel.translation.folder import load_translator
 from carousel.web import run_view
 from carousel.web.guard import Guard
@@ -177,7 +178,7 @@ def test_the_browser_is_told_to_load_only_from_here(server):
 def test_requests_do_not_wait_for_each_other(server, monkeypatch):
     """While one reading takes its time, another request is answered."""
     begun, release = threading.Event(), threading.Event()
-    true_watch = run_view.watch
+    true_watch = language.watch
 
     def slow(model, vocabulary, text, **options):
         if "queen" in text:
@@ -185,7 +186,7 @@ def test_requests_do_not_wait_for_each_other(server, monkeypatch):
             assert release.wait(15)
         return true_watch(model, vocabulary, text, **options)
 
-    monkeypatch.setattr(run_view, "watch", slow)
+    monkeypatch.setattr(language, "watch", slow)
     found = []
     threads = [
         threading.Thread(target=lambda: found.append(server.ask("api/watch", {"text": "the queen"})[0])) for _ in range(2)
