@@ -1,0 +1,262 @@
+"""A language model with its run folder: it scores, writes, and shows what it does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
+
+from carousel.corpora.annotated import Sentence, read_sentences
+from carousel.insight import gradient_decay
+from carousel.insight.agreement import Agreement, Shut, agreement, near_subject, shut_valves
+from carousel.insight.gradient_decay import GradientDecay
+from carousel.insight.pairs import Pair, compare
+from carousel.insight.probes import Probe, probe
+from carousel.insight.watch import Watched, watch
+from carousel.language.folder import load_run
+from carousel.language.generate import generate
+from carousel.language.score import Score, Surprisal, score, surprisals
+from carousel.layers import Clamps, Recurrent
+from carousel.layers.clamp import listed
+from carousel.text.encoded import EncodedText
+from carousel.text.lines import Text, lines_of
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Sentences = Path | Sequence[Sentence]  # annotated: a file of ``carousel agreement corpus``, or what was read from one
+Tick = Callable[[int, int], None]
+
+
+class Choosing(TypedDict, total=False):
+    """How the next token is chosen; see ``LanguageRun.pieces``."""
+
+    temperature: float
+    top_k: int
+    top_p: float
+    seed: int | None
+    stop_at_end: bool
+    clamp: Clamps | None
+
+
+class LanguageRun:
+    """A trained language model, its vocabulary and its configuration, as a run folder holds them.
+
+    A text is given as a string, as the Path of a file, or as an iterable of lines. A clamp is as a layer's (``Clamp``): step 0
+    reads the end of line before the text, step k the text's k-th token.
+
+    Args:
+        folder: as ``carousel train`` leaves it. Nothing that it holds is executed.
+
+    Raises:
+        InputError: a ValueError of one line; the folder is none, not whole, or another kind of run.
+
+    Attributes:
+        model: ``carousel.language.model.LanguageModel``, an nn.Module.
+        vocabulary: text to token ids and back.
+        config: all that the run was asked to be.
+        folder: where it lies.
+    """
+
+    def __init__(self, folder: str | Path):
+        self.folder = Path(folder)
+        self.model, self.vocabulary, self.config = load_run(self.folder)
+
+    def __repr__(self) -> str:
+        parameters = f"{self.model.count():,} parameters"
+        return f"<LanguageRun {self.folder}: {self.layer!r}, {self.vocabulary.size:,} tokens, {parameters}>"
+
+    @property
+    def layer(self) -> Recurrent:
+        """The recurrent layers."""
+        return self.model.recurrent
+
+    # Scores and text
+
+    def score(self, text: Text | EncodedText, *, tick: Tick | None = None) -> Score:
+        """Return the cost of a text: perplexity, bits per character, unknown words.
+
+        The text is read as the model was trained: in one piece, or each sentence on its own.
+
+        Args:
+            text: the text; or what ``encoded`` gives.
+            tick: told how many batches are done, of how many.
+        """
+        sentences = self.config.training.feed == "sentences"
+        with nullcontext(text) if isinstance(text, EncodedText) else self.encoded(text) as corpus:
+            return score(self.model, corpus, self.vocabulary.end, sentences=sentences, tick=tick)
+
+    @contextmanager
+    def encoded(self, text: Text, tick: Callable[[int], None] | None = None) -> Iterator[EncodedText]:
+        """Give a text as token ids in a file, as long as the context lasts. ``tick`` is told of characters."""
+        with TemporaryDirectory() as folder:
+            yield EncodedText.encode(lines_of(text), self.vocabulary, Path(folder), "text", tick)
+
+    def surprisals(self, text: Text) -> Iterator[list[Surprisal]]:
+        """Yield for each line its tokens: text, surprisal in bits, and whether the vocabulary has it."""
+        return surprisals(self.model, self.vocabulary, lines_of(text))
+
+    def generate(self, prompt: str = "", count: int = 100, **how: Unpack[Choosing]) -> str:
+        """Return ``count`` tokens of text that go on from the prompt; arguments as those of ``pieces``."""
+        return "".join(self.pieces(prompt, count, **how))
+
+    def pieces(
+        self,
+        prompt: str = "",
+        count: int = 100,
+        *,
+        temperature: float = 1.0,
+        top_k: int = 0,
+        top_p: float = 1.0,
+        seed: int | None = None,
+        stop_at_end: bool = False,
+        clamp: Clamps | None = None,
+    ) -> Iterator[str]:
+        """Return an iterator over text that goes on from the prompt, piece by piece as it comes.
+
+        Args:
+            prompt: to go on from; it is not repeated.
+            count: tokens to write.
+            temperature: below 1 safer, above 1 wilder, 0 always the likeliest.
+            top_k: choose among the k likeliest; 0: all.
+            top_p: choose among the likeliest that have this probability together.
+            seed: same seed, same text; None: another text each time.
+            stop_at_end: whether the end of a line ends the text.
+            clamp: valves to hold.
+        """
+        return generate(
+            self.model,
+            self.vocabulary,
+            prompt,
+            count=count,
+            temperature=temperature,
+            top_k=top_k,
+            top_p=top_p,
+            seed=seed,
+            stop_at_end=stop_at_end,
+            clamp=clamp,
+        )
+
+    def unknown(self, text: str) -> list[str]:
+        """Return the words of a text that the vocabulary does not have."""
+        return [word for word, token in self.vocabulary.pieces(text) if token == self.vocabulary.unknown]
+
+    # Looking inside
+
+    def watch(self, text: str, *, clamp: Clamps | None = None, predictions: int = 8, chances: bool = False) -> Watched:
+        """Read a text and return all that happens: every gate and state at every token, surprisals, the likeliest next tokens.
+
+        Args:
+            text: to read.
+            clamp: valves to hold.
+            predictions: how many of the likeliest next tokens.
+            chances: give the probabilities of all tokens as well.
+        """
+        return watch(self.model, self.vocabulary, text, clamps=clamp, predictions=predictions, chances=chances)
+
+    def compare(self, a: str, b: str | None = None, *, clamp: Clamps | None = None, clamp_b: Clamps | None = None) -> Pair:
+        """Read two texts and return where memory and predictions part.
+
+        Args:
+            a: the first text.
+            b: the second; the same by default, with ``clamp_b``.
+            clamp: valves to hold in both.
+            clamp_b: valves to hold in the second instead.
+        """
+        return compare(self.model, self.vocabulary, a, a if b is None else b, clamps=clamp, clamps_b=clamp_b)
+
+    def gradients(
+        self,
+        text: Text | None = None,
+        *,
+        steps: int = 200,
+        rows: int = 16,
+        jacobian: bool = False,
+        tick: Tick | None = None,
+    ) -> GradientDecay:
+        """Return how fast the error of a last step fades on its way back.
+
+        Args:
+            text: to read; by default the text on which the run was validated.
+            steps: of each sequence, at most.
+            rows: sequences.
+            jacobian: give the largest singular value of ∂x_t/∂x_k as well.
+            tick: told of progress.
+        """
+        if text is None:
+            corpus: Any = nullcontext(EncodedText.open(self.folder / "data", "valid", self.vocabulary.size))
+        else:
+            corpus = self.encoded(text)
+        with corpus as found:
+            return gradient_decay.of_corpus(
+                self.model, self.vocabulary, found, steps=steps, rows=rows, jacobian=jacobian, tick=tick
+            )
+
+    def gradient_flow(self, text: str) -> dict[str, Any]:
+        """Return how the error of a text's last word flows back: by state at each word, and by parameter the share that
+        passes through each word."""
+        return gradient_decay.of_text(self.model, self.vocabulary, text)
+
+    def probe(
+        self,
+        sentences: Sentences,
+        property: str,
+        *,
+        name: str | None = None,
+        layer: int = -1,
+        held_out: float = 0.3,
+        seed: int = 1,
+        tick: Callable[[], object] | None = None,
+    ) -> Probe:
+        """Return how well a property of each word is read from the memory, beside controls.
+
+        Args:
+            sentences: annotated, or the Path of a file of them.
+            property: one of their labels.
+            name: the quantity that is read; the memory by default.
+            layer: of the quantity; the last by default.
+            held_out: share of the sentences kept for the score.
+            seed: of that choice, of the control task and of first weights.
+            tick: called ``carousel.insight.probes.TICKS`` times.
+        """
+        given = read(sentences)
+        how: dict[str, Any] = {"name": name, "layer": layer, "held_out": held_out, "seed": seed, "tick": tick}
+        return probe(self.model, self.vocabulary, given, property, **how)
+
+    def agreement(
+        self, sentences: Sentences, *, clamp: Clamps | None = None, at: int | None = None, words: int = 1
+    ) -> Agreement:
+        """Return how often the right form is likelier than a wrong one, by distance and by nouns between.
+
+        Args:
+            sentences: annotated, or the Path of a file of them.
+            clamp: valves to hold.
+            at: clamp from so many words after the subject's noun on (0: the noun); None: as the clamps say.
+            words: with ``at``, for so many words.
+        """
+        held = listed(clamp)
+        placed = held if at is None else near_subject(held, at, words)
+        return agreement(self.model, self.vocabulary, read(sentences), clamps=placed)
+
+    def shut_valves(self, sentences: Sentences, *, tick: Callable[[int, int], object] | None = None) -> list[Shut]:
+        """Return agreement with each valve shut in turn, before, at and after the subject, for one to three words."""
+        return shut_valves(self.model, self.vocabulary, read(sentences), tick=tick)
+
+    def figure(self, found: Watched | Pair | GradientDecay | Probe | Sequence[GradientDecay] | Sequence[Probe], names: Sequence[str] | None = None, layer: int = -1) -> Figure:
+        """Return a figure of what ``watch``, ``compare``, ``gradients`` or ``probe`` found.
+
+        Args:
+            found: what they returned; of gradients and probes also several.
+            names: the valves and states that are shown; by default all.
+            layer: that is shown; the last by default.
+        """
+        from carousel.insight import figures  # matplotlib loads slowly
+
+        return figures.of(found, names, layer)
+
+
+def read(sentences: Sentences) -> Sequence[Sentence]:
+    """Return annotated sentences, from their file where a path is given."""
+    return read_sentences(sentences) if isinstance(sentences, Path) else sentences

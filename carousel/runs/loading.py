@@ -1,0 +1,42 @@
+"""A run folder, whatever kind of run it holds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from carousel.errors import InputError
+from carousel.language.model import LanguageModel
+from carousel.runs.language import LanguageRun
+from carousel.runs.translator import TranslatorRun
+from carousel.runs.trials import Trials
+from carousel.training.config import run_kind
+from carousel.translation.model import Translator
+
+__all__ = ["LanguageRun", "Run", "TranslatorRun", "Trials", "load"]
+
+Run = LanguageRun | TranslatorRun | Trials
+KINDS: dict[str, type[LanguageRun] | type[TranslatorRun]] = {LanguageModel.kind: LanguageRun, Translator.kind: TranslatorRun}
+TRIAL = "*.*.*.*.json"  # row, cell, recipe, seed
+
+
+def load(folder: str | Path) -> Run:
+    """Return the run in a folder: a language model that scores, writes and is looked into, a translator, or trials.
+
+    Who knows the kind may ask for it: ``carousel.LanguageRun("runs/x")``. Nothing that the folder holds is executed.
+
+    Args:
+        folder: as ``carousel train``, ``carousel translate train`` or ``carousel tasks run`` leaves it.
+
+    Raises:
+        InputError: a ValueError of one line; the folder is none, or not whole.
+    """
+    place = Path(folder)
+    if not (place / "config.json").exists():
+        if any(place.glob(TRIAL)):
+            return Trials(place)
+        if inside := sorted(str(p.parent) for p in place.glob("*/config.json")):
+            raise InputError(f"{place} holds several runs; load one of {', '.join(inside)}")
+    kind = run_kind(place)
+    if kind not in KINDS:
+        raise InputError(f"{place} holds the run of a {kind}, which this version of Carousel does not know")
+    return KINDS[kind](place)

@@ -1,0 +1,144 @@
+"""A translator with its run folder: it translates, is scored, and shows what it does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from carousel.corpora.annotated import Sentence, read_sentences
+from carousel.insight.translating import Translated, watch_translation
+from carousel.layers import Clamps
+from carousel.translation.folder import load_translator
+from carousel.translation.translate import LONGEST, Interpreter, Translation
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from carousel.insight.walkthrough import Walkthrough
+    from carousel.translation.score import Scores
+
+Tick = Callable[[int, int], None]
+
+
+class TranslatorRun:
+    """A trained translator, its vocabularies and its configuration, as a run folder holds them.
+
+    Args:
+        folder: as ``carousel translate train`` leaves it. Nothing that it holds is executed.
+
+    Raises:
+        InputError: a ValueError of one line; the folder is none, not whole, or another kind of run.
+
+    Attributes:
+        model: ``carousel.translation.model.Translator``, an nn.Module.
+        source: the vocabulary of what is read.
+        target: the vocabulary of what is written.
+        config: all that the run was asked to be.
+        folder: where it lies.
+    """
+
+    def __init__(self, folder: str | Path):
+        self.folder = Path(folder)
+        self.model, self.source, self.target, self.config = load_translator(self.folder)
+
+    def __repr__(self) -> str:
+        sizes = f"{self.source.size:,} and {self.target.size:,} tokens, {self.model.count():,} parameters"
+        return f"<TranslatorRun {self.folder}: {self.model.encoder!r}, {sizes}>"
+
+    def interpreter(
+        self,
+        *,
+        beam: int = 5,
+        best: int = 1,
+        alpha: float = 1.0,
+        attention: bool = False,
+        longest: int = LONGEST,
+        told: Callable[[int, int], None] | None = None,
+    ) -> Interpreter:
+        """Return what translates many lines in the same way; arguments as those of ``Interpreter``."""
+        how = {"beam": beam, "best": best, "alpha": alpha, "attention": attention, "longest": longest, "told": told}
+        return Interpreter(self.model, self.source, self.target, **how)  # type: ignore[arg-type]  # each of its own type
+
+    def translate(
+        self, line: str, *, beam: int = 5, alpha: float = 1.0, attention: bool = False, clamp: Clamps | None = None
+    ) -> Translation:
+        """Return the best translation of a line.
+
+        Args:
+            line: a sentence.
+            beam: hypotheses side by side; 1 is greedy.
+            alpha: translations are ranked by log p / length to this power.
+            attention: whether the translation tells where attention looked.
+            clamp: valves of the encoder to hold.
+        """
+        return self.interpreter(beam=beam, alpha=alpha, attention=attention).together([line], clamp=clamp)[0][0]
+
+    def hypotheses(self, line: str, best: int = 5, *, beam: int = 5, alpha: float = 1.0) -> list[Translation]:
+        """Return the ``best`` translations of a line, best first; the beam is at least as wide."""
+        return self.interpreter(beam=max(beam, best), best=best, alpha=alpha).together([line])[0]
+
+    def translate_all(
+        self, lines: Iterable[str], *, beam: int = 5, alpha: float = 1.0, rows: int = 64, tick: Tick | None = None
+    ) -> list[str]:
+        """Return the best translation of each line, ``rows`` lines at a time; ``tick`` is told how many are done, of how many."""
+        from carousel.translation.score import translate_all  # sacrebleu loads slowly
+
+        return translate_all(self.interpreter(beam=beam, alpha=alpha), list(lines), rows, tick)
+
+    def score(
+        self, lines: Sequence[str], references: Sequence[str], *, beam: int = 5, alpha: float = 1.0, rows: int = 64
+    ) -> Scores:
+        """Return BLEU and chrF of the translations of lines, against a reference each. Raises ValueError for unequal numbers."""
+        from carousel.translation.score import score
+
+        if len(lines) != len(references):
+            raise ValueError(f"{len(lines)} lines cannot be scored by {len(references)} references")
+        return score(self.translate_all(lines, beam=beam, alpha=alpha, rows=rows), references)
+
+    def watch(self, sentence: str, *, clamp: Clamps | None = None, predictions: int = 8) -> Translated:
+        """Translate a sentence and return all that happens while it is read and written.
+
+        Args:
+            sentence: one line.
+            clamp: valves to hold; steps are counted through, from the sentence's first token on.
+            predictions: how many of the likeliest next tokens for each step of the decoder.
+        """
+        return watch_translation(
+            self.model, self.source, self.target, sentence, clamps=clamp, predictions=predictions
+        )
+
+    def figure(self, found: Translated, names: Sequence[str] | None = None, layer: int = -1) -> Figure:
+        """Return a figure of what ``watch`` found.
+
+        Args:
+            found: what they returned.
+            names: the valves and states that are shown; by default all.
+            layer: that is shown; the last by default.
+        """
+        from carousel.insight import figures  # matplotlib loads slowly
+
+        return figures.of(found, names, layer)
+
+    def walkthrough(
+        self,
+        a: str,
+        b: str,
+        sentences: Path | Sequence[Sentence] = (),
+        *,
+        layer: int = -1,
+        tick: Callable[[], object] | None = None,
+    ) -> Walkthrough:
+        """Translate two sentences that differ in a word, and return what the difference does on the way.
+
+        Args:
+            a, b: the sentences.
+            sentences: annotated, from which probes of the memory learn; or the Path of a file of them.
+            layer: that is followed.
+            tick: called for each probe that is made.
+        """
+        from carousel.insight.walkthrough import walk  # scikit-learn loads slowly
+
+        given = read_sentences(sentences) if isinstance(sentences, Path) else sentences
+        layer %= self.model.encoder.num_layers
+        return walk(self.model, self.source, self.target, a, b, given, layer=layer, tick=tick)
