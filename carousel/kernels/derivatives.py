@@ -8,7 +8,7 @@ loop. Each is differentiable again in the same way.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -16,69 +16,12 @@ from torch import Tensor
 from torch.autograd import forward_ad
 
 from carousel.equations.tangent import weight_tangent
-from carousel.kernels import stacks
-from carousel.kernels.interface import KINDS, Interface, interface_of
+from carousel.kernels import compiled, stacks
+from carousel.kernels.compiled import ON_REQUEST, Run
+from carousel.kernels.interface import Arriving, interface_of
 from carousel.kernels.registry import TANGENT, loop_called
 
 Optional = Sequence[Tensor | None]
-ON_REQUEST = ("data", "before", "initial")  # kinds whose gradients are computed where they are asked for
-
-
-@dataclass(frozen=True)
-class Run:
-    """All of a call of a loop but its tensors.
-
-    Args:
-        backend: the name of the back end whose kernels run.
-        key: of the loop, as in ``registry``.
-        counts: the number of tensors of each of ``KINDS``.
-        batch_sizes: rows of each step; None: at every step as many as the states have.
-        reverse: the steps are taken from the last to the first.
-        products: the type to which factors of matrix products are rounded; None: that of the data.
-    """
-
-    backend: str
-    key: str
-    counts: tuple[int, ...]
-    batch_sizes: tuple[int, ...] | None
-    reverse: bool
-    products: torch.dtype | None = None
-
-    @property
-    def rows(self) -> tuple[int, ...]:
-        """The rows of each step, in a run whose tensors have numbers."""
-        assert self.batch_sizes is not None
-        return self.batch_sizes
-
-    @property
-    def interface(self) -> Interface:
-        """The loop's."""
-        return interface_of(loop_called(self.key))
-
-    @property
-    def states(self) -> int:
-        """The number of states with units."""
-        return self.counts[KINDS.index("before")]
-
-    @property
-    def results(self) -> int:
-        """The number of outputs, of states after and of recorded values, all of which have derivatives."""
-        return 1 + self.states + len(self.interface.loop.recorded)
-
-    def lists(self, flat: Sequence[Any]) -> dict[str, list[Any]]:
-        """Return the tensors, given one after the other, by kind."""
-        found, at = {}, 0
-        for kind, n in zip(KINDS, self.counts, strict=True):
-            found[kind] = list(flat[at : at + n])
-            at += n
-        return found
-
-    def gradients(self, asked: Sequence[bool]) -> list[int]:
-        """Return for each result of ``carousel::loop_backward`` the place, among the tensors, of the one that it is for."""
-        places = self.lists(range(sum(self.counts)))
-        places["vectors"] = [places["vectors"][k] for k in self.interface.learned]
-        left_out = {kind for kind, wanted in zip(ON_REQUEST, asked, strict=True) if not wanted}
-        return [place for kind, found in places.items() if kind not in left_out for place in found]
 
 
 def loop(run: Run, clock: Tensor | None, resets: Tensor | None, flat: Sequence[Tensor]) -> list[Tensor]:
@@ -101,16 +44,45 @@ def _given(run: Run, clock: Tensor | None, resets: Tensor | None, flat: Sequence
     return [run.backend, run.key, data, *rest, clock, resets, run.batch_sizes, run.reverse, run.products]
 
 
+def _keys(x: Tensor) -> int:
+    """All that PyTorch's dispatcher looks at: device, layout, subclass, transforms, lazy negation."""
+    return torch._C._dispatch_keys(x).raw_repr()
+
+
+def _plain_keys() -> frozenset[int]:
+    with torch.inference_mode():
+        inside = torch.empty(0, device="cpu")
+    return frozenset(map(_keys, (torch.empty(0, device="cpu"), inside)))
+
+
+_PLAIN = _plain_keys()
+
+
+def _plain(*tensors: Tensor | None) -> bool:
+    """Whether nothing of PyTorch but autograd looks on, and all tensors are plain ones of the processor.
+
+    Then kernels are called without PyTorch's dispatcher, which a small call would feel.
+    """
+    if torch._C._len_torch_dispatch_stack() or torch._C._are_functorch_transforms_active():
+        return False
+    return all(x is None or _keys(x) in _PLAIN for x in tensors)
+
+
 def _forward(run: Run, clock: Tensor | None, resets: Tensor | None, flat: Sequence[Tensor], *, save: bool) -> list[Tensor]:
+    if _plain(clock, resets, *flat):
+        return compiled.forward(run, run.lists(flat), clock, resets, save)
     with torch._C._AutoDispatchBelowAutograd():
         return torch.ops.carousel.loop(*_given(run, clock, resets, flat), save)
 
 
 def _backward(run: Run, asked: Sequence[bool], clock: Tensor | None, resets: Tensor | None, *tensors: Tensor) -> list[Tensor]:
     given, flat, saved = _parted(run, tensors)
+    final, recorded = given[1 : 1 + run.states], given[1 + run.states :]
+    if _plain(clock, resets, *tensors):
+        wanted = [kind for kind, is_asked in zip(ON_REQUEST, asked, strict=True) if is_asked]
+        return compiled.backward(run, run.lists(flat), clock, resets, Arriving(given[0], final, recorded, saved, wanted))
     with torch._C._AutoDispatchBelowAutograd():
-        arriving = given[0], given[1 : 1 + run.states], given[1 + run.states :], saved
-        return torch.ops.carousel.loop_backward(*_given(run, clock, resets, flat), *arriving, *asked)
+        return torch.ops.carousel.loop_backward(*_given(run, clock, resets, flat), given[0], final, recorded, saved, *asked)
 
 
 def _parted(run: Run, tensors: Sequence[Any]) -> tuple[list[Any], list[Any], list[Any]]:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from carousel.equations.terms import Expr
 from carousel.kernels import stacks
-from carousel.kernels.derivatives import Run
+from carousel.kernels.compiled import Run
 from carousel.kernels.interface import Interface, Stack, Tensors
 from carousel.kernels.liveness import Liveness
 from carousel.kernels.steps import Steps
@@ -49,7 +49,7 @@ def gradients(
     found: Adjoints,
     asked: Sequence[str],
 ) -> dict[str, list[Tensor]]:
-    """Return gradients by kind: what ``operator.Kernels.backward`` gives.
+    """Return gradients by kind: what ``compiled.Kernels.backward`` gives.
 
     Args:
         live: of the loop.

@@ -14,6 +14,7 @@ from carousel.equations import Cell
 from carousel.equations.loop import Loop, blocks, grouped, loop
 from carousel.equations.stages import Accumulator
 from carousel.equations.terms import Expr, Product, Size
+from carousel.kernels.interface import interface_of
 from carousel.kernels.pointwise import Values, evaluate, pointwise
 
 
@@ -123,6 +124,21 @@ def hoist_rest(
     values, stacked = outside(cell, data, _lengths(cell, data, before, parameters), parameters, _left(cell))
     rest = inside.hoisted[len(inside.outer) :]
     return [stacked[s] if s in stacked else values[s[0]] for s in rest], [values[v] for v in inside.vectors], values
+
+
+@cache
+def parameters_alone(cell: Cell) -> tuple[tuple[str, ...], ...] | None:
+    """For a back end that computes ``Loop.outer`` itself: the names of the parameters that a loop takes as they are.
+
+    Returns:
+        Those of its dense weights, biases and vectors, as ``Interface`` orders them; None where anything is computed first.
+    """
+    inside, known = loop_of(cell), {p.symbol: p.name for p in cell.trace.parameters if p.kind != "constant"}
+    interface = interface_of(inside)
+    kinds = (interface.dense_symbols, interface.biases, inside.vectors)
+    if cell.masks or len(inside.hoisted) > len(inside.outer) or not all(s in known for symbols in kinds for s in symbols):
+        return None
+    return tuple(tuple(known[s] for s in symbols) for symbols in kinds)
 
 
 def in_rows(value: Tensor, rows: int, like: Tensor) -> Tensor:

@@ -9,14 +9,14 @@ from torch import Tensor
 
 from carousel.equations import Cell
 from carousel.equations.loop import Loop
-from carousel.kernels import operator
+from carousel.kernels import compiled, operator
 from carousel.kernels.backend import Backend, Call, Result, Stepper, input_type, uncast
+from carousel.kernels.compiled import Run
 from carousel.kernels.cpu import calls, compiler
 from carousel.kernels.cpu.kernel import kernel
 from carousel.kernels.cpu.program import program_of
 from carousel.kernels.cpu.source import source
 from carousel.kernels.cpu.stepping import CpuStepper, steppable
-from carousel.kernels.derivatives import Run
 from carousel.kernels.inputs import loop_of
 from carousel.kernels.interface import Arriving, Described, Tensors
 from carousel.kernels.registry import loop_called
@@ -54,8 +54,8 @@ class Cpu(Backend):
         return source(program_of(loop_of(cell))) if device.type == "cpu" else None
 
 
-class _Kernels(operator.Kernels):
-    """Compiled loops, as the operator calls them."""
+class _Kernels(compiled.Kernels):
+    """Compiled loops, as calls reach them."""
 
     def allow(self, data: Tensor, products: torch.dtype | None) -> None:
         if data.device.type != "cpu":
@@ -96,4 +96,4 @@ def _bfloat(data: Tensor) -> bool:
     return wanted and data.dtype is torch.float32 and compiler.bfloat16()
 
 
-operator.provide(Cpu.name, _Kernels())
+compiled.provide(Cpu.name, _Kernels())

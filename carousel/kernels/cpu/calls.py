@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -9,13 +10,14 @@ import torch
 from torch import Tensor
 
 from carousel.kernels import stacks
+from carousel.kernels.compiled import Run
 from carousel.kernels.cpu.kernel import Kernel, threads_for
 from carousel.kernels.cpu.program import CppProgram, panel, pointers, stride
-from carousel.kernels.derivatives import Run
 from carousel.kernels.gradients import Adjoints, gradients
 from carousel.kernels.interface import Arriving, Stack, Tensors
 from carousel.kernels.steps import Steps
 
+LINE = 64  # numbers: no two arrays share a line of the cache
 ROWS_AT_ONCE = 96  # of the input, that a thread multiplies before it takes their steps
 
 Arrays = dict[str, Tensor | int | None]
@@ -44,36 +46,53 @@ def common(program: CppProgram, tensors: Tensors, steps: Steps, flags: Tensor | 
     return arrays
 
 
-def inputs(k: Kernel, tensors: Tensors, lengths: Mapping[str, int], rows: int) -> Arrays:
-    """Return the arrays for products: room for packed weights, and for sums of the input in ``rows`` rows."""
-    interface, data = k.program.interface, tensors.data
-    arrays: Arrays = {panel(stack): k.panel(data, stack, lengths) for stack in interface.stacks}
+def inputs(k: Kernel, tensors: Tensors, lengths: Mapping[str, int], rows: int) -> tuple[Arrays, Numbers]:
+    """Return what sums of the input begin with, and how many numbers packed weights and such sums, in ``rows`` rows, are."""
+    arrays: Arrays = {}
+    counts = {panel(stack): k.panel(stack, lengths) for stack in k.program.interface.stacks}
     for name, stack in k.program.sums_of_input.items():
-        arrays[f"bias_{stack.name}"] = bias = stacks.begin(stack, lengths, tensors.biases, data)
-        arrays[name] = data.new_empty(rows, len(bias))
-    return arrays
+        arrays[f"bias_{stack.name}"] = bias = stacks.begin(stack, lengths, tensors.biases, tensors.data)
+        counts[name] = rows * len(bias)
+    return arrays, counts
+
+
+def scratch(like: Tensor, counts: Mapping[str, int]) -> tuple[Tensor, Arrays]:
+    """Return memory for arrays that nobody sees, and the address of each; ``counts``: of numbers, by name."""
+    places, total = {}, 0
+    for name, count in counts.items():
+        places[name] = total
+        total += count + -count % LINE
+    room = like.new_empty(total)
+    begin, size = room.data_ptr(), room.itemsize
+    return room, {name: begin + at * size for name, at in places.items()}
 
 
 def forward(k: Kernel, run: Run, tensors: Tensors, lengths: dict[str, int], save: bool) -> list[Tensor]:
-    """``operator.Kernels.forward``."""
+    """``compiled.Kernels.forward``."""
     program, steps = k.program, Steps.of(run.rows, run.reverse)
     data, dense = tensors.data.contiguous(), _contiguous(tensors.dense)
     threads = threads_for(dense, steps.total)
     flags = None if tensors.resets is None else tensors.resets.contiguous()
     chunk = min(steps.count, max(1, ROWS_AT_ONCE * threads // steps.batch))
     addresses, strides = weights(program.interface.stacks, lengths, dense)
-    arrays = common(program, tensors, steps, flags) | inputs(k, tensors, lengths, chunk * steps.batch) | addresses
+    biases, counts = inputs(k, tensors, lengths, chunk * steps.batch)
     if not save:  # two places are enough: the step's, and the next one's
+        counts |= {s.array: 2 * steps.batch * lengths[s.size] for s in program.stored.values() if s.always}
+    room, places = scratch(data, counts)
+    arrays = common(program, tensors, steps, flags) | biases | addresses | places
+    stored = {x: data.new_empty(steps.total, lengths[s.size]) for x, s in program.stored.items()} if save else {}
+    if not save:
         arrays["slot"] = steps.turns
-    rows = steps.total if save else 2 * steps.batch
-    stored = {x: data.new_empty(rows, lengths[s.size]) if save or s.always else None for x, s in program.stored.items()}
     for x, s in program.stored.items():
-        arrays[s.array] = room = stored[x]
-        if s.state is not None and room is not None:
+        arrays[s.array] = stored[x] if save else places.get(s.array)
+        if s.state is not None and (save or s.always):
             now = tensors.before[s.state]
             if flags is not None:
                 now = torch.where(flags[steps.first].unsqueeze(1), tensors.initial[s.state], now)
-            _begin(room, now, steps, save)
+            if save and not steps.whole:
+                stored[x].index_copy_(0, steps.first, now)
+            else:
+                _begin(arrays[s.array], now.contiguous(), 1 if save else 2)
     for name, state in program.initial.items():
         arrays[name] = None if flags is None else tensors.initial[state].contiguous()
     output = data.new_empty(steps.total, tensors.before[0].shape[1])
@@ -84,18 +103,16 @@ def forward(k: Kernel, run: Run, tensors: Tensors, lengths: dict[str, int], save
     arrays.update(zip(program.final, final, strict=True))
     numbers = {"steps": steps.count, "batch": steps.batch, "threads": threads, "chunk": chunk, "packed": 0}
     k.forward.bound(arrays, {**numbers, **lengths, **strides})()
-    saved = [x for x in (stored[x] for x in program.saved) if x is not None] if save else []
-    return [output, *final, *recorded, *saved]
+    del room  # until now
+    return [output, *final, *recorded, *(stored[x] for x in program.saved if save)]
 
 
-def _begin(room: Tensor, now: Tensor, steps: Steps, save: bool) -> None:
-    """Write a state before the first step where the steps will read it."""
-    if not save:
-        room.view(2, steps.batch, -1).copy_(now.expand(2, -1, -1))
-    elif steps.whole:
-        room[: steps.batch].copy_(now)
-    else:
-        room.index_copy_(0, steps.first, now)
+def _begin(place: Tensor | int | None, now: Tensor, times: int) -> None:
+    """Write a state before the first step where the steps will read it, in one place or in two that follow each other."""
+    begin = place.data_ptr() if isinstance(place, Tensor) else place
+    assert begin is not None
+    for k in range(times):
+        ctypes.memmove(begin + k * now.nbytes, now.data_ptr(), now.nbytes)
 
 
 def backward(
@@ -105,7 +122,7 @@ def backward(
     lengths: dict[str, int],
     arriving: Arriving,
 ) -> dict[str, list[Tensor]]:
-    """``operator.Kernels.backward``."""
+    """``compiled.Kernels.backward``."""
     asked = arriving.asked
     program, steps, data = k.program, Steps.of(run.rows, run.reverse), tensors.data
     inner = tuple(program.interface.inner.values())
@@ -121,9 +138,9 @@ def backward(
     adjoints = room(steps.total, program.adjoints | program.own)
     carried = [x.clone(memory_format=torch.contiguous_format) for x in arriving.final]
     direct = [torch.empty(steps.total, x.shape[1], dtype=x.dtype) if "initial" in asked else None for x in carried]
-    arrays = common(program, tensors, steps, flags) | addresses | sums | adjoints
-    arrays |= {panel(stack): k.panel(data, stack, lengths, transposed=True) for stack in inner}
-    arrays |= {name: data.new_empty(steps.batch, lengths[n]) for name, n in program.cross_back.items()}
+    counts = {panel(stack): k.panel(stack, lengths, transposed=True) for stack in inner}
+    memory, places = scratch(data, counts | {name: steps.batch * lengths[n] for name, n in program.cross_back.items()})
+    arrays = common(program, tensors, steps, flags) | addresses | sums | adjoints | places
     arrays.update((program.stored[x].array, value) for x, value in zip(program.saved, saved, strict=True))
     arrays.update(zip(program.carried, carried, strict=True))
     arrays.update(zip(program.direct, direct, strict=True))
@@ -131,11 +148,12 @@ def backward(
     arrays.update(zip(program.given_recorded, _contiguous(arriving.recorded), strict=True))
     numbers = {"steps": steps.count, "batch": steps.batch, "threads": threads, "chunk": 1, "packed": 0}
     k.backward.bound(arrays, {**numbers, **lengths, **strides})()
+    del memory  # until now
 
     found = Adjoints(
         groups=[adjoints[name] for name in program.adjoints],
         hoisted=[adjoints.get(f"E_{j}_bar") for j in range(len(program.loop.hoisted))],
-        vectors=[x.sum(0) for x in sums.values()],
+        vectors=[x.sum(0) if threads > 1 else x[0] for x in sums.values()],
         carried=carried,
         direct=direct,
     )

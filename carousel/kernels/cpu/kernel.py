@@ -82,12 +82,12 @@ class Kernel:
         self.lanes = compiler.SIMD[compiler.simd()][0] // dtype.itemsize
         self.pair = 2 if bfloat else 1  # numbers of a weight in a word
 
-    def panel(self, like: Tensor, stack: Stack, lengths: Mapping[str, int], *, transposed: bool = False) -> Tensor:
-        """Return room for a stack's packed weights: whole vectors of units."""
+    def panel(self, stack: Stack, lengths: Mapping[str, int], *, transposed: bool = False) -> int:
+        """Return how many numbers a stack's packed weights are: whole vectors of units."""
         count, units, depth = len(stack.parts), lengths[stack.size], lengths[stack.depth]
         if transposed:
             count, units, depth = 1, depth, count * units
-        return like.new_empty(-(-units // self.lanes) * self.lanes * count * -(-depth // self.pair))
+        return -(-units // self.lanes) * self.lanes * count * -(-depth // self.pair)
 
 
 @cache

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from carousel.equations import Cell
 from carousel.kernels.boundary import check, check_step
-from carousel.kernels.cpu.calls import common, inputs, weights
+from carousel.kernels.cpu.calls import common, inputs, scratch, weights
 from carousel.kernels.cpu.kernel import kernel
 from carousel.kernels.inputs import hoist_rest, loop_of
 from carousel.kernels.interface import Tensors
@@ -54,7 +54,9 @@ class CpuStepper:
         self.output, self.turn = first.new_empty(rows, first.shape[1]), 0
 
         addresses, strides = weights(interface.stacks, lengths, dense)
-        arrays = common(program, tensors, Steps.of((rows,), False), None) | inputs(made, tensors, lengths, rows) | addresses
+        begins, counts = inputs(made, tensors, lengths, rows)
+        room, places = scratch(first, counts)
+        arrays = common(program, tensors, Steps.of((rows,), False), None) | begins | addresses | places
         arrays |= dict.fromkeys(program.initial) | {"x": self.data, "output": self.output}
         for s in program.stored.values():
             arrays[s.array] = first.new_empty(rows, lengths[s.size]) if s.always and s.state is None else None
@@ -64,7 +66,7 @@ class CpuStepper:
             turns.append(arrays | read | dict(zip(program.final, after, strict=True)))
         numbers = {"steps": 1, "batch": rows, "threads": 1, "chunk": 1, "packed": 1, **lengths, **strides}
         self.steps = [made.forward.bound(each, numbers) for each in turns]
-        self._alive = (turns, dense)  # the addresses above stay good as long as their tensors do
+        self._alive = (turns, dense, room)  # the addresses above stay good as long as their tensors do
         states = [x.clone() for x in self.states[0]]
         made.forward.bound(turns[1], numbers | {"packed": 0})()  # packs the weights; what it computes is thrown away
         for x, y in zip(self.states[0], states, strict=True):

@@ -8,10 +8,10 @@ from torch import Tensor
 from carousel.equations import Cell
 from carousel.equations.derivative import NoDerivative
 from carousel.equations.loop import Loop
-from carousel.kernels import operator
+from carousel.kernels import compiled, operator
 from carousel.kernels.alike import autocast
 from carousel.kernels.backend import Backend, Call, Result, Unavailable, uncast
-from carousel.kernels.derivatives import Run
+from carousel.kernels.compiled import Run
 from carousel.kernels.inputs import loop_of
 from carousel.kernels.interface import Arriving, Described, Tensors
 from carousel.kernels.triton import available, interpreted
@@ -58,8 +58,8 @@ class Triton(Backend):
         return source(program_of(loop_of(cell), False))
 
 
-class _Kernels(operator.Kernels):
-    """Compiled loops, as the operator calls them."""
+class _Kernels(compiled.Kernels):
+    """Compiled loops, as calls reach them."""
 
     def output_type(self, dtype: torch.dtype, products: torch.dtype | None) -> torch.dtype:
         if dtype not in TYPES or (products or dtype) not in TYPES:
@@ -104,4 +104,4 @@ def usable(cell: Cell, data: Tensor) -> bool:
     return True
 
 
-operator.provide(Triton.name, _Kernels())
+compiled.provide(Triton.name, _Kernels())

@@ -10,7 +10,7 @@ from torch import Tensor
 from triton.runtime.errors import OutOfResources
 
 from carousel.kernels import stacks
-from carousel.kernels.derivatives import Run
+from carousel.kernels.compiled import Run
 from carousel.kernels.gradients import Adjoints, gradients
 from carousel.kernels.interface import Arriving, Tensors
 from carousel.kernels.registry import loop_called
@@ -65,7 +65,7 @@ class Task:
 
 
 def forward(run: Run, tensors: Tensors, lengths: dict[str, int], save: bool) -> list[Tensor]:
-    """``operator.Kernels.forward``."""
+    """``compiled.Kernels.forward``."""
     task = Task(run, tensors, lengths)
     program, steps, dtype, resets = task.program, task.steps, task.dtype, tensors.resets
     given, data = task.arrays(), tensors.data.to(dtype)
@@ -99,7 +99,7 @@ def backward(
     lengths: dict[str, int],
     arriving: Arriving,
 ) -> dict[str, list[Tensor]]:
-    """``operator.Kernels.backward``."""
+    """``compiled.Kernels.backward``."""
     asked = arriving.asked
     task = Task(run, tensors, lengths)
     program, steps, resets = task.program, task.steps, tensors.resets
