@@ -201,6 +201,21 @@ def test_a_compiled_model_records_and_clamps_in_one_graph(compiled):
         torch.testing.assert_close(a, b)
 
 
+def test_the_first_call_of_a_cell_is_compiled_in_one_graph():
+    """A cell keeps what it has made of itself; torch.compile meets one that has made nothing yet."""
+
+    @cell
+    def fresh(e, h, W, b):
+        r = logistic(W.re @ e + W.rh @ h + b.r)
+        h = tanh(W.he @ e + W.hh @ (r * h))
+        return h
+
+    layer, x = Recurrent(fresh, 3, 4), torch.randn(5, 2, 3)
+    torch._dynamo.reset()
+    found = torch.compile(lambda x: layer(x, record=["r"]), fullgraph=True, backend="aot_eager")(x)
+    torch.testing.assert_close(found, layer(x, record=["r"]))
+
+
 class Watched(torch.nn.Module):
     """The memories of a layer with a unit held, of one module, since a program has tensors alone."""
 
