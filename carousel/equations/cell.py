@@ -55,8 +55,9 @@ class Cell:
     """A recurrent cell: its equations, and all that follows from them.
 
     Made by :func:`cell`. Attributes: ``name``; ``trace`` (the symbols); ``schedule`` (the stages that back ends run);
-    ``states`` and ``gates`` (names); ``names`` (all that can be watched); ``doc`` and ``citation`` (the first line and the
-    rest of the docstring); ``has_projection`` (the output has a size of its own).
+    ``states`` (their names in the order of a layer's ``hx``; the first is the output); ``names`` (all that can be recorded);
+    ``learned`` (the names of all parameters that a layer learns); ``doc`` and ``citation`` (the first line and the rest of the
+    docstring); ``gates`` (names); ``has_projection`` (the output has a size of its own).
     """
 
     def __init__(
@@ -69,6 +70,10 @@ class Cell:
         function: Callable[..., Any] | None = None,
     ):
         self.trace, self.name, self.doc, self.citation = trace, trace.name, doc, citation
+        # Made here: torch.compile does not enter a cached property.
+        self.states = tuple(s.name for s in trace.states)
+        self.names = trace.names
+        self.learned = tuple(p.name for p in trace.parameters if p.kind != "constant")
         if function is not None:
             self.function, self.__module__ = function, function.__module__
         self.constants, self.masks = dict(constants or {}), dict(masks or {})
@@ -105,25 +110,10 @@ class Cell:
         """Pickled and copied by reference, as functions are: a cell is where its module has it."""
         return self.function.__qualname__
 
-    @cached_property
-    def states(self) -> tuple[str, ...]:
-        """The states' names in the order of a layer's ``hx``; the first is the layer's output."""
-        return tuple(s.name for s in self.trace.states)
-
-    @cached_property
-    def learned(self) -> tuple[str, ...]:
-        """The names of all parameters that a layer learns."""
-        return tuple(p.name for p in self.trace.parameters if p.kind != "constant")
-
     @property
     def gates(self) -> tuple[str, ...]:
         """The logistic valves, by their letters."""
         return self.trace.gates
-
-    @cached_property
-    def names(self) -> tuple[str, ...]:
-        """All that a layer can record."""
-        return self.trace.names
 
     @property
     def latex(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable
 
 from carousel.equations import Cell
@@ -14,7 +15,7 @@ from carousel.kernels.backend import Call
 from carousel.kernels.inputs import loop_of
 
 TANGENT = "'"  # after the key of a loop: its tangent's
-VARIANT = "|"  # after the key of a cell: before the names that its loop records, and before those that are clamped
+VARIANT = re.compile(r"(.+)\|([\w,]*)\|([\w,]*)", re.DOTALL)  # the key of a cell, names to record, names to clamp
 
 _cells: dict[str, Cell] = {}
 _loops: dict[str, Loop] = {}
@@ -46,7 +47,7 @@ def registered(key: str) -> Cell:
 def key_of(cell: Cell, record: Iterable[str] = (), clamp: Iterable[str] = ()) -> str:
     """Register the cell; return the key of its loop, of a variant where quantities are recorded or clamped."""
     names = ",".join(record), ",".join(clamp)
-    return VARIANT.join((register(cell), *names)) if any(names) else register(cell)
+    return "|".join((register(cell), *names)) if any(names) else register(cell)
 
 
 def loop_called(key: str) -> Loop:
@@ -57,11 +58,11 @@ def loop_called(key: str) -> Loop:
 
 
 def _variant(key: str) -> Loop:
-    if VARIANT not in key.rpartition(":")[2]:  # before it, a cell's name may hold anything
+    found = VARIANT.fullmatch(key)
+    if found is None:
         return loop_of(registered(key))
-    key, *lists = key.rsplit(VARIANT, 2)
-    record, clamp = ([n for n in names.split(",") if n] for names in lists)
-    loop = loop_of(registered(key))
+    loop = loop_of(registered(found[1]))
+    record, clamp = ([n for n in names.split(",") if n] for names in found.groups()[1:])
     for name in (*record, *clamp):
         if not computed(loop, name):
             raise ValueError(f"the loop of {loop.name} computes no {name!r}")

@@ -52,15 +52,16 @@ def expressible(call: Call) -> bool:
 
 def held(call: Call, names: tuple[str, ...], dtype: torch.dtype) -> list[Tensor]:
     """Return for each clamped quantity the values to hold and where they are held, side by side: (Σ batch_sizes, 2 · units)."""
-    found, sizes, total = [], call.batch_sizes, call.data.shape[0]
-    batch = call.before[call.cell.states[0]].shape[0]
+    found, sizes = [], call.batch_sizes
     for name in names:
         assert call.clamp is not None
         pair = torch.cat([x.to(dtype) for x in call.clamp[name]], dim=1)
-        if sizes is None:
-            found.append(pair.unsqueeze(1).expand(-1, batch, -1).reshape(-1, pair.shape[1]))
+        if sizes is None or sizes[0] == sizes[-1]:
+            rows = call.before[call.cell.states[0]].shape[0] if sizes is None else sizes[0]
+            found.append(pair.unsqueeze(1).expand(-1, rows, -1).reshape(-1, pair.shape[1]))
         else:
-            found.append(pair.repeat_interleave(torch.tensor(sizes, device=pair.device), dim=0, output_size=total))
+            each = torch.tensor(sizes, device=pair.device)
+            found.append(pair.repeat_interleave(each, dim=0, output_size=call.data.shape[0]))
     return found
 
 

@@ -193,6 +193,14 @@ def test_bench_kernels(carousel):
     assert [r["what"] for r in json.loads(out)] == ["forward", "training"]
 
 
+def test_bench_recording(carousel):
+    status, out, _ = carousel("bench", "recording", "--cells", "lstm-v3", "--sizes", "2,8,5", "--seconds", 0.05)
+    assert status == 0
+    heading, *rows = out.splitlines()[1:]
+    assert heading.split()[-8:] == ["record", "clamp", "eager", "plain", "eager", "record", "eager", "clamp"]
+    assert [r.split()[2] for r in rows if r.strip()] == ["forward", "training"]
+
+
 def test_bench_lm(carousel, text):
     options = ("--layers", 1, "--hidden", 8, "--batch-size", 4, "--length", 8, "--seconds", 0.05, "--softmax", "full,sampled")
     status, out, _ = carousel("bench", "lm", text, *options)

@@ -1,5 +1,7 @@
 """What is recorded and clamped at the kernels' speed is what the reference says, derivatives included."""
 
+import json
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -9,10 +11,11 @@ from torch.nn.utils.rnn import pack_sequence
 from carousel import kernels
 from carousel.cells import CELLS
 from carousel.equations import cell, logistic, tanh, where
+from carousel.equations.stored import as_data
 from carousel.equations.variants import computed
 from carousel.kernels.cpu import compiler
 from carousel.kernels.inputs import loop_of
-from carousel.kernels.registry import key_of, loop_called, register
+from carousel.kernels.registry import key_of, loop_called, register, registered
 from carousel.layers import Clamp, Recurrent, Streaming
 
 
@@ -198,6 +201,43 @@ def test_a_compiled_model_records_and_clamps_in_one_graph(compiled):
         torch.testing.assert_close(a, b)
 
 
+def test_the_first_call_of_a_cell_is_compiled_in_one_graph():
+    """A cell keeps what it has made of itself; torch.compile meets one that has made nothing yet."""
+
+    @cell
+    def fresh(e, h, W, b):
+        r = logistic(W.re @ e + W.rh @ h + b.r)
+        h = tanh(W.he @ e + W.hh @ (r * h))
+        return h
+
+    layer, x = Recurrent(fresh, 3, 4), torch.randn(5, 2, 3)
+    torch._dynamo.reset()
+    found = torch.compile(lambda x: layer(x, record=["r"]), fullgraph=True, backend="aot_eager")(x)
+    torch.testing.assert_close(found, layer(x, record=["r"]))
+
+
+class Watched(torch.nn.Module):
+    """The memories of a layer with a unit held, of one module, since a program has tensors alone."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = Recurrent("lstm-v3", 3, 4, 2)
+
+    def forward(self, x):
+        output, _, seen = self.layer(x, record=["h"], clamp={"f": {1: 0.5}})
+        return output, seen["h"]
+
+
+def test_an_exported_program_records_and_clamps_at_any_length(compiled):
+    torch.manual_seed(0)
+    module = Watched().eval()
+    time, batch = torch.export.Dim("time", min=2), torch.export.Dim("batch", min=2)
+    program = torch.export.export(module, (torch.randn(6, 2, 3),), dynamic_shapes={"x": {0: time, 1: batch}}).module()
+    for shape in ((6, 2, 3), (9, 4, 3)):
+        x = torch.randn(shape)
+        torch.testing.assert_close(program(x), module(x))
+
+
 def test_a_stream_is_clamped_by_kernels(compiled):
     layer, x = Recurrent("lstm-v3", 3, 4), torch.randn(5, 2, 3)
     stream = Streaming(layer, batch=2, clamp=[Clamp("f", 0.0, None, 2, 4)])
@@ -250,3 +290,6 @@ def test_keys_name_their_loops_whatever_a_cell_is_called():
     assert len(loop_called(key_of(odd, clamp=["r", "h"])).hoisted) == len(loop_of(odd).hoisted) + 2
     with pytest.raises(ValueError, match="computes no 'q'"):
         loop_called(key_of(odd, ["q"]))
+    exported = registered(json.dumps(as_data(odd, [(3, 4, 4)])))  # whose key is itself, as data
+    assert loop_called(key_of(exported)) is loop_of(exported)
+    assert [str(s) for s in loop_called(key_of(exported, ["r"])).recorded] == ["r_t"]
