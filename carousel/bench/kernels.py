@@ -32,22 +32,22 @@ class Case:
     packed: bool = False
 
     def layer(self) -> Recurrent:
-        """Ours, freshly drawn."""
+        """Return our layer, freshly drawn."""
         return Recurrent(self.cell, self.hidden, self.hidden)
 
     def rows(self) -> int:
-        """Rows of all steps."""
+        """Return the number of rows of all steps together."""
         return sum(self.lengths())
 
     def lengths(self) -> list[int]:
-        """Steps of each row."""
+        """Return the steps of each row."""
         if not self.packed:
             return [self.steps] * self.batch
         short = min(20, self.steps)
         return [self.steps - (self.steps - short) * k // max(1, self.batch - 1) for k in range(self.batch)]
 
     def data(self) -> Tensor | PackedSequence:
-        """The input."""
+        """Return a random input."""
         if self.packed:
             return pack_sequence([torch.randn(n, self.hidden) for n in self.lengths()])
         return torch.randn(self.steps, self.batch, self.hidden)
@@ -56,10 +56,19 @@ class Case:
 def measure(
     case: Case, *, compiled: bool = False, jax: bool = False, onnx: bool = False, bfloat16: bool = False, seconds: float
 ) -> Iterator[dict[str, Any]]:
-    """Two rows, forward (without derivatives) and training (forward and backward, gradient of the input included).
+    """Measure a layer forward (without derivatives) and in training (forward and backward, gradient of the input included).
 
-    ``bfloat16``: ours and PyTorch's under autocast as well. ``flops`` counts products and pointwise operations of the cell,
-    three times for training.
+    Args:
+        case: the layer and its input.
+        compiled: whether to measure ``torch.compile``.
+        jax: whether to measure JAX's scan.
+        onnx: whether to measure ONNX Runtime, forward.
+        bfloat16: whether to measure our layer and PyTorch's under autocast as well.
+        seconds: how long each is measured, about.
+
+    Returns:
+        Two rows of the table, one after the other. ``flops`` counts the cell's products and pointwise operations, three times
+        for training.
     """
     torch.manual_seed(0)
     ours = case.layer()
@@ -144,7 +153,7 @@ def _train(run: Callable[[Any], Any], data: Any) -> Work:
 
 
 def draw(rows: list[dict[str, Any]], path: Path) -> None:
-    """Speed of each way in single precision as a share of the floor, one panel for forward and one for training."""
+    """Draw the speed of each way in single precision as a share of the floor: a panel for forward, one for training."""
     from matplotlib.figure import Figure
 
     colours = {

@@ -25,7 +25,7 @@ class Plain(nn.Module):
             self.output.weight = self.embedding.weight
 
     def forward(self, x: Tensor, hx: Any, y: Tensor) -> tuple[Tensor, Any]:
-        """The loss summed over words, and the states."""
+        """Return the loss summed over words, and the states."""
         h, hx = self.lstm(self.drop(self.embedding(x)), hx)
         logits = self.output(self.drop(h))
         return nn.functional.cross_entropy(logits.flatten(0, 1), y.flatten(), reduction="sum"), hx
@@ -34,7 +34,7 @@ class Plain(nn.Module):
 def measure(
     batches: Stream, words: int, config: ModelConfig, softmaxes: list[str], precisions: list[str], seconds: float
 ) -> list[dict[str, Any]]:
-    """Words a second of a whole training step (forward, backward, clipping, AdamW), the same batches for all.
+    """Measure the words a second of a whole training step (forward, backward, clipping, AdamW), on the same batches for all.
 
     Ratios are to the plain model in the first precision.
     """

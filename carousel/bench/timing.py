@@ -13,7 +13,7 @@ Work = Callable[[], Any]
 
 
 def side_by_side(works: Mapping[str, Work], seconds: float = 1.0, rounds: int = 5) -> dict[str, float]:
-    """Median seconds of each. ``seconds``: about how long each is measured, in ``rounds`` turns of several runs."""
+    """Return median seconds of each; each is measured for about ``seconds``, in ``rounds`` turns of several runs."""
     once = {}
     for name, work in works.items():
         work()
@@ -31,7 +31,7 @@ def side_by_side(works: Mapping[str, Work], seconds: float = 1.0, rounds: int = 
 
 
 def peak(seconds: float = 1.0) -> float:
-    """Floating-point operations a second of PyTorch's best large matrix product, in single precision, now."""
+    """Return the floating-point operations a second of PyTorch's best large matrix product, in single precision, now."""
     best = 0.0
     for n in (768, 1536, 2304):
         a, b = torch.randn(n, n), torch.randn(n, n)

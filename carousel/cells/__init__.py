@@ -25,9 +25,11 @@ FOUND: dict[str, Cell] = {}  # cells of users' files and packages, found in this
 
 
 def get(name: str | Cell) -> Cell:
-    """The cell of that name (a cell is returned as it is).
+    """Return the cell of a name; a cell is returned as it is.
 
-    Raises ValueError, with near names, where there is none; TypeError for what is neither a cell nor a name.
+    Raises:
+        ValueError: there is no such cell; near names are told.
+        TypeError: it is neither a cell nor a name.
     """
     if isinstance(name, Cell):
         return name

@@ -21,7 +21,7 @@ def lstm_1997(e, m, i, o, h, W, b):
 def lstm_1997_truncated(e, m, i, o, h, W, b):
     """The same with the gradient of its authors: error flows back through the memory alone.
 
-    Hochreiter and Schmidhuber 1997, appendix A.1: what arrives at the net inputs of gates and cells goes no further back.
+    Hochreiter and Schmidhuber 1997, appendix A.1: an error that arrives at the net inputs of gates and cells goes no further.
     """
     m_new, i_new, o_new, h = lstm_1997.function(e, detach(m), detach(i), detach(o), h, W, b)
     return m_new, i_new, o_new, h

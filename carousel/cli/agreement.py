@@ -32,7 +32,7 @@ def corpus(
 ) -> None:
     """Write English sentences in which the subject's gender and number decide words at a distance.
 
-    As text to train on (train.txt, valid.txt, test.txt), and with what is known after each word (.jsonl) for probes.
+    As text to train on (train.txt, valid.txt, test.txt), and with labels after each word (.jsonl) for probes.
     """
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder} is no folder; choose another")
@@ -55,7 +55,7 @@ def score(
     figure: options.Figure = None,
     json: options.Json = False,
 ) -> None:
-    """How often the right form is likelier than a wrong one, by distance and by nouns between that would decide otherwise."""
+    """Count how often the right form is likelier than a wrong one, by distance and by nouns between that would mislead."""
     figures.check(figure)
     if figure is not None and not shut_valves:
         raise InputError("the figure is of --shut-valves; give both")

@@ -85,7 +85,7 @@ def follow(trainer: Trainer, show: screen.TrainingScreen, json: bool, again: str
         screen.print_json({**end, "run": str(folder)})
     if end["event"] == "interrupted":
         screen.err.print(f"stopped at step {end['step']}; continue with: {again}")
-        sys.exit(130)  # and not by Typer: what is to be said is said
+        sys.exit(130)  # and not by Typer: the message is out
     if not json:
         test = f", test {end['test_perplexity']:.2f}" if "test_perplexity" in end else ""
         early = ", stopped early" if end["stopped_early"] else ""

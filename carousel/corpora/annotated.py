@@ -1,4 +1,4 @@
-"""Annotated sentences: of each word it is written down what holds once the word is read."""
+"""Annotated sentences: labels of each word say which facts hold once it is read."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Target:
 
 @dataclass(frozen=True)
 class Sentence:
-    """Words, and by property what holds once each of them is read (None: nothing is known).
+    """Words, and by property the label that holds once each of them is read (None: nothing is known).
 
     ``targets`` and ``subject`` (the position of the noun that decides them) where the sentence was made to test agreement.
     """
@@ -46,14 +46,18 @@ class Sentence:
 
 
 def as_line(sentence: Sentence) -> str:
-    """As one line of JSON."""
+    """Return a sentence as one line of JSON."""
     return json.dumps(asdict(sentence), ensure_ascii=False)
 
 
 def read_sentences(path: Path) -> list[Sentence]:
-    """A file with a JSON object a line: ``words``, ``labels`` by property, and for agreement ``targets`` and ``subject``.
+    """Read a file with a JSON object a line: ``words``, ``labels`` by property, and for agreement ``targets`` and ``subject``.
 
-    Raises InputError for what is no such file, with the number of the line.
+    Args:
+        path: of the file, UTF-8.
+
+    Raises:
+        InputError: the file cannot be read so, with the number of the line.
     """
     found = []
     for number, line in enumerate(lines(path), 1):
@@ -91,7 +95,7 @@ def _sentence(row: Any) -> Sentence:
 
 
 def _is_word(w: Any) -> bool:
-    """One word of text that can be written as UTF-8."""
+    """Return whether it is one word of text that can be written as UTF-8."""
     return isinstance(w, str) and len(w.split()) == 1 and w == w.strip() and bool(w.encode())
 
 

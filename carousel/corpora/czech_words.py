@@ -7,31 +7,31 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-# What agrees takes one of six forms: the genders in the singular, in the plural masculine animate, masculine inanimate and
+# An agreeing word takes one of six forms: the genders in the singular, in the plural masculine animate, masculine inanimate and
 # feminine together, and neuter.
 CLASSES = ("ms", "fs", "ns", "mp", "fp", "np")
 Paradigm = dict[str, str]
 
 
 def same(forms: str) -> Paradigm:
-    """Six forms, in the order of ``CLASSES``."""
+    """Return six forms, in the order of ``CLASSES``."""
     return dict(zip(CLASSES, forms.split(), strict=True))
 
 
 def participle(masculine: str, feminine: str) -> Paradigm:
-    """ztratil, ztratila: -o, -i, -y, -a."""
+    """Return the forms of a participle: ztratil, ztratila: -o, -i, -y, -a."""
     stem = feminine[:-1]
     return same(f"{masculine} {feminine} {stem}o {stem}i {stem}y {feminine}")
 
 
 def adjective(masculine: str, plural: str) -> Paradigm:
-    """unavený; unavení: -á, -é, …, -é, -á."""
+    """Return the forms of an adjective: unavený; unavení: -á, -é, …, -é, -á."""
     stem = masculine[:-1]
     return same(f"{masculine} {stem}á {stem}é {plural} {stem}é {stem}á")
 
 
 def finite(one: str, many: str) -> Paradigm:
-    """A verb's third persons."""
+    """Return a verb's third persons."""
     return same(f"{one} {one} {one} {many} {many} {many}")
 
 
@@ -191,7 +191,7 @@ GETTING = _pasts(
 MEETING = _pasts("saw viděl viděla, met potkal potkala, invited pozval pozvala, praised pochválil pochválila")
 KNOWING = _presents("knows zná znají, sees vidí vidí, loves miluje milují, admires obdivuje obdivují")
 FALLING = _pasts("disappeared zmizel zmizela, fell spadl spadla, burned shořel shořela")
-VANISHING = {k: v for k, v in FALLING.items() if k != "burned"}  # what animals do
+VANISHING = {k: v for k, v in FALLING.items() if k != "burned"}  # verbs of animals
 
 
 def _adjectives(text: str) -> dict[str, Paradigm]:

@@ -29,12 +29,12 @@ class Agreement:
     right: dict[str, tuple[int, int]]
 
     def share(self, key: str = "all") -> float:
-        """From 0 to 1; NaN where there is none."""
+        """Return the share of right ones, from 0 to 1; NaN where there is none."""
         good, of = self.right.get(key, (0, 0))
         return good / of if of else math.nan
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """Return the values that JSON shows."""
         return {key: {"right": good, "of": of, "share": round(good / of, 4)} for key, (good, of) in self.right.items()}
 
 
@@ -46,14 +46,22 @@ def agreement(
     *,
     clamps: Clamps | Callable[[Sentence], Clamps] | None = None,
 ) -> Agreement:
-    """How much likelier than wrong a model finds the right forms, each sentence read on its own after an end of line.
+    """Measure how often a model finds the right form likelier than a wrong one.
+
+    Each sentence is read on its own after an end of line.
 
     Args:
+        model: a language model over words.
+        vocabulary: the model's.
+        given: sentences with their agreeing words.
         clamps: as a layer's (step 0 reads the end of line, step k + 1 the word at position k); or a function from a sentence
             to them.
 
+    Returns:
+        How often, in all and by kind, distance and attractors.
+
     Raises:
-        InputError: where the vocabulary cannot tell the forms apart, is not one of words, or a clamp is not the cell's.
+        InputError: the vocabulary cannot tell the forms apart, or is not one of words; or a clamp is not the cell's.
     """
     if vocabulary.kind != "word":
         raise InputError(f"agreement is measured on words, not {vocabulary.kind} tokens; train with `vocabulary` word")
@@ -91,7 +99,7 @@ def _count(
 
 
 def near_subject(clamps: Sequence[Clamp], offset: int = 0, words: int = 1) -> Callable[[Sentence], list[Clamp]]:
-    """These clamps for some words only, beginning ``offset`` words after the subject's noun (0: with the noun itself)."""
+    """Return the clamps for some words only, beginning ``offset`` words after the subject's noun (0: with the noun itself)."""
 
     def placed(sentence: Sentence) -> list[Clamp]:
         if sentence.subject is None:
@@ -105,7 +113,8 @@ def near_subject(clamps: Sequence[Clamp], offset: int = 0, words: int = 1) -> Ca
 @dataclass(frozen=True)
 class Shut:
     """Agreement with a valve shut for some words: the last ones "before" the subject's noun (fewer where there are no more, the
-    end of line before the sentence included), "at" it and what follows, or the ones "after" it."""
+    end of line before the sentence included), "at" it and after, or the ones "after" it.
+    """
 
     valve: str
     place: str
@@ -119,9 +128,14 @@ def shut_valves(
     given: Sequence[Sentence],
     tick: Tick | None = None,
 ) -> list[Shut]:
-    """Agreement with every valve shut in turn, in all places, for 1 to 3 words; ``tick(done, total)`` after each.
+    """Measure agreement with every valve shut in turn, in all places, for 1 to 3 words.
 
-    Raises as ``agreement``.
+    Args:
+        model, vocabulary, given: as of :func:`agreement`.
+        tick: called with the measurements done, and their number.
+
+    Raises:
+        InputError: as :func:`agreement`; or the cell has no valve.
     """
     if not model.recurrent.cell.gates:
         raise InputError(f"the cell {model.recurrent.cell.name} has no valve to shut")

@@ -69,8 +69,10 @@ def of(found: Any, names: Sequence[str] | None = None, layer: int = -1) -> Figur
 
 
 def gradient_decay(found: Sequence[GradientDecay], title: str) -> Figure:
-    """|∂E_t/∂x_k| by t − k on a logarithmic scale, one line a cell, with the band of the middle four fifths; theory dashed in
-    the same colour. All begin at 1 one step back, so that what is compared is how they fall."""
+    """Draw |∂E_t/∂x_k| by t − k on a logarithmic scale, one line a cell, with the band of the middle four fifths.
+
+    Theory is dashed in the same colour. All begin at 1 one step back, so that their fall can be compared.
+    """
     figure = Figure(figsize=(8.5, 5), layout="constrained")
     axes = figure.subplots()
     for r, colour in zip(found, _colours(len(found)), strict=True):
@@ -96,8 +98,10 @@ def _positive(values: np.ndarray) -> np.ndarray:
 
 
 def sensitivity(layer: Recurrent, data: Tensor) -> Figure:
-    """Graves' picture for any cell: how strongly each unit of the last layer still feels the first input of a sequence
-    ``data``, (T, input_size), and the valves that kept it."""
+    """Draw Graves' picture for a layer of any cell: how strongly each unit of the last layer still feels the first input.
+
+    The valves that kept it stand below. ``data``: one sequence, (T, input_size).
+    """
     felt = {n: v[-1] for n, v in first_input_sensitivity(layer, data).items()}
     with torch.no_grad():
         _, _, recorded = layer(data.unsqueeze(1), record=list(layer.cell.gates))
@@ -191,7 +195,7 @@ def _colours(count: int) -> list[str]:
 
 
 def probes(found: Sequence[Probe]) -> Figure:
-    """What can be read from the memory, a group of bars a property: all units, the best one alone, and the controls."""
+    """Draw how well properties are read, a group of bars each: from all units, from the best one alone, and the controls."""
     figure = Figure(figsize=(max(6.5, 1.9 * len(found) + 2.5), 4.2), layout="constrained")
     axes = figure.subplots()
     ways = {
@@ -215,7 +219,7 @@ def probes(found: Sequence[Probe]) -> Figure:
 
 
 def shut_valves(found: Sequence[Shut], untouched: float) -> Figure:
-    """Agreement by how many words a valve is shut for, a panel a valve, a line a place."""
+    """Draw agreement by how many words a valve is shut for, a panel a valve, a line a place."""
     valves = list(dict.fromkeys(s.valve for s in found))
     figure = Figure(figsize=(max(6.5, 2.9 * len(valves)), 3.6), layout="constrained")
     all_axes = np.atleast_1d(figure.subplots(1, len(valves), sharey=True))
@@ -237,7 +241,7 @@ def shut_valves(found: Sequence[Shut], untouched: float) -> Figure:
 
 
 def claim(trial: Trial) -> Figure:
-    """What was measured of each way, a point a seed; the bar is the mean."""
+    """Draw the measurements of each way, a point a seed; the bar is the mean."""
     tried = trial.claim
     names = [n for n in tried.figures if n != "parameters"]
     figure = Figure(figsize=(3.0 * len(names) + 2.8, 0.5 * len(tried.ways) + 1.9), layout="constrained")

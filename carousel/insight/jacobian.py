@@ -19,14 +19,16 @@ TURNS = 30  # of the power iteration
 def singular_values(
     layer: Recurrent, data: Tensor, *, lags: Sequence[int] | None = None, tick: Callable[[int, int], None] | None = None
 ) -> dict[int, float]:
-    """The largest singular value of ∂x_t/∂x_k by t − k, t the last step; x_k all states of all layers together.
+    """Return the largest singular value of ∂x_t/∂x_k by t − k, t the last step; x_k all states of all layers together.
 
     States of up to 256 numbers: for every lag, from the product of the steps' Jacobians itself. Larger ones: by power
     iteration with products of the Jacobian and its transpose with vectors, at lags that double (or the ``lags`` given).
 
     Args:
+        layer: recurrent layers in one direction.
         data: one sequence, (T, input_size).
         lags: which t − k to give, 1 … T − 1.
+        tick: called with the lags done, and all of them.
     """
     layer = _forward_only(layer)
     x = data.detach().unsqueeze(1)
@@ -52,7 +54,7 @@ def _vectors(layer: Recurrent, states: Sequence[Tensor]) -> list[Tensor]:
 def _whole(
     layer: Recurrent, x: Tensor, states: list[list[Tensor]], size: int, tick: Callable[[int, int], None] | None
 ) -> dict[int, float]:
-    """All lags: each number of x_t is a row of a batch, whose gradients are the rows of the product."""
+    """Return all lags: each number of x_t is a row of a batch, whose gradients are the rows of the product."""
     rows = torch.eye(size, dtype=x.dtype, device=x.device)
     found = {}
     for k in range(len(x) - 1, 0, -1):
@@ -78,7 +80,7 @@ def _largest(matrix: Tensor) -> float:
 
 
 def _power(layer: Recurrent, x: Tensor, before: list[Tensor]) -> float:
-    """By vectors: v ← JᵀJ v, through the reference, which can be derived forward and backward."""
+    """Iterate v ← JᵀJ v through the reference, which can be derived forward and backward."""
     start = _vectors(layer, before)
     shapes = [s.shape for s in start]
 
@@ -112,7 +114,7 @@ def _length(vectors: Sequence[Tensor]) -> Tensor:
 
 
 def first_input_sensitivity(layer: Recurrent, data: Tensor, *, directions: int = 64) -> dict[str, np.ndarray]:
-    """|∂x_t/∂e_1| of every unit at every step, by state (layers, T, units).
+    """Return |∂x_t/∂e_1| of every unit at every step, by state (layers, T, units).
 
     Graves' picture of how long the first input is felt (Renshaw 2014, slide "gradients no longer vanish").
 

@@ -1,4 +1,4 @@
-"""What a model remembers after each word of annotated sentences."""
+"""A model's memories after each word of annotated sentences."""
 
 from __future__ import annotations
 
@@ -20,10 +20,18 @@ ROWS = 64  # sentences read at once
 def memories(
     model: LanguageModel, vocabulary: Vocabulary, given: Sequence[Sentence], name: str, layer: int = -1
 ) -> list[Tensor]:
-    """For each sentence, read on its own after an end of line, ``name``'s value after each of its words: (words, units).
+    """Return for each sentence, read on its own after an end of line, ``name``'s value after each of its words: (words, units).
 
-    Where a word is several pieces of the vocabulary, after the last of them. Raises InputError where the cell has nothing of
-    that name.
+    Where a word is several pieces of the vocabulary, it is the value after the last of them.
+
+    Args:
+        model, vocabulary: a language model and its vocabulary.
+        given: sentences.
+        name: a state or another quantity of the cell.
+        layer: its number; the last by default.
+
+    Raises:
+        InputError: the cell has nothing of that name.
     """
     recurrent = model.recurrent
     if name not in recurrent.units():
@@ -39,7 +47,7 @@ def memories(
 
 
 def _read(vocabulary: Vocabulary, sentence: Sentence) -> tuple[list[int], list[int]]:
-    """What the model reads, and the steps at which the words have been read."""
+    """Return the token ids that the model reads, and the steps at which the words have been read."""
     numbers, ends = [vocabulary.end], []
     for k, word in enumerate(sentence.words):
         pieces = vocabulary.pieces(f" {word}" if k and vocabulary.kind != "word" else word)[:-1]

@@ -1,6 +1,6 @@
-"""What can be read from a model's memory: unit by unit and linearly, on sentences not seen, beside controls.
+"""Properties read from a model's memory: unit by unit and linearly, on sentences not seen, beside controls.
 
-A probe that scores well proves little by itself: it may have learned the words and not what the memory keeps (Hewitt and
+A probe that scores well proves little by itself: it may have learned the words and not the content of the memory (Hewitt and
 Liang 2019, Designing and Interpreting Probes with Control Tasks). Beside each score stand the commonest label's, the control
 task's, and the same probe's on the model at first weights.
 """
@@ -72,7 +72,7 @@ class Probe:
         return self.linear - self.control
 
     def as_dict(self, units: int | None = None) -> dict[str, Any]:
-        """For JSON; of the units the best ones."""
+        """Return the values that JSON shows; of the units the best ones."""
         shares = ("linear", "majority", "control", "untrained", "selectivity")
         return {
             "property": self.of,
@@ -171,10 +171,10 @@ def probe_values(
 
 
 def control(given: Sequence[Sentence], labels: Sequence[Labels], seed: str) -> list[Labels]:
-    """The control task: every word that sets the property sets a random label instead, always the same for the same word.
+    """Return the labels of the control task: the words that set the property set a random label, the same word always the same.
 
     Labels are dealt among these words as the true ones are, and hold as long as the true ones hold: nothing but the bond
-    between word and label is broken. What a probe scores here it owes to words that are remembered.
+    between word and label is broken. A probe owes its score here to words that are remembered.
     """
     setting: dict[str, Counter[Value]] = defaultdict(Counter)
     for s, values in zip(given, labels, strict=True):
@@ -195,7 +195,7 @@ def control(given: Sequence[Sentence], labels: Sequence[Labels], seed: str) -> l
 
 
 def _changes(values: Labels) -> list[int]:
-    """Where a label is set that was not there before."""
+    """Return where a label is set that was not there before."""
     return [k for k, v in enumerate(values) if v is not None and (k == 0 or values[k - 1] != v)]
 
 
@@ -209,7 +209,7 @@ class _Data:
         )
 
     def split(self, labels: Sequence[Labels]) -> tuple[Array, Array]:
-        """The labels as text, of the words that have one: to learn from, and held out."""
+        """Return the labels as text, of the words that have one: to learn from, and held out."""
         (_, y), (_, truth) = self._known(labels, self.train), self._known(labels, self.test)
         return y, truth
 
@@ -220,7 +220,7 @@ class _Data:
         return at, np.array([str(each[k]) for k in at])
 
     def _chosen(self, labels: Sequence[Labels]) -> tuple[Array, Array, Array]:
-        """What is learned from, its labels, and what is held out."""
+        """Return the values to learn from, their labels, and the values held out."""
         at, y = self._known(labels, self.train)
         if len(at) > MOST_WORDS:
             some = np.random.default_rng(self.seed).choice(len(at), MOST_WORDS, replace=False)
@@ -228,7 +228,7 @@ class _Data:
         return self.x[at], y, self.held[self._known(labels, self.test)[0]]
 
     def fit(self, labels: Sequence[Labels]) -> Array:
-        """A linear probe's answers for the words held out."""
+        """Return a linear probe's answers for the words held out."""
         x, y, held = self._chosen(labels)
         if len(set(y)) < 2:  # a control task may have dealt but one label
             return np.full(len(held), y[0])
@@ -237,7 +237,7 @@ class _Data:
             return np.asarray(_classifier().fit(x, y).predict(held))
 
     def units(self, labels: Sequence[Labels]) -> tuple[UnitScore, ...]:
-        """Each unit alone, by its score in training."""
+        """Return the score of each unit alone, best first by its score in training."""
         x, y, held = self._chosen(labels)
         truth = self.split(labels)[1]
         found = []

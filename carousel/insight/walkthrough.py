@@ -1,7 +1,7 @@
 """The second lecture's walkthrough on a real translator: *boy* becomes *girl*, and the sentence changes.
 
-Row 13 of the mission: which valves opened and shut at each word, what went into the memory, which units differ from then on
-and until which word is written, what can be read from the memory at each word, and what happens where a valve is held.
+Row 13 of the mission: which valves opened and shut at each word, the memory's input, which units differ from then on
+and until which word is written, the labels that probes read from the memory at each word, and the effect of a held valve.
 """
 
 from __future__ import annotations
@@ -42,8 +42,9 @@ Tick = Callable[[], object]
 @dataclass(frozen=True)
 class Reading:
     """A property read from the memory after each word. ``linear``: share right on sentences not seen; beside it the commonest
-    label's, the control task's (see ``probes``) and the same probe's on a translator at first weights. ``labels``: what the
-    probe reads at each step of the two sentences, with the probability that it gives."""
+    label's, the control task's (see ``probes``) and the same probe's on a translator at first weights. ``labels``: the label
+    that the probe reads at each step of the two sentences, with the probability that it gives.
+    """
 
     of: str
     linear: float
@@ -54,7 +55,7 @@ class Reading:
     labels: tuple[tuple[tuple[str, float], ...], ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """Return the values that JSON shows."""
         shares = {n: round(getattr(self, n), 4) for n in ("linear", "majority", "control", "untrained")}
         read = [[[label, round(p, 3)] for label, p in each] for each in self.labels]
         return {"property": self.of, **shares, "words": self.words, "read": read}
@@ -62,7 +63,7 @@ class Reading:
 
 @dataclass(frozen=True)
 class Held:
-    """A sentence translated with something held; ``what`` says which and where."""
+    """A sentence translated with something held; ``what`` names it and the place."""
 
     what: str
     translation: str
@@ -70,9 +71,10 @@ class Held:
 
 @dataclass(frozen=True)
 class Walkthrough:
-    """All of it, for the sentences ``pair.a`` and ``pair.b``; ``memory`` names the state that is followed; ``written`` is what
-    came into the memory at each step, root mean square over its units, for both. ``held``: the second sentence with valves
-    held; ``patched``: the first, with some units of its memory set to the second's while the replaced word is read."""
+    """All of it, for the sentences ``pair.a`` and ``pair.b``. ``memory`` names the state that is followed; ``written``: the
+    value that came into the memory at each step, root mean square over its units, for both. ``held``: the second sentence with
+    valves held; ``patched``: the first, with some units of its memory set to the second's while the replaced word is read.
+    """
 
     pair: Pair
     a: Followed
@@ -85,13 +87,16 @@ class Walkthrough:
     patched: tuple[Held, ...] = ()
 
     def valves(self, which: int) -> dict[str, Array]:
-        """The mean opening of each valve at each step of the first (0) or second (1) sentence."""
+        """Return the mean opening of each valve at each step of the first (0) or second (1) sentence."""
         seen = (self.a, self.b)[which]
         return {n: seen.values[n][self.layer].mean(1) for n in seen.valves}
 
     def carriers(self, count: int = 8) -> list[dict[str, Any]]:
-        """The units with the greatest difference after the replaced word: where it is greatest, for how many steps it stays
-        above half of that, and the last word that was read or written while it did."""
+        """Return the units with the greatest difference after the replaced word.
+
+        Each row tells where the difference is greatest, for how many steps it stays above half of that, and the last word that
+        was read or written while it did.
+        """
         found: list[dict[str, Any]] = []
         for c in self.pair.carriers(self.memory, 10**6):
             if c.layer != self.layer or len(found) == count:
@@ -104,7 +109,7 @@ class Walkthrough:
         return found
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """Return the values that JSON shows."""
         sides = []
         for k, seen in enumerate((self.a, self.b)):
             valves = {n: np.round(v.astype(float), 4).tolist() for n, v in self.valves(k).items()}
@@ -135,15 +140,18 @@ def walk(
     layer: int = -1,
     tick: Tick | None = None,
 ) -> Walkthrough:
-    """Translate two sentences that differ in a word, and write down what happens in between.
+    """Translate two sentences that differ in a word, and write down the steps in between.
 
     Args:
+        model, source, target: a translator and its vocabularies, as :func:`watch_translation` takes them.
+        text, other: the sentences.
         given: annotated sentences, from which probes learn; none: no probes.
+        layer: its number; the last by default.
         tick: called ``TICKS`` times for each property.
 
     Raises:
-        InputError: where the two are the same, the translator has no memory that can be followed (see
-            ``watch_translation``), or too few annotated sentences tell of a property.
+        InputError: the two are the same, the translator has no memory that can be followed (see ``watch_translation``), or
+            too few annotated sentences tell of a property.
     """
     a, b = (watch_translation(model, source, target, t) for t in (text, other))
     places, first = match(a.words, b.words)
@@ -164,7 +172,7 @@ def walk(
 
 
 def _written(seen: Followed, memory: str, layer: int) -> Array:
-    """What came into the memory at each step: all of it but what the forget valve let through of the one before."""
+    """Return the size of the values that came into the memory at each step: all that the forget valve did not let through."""
     h = seen.values[memory][layer]
     before = np.concatenate([np.zeros_like(h[:1]), h[:-1]])
     kept = seen.values["f"][layer] if "f" in seen.valves else 1.0
@@ -172,7 +180,7 @@ def _written(seen: Followed, memory: str, layer: int) -> Array:
 
 
 def _hold(model: Translator, source: Vocabulary, target: Vocabulary, b: Followed, other: str, at: int) -> tuple[Held, ...]:
-    """The lecturer's "close the valve": the input valve shut at the word, and the forget valve at each word after it."""
+    """Do as the lecturer says, "close the valve": the input valve at the word, and the forget valve at each word after it."""
     found = []
 
     def translate(what: str, *clamps: Clamp) -> None:
@@ -193,8 +201,11 @@ def _hold(model: Translator, source: Vocabulary, target: Vocabulary, b: Followed
 def patch(
     model: Translator, source: Vocabulary, target: Vocabulary, a: Followed, b: Followed, text: str, memory: str, layer: int
 ) -> tuple[Held, ...]:
-    """The first sentence with some units of its memory set to what they are in the second, while the last piece of the word
-    that was replaced is read: those that differ most there. Only where the words beside it are read at the same steps."""
+    """Translate the first sentence with some units of its memory set to their values in the second.
+
+    They are set while the last piece of the replaced word is read, the units that differ most there first. There is nothing to
+    patch unless the words beside it are read at the same steps.
+    """
     words = [_words(source, seen) for seen in (a, b)]
     if [w[1:] for w in words[0]] != [w[1:] for w in words[1]]:
         return ()
@@ -209,7 +220,7 @@ def patch(
 
 
 def _words(source: Vocabulary, seen: Followed) -> list[tuple[str, int, int]]:
-    """The words that were read, each with the steps [begin, end) of its pieces."""
+    """Return the words that were read, each with the steps [begin, end) of its pieces."""
     found: list[tuple[str, int, int]] = []
     for k, piece in enumerate(seen.words[: seen.source]):
         new = source.kind == "word" or not found or piece.startswith(" ") or k == seen.source - 1
@@ -218,7 +229,7 @@ def _words(source: Vocabulary, seen: Followed) -> list[tuple[str, int, int]]:
     return found
 
 
-# What can be read from the memory ---------------------------------------------------------------------------------------
+# Probes of the memory ---------------------------------------------------------------------------------------
 
 
 def _read_all(
@@ -242,7 +253,7 @@ def _read_all(
 
 @torch.no_grad()
 def memories(model: Translator, source: Vocabulary, given: Sequence[Sentence], name: str, layer: int) -> list[Array]:
-    """For each sentence ``name``'s value in the encoder after each of its words, the last of its pieces: (words, units)."""
+    """Return for each sentence ``name``'s value in the encoder after each word (its last piece): (words, units)."""
     model.eval()
     found = []
     for begin in range(0, len(given), ROWS):
@@ -254,7 +265,7 @@ def memories(model: Translator, source: Vocabulary, given: Sequence[Sentence], n
 
 
 def pieces_of(source: Vocabulary, sentence: Sentence) -> tuple[list[int], list[int]]:
-    """The tokens of a sentence without its end, and for each word the step at which its last is read."""
+    """Return the token ids of a sentence without its end, and for each word the step at which its last is read."""
     numbers: list[int] = []
     ends = []
     for k, word in enumerate(sentence.words):
@@ -290,7 +301,7 @@ def _reading(
 
 
 def _probe(values: Sequence[Array], labels: Sequence[Sequence[Any]], held: int) -> tuple[Any, float, float]:
-    """A linear probe of the words that have a label, its share right on the sentences held out, and the commonest label's."""
+    """Fit a linear probe to the words that have a label; return it, and its and the commonest label's share right held out."""
     parts = []
     for k in (slice(held, None), slice(held)):
         known = [[v is not None for v in each] for each in labels[k]]

@@ -15,9 +15,11 @@ NAMES = {"f": "forget", "i": "memory (input)", "o": "output", "z": "update", "r"
 
 
 def walkthrough(found: Walkthrough) -> Figure:
-    """Words across: the English ones, then the Czech ones. From the top: how far the valves are open (mean over units; solid
-    the first sentence, dashed the second) and what came into the memory; the difference of the memory, unit by unit; what
-    probes read from it."""
+    """Draw the walkthrough, words across: the English ones, then the Czech ones.
+
+    From the top: how far the valves are open (mean over units; solid the first sentence, dashed the second), and the size of
+    the values that came into the memory; the difference of the memory, unit by unit; the labels that probes read from it.
+    """
     steps = len(found.pair.places)
     probes = len(found.readings)
     heights = [2.0, 1.1, 3.2] + [0.55 * probes + 0.2] * bool(probes)
@@ -82,7 +84,7 @@ def _memory(axes: Any, found: Walkthrough) -> None:
 
 
 def _probes(axes: Any, found: Walkthrough, places: list[list[int]]) -> None:
-    """A row for each property and sentence: the label that is read, darker where the probe is surer."""
+    """Draw a row for each property and sentence: the label that is read, darker where the probe is surer."""
     rows = [(r, which) for r in found.readings for which in (0, 1)]
     sure = np.array([[r.labels[which][p][1] for p in places[which]] for r, which in rows])
     axes.imshow(sure, aspect="auto", cmap="Blues", vmin=0.3, vmax=1.4)

@@ -1,4 +1,4 @@
-"""What a language model's gates and memory do while it reads a text."""
+"""A language model's gates and memory while it reads a text."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Watched:
         return list(names)
 
     def as_dict(self, digits: int = 4) -> dict[str, Any]:
-        """For JSON, numbers rounded."""
+        """Return the values that JSON shows, rounded."""
         return {
             "words": list(self.words),
             "known": list(self.known),
@@ -65,14 +65,15 @@ class Watched:
 
 
 def watched_names(layer: Recurrent) -> list[str]:
-    """All that a layer can record: gates, states and what else its equations name."""
+    """Return the names that a layer can record: gates, states and the other quantities of its equations."""
     return [n for n in layer.cell.names if n in layer.units()]
 
 
 def read(vocabulary: Vocabulary, text: str) -> tuple[list[str], list[int]]:
-    """The words of a text as they stand in it, and their numbers, after the end of line that comes before every text.
+    """Return the words of a text as they stand in it, and their token ids, after the end of line that begins every text.
 
-    Raises InputError for an empty text.
+    Raises:
+        InputError: the text is empty.
     """
     words, numbers = [vocabulary.token(vocabulary.end)], [vocabulary.end]
     for line in text.strip().split("\n"):
@@ -85,7 +86,7 @@ def read(vocabulary: Vocabulary, text: str) -> tuple[list[str], list[int]]:
 
 
 def spans(vocabulary: Vocabulary, text: str) -> list[tuple[int, int] | None]:
-    """Where the words that ``read`` gives stand in the text, in characters; None for ends of lines."""
+    """Return where the words of ``read`` stand in the text, in characters; None for ends of lines."""
     found: list[tuple[int, int] | None] = [None]
     at = len(text) - len(text.lstrip())
     for line in text.strip().split("\n"):
@@ -166,7 +167,7 @@ class Habits:
 
 
 def habits(values: np.ndarray) -> Habits:
-    """Of a valve's or state's values, (T, units)."""
+    """Return how often each unit of a valve or state, (T, units), is open or shut, and which hardly move."""
     mean, spread = values.mean(0), values.std(0)
     moving = spread > STEADY
     return Habits(

@@ -1,4 +1,4 @@
-"""What the run of a language model is asked to be."""
+"""The configuration of a language model's run."""
 
 from __future__ import annotations
 

@@ -61,9 +61,13 @@ def generate(
 ) -> Iterator[str]:
     """Return an iterator over ``count`` tokens of text that go on from ``prompt``, each as the piece of text to print.
 
-    The prompt is read, and what cannot be is refused, before the first piece is asked for.
+    The prompt is read, and bad arguments are refused, before the first piece is asked for.
 
     Args:
+        model: of ``load_run``.
+        vocabulary: the model's.
+        prompt: text to go on from, one line.
+        count: of tokens.
         temperature, top_k, top_p: as :func:`choose`.
         seed: of the draws; by default another one each time.
         stop_at_end: whether the end of a line ends the text.

@@ -1,4 +1,4 @@
-"""From text files to what a run trains on: vocabulary and encoded texts in the run folder."""
+"""From text files to a vocabulary and encoded texts in the run folder."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Tick = Callable[[str, int], None]
 
 
 def prepare(folder: Path, config: Config, tick: Tick | None = None) -> None:
-    """Learn the vocabulary and encode the texts, leaving out what is done already.
+    """Learn the vocabulary and encode the texts, as far as that is not done already.
 
     Args:
         folder: of the run.

@@ -44,7 +44,7 @@ class Recipe:
 def today(row: Row, cell: str, hidden: int | None = None) -> Recipe:
     """Return today's recipe: one sequence an update; the Kalman filter.
 
-    The exception: 1, where what comes next is open at most steps, takes Adam on the cross-entropy of all of them (so do the
+    The exception: 1, where most next symbols are open, takes Adam on the cross-entropy of all of them (so do the
     later problems). In 2a outputs hear the input too, as in the paper's network; 2b learns from the end alone, where its
     error counts.
 

@@ -1,4 +1,4 @@
-"""Lines of text files, checked: what cannot be text is refused with the place where it stands."""
+"""Lines of text files, checked: bytes that cannot be text are refused with their place."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def check_file(path: Path) -> None:
 
 
 def lines(paths: Path | list[Path]) -> Iterator[str]:
-    """The lines of UTF-8 text files, without their ends, in constant memory.
+    """Yield the lines of UTF-8 text files, without their ends, in constant memory.
 
     Raises:
         InputError: a file is missing, empty or a folder; bytes that are not UTF-8, or NUL (with the byte offset);

@@ -21,7 +21,7 @@ from carousel.training.fields import LARGEST_SIZE, MOST_LAYERS, Settings, is_of,
 
 LARGEST_SEED, MOST_THREADS = 2**63 - 1, 4096
 FIRST_KIND = "language model"  # of a run whose config.json names no kind, as those of the first version
-# What 0.1.0 wrote otherwise, in which part of config.json: its name now, and values that mean the same.
+# Names of 0.1.0, by part of config.json: the name now, and values that mean the same.
 BEFORE: dict[tuple[str, str], tuple[str, tuple[tuple[Any, Any], ...]]] = {
     ("model", "recurrent"): ("recurrent_init", ()),
     ("model", "same_mask"): ("variational_dropout", ()),
@@ -31,7 +31,7 @@ BEFORE: dict[tuple[str, str], tuple[str, tuple[tuple[Any, Any], ...]]] = {
 
 @dataclass(frozen=True)
 class NetworkConfig(Settings):
-    """What recurrent layers over any cell are made of."""
+    """The parts of recurrent layers over any cell."""
 
     group = "Model"
 
@@ -57,7 +57,7 @@ class NetworkConfig(Settings):
         return self.hidden if self.embedding is None else self.embedding
 
     def own_cell(self) -> str | Cell:
-        """Return what Recurrent takes: the cell's name, or the cell that is kept here. Raises InputError for bad data."""
+        """Return the cell for Recurrent: its name, or the cell that is kept here. Raises InputError for bad data."""
         if self.cell_data is None:
             return self.cell
         try:
@@ -153,7 +153,7 @@ class RunConfig:
         found.pop("carousel", None)
         kind = found.pop("kind", FIRST_KIND)
         if kind != cls.kind:
-            raise InputError(f"{folder} holds the run of a {kind}, and what is wanted here is that of a {cls.kind}")
+            raise InputError(f"{folder} holds the run of a {kind}, and not of a {cls.kind}")
         parts: dict[str, Any] = {f.name: f.default_factory for f in fields(cls)}  # type: ignore[arg-type]  # a dataclass
         _refuse_unknown(path, found, parts, "")
         return cls(**{k: _build(path, parts[k], v, k) for k, v in found.items()})
@@ -169,7 +169,7 @@ def _read_config(folder: Path) -> dict[str, Any]:
 
 
 def run_kind(folder: Path) -> str:
-    """What kind of model a run folder holds, as its ``config.json`` says. Raises InputError where it has none."""
+    """Return the kind of model that a run folder holds, as its ``config.json`` says. Raises InputError where it has none."""
     return str(_read_config(folder).get("kind", FIRST_KIND))
 
 

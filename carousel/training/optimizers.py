@@ -21,9 +21,10 @@ def optimizer(name: str, parameters: Iterable[Any], rate: float, **options: Any)
     """Return an optimizer of OPTIMIZERS, each step one compiled kernel (``fused``).
 
     Args:
+        name: of OPTIMIZERS.
         parameters: tensors, or groups of them as PyTorch's optimizers take.
         rate: the learning rate to begin with.
-        options: those of PyTorch's optimizer.
+        **options: PyTorch's optimizer's own.
     """
     return OPTIMIZERS[name](parameters, **{"lr": rate, "fused": True, **options})
 

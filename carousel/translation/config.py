@@ -1,4 +1,4 @@
-"""What the run of a translator is asked to be."""
+"""The configuration of a translator's run."""
 
 from __future__ import annotations
 

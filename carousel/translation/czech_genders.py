@@ -34,7 +34,7 @@ class Genders:
     wrong: int
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """Return the values that JSON shows."""
         return vars(self) | {"share": round(self.right / max(1, self.right + self.wrong), 4)}
 
 

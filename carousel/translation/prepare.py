@@ -1,4 +1,4 @@
-"""From pairs of text files to what a run trains on: vocabularies and encoded texts in the run folder."""
+"""From pairs of text files to vocabularies and encoded texts in the run folder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One run as the page sees it: what it is, what happens when it reads, how its gradients flow."""
+"""One run as the page sees it: its facts, its values while it reads, how its gradients flow."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class RunView:
         self.example = ""
 
     def about(self) -> dict[str, Any]:
-        """What the page shows before anything is read."""
+        """Return the facts that the page shows before anything is read."""
         cell = self.cell
         return {
             "run": self.name,
@@ -75,7 +75,7 @@ class RunView:
         }
 
     def watch(self, text: str, clamps: Sequence[Clamp], predictions: int) -> dict[str, Any]:
-        """A text as the model reads it. Raises InputError for a text that is empty or too long, or an impossible clamp."""
+        """Read a text with the model. Raises InputError for a text that is empty or too long, or an impossible clamp."""
         self._check(text)
         found = self._watch(text, clamps, predictions)
         if not all(np.isfinite(x).all() for x in found.values.values()):
@@ -86,7 +86,7 @@ class RunView:
         raise NotImplementedError
 
     def _spans(self, text: str) -> list[tuple[int, int] | None]:
-        """Where the words stand in the text."""
+        """Return where the words stand in the text."""
         return spans(self.vocabulary, text)
 
     def _check(self, text: str) -> None:
@@ -97,12 +97,12 @@ class RunView:
             raise InputError(f"the text has {words:,} words of the vocabulary; give at most {self.words:,}")
 
     def gradients(self, text: str) -> dict[str, Any]:
-        """How the error of a text's last word flows back. Raises InputError where that is not shown."""
+        """Return how the error of a text's last word flows back. Raises InputError where the page does not show it."""
         raise InputError("the gradient flow is shown for language models")
 
 
 class LanguageRunView(RunView):
-    """A language model: it reads a text, and says what comes next."""
+    """A language model: it reads a text, and tells its guesses of the next word."""
 
     task = "read"
 
@@ -118,7 +118,7 @@ class LanguageRunView(RunView):
         return self.run.watch(text, clamp=clamps, predictions=predictions)
 
     def gradients(self, text: str) -> dict[str, Any]:
-        """How the error of a text's last word flows back."""
+        """Return how the error of a text's last word flows back."""
         self._check(text)
         return self.run.gradient_flow(text)
 
@@ -142,7 +142,7 @@ class TranslatorRunView(RunView):
 
 
 def _lines(folder: Path, side: str, vocabulary: Vocabulary) -> Iterator[str]:
-    """Lines of moderate length that the run was tested or trained on."""
+    """Yield lines of moderate length of the text that the run was tested or trained on."""
     for name in ("valid", "train"):
         if EncodedText.exists(folder / "data", name + side):
             corpus = EncodedText.open(folder / "data", name + side, vocabulary.size)

@@ -24,7 +24,7 @@ TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".s
 
 
 class ClampRequest(BaseModel):
-    """A valve to hold. ``from`` and ``to``: steps [from, to) of what is read, the end of line before the text being step 0."""
+    """A valve to hold, in steps [``from``, ``to``) of the text; the end of line before the text is step 0."""
 
     model_config = ConfigDict(extra="forbid", populate_by_name=True)
 
@@ -36,7 +36,7 @@ class ClampRequest(BaseModel):
     layer: int | None = Field(None, ge=0)
 
     def made(self) -> Clamp:
-        """As the layers take it."""
+        """Return the clamp as the layers take it."""
         return Clamp(self.name, self.value, None if self.units is None else tuple(self.units), self.begin, self.end, self.layer)
 
 
@@ -59,9 +59,16 @@ class GradientsRequest(BaseModel):
 
 
 def create_app(run: Path, hosts: Iterable[str] = ()) -> FastAPI:
-    """The application for one run folder; ``hosts`` are names that it answers to besides this machine's own.
+    """Return the application for one run folder.
 
-    Everything that it gives out is in memory from here on: no request opens a file.
+    All its answers are made in memory from here on: no request opens a file.
+
+    Args:
+        run: the run folder.
+        hosts: names that it answers to besides this machine's own.
+
+    Raises:
+        InputError: the folder is no whole run.
     """
     view, files = open_run_view(run), _static_files()
     # No documentation pages: they would load their scripts from elsewhere.
@@ -96,7 +103,7 @@ def create_app(run: Path, hosts: Iterable[str] = ()) -> FastAPI:
 
 
 def _static_files() -> dict[str, Response]:
-    """The page's own files, by name."""
+    """Return the page's own files, by name."""
     found = {}
     for path in resources.files("carousel.web").joinpath("static").iterdir():
         suffix = Path(path.name).suffix
@@ -106,7 +113,7 @@ def _static_files() -> dict[str, Response]:
 
 
 def _say_errors(app: FastAPI) -> None:
-    """Every refusal is ``{"error": "one line"}``."""
+    """Make every refusal ``{"error": "one line"}``."""
 
     @app.exception_handler(InputError)
     def bad_input(_: Request, error: InputError) -> JSONResponse:
@@ -124,9 +131,14 @@ def _say_errors(app: FastAPI) -> None:
 
 
 def listen(host: str, port: int) -> tuple[socket.socket, str]:
-    """A socket that listens (port 0: a free one), and its address for a browser.
+    """Return a socket that listens, and its address for a browser.
 
-    Raises InputError where the port is taken or the host is not this machine's.
+    Args:
+        host: of this machine, by name or address.
+        port: 0 for a free one.
+
+    Raises:
+        InputError: the port is taken or the host is not this machine's.
     """
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]

@@ -87,7 +87,7 @@ def test_the_configuration_is_read_as_it_was_written(make_run):
 
 def test_one_kind_of_run_is_not_taken_for_the_other(make_run, language_run):
     folder, _ = make_run()
-    with pytest.raises(InputError, match="run of a translator, and what is wanted here is that of a language model"):
+    with pytest.raises(InputError, match="run of a translator, and not of a language model"):
         load_run(folder)
-    with pytest.raises(InputError, match="run of a language model, and what is wanted here is that of a translator"):
+    with pytest.raises(InputError, match="run of a language model, and not of a translator"):
         load_translator(language_run)

@@ -1,7 +1,7 @@
 """LSTM v4: a projected message makes the recurrent products smaller.
 
-Language models on a text, everything alike but the cell. Perplexity on held-out text says what the quality is, words a
-second of processor time what it costs: with one thread that is the same whatever else the machine does.
+Language models on a text, everything alike but the cell. Perplexity on held-out text tells the quality, words a second
+of processor time the cost: with one thread it is the same under any load of the machine.
 """
 
 from __future__ import annotations
