@@ -78,10 +78,10 @@ def parse(text: str, path: Path) -> Any:
 
 def read_object(path: Path) -> dict[str, Any]:
     """Read a JSON file that holds an object. Raises InputError as ``read`` and ``parse`` do, and for another value."""
-    found = parse(read(path), path)
-    if not isinstance(found, dict):
-        raise InputError(f"{path} must hold an object, not {type(found).__name__}")
-    return found
+    value = parse(read(path), path)
+    if not isinstance(value, dict):
+        raise InputError(f"{path} must hold an object, not {type(value).__name__}")
+    return value
 
 
 @contextmanager

@@ -160,7 +160,7 @@ def side_by_side(works: dict[str, Work], seconds: float, rounds: int = 5) -> dic
         for name, work in works.items():
             for _ in range(max(1, min(50, int(seconds / rounds / max(once[name], 1e-6))))):
                 times[name].append(_time(work))
-    return {name: median(found) for name, found in times.items()}
+    return {name: median(measured) for name, measured in times.items()}
 
 
 def _time(work: Work) -> float:
@@ -210,8 +210,8 @@ def compile_ahead(case: Case) -> list[dict[str, Any]]:
     sizes = (case.hidden, case.hidden, max(1, case.hidden // 2))
     program = program_of(loop_of(cell), dtype is not torch.float32)
     units = program.units(lambda size: cell.length(size, *sizes))
-    found = []
+    reports = []
     for way in ("forward", "backward"):
         plan = planner.plan_for(program, way, units, case.batch, dtype, H100)
-        found += [{**asdict(case), **asdict(r)} for r in ahead.compiled(cell, sizes, dtype, plan, way)]
-    return found
+        reports += [{**asdict(case), **asdict(r)} for r in ahead.compiled(cell, sizes, dtype, plan, way)]
+    return reports

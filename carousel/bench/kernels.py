@@ -104,7 +104,7 @@ def measure(
             works["JAX lax.scan"] = jax_scan.work(ours, data, training=what == "training")
         if onnx and what == "forward" and same.cell.name in onnx_lstm.CELLS and isinstance(data, Tensor):
             works["ONNX Runtime"] = onnx_lstm.work(same, data, torch.get_num_threads())
-        found = side_by_side(works, seconds)
+        medians = side_by_side(works, seconds)
         floor = times * products / peak(seconds / 5)
         yield {
             "cell": case.cell,
@@ -114,7 +114,7 @@ def measure(
             "packed": case.packed,
             "what": what,
             "flops": times * case.rows() * work.total,
-            "seconds": found,
+            "seconds": medians,
             "floor_seconds": floor,
             **({"compile_seconds": compile_seconds} if compile_seconds is not None else {}),
         }

@@ -27,7 +27,7 @@ def side_by_side(works: Mapping[str, Work], seconds: float = 1.0, rounds: int = 
                 begun = time.perf_counter()
                 work()
                 times[name].append(time.perf_counter() - begun)
-    return {name: median(found) for name, found in times.items()}
+    return {name: median(measured) for name, measured in times.items()}
 
 
 def peak(seconds: float = 1.0) -> float:

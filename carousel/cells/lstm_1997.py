@@ -19,7 +19,7 @@ def lstm_1997(e, m, i, o, h, W, b):
 
 @cell
 def lstm_1997_truncated(e, m, i, o, h, W, b):
-    """The same with the gradient of its authors: error flows back through the memory alone.
+    """LSTM of 1997 with the gradient of its authors: error flows back through the memory alone.
 
     Hochreiter and Schmidhuber 1997, appendix A.1: an error that arrives at the net inputs of gates and cells goes no further.
     """

@@ -74,14 +74,14 @@ def score(
         if figure is not None:
             figures.save(figures.shut_valves(shut, found.share()), figure)
     if json:
-        each = [{"valve": s.valve, "place": s.place, "words": s.words, "agreement": s.found.as_dict()} for s in shut]
+        each = [{"valve": s.valve, "place": s.place, "words": s.count, "agreement": s.agreement.as_dict()} for s in shut]
         screen.print_json({"agreement": found.as_dict(), **({"shut": each} if shut_valves else {})})
         return
     columns = [c for c in COLUMNS if c in found.right]
     rows = [{"": "as it is" if not held else "clamped", **_row(found, columns)}]
     for s in shut:
-        most = "up to " if s.place == "before" and s.words > 1 else ""  # there may be fewer words before it
-        rows.append({"": f"{s.valve} shut for {most}{s.words}, {s.place} the subject", **_row(s.found, columns)})
+        most = "up to " if s.place == "before" and s.count > 1 else ""  # there may be fewer words before it
+        rows.append({"": f"{s.valve} shut for {most}{s.count}, {s.place} the subject", **_row(s.agreement, columns)})
     rows.append({"": "of", **{c: f"{found.right[c][1]:,}" for c in columns}})
     screen.out.print(
         screen.table("right form likelier than a wrong one, %", {"": "left", **dict.fromkeys(columns, "right")}, rows)

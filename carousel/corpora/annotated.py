@@ -59,20 +59,20 @@ def read_sentences(path: Path) -> list[Sentence]:
     Raises:
         InputError: the file cannot be read so, with the number of the line.
     """
-    found = []
+    sentences = []
     for number, line in enumerate(lines(path), 1):
         if not line.strip():
             continue
         try:
-            found.append(_sentence(json.loads(line)))
+            sentences.append(_sentence(json.loads(line)))
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             reason = f"it has no {error}" if isinstance(error, KeyError) else str(error)
             raise InputError(
                 f'{path}, line {number}: {reason}; a line is {{"words": ["a", "b"], "labels": {{"property": ["x", null]}}}}'
             ) from None
-    if not found:
+    if not sentences:
         raise InputError(f"{path} holds no sentence")
-    return found
+    return sentences
 
 
 def _sentence(row: Any) -> Sentence:

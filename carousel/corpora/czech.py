@@ -357,7 +357,9 @@ def write(folder: Path, train: int = 60000, valid: int = 1000, test: int = 2000,
 
     Args:
         folder: written into.
-        train, valid, test: sentences of each split.
+        train: sentences to train on.
+        valid: sentences for validation.
+        test: sentences for the end.
         seed: the same seed gives the same files.
     """
 

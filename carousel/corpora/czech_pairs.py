@@ -83,12 +83,12 @@ def read_pairs(path: Path) -> list[Translated]:
     Raises:
         InputError: the file is none of such pairs, with the number of the line.
     """
-    found = []
+    pairs = []
     for number, line in enumerate(lines(path), 1):
         if not line.strip():
             continue
         try:
-            found.append(Translated.from_line(line))
+            pairs.append(Translated.from_line(line))
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise InputError(f"{path}, line {number}, is no pair as carousel translate corpus writes them: {error!r}") from None
-    return found
+    return pairs

@@ -112,7 +112,7 @@ _PRONOUNS = {"m": "he", "f": "she", "n": "it"}
 
 
 def _nouns(table: str, kind: str) -> list[Noun]:
-    found = []
+    nouns = []
     for gender, words in _rows(table):
         for word in words.split(","):
             english, one, many, *accusative = word.split()
@@ -122,8 +122,8 @@ def _nouns(table: str, kind: str) -> list[Noun]:
                 plural = "fp"  # ty děti
             pronoun = _PRONOUNS["f" if english == "lass" else gender] if kind == "person" else "it"
             pair = (english, _PLURALS.get(english, f"{english}s"))
-            found.append(Noun(pair, (one, many), (f"{gender}s", plural), kind, animate, pronoun, *accusative))
-    return found
+            nouns.append(Noun(pair, (one, many), (f"{gender}s", plural), kind, animate, pronoun, *accusative))
+    return nouns
 
 
 PEOPLE, ANIMALS, THINGS = _nouns(_PEOPLE, "person"), _nouns(_ANIMALS, "animal"), _nouns(_THINGS, "thing")
@@ -168,19 +168,19 @@ ANIMAL_VERBS = [v for v in VERBS if v.english[0] in ("play", "run", "sleep", "ju
 
 
 def _pasts(text: str) -> dict[str, Paradigm]:
-    found = {}
+    participles = {}
     for part in text.split(","):
         english, masculine, feminine = part.split()
-        found[english] = participle(masculine, feminine)
-    return found
+        participles[english] = participle(masculine, feminine)
+    return participles
 
 
 def _presents(text: str) -> dict[tuple[str, str], Paradigm]:
-    found = {}
+    verbs = {}
     for part in text.split(","):
         english, one, many = part.split()
-        found[english, english.removesuffix("s")] = finite(one, many)
-    return found
+        verbs[english, english.removesuffix("s")] = finite(one, many)
+    return verbs
 
 
 GETTING = _pasts(
@@ -195,11 +195,11 @@ VANISHING = {k: v for k, v in FALLING.items() if k != "burned"}  # verbs of anim
 
 
 def _adjectives(text: str) -> dict[str, Paradigm]:
-    found = {}
+    adjectives = {}
     for part in text.split(","):
         english, masculine, plural = part.split()
-        found[english] = adjective(masculine, plural)
-    return found
+        adjectives[english] = adjective(masculine, plural)
+    return adjectives
 
 
 MOODS = _adjectives(

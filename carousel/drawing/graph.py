@@ -218,8 +218,8 @@ def _join(made: Graph) -> None:
 
     First come sources that have all of their readers in common, then the pairs with most; peepholes stay apart.
     """
-    while found := _to_join(made):
-        sources, readers = found
+    while joined := _to_join(made):
+        sources, readers = joined
         key = f"join {sum(n.kind == 'join' for n in made.nodes.values())}"
         for reader in readers:
             node = made.nodes[reader]

@@ -191,8 +191,8 @@ class Router:
                 cheaper |= bool(((both < along[way]) & (both < least)).any())
                 along[way] = along[_back(way)] = both
             for way, at in first.items():
-                found = costs[way] + np.minimum(on[way][at], along[_left(way)][at] + turning[at])
-                least = min(least, found.min(initial=np.inf))
+                whole = costs[way] + np.minimum(on[way][at], along[_left(way)][at] + turning[at])
+                least = min(least, whole.min(initial=np.inf))
         return {way: np.minimum(on[way], along[_left(way)] + turning) for way in WAYS}, least
 
 
@@ -213,11 +213,11 @@ def _straight_on(side: np.ndarray, sums: np.ndarray, ends: tuple[np.ndarray, ...
 
 def along_way(way: Sequence[Point]) -> list[Point]:
     """Return every grid point of a way that is given by its bends."""
-    found = [way[0]]
+    points = [way[0]]
     for (x0, y0), (x1, y1) in itertools.pairwise(way):
         steps = max(abs(x1 - x0), abs(y1 - y0))
-        found += [(x0 + (x1 - x0) * k // steps, y0 + (y1 - y0) * k // steps) for k in range(1, steps + 1)]
-    return found
+        points += [(x0 + (x1 - x0) * k // steps, y0 + (y1 - y0) * k // steps) for k in range(1, steps + 1)]
+    return points
 
 
 def _beyond(port: Port) -> Point:
@@ -245,11 +245,11 @@ def _indices(points: Iterable[Point]) -> tuple[np.ndarray, ...]:
 
 def _straight(way: list[Point]) -> list[Point]:
     """Return a way without the points between bends, and without repetitions."""
-    found: list[Point] = []
+    corners: list[Point] = []
     for point in way:
-        if found and point == found[-1]:
+        if corners and point == corners[-1]:
             continue
-        if len(found) > 1 and ((found[-2][0] == found[-1][0] == point[0]) or (found[-2][1] == found[-1][1] == point[1])):
-            found.pop()
-        found.append(point)
-    return found
+        if len(corners) > 1 and any(corners[-2][k] == corners[-1][k] == point[k] for k in (0, 1)):
+            corners.pop()
+        corners.append(point)
+    return corners

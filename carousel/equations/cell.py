@@ -188,7 +188,9 @@ class Cell:
         """Return every parameter with its shape and initial value; dense ones are (rows, columns).
 
         Args:
-            input_size, hidden_size, proj_size: numbers of units, as a layer's.
+            input_size: numbers of the input, as a layer's.
+            hidden_size: units of the states.
+            proj_size: units of a projected message.
             recurrent_init: of dense weights from a state, "uniform" or "orthogonal".
             forget_bias: where ``b.f`` starts; by default as the other biases.
 

@@ -93,33 +93,33 @@ def _count(
                 raise InputError(f"the run does not know {t.right!r} or {t.wrong!r}; was it trained on this corpus?")
             good = bool(logits[t.position, row, right] > logits[t.position, row, wrong])
             for key in ("all", t.kind, f"distance {_span(t.distance)}", f"attractors {min(t.attractors, 2)}"):
-                found = counts.setdefault(key, [0, 0])
-                found[0] += good
-                found[1] += 1
+                count = counts.setdefault(key, [0, 0])
+                count[0] += good
+                count[1] += 1
 
 
-def near_subject(clamps: Sequence[Clamp], offset: int = 0, words: int = 1) -> Callable[[Sentence], list[Clamp]]:
-    """Return the clamps for some words only, beginning ``offset`` words after the subject's noun (0: with the noun itself)."""
+def near_subject(clamps: Sequence[Clamp], offset: int = 0, count: int = 1) -> Callable[[Sentence], list[Clamp]]:
+    """Return the clamps for ``count`` words, from ``offset`` words after the subject's noun on (0: with the noun itself)."""
 
     def placed(sentence: Sentence) -> list[Clamp]:
         if sentence.subject is None:
             return []
         begin = sentence.subject + 1 + offset
-        return [replace(c, begin=max(begin, 0), end=max(begin + words, 0)) for c in clamps]
+        return [replace(c, begin=max(begin, 0), end=max(begin + count, 0)) for c in clamps]
 
     return placed
 
 
 @dataclass(frozen=True)
 class Shut:
-    """Agreement with a valve shut for some words: the last ones "before" the subject's noun (fewer where there are no more, the
-    end of line before the sentence included), "at" it and after, or the ones "after" it.
+    """Agreement with a valve shut for ``count`` words: the last ones "before" the subject's noun (fewer where there are no
+    more, the end of line before the sentence included), "at" it and after, or the ones "after" it.
     """
 
     valve: str
     place: str
-    words: int
-    found: Agreement
+    count: int
+    agreement: Agreement
 
 
 def shut_valves(
@@ -131,7 +131,9 @@ def shut_valves(
     """Measure agreement with every valve shut in turn, in all places, for 1 to 3 words.
 
     Args:
-        model, vocabulary, given: as of :func:`agreement`.
+        model: a language model over words.
+        vocabulary: the model's.
+        given: sentences with their agreeing words.
         tick: called with the measurements done, and their number.
 
     Raises:
@@ -140,14 +142,14 @@ def shut_valves(
     if not model.recurrent.cell.gates:
         raise InputError(f"the cell {model.recurrent.cell.name} has no valve to shut")
     plan = [(g, place, n) for g in model.recurrent.cell.gates for place in PLACES for n in WORDS]
-    found = []
+    measured = []
     for valve, place, n in plan:
         offset = {"before": -n, "at": 0, "after": 1}[place]
         clamps = near_subject([Clamp(valve, 0.0)], offset, n)
-        found.append(Shut(valve, place, n, agreement(model, vocabulary, given, clamps=clamps)))
+        measured.append(Shut(valve, place, n, agreement(model, vocabulary, given, clamps=clamps)))
         if tick:
-            tick(len(found), len(plan))
-    return found
+            tick(len(measured), len(plan))
+    return measured
 
 
 def _span(distance: int) -> str:

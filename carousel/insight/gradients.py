@@ -185,10 +185,10 @@ def step(layer: Recurrent, x: Tensor, before: Sequence[Tensor]) -> list[Tensor]:
 def _states(layer: Recurrent, data: Tensor) -> list[list[Tensor]]:
     """Return the states before the first step and after each, as ``step`` has them."""
     start = layer.initial_state(data.shape[1])
-    found = [[start] if isinstance(start, Tensor) else list(start)]
+    states = [[start] if isinstance(start, Tensor) else list(start)]
     for x in data:
-        found.append(step(layer, x, found[-1]))
-    return found
+        states.append(step(layer, x, states[-1]))
+    return states
 
 
 def _backwards(
@@ -211,7 +211,7 @@ def _backwards(
         leaves = [*(before[j] for j in vectors), *weights]
         pairs = [(after[j], d) for j, d in zip(vectors, delta, strict=True)]
         pairs = [(x, d) for x, d in pairs if x.requires_grad]
-        found = torch.autograd.grad([x for x, _ in pairs], leaves, [d for _, d in pairs], allow_unused=True)
-        whole = [torch.zeros_like(x) if g is None else g for x, g in zip(leaves, found, strict=True)]
+        gradients = torch.autograd.grad([x for x, _ in pairs], leaves, [d for _, d in pairs], allow_unused=True)
+        whole = [torch.zeros_like(x) if g is None else g for x, g in zip(leaves, gradients, strict=True)]
         yield k, delta, whole[len(vectors) :]
         delta = whole[: len(vectors)]

@@ -64,7 +64,7 @@ def outputs_under(interpreter: Interpreter, pairs: Sequence[Translated], interve
 def handed_over(model: Translator, source: Vocabulary, pairs: Sequence[Translated], intervention: Intervention) -> Array:
     """Return the states that the encoder hands to the decoder once a sentence has been read, (sentences, all units)."""
     model.eval()
-    found: list[Array] = [np.empty(0)] * len(pairs)
+    rows: list[Array] = [np.empty(0)] * len(pairs)
     for chosen, clamp in _groups(source, pairs, intervention):
         read = [torch.tensor(source.encode(pairs[k].text)) for k in chosen]
         lengths = torch.tensor([len(x) for x in read])
@@ -72,8 +72,8 @@ def handed_over(model: Translator, source: Vocabulary, pairs: Sequence[Translate
         _, hx = model.encoder(packed, clamp=clamp)
         states = torch.cat([s.transpose(0, 1).flatten(1) for s in (hx if isinstance(hx, tuple) else (hx,))], 1).numpy()
         for k, state in zip(chosen, states, strict=True):
-            found[k] = state
-    return np.stack(found)
+            rows[k] = state
+    return np.stack(rows)
 
 
 @dataclass(frozen=True)
@@ -191,7 +191,9 @@ def patched_share(
     Sentences with *he* or *she* in them, and pairs that are translated alike, are left out.
 
     Args:
-        model, source, target: a translator and its vocabularies.
+        model: a translator.
+        source: the vocabulary that it reads.
+        target: the vocabulary that it writes.
         given: annotated pairs.
         noun: an English noun of ``czech_words.PEOPLE``.
         most: sentences.

@@ -35,16 +35,16 @@ def singular_values(
     states = _states(layer, x)
     size = sum(s.numel() for s in _vectors(layer, states[0]))
     if size <= EXACT:
-        found = _whole(layer, x, states, size, tick)
-        return {k: v for k, v in found.items() if lags is None or k in lags}
+        largest = _whole(layer, x, states, size, tick)
+        return {k: v for k, v in largest.items() if lags is None or k in lags}
     longest = len(x) - 1
     chosen = list(lags) if lags is not None else sorted({2**j for j in range(20) if 2**j < longest} | {longest})
-    found = {}
+    largest = {}
     for done, lag in enumerate(chosen):
-        found[lag] = _power(layer, x[len(x) - lag :], states[len(x) - lag])
+        largest[lag] = _power(layer, x[len(x) - lag :], states[len(x) - lag])
         if tick:
             tick(done + 1, len(chosen))
-    return found
+    return largest
 
 
 def _vectors(layer: Recurrent, states: Sequence[Tensor]) -> list[Tensor]:
@@ -56,7 +56,7 @@ def _whole(
 ) -> dict[int, float]:
     """Return all lags: each number of x_t is a row of a batch, whose gradients are the rows of the product."""
     rows = torch.eye(size, dtype=x.dtype, device=x.device)
-    found = {}
+    largest = {}
     for k in range(len(x) - 1, 0, -1):
         before = [s.detach().expand(-1, size, -1).contiguous().requires_grad_(s.is_floating_point()) for s in states[k]]
         after = _vectors(layer, step(layer, x[k].expand(size, -1), before))
@@ -69,10 +69,10 @@ def _whole(
             for g, b in zip(gradients, leaves, strict=True)
         ]
         rows = torch.cat(flat, 1)
-        found[len(x) - k] = _largest(rows)
+        largest[len(x) - k] = _largest(rows)
         if tick:
             tick(len(x) - k, len(x) - 1)
-    return found
+    return largest
 
 
 def _largest(matrix: Tensor) -> float:

@@ -25,7 +25,8 @@ def memories(
     Where a word is several pieces of the vocabulary, it is the value after the last of them.
 
     Args:
-        model, vocabulary: a language model and its vocabulary.
+        model: a language model.
+        vocabulary: the model's.
         given: sentences.
         name: a state or another quantity of the cell.
         layer: its number; the last by default.
@@ -37,13 +38,13 @@ def memories(
     if name not in recurrent.units():
         raise InputError(f"this cell has nothing called {name!r}; it has {', '.join(recurrent.units())}")
     model.eval()
-    found = []
+    each = []
     for begin in range(0, len(given), ROWS):
         batch = [_read(vocabulary, s) for s in given[begin : begin + ROWS]]
         x = pad_sequence([torch.tensor(numbers, device=model.device) for numbers, _ in batch])
         values = recurrent(model.embedding(x), record=[name])[-1][name][layer]
-        found += [values[ends, row].cpu() for row, (_, ends) in enumerate(batch)]
-    return found
+        each += [values[ends, row].cpu() for row, (_, ends) in enumerate(batch)]
+    return each
 
 
 def _read(vocabulary: Vocabulary, sentence: Sentence) -> tuple[list[int], list[int]]:

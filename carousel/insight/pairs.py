@@ -60,17 +60,17 @@ class Pair:
     def carriers(self, name: str, count: int = 10) -> list[Carrier]:
         """Return the units with the greatest difference after the word."""
         after = np.abs(self.differences[name][:, self.first :])
-        found = []
+        carriers = []
         units = after.shape[2]
         for flat in np.argsort(-after.max(1), axis=None, kind="stable")[:count]:
             layer, unit = divmod(int(flat), units)
             curve = after[layer, :, unit]
             at = int(curve.argmax())
             below = np.flatnonzero(curve[at:] < CARRIES * curve[at])
-            found.append(
+            carriers.append(
                 Carrier(layer, unit, float(curve[at]), self.first + at, int(below[0]) if len(below) else len(curve) - at)
             )
-        return found
+        return carriers
 
     def as_dict(self, name: str) -> dict[str, Any]:
         """Return the values that JSON shows: words, sizes, carriers of one state, predictions."""
@@ -101,8 +101,10 @@ def compare(
     clamps in the second it shows the effect of the clamps.
 
     Args:
-        model, vocabulary: a language model and its vocabulary.
-        a, b: the texts.
+        model: a language model.
+        vocabulary: the model's.
+        a: the first text.
+        b: the second text.
         clamps: valves to hold in both readings.
         clamps_b: valves to hold in the second instead.
 

@@ -96,7 +96,20 @@ def probe(
     layer: int = -1,
     **how: Any,
 ) -> Probe:
-    """Read a property from ``name`` of a model, by default the memory (the cell's last state); see ``probe_values``."""
+    """Read a property from a model's memory.
+
+    Args:
+        model: a language model.
+        vocabulary: the model's.
+        given: annotated sentences.
+        property: one of their labels.
+        name: a state or another quantity of the cell; its last state by default.
+        layer: its number; the last by default.
+        **how: ``held_out``, ``seed`` and ``tick`` of :func:`probe_values`.
+
+    Raises:
+        InputError: as :func:`probe_values`; or the cell has nothing of that name.
+    """
     units = model.recurrent.units()
     name = name or [s for s in model.recurrent.cell.states if s in units][-1]
     with torch.random.fork_rng(devices=[]):
@@ -121,9 +134,14 @@ def probe_values(
     """Read a property from values after each word, (words, units) a sentence.
 
     Args:
-        trained, untrained: of the model, and of one at first weights.
-        given: annotated sentences; of these ``held_out`` are kept for the score, whole sentences, drawn by ``seed``.
+        trained: the model's values.
+        untrained: the values of one at first weights.
+        given: annotated sentences.
         property: one of their labels; words without one (None) are left out.
+        name: of the values, for the result.
+        layer: of the values, for the result.
+        held_out: the share of sentences that is kept for the score.
+        seed: of their choice.
         tick: called ``TICKS`` times.
 
     Raises:
@@ -184,14 +202,14 @@ def control(given: Sequence[Sentence], labels: Sequence[Labels], seed: str) -> l
     dealt = [setting[w].most_common(1)[0][0] for w in words]
     random.Random(seed).shuffle(dealt)
     label_of = dict(zip(words, dealt, strict=True))
-    found: list[Labels] = []
+    dealt_labels: list[Labels] = []
     for s, values in zip(given, labels, strict=True):
         changes, value, task = set(_changes(values)), None, []
         for k, true in enumerate(values):
             value = label_of[s.words[k]] if k in changes else value
             task.append(None if true is None else value)
-        found.append(task)
-    return found
+        dealt_labels.append(task)
+    return dealt_labels
 
 
 def _changes(values: Labels) -> list[int]:
@@ -240,12 +258,12 @@ class _Data:
         """Return the score of each unit alone, best first by its score in training."""
         x, y, held = self._chosen(labels)
         truth = self.split(labels)[1]
-        found = []
+        scores = []
         for unit in range(x.shape[1]):
             made = _classifier().fit(x[:, [unit]], y)
             score = np.mean(made.predict(held[:, [unit]]) == truth)
-            found.append((made.score(x[:, [unit]], y), UnitScore(unit, float(score))))
-        return tuple(u for _, u in sorted(found, key=lambda f: -f[0]))
+            scores.append((made.score(x[:, [unit]], y), UnitScore(unit, float(score))))
+        return tuple(u for _, u in sorted(scores, key=lambda f: -f[0]))
 
 
 def _classifier() -> Any:
@@ -258,15 +276,15 @@ def _classifier() -> Any:
 
 
 def _by_distance(test: Sequence[Labels], right: Array) -> dict[str, tuple[float, int]]:
-    found: dict[str, list[bool]] = {}
+    rights: dict[str, list[bool]] = {}
     answers = iter(right.tolist())
     for values in test:
         set_at = 0
         for k, v in enumerate(values):
             if v is not None:
                 set_at = k if k == 0 or values[k - 1] != v else set_at
-                found.setdefault(_span(k - set_at), []).append(next(answers))
-    return {k: (float(np.mean(found[k])), len(found[k])) for k in SPANS if k in found}
+                rights.setdefault(_span(k - set_at), []).append(next(answers))
+    return {k: (float(np.mean(rights[k])), len(rights[k])) for k in SPANS if k in rights}
 
 
 def _span(distance: int) -> str:

@@ -28,10 +28,10 @@ def bound(layer: Recurrent, number: int = 0) -> float | None:
         layer: recurrent layers.
         number: of the layer, from 0.
     """
-    found = _plain(layer.cell)
-    if found is None:
+    plain = _plain(layer.cell)
+    if plain is None:
         return None
-    weight, steepest = found
+    weight, steepest = plain
     return steepest * largest_singular_value(layer, weight, number)
 
 

@@ -52,7 +52,8 @@ def watch_translation(
 
     Args:
         model: a translator without attention, whose encoder and decoder are alike.
-        source, target: its vocabularies.
+        source: the vocabulary that it reads.
+        target: the vocabulary that it writes.
         text: one sentence.
         clamps: valves to hold; steps are counted through: 0 to S − 1 read the sentence's tokens and its end, S reads the
             target's end of line, S + 1 the first word that was written.
@@ -126,9 +127,9 @@ def _logs(model: Translator, written: Sequence[int], start: Any, clamps: Clamps)
 
 def _between(clamps: Sequence[Clamp], begin: int, end: int | None) -> list[Clamp]:
     """Return the clamps that hold in steps [begin, end), counted from there."""
-    found = []
+    shifted = []
     for c in clamps:
         to = min((x for x in (c.end, end) if x is not None), default=None)
         if to is None or to > max(c.begin, begin):
-            found.append(replace(c, begin=max(c.begin - begin, 0), end=None if to is None else to - begin))
-    return found
+            shifted.append(replace(c, begin=max(c.begin - begin, 0), end=None if to is None else to - begin))
+    return shifted

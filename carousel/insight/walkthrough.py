@@ -51,14 +51,14 @@ class Reading:
     majority: float
     control: float
     untrained: float
-    words: int
+    tested: int
     labels: tuple[tuple[tuple[str, float], ...], ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """Return the values that JSON shows."""
         shares = {n: round(getattr(self, n), 4) for n in ("linear", "majority", "control", "untrained")}
         read = [[[label, round(p, 3)] for label, p in each] for each in self.labels]
-        return {"property": self.of, **shares, "words": self.words, "read": read}
+        return {"property": self.of, **shares, "words": self.tested, "read": read}
 
 
 @dataclass(frozen=True)
@@ -97,16 +97,16 @@ class Walkthrough:
         Each row tells where the difference is greatest, for how many steps it stays above half of that, and the last word that
         was read or written while it did.
         """
-        found: list[dict[str, Any]] = []
+        rows: list[dict[str, Any]] = []
         for c in self.pair.carriers(self.memory, 10**6):
-            if c.layer != self.layer or len(found) == count:
+            if c.layer != self.layer or len(rows) == count:
                 continue
             at, last = self.pair.places[c.at], self.pair.places[min(c.at + c.words - 1, len(self.pair.places) - 1)]
             writing = last[0] >= self.a.source
             words = " / ".join(dict.fromkeys(w.strip() for w in (self.a.words[last[0]], self.b.words[last[1]])))
             row = {"unit": c.unit, "greatest": c.greatest, "after": self.b.words[at[1]].strip(), "steps": c.words}
-            found.append(row | {"until": words, "side": "written" if writing else "read"})
-        return found
+            rows.append(row | {"until": words, "side": "written" if writing else "read"})
+        return rows
 
     def as_dict(self) -> dict[str, Any]:
         """Return the values that JSON shows."""
@@ -143,8 +143,11 @@ def walk(
     """Translate two sentences that differ in a word, and write down the steps in between.
 
     Args:
-        model, source, target: a translator and its vocabularies, as :func:`watch_translation` takes them.
-        text, other: the sentences.
+        model: a translator, as :func:`watch_translation` takes it.
+        source: the vocabulary that it reads.
+        target: the vocabulary that it writes.
+        text: the first sentence.
+        other: the second sentence.
         given: annotated sentences, from which probes learn; none: no probes.
         layer: its number; the last by default.
         tick: called ``TICKS`` times for each property.
@@ -181,10 +184,10 @@ def _written(seen: Followed, memory: str, layer: int) -> Array:
 
 def _hold(model: Translator, source: Vocabulary, target: Vocabulary, b: Followed, other: str, at: int) -> tuple[Held, ...]:
     """Do as the lecturer says, "close the valve": the input valve at the word, and the forget valve at each word after it."""
-    found = []
+    held = []
 
     def translate(what: str, *clamps: Clamp) -> None:
-        found.append(Held(what, watch_translation(model, source, target, other, clamps=list(clamps)).translation))
+        held.append(Held(what, watch_translation(model, source, target, other, clamps=list(clamps)).translation))
 
     words = _words(source, b)
     here = max(k for k, (_, begin, _) in enumerate(words) if begin <= at)
@@ -195,7 +198,7 @@ def _hold(model: Translator, source: Vocabulary, target: Vocabulary, b: Followed
         for later, first, _ in words[here + 1 :]:
             translate(f"f = 0 at {later}", Clamp("f", 0.0, begin=first, end=first + 1))
         translate(f"f = 1 from {word} on", Clamp("f", 1.0, begin=begin, end=b.source))
-    return tuple(found)
+    return tuple(held)
 
 
 def patch(
@@ -211,22 +214,22 @@ def patch(
         return ()
     at = next(end - 1 for (x, _, end), (y, _, _) in zip(*words, strict=True) if x != y)
     there = b.values[memory][layer, at]
-    order, found = np.argsort(-np.abs(a.values[memory][layer, at] - there), kind="stable"), []
+    order, patched = np.argsort(-np.abs(a.values[memory][layer, at] - there), kind="stable"), []
     for count in (n for n in MOVED if n < len(order)):
         clamps = [Clamp(memory, float(there[u]), (int(u),), at, at + 1, layer) for u in order[:count]]
         translation = watch_translation(model, source, target, text, clamps=clamps).translation
-        found.append(Held(f"{count} units", translation))
-    return tuple(found)
+        patched.append(Held(f"{count} units", translation))
+    return tuple(patched)
 
 
 def _words(source: Vocabulary, seen: Followed) -> list[tuple[str, int, int]]:
     """Return the words that were read, each with the steps [begin, end) of its pieces."""
-    found: list[tuple[str, int, int]] = []
+    words: list[tuple[str, int, int]] = []
     for k, piece in enumerate(seen.words[: seen.source]):
-        new = source.kind == "word" or not found or piece.startswith(" ") or k == seen.source - 1
-        word, begin, _ = ("", k, k) if new else found.pop()
-        found.append((word + piece.strip(), begin, k + 1))
-    return found
+        new = source.kind == "word" or not words or piece.startswith(" ") or k == seen.source - 1
+        word, begin, _ = ("", k, k) if new else words.pop()
+        words.append((word + piece.strip(), begin, k + 1))
+    return words
 
 
 # Probes of the memory ---------------------------------------------------------------------------------------
@@ -255,13 +258,13 @@ def _read_all(
 def memories(model: Translator, source: Vocabulary, given: Sequence[Sentence], name: str, layer: int) -> list[Array]:
     """Return for each sentence ``name``'s value in the encoder after each word (its last piece): (words, units)."""
     model.eval()
-    found = []
+    each = []
     for begin in range(0, len(given), ROWS):
         batch = [pieces_of(source, s) for s in given[begin : begin + ROWS]]
         x = pad_sequence([torch.tensor(numbers) for numbers, _ in batch], padding_value=source.end)
         _, _, seen = model.encoder(model.source_embedding(x), record=[name])
-        found += [seen[name][layer][ends, row].numpy() for row, (_, ends) in enumerate(batch)]
-    return found
+        each += [seen[name][layer][ends, row].numpy() for row, (_, ends) in enumerate(batch)]
+    return each
 
 
 def pieces_of(source: Vocabulary, sentence: Sentence) -> tuple[list[int], list[int]]:
@@ -296,8 +299,8 @@ def _reading(
         chances = fitted.predict_proba(x)
         read.append(tuple((str(fitted.classes_[k]), float(p[k])) for p in chances for k in [int(p.argmax())]))
     tick()
-    words = sum(v is not None for values_ in labels[:held] for v in values_)
-    return Reading(of, right, majority, controlled, untrained, words, tuple(read))
+    tested = sum(v is not None for values_ in labels[:held] for v in values_)
+    return Reading(of, right, majority, controlled, untrained, tested, tuple(read))
 
 
 def _probe(values: Sequence[Array], labels: Sequence[Sequence[Any]], held: int) -> tuple[Any, float, float]:

@@ -87,12 +87,12 @@ def read(vocabulary: Vocabulary, text: str) -> tuple[list[str], list[int]]:
 
 def spans(vocabulary: Vocabulary, text: str) -> list[tuple[int, int] | None]:
     """Return where the words of ``read`` stand in the text, in characters; None for ends of lines."""
-    found: list[tuple[int, int] | None] = [None]
+    places: list[tuple[int, int] | None] = [None]
     at = len(text) - len(text.lstrip())
     for line in text.strip().split("\n"):
-        found += [*((at + begin, at + end) for begin, end in vocabulary.spans(line)), None]
+        places += [*((at + begin, at + end) for begin, end in vocabulary.spans(line)), None]
         at += len(line) + 1
-    return found[:-1]
+    return places[:-1]
 
 
 @torch.no_grad()
@@ -108,6 +108,9 @@ def watch(
     """Read a text and write down all that happens. Row 11 of the mission: the second lecture's valves, live.
 
     Args:
+        model: a language model.
+        vocabulary: the model's.
+        text: to read.
         clamps: valves to hold (``carousel.layers.Clamp``); step 0 reads the end of line, step k the text's k-th word.
         predictions: how many of the likeliest next words to give for each word.
         chances: give the probabilities of all words as well.

@@ -114,7 +114,7 @@ class Sentences:
 def feed(
     kind: str, corpus: EncodedText, end: int, rows: int, length: int, share: Share, seed: int | None
 ) -> Stream | Sentences:
-    """Make the feed called "stream" or "sentences"; arguments as theirs."""
+    """Return the feed called "stream" or "sentences"; its arguments are the feed's own."""
     if kind == "stream":
         return Stream(corpus, end, rows, length, share)
     return Sentences(corpus, end, rows, length, share, seed)

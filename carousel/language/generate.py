@@ -68,7 +68,9 @@ def generate(
         vocabulary: the model's.
         prompt: text to go on from, one line.
         count: of tokens.
-        temperature, top_k, top_p: as :func:`choose`.
+        temperature: as of :func:`choose`.
+        top_k: as of :func:`choose`.
+        top_p: as of :func:`choose`.
         seed: of the draws; by default another one each time.
         stop_at_end: whether the end of a line ends the text.
         clamp: as Recurrent's; step 0 reads the end of line before the prompt, step 1 the prompt's first token.

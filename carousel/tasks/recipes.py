@@ -6,10 +6,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from carousel.cells import get
+from carousel.cells.lstm_1997 import lstm_1997, lstm_1997_truncated
 from carousel.errors import InputError
 from carousel.tasks.learners import Kalman, Learner, adam, plain
 from carousel.tasks.network import Network
-from carousel.tasks.original import Original, lstm_1997, lstm_1997_truncated
+from carousel.tasks.original import Original
 from carousel.tasks.rows import Row
 
 RECIPES = ("today", "faithful", "truncated")

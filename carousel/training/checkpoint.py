@@ -50,7 +50,11 @@ def save_checkpoint(
 
     Args:
         path: of the file; only the first process writes it.
+        model: that learns.
+        optimizer: of the model.
+        position: in the run.
         carried: states of this process's rows, (layers, rows, units) each.
+        processes: of the run.
     """
     states = () if carried is None else (carried,) if isinstance(carried, Tensor) else carried
     gathered = [processes.gather(s) for s in states]

@@ -149,14 +149,14 @@ class RunConfig:
     def load(cls, folder: Path) -> Self:
         """Read ``config.json``. Raises InputError where it is missing, no JSON, of another kind, or has an unknown key."""
         path = folder / "config.json"
-        found = _read_config(folder)
-        found.pop("carousel", None)
-        kind = found.pop("kind", FIRST_KIND)
+        data = _read_config(folder)
+        data.pop("carousel", None)
+        kind = data.pop("kind", FIRST_KIND)
         if kind != cls.kind:
             raise InputError(f"{folder} holds the run of a {kind}, and not of a {cls.kind}")
         parts: dict[str, Any] = {f.name: f.default_factory for f in fields(cls)}  # type: ignore[arg-type]  # a dataclass
-        _refuse_unknown(path, found, parts, "")
-        return cls(**{k: _build(path, parts[k], v, k) for k, v in found.items()})
+        _refuse_unknown(path, data, parts, "")
+        return cls(**{k: _build(path, parts[k], v, k) for k, v in data.items()})
 
 
 def _read_config(folder: Path) -> dict[str, Any]:
@@ -198,8 +198,8 @@ def _renewed(where: str, name: str, value: Any) -> tuple[str, Any]:
     return name, next((new for old, new in changes if type(value) is type(old) and value == old), value)
 
 
-def _refuse_unknown(path: Path, found: Mapping[str, Any], known: Mapping[str, Any], where: str) -> None:
-    for key in found:
+def _refuse_unknown(path: Path, data: Mapping[str, Any], known: Mapping[str, Any], where: str) -> None:
+    for key in data:
         if key not in known:
             near = get_close_matches(key, known, n=1)
             hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}"

@@ -39,6 +39,7 @@ def rate(training: TrainConfig, step: int, steps: int, decays: int) -> float:
     """Return the learning rate of a step: warm-up, then cosine to zero, steps down on plateaus, or constant.
 
     Args:
+        training: the run's configuration.
         step: steps taken before it.
         steps: of the whole run.
         decays: validations so far that were no better, each of which lowers the rate on the "plateau" schedule.

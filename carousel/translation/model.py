@@ -144,7 +144,13 @@ class Translator(Trainable):
         return (h * (weight[y] - weight.mean(0))).sum() + (bias[y] - bias.mean()).sum()
 
     def read(self, source: Tensor, lengths: Tensor, clamp: Clamps | None = None) -> Read:
-        """Read token ids (S, B) of sentences of ``lengths`` (B,); ``clamp`` as Recurrent's, of the encoder."""
+        """Read sentences.
+
+        Args:
+            source: token ids (S, B).
+            lengths: tokens of each sentence (B,).
+            clamp: as Recurrent's, of the encoder.
+        """
         packed = self.packed(source, lengths)
         output, hx = self.encoder(packed, clamp=clamp)
         states = self.bridge(hx)

@@ -87,6 +87,7 @@ class Interpreter:
         """Return the translations of lines at once, best first.
 
         Args:
+            lines: sentences.
             places: the lines' numbers, as ``told`` has them, from 1 by default.
             clamp: as Recurrent's, of the encoder.
         """

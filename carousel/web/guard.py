@@ -85,16 +85,16 @@ class Guard:
 
     async def _read(self, receive: Receive) -> tuple[list[Message], bool]:
         """Read the whole body; return its messages, and False where it is too large."""
-        found: list[Message] = []
+        messages: list[Message] = []
         size, more = 0, True
         while more:
             message = await receive()
-            found.append(message)
+            messages.append(message)
             size += len(message.get("body", b""))
             more = message["type"] == "http.request" and message.get("more_body", False)
             if size > self.limit:
                 return [], False
-        return found, True
+        return messages, True
 
 
 async def _drain(receive: Receive) -> None:

@@ -70,17 +70,17 @@ class RunView:
                 "unknown": self.vocabulary.unknown is not None,
             },
             "svg": self.svg,
-            "limits": {"words": self.words, "characters": CHARACTERS, "bytes": BYTES, "predictions": PREDICTIONS},
+            "limits": {"words": self.most_words, "characters": CHARACTERS, "bytes": BYTES, "predictions": PREDICTIONS},
             "example": self.example,
         }
 
     def watch(self, text: str, clamps: Sequence[Clamp], predictions: int) -> dict[str, Any]:
         """Read a text with the model. Raises InputError for a text that is empty or too long, or an impossible clamp."""
         self._check(text)
-        found = self._watch(text, clamps, predictions)
-        if not all(np.isfinite(x).all() for x in found.values.values()):
+        watched = self._watch(text, clamps, predictions)
+        if not all(np.isfinite(x).all() for x in watched.values.values()):
             raise InputError("the model's values are not finite; was it trained to the end, or is a clamp too large?")
-        return found.as_dict() | {"spans": self._spans(text)}
+        return watched.as_dict() | {"spans": self._spans(text)}
 
     def _watch(self, text: str, clamps: Sequence[Clamp], predictions: int) -> Watched:
         raise NotImplementedError
@@ -92,9 +92,9 @@ class RunView:
     def _check(self, text: str) -> None:
         if len(text) > CHARACTERS:
             raise InputError(f"the text has {len(text):,} characters; give at most {CHARACTERS:,}")
-        words = len(read(self.vocabulary, text)[0]) - 1
-        if words > self.words:
-            raise InputError(f"the text has {words:,} words of the vocabulary; give at most {self.words:,}")
+        count = len(read(self.vocabulary, text)[0]) - 1
+        if count > self.most_words:
+            raise InputError(f"the text has {count:,} words of the vocabulary; give at most {self.most_words:,}")
 
     def gradients(self, text: str) -> dict[str, Any]:
         """Return how the error of a text's last word flows back. Raises InputError where the page does not show it."""

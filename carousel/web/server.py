@@ -104,12 +104,12 @@ def create_app(run: Path, hosts: Iterable[str] = ()) -> FastAPI:
 
 def _static_files() -> dict[str, Response]:
     """Return the page's own files, by name."""
-    found = {}
+    served = {}
     for path in resources.files("carousel.web").joinpath("static").iterdir():
         suffix = Path(path.name).suffix
         if suffix in TYPES:
-            found[path.name] = Response(path.read_bytes(), media_type=TYPES[suffix])
-    return found
+            served[path.name] = Response(path.read_bytes(), media_type=TYPES[suffix])
+    return served
 
 
 def _say_errors(app: FastAPI) -> None:

@@ -55,8 +55,8 @@ def measure(way: str, seed: int, setting: TrialConfig, tick: Tick) -> Figures:
         trainer, begun = Trainer(run, config, Processes(), LanguageTask, observe), time.process_time()
         if trainer.run()["event"] == "interrupted":
             raise KeyboardInterrupt
-        words = trainer.steps * TRAINING.batch_size * TRAINING.length
-        files.write(run / "speed.json", json.dumps({"words_per_second": words / (time.process_time() - begun)}))
+        trained = trainer.steps * TRAINING.batch_size * TRAINING.length
+        files.write(run / "speed.json", json.dumps({"words_per_second": trained / (time.process_time() - begun)}))
     model, vocabulary, _ = load_run(run)
     held_out = EncodedText.open(run / "data", "test" if EncodedText.exists(run / "data", "test") else "valid", vocabulary.size)
     result, speed = read_result(run), files.read_object(run / "speed.json")
