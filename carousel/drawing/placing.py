@@ -302,9 +302,8 @@ class _Placer:
         if node.kind == "layer":
             return [Port((left, y), LEFT), Port((x, bottom), DOWN), Port((x, top), UP)]
         if node.kind == "join":
-            count = sum(self.graph.nodes[w.source].kind == "before" for w in node.wires)
             beside = [Port((left, y + dy), LEFT) for dy in range(-place.half_height, place.half_height + 1)]
-            return [*(beside if count > 1 else [Port((left, y), LEFT)]), Port((x, bottom), DOWN), Port((x, top), UP)]
+            return [*(beside if _from_left(node) > 1 else [Port((left, y), LEFT)]), Port((x, bottom), DOWN), Port((x, top), UP)]
         if node.kind == "switch":
             return [Port((x + dx, bottom), DOWN) for dx in (-3, 0, 3)] + [Port((x + dx, top), UP) for dx in (-3, 0, 3)]
         return [Port((left, y), LEFT), Port((x, bottom), DOWN), Port((x, top), UP)]
@@ -329,6 +328,11 @@ def half_width(node: Node) -> int:
 def half_height(node: Node) -> int:
     """Return half the height of a node, in grid points."""
     if node.kind == "join":
-        states = sum(w.source.startswith("before") for w in node.wires)
-        return max(1, states - 1) if states > 1 else 1
+        count = _from_left(node)
+        return LANE * (count // 2) if count > 2 else 1
     return LAYER if node.kind == "layer" else 1
+
+
+def _from_left(node: Node) -> int:
+    """Return how many wires enter a join from the left: states, and operations on them."""
+    return sum(w.source.startswith(("before", "function")) for w in node.wires)
