@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import socket
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from carousel.layers import Clamp
 from carousel.web.guard import Guard
 from carousel.web.run_view import BYTES, PREDICTIONS, open_run_view
 
+LABELS = {"name": "valve", **{n: n.capitalize() for n in ("text", "value", "units", "layer", "from", "to")}}  # the page's
 TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 
 
@@ -112,18 +114,31 @@ def _static_files() -> dict[str, Response]:
     return served
 
 
+def in_words(text: str) -> str:
+    """Return a text in which fields, in backticks, have the page's words."""
+    return re.sub(r"`(\w+)`", lambda m: LABELS.get(m[1], m[1].replace("_", " ")), text)
+
+
+def _place(place: Sequence[str | int]) -> str:
+    match place[1:]:
+        case ["clamps", int(k), str(field), *_]:
+            return in_words(f"`{field}` of clamp {k + 1}: ")
+        case [str(field), *_]:
+            return in_words(f"`{field}`: ")
+    return ""
+
+
 def _say_errors(app: FastAPI) -> None:
     """Make every refusal ``{"error": "one line"}``."""
 
     @app.exception_handler(InputError)
     def bad_input(_: Request, error: InputError) -> JSONResponse:
-        return JSONResponse({"error": str(error)}, 400)
+        return JSONResponse({"error": in_words(str(error))}, 400)
 
     @app.exception_handler(RequestValidationError)
     def malformed(_: Request, error: RequestValidationError) -> JSONResponse:
         first: dict[str, Any] = error.errors()[0]
-        where = ".".join(str(x) for x in first["loc"] if x != "body")
-        return JSONResponse({"error": f"the request is malformed: {where + ': ' if where else ''}{first['msg']}"}, 422)
+        return JSONResponse({"error": f"the request is malformed: {_place(first['loc'])}{first['msg']}"}, 422)
 
     @app.exception_handler(HTTPException)
     def other(_: Request, error: HTTPException) -> JSONResponse:
