@@ -13,12 +13,11 @@ import torch
 from torch import Tensor, nn
 
 from carousel import kernels
-from carousel.bench.timing import Work
+from carousel.bench.timing import PYTORCHS, Work, forward
 from carousel.cells import get
 from carousel.layers import Recurrent
 
 SIZES = [(1, 256, 100), (20, 200, 35), (64, 512, 70), (64, 1024, 256), (256, 1024, 512)]
-PYTORCHS: dict[str, Any] = {"lstm": nn.LSTM, "lstm-v2": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}
 TYPES = {"bfloat16": torch.bfloat16, "float32": torch.float32}
 
 
@@ -64,7 +63,7 @@ def measure(case: Case, *, ways: list[str], eager: bool = True, seconds: float =
     work = ours.cell.work(case.hidden, case.hidden, ours.proj_size)
     products = case.batch * case.steps * (work.input_products + work.recurrent_products)
     with _tf32(), torch.cuda.device(device):
-        for what, make, times in (("forward", _forward, 1), ("training", _training, 3)):
+        for what, make, times in (("forward", forward, 1), ("training", _training, 3)):
             works = {}
             for name, run in runs.items():
                 work_of = make(run, data)
@@ -127,14 +126,6 @@ def _eager(layer: Recurrent) -> Callable[[Tensor], Any]:
             return layer(x)
 
     return run
-
-
-def _forward(run: Callable[[Tensor], Any], data: Tensor) -> Work:
-    def work() -> None:
-        with torch.no_grad():
-            run(data)
-
-    return work
 
 
 def _training(run: Callable[[Tensor], Any], data: Tensor) -> Work:

@@ -14,11 +14,10 @@ from torch.nn.utils.rnn import PackedSequence, pack_sequence
 
 from carousel import files, kernels
 from carousel.bench import jax_scan, onnx_lstm
-from carousel.bench.timing import Work, peak, side_by_side
+from carousel.bench.timing import PYTORCHS, Work, forward, peak, side_by_side
 from carousel.layers import Recurrent
 
 SIZES = [(1, 256, 100), (20, 200, 35), (32, 256, 70), (64, 512, 70), (20, 650, 35)]
-PYTORCHS: dict[str, Any] = {"lstm": nn.LSTM, "lstm-v2": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}
 
 
 @dataclass(frozen=True)
@@ -98,7 +97,7 @@ def measure(
     work = ours.cell.work(case.hidden, case.hidden, ours.proj_size)
     products = case.rows() * (work.input_products + work.recurrent_products)
     data = case.data()
-    for what, make, times in (("forward", _forward, 1), ("training", _train, 3)):
+    for what, make, times in (("forward", forward, 1), ("training", _train, 3)):
         works = {name: make(run, data) for name, run in runs.items()}
         if jax and isinstance(data, Tensor):
             works["JAX lax.scan"] = jax_scan.work(ours, data, training=what == "training")
@@ -118,14 +117,6 @@ def measure(
             "floor_seconds": floor,
             **({"compile_seconds": compile_seconds} if compile_seconds is not None else {}),
         }
-
-
-def _forward(run: Callable[[Any], Any], data: Any) -> Work:
-    def work() -> None:
-        with torch.no_grad():
-            run(data)
-
-    return work
 
 
 def _autocast(run: Callable[[Any], Any]) -> Callable[[Any], Any]:

@@ -8,8 +8,20 @@ from statistics import median
 from typing import Any
 
 import torch
+from torch import nn
 
 Work = Callable[[], Any]
+PYTORCHS: dict[str, Any] = {"lstm": nn.LSTM, "lstm-v2": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}  # of the same equations
+
+
+def forward(run: Callable[[Any], Any], data: Any) -> Work:
+    """Return a run over data, without derivatives."""
+
+    def work() -> None:
+        with torch.no_grad():
+            run(data)
+
+    return work
 
 
 def side_by_side(works: Mapping[str, Work], seconds: float = 1.0, rounds: int = 5) -> dict[str, float]:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from carousel.errors import InputError
 from carousel.text.lines import lines
 
 Value = str | int | bool | None
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -59,20 +61,32 @@ def read_sentences(path: Path) -> list[Sentence]:
     Raises:
         InputError: the file cannot be read so, with the number of the line.
     """
-    sentences = []
-    for number, line in enumerate(lines(path), 1):
-        if not line.strip():
-            continue
-        try:
-            sentences.append(_sentence(json.loads(line)))
-        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-            reason = f"it has no {error}" if isinstance(error, KeyError) else str(error)
-            raise InputError(
-                f'{path}, line {number}: {reason}; a line is {{"words": ["a", "b"], "labels": {{"property": ["x", null]}}}}'
-            ) from None
+    form = 'a line is {"words": ["a", "b"], "labels": {"property": ["x", null]}}'
+    sentences = read_lines(path, lambda line: _sentence(json.loads(line)), form)
     if not sentences:
         raise InputError(f"{path} holds no sentence")
     return sentences
+
+
+def read_lines(path: Path, read: Callable[[str], T], form: str) -> list[T]:
+    """Read a file line by line; empty lines count for nothing.
+
+    Args:
+        path: of the file, UTF-8.
+        read: makes an object of a line.
+        form: of a line, for the error.
+
+    Raises:
+        InputError: ``read`` has refused a line, with its number.
+    """
+    objects = []
+    for number, line in enumerate(lines(path), 1):
+        try:
+            objects += [read(line)] if line.strip() else []
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+            reason = f"it has no {error}" if isinstance(error, KeyError) else str(error)
+            raise InputError(f"{path}, line {number}: {reason}; {form}") from None
+    return objects
 
 
 def _sentence(row: Any) -> Sentence:

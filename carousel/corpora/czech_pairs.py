@@ -7,8 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from carousel.errors import InputError
-from carousel.text.lines import lines
+from carousel.corpora.annotated import read_lines
 
 
 @dataclass(frozen=True)
@@ -83,12 +82,4 @@ def read_pairs(path: Path) -> list[Translated]:
     Raises:
         InputError: the file is none of such pairs, with the number of the line.
     """
-    pairs = []
-    for number, line in enumerate(lines(path), 1):
-        if not line.strip():
-            continue
-        try:
-            pairs.append(Translated.from_line(line))
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise InputError(f"{path}, line {number}, is no pair as carousel translate corpus writes them: {error!r}") from None
-    return pairs
+    return read_lines(path, Translated.from_line, "a line is a pair as carousel translate corpus writes them")

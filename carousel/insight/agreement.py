@@ -12,6 +12,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from carousel.corpora.annotated import Sentence
 from carousel.errors import InputError
+from carousel.insight.probes import span
 from carousel.language.model import LanguageModel
 from carousel.layers import Clamp, Clamps
 from carousel.layers.clamp import listed
@@ -92,7 +93,7 @@ def _count(
             if vocabulary.unknown in (right, wrong):
                 raise InputError(f"the run does not know {t.right!r} or {t.wrong!r}; was it trained on this corpus?")
             good = bool(logits[t.position, row, right] > logits[t.position, row, wrong])
-            for key in ("all", t.kind, f"distance {_span(t.distance)}", f"attractors {min(t.attractors, 2)}"):
+            for key in ("all", t.kind, f"distance {span(t.distance)}", f"attractors {min(t.attractors, 2)}"):
                 count = counts.setdefault(key, [0, 0])
                 count[0] += good
                 count[1] += 1
@@ -150,7 +151,3 @@ def shut_valves(
         if tick:
             tick(len(measured), len(plan))
     return measured
-
-
-def _span(distance: int) -> str:
-    return "1-3" if distance <= 3 else "4-6" if distance <= 6 else "7-9" if distance <= 9 else "10+"

@@ -18,8 +18,9 @@ from carousel.corpora.annotated import Sentence
 from carousel.corpora.czech_pairs import Agreeing, Translated
 from carousel.corpora.czech_words import PEOPLE
 from carousel.errors import InputError
+from carousel.insight.memories import read_words
 from carousel.insight.translating import watch_translation
-from carousel.insight.walkthrough import patch, pieces_of
+from carousel.insight.walkthrough import patch
 from carousel.layers import Clamp
 from carousel.text.vocabulary import Vocabulary
 from carousel.translation.model import Translator
@@ -173,7 +174,7 @@ def _steps(source: Vocabulary, pair: Translated, offset: int) -> tuple[int, int]
     at = pair.subject + offset
     if not 0 <= at < len(pair.words):
         return None
-    _, ends = pieces_of(source, Sentence(pair.words, {}))
+    _, ends = read_words(source, Sentence(pair.words, {}), after_end=False)
     return (ends[at - 1] + 1 if at else 0, ends[at] + 1)
 
 

@@ -283,9 +283,10 @@ def _by_distance(test: Sequence[Labels], right: Array) -> dict[str, tuple[float,
         for k, v in enumerate(values):
             if v is not None:
                 set_at = k if k == 0 or values[k - 1] != v else set_at
-                rights.setdefault(_span(k - set_at), []).append(next(answers))
+                rights.setdefault(span(k - set_at), []).append(next(answers))
     return {k: (float(np.mean(rights[k])), len(rights[k])) for k in SPANS if k in rights}
 
 
-def _span(distance: int) -> str:
+def span(distance: int) -> str:
+    """Return the span of words in which a distance lies."""
     return SPANS[bisect(SPAN_ENDS, distance)]

@@ -18,10 +18,10 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from torch.nn.utils.rnn import pad_sequence
 
 from carousel.corpora.annotated import Sentence
 from carousel.errors import InputError
+from carousel.insight.memories import memories
 from carousel.insight.pairs import Pair, match
 from carousel.insight.probes import control
 from carousel.insight.translating import Translated as Followed
@@ -30,7 +30,6 @@ from carousel.layers import Clamp
 from carousel.text.vocabulary import Vocabulary
 from carousel.translation.model import Translator
 
-ROWS = 64  # sentences read at once
 HELD_OUT = 0.3  # of the sentences, for the probes' scores
 TICKS = 4  # of a probe
 MOVED = (8, 16, 32, 64, 128, 256)  # units of the memory that are taken from one sentence to the other
@@ -249,32 +248,9 @@ def _read_all(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(1)
         fresh = Translator(source.size, model.vocabulary_size, model.config)
-    values, plain = (memories(m, source, given, memory, layer) for m in (model, fresh))
+    values, plain = ([x.numpy() for x in memories(m, source, given, memory, layer)] for m in (model, fresh))
     steps = [s.values[memory][layer] for s in seen]
     return tuple(_reading(values, plain, given, name, steps, tick) for name in given[0].labels)
-
-
-@torch.no_grad()
-def memories(model: Translator, source: Vocabulary, given: Sequence[Sentence], name: str, layer: int) -> list[Array]:
-    """Return for each sentence ``name``'s value in the encoder after each word (its last piece): (words, units)."""
-    model.eval()
-    each = []
-    for begin in range(0, len(given), ROWS):
-        batch = [pieces_of(source, s) for s in given[begin : begin + ROWS]]
-        x = pad_sequence([torch.tensor(numbers) for numbers, _ in batch], padding_value=source.end)
-        _, _, seen = model.encoder(model.source_embedding(x), record=[name])
-        each += [seen[name][layer][ends, row].numpy() for row, (_, ends) in enumerate(batch)]
-    return each
-
-
-def pieces_of(source: Vocabulary, sentence: Sentence) -> tuple[list[int], list[int]]:
-    """Return the token ids of a sentence without its end, and for each word the step at which its last is read."""
-    numbers: list[int] = []
-    ends = []
-    for k, word in enumerate(sentence.words):
-        numbers += [n for _, n in source.pieces(f" {word}" if k and source.kind != "word" else word)[:-1]]
-        ends.append(len(numbers) - 1)
-    return numbers, ends
 
 
 def _reading(

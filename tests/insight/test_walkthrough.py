@@ -9,8 +9,9 @@ import torch
 from carousel.corpora import czech
 from carousel.corpora.annotated import Sentence, read_sentences
 from carousel.errors import InputError
+from carousel.insight.memories import memories
 from carousel.insight.translating import watch_translation
-from carousel.insight.walkthrough import TICKS, memories, walk
+from carousel.insight.walkthrough import TICKS, walk
 from carousel.insight.walkthrough_figure import walkthrough as draw
 from carousel.layers import Clamp
 from carousel.text.vocabulary import Vocabulary
