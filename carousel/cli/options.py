@@ -57,7 +57,7 @@ def flags(kind: type) -> dict[str, str]:
 
 
 def with_flags(text: str, known: Mapping[str, str]) -> str:
-    """Return a text in which each name in backticks is that of its option, and no backticks are left."""
+    """Return a text in which options stand for the names in backticks, and no backticks are left."""
     return re.sub(r"`(\w+)`", lambda found: known.get(found[1], found[1]), text)
 
 

@@ -27,7 +27,7 @@ EXAMPLE = (
 MOST_PATCHED = 60  # sentences
 LEFT = {"first", "second", "", "after", "until", "side", "read from the memory", "held", "patched", "translation"}
 LEFT |= {"over many sentences"}  # columns of words
-TEACHING = 100  # sentences beyond those that are read, at least, from which a forecast can be learnt
+TEACHING = 100  # sentences beyond the ones that are read, at least, from which a forecast can be learnt
 
 
 def command(

@@ -164,7 +164,7 @@ class Router:
     def _rest(
         self, price: dict[Point, np.ndarray], bend: np.ndarray, goals: Iterable[State], begin: list[tuple[State, float, Point]]
     ) -> tuple[dict[Point, np.ndarray], float]:
-        """Return the cost from each state to the nearest goal, and that of the cheapest way in all.
+        """Return the cost from each state to the nearest goal, and the cost of the cheapest way in all.
 
         Whole lines of the grid at a time, one more bend each round, until no round finds a cheaper way. States that are on
         no cheapest way may be given too much.

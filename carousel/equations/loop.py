@@ -62,7 +62,7 @@ class Loop:
     outer: tuple[Outer, ...]
     hoisted: tuple[tuple[Expr, ...], ...]
     vectors: tuple[Expr, ...]
-    constants: frozenset[Expr]  # of the vectors, those that are not learned
+    constants: frozenset[Expr]  # vectors that are not learned
     stages: tuple[LoopStage, ...]
     sizes: dict[Expr, Size | None]
     input: Expr

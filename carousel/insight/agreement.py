@@ -82,9 +82,9 @@ def agreement(
 def _count(
     model: LanguageModel, vocabulary: Vocabulary, batch: list[Sentence], clamps: Clamps, counts: dict[str, list[int]]
 ) -> None:
-    numbers = [torch.tensor([vocabulary.end, *vocabulary.encode(s.text)], device=model.device) for s in batch]
+    ids = [torch.tensor([vocabulary.end, *vocabulary.encode(s.text)], device=model.device) for s in batch]
     try:
-        logits, _ = model(pad_sequence(numbers, padding_value=vocabulary.end), clamp=clamps)
+        logits, _ = model(pad_sequence(ids, padding_value=vocabulary.end), clamp=clamps)
     except ValueError as error:
         raise InputError(str(error)) from None
     for row, s in enumerate(batch):

@@ -183,10 +183,10 @@ def of_text(model: LanguageModel, vocabulary: Vocabulary, text: str) -> dict[str
     Raises:
         InputError: the text has fewer than two words.
     """
-    words, numbers = read(vocabulary, text)
-    fresh = [k for k, n in enumerate(numbers[:-1]) if n == model.fresh_at]
+    words, ids = read(vocabulary, text)
+    fresh = [k for k, n in enumerate(ids[:-1]) if n == model.fresh_at]
     begin = fresh[-1] if fresh else 0  # where states begin anew, no error flows further back
-    x = torch.tensor(numbers[begin:], device=model.device).unsqueeze(1)
+    x = torch.tensor(ids[begin:], device=model.device).unsqueeze(1)
     flow = gradient_flow(model, (x[:-1], x[1:]))
     none = [0.0] * begin
     curve = flow.mean()

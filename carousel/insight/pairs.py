@@ -113,7 +113,7 @@ def compare(
     """
     one = watch(model, vocabulary, a, clamps=clamps, chances=True)
     two = watch(model, vocabulary, b, clamps=clamps_b if clamps_b is not None else clamps, chances=True)
-    if clamps_b is None and one.numbers == two.numbers and one.words != two.words:
+    if clamps_b is None and one.ids == two.ids and one.words != two.words:
         raise InputError("the two texts are the same to the model: it does not know the words in which they differ")
     places, first = match(one.words, two.words)
     if first is None and clamps_b is None:

@@ -157,7 +157,7 @@ def walk(
     """
     a, b = (watch_translation(model, source, target, t) for t in (text, other))
     places, first = match(a.words, b.words)
-    if a.numbers[: a.source] == b.numbers[: b.source] and a.words[: a.source] != b.words[: b.source]:
+    if a.ids[: a.source] == b.ids[: b.source] and a.words[: a.source] != b.words[: b.source]:
         raise InputError("the two sentences are the same to the translator: it does not know the words in which they differ")
     if first is None:
         raise InputError("the two sentences are the same to the translator; change a word in one of them")

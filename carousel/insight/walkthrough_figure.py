@@ -63,7 +63,7 @@ def _written(axes: Any, walked: Walkthrough, places: list[list[int]]) -> None:
     at = np.arange(len(places[0]))
     for which, shift, colour in ((0, -0.2, COLOURS[0]), (1, 0.2, COLOURS[1])):
         axes.bar(at + shift, walked.written[which][places[which]], width=0.4, color=colour, label=("first", "second")[which])
-    axes.set_title(f"what came into the memory {walked.memory} (root mean square over units)", loc="left", fontsize=9)
+    axes.set_title(f"new in the memory {walked.memory} (root mean square over units)", loc="left", fontsize=9)
     axes.legend(frameon=False, fontsize=8, loc="upper left", ncols=2)
     axes.spines[["top", "right"]].set_visible(False)
 
@@ -96,5 +96,5 @@ def _probes(axes: Any, walked: Walkthrough, places: list[list[int]]) -> None:
     names = [f"{r.of}, {('first', 'second')[which]}" for r, which in rows]
     axes.set_yticks(range(len(rows)), names, fontsize=8)
     axes.tick_params(axis="y", length=0)
-    axes.set_title("what linear probes read from the memory (grey where they are not sure)", loc="left", fontsize=9)
+    axes.set_title("labels that linear probes read from the memory (grey where they are not sure)", loc="left", fontsize=9)
     axes.spines[:].set_visible(False)

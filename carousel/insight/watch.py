@@ -25,7 +25,7 @@ SHUT, OPEN, STEADY = 0.1, 0.9, 0.1  # of a valve's mean over the words, and of i
 class Watched:
     """A text of T words as a model has read it, the end of line where every model begins first.
 
-    ``numbers``: of the words in the vocabulary. ``surprisal``: bits of each word given those before it, None for the first.
+    ``ids``: the words' token ids. ``surprisal``: bits of each word given those before it, None for the first.
     ``values``: every named quantity of the cell that has units, (layers, T, units), as it is once the word has been read;
     of which ``valves`` are logistic gates and ``states`` are carried on. ``predictions``: after each word the likeliest next
     ones, with their probabilities.
@@ -33,7 +33,7 @@ class Watched:
     """
 
     words: tuple[str, ...]
-    numbers: tuple[int, ...]
+    ids: tuple[int, ...]
     known: tuple[bool, ...]
     surprisal: tuple[float | None, ...]
     values: Mapping[str, np.ndarray]
@@ -75,14 +75,14 @@ def read(vocabulary: Vocabulary, text: str) -> tuple[list[str], list[int]]:
     Raises:
         InputError: the text is empty.
     """
-    words, numbers = [vocabulary.token(vocabulary.end)], [vocabulary.end]
+    words, ids = [vocabulary.token(vocabulary.end)], [vocabulary.end]
     for line in text.strip().split("\n"):
         for word, number in vocabulary.pieces(line):
             words.append(word)
-            numbers.append(number)
-    if len(numbers) < 3:
+            ids.append(number)
+    if len(ids) < 3:
         raise InputError("the text is empty; give some words to read")
-    return words[:-1], numbers[:-1]  # the last is the end of line that the text leaves open
+    return words[:-1], ids[:-1]  # the last is the end of line that the text leaves open
 
 
 def spans(vocabulary: Vocabulary, text: str) -> list[tuple[int, int] | None]:
@@ -118,9 +118,9 @@ def watch(
     Raises:
         InputError: for an empty text, or a clamp that the cell does not have.
     """
-    words, numbers = read(vocabulary, text)
+    words, ids = read(vocabulary, text)
     model.eval()
-    x = torch.tensor(numbers, device=model.device).unsqueeze(1)
+    x = torch.tensor(ids, device=model.device).unsqueeze(1)
     layer, names = model.recurrent, watched_names(model.recurrent)
     try:
         h, _, recorded = layer(model.embedding(x), resets=model.resets(x), record=names, clamp=clamps)
@@ -129,9 +129,9 @@ def watch(
     bits: list[float | None] = [None]
     likely: list[tuple[tuple[str, float], ...]] = []
     all_chances = []
-    for begin in range(0, len(numbers), ROWS_AT_ONCE):
+    for begin in range(0, len(ids), ROWS_AT_ONCE):
         logs = log_softmax(_logits(model, h[begin : begin + ROWS_AT_ONCE, 0]), -1)
-        after = numbers[begin + 1 : begin + 1 + len(logs)]
+        after = ids[begin + 1 : begin + 1 + len(logs)]
         bits += (-logs[range(len(after)), after] / math.log(2)).tolist()
         top = logs.topk(min(predictions, logs.shape[1]))
         for ps, ns in zip(top.values.exp().tolist(), top.indices.tolist(), strict=True):
@@ -140,8 +140,8 @@ def watch(
             all_chances.append(logs.exp().cpu().numpy())
     return Watched(
         tuple(words),
-        tuple(numbers),
-        tuple(n != vocabulary.unknown for n in numbers),
+        tuple(ids),
+        tuple(n != vocabulary.unknown for n in ids),
         tuple(bits),
         {name: x[:, :, 0].cpu().numpy() for name, x in recorded.items()},
         tuple(g for g in layer.cell.gates if g in recorded),

@@ -12,7 +12,7 @@ from carousel.training.fields import LARGEST, Settings, setting
 
 @dataclass(frozen=True)
 class TextConfig(Settings):
-    """Where the text comes from and how it becomes numbers; ``valid`` empty: the last tenth of the training lines."""
+    """Where the text comes from and how it becomes token ids; ``valid`` empty: the last tenth of the training lines."""
 
     group = "Text"
 

@@ -117,7 +117,7 @@ def _side_by_side(wanted: list[Job], folder: Path, processes: int, tell: Tell | 
                 yield future.result()
         pool.shutdown()
     finally:
-        for process in list((pool._processes or {}).values()):  # those that still run were interrupted
+        for process in list((pool._processes or {}).values()):  # the ones that still run were interrupted
             process.terminate()
         pool.shutdown(cancel_futures=True)
         for name, value in before.items():

@@ -119,7 +119,7 @@ class EncodedText:
             last = int(piece[-1])
         changed = facts.checksum is not None and facts.checksum != facts.sealed(sum_ids, sum_ends)
         if changed or not rising or last != len(ids):  # 0.1.0 left no checksum, but ends rise up to the last token
-            raise _spoilt(folder / name, "it is not what was written there")
+            raise _spoilt(folder / name, "its content has changed since it was written")
         if size is not None and largest >= size:
             raise _spoilt(folder / name, f"it has token {largest}, and the vocabulary only {size}")
         return cls(ids, ends, facts)

@@ -20,7 +20,7 @@ from carousel.layers import Recurrent
 from carousel.training.fields import LARGEST_SIZE, MOST_LAYERS, Settings, is_of, setting, settings
 
 LARGEST_SEED, MOST_THREADS = 2**63 - 1, 4096
-FIRST_KIND = "language model"  # of a run whose config.json names no kind, as those of the first version
+FIRST_KIND = "language model"  # of a run whose config.json names no kind, as of the first version
 # Names of 0.1.0, by part of config.json: the name now, and values that mean the same.
 BEFORE: dict[tuple[str, str], tuple[str, tuple[tuple[Any, Any], ...]]] = {
     ("model", "recurrent"): ("recurrent_init", ()),

@@ -93,7 +93,7 @@ class Trainer:
         )
         self.interrupted = False
         self._timed, self._timed_targets = time.monotonic(), 0  # speed is of this process, loss of the whole run
-        self._clipped = self._stepped = 0  # steps since the last line of the metrics, and those that were clipped
+        self._clipped = self._stepped = 0  # steps since the last line of the metrics, and the clipped ones
 
     @property
     def checkpoint(self) -> Path:
