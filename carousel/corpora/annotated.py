@@ -43,7 +43,7 @@ class Sentence:
 
     @property
     def text(self) -> str:
-        """As a line of the corpus."""
+        """The sentence as a line of the corpus."""
         return " ".join(self.words)
 
 

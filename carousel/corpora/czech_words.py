@@ -61,7 +61,7 @@ class Noun:
 
     @property
     def gender(self) -> str:
-        """Of the singular."""
+        """The gender of the singular."""
         return self.classes[0][0]
 
 

@@ -21,7 +21,7 @@ ENDS = ("input", "before", "after", "output")
 
 @dataclass
 class Place:
-    """Where a node stands: its middle and half its width and height, in grid points."""
+    """A node's place: its middle and half its width and height, in grid points."""
 
     x: int
     y: int
@@ -46,7 +46,7 @@ class Way:
 
 @dataclass
 class Layout:
-    """Everything in grid points."""
+    """The places of a drawing's nodes, and its ways, all in grid points."""
 
     graph: Graph
     width: int

@@ -19,7 +19,7 @@ WALL = 1e6  # more than any path costs; its sums are exact, as all others are
 
 @dataclass(frozen=True)
 class Port:
-    """Where a wire meets a thing: ``at`` its edge, going ``out`` of it."""
+    """A place where a wire meets a thing: ``at`` its edge, going ``out`` of it."""
 
     at: Point
     out: Point

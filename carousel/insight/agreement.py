@@ -25,7 +25,7 @@ Tick = Callable[[int, int], object]
 
 @dataclass(frozen=True)
 class Agreement:
-    """How often the right form was likelier than the wrong one, and of how many: by kind, distance and attractors."""
+    """Counts of right forms that were likelier than the wrong one, and of all: by kind, distance and attractors."""
 
     right: dict[str, tuple[int, int]]
 

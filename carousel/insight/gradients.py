@@ -57,7 +57,7 @@ class Flow:
 
 @dataclass(frozen=True)
 class Decay:
-    """How fast a curve over lags falls. ``slope``: of the natural logarithm, a step; ``half_life`` in steps, infinite where
+    """The fall of a curve over lags. ``slope``: of the natural logarithm, a step; ``half_life`` in steps, infinite where
     it does not fall."""
 
     slope: float

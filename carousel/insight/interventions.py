@@ -79,8 +79,8 @@ def handed_over(model: Translator, source: Vocabulary, pairs: Sequence[Translate
 
 @dataclass(frozen=True)
 class Told:
-    """Of the ``of`` written words that agree with the subject: the share that was foretold to be right, the share that was
-    right, and the share that stands in exactly the form foretold.
+    """The forecast of the ``of`` written words that agree with the subject: the share that was foretold to be right, the
+    share that was right, and the share that stands in exactly the form foretold.
     """
 
     foretold: float
@@ -94,7 +94,7 @@ class Told:
 
 
 class Forecast:
-    """Foretells the form of each Czech word that agrees with the subject, before a word of Czech is written.
+    """A forecast of the form of each Czech word that agrees with the subject, before a word of Czech is written.
 
     A linear probe, fitted on the states that the encoder hands over while nothing is held, reads gender and number off the
     states that it hands over now; the form is the one that the corpus has for them.

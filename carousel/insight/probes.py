@@ -45,8 +45,9 @@ class UnitScore:
 
 @dataclass(frozen=True)
 class Probe:
-    """How well a property is read from ``name`` (a memory, a message, a gate) of a layer: shares right, from 0 to 1, of the
-    words in sentences that the probe has not seen.
+    """The scores of a property that is read from ``name`` (a memory, a message, a gate) of a layer.
+
+    They are shares right, from 0 to 1, of the words in sentences that the probe has not seen.
 
     ``linear``: logistic regression on all units. ``majority``: always the label that is commonest in training. ``control``:
     the same probe when each word that sets the property is given a random label of its own, mean of three draws.

@@ -70,7 +70,7 @@ class Held:
 
 @dataclass(frozen=True)
 class Walkthrough:
-    """All of it, for the sentences ``pair.a`` and ``pair.b``. ``memory`` names the state that is followed; ``written``: the
+    """The walkthrough of the sentences ``pair.a`` and ``pair.b``. ``memory`` names the state that is followed; ``written``: the
     value that came into the memory at each step, root mean square over its units, for both. ``held``: the second sentence with
     valves held; ``patched``: the first, with some units of its memory set to the second's while the replaced word is read.
     """

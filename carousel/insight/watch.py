@@ -157,7 +157,7 @@ def _logits(model: LanguageModel, h: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Habits:
-    """How the units of a valve behave over a text: numbers of units, and an order to show them in.
+    """The habits of a valve's units over a text: numbers of units, and an order to show them in.
 
     A unit is shut where its mean is below 0.1, open where it is above 0.9, moving where its standard deviation is above
     0.1, and in between otherwise. ``order``: the ones that move most come first.

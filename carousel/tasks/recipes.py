@@ -19,7 +19,7 @@ MANY = 10  # symbols; more get one number each
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything that is not the task.
+    """The network and learner of a trial: everything that is not the task.
 
     ``learner``: "kalman", "adam" or "descent"; ``hidden`` units, ``embedding``'s size for symbols; ``rows``: sequences of an
     update; ``rate``: of Adam; ``without``: a detail that is left out (:func:`without`).

@@ -34,7 +34,7 @@ class Job:
 
     @property
     def name(self) -> str:
-        """Of its file, and on the screen."""
+        """The trial's name, of its file and on the screen."""
         return f"{self.row}.{self.recipe.cell}.{self.recipe.name}.{self.seed}"
 
     def file(self, folder: Path) -> Path:

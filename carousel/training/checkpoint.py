@@ -23,7 +23,7 @@ FILE_KEYS = {"loss": "loss_nats", "targets": "loss_words"}  # as the file's posi
 
 @dataclass
 class Position:
-    """Where a run stands. ``batch`` counts within the epoch; ``loss``, summed, and ``targets`` since the last log line."""
+    """The position of a run. ``batch`` counts within the epoch; ``loss``, summed, and ``targets`` since the last log line."""
 
     step: int = 0
     epoch: int = 0

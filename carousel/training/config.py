@@ -82,7 +82,7 @@ class NetworkConfig(Settings):
 
 @dataclass(frozen=True)
 class TrainConfig(Settings):
-    """How a model is trained. ``batch_size`` counts rows of all processes together."""
+    """The settings of training. ``batch_size`` counts rows of all processes together."""
 
     group = "Training"
 

@@ -36,7 +36,7 @@ class Trainable(nn.Module):
 
 @dataclass(frozen=True)
 class Metric:
-    """How people read a loss. ``name`` and ``unit`` (the targets, in the plural) become keys of ``metrics.jsonl``.
+    """The measure that people read. ``name`` and ``unit`` (the targets, in the plural) become keys of ``metrics.jsonl``.
 
     Args:
         of: the metric's value, from a summed loss and the number of targets it was summed over.

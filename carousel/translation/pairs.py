@@ -88,7 +88,7 @@ class Pairs:
 
     @cached_property
     def cuts(self) -> list[tuple[int, int]]:
-        """Where the batches begin and stop among the pairs in order of length."""
+        """The places where the batches begin and stop among the pairs in order of length."""
         key, cuts, begin = np.sort(self.key), [], 0
         while begin < len(key):
             stop = begin + self.rows

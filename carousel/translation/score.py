@@ -86,7 +86,7 @@ def translate_all(
 
 @dataclass(frozen=True)
 class Agreed:
-    """Of the words that agree: how many stand at their place in the right form, how many there in another form of theirs, and
+    """Counts of the words that agree: how many stand at their place in the right form, how many there in another form of theirs, and
     of how many neither is there (another word was written, or words were left out)."""
 
     right: int

@@ -20,8 +20,10 @@ CERTAIN = 2.0  # standard errors
 
 @dataclass(frozen=True)
 class Question:
-    """Whether ``figure`` is lower (or higher) in one way than in another, in pairs by seed; ``margin``: a way may be that share
-    worse and still pass, which makes of it the question whether nothing is lost."""
+    """A question: is ``figure`` lower (or higher) in one way than in another, in pairs by seed?
+
+    ``margin``: a way may be that share worse and still pass, which makes of it the question whether nothing is lost.
+    """
 
     asks: str
     figure: str
