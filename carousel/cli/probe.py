@@ -73,7 +73,7 @@ def command(
                 "commonest": f"{p.majority:.3f}",
                 "best units alone": "  ".join(f"{u.unit}: {u.score:.3f}" for u in p.units[:units]),
                 "by words since it was set": "  ".join(f"{k}: {s:.2f}" for k, (s, _) in p.by_distance.items()),
-                "words": f"{p.words[1]:,}",
+                "words": f"{p.counts[1]:,}",
             }
         )
     title = f"read from {found[0].name}, layer {number}: share right on sentences not seen"

@@ -59,7 +59,7 @@ class Probe:
     name: str
     layer: int
     labels: tuple[str, ...]
-    words: tuple[int, int]
+    counts: tuple[int, int]  # of words: to learn from, and held out
     linear: float
     majority: float
     control: float
@@ -80,7 +80,7 @@ class Probe:
             "name": self.name,
             "layer": self.layer,
             "labels": list(self.labels),
-            "words": {"training": self.words[0], "held out": self.words[1]},
+            "words": {"training": self.counts[0], "held out": self.counts[1]},
             **{n: round(getattr(self, n), 4) for n in shares},
             "units": [{"unit": u.unit, "score": round(u.score, 4)} for u in self.units[:units]],
             "by_distance": {k: {"score": round(s, 4), "words": n} for k, (s, n) in self.by_distance.items()},

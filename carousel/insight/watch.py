@@ -170,7 +170,7 @@ class Habits:
 
 
 def habits(values: np.ndarray) -> Habits:
-    """Return how often each unit of a valve or state, (T, units), is open or shut, and which hardly move."""
+    """Return which units of a valve or state, values (T, units), are shut, open or moving."""
     mean, spread = values.mean(0), values.std(0)
     moving = spread > STEADY
     return Habits(

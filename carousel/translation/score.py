@@ -86,8 +86,8 @@ def translate_all(
 
 @dataclass(frozen=True)
 class Agreed:
-    """Counts of the words that agree: how many stand at their place in the right form, how many there in another form of theirs, and
-    of how many neither is there (another word was written, or words were left out)."""
+    """Counts of the words that agree: how many stand at their place in the right form, how many there in another form of
+    theirs, and of how many neither is there (another word was written, or words were left out)."""
 
     right: int
     wrong: int
