@@ -144,7 +144,7 @@ def recording(
     threads: options.Threads = 0,
     json: options.Json = False,
 ) -> None:
-    """What recording every step's memory and clamping a gate cost, beside the plain run and the eager loop."""
+    """Time the recording of every step's memory and a clamped gate, beside the plain run and the eager loop."""
     used = _threads(threads)
     shapes = [_checked(s) for s in sizes or []] or bench_recording.SIZES
     cases = [bench_kernels.Case(n, *s) for s in shapes for n in options.cells(cells)]

@@ -23,7 +23,7 @@ EXAMPLE = "Example: carousel train book.txt --cell lstm-v2 --layers 2 --hidden 2
 def configure(
     given: dict[str, Any], files: list[Path], valid: list[Path] | None, test: list[Path] | None, cell: str | None = None
 ) -> Config:
-    """A run's configuration from the options of a command; ``cell`` where no option names it.
+    """Return a run's configuration from the options of a command; ``cell`` where no option names it.
 
     Raises InputError for a model that cannot be built or files that cannot be read.
     """

@@ -81,7 +81,7 @@ def command(
 
 
 def _listed(names: str | None) -> list[str] | None:
-    """The names that an option has, separated by commas. Raises InputError where there is none."""
+    """Return the names that an option has, separated by commas. Raises InputError where there is none."""
     found = None if names is None else [n.strip() for n in names.split(",") if n.strip()]
     if found == []:
         raise InputError("--names needs at least one name of a valve or state")

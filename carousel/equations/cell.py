@@ -98,7 +98,7 @@ class Cell:
         return f"<cell {self.name}({', '.join(('e', *self.states))}): {'; '.join(said)}>"
 
     def _repr_latex_(self) -> str:
-        """The equations as a notebook shows them."""
+        """Return the equations as a notebook shows them."""
         return f"$$\n{self.latex}\n$$"
 
     def __reduce__(self) -> str | tuple[Any, ...]:

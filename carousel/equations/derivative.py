@@ -48,10 +48,11 @@ class Derivative:
     """A step backwards.
 
     ``adjoints``: of each forward group's symbols. ``hoisted``: of each hoisted symbol. ``vectors``: of each learned vector,
-    to be summed over rows and steps. ``carried``: of each state before the step, apart from what goes through products.
-    ``arriving``: the symbol of what is carried back to each state from the step after, ``given`` of what the loop's
-    result gives the first state at this step, and ``recorded`` of what each recorded value is given. ``saved``: the values
-    of the forward step that are needed and not worth computing again; ``recomputed``: how the others follow from them.
+    to be summed over rows and steps. ``carried``: of each state before the step, without the part that goes through products.
+    ``arriving``: the symbol of the error that is carried back to each state from the step after, ``given`` of the error that
+    the loop's result gives the first state at this step, and ``recorded`` of the error that each recorded value is given.
+    ``saved``: the values of the forward step that are needed and not worth computing again; ``recomputed``: how the others
+    follow from them.
     """
 
     stages: tuple[BackwardStage, ...]

@@ -51,9 +51,10 @@ class LoopStage:
 class Loop:
     """The work of a step. ``name`` and ``about`` (the equations as text) say of which cell.
 
-    ``hoisted`` are symbols with a value for every step from outside the loop, those of one outer product together; the
-    first of them are those of ``outer``. ``vectors`` are the same at every step. ``sizes`` has every symbol's size (None:
-    one a row). ``recorded`` are symbols of a step whose values are given back beside the first state's."""
+    ``hoisted`` are symbols with a value for every step from outside the loop, all of one outer product together; ``outer``'s
+    come first. ``vectors`` are the same at every step. ``sizes`` has every symbol's size (None: one a row). ``recorded`` are
+    symbols of a step whose values are given back beside the first state's.
+    """
 
     name: str
     about: str

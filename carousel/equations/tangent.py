@@ -20,7 +20,7 @@ def tangent(loop: Loop) -> Loop:
     """Return the loop with its tangent.
 
     Its states are the tangents of the loop's states, then the states (then the step number); so its output is the tangent
-    of the output, and what it records the tangents of what the loop records. ``hoisted`` are those of the loop, then their
+    of the output, and it records the tangents of the values that the loop records. ``hoisted`` are the loop's, then their
     tangents in the same order; ``vectors`` likewise, without tangents of constants; to each dense weight ``W.ab`` comes its
     tangent, ``weight_tangent(loop, "W.ab")``.
     Raises NoDerivative.

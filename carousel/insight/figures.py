@@ -68,7 +68,7 @@ def of(found: Any, names: Sequence[str] | None = None, layer: int = -1) -> Figur
     raise TypeError(f"there is no figure of {type(found).__name__}; there are those of a text, a pair, gradients and probes")
 
 
-def gradient_decay(found: Sequence[GradientDecay], title: str) -> Figure:
+def gradient_decay(decays: Sequence[GradientDecay], title: str) -> Figure:
     """Draw |∂E_t/∂x_k| by t − k on a logarithmic scale, one line a cell, with the band of the middle four fifths.
 
     Theory is dashed in the same colour. All begin at 1 one step back, so that their fall can be compared.
@@ -126,7 +126,7 @@ def sensitivity(layer: Recurrent, data: Tensor) -> Figure:
 
 
 def valves(watched: Watched, names: Sequence[str] | None = None, layer: int = -1) -> Figure:
-    """Words across, units down (those that move most on top), a panel a valve or state (by default each)."""
+    """Draw words across, units down (the ones that move most on top), a panel a valve or state (by default each)."""
     steps, names = len(watched.words), watched.chosen(names)
     layer %= len(watched.values[names[0]])
     counts = [min(MOST_UNITS, watched.values[n].shape[2]) for n in names]
@@ -152,11 +152,11 @@ def valves(watched: Watched, names: Sequence[str] | None = None, layer: int = -1
     return figure
 
 
-def pair(found: Pair, name: str | None = None, layer: int = -1) -> Figure:
-    """Where two texts part: the difference of a state (by default the memory), unit by unit, and of the predictions."""
-    name = found.chosen(name)
-    layer %= len(found.differences[name])
-    x = found.differences[name][layer]
+def pair(comparison: Pair, name: str | None = None, layer: int = -1) -> Figure:
+    """Draw where two texts part: the difference of a state (by default the memory), unit by unit, and of the predictions."""
+    name = comparison.chosen(name)
+    layer %= len(comparison.differences[name])
+    x = comparison.differences[name][layer]
     steps = len(x)
     order = np.argsort(-np.abs(x[comparison.first :]).max(0), kind="stable")[:MOST_UNITS]
     height = max(1.2, UNIT_HEIGHT * len(order))

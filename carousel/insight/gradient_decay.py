@@ -147,7 +147,20 @@ def of_corpus(
     jacobian: bool = False,
     tick: Tick | None = None,
 ) -> GradientDecay:
-    """A trained model that reads a text in so many rows. Raises InputError where the text is too short."""
+    """Measure a trained model while it reads a text.
+
+    Args:
+        model: a language model.
+        vocabulary: the model's.
+        corpus: the text.
+        steps: of each sequence.
+        rows: sequences.
+        jacobian: whether to measure singular values of ∂x_t/∂x_k.
+        tick: called with the steps done, and all of them.
+
+    Raises:
+        InputError: the text is too short.
+    """
     steps = min(steps, (len(corpus) - 1) // rows)
     if steps < 3:
         raise InputError(f"the text has {len(corpus)} words, too few for {rows} sequences; lower `batch_size`")

@@ -47,7 +47,7 @@ class Pair:
     surprise: tuple[float | None, ...]
 
     def chosen(self, name: str | None = None) -> str:
-        """That state or valve; without a name the memory. Raises InputError where there is none of that name."""
+        """Return that state or valve; without a name the memory. Raises InputError where there is none of that name."""
         name = name or self.a.states[-1]
         if name not in self.differences:
             raise InputError(f"this cell has nothing called {name!r}; it has {', '.join(self.differences)}")

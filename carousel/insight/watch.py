@@ -43,7 +43,7 @@ class Watched:
     chances: np.ndarray | None = None
 
     def chosen(self, names: Sequence[str] | None = None) -> list[str]:
-        """These quantities; without ``names`` the valves, then the states from the memory on. Raises InputError for others."""
+        """Return these quantities, or the valves, then the states from the memory on. Raises InputError for others."""
         if names is None:
             return [*self.valves, *self.states[::-1]]
         for name in names:

@@ -53,7 +53,7 @@ def lines(paths: Path | list[Path]) -> Iterator[str]:
 
 
 def lines_of(text: Text) -> Iterator[str]:
-    """The lines of a text in any form in which it may be given.
+    """Return the lines of a text in any form in which it may be given.
 
     Raises:
         InputError: as ``lines`` for a path; the text is empty, or the name of a file where a Path is meant.

@@ -25,7 +25,11 @@ WORDS, CHARACTERS, BYTES, NUMBERS, PREDICTIONS = 500, 20_000, 256 * 1024, 2_000_
 
 
 def open_run_view(folder: Path) -> RunView:
-    """The view of a run, of either kind. Raises InputError where the folder is no whole run."""
+    """Return the view of a run, of either kind.
+
+    Raises:
+        InputError: the folder is no whole run.
+    """
     run = load(folder)
     if isinstance(run, Trials):
         raise InputError(f"{folder} holds trials, whose networks are not kept, so there is nothing to look into")
@@ -43,7 +47,7 @@ class RunView:
         units = layer.units()
         self.units = {name: units[name] for name in watched_names(layer)}
         # Fewer words of a large model: the page is sent a number for every unit and word.
-        self.words = max(2, min(WORDS, NUMBERS // (sum(self.units.values()) * layer.num_layers)))
+        self.most_words = max(2, min(WORDS, NUMBERS // (sum(self.units.values()) * layer.num_layers)))
         self.name = run.folder.resolve().name
         self.svg = draw(self.cell)
         self.example = ""
@@ -109,10 +113,8 @@ class LanguageRunView(RunView):
     def __init__(self, run: LanguageRun):
         self.run = run
         super().__init__(run, run.layer, run.vocabulary)
-        found = next(_lines(run.folder, "", run.vocabulary), None)
-        if found is None:
-            found = run.generate(count=12, temperature=0.7, seed=1).strip().partition("\n")[0]
-        self.example = found
+        written = next(_lines(run.folder, "", run.vocabulary), None)
+        self.example = written or run.generate(count=12, temperature=0.7, seed=1).strip().partition("\n")[0]
 
     def _watch(self, text: str, clamps: Sequence[Clamp], predictions: int) -> Watched:
         return self.run.watch(text, clamp=clamps, predictions=predictions)
