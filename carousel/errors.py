@@ -1,9 +1,9 @@
-"""What the commands say in one line, rather than with a traceback."""
+"""Errors that the commands tell in one line, without a traceback."""
 
 
 class InputError(ValueError):
-    """Something given to Carousel cannot be used: says what is wrong, where, and what to do. Exit status 2."""
+    """Something given to Carousel cannot be used: the message names it, the place, and a way out. Exit status 2."""
 
 
 class TrainingError(RuntimeError):
-    """A run had to stop: says at which step, and what the last good checkpoint is. Exit status 1."""
+    """A run had to stop: the message names the step, and the last good checkpoint. Exit status 1."""

@@ -1,4 +1,4 @@
-"""Files are written whole or not at all; a folder has one owner; what cannot be read is said in one line."""
+"""Files are written whole or not at all; a folder has one owner; an unreadable file is told in one line."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LOCK = ".lock"  # in an owned folder: who owns it
 PATIENCE = 0.3  # seconds for an owner that is just leaving
 _owned: set[Path] = set()
 
-# What is wrong with the place that was given, and not with the disk.
+# Errors of the place that was given, and not of the disk.
 BAD_PLACES = {
     errno.EACCES,
     errno.EEXIST,
@@ -56,11 +56,11 @@ def check_regular(path: Path) -> None:
     if stat.S_ISDIR(mode):
         raise InputError(f"{path} is a folder; give a file")
     if not stat.S_ISREG(mode):
-        raise InputError(f"{path} is a pipe or a device; write what it gives to a file, and give that")
+        raise InputError(f"{path} is a pipe or a device; write its text to a file, and give that")
 
 
 def read(path: Path) -> str:
-    """A whole text file, UTF-8. Raises InputError for a folder, a device and what is no text, OSError as Python does."""
+    """Read a whole text file, UTF-8. Raises InputError for a folder, a device and bytes that are no text; OSError as Python."""
     check_regular(path)
     try:
         return path.read_text(encoding="utf-8")
@@ -69,7 +69,7 @@ def read(path: Path) -> str:
 
 
 def parse(text: str, path: Path) -> Any:
-    """JSON. Raises InputError, naming ``path``, for what is none."""
+    """Parse JSON. Raises InputError, naming ``path``, for a text that is none."""
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -77,16 +77,16 @@ def parse(text: str, path: Path) -> Any:
 
 
 def read_object(path: Path) -> dict[str, Any]:
-    """A JSON file that holds an object. Raises InputError as ``read`` and ``parse`` do, and for another value."""
-    found = parse(read(path), path)
-    if not isinstance(found, dict):
-        raise InputError(f"{path} must hold an object, not {type(found).__name__}")
-    return found
+    """Read a JSON file that holds an object. Raises InputError as ``read`` and ``parse`` do, and for another value."""
+    value = parse(read(path), path)
+    if not isinstance(value, dict):
+        raise InputError(f"{path} must hold an object, not {type(value).__name__}")
+    return value
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[IO[bytes]]:
-    """A binary file that takes the place of ``path`` only once it is complete and on the disk.
+    """Yield a binary file that takes the place of ``path`` only once it is complete and on the disk.
 
     Where writing fails or is interrupted, ``path`` is as it was and nothing is left beside it.
     """
@@ -94,7 +94,7 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
         raise InputError(f"cannot write {path}: it is a folder")
     if path.exists() and not (path.is_file() or path.is_dir()):
         raise InputError(f"cannot write {path}: it is a pipe or a device")  # which would be gone, and a file in its place
-    temporary = path.with_name(f".{path.name}.tmp")  # one name: what a kill leaves is overwritten
+    temporary = path.with_name(f".{path.name}.tmp")  # one name: the rest of a killed write is overwritten
     try:
         with temporary.open("wb") as file:
             yield file
@@ -102,7 +102,7 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
             os.fsync(file.fileno())
         os.replace(temporary, path)
     finally:
-        with suppress(OSError):  # where it could not be opened, that is what went wrong
+        with suppress(OSError):  # it is missing where it could not be opened
             temporary.unlink(missing_ok=True)
 
 
@@ -114,7 +114,7 @@ def write(path: Path, content: bytes | str) -> None:
 
 @contextmanager
 def owning(folder: Path) -> Iterator[None]:
-    """A folder, made where it is missing, in which no other process writes meanwhile.
+    """Make a folder where it is missing, and let no other process write in it meanwhile.
 
     The owner is whoever holds the lock on ``.lock``, which the system takes back at any death; within a process, owning may be
     nested. The file goes with its owner, and so do folders that were made for it and in which nothing was put.
@@ -124,7 +124,7 @@ def owning(folder: Path) -> Iterator[None]:
     """
     try:
         str(folder).encode()
-    except UnicodeEncodeError:  # safetensors cannot read there what it has written
+    except UnicodeEncodeError:  # safetensors cannot read there the file that it has written
         raise InputError(f"cannot write to {folder}: its name is not UTF-8") from None
     key = Path(os.path.realpath(folder))
     if key in _owned:
@@ -170,7 +170,7 @@ def _holder(path: Path) -> str:
 
 
 def _make(folder: Path) -> list[Path]:
-    """Make a folder and those above it; gives those that were missing, the uppermost first."""
+    """Make a folder and its parents; return the missing ones, the uppermost first."""
     missing = [p for p in (*reversed(folder.parents), folder) if not p.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     return missing
@@ -178,7 +178,7 @@ def _make(folder: Path) -> list[Path]:
 
 @contextmanager
 def undoing(folder: Path | None) -> Iterator[None]:
-    """Where what is given is refused, nothing is left in ``folder`` that was not there before; None: nothing is done."""
+    """Leave nothing in ``folder`` that was not there before where the input is refused; None: do nothing."""
     before = set(folder.iterdir()) if folder is not None and folder.is_dir() else set()
     try:
         yield
@@ -192,5 +192,5 @@ def undoing(folder: Path | None) -> Iterator[None]:
 
 
 def is_empty(folder: Path) -> bool:
-    """Whether there is nothing in a folder but its owner's name; also where there is no folder."""
+    """Return whether a folder holds nothing but its owner's name; also where there is no folder."""
     return not folder.exists() or (folder.is_dir() and all(p.name == LOCK for p in folder.iterdir()))

@@ -1,4 +1,4 @@
-"""What a notebook shows of a cell or a layer: its drawing, its equations, its parameters.
+"""A cell or a layer in a notebook: its drawing, its equations, its parameters.
 
 Each part goes out in the form that every notebook can show: SVG, LaTeX, a table in HTML.
 """
@@ -36,18 +36,18 @@ def bundles(shown: Cell | Recurrent) -> Iterator[dict[str, str]]:
 
 
 def _of_cell(cell: Cell) -> Iterator[Row]:
-    """The parameters of a cell for E inputs, H units and, where the output is projected, P outputs."""
+    """Return the parameters of a cell for E inputs, H units and, where the output is projected, P outputs."""
     sizes: Any = sympy.symbols("E H P", positive=True)
     return _rows((spec.name, spec.shape) for spec in cell.parameter_specs(*sizes))
 
 
 def _of_layer(layer: Recurrent) -> Iterator[Row]:
-    """The parameters of a layer."""
+    """Return the parameters of a layer."""
     return _rows((name, tuple(p.shape)) for name, p in layer.named_parameters())
 
 
 def _rows(parameters: Iterable[tuple[str, tuple[Any, ...]]]) -> Iterator[Row]:
-    """A line for those of one space, layer and shape; the last is the sum."""
+    """Yield a line for the parameters of one space, layer and shape; the last is the sum."""
     groups: dict[Any, list[str]] = {}
     for name, shape in parameters:
         space, _, letters = name.partition(".")
@@ -61,7 +61,7 @@ def _rows(parameters: Iterable[tuple[str, tuple[Any, ...]]]) -> Iterator[Row]:
 
 
 def _said(expr: Any) -> str:
-    """A number, or a polynomial of sizes: ``4 E H + 4 H² + 7 H``."""
+    """Return a number, or a polynomial of sizes: ``4 E H + 4 H² + 7 H``."""
     expr = sympy.expand(expr)
     return f"{int(expr):,}" if expr.is_Integer else str(expr).replace("**2", "²").replace("*", " ")
 

@@ -13,12 +13,11 @@ import torch
 from torch import Tensor, nn
 
 from carousel import kernels
-from carousel.bench.timing import Work
+from carousel.bench.timing import PYTORCHS, Work, forward
 from carousel.cells import get
 from carousel.layers import Recurrent
 
 SIZES = [(1, 256, 100), (20, 200, 35), (64, 512, 70), (64, 1024, 256), (256, 1024, 512)]
-PYTORCHS: dict[str, Any] = {"lstm": nn.LSTM, "lstm-v2": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}
 TYPES = {"bfloat16": torch.bfloat16, "float32": torch.float32}
 
 
@@ -34,10 +33,18 @@ class Case:
 
 
 def measure(case: Case, *, ways: list[str], eager: bool = True, seconds: float = 0.3) -> Iterator[dict[str, Any]]:
-    """Two rows, forward (without derivatives) and training (forward and backward, gradient of the input included).
+    """Measure a layer forward (without derivatives) and in training (forward and backward, gradient of the input included).
 
-    float32 is with TF32 for all. ``ways``: those to force beside the planner's own choice. A way that a size does not allow
-    is left out.
+    float32 runs with TF32 everywhere.
+
+    Args:
+        case: the layer and its input.
+        ways: ways of running to force, beside the planner's own choice; one that the size does not allow is left out.
+        eager: whether to measure the eager loop.
+        seconds: how long each is measured, about.
+
+    Returns:
+        Two rows of the table, one after the other.
     """
     torch.manual_seed(0)
     dtype, device = TYPES[case.dtype], torch.device("cuda")
@@ -56,7 +63,7 @@ def measure(case: Case, *, ways: list[str], eager: bool = True, seconds: float =
     work = ours.cell.work(case.hidden, case.hidden, ours.proj_size)
     products = case.batch * case.steps * (work.input_products + work.recurrent_products)
     with _tf32(), torch.cuda.device(device):
-        for what, make, times in (("forward", _forward, 1), ("training", _training, 3)):
+        for what, make, times in (("forward", forward, 1), ("training", _training, 3)):
             works = {}
             for name, run in runs.items():
                 work_of = make(run, data)
@@ -121,14 +128,6 @@ def _eager(layer: Recurrent) -> Callable[[Tensor], Any]:
     return run
 
 
-def _forward(run: Callable[[Tensor], Any], data: Tensor) -> Work:
-    def work() -> None:
-        with torch.no_grad():
-            run(data)
-
-    return work
-
-
 def _training(run: Callable[[Tensor], Any], data: Tensor) -> Work:
     leaf = data.clone().requires_grad_()
     given: Tensor | None = None
@@ -145,14 +144,14 @@ def _training(run: Callable[[Tensor], Any], data: Tensor) -> Work:
 
 
 def side_by_side(works: dict[str, Work], seconds: float, rounds: int = 5) -> dict[str, float]:
-    """Median seconds of each by CUDA events, each run begun on an idle card: what waits for the processor counts."""
+    """Return median seconds of each by CUDA events; each run begins on an idle card, so that waiting for the host counts."""
     once = {name: _time(work) for name, work in works.items()}
     times: dict[str, list[float]] = {name: [] for name in works}
     for _ in range(rounds):
         for name, work in works.items():
             for _ in range(max(1, min(50, int(seconds / rounds / max(once[name], 1e-6))))):
                 times[name].append(_time(work))
-    return {name: median(found) for name, found in times.items()}
+    return {name: median(measured) for name, measured in times.items()}
 
 
 def _time(work: Work) -> float:
@@ -169,7 +168,7 @@ _peaks: dict[torch.dtype, float] = {}
 
 
 def peak(dtype: torch.dtype) -> float:
-    """Floating-point operations a second of a large matrix product on this card."""
+    """Return the floating-point operations a second of a large matrix product on this card."""
     if dtype not in _peaks:
         n = 8192
         a, b = (torch.randn(n, n, device="cuda", dtype=dtype) for _ in range(2))
@@ -178,14 +177,14 @@ def peak(dtype: torch.dtype) -> float:
 
 
 def card() -> dict[str, str]:
-    """What was measured on, for the table's title."""
+    """Return the names of card and libraries, for the table's title."""
     import triton
 
     return {"card": torch.cuda.get_device_name(), "torch": torch.__version__, "triton": triton.__version__}
 
 
 def cases(cells: list[str], sizes: list[tuple[int, int, int]], types: list[str]) -> list[Case]:
-    """All of them; ValueError for a cell that there is not."""
+    """Return every combination of cell, size (batch, units, steps) and type; raise ValueError for an unknown cell."""
     return [Case(get(c).name, *s, dtype=t) for t in types for s in sizes for c in cells]
 
 
@@ -193,7 +192,7 @@ H100 = (132, 227 << 10)  # multiprocessors, and bytes of shared memory that a pr
 
 
 def compile_ahead(case: Case) -> list[dict[str, Any]]:
-    """What the kernels of a case take on an H100, which need not be there."""
+    """Return the resources that the kernels of a case take on an H100, which need not be there."""
     from carousel.kernels.inputs import loop_of
     from carousel.kernels.triton import ahead, planner
     from carousel.kernels.triton.program import program_of
@@ -202,8 +201,8 @@ def compile_ahead(case: Case) -> list[dict[str, Any]]:
     sizes = (case.hidden, case.hidden, max(1, case.hidden // 2))
     program = program_of(loop_of(cell), dtype is not torch.float32)
     units = program.units(lambda size: cell.length(size, *sizes))
-    found = []
+    reports = []
     for way in ("forward", "backward"):
         plan = planner.plan_for(program, way, units, case.batch, dtype, H100)
-        found += [{**asdict(case), **asdict(r)} for r in ahead.compiled(cell, sizes, dtype, plan, way)]
-    return found
+        reports += [{**asdict(case), **asdict(r)} for r in ahead.compiled(cell, sizes, dtype, plan, way)]
+    return reports

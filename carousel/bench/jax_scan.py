@@ -15,14 +15,14 @@ from carousel.layers import Recurrent
 
 
 def available() -> bool:
-    """Whether JAX is installed."""
+    """Return whether JAX is installed."""
     return importlib.util.find_spec("jax") is not None
 
 
 def work(layer: Recurrent, data: Tensor, *, training: bool) -> Work:
-    """One run of a layer over (T, B, input_size): outputs, or the gradients of input and weights.
+    """Return one run of a layer over (T, B, input_size), for timing: of its outputs, or the gradients of input and weights.
 
-    For cells of which only plain products of the input leave the loop.
+    It serves cells of which only plain products of the input leave the loop.
     """
     import jax
     import jax.numpy as jnp

@@ -14,11 +14,10 @@ from torch.nn.utils.rnn import PackedSequence, pack_sequence
 
 from carousel import files, kernels
 from carousel.bench import jax_scan, onnx_lstm
-from carousel.bench.timing import Work, peak, side_by_side
+from carousel.bench.timing import PYTORCHS, Work, forward, peak, side_by_side
 from carousel.layers import Recurrent
 
 SIZES = [(1, 256, 100), (20, 200, 35), (32, 256, 70), (64, 512, 70), (20, 650, 35)]
-PYTORCHS: dict[str, Any] = {"lstm": nn.LSTM, "lstm-v2": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}
 
 
 @dataclass(frozen=True)
@@ -32,22 +31,22 @@ class Case:
     packed: bool = False
 
     def layer(self) -> Recurrent:
-        """Ours, freshly drawn."""
+        """Return our layer, freshly drawn."""
         return Recurrent(self.cell, self.hidden, self.hidden)
 
     def rows(self) -> int:
-        """Rows of all steps."""
+        """Return the number of rows of all steps together."""
         return sum(self.lengths())
 
     def lengths(self) -> list[int]:
-        """Steps of each row."""
+        """Return the steps of each row."""
         if not self.packed:
             return [self.steps] * self.batch
         short = min(20, self.steps)
         return [self.steps - (self.steps - short) * k // max(1, self.batch - 1) for k in range(self.batch)]
 
     def data(self) -> Tensor | PackedSequence:
-        """The input."""
+        """Return a random input."""
         if self.packed:
             return pack_sequence([torch.randn(n, self.hidden) for n in self.lengths()])
         return torch.randn(self.steps, self.batch, self.hidden)
@@ -56,10 +55,19 @@ class Case:
 def measure(
     case: Case, *, compiled: bool = False, jax: bool = False, onnx: bool = False, bfloat16: bool = False, seconds: float
 ) -> Iterator[dict[str, Any]]:
-    """Two rows, forward (without derivatives) and training (forward and backward, gradient of the input included).
+    """Measure a layer forward (without derivatives) and in training (forward and backward, gradient of the input included).
 
-    ``bfloat16``: ours and PyTorch's under autocast as well. ``flops`` counts products and pointwise operations of the cell,
-    three times for training.
+    Args:
+        case: the layer and its input.
+        compiled: whether to measure ``torch.compile``.
+        jax: whether to measure JAX's scan.
+        onnx: whether to measure ONNX Runtime, forward.
+        bfloat16: whether to measure our layer and PyTorch's under autocast as well.
+        seconds: how long each is measured, about.
+
+    Returns:
+        Two rows of the table, one after the other. ``flops`` counts the cell's products and pointwise operations, three times
+        for training.
     """
     torch.manual_seed(0)
     ours = case.layer()
@@ -89,13 +97,13 @@ def measure(
     work = ours.cell.work(case.hidden, case.hidden, ours.proj_size)
     products = case.rows() * (work.input_products + work.recurrent_products)
     data = case.data()
-    for what, make, times in (("forward", _forward, 1), ("training", _train, 3)):
+    for what, make, times in (("forward", forward, 1), ("training", _train, 3)):
         works = {name: make(run, data) for name, run in runs.items()}
         if jax and isinstance(data, Tensor):
             works["JAX lax.scan"] = jax_scan.work(ours, data, training=what == "training")
         if onnx and what == "forward" and same.cell.name in onnx_lstm.CELLS and isinstance(data, Tensor):
             works["ONNX Runtime"] = onnx_lstm.work(same, data, torch.get_num_threads())
-        found = side_by_side(works, seconds)
+        medians = side_by_side(works, seconds)
         floor = times * products / peak(seconds / 5)
         yield {
             "cell": case.cell,
@@ -105,18 +113,10 @@ def measure(
             "packed": case.packed,
             "what": what,
             "flops": times * case.rows() * work.total,
-            "seconds": found,
+            "seconds": medians,
             "floor_seconds": floor,
             **({"compile_seconds": compile_seconds} if compile_seconds is not None else {}),
         }
-
-
-def _forward(run: Callable[[Any], Any], data: Any) -> Work:
-    def work() -> None:
-        with torch.no_grad():
-            run(data)
-
-    return work
 
 
 def _autocast(run: Callable[[Any], Any]) -> Callable[[Any], Any]:
@@ -144,7 +144,7 @@ def _train(run: Callable[[Any], Any], data: Any) -> Work:
 
 
 def draw(rows: list[dict[str, Any]], path: Path) -> None:
-    """Speed of each way in single precision as a share of the floor, one panel for forward and one for training."""
+    """Draw the speed of each way in single precision as a share of the floor: a panel for forward, one for training."""
     from matplotlib.figure import Figure
 
     colours = {

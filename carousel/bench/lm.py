@@ -15,48 +15,50 @@ from carousel.language.model import LanguageModel, ModelConfig, detach
 class Plain(nn.Module):
     """Embedding, torch.nn.LSTM, output layer: as anyone would write it."""
 
-    def __init__(self, words: int, config: ModelConfig):
+    def __init__(self, vocabulary_size: int, config: ModelConfig):
         super().__init__()
         self.drop = nn.Dropout(config.dropout)
-        self.embedding = nn.Embedding(words, config.input_size)
+        self.embedding = nn.Embedding(vocabulary_size, config.input_size)
         self.lstm = nn.LSTM(config.input_size, config.hidden, config.layers, dropout=config.dropout)
-        self.output = nn.Linear(config.hidden, words)
+        self.output = nn.Linear(config.hidden, vocabulary_size)
         if config.tied:
             self.output.weight = self.embedding.weight
 
     def forward(self, x: Tensor, hx: Any, y: Tensor) -> tuple[Tensor, Any]:
-        """The loss summed over words, and the states."""
+        """Return the loss summed over words, and the states."""
         h, hx = self.lstm(self.drop(self.embedding(x)), hx)
         logits = self.output(self.drop(h))
         return nn.functional.cross_entropy(logits.flatten(0, 1), y.flatten(), reduction="sum"), hx
 
 
 def measure(
-    batches: Stream, words: int, config: ModelConfig, softmaxes: list[str], precisions: list[str], seconds: float
+    batches: Stream, vocabulary_size: int, config: ModelConfig, softmaxes: list[str], precisions: list[str], seconds: float
 ) -> list[dict[str, Any]]:
-    """Words a second of a whole training step (forward, backward, clipping, AdamW), the same batches for all.
+    """Measure the words a second of a whole training step (forward, backward, clipping, AdamW), on the same batches for all.
 
     Ratios are to the plain model in the first precision.
     """
     works: dict[str, Work] = {}
     for precision in precisions:
-        works |= _in_precision(batches, words, config, softmaxes, precision)
-    found = side_by_side(works, seconds)
+        works |= _in_precision(batches, vocabulary_size, config, softmaxes, precision)
+    medians = side_by_side(works, seconds)
     per_step = batches.rows * batches.length
-    baseline = next(iter(found.values()))
+    baseline = next(iter(medians.values()))
     return [
         {"model": name, "milliseconds": 1000 * s, "words_per_second": per_step / s, "ratio": baseline / s}
-        for name, s in found.items()
+        for name, s in medians.items()
     ]
 
 
-def _in_precision(batches: Stream, words: int, config: ModelConfig, softmaxes: list[str], precision: str) -> dict[str, Work]:
+def _in_precision(
+    batches: Stream, vocabulary_size: int, config: ModelConfig, softmaxes: list[str], precision: str
+) -> dict[str, Work]:
     torch.manual_seed(0)
-    works = {f"torch.nn.LSTM, {precision}": _training(Plain(words, config), batches, precision)}
+    works = {f"torch.nn.LSTM, {precision}": _training(Plain(vocabulary_size, config), batches, precision)}
     for kind in softmaxes:
         own = ModelConfig(**{**vars(config), "softmax": kind, "tied": config.tied and kind != "adaptive"})
-        model = LanguageModel(words, own)
-        model.output.learn_frequencies(torch.arange(words, 0, -1))
+        model = LanguageModel(vocabulary_size, own)
+        model.output.learn_frequencies(torch.arange(vocabulary_size, 0, -1))
         works[f"carousel, {kind} softmax, {precision}"] = _training(model, batches, precision)
     return works
 

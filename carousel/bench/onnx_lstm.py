@@ -12,18 +12,20 @@ from torch import Tensor
 from carousel.bench.timing import Work
 from carousel.layers import Recurrent
 
-# Cells that the operator knows: the letter of what is written into the memory, whether f = 1 − i.
+# Cells that the operator knows: the letter of the block input, whether f = 1 − i.
 CELLS = {"lstm-v2": ("h", 0), "lstm-v3": ("h", 0), "vanilla": ("g", 0), "cifg": ("g", 1)}
 
 
 def available() -> bool:
-    """Whether ONNX and ONNX Runtime are installed."""
+    """Return whether ONNX and ONNX Runtime are installed."""
     return all(importlib.util.find_spec(name) is not None for name in ("onnx", "onnxruntime"))
 
 
 def work(layer: Recurrent, data: Tensor, threads: int, before: Sequence[Tensor] | None = None) -> Work:
-    """One forward run of a layer over (T, B, input_size), from the states ``before`` (message, memory) or zero; it gives
-    the operator's outputs: (T, directions, B, H), and the last states (directions, B, H).
+    """Return one forward run of a layer over (T, B, input_size), for timing.
+
+    It begins with the states ``before`` (message, memory) or zero, and gives the operator's outputs: (T, directions, B, H), and
+    the last states (directions, B, H).
     """
     import onnx
     import onnxruntime

@@ -17,11 +17,7 @@ SIZES = [(1, 256, 100), (20, 200, 35)]
 
 
 def measure(case: Case, *, seconds: float) -> Iterator[dict[str, Any]]:
-    """Two rows, forward (without derivatives) and training (forward and backward, gradients of what is recorded too).
-
-    Of each way, compiled and eager: the plain run, a run that records the last state (an LSTM's memory) and one that holds half
-    of the units of the first gate.
-    """
+    """Measure recording and clamping, forward (without derivatives) and in training (gradients of recorded values included)."""
     torch.manual_seed(0)
     layer, data = case.layer(), torch.randn(case.steps, case.batch, case.hidden)
     memory = [s.name for s in layer.cell.trace.states if s.size is not None][-1]

@@ -8,12 +8,24 @@ from statistics import median
 from typing import Any
 
 import torch
+from torch import nn
 
 Work = Callable[[], Any]
+PYTORCHS: dict[str, Any] = {"lstm": nn.LSTM, "lstm-v2": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}  # of the same equations
+
+
+def forward(run: Callable[[Any], Any], data: Any) -> Work:
+    """Return a run over data, without derivatives."""
+
+    def work() -> None:
+        with torch.no_grad():
+            run(data)
+
+    return work
 
 
 def side_by_side(works: Mapping[str, Work], seconds: float = 1.0, rounds: int = 5) -> dict[str, float]:
-    """Median seconds of each. ``seconds``: about how long each is measured, in ``rounds`` turns of several runs."""
+    """Return median seconds of each; each is measured for about ``seconds``, in ``rounds`` turns of several runs."""
     once = {}
     for name, work in works.items():
         work()
@@ -27,11 +39,11 @@ def side_by_side(works: Mapping[str, Work], seconds: float = 1.0, rounds: int = 
                 begun = time.perf_counter()
                 work()
                 times[name].append(time.perf_counter() - begun)
-    return {name: median(found) for name, found in times.items()}
+    return {name: median(measured) for name, measured in times.items()}
 
 
 def peak(seconds: float = 1.0) -> float:
-    """Floating-point operations a second of PyTorch's best large matrix product, in single precision, now."""
+    """Return the floating-point operations a second of PyTorch's best large matrix product, in single precision, now."""
     best = 0.0
     for n in (768, 1536, 2304):
         a, b = torch.randn(n, n), torch.randn(n, n)

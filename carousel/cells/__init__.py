@@ -1,4 +1,4 @@
-"""Every cell of the lectures, by name."""
+"""Every cell of the lectures and of their reading list, by name."""
 
 from difflib import get_close_matches
 from inspect import isfunction
@@ -6,6 +6,7 @@ from inspect import isfunction
 from carousel.cells.clockwork import clockwork
 from carousel.cells.gru import gru, gru_original
 from carousel.cells.lstm import lstm, lstm_coupled, lstm_v1, lstm_v2, lstm_v3, lstm_v4
+from carousel.cells.lstm_1997 import lstm_1997, lstm_1997_truncated
 from carousel.cells.odyssey import cifg, fgr, nfg, niaf, nig, no_peepholes, noaf, nog, vanilla
 from carousel.cells.simple import cec, mlp, relu_rnn, rnn, rnn_logistic
 from carousel.equations import Cell
@@ -16,7 +17,7 @@ CELLS: dict[str, Cell] = {
     for c in (
         *(mlp, rnn, rnn_logistic, relu_rnn, cec, lstm_v1, lstm_v2, lstm_v3, lstm_v4, clockwork),
         *(lstm, vanilla, nig, nfg, nog, niaf, noaf, cifg, no_peepholes, fgr),
-        *(lstm_coupled, gru_original, gru),
+        *(lstm_coupled, gru_original, gru, lstm_1997, lstm_1997_truncated),
     )
 }
 
@@ -25,9 +26,11 @@ FOUND: dict[str, Cell] = {}  # cells of users' files and packages, found in this
 
 
 def get(name: str | Cell) -> Cell:
-    """The cell of that name (a cell is returned as it is).
+    """Return the cell of a name; a cell is returned as it is.
 
-    Raises ValueError, with near names, where there is none; TypeError for what is neither a cell nor a name.
+    Raises:
+        ValueError: there is no such cell; near names are told.
+        TypeError: it is neither a cell nor a name.
     """
     if isinstance(name, Cell):
         return name

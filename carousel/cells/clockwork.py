@@ -8,13 +8,13 @@ GROUPS = 7  # periods 1, 2, 4 … 64, as in the paper's generation experiment
 
 
 def periods(units: int) -> np.ndarray:
-    """Period of each unit: powers of two, in up to seven groups as equal as they can be."""
+    """Return the period of each unit: powers of two, in up to seven groups as equal as they can be."""
     groups = np.array_split(np.arange(units), min(GROUPS, units))
     return np.concatenate([np.full(len(g), 2.0**k) for k, g in enumerate(groups)])
 
 
 def slower_to_faster(rows: int, columns: int) -> np.ndarray:
-    """1 where a unit may hear another: only from those of its own period or a longer one."""
+    """Return 1 where a unit may hear another: one of its own period or of a longer one."""
     return (periods(rows)[:, None] <= periods(columns)[None, :]).astype(float)
 
 

@@ -19,7 +19,7 @@ REFERENCES: list[str] = []  # by which cells were found, so that another process
 def find(reference: str) -> Cell:
     """Return the cell of a reference, which ``cells.get`` knows by its name from then on.
 
-    The file, module or package that is named is run, so the reference must be the user's own word.
+    The file, module or package is run, so the reference must be the user's own word.
 
     Args:
         reference: a name of ``carousel cells``, ``file.py:name``, ``module:name``, or the name of an entry point of the group

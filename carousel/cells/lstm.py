@@ -5,7 +5,7 @@ from carousel.equations import cell, concat, logistic, tanh
 
 @cell
 def lstm_v1(e, m, h, W, b):
-    """LSTM v1: input and output gates attenuate what goes in and out.
+    """LSTM v1: input and output gates attenuate the memory's input and output.
 
     Renshaw 2014, slide "LSTM v1: input and output gates"; Hochreiter and Schmidhuber 1997, section 4.
     """

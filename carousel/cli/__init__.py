@@ -16,24 +16,26 @@ from typer.core import TyperCommand, TyperGroup
 from carousel import __version__, files
 from carousel.errors import InputError, TrainingError
 
-# What the list of commands says of each, so that it shows without importing them; a test compares.
+# The help of each command, so that the list shows without importing them; a test compares.
 COMMANDS = {
     "cells": "List every cell of the lectures with its source, parameters and gates; or print the equations of one.",
     "train": "Train a language model on text files; Ctrl-C stops it so that --resume can continue.",
     "generate": "Write text with a trained model, each word as it comes.",
-    "score": "Perplexity, bits per character and share of unknown words of a text.",
+    "score": "Tell perplexity, bits per character and share of unknown words of a text.",
     "compare": (
         "Train several cells on the same text with the same settings: the lecture's progression in one table and figure."
     ),
-    "gradients": "How fast the error of the last step fades on its way back: half-life, slope, size after 1, 10 and 100 steps.",
-    "valves": "What every valve, memory and message does at every word, and how surprising the word was.",
-    "pairs": "Where memory and predictions part, which units carry the difference and for how long.",
-    "probe": "How well a property of each word is read from the memory: by all units linearly, and by each unit alone.",
+    "gradients": (
+        "Measure how fast the error of the last step fades on its way back: half-life, slope, size after 1, 10 and 100 steps."
+    ),
+    "valves": "Show every valve, memory and message at every word, and how surprising the word was.",
+    "pairs": "Show where memory and predictions part, which units carry the difference and for how long.",
+    "probe": "Test how well a property of each word is read from the memory: by all units linearly, and by each unit alone.",
     "walkthrough": (
-        "Translate two sentences that differ in a word; show valves, memory, what is read from it, what holding a valve does."
+        "Translate two sentences that differ in a word; show valves, memory, probes of it, and the effect of held valves."
     ),
     "claims": "Train the cells that a claim compares, with several seeds, and judge it by a rule.",
-    "serve": "Show what a model's valves and memory do while it reads: a page on this machine, until Ctrl+C.",
+    "serve": "Show a model's valves and memory while it reads: a page on this machine, until Ctrl+C.",
     "demo": "Train an LSTM (v2) and an MLP on Python's own documentation, and score them against counting models.",
     "agreement": "Agreement at a distance: an English corpus of ours, and how a model fares on it.",
     "translate": "Train a translator, score it, and translate: carousel translate RUN, a line in, a line out.",
@@ -62,7 +64,7 @@ class Lazy(TyperGroup):
         self.commands = {name: TyperCommand(name, help=text) for name, text in COMMANDS.items()}
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """As Typer, with the command in place of what stands for it."""
+        """Resolve as Typer does, with the command itself in place of its stub."""
         name, _, rest = super().resolve_command(ctx, args)
         command = loaded(str(name))
         command.name = name
@@ -87,7 +89,7 @@ def whole() -> Any:
     return group
 
 
-NO_MEMORY = "there is not enough memory for what is asked; ask for less (smaller sizes, shorter lines)"
+NO_MEMORY = "there is not enough memory for the request; ask for less (smaller sizes, shorter lines)"
 
 
 def _version(wanted: bool) -> None:
@@ -115,7 +117,7 @@ def main() -> None:
     message = ""
     try:
         status = app(standalone_mode=False) or 0
-    except typer.TyperException as error:  # what Typer itself refuses: an unknown option, a value that is no number
+    except typer.TyperException as error:  # Typer's own refusals: an unknown option, a value that is no number
         status, message = 2, getattr(error, "format_message", error.__str__)()
     except InputError as error:
         status, message = 2, str(error)
@@ -136,12 +138,12 @@ def main() -> None:
         status = 2 if error.filename and error.errno in files.BAD_PLACES else 1
         message = f"{error.filename or 'a file'}: {error.strerror or error}"
     if status == 130:  # Typer makes this status of Ctrl-C
-        message = "interrupted; what was finished is kept, nothing is half-written"
+        message = "interrupted; finished work is kept, nothing is half-written"
     if message:
         print(f"carousel: {_in_one_line(message)}", file=sys.stderr)
     sys.exit(status)
 
 
 def _in_one_line(message: str) -> str:
-    """What others' text, such as the name of a file, could do to the line or to the terminal is escaped."""
+    """Escape characters of others' text, such as the name of a file, that would break the line or reach the terminal."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in message)

@@ -32,7 +32,7 @@ def corpus(
 ) -> None:
     """Write English sentences in which the subject's gender and number decide words at a distance.
 
-    As text to train on (train.txt, valid.txt, test.txt), and with what is known after each word (.jsonl) for probes.
+    As text to train on (train.txt, valid.txt, test.txt), and with labels after each word (.jsonl) for probes.
     """
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder} is no folder; choose another")
@@ -55,7 +55,7 @@ def score(
     figure: options.Figure = None,
     json: options.Json = False,
 ) -> None:
-    """How often the right form is likelier than a wrong one, by distance and by nouns between that would decide otherwise."""
+    """Count how often the right form is likelier than a wrong one, by distance and by nouns between that would mislead."""
     figures.check(figure)
     if figure is not None and not shut_valves:
         raise InputError("the figure is of --shut-valves; give both")
@@ -74,14 +74,14 @@ def score(
         if figure is not None:
             figures.save(figures.shut_valves(shut, found.share()), figure)
     if json:
-        each = [{"valve": s.valve, "place": s.place, "words": s.words, "agreement": s.found.as_dict()} for s in shut]
+        each = [{"valve": s.valve, "place": s.place, "words": s.count, "agreement": s.agreement.as_dict()} for s in shut]
         screen.print_json({"agreement": found.as_dict(), **({"shut": each} if shut_valves else {})})
         return
     columns = [c for c in COLUMNS if c in found.right]
     rows = [{"": "as it is" if not held else "clamped", **_row(found, columns)}]
     for s in shut:
-        most = "up to " if s.place == "before" and s.words > 1 else ""  # there may be fewer words before it
-        rows.append({"": f"{s.valve} shut for {most}{s.words}, {s.place} the subject", **_row(s.found, columns)})
+        most = "up to " if s.place == "before" and s.count > 1 else ""  # there may be fewer words before it
+        rows.append({"": f"{s.valve} shut for {most}{s.count}, {s.place} the subject", **_row(s.agreement, columns)})
     rows.append({"": "of", **{c: f"{found.right[c][1]:,}" for c in columns}})
     screen.out.print(
         screen.table("right form likelier than a wrong one, %", {"": "left", **dict.fromkeys(columns, "right")}, rows)

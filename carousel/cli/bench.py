@@ -56,7 +56,7 @@ def kernels(
     figure: Annotated[Path | None, typer.Option(help="Write a figure there.", show_default=False)] = None,
     json: options.Json = False,
 ) -> None:
-    """Our layers beside torch.nn's, the eager loop, and the time of the matrix products alone (100 %)."""
+    """Time our layers beside torch.nn's, the eager loop, and the matrix products alone (100 %)."""
     if figure is not None:
         files.check(figure)
     if device == "cuda" or compile_only:
@@ -144,7 +144,7 @@ def recording(
     threads: options.Threads = 0,
     json: options.Json = False,
 ) -> None:
-    """What recording every step's memory and clamping a gate cost, beside the plain run and the eager loop."""
+    """Time the recording of every step's memory and a clamped gate, beside the plain run and the eager loop."""
     used = _threads(threads)
     shapes = [_checked(s) for s in sizes or []] or bench_recording.SIZES
     cases = [bench_kernels.Case(n, *s) for s in shapes for n in options.cells(cells)]
@@ -180,7 +180,7 @@ def lm(
     threads: options.Threads = 0,
     json: options.Json = False,
 ) -> None:
-    """Words a second in training, beside the same model written plainly with torch.nn.LSTM."""
+    """Count words a second in training, beside the same model written plainly with torch.nn.LSTM."""
     used = _threads(threads)
     kinds = _several("softmax", softmax, KINDS)
     precisions = _several("precision", precision, ("float32", "bfloat16"))

@@ -16,7 +16,7 @@ from carousel.kernels import triton
 def kernels(
     cells: str, sizes: list[tuple[int, int, int]], types: str, ways: str, seconds: float, *, compile_only: bool, json: bool
 ) -> None:
-    """Print the table, or the report of the compiler. Raises InputError for what is not known or not there."""
+    """Print the table, or the report of the compiler. Raises InputError for an unknown case, or without the card."""
     if not triton.available():
         raise InputError("this needs Triton, which comes with PyTorch for GPUs: pip install carousel-rnn[gpu]")
     if not compile_only and not torch.cuda.is_available():

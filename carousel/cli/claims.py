@@ -1,4 +1,4 @@
-"""``carousel claims``: what the lectures say of their cells, tried."""
+"""``carousel claims``: the lectures' sentences on their cells, tried."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def command(
     ] = 0,
     out: Annotated[
         Path | None,
-        typer.Option("--out", "-o", help="Folder that keeps what is finished; runs/claims by default.", show_default=False),
+        typer.Option("--out", "-o", help="Folder that keeps finished runs; runs/claims by default.", show_default=False),
     ] = None,
     threads: options.Threads = 1,
     figure: options.Figure = None,
@@ -38,7 +38,7 @@ def command(
     """Train the cells that a claim compares, with several seeds, and judge it by a rule.
 
     A claim holds where the difference has its sign with every seed and its mean is more than two standard errors; it does not
-    hold where that is so the other way round; else it is undecided. What is finished is kept, and not done again.
+    hold where that is so the other way round; else it is undecided. Finished runs are kept, and not done again.
     """
     figures.check(figure)
     if claim not in CLAIMS:

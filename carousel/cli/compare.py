@@ -73,7 +73,7 @@ def run(folder: Path, config: Any, names: list[str], parameters: int | None = No
 
 
 def show(rows: list[dict[str, Any]], title: str) -> None:
-    """The table of a comparison."""
+    """Print the table of a comparison."""
     headings = ["model", "parameters", "perplexity", "bits per character", "words per second", "seconds"]
     formats = [
         {

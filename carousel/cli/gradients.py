@@ -24,7 +24,7 @@ def command(
         Path | None, typer.Argument(help="A run folder; without it, cells at first weights.", show_default=False)
     ] = None,
     file: Annotated[
-        Path | None, typer.Argument(help="Text to read; by default what the run was validated on.", show_default=False)
+        Path | None, typer.Argument(help="Text to read; by default the run's validation text.", show_default=False)
     ] = None,
     cells: Annotated[str, typer.Option(help="Cells at first weights, separated by commas.")] = CELLS,
     steps: Annotated[int, typer.Option(min=3, help="Steps of each sequence.")] = 200,
@@ -45,7 +45,7 @@ def command(
     ] = None,
     json: options.Json = False,
 ) -> None:
-    """How fast the error of the last step fades on its way back: half-life, slope, size after 1, 10 and 100 steps.
+    """Measure how fast the error of the last step fades on its way back: half-life, slope, size after 1, 10 and 100 steps.
 
     Sizes are of ∂E_t/∂x_k over all states together, E_t the model's error at the last step (at first weights: the
     message along a direction drawn at random), averaged over sequences, and relative to one step back.

@@ -1,4 +1,4 @@
-"""Options that several commands share, and what they mean to a run."""
+"""Options that several commands share, and their meaning for a run."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def flags(kind: type) -> dict[str, str]:
 
 
 def with_flags(text: str, known: Mapping[str, str]) -> str:
-    """Return a text in which each name in backticks is that of its option, and no backticks are left."""
+    """Return a text in which options stand for the names in backticks, and no backticks are left."""
     return re.sub(r"`(\w+)`", lambda found: known.get(found[1], found[1]), text)
 
 
@@ -84,7 +84,7 @@ def made_from(*kinds: type, without: Collection[str] = ()) -> Callable[[Callable
         for kind in kinds:
             hints = get_type_hints(kind)
             for name in (n for n in flags(kind) if n not in without):
-                default = False if hints[name] is bool else getattr(kind, name)  # what is on, a flag turns off
+                default = False if hints[name] is bool else getattr(kind, name)  # a flag turns off a field that is on
                 made = Annotated[hints[name], option(kind, name)]  # type: ignore[valid-type]  # a type of its own
                 parameters.append(inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=made))
         command.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]  # Typer reads it
@@ -130,7 +130,7 @@ Seed = Annotated[int, option(TrainConfig, "seed")]
 Threads = Annotated[int, option(TrainConfig, "threads")]
 
 
-# What is advised may be to train anew, by another command.
+# The advice may be to train anew, by another command.
 ALL = {n: f for c in (PairsConfig, TranslatorConfig, PairTraining, ModelConfig, TrainConfig) for n, f in flags(c).items()}
 
 
@@ -138,7 +138,7 @@ class Command(TyperCommand):
     """A command whose errors name its options."""
 
     def invoke(self, ctx: Any) -> Any:
-        """As Typer; what an error calls by a field's name in backticks is the option here."""
+        """Invoke as Typer does, and name the option where an error names a field in backticks."""
         known = ALL | {p.name: max(p.opts, key=len) for p in self.params if p.name and p.opts[0].startswith("-")}
         try:
             _check_environment()
@@ -160,12 +160,12 @@ class Commands(typer.Typer):
     """Several commands, whose errors name their options."""
 
     def command(self, *given: Any, **how: Any) -> Any:
-        """As Typer's."""
+        """Add a command as Typer does, of our class."""
         return super().command(*given, cls=Command, **how)
 
 
 def is_given(context: typer.Context, name: str) -> bool:
-    """Whether the option stands on the command line, and is no default."""
+    """Return whether the option stands on the command line, and is no default."""
     source = context.get_parameter_source(name)
     return source is not None and source.name == "COMMANDLINE"
 
@@ -182,7 +182,7 @@ CLAMP = re.compile(r"(?:(\d+)/)?(\w+)(?:\[([\d,\s]+)\])?=([-+.\deE]+)(?:@(\d*):(
 
 
 def clamps(given: list[str] | None) -> list[Clamp]:
-    """``--clamp``'s values. Raises InputError for one that cannot be read."""
+    """Return the values of ``--clamp`` as clamps. Raises InputError for one that cannot be read."""
     found = []
     for text in given or ():
         match = CLAMP.fullmatch(text.strip())
@@ -201,7 +201,7 @@ def clamps(given: list[str] | None) -> list[Clamp]:
 
 
 def layer_number(layer: int | None, layers: int) -> int:
-    """The layer to show, the last by default. Raises InputError where there is none of that number."""
+    """Return the number of the layer to show, the last by default. Raises InputError where there is none of that number."""
     if layer is not None and layer >= layers:
         raise InputError(f"there is no layer {layer}; layers are 0 to {layers - 1}")
     return layers - 1 if layer is None else layer

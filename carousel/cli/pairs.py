@@ -1,4 +1,4 @@
-"""``carousel pairs``: two texts that differ in a word, and what the difference does."""
+"""``carousel pairs``: two texts that differ in a word, and the effect of the difference."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def command(
     figure: options.Figure = None,
     json: options.Json = False,
 ) -> None:
-    """Where memory and predictions part, which units carry the difference and for how long.
+    """Show where memory and predictions part, which units carry the difference and for how long.
 
     "Bits between predictions" is the Jensen–Shannon divergence of the next word; "more bits in the second" says how
     much more surprising the next word, the same in both, is there.
@@ -83,7 +83,7 @@ def command(
 
 
 def second_text(text: str, other: str | None, replace: str | None) -> str:
-    """The text that differs: given, or made of the first. Raises InputError where neither can be, or both."""
+    """Return the text that differs: given, or made of the first. Raises InputError where neither can be, or both."""
     if (other is None) == (replace is None):
         raise InputError("give a second text, or --replace word=other, and not both")
     if other is not None:

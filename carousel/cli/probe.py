@@ -1,4 +1,4 @@
-"""``carousel probe``: what can be read from the memory."""
+"""``carousel probe``: properties read from the memory."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def command(
     figure: options.Figure = None,
     json: options.Json = False,
 ) -> None:
-    """How well a property of each word is read from the memory: by all units linearly, and by each unit alone.
+    """Test how well a property of each word is read from the memory: by all units linearly, and by each unit alone.
 
     Scores are shares right on sentences not seen. "control": the same probe where each word that sets the property sets a
     random label of its own (Hewitt and Liang 2019); "untrained": the same model at first weights; "commonest": always that
@@ -73,7 +73,7 @@ def command(
                 "commonest": f"{p.majority:.3f}",
                 "best units alone": "  ".join(f"{u.unit}: {u.score:.3f}" for u in p.units[:units]),
                 "by words since it was set": "  ".join(f"{k}: {s:.2f}" for k, (s, _) in p.by_distance.items()),
-                "words": f"{p.words[1]:,}",
+                "words": f"{p.counts[1]:,}",
             }
         )
     title = f"read from {found[0].name}, layer {number}: share right on sentences not seen"

@@ -20,7 +20,7 @@ def command(
     words: Annotated[bool, typer.Option("--words", help="Print each word's surprisal in bits.")] = False,
     json: options.Json = False,
 ) -> None:
-    """Perplexity, bits per character and share of unknown words of a text.
+    """Tell perplexity, bits per character and share of unknown words of a text.
 
     The text is read as the model was trained: in one piece, or each sentence on its own.
     """

@@ -1,4 +1,4 @@
-"""What the commands show: progress on standard error, results on standard output."""
+"""The commands' output: progress on standard error, results on standard output."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-PLAIN: dict[str, Any] = {"highlight": False, "markup": False, "emoji": False}  # what is shown is others' text: [b] is no bold
+PLAIN: dict[str, Any] = {"highlight": False, "markup": False, "emoji": False}  # others' text is shown: [b] is no bold
 out = Console(**PLAIN, width=None if sys.stdout.isatty() else 200)  # a file takes whole tables
 err = Console(**PLAIN, stderr=True)
 
@@ -23,12 +23,12 @@ LONG = {"source", "translation"}  # columns whose cells may take several lines
 
 
 def print_json(value: Any) -> None:
-    """One JSON document on standard output."""
+    """Print one JSON document on standard output."""
     print(json.dumps(_plain(value), ensure_ascii=False, allow_nan=False))
 
 
 def _plain(value: Any) -> Any:
-    """JSON has no infinity and no NaN: null stands for them."""
+    """Put null for infinity and NaN, which JSON lacks."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, dict):
@@ -37,7 +37,7 @@ def _plain(value: Any) -> Any:
 
 
 def table(title: str, columns: dict[str, str], rows: list[dict[str, str]]) -> Table:
-    """A small table; ``columns`` maps a heading to its justification."""
+    """Return a small table; ``columns`` maps a heading to its justification."""
     made = Table(title=title, title_justify="left", title_style="bold", header_style="bold", box=None, pad_edge=False)
     for heading, justify in columns.items():
         made.add_column(heading, justify=justify, no_wrap=heading not in LONG)  # type: ignore[arg-type]  # "left" or "right"
@@ -47,7 +47,7 @@ def table(title: str, columns: dict[str, str], rows: list[dict[str, str]]) -> Ta
 
 
 class Preparing:
-    """Characters read, a line for each thing that is prepared; shown only where it takes a while."""
+    """Characters read, a line for each text that is prepared; shown only where it takes a while."""
 
     def __init__(self) -> None:
         self.progress = Progress(
@@ -64,7 +64,7 @@ class Preparing:
         self.shown: dict[str, float] = {}
 
     def tick(self, what: str, characters: int) -> None:
-        """``prepare``'s progress."""
+        """Show the progress of a ``prepare``."""
         now = time.monotonic()
         if what not in self.tasks:
             self.tasks[what] = self.progress.add_task(what, total=None, read="")
@@ -76,7 +76,7 @@ class Preparing:
 
 @contextmanager
 def preparing() -> Iterator[Any]:
-    """A ``Preparing`` on the screen; gives its ``tick``."""
+    """Yield the ``tick`` of a ``Preparing`` on the screen."""
     screen = Preparing()
     with screen.progress:
         yield screen.tick
@@ -147,7 +147,7 @@ class TrainingScreen:
 
 @contextmanager
 def busy(what: str) -> Iterator[None]:
-    """Something that turns while it takes its time, with the seconds."""
+    """Show that work goes on, with its seconds."""
     progress = Progress(
         SpinnerColumn(), TextColumn(what), TimeElapsedColumn(), console=err, transient=True, disable=not err.is_terminal
     )
@@ -158,7 +158,7 @@ def busy(what: str) -> Iterator[None]:
 
 @contextmanager
 def counting(what: str) -> Iterator[Any]:
-    """A bar for work that is counted; gives a function of (done, total)."""
+    """Yield a function of (done, total) that moves a bar."""
     progress = Progress(
         TextColumn(what),
         BarColumn(bar_width=24),

@@ -20,7 +20,7 @@ def command(
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0: a free one.")] = 0,
     browser: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
 ) -> None:
-    """Show what a model's valves and memory do while it reads: a page on this machine, until Ctrl+C.
+    """Show a model's valves and memory while it reads: a page on this machine, until Ctrl+C.
 
     Type a text, step through it, hold a valve, replace a word, and see both runs side by side.
     """

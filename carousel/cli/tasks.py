@@ -1,4 +1,4 @@
-"""``carousel tasks``: the experiments of 1997, and what came after them."""
+"""``carousel tasks``: the experiments of 1997, and later ones."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ Out = Annotated[Path, typer.Option("--out", "-o", help="Folder of the results.")
 
 @app.callback()
 def listing(context: typer.Context, json: options.Json = False) -> None:
-    """The six experiments of 1997, in fewer sequences: list, run, report. Without a command, the list."""
+    """List, run and report the six experiments of 1997, in fewer sequences. Without a command, the list."""
     if context.invoked_subcommand is not None:
         return
     shown = []
@@ -124,7 +124,7 @@ def run(
 
 @app.command("report", epilog="Example: carousel tasks report --figure tasks.png")
 def report_(out: Out = FOLDER, figure: options.Figure = None, json: options.Json = False) -> None:
-    """The paper's tables with our columns beside, of all results in the folder."""
+    """Print the paper's tables with our columns beside, of all results in the folder."""
     figures.check(figure)
     trials = Trials(out)
     if figure is not None:
@@ -145,7 +145,7 @@ def bench(
     threads: options.Threads = 1,
     json: options.Json = False,
 ) -> None:
-    """Nanoseconds a unit and step at the sizes of these tasks, beside torch.nn.LSTM and the eager loop."""
+    """Time a unit and step, in nanoseconds, at the sizes of these tasks, beside torch.nn.LSTM and the eager loop."""
     if jax and not bench_kernels.jax_scan.available():
         raise InputError("--jax needs the package jax: pip install carousel-rnn[bench]")
     if threads:
@@ -170,7 +170,7 @@ def bench(
 
 
 def show(results: list[dict[str, Any]]) -> None:
-    """The table of some results."""
+    """Print the table of some results."""
     shown, before = [], None
     for line in report.lines(results):
         name = f"{line['row']}: {line['goal']}"
@@ -200,7 +200,7 @@ def show(results: list[dict[str, Any]]) -> None:
 
 @contextmanager
 def _progress(jobs: int) -> Iterator[Any]:
-    """A bar for all trials, and what those that run now have seen; without a terminal a line for each that ends."""
+    """Show a bar for all trials, and how far the running ones are; without a terminal a line for each that ends."""
     progress = Progress(
         TextColumn("{task.description}"),
         BarColumn(bar_width=24),

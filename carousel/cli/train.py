@@ -23,7 +23,7 @@ EXAMPLE = "Example: carousel train book.txt --cell lstm-v2 --layers 2 --hidden 2
 def configure(
     given: dict[str, Any], files: list[Path], valid: list[Path] | None, test: list[Path] | None, cell: str | None = None
 ) -> Config:
-    """A run's configuration from the options of a command; ``cell`` where no option names it.
+    """Return a run's configuration from the options of a command; ``cell`` where no option names it.
 
     Raises InputError for a model that cannot be built or files that cannot be read.
     """
@@ -85,7 +85,7 @@ def follow(trainer: Trainer, show: screen.TrainingScreen, json: bool, again: str
         screen.print_json({**end, "run": str(folder)})
     if end["event"] == "interrupted":
         screen.err.print(f"stopped at step {end['step']}; continue with: {again}")
-        sys.exit(130)  # and not by Typer: what is to be said is said
+        sys.exit(130)  # and not by Typer: the message is out
     if not json:
         test = f", test {end['test_perplexity']:.2f}" if "test_perplexity" in end else ""
         early = ", stopped early" if end["stopped_early"] else ""

@@ -40,7 +40,7 @@ class Group(TyperGroup):
     """Commands by name; anything else is a run folder to translate with."""
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """As Typer, with the command that is left out."""
+        """Resolve as Typer does, with the command that may be left out."""
         return super().resolve_command(ctx, args if args[0] in self.commands else [OTHERWISE, *args])
 
 
@@ -122,8 +122,8 @@ def corpus(
 ) -> None:
     """Write English sentences and their Czech translations in which the subject decides forms much later.
 
-    Beside each text stands a JSONL file: what each English word tells (gender, number, capital letter, tense), and which
-    Czech words agree, with the right form and a wrong one. Test subjects and predicates were never together in training.
+    Beside each text stands a JSONL file: each English word's labels (gender, number, capital letter, tense), and the
+    Czech words that agree, with the right form and a wrong one. Test subjects and predicates were never together in training.
     """
     with files.owning(folder):
         czech.write(folder, train, valid, test, seed)
@@ -139,9 +139,7 @@ Longest = Annotated[int, typer.Option(min=2, help="Entries of a line that are re
 @app.command(OTHERWISE, epilog='Example: carousel translate runs/talks-lstm-v2 --text "I am a boy"')
 def run(
     run: options.TranslatorRun,
-    text: Annotated[
-        str | None, typer.Option(help="Translate this; otherwise what comes on standard input.", show_default=False)
-    ] = None,
+    text: Annotated[str | None, typer.Option(help="Translate this; otherwise standard input.", show_default=False)] = None,
     beam: Beam = 5,
     best: Annotated[int, typer.Option(min=1, help="Translations of each line, best first; no more than --beam.")] = 1,
     alpha: Alpha = 1.0,
@@ -162,8 +160,7 @@ def run(
 
 
 def _input() -> Iterator[str]:
-    """Lines of standard input as they come, as ``language.text.lines`` gives those of files. Raises InputError for what is not
-    UTF-8, or NUL."""
+    """Yield the lines of standard input as they come. Raises InputError for bytes that are not UTF-8, or NUL."""
     for number, raw in enumerate(sys.stdin.buffer, 1):
         if b"\0" in raw:
             raise InputError(f"line {number} of standard input has a NUL byte; is it text?")
@@ -203,7 +200,7 @@ def score(
     threads: options.Threads = 0,
     json: options.Json = False,
 ) -> None:
-    """BLEU and chrF, cased and detokenised, by sacrebleu, with its signatures; and how many sentences are exactly right."""
+    """Score translations by BLEU and chrF, cased and detokenised, by sacrebleu, with its signatures; and by exact matches."""
     if threads:
         torch.set_num_threads(threads)
     if out is not None:
@@ -246,7 +243,7 @@ def score(
 def _configure(
     given: dict[str, Any], train: tuple[Path, Path], valid: tuple[Path, Path] | None, test: tuple[Path, Path] | None
 ) -> TranslationConfig:
-    """As :func:`carousel.cli.train.configure`, of a translator."""
+    """Return a configuration as :func:`carousel.cli.train.configure` does, of a translator."""
     pairs = {"train": train, "valid": valid, "test": test}
     config = TranslationConfig(
         options.build(PairsConfig, given, **{name: [str(p.absolute()) for p in paths or ()] for name, paths in pairs.items()}),

@@ -30,10 +30,10 @@ def command(
     npz: Annotated[Path | None, typer.Option(help="Write all arrays (layers, words, units) there.", show_default=False)] = None,
     json: options.Json = False,
 ) -> None:
-    """What every valve, memory and message does at every word, and how surprising the word was.
+    """Show every valve, memory and message at every word, and how surprising the word was.
 
     A unit is shut where its mean over the words is below 0.1, open above 0.9, moving where its standard deviation is above
-    0.1. With --clamp, the text is read a second time with the valves held, and what changes is told.
+    0.1. With --clamp, the text is read a second time with the valves held, and the changes are told.
     """
     figures.check(figure)
     if npz is not None:
@@ -81,7 +81,7 @@ def command(
 
 
 def _listed(names: str | None) -> list[str] | None:
-    """The names that an option has, separated by commas. Raises InputError where there is none."""
+    """Return the names that an option has, separated by commas. Raises InputError where there is none."""
     found = None if names is None else [n.strip() for n in names.split(",") if n.strip()]
     if found == []:
         raise InputError("--names needs at least one name of a valve or state")

@@ -27,7 +27,7 @@ EXAMPLE = (
 MOST_PATCHED = 60  # sentences
 LEFT = {"first", "second", "", "after", "until", "side", "read from the memory", "held", "patched", "translation"}
 LEFT |= {"over many sentences"}  # columns of words
-TEACHING = 100  # sentences beyond those that are read, at least, from which a forecast can be learnt
+TEACHING = 100  # sentences beyond the ones that are read, at least, from which a forecast can be learnt
 
 
 def command(
@@ -52,7 +52,7 @@ def command(
     figure: Annotated[Path, typer.Option(help="Where the figure goes (.png, .pdf or .svg).")] = Path("walkthrough.png"),
     json: options.Json = False,
 ) -> None:
-    """Translate two sentences that differ in a word; show valves, memory, what is read from it, what holding a valve does.
+    """Translate two sentences that differ in a word; show valves, memory, probes of it, and the effect of held valves.
 
     For translators from memory alone, of which encoder and decoder have as many layers, in one direction.
     """
@@ -113,7 +113,7 @@ def command(
 
 
 def _counter(tick: Callable[[int, int], None], total: int) -> Callable[[], None]:
-    """A function to be called once for each of ``total`` things."""
+    """Return a function to be called once for each of ``total`` steps."""
     numbers = count(1)
     return lambda: tick(next(numbers), total)
 
@@ -131,7 +131,7 @@ def _foretold(told: dict[str, Told]) -> list[dict[str, str]]:
 
 
 def _put_in(text: str, other: str) -> str | None:
-    """The noun that was put in, where the corpus has it."""
+    """Return the noun that was put in, where the corpus has it."""
     known = {n.english[0] for n in PEOPLE}
     return next((b for a, b in zip(text.split(), other.split(), strict=False) if a != b and b in known), None)
 

@@ -1,16 +1,18 @@
-"""Annotated sentences: of each word it is written down what holds once the word is read."""
+"""Annotated sentences: labels of each word say which facts hold once it is read."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from carousel.errors import InputError
 from carousel.text.lines import lines
 
 Value = str | int | bool | None
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,7 @@ class Target:
 
 @dataclass(frozen=True)
 class Sentence:
-    """Words, and by property what holds once each of them is read (None: nothing is known).
+    """Words, and by property the label that holds once each of them is read (None: nothing is known).
 
     ``targets`` and ``subject`` (the position of the noun that decides them) where the sentence was made to test agreement.
     """
@@ -41,34 +43,50 @@ class Sentence:
 
     @property
     def text(self) -> str:
-        """As a line of the corpus."""
+        """The sentence as a line of the corpus."""
         return " ".join(self.words)
 
 
 def as_line(sentence: Sentence) -> str:
-    """As one line of JSON."""
+    """Return a sentence as one line of JSON."""
     return json.dumps(asdict(sentence), ensure_ascii=False)
 
 
 def read_sentences(path: Path) -> list[Sentence]:
-    """A file with a JSON object a line: ``words``, ``labels`` by property, and for agreement ``targets`` and ``subject``.
+    """Read a file with a JSON object a line: ``words``, ``labels`` by property, and for agreement ``targets`` and ``subject``.
 
-    Raises InputError for what is no such file, with the number of the line.
+    Args:
+        path: of the file, UTF-8.
+
+    Raises:
+        InputError: the file cannot be read so, with the number of the line.
     """
-    found = []
+    form = 'a line is {"words": ["a", "b"], "labels": {"property": ["x", null]}}'
+    sentences = read_lines(path, lambda line: _sentence(json.loads(line)), form)
+    if not sentences:
+        raise InputError(f"{path} holds no sentence")
+    return sentences
+
+
+def read_lines(path: Path, read: Callable[[str], T], form: str) -> list[T]:
+    """Read a file line by line; empty lines count for nothing.
+
+    Args:
+        path: of the file, UTF-8.
+        read: makes an object of a line.
+        form: of a line, for the error.
+
+    Raises:
+        InputError: ``read`` has refused a line, with its number.
+    """
+    objects = []
     for number, line in enumerate(lines(path), 1):
-        if not line.strip():
-            continue
         try:
-            found.append(_sentence(json.loads(line)))
+            objects += [read(line)] if line.strip() else []
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             reason = f"it has no {error}" if isinstance(error, KeyError) else str(error)
-            raise InputError(
-                f'{path}, line {number}: {reason}; a line is {{"words": ["a", "b"], "labels": {{"property": ["x", null]}}}}'
-            ) from None
-    if not found:
-        raise InputError(f"{path} holds no sentence")
-    return found
+            raise InputError(f"{path}, line {number}: {reason}; {form}") from None
+    return objects
 
 
 def _sentence(row: Any) -> Sentence:
@@ -91,7 +109,7 @@ def _sentence(row: Any) -> Sentence:
 
 
 def _is_word(w: Any) -> bool:
-    """One word of text that can be written as UTF-8."""
+    """Return whether it is one word of text that can be written as UTF-8."""
     return isinstance(w, str) and len(w.split()) == 1 and w == w.strip() and bool(w.encode())
 
 

@@ -52,7 +52,7 @@ class _Writer(Writer):
         self.say(text)
 
     def write(self, *items: Item, class_: str, with_: str = "subject") -> None:
-        """Czech words; those that agree, in this class."""
+        """Add Czech words; the ones that agree, in this class."""
         for item in items:
             if isinstance(item, str):
                 self.czech += item.split()
@@ -93,7 +93,7 @@ def _capital(word: str) -> str:
 
 
 def _phrase(choose: random.Random, kind: str, plain: bool = False) -> Phrase:
-    """Someone or something; ``plain``: without determiner and adjective of its own."""
+    """Draw a phrase of a kind; ``plain``: without determiner and adjective of its own."""
     nouns = {"person": lexicon.PEOPLE, "animal": lexicon.ANIMALS, "thing": lexicon.THINGS}[kind]
     noun, number = choose.choice(nouns), choose.choice(("sg", "sg", "pl"))
     english: list[str] = ["the"]
@@ -110,7 +110,7 @@ def _phrase(choose: random.Random, kind: str, plain: bool = False) -> Phrase:
 
 
 def _named(choose: random.Random) -> Phrase:
-    """One name or two; of two, one man makes both masculine."""
+    """Draw one name or two; of two, one man makes both masculine."""
     one = choose.choice(lexicon.NAMES)
     if choose.random() < 0.65:
         return Phrase(one, "sg", name=one.english[0])
@@ -123,7 +123,7 @@ def _named(choose: random.Random) -> Phrase:
 def _subject(w: _Writer, p: Phrase) -> None:
     w.say(" ".join(p.english))
     noun = p.noun
-    # What is known of the subject is known once its noun is read. Two names are masculine where one of them is.
+    # The subject is known once its noun is read. Two names are masculine where one of them is.
     gender = (noun.classes[1] if noun.kind == "name" else noun.classes[0])[0]
     w.known |= {"gender": gender, "number": p.number, "capital": noun.kind == "name"}
     w.subject = len(w.words)
@@ -134,14 +134,14 @@ def _subject(w: _Writer, p: Phrase) -> None:
 
 
 def _other(w: _Writer, p: Phrase) -> None:
-    """Another noun, in the nominative, in both languages."""
+    """Say another noun, in the nominative, in both languages."""
     w.say(" ".join(p.english))
     w.say(p.noun.english[p.number == "pl"])
     w.write(*p.czech, p.noun.czech[p.number == "pl"], class_=p.class_, with_="another")
 
 
 def _relative(w: _Writer, p: Phrase, clause: Clause | None = None) -> None:
-    """A relative clause: who likes to learn; whom the girls know; whom the man who lives in Prague knows."""
+    """Say a relative clause: who likes to learn; whom the girls know; whom the man who lives in Prague knows."""
     choose, kind, noun = w.choose, p.noun.kind, p.noun
     word = "that" if kind in ("thing", "animal") else choose.choice(("who", "who", "that") if kind == "person" else ("who",))
     w.say(word)
@@ -165,7 +165,7 @@ def _who(w: _Writer, p: Phrase, clause: Clause) -> None:
 
 
 def _whom(w: _Writer, p: Phrase) -> None:
-    """… the girls know; … Petr bought."""
+    """Say a clause of which the noun is the object: … the girls know; … Petr bought."""
     choose, kind = w.choose, p.noun.kind
     whom = dict(lexicon.WHOM)
     if not p.noun.animate:
@@ -193,8 +193,11 @@ def _whom(w: _Writer, p: Phrase) -> None:
 
 
 def _say_clause(w: _Writer, clause: Clause, p: Phrase, joined: bool = False, said: bool = False) -> None:
-    """A clause after its subject; ``joined``: after "a", which leaves the second place to what follows; ``said``: reflexive
-    word and auxiliary stand before the subject."""
+    """Say a clause after its subject.
+
+    ``joined``: after "a", which leaves the second place to the next word; ``said``: reflexive word and auxiliary stand before
+    the subject.
+    """
     first, *rest = clause.english[p.number].split()
     w.verb(first, clause.tense)
     w.say(" ".join(rest))
@@ -206,7 +209,7 @@ def _say_clause(w: _Writer, clause: Clause, p: Phrase, joined: bool = False, sai
 
 
 def _ending(w: _Writer, p: Phrase, tense: str) -> None:
-    """… and laughed; … because she was tired. In the same tense."""
+    """Say one thing more in the same tense: … and laughed; … because she was tired."""
     choose, kind = w.choose, p.noun.kind
     if choose.random() < 0.5 or kind == "thing" or tense != "past":
         more = clauses.predicate(choose, kind)
@@ -231,7 +234,7 @@ def _ending(w: _Writer, p: Phrase, tense: str) -> None:
 
 
 def _told(w: _Writer) -> str:
-    """The boy who lives near the forest sang."""
+    """Say a sentence like *The boy who lives near the forest sang*; return its predicate."""
     choose = w.choose
     kind = choose.choice(("person", "person", "person", "person", "name", "animal", "thing"))
     p = _named(choose) if kind == "name" else _phrase(choose, kind)
@@ -271,7 +274,7 @@ _PERSONS = {  # English and Czech beginnings, by number: present and past
 
 
 def _said_of_oneself(w: _Writer) -> str:
-    """I am a boy who likes to learn; they were girls who liked to sing."""
+    """Say a sentence like *I am a boy who likes to learn* or *They were girls who liked to sing*; return its predicate."""
     choose = w.choose
     p = _phrase(choose, "person", plain=True)
     clause = clauses.about(choose, "person") if choose.random() < 0.35 else clauses.likes(choose, lexicon.VERBS)
@@ -301,9 +304,10 @@ def _said_of_oneself(w: _Writer) -> str:
 
 
 def lecture(english: str) -> Translated:
-    """The lecture's sentence with a noun of ours: *I am a boy who likes to learn*, *Jsem kluk, který se rád učí*.
+    """Return the lecture's sentence with a noun of ours: *I am a boy who likes to learn*, *Jsem kluk, který se rád učí*.
 
-    Raises KeyError for a noun that we lack.
+    Raises:
+        KeyError: we lack the noun.
     """
     noun = {n.english[0]: n for n in lexicon.PEOPLE}[english]
     learn = next(v for v in lexicon.VERBS if v.english[0] == "learn")
@@ -320,10 +324,18 @@ def lecture(english: str) -> Translated:
 
 
 def sentences(count: int, seed: int = 1, split: str = "train") -> Iterator[Translated]:
-    """``count`` pairs of a split: the same seed, the same pairs. Raises ValueError for an unknown split.
+    """Yield pairs of sentences of a split.
 
-    What a training sentence says of its subject is always of the training split; a test sentence's main predicate always of
-    the test split, so that no training sentence says that of that subject.
+    The predicates of a training sentence are always of its subject's training split; a test sentence's main predicate is always
+    of the test split, so that no training sentence joins that predicate with that subject.
+
+    Args:
+        count: number of pairs.
+        seed: the same seed gives the same pairs.
+        split: "train", "valid" or "test".
+
+    Raises:
+        ValueError: there is no such split.
     """
     choose = source_of_chance(seed, split)
     made = 0
@@ -339,9 +351,16 @@ def sentences(count: int, seed: int = 1, split: str = "train") -> Iterator[Trans
 
 
 def write(folder: Path, train: int = 60000, valid: int = 1000, test: int = 2000, seed: int = 1) -> None:
-    """Write train.en, train.cs and so on, a sentence a line, and beside them train.jsonl with labels and what agrees.
+    """Write train.en, train.cs and so on, a sentence a line, and train.jsonl with labels and the words that agree.
 
     The test begins with the lecture's sentence, with *boy* and with *girl*; in training neither is ever said to learn.
+
+    Args:
+        folder: written into.
+        train: sentences to train on.
+        valid: sentences for validation.
+        test: sentences for the end.
+        seed: the same seed gives the same files.
     """
 
     def of_split(count: int, split: str) -> Iterable[Translated]:

@@ -1,4 +1,4 @@
-"""What the generated corpus can say of someone, in English and in Czech."""
+"""The predicates of the generated corpus, in English and in Czech."""
 
 from __future__ import annotations
 
@@ -15,8 +15,11 @@ Item = str | tuple[Paradigm, str]  # Czech words, or a paradigm and its kind
 
 @dataclass
 class Clause:
-    """What is said of someone. ``english``: words by number, each with the tense that is known once it is read (None: as
-    before). Czech: a reflexive word, which comes second; an auxiliary, which may come before the subject; and the rest."""
+    """A predicate, to be said of someone.
+
+    ``english``: words by number, each with the tense that is known once it is read (None: as before). Czech: a reflexive word,
+    which comes second; an auxiliary, which may come before the subject; and the rest.
+    """
 
     predicate: str
     tense: str
@@ -97,7 +100,7 @@ def predicate(choose: random.Random, kind: str) -> Clause:
 
 
 def about(choose: random.Random, kind: str) -> Clause:
-    """What a relative clause says of a person."""
+    """Draw the predicate of a relative clause about a person."""
     return choose.choice(
         (
             lambda: likes(choose, words.VERBS),

@@ -1,4 +1,4 @@
-"""Pairs of sentences of which it is written down what each English word tells, and what agrees in the Czech."""
+"""Annotated pairs of sentences: the labels of each English word, and the Czech words that agree."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from carousel.errors import InputError
-from carousel.text.lines import lines
+from carousel.corpora.annotated import read_lines
 
 
 @dataclass(frozen=True)
 class Agreeing:
-    """A Czech word that agrees: where it stands, what is right, a wrong form, all ``forms`` that its word may take; its
+    """A Czech word that agrees: its position, the right form, a wrong form, all ``forms`` that its word may take; its
     ``kind``; how many Czech words after the subject it comes (before it: below 0); whether it agrees with the "subject"
-    or with "another" noun."""
+    or with "another" noun.
+    """
 
     position: int
     right: str
@@ -28,8 +28,9 @@ class Agreeing:
 
 @dataclass(frozen=True)
 class Translated:
-    """A pair of sentences. ``labels``: by property, what holds once each English word is read; ``subject``: the position of
-    the English noun that decides; ``pairs``: its nouns with what is said of them, as the splits keep them apart."""
+    """A pair of sentences. ``labels``: by property, the label that holds once each English word is read; ``subject``: the
+    position of the English noun that decides; ``pairs``: its nouns with their predicates, as the splits keep them apart.
+    """
 
     words: tuple[str, ...]
     labels: dict[str, tuple[Any, ...]]
@@ -50,7 +51,7 @@ class Translated:
         return " ".join(self.czech)
 
     def as_line(self) -> str:
-        """As one line of JSON, of which the annotated English sentence can be read by itself."""
+        """Return the pair as one line of JSON, of which the annotated English sentence can be read by itself."""
         row = {k: getattr(self, k) for k in ("words", "labels", "subject", "predicate")}
         targets = [{**asdict(t), "with": t.with_} for t in self.targets]
         for t in targets:
@@ -59,7 +60,7 @@ class Translated:
 
     @classmethod
     def from_line(cls, line: str) -> Translated:
-        """What ``as_line`` wrote. Raises KeyError, TypeError or ValueError for anything else."""
+        """Read a line of ``as_line``. Raises KeyError, TypeError or ValueError for anything else."""
         row = json.loads(line)
         labels = {name: tuple(values) for name, values in row["labels"].items()}
         targets = [
@@ -76,13 +77,9 @@ class Translated:
 
 
 def read_pairs(path: Path) -> list[Translated]:
-    """The annotated pairs of a file. Raises InputError for what is no such file, with the number of the line."""
-    found = []
-    for number, line in enumerate(lines(path), 1):
-        if not line.strip():
-            continue
-        try:
-            found.append(Translated.from_line(line))
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise InputError(f"{path}, line {number}, is no pair as carousel translate corpus writes them: {error!r}") from None
-    return found
+    """Return the annotated pairs of a file.
+
+    Raises:
+        InputError: the file is none of such pairs, with the number of the line.
+    """
+    return read_lines(path, Translated.from_line, "a line is a pair as carousel translate corpus writes them")

@@ -7,31 +7,31 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-# What agrees takes one of six forms: the genders in the singular, in the plural masculine animate, masculine inanimate and
+# An agreeing word takes one of six forms: the genders in the singular, in the plural masculine animate, masculine inanimate and
 # feminine together, and neuter.
 CLASSES = ("ms", "fs", "ns", "mp", "fp", "np")
 Paradigm = dict[str, str]
 
 
 def same(forms: str) -> Paradigm:
-    """Six forms, in the order of ``CLASSES``."""
+    """Return six forms, in the order of ``CLASSES``."""
     return dict(zip(CLASSES, forms.split(), strict=True))
 
 
 def participle(masculine: str, feminine: str) -> Paradigm:
-    """ztratil, ztratila: -o, -i, -y, -a."""
+    """Return the forms of a participle: ztratil, ztratila: -o, -i, -y, -a."""
     stem = feminine[:-1]
     return same(f"{masculine} {feminine} {stem}o {stem}i {stem}y {feminine}")
 
 
 def adjective(masculine: str, plural: str) -> Paradigm:
-    """unavený; unavení: -á, -é, …, -é, -á."""
+    """Return the forms of an adjective: unavený; unavení: -á, -é, …, -é, -á."""
     stem = masculine[:-1]
     return same(f"{masculine} {stem}á {stem}é {plural} {stem}é {stem}á")
 
 
 def finite(one: str, many: str) -> Paradigm:
-    """A verb's third persons."""
+    """Return a verb's third persons."""
     return same(f"{one} {one} {one} {many} {many} {many}")
 
 
@@ -61,7 +61,7 @@ class Noun:
 
     @property
     def gender(self) -> str:
-        """Of the singular."""
+        """The gender of the singular."""
         return self.classes[0][0]
 
 
@@ -112,7 +112,7 @@ _PRONOUNS = {"m": "he", "f": "she", "n": "it"}
 
 
 def _nouns(table: str, kind: str) -> list[Noun]:
-    found = []
+    nouns = []
     for gender, words in _rows(table):
         for word in words.split(","):
             english, one, many, *accusative = word.split()
@@ -122,8 +122,8 @@ def _nouns(table: str, kind: str) -> list[Noun]:
                 plural = "fp"  # ty děti
             pronoun = _PRONOUNS["f" if english == "lass" else gender] if kind == "person" else "it"
             pair = (english, _PLURALS.get(english, f"{english}s"))
-            found.append(Noun(pair, (one, many), (f"{gender}s", plural), kind, animate, pronoun, *accusative))
-    return found
+            nouns.append(Noun(pair, (one, many), (f"{gender}s", plural), kind, animate, pronoun, *accusative))
+    return nouns
 
 
 PEOPLE, ANIMALS, THINGS = _nouns(_PEOPLE, "person"), _nouns(_ANIMALS, "animal"), _nouns(_THINGS, "thing")
@@ -168,19 +168,19 @@ ANIMAL_VERBS = [v for v in VERBS if v.english[0] in ("play", "run", "sleep", "ju
 
 
 def _pasts(text: str) -> dict[str, Paradigm]:
-    found = {}
+    participles = {}
     for part in text.split(","):
         english, masculine, feminine = part.split()
-        found[english] = participle(masculine, feminine)
-    return found
+        participles[english] = participle(masculine, feminine)
+    return participles
 
 
 def _presents(text: str) -> dict[tuple[str, str], Paradigm]:
-    found = {}
+    verbs = {}
     for part in text.split(","):
         english, one, many = part.split()
-        found[english, english.removesuffix("s")] = finite(one, many)
-    return found
+        verbs[english, english.removesuffix("s")] = finite(one, many)
+    return verbs
 
 
 GETTING = _pasts(
@@ -191,15 +191,15 @@ GETTING = _pasts(
 MEETING = _pasts("saw viděl viděla, met potkal potkala, invited pozval pozvala, praised pochválil pochválila")
 KNOWING = _presents("knows zná znají, sees vidí vidí, loves miluje milují, admires obdivuje obdivují")
 FALLING = _pasts("disappeared zmizel zmizela, fell spadl spadla, burned shořel shořela")
-VANISHING = {k: v for k, v in FALLING.items() if k != "burned"}  # what animals do
+VANISHING = {k: v for k, v in FALLING.items() if k != "burned"}  # verbs of animals
 
 
 def _adjectives(text: str) -> dict[str, Paradigm]:
-    found = {}
+    adjectives = {}
     for part in text.split(","):
         english, masculine, plural = part.split()
-        found[english] = adjective(masculine, plural)
-    return found
+        adjectives[english] = adjective(masculine, plural)
+    return adjectives
 
 
 MOODS = _adjectives(

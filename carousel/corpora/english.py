@@ -36,7 +36,7 @@ PRONOUNS = {
 
 
 def plural(noun: str) -> str:
-    """The plural of one of our nouns."""
+    """Return the plural of one of our nouns."""
     return IRREGULAR.get(noun) or noun + ("es" if noun.endswith(("s", "ch")) else "s")
 
 
@@ -73,14 +73,14 @@ class _Writer(Writer):
 
 
 def _begin(w: _Writer) -> str:
-    """The subject with what follows it up to its predicate; gives its noun."""
+    """Say the subject and all that stands before its predicate; return its noun."""
     choose = w.choose
     gender, number = choose.choice("mf"), choose.choice(("sg", "sg", "pl"))
     noun = choose.choice(WORDS["men"] if gender == "m" else WORDS["women"])
     w.say("the")
     if choose.random() < 0.3:
         w.say(choose.choice(WORDS["adjectives"]))
-    # What is known of the subject is known once its noun is read.
+    # The subject is known once its noun is read.
     w.known |= {"gender": gender if number == "sg" else None, "number": number}
     w.subject = len(w.words)
     w.say(plural(noun) if number == "pl" else noun)
@@ -90,7 +90,7 @@ def _begin(w: _Writer) -> str:
 
 
 def _someone(w: _Writer) -> str:
-    """Another person, or several; gives the number."""
+    """Say another person, or several; return the number."""
     choose = w.choose
     gender, nouns = choose.choice((("m", WORDS["men"]), ("f", WORDS["women"]), (None, WORDS["people"])))
     number = choose.choice(("sg", "pl"))
@@ -107,7 +107,7 @@ def _place(w: _Writer) -> None:
 
 
 def _clause(w: _Writer) -> None:
-    """A relative clause: who the teachers admire; who the man that the girls know sees; who saw the farmers."""
+    """Say a relative clause: who the teachers admire; who the man that the girls know sees; who saw the farmers."""
     choose = w.choose
     w.known["depth"] += 1
     w.say(choose.choice(("who", "that")))
@@ -187,7 +187,16 @@ PREDICATES: tuple[Callable[[_Writer], str], ...] = (_lost, _lost, _is, _is, _wai
 
 
 def sentences(count: int, seed: int = 1, split: str = "train") -> Iterator[Sentence]:
-    """``count`` sentences of a split: the same seed, the same sentences. Raises ValueError for an unknown split."""
+    """Yield sentences of a split.
+
+    Args:
+        count: number of sentences.
+        seed: the same seed gives the same sentences.
+        split: "train", "valid" or "test".
+
+    Raises:
+        ValueError: there is no such split.
+    """
     choose = source_of_chance(seed, split)
     made = 0
     while made < count:

@@ -1,4 +1,4 @@
-"""What the generated corpora share: a sentence that is annotated as it grows, splits, files."""
+"""The common part of the generated corpora: a sentence that is annotated as it grows, splits, files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a drawing shows: a cell's equations as operations and the wires between them.
+"""The graph behind a drawing: a cell's equations as operations and the wires between them.
 
 A function of a sum that holds dense products is one *layer* (Olah's yellow box: the weights are in it); everything else is
 a pointwise operation of its own. States that reach their new value through pointwise operations alone are *pipes*.
@@ -29,7 +29,7 @@ class Wire:
 
 @dataclass
 class Node:
-    """One thing that is drawn. ``kind``: input, before (a state as it comes in), after, output, layer, times, plus,
+    """A part of a drawing. ``kind``: input, before (a state as it comes in), after, output, layer, times, plus,
     function (pointwise, one input), larger (maximum, minimum), switch, constant, join (wires that come together).
     ``name``: the quantity that it computes, if it has one.
     """
@@ -49,12 +49,12 @@ class Graph:
     pipes: dict[str, list[str]]
 
     def readers(self, key: str) -> list[str]:
-        """The nodes that a wire from ``key`` goes to."""
+        """Return the nodes to which a wire from ``key`` goes."""
         return [n.key for n in self.nodes.values() if any(w.source == key for w in n.wires)]
 
 
 def graph(cell: Cell) -> Graph:
-    """The graph of any cell."""
+    """Return the graph of a cell."""
     return _Maker(cell).make()
 
 
@@ -99,7 +99,7 @@ class _Maker:
         return before is not None and any(before in term.free_symbols for term in _terms(expr) if not _squashes(term))
 
     def _quantity(self, symbol: Expr, expr: Expr, befores: dict[Expr, Expr]) -> None:
-        """The node of a named equation, made once."""
+        """Make the node of a named equation, once."""
         if symbol in self.made:
             return
         outer, self.own = self.own, befores.get(symbol)
@@ -110,7 +110,7 @@ class _Maker:
             node.name = str(symbol)[:-2]
 
     def _node(self, expr: Expr) -> str:
-        """The key of the node that computes ``expr``."""
+        """Return the key of the node that computes ``expr``."""
         if expr not in self.made and expr in self.equations:
             befores = {s.after: s.before for s in self.trace.states}
             self._quantity(expr, self.equations[expr], befores)
@@ -135,7 +135,7 @@ class _Maker:
             return self._function(f"x^{_number(expr.exp)}", [expr.base])
         known = FUNCTIONS.get(type(expr))
         if known is None:
-            return self._function(type(expr).__name__.lower(), expr.args)  # whatever else SymPy may hold
+            return self._function(type(expr).__name__.lower(), expr.args)  # any other function of SymPy
         if known.operands > 1:
             return self._chain("larger", known.drawn, list(expr.args))
         terms = _terms(expr.args[0])
@@ -157,7 +157,7 @@ class _Maker:
         return self._new("layer", label, dict.fromkeys(wires))
 
     def _without_weight(self, term: Expr) -> tuple[Expr, bool]:
-        """A peephole ``w.ih * h`` as what it sees."""
+        """Return the quantity that a peephole ``w.ih * h`` sees, and True; or the term as it is, and False."""
         rest = [x for x in term.args if x not in self.vectors] if term.is_Mul else []
         return (rest[0], True) if len(rest) == 1 and len(term.args) == 2 else (term, False)
 
@@ -194,13 +194,13 @@ class _Maker:
         return self._new("switch", text, wires)
 
     def _chain(self, kind: str, label: str, operands: list[Expr], more: Iterable[str] = ()) -> str:
-        """An operation of several operands, two at a time; the state that is carried on first, so that it stays a pipe."""
+        """Make an operation of several operands, two at a time; the state that is carried on first, so that it stays a pipe."""
         operands = sorted(operands, key=lambda x: self.own is None or self.own not in x.free_symbols)
         keys = [*(self._node(x) for x in operands), *more]
         return reduce(lambda a, b: self._new(kind, label, [Wire(a), Wire(b)]), keys)
 
     def _path(self, key: str, start: str, taken: set[str]) -> list[str]:
-        """The pointwise operations from ``start`` to ``key``; empty where a layer is between, or nothing at all."""
+        """Return the pointwise operations from ``start`` to ``key``; none where a layer is between, or nothing at all."""
         node = self.nodes[key]
         if node.kind not in ("times", "plus", "function", "larger", "switch") or key in taken:
             return []
@@ -214,12 +214,12 @@ class _Maker:
 
 
 def _join(made: Graph) -> None:
-    """Wires that go the same way come together first, as in Olah's [h, x]: fewer lines say the same.
+    """Join wires that go the same way, as in Olah's [h, x]: fewer lines say the same.
 
-    First what has all of its readers in common, then the pairs with most; peepholes stay apart.
+    First come sources that have all of their readers in common, then the pairs with most; peepholes stay apart.
     """
-    while found := _to_join(made):
-        sources, readers = found
+    while joined := _to_join(made):
+        sources, readers = joined
         key = f"join {sum(n.kind == 'join' for n in made.nodes.values())}"
         for reader in readers:
             node = made.nodes[reader]
@@ -229,7 +229,7 @@ def _join(made: Graph) -> None:
 
 
 def _to_join(made: Graph) -> tuple[list[str], list[str]] | None:
-    """Sources that should come together, and the layers that read all of them."""
+    """Return sources that should come together, and the layers that read all of them."""
     readers: dict[str, list[str]] = {}
     for node in made.nodes.values():
         for wire in node.wires:

@@ -21,7 +21,7 @@ ENDS = ("input", "before", "after", "output")
 
 @dataclass
 class Place:
-    """Where a node stands: its middle and half its width and height, in grid points."""
+    """A node's place: its middle and half its width and height, in grid points."""
 
     x: int
     y: int
@@ -46,7 +46,7 @@ class Way:
 
 @dataclass
 class Layout:
-    """Everything in grid points."""
+    """The places of a drawing's nodes, and its ways, all in grid points."""
 
     graph: Graph
     width: int
@@ -58,7 +58,7 @@ class Layout:
 
 
 def layout(graph: Graph) -> Layout:
-    """Place and connect; of a few spacings and orders of wires, what crosses least."""
+    """Place the nodes and connect them; of a few spacings and orders of wires, the cheapest is taken."""
     made = [_Placer(graph, gap, order).make() for gap, order in TRIES]
     for gap in WIDER:
         best = min(made, key=lambda m: m.cost)
@@ -69,7 +69,7 @@ def layout(graph: Graph) -> Layout:
 
 
 def _runs_together(ways: list[Way]) -> bool:
-    """Whether wires of different sources lie on one another anywhere."""
+    """Return whether wires of different sources lie on one another anywhere."""
     steps: dict[tuple[Point, Point], str] = {}
     for way in ways:
         along = along_way(way.points)
@@ -125,12 +125,12 @@ class _Placer:
         self._enter(node.key, least if free else None, 0)
 
     def _inline(self, node: Node) -> bool:
-        """A layer whose inputs are computed in this step stands among the operations, as v4's projection does."""
+        """Return whether a layer stands among the operations: its inputs are computed in this step, as v4's projection is."""
         made = [w.source in self.column and self.graph.nodes[w.source].kind not in ("join", "layer") for w in node.wires]
         return all(made) and len(made) == 1
 
     def _is_open(self, key: str) -> bool:
-        """Nothing stands above it in its column."""
+        """Return whether nothing stands above a node in its column."""
         others = [k for k in self.columns[self.column[key]] if k != key]
         if self.level[key] < 0:
             return not any(self.level[k] > 0 for k in others if k not in self.piped)
@@ -173,7 +173,7 @@ class _Placer:
         self._choose_lanes(layers)
 
     def _rows(self) -> int:
-        """How many rows of operations lie between the pipes and the layers."""
+        """Return how many rows of operations lie between the pipes and the layers."""
         need = 0
         for key, level in self.level.items():
             if key in self.piped:
@@ -185,7 +185,10 @@ class _Placer:
         return need
 
     def _choose_lanes(self, layers: int) -> None:
-        """Lanes below the layers for states that are no pipes, in one of which a join stands; the input comes from below."""
+        """Choose lanes below the layers for states that are no pipes, in one of which a join stands.
+
+        The input comes from below.
+        """
         nodes = self.graph.nodes
         y = layers + LAYER + 4
         below = [k for k, n in nodes.items() if n.kind == "before" and n.label not in self.lane]
@@ -248,7 +251,7 @@ class _Placer:
         return made
 
     def _pipes(self, router: Router, made: Layout, taken: set[Port]) -> list[tuple[str, str]]:
-        """Lay the pipes straight; gives what they connect."""
+        """Lay the pipes straight; return the nodes that they connect, in pairs."""
         done = []
         for state, keys in self.graph.pipes.items():
             chain = [f"before {state}", *keys, f"after {state}"]
@@ -299,21 +302,20 @@ class _Placer:
         if node.kind == "layer":
             return [Port((left, y), LEFT), Port((x, bottom), DOWN), Port((x, top), UP)]
         if node.kind == "join":
-            count = sum(self.graph.nodes[w.source].kind == "before" for w in node.wires)
             beside = [Port((left, y + dy), LEFT) for dy in range(-place.half_height, place.half_height + 1)]
-            return [*(beside if count > 1 else [Port((left, y), LEFT)]), Port((x, bottom), DOWN), Port((x, top), UP)]
+            return [*(beside if _from_left(node) > 1 else [Port((left, y), LEFT)]), Port((x, bottom), DOWN), Port((x, top), UP)]
         if node.kind == "switch":
             return [Port((x + dx, bottom), DOWN) for dx in (-3, 0, 3)] + [Port((x + dx, top), UP) for dx in (-3, 0, 3)]
         return [Port((left, y), LEFT), Port((x, bottom), DOWN), Port((x, top), UP)]
 
     def _spread(self, node: Node) -> tuple[int, ...]:
-        """Where wires enter a layer from below, seen from its middle."""
+        """Return where wires enter a layer from below, seen from its middle."""
         dense = sum(w.manner == "dense" for w in node.wires)
         return (0,) if dense < 2 else (-1, 1) if dense == 2 else (-1, 0, 1)
 
 
 def half_width(node: Node) -> int:
-    """Half the width of a node, in grid points."""
+    """Return half the width of a node, in grid points."""
     if node.kind == "layer":
         return LAYER
     if node.kind == "switch":
@@ -324,8 +326,13 @@ def half_width(node: Node) -> int:
 
 
 def half_height(node: Node) -> int:
-    """Half the height of a node, in grid points."""
+    """Return half the height of a node, in grid points."""
     if node.kind == "join":
-        states = sum(w.source.startswith("before") for w in node.wires)
-        return max(1, states - 1) if states > 1 else 1
+        count = _from_left(node)
+        return LANE * (count // 2) if count > 2 else 1
     return LAYER if node.kind == "layer" else 1
+
+
+def _from_left(node: Node) -> int:
+    """Return how many wires enter a join from the left: states, and operations on them."""
+    return sum(w.source.startswith(("before", "function")) for w in node.wires)

@@ -1,4 +1,4 @@
-"""Wires between things that stand on a grid: along its lines, round what stands there, crossing as little as can be."""
+"""Wires between things that stand on a grid: along its lines, round the things, crossing as little as can be."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ import numpy as np
 Point = tuple[int, int]
 State = tuple[Point, Point]  # a point, and the direction in which a wire has come there
 UP, RIGHT, DOWN, LEFT = (0, -1), (1, 0), (0, 1), (-1, 0)
-STEP, BEND, CROSS, FORK, NEAR, EDGE, OVERLAP = 1.0, 3.0, 5.0, 1.5, 2.0, 8.0, 60.0  # what a wire's path costs
+STEP, BEND, CROSS, FORK, NEAR, EDGE, OVERLAP = 1.0, 3.0, 5.0, 1.5, 2.0, 8.0, 60.0  # the prices of a wire's path
 WAYS = (UP, RIGHT, DOWN, LEFT)
-WALL = 1e6  # more than any path costs; sums of it are exact, as those of all else are
+WALL = 1e6  # more than any path costs; its sums are exact, as all others are
 
 
 @dataclass(frozen=True)
 class Port:
-    """Where a wire meets a thing: ``at`` its edge, going ``out`` of it."""
+    """A place where a wire meets a thing: ``at`` its edge, going ``out`` of it."""
 
     at: Point
     out: Point
@@ -27,7 +27,7 @@ class Port:
 
 @dataclass
 class Net:
-    """What is drawn of one source: its points with the directions in which wires run through them, and its ways."""
+    """The wires of one source: its points with the directions in which wires run through them, and its ways."""
 
     points: dict[Point, set[bool]] = field(default_factory=dict)  # {True}: across, {False}: up and down; both: a bend
     ways: list[list[Point]] = field(default_factory=list)
@@ -61,7 +61,7 @@ class Router:
         self.base += EDGE * edge
 
     def lay(self, name: str, way: list[Point]) -> None:
-        """Enter a way that is known."""
+        """Enter a known way."""
         net = self.nets.setdefault(name, Net())
         net.ways.append(way)
         for corner, other in itertools.pairwise(way):
@@ -73,9 +73,9 @@ class Router:
                 directions.add(across)
 
     def connect(self, name: str, sources: list[Port], targets: list[Port]) -> tuple[list[Point], Port]:
-        """Find the cheapest way from one of ``sources``, or from what the net has already, to one of ``targets``.
+        """Find the cheapest way from one of ``sources``, or from the net's own wires, to one of ``targets``; return both.
 
-        Gives the way and the target. Wires of other nets may be crossed, and covered only where there is no other way.
+        Wires of other nets may be crossed, and covered only where there is no other way.
         """
         net = self.nets.get(name, Net())
         price, bend = self._prices(net)
@@ -97,7 +97,7 @@ class Router:
         count = itertools.count()
 
         def offer(cost: float, state: State, before: State | None) -> bool:
-            """Take a way to a state if it is the best so far, and one of those that cost least can go on from it."""
+            """Take a way to a state if it is the best so far, and one of the cheapest can go on from it."""
             if cost >= best.get(state, WALL) or cost + rest[state[1]][state[0]] > least:
                 return False
             best[state], came[state] = cost, before
@@ -150,7 +150,7 @@ class Router:
         return 0 <= point[0] < self.width and 0 <= point[1] < self.height
 
     def _prices(self, net: Net) -> tuple[dict[Point, np.ndarray], np.ndarray]:
-        """Of moving into each point by direction, and of a bend there: what other nets run along must not be covered."""
+        """Return the prices of moving into each point, by direction, and of a bend there: other nets must not be covered."""
         own = {across: np.zeros_like(self.blocked) for across in (True, False)}
         for point, directions in net.points.items():
             for across in directions:
@@ -164,7 +164,7 @@ class Router:
     def _rest(
         self, price: dict[Point, np.ndarray], bend: np.ndarray, goals: Iterable[State], begin: list[tuple[State, float, Point]]
     ) -> tuple[dict[Point, np.ndarray], float]:
-        """What each state still costs to the nearest goal, and what the cheapest way costs in all.
+        """Return the cost from each state to the nearest goal, and the cost of the cheapest way in all.
 
         Whole lines of the grid at a time, one more bend each round, until no round finds a cheaper way. States that are on
         no cheapest way may be given too much.
@@ -191,13 +191,13 @@ class Router:
                 cheaper |= bool(((both < along[way]) & (both < least)).any())
                 along[way] = along[_back(way)] = both
             for way, at in first.items():
-                found = costs[way] + np.minimum(on[way][at], along[_left(way)][at] + turning[at])
-                least = min(least, found.min(initial=np.inf))
+                whole = costs[way] + np.minimum(on[way][at], along[_left(way)][at] + turning[at])
+                least = min(least, whole.min(initial=np.inf))
         return {way: np.minimum(on[way], along[_left(way)] + turning) for way in WAYS}, least
 
 
 def _straight_on(side: np.ndarray, sums: np.ndarray, ends: tuple[np.ndarray, ...], way: Point) -> np.ndarray:
-    """Of going straight on in a direction: into a port at ``ends``, or some points further, where it costs ``side`` to turn.
+    """Return the cost of going straight on: into a port at ``ends``, or some points further, where a turn costs ``side``.
 
     ``sums`` are of the prices along the direction's lines, up to each point.
     """
@@ -212,12 +212,12 @@ def _straight_on(side: np.ndarray, sums: np.ndarray, ends: tuple[np.ndarray, ...
 
 
 def along_way(way: Sequence[Point]) -> list[Point]:
-    """Every grid point of a way that is given by its bends."""
-    found = [way[0]]
+    """Return every grid point of a way that is given by its bends."""
+    points = [way[0]]
     for (x0, y0), (x1, y1) in itertools.pairwise(way):
         steps = max(abs(x1 - x0), abs(y1 - y0))
-        found += [(x0 + (x1 - x0) * k // steps, y0 + (y1 - y0) * k // steps) for k in range(1, steps + 1)]
-    return found
+        points += [(x0 + (x1 - x0) * k // steps, y0 + (y1 - y0) * k // steps) for k in range(1, steps + 1)]
+    return points
 
 
 def _beyond(port: Port) -> Point:
@@ -233,23 +233,23 @@ def _left(way: Point) -> Point:
 
 
 def _ahead(array: np.ndarray, way: Point) -> np.ndarray:
-    """A view whose first axis goes in a direction."""
+    """Return a view whose first axis goes in a direction."""
     turned = array if way[0] else array.T
     return turned if sum(way) > 0 else turned[::-1]
 
 
 def _indices(points: Iterable[Point]) -> tuple[np.ndarray, ...]:
-    """Points as indices of a grid."""
+    """Return points as indices of a grid."""
     return tuple(np.array(list(points), int).reshape(-1, 2).T)
 
 
 def _straight(way: list[Point]) -> list[Point]:
-    """Without the points between bends, and without repetitions."""
-    found: list[Point] = []
+    """Return a way without the points between bends, and without repetitions."""
+    corners: list[Point] = []
     for point in way:
-        if found and point == found[-1]:
+        if corners and point == corners[-1]:
             continue
-        if len(found) > 1 and ((found[-2][0] == found[-1][0] == point[0]) or (found[-2][1] == found[-1][1] == point[1])):
-            found.pop()
-        found.append(point)
-    return found
+        if len(corners) > 1 and any(corners[-2][k] == corners[-1][k] == point[k] for k in (0, 1)):
+            corners.pop()
+        corners.append(point)
+    return corners

@@ -23,7 +23,7 @@ SIGNS = {"times": "×", "plus": "+"}
 
 
 def draw(cell: Cell) -> str:
-    """The drawing of any cell: one ``<svg>`` element, the same text for the same cell."""
+    """Return the drawing of a cell: one ``<svg>`` element, the same text for the same cell."""
     made = layout(graph(cell))
     equations = dict(zip(_names(cell), cell.text.splitlines(), strict=True))
     drawer = _Drawer(cell, made, equations)
@@ -31,7 +31,7 @@ def draw(cell: Cell) -> str:
 
 
 def standalone(cell: Cell) -> str:
-    """The drawing as a file of its own: with the page's light colours, on white."""
+    """Return the drawing as a file of its own: with the page's light colours, on white."""
     static = resources.files("carousel.web") / "static"
     theme, style = ((static / name).read_text("utf-8") for name in ("theme.css", "cell.css"))
     colours = dict(re.findall(r"--([\w-]+): ([^;]+);", theme.partition("}")[0]))  # not every viewer knows custom properties
@@ -42,7 +42,7 @@ def standalone(cell: Cell) -> str:
 
 
 def _names(cell: Cell) -> list[str]:
-    """Of each line of the cell's text, what it defines; the clock is not printed."""
+    """Return the name that each line of the cell's text defines; the clock is not printed."""
     return [name for name in cell.names if name != "t"]
 
 
@@ -78,7 +78,7 @@ class _Drawer:
         return f'<g class="{kind}" {facts}>{halo}<path class="line" d="{path}"/>{arrow}</g>'
 
     def _fork(self, way: Way) -> str:
-        """A dot where a wire leaves another of the same source."""
+        """Return a dot where a wire leaves another of the same source."""
         x, y = way.points[0]
         place = self.made.places[way.source]
         left, top, right, bottom = place.body
@@ -102,7 +102,7 @@ class _Drawer:
         return draw(node, place)
 
     def _group(self, node: Node, inside: str, *, name: str | None = None, kind: str = "") -> str:
-        """A group; with a name it can be chosen, and says what it computes."""
+        """Return a group; with a name it can be chosen, and tells its equation."""
         if name is None:
             return f'<g class="{kind or node.kind}" data-key="{escape(node.key)}">{inside}</g>'
         equation = self.equations.get(name, "")
@@ -190,7 +190,7 @@ def _sign(kind: str, x: int, y: int) -> str:
 
 
 def _path(points: tuple[Point, ...]) -> str:
-    """A way with rounded corners."""
+    """Return a way with rounded corners."""
     at = [(x * UNIT, y * UNIT) for x, y in points]
     parts = [f"M{at[0][0]} {at[0][1]}"]
     for before, corner, after in zip(at, at[1:], at[2:], strict=False):
@@ -200,7 +200,7 @@ def _path(points: tuple[Point, ...]) -> str:
 
 
 def _toward(corner: Point, other: Point) -> tuple[float, float]:
-    """A little way from a corner."""
+    """Return a point a little way from a corner."""
     dx, dy = other[0] - corner[0], other[1] - corner[1]
     length = max(abs(dx), abs(dy))
     step = min(CORNER, length / 2) / length
@@ -208,7 +208,7 @@ def _toward(corner: Point, other: Point) -> tuple[float, float]:
 
 
 def _arrow(points: tuple[Point, ...]) -> str:
-    """A small head at the end of a way."""
+    """Return a small head at the end of a way."""
     (x0, y0), (x1, y1) = points[-2:]
     dx, dy = (x1 > x0) - (x1 < x0), (y1 > y0) - (y1 < y0)
     x, y = x1 * UNIT, y1 * UNIT

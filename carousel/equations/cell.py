@@ -84,8 +84,8 @@ class Cell:
                 raise EquationError(f"masks: {mask} is no dense weight of {self.name}")
 
     def _key(self) -> str:
-        """Tells cells apart that share a name, as when one is defined again."""
-        # An equation has a symbol for a product, so what is multiplied belongs to it.
+        """Return a key that tells cells apart that share a name, as when one is defined again."""
+        # An equation has a symbol for a product, so its operand belongs to it.
         products = [(s, p.weight.name, p.operand, p.part) for s, p in self.trace.products.items()]
         said = repr((self.trace.equations, products))
         key = f"{self.name}:{hashlib.sha256(said.encode()).hexdigest()[:12]}"
@@ -103,11 +103,11 @@ class Cell:
         return f"<cell {self.name}({', '.join(('e', *self.states))}): {'; '.join(said)}>"
 
     def _repr_latex_(self) -> str:
-        """The equations as a notebook shows them."""
+        """Return the equations as a notebook shows them."""
         return f"$$\n{self.latex}\n$$"
 
     def __reduce__(self) -> str | tuple[Any, ...]:
-        """Pickled and copied by reference, as functions are: a cell is where its module has it."""
+        """Pickle and copy by reference, as functions are: a cell is where its module has it."""
         return self.function.__qualname__
 
     @property
@@ -159,7 +159,7 @@ class Cell:
         return any(s is not None and s.root is not self.trace.input_size.root for s in sizes)
 
     def length(self, size: Size | None, input_size: int, hidden_size: int, proj_size: int = 0) -> int:
-        """The number that a size of the trace stands for; the step number has 1."""
+        """Return the number of units behind a size of the trace; the step number has 1."""
         if size is None:
             return 1
         if size.root is self.trace.input_size.root:
@@ -175,10 +175,17 @@ class Cell:
         recurrent_init: str = "uniform",
         forget_bias: float | None = None,
     ) -> list[Shape]:
-        """Every parameter with its shape and initial value; dense ones are (rows, columns).
+        """Return every parameter with its shape and initial value; dense ones are (rows, columns).
 
-        ``recurrent_init`` ("uniform" or "orthogonal") is for dense weights from a state; ``forget_bias`` starts ``b.f``.
-        Raises ValueError where the cell has no forget gate to bias.
+        Args:
+            input_size: numbers of the input, as a layer's.
+            hidden_size: units of the states.
+            proj_size: units of a projected message.
+            recurrent_init: of dense weights from a state, "uniform" or "orthogonal".
+            forget_bias: where ``b.f`` starts; by default as the other biases.
+
+        Raises:
+            ValueError: the cell has no forget gate to bias.
         """
         if forget_bias is not None and "b.f" not in {p.name for p in self.trace.parameters}:
             raise ValueError(f"cell {self.name} has no bias b.f, so forget_bias has nothing to set")
@@ -195,7 +202,7 @@ class Cell:
         return [shape(p) for p in self.trace.parameters if p.kind != "constant"]
 
     def count(self, input_size: int, hidden_size: int, proj_size: int = 0) -> int:
-        """Number of parameters (masked-out weights are counted as the mask leaves them)."""
+        """Return the number of parameters (masked-out weights are counted as the mask leaves them)."""
         total = 0
         for p in self.parameter_specs(input_size, hidden_size, proj_size):
             mask = self.masks.get(p.name)
@@ -203,7 +210,7 @@ class Cell:
         return total
 
     def work(self, input_size: int, hidden_size: int, proj_size: int = 0) -> Work:
-        """Operations of one step of one row; each pointwise function counts as one."""
+        """Count the operations of one step of one row; each pointwise function counts as one."""
         dense = [0, 0]
         pointwise = 0
         for inside, stages in enumerate((self.schedule.outside, self.schedule.inside)):
@@ -242,10 +249,15 @@ def cell(
     ``b`` (biases) and, where wanted, ``t`` (the number of steps before this one) and ``c`` (per-unit constants). It
     returns the states' new values in the order of its arguments; the first is the layer's output.
 
-    ``constants`` maps a constant's letters to a function of the number of units; ``masks`` maps a dense weight's name
-    to a function of (rows, columns) that gives 0 where no connection is. ``name`` defaults to the function's, with
-    hyphens. Raises EquationError, with file and line, where the equations cannot be a cell; TypeError for what is no
-    function.
+    Args:
+        function: of the equations.
+        name: the function's by default, with hyphens.
+        constants: from a constant's letters to a function of the number of units.
+        masks: from a dense weight's name to a function of (rows, columns) that gives 0 where no connection is.
+
+    Raises:
+        EquationError: with file and line, where the equations cannot be a cell.
+        TypeError: there is no function.
     """
     for what, given, takes in (("constants", constants, "the number of units"), ("masks", masks, "(rows, columns)")):
         for key, value in (given or {}).items():

@@ -25,7 +25,7 @@ class NoDerivative(Exception):
 class Transposed:
     """``symbol`` = Wᵀ @ (adjoints of the forward group number ``group``), W its weight of operand number ``operand``.
 
-    ``later``: the operand is a state, so the adjoints are those of the step after this one.
+    ``later``: the operand is a state, so the adjoints come from the step after this one.
     """
 
     symbol: Expr
@@ -48,10 +48,11 @@ class Derivative:
     """A step backwards.
 
     ``adjoints``: of each forward group's symbols. ``hoisted``: of each hoisted symbol. ``vectors``: of each learned vector,
-    to be summed over rows and steps. ``carried``: of each state before the step, apart from what goes through products.
-    ``arriving``: the symbol of what is carried back to each state from the step after, ``given`` of what the loop's
-    result gives the first state at this step, and ``recorded`` of what each recorded value is given. ``saved``: the values
-    of the forward step that are needed and not worth computing again; ``recomputed``: how the others follow from them.
+    to be summed over rows and steps. ``carried``: of each state before the step, without the part that goes through products.
+    ``arriving``: the symbol of the error that is carried back to each state from the step after, ``given`` of the error that
+    the loop's result gives the first state at this step, and ``recorded`` of the error that each recorded value is given.
+    ``saved``: the values of the forward step that are needed and not worth computing again; ``recomputed``: how the others
+    follow from them.
     """
 
     stages: tuple[BackwardStage, ...]
@@ -68,7 +69,7 @@ class Derivative:
 
 
 def derive(loop: Loop) -> Derivative:
-    """The backward loop. Raises NoDerivative where SymPy has none."""
+    """Return the backward loop. Raises NoDerivative where SymPy has none."""
     return _Deriver(loop).derive()
 
 
@@ -95,7 +96,7 @@ class _Deriver:
         for s, bar in zip(loop.recorded, recorded, strict=True):
             self.bars[s].append(bar)
         groups = loop.groups
-        for number, group in enumerate(groups):  # what comes back through products from the step after
+        for number, group in enumerate(groups):  # errors that come back through products from the step after
             for k, operand in enumerate(group.operands):
                 if operand in before:
                     q = self.product(number, k, before[operand].size, 0, later=True)
@@ -149,7 +150,7 @@ class _Deriver:
         return symbol
 
     def adjoint(self, symbol: Expr) -> Expr:
-        """The sum of what has come back to a symbol, as a symbol of its own (or zero)."""
+        """Return the sum of all that has come back to a symbol, as a symbol of its own (or zero)."""
         parts = [p for p in self.bars.pop(symbol, []) if p != 0]
         if len(parts) == 1 and parts[0].is_Symbol:
             self.bars[symbol] = parts
@@ -174,7 +175,7 @@ class _Deriver:
             self.bars[s].append(times(bar, partial(symbol, expr, s)))
 
     def prune(self, results: set[Expr]) -> None:
-        """Leave out what no result needs; assign in the order of needs."""
+        """Leave out every value that no result needs; assign in the order of needs."""
         wanted = {s for e in results for s in getattr(e, "free_symbols", ())}
         for stage in reversed(self.stages):
             needed = []
@@ -186,8 +187,10 @@ class _Deriver:
             stage.products = [p for p in stage.products if p.symbol in wanted]
 
     def choose(self) -> tuple[Expr, ...]:
-        """Which values of the forward step to save: those needed that only a function or a product gives; sums and
-        products of saved ones are computed again."""
+        """Choose the values of the forward step to save: needed ones that only a function or a product gives.
+
+        Sums and products of saved ones are computed again.
+        """
         saved: list[Expr] = []
         again: list[Equation] = self.again
 
@@ -209,7 +212,7 @@ class _Deriver:
         return tuple(saved)
 
     def cheap(self, expr: Expr) -> bool:
-        """Whether all that the expression needs is worth having: no sums of products, which only a product gives."""
+        """Return whether all that the expression needs is worth having: no sums of products, which only a product gives."""
         sums = {p for g in self.loop.groups for p in g.symbols}
         return all(
             s not in sums and (s not in self.forward or self.forward[s].free_symbols.isdisjoint(sums))
@@ -222,7 +225,7 @@ def _symbol(of: Expr, what: str) -> Expr:
 
 
 def partial(symbol: Expr, expr: Expr, s: Expr) -> Expr:
-    """∂expr/∂s, written with ``symbol`` where expr itself occurs in it. Raises NoDerivative where SymPy has none."""
+    """Return ∂expr/∂s, written with ``symbol`` where expr itself occurs in it. Raises NoDerivative where SymPy has none."""
     if isinstance(expr, sympy.Piecewise):
         return sympy.Piecewise(*((partial(e, e, s), c) for e, c in expr.args))
     found = expr.diff(s)
@@ -234,7 +237,7 @@ def partial(symbol: Expr, expr: Expr, s: Expr) -> Expr:
 
 
 def times(change: Expr, factor: Expr) -> Expr:
-    """change · factor; nothing, rather than zero times something infinite, where a branch was not taken."""
+    """Return change · factor; nothing, rather than zero times something infinite, where a branch was not taken."""
     if isinstance(factor, sympy.Piecewise):
         return sympy.Piecewise(*((times(change, e), c) for e, c in factor.args))
     return change * factor

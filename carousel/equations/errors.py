@@ -1,4 +1,4 @@
-"""What is said when equations cannot be a cell."""
+"""The error of equations that cannot be a cell."""
 
 
 class EquationError(ValueError):

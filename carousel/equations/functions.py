@@ -1,4 +1,4 @@
-"""The one table of functions: what each is in the equations, and what every language writes for it.
+"""The one table of functions: each one's meaning in the equations, and its name in every language.
 
 ``@function`` enters a function as ``@cell`` does a cell: its body says in SymPy's terms how it is defined, so a language that
 has no words for it can write it with others. What SymPy's derivatives hold besides, ``tamed`` writes with them.
@@ -23,17 +23,18 @@ from carousel.equations.terms import Expr, Term
 class Function:
     """One function, to be called on terms or on SymPy expressions.
 
-    What a language writes is a name to be called, ``torch.sigmoid``, or a template of the operands, ``({0} < 0)``. None leaves
+    A language writes a name to be called, ``torch.sigmoid``, or a template of the operands, ``({0} < 0)``. None leaves
     it to the definition where the function is our own, else to SymPy's printer.
 
     Args:
         definition: the expression for one unit; its name, operands and docstring are the function's.
         symbol: the SymPy class of its values; None makes one.
         derivative: of one operand x and the value y = f(x); None leaves it to SymPy.
-        gate: whether its values lie between 0 and 1, so that it gates what it multiplies.
+        gate: whether its values lie between 0 and 1, so that it gates a factor.
         slope: the bound of its slope's absolute value; None where there is none.
-        drawn: what a drawing shows; without, the name.
-        torch, jax, cpp, triton, latex: what languages write; C++'s operands and Triton's are vectors, C++'s numbers ``T``.
+        drawn: its label in a drawing; without, the name.
+        torch, jax, cpp, triton, latex: its name in these languages; C++'s operands and Triton's are vectors, C++'s numbers
+            ``T``.
     """
 
     definition: Callable[..., Expr]
@@ -65,7 +66,7 @@ class Function:
         return Term.apply(build, self.name, operands)
 
     def _slope(self, value: Expr, number: int) -> Expr:
-        """The partial derivative of an own function by the operand of that number, at the value's operands."""
+        """Return the partial derivative of an own function by the operand of that number, at the value's operands."""
         if self.derivative is not None:
             return sympy.sympify(self.derivative(*value.args, value))
         slots = sympy.symbols(f"x:{self.operands}", real=True, cls=sympy.Dummy)
@@ -76,7 +77,7 @@ FUNCTIONS: dict[Any, Function] = {}  # by SymPy class
 
 
 def function(symbol: Any = None, **record: Any) -> Callable[[Callable[..., Expr]], Function]:
-    """Enter a function in the table by its definition; the arguments are those of ``Function``."""
+    """Enter a function in the table by its definition; the arguments are ``Function``'s."""
 
     def enter(definition: Callable[..., Expr]) -> Function:
         made = Function(definition, symbol, **record)
@@ -99,13 +100,13 @@ def function(symbol: Any = None, **record: Any) -> Callable[[Callable[..., Expr]
     triton="logistic",
 )
 def logistic(x: Expr) -> Expr:
-    """Logistic function 1 / (1 + exp(−x)), per unit. A logistic that multiplies something is a gate."""
+    """Return the logistic function 1 / (1 + exp(−x)), per unit. A logistic that multiplies something is a gate."""
     return 1 / (1 + sympy.exp(-x))
 
 
 @function(sympy.tanh, slope=1.0, torch="torch.tanh", jax="jnp.tanh", cpp="tanh", triton="tanh")
 def tanh(x: Expr) -> Expr:
-    """Hyperbolic tangent, per unit."""
+    """Return the hyperbolic tangent, per unit."""
     return sympy.tanh(x, evaluate=False)
 
 
@@ -117,52 +118,53 @@ def tanh(x: Expr) -> Expr:
     latex=r"\max\left(0, {0}\right)",
 )
 def relu(x: Expr) -> Expr:
-    """max(0, x), per unit; its slope is 0 where x ≤ 0, else 1 (also where x is not a number), as PyTorch has it."""
+    """Return max(0, x), per unit; its slope is 0 where x ≤ 0, else 1 (also where x is not a number), as PyTorch has it."""
     return sympy.Piecewise((0, x <= 0), (x, True))
 
 
 @function(sympy.exp, torch="torch.exp", jax="jnp.exp", cpp="exp", triton="tl.exp")
 def exp(x: Expr) -> Expr:
-    """e to the power x, per unit (the gates of sLSTM)."""
+    """Return e to the power x, per unit (the gates of sLSTM)."""
     return sympy.exp(x, evaluate=False)
 
 
 @function(sympy.log, torch="torch.log", jax="jnp.log", cpp="log", triton="tl.log")
 def log(x: Expr) -> Expr:
-    """Natural logarithm, per unit."""
+    """Return the natural logarithm, per unit."""
     return sympy.log(x, evaluate=False)
 
 
 @function(derivative=lambda x, y: 0, torch="torch.Tensor.detach", jax="jax.lax.stop_gradient")
 def detach(x: Expr) -> Expr:
-    """x itself, of which no error flows back (PyTorch's ``detach``): what truncates a gradient, as in the paper of 1997."""
+    """Return x itself, of which no error flows back, as PyTorch's ``detach``: it truncates a gradient, as the paper of 1997."""
     return x
 
 
 @function(sympy.Abs, slope=1.0, torch="torch.abs", jax="jnp.abs", cpp="select({0} < T(0), -{0}, {0})", triton="tl.abs")
 def absolute(x: Expr) -> Expr:
-    """The absolute value, per unit."""
+    """Return the absolute value, per unit."""
     return sympy.Abs(x, evaluate=False)
 
 
 @function(sympy.Max, drawn="max", torch="torch.maximum", jax="jnp.maximum", cpp="maximum", triton="maximum")
 def maximum(x: Expr, y: Expr) -> Expr:
-    """The larger of two, per unit."""
+    """Return the larger of two, per unit."""
     return sympy.Max(x, y, evaluate=False)
 
 
 @function(sympy.Min, drawn="min", torch="torch.minimum", jax="jnp.minimum", cpp="minimum", triton="minimum")
 def minimum(x: Expr, y: Expr) -> Expr:
-    """The smaller of two, per unit."""
+    """Return the smaller of two, per unit."""
     return sympy.Min(x, y, evaluate=False)
 
 
 @function(sympy.Piecewise, torch="torch.where", jax="jnp.where", cpp="select", triton="tl.where")
 def where(condition: Expr, x: Expr, y: Expr) -> Expr:
-    """x where the condition holds (``t % c.T == 0``, ``h > 0``), else y, per unit.
+    """Return x where the condition holds (``t % c.T == 0``, ``h > 0``), else y, per unit.
 
-    Raises EquationError for what is no condition, or one on what another ``where`` of the same step has chosen (SymPy would
-    multiply them out).
+    Raises:
+        EquationError: there is no condition, or one on a value that another ``where`` of the same step has chosen (SymPy
+            would multiply them out).
     """
     if not condition.is_Relational:
         raise EquationError("where takes a condition on the equations' terms first, such as h > 0")
@@ -172,23 +174,23 @@ def where(condition: Expr, x: Expr, y: Expr) -> Expr:
 
 
 def identity(x: Term) -> Term:
-    """x itself: says that no squashing is meant, and lets the product of two dense terms pass."""
+    """Return x itself: it says that no squashing is meant, and lets the product of two dense terms pass."""
     return Term.apply(lambda y: y, "identity", (x,))
 
 
 def gates() -> tuple[Any, ...]:
-    """The SymPy classes of the functions that gate what they multiply."""
+    """Return the SymPy classes of the functions that gate the value that they multiply."""
     return tuple(symbol for symbol, f in FUNCTIONS.items() if f.gate)
 
 
 def tamed(expr: Expr) -> Expr:
-    """SymPy's derivative of the functions above with its jumps as ``where``; at a jump its own slope is taken for zero."""
+    """Return SymPy's derivative of the functions above with its jumps as ``where``; at a jump its own slope is zero."""
     expr = expr.replace(sympy.DiracDelta, lambda *_: sympy.Integer(0)) if expr.has(sympy.DiracDelta) else expr
     return expr.rewrite((sympy.Heaviside, sympy.sign), sympy.Piecewise)
 
 
 class Words:
-    """What printers share: mixed into one of SymPy's, it writes functions as the table says for its ``language``."""
+    """The printers' common part: mixed into one of SymPy's, it writes functions as the table says for its ``language``."""
 
     language: str = ""  # a field of Function; empty: by their names
 
@@ -204,14 +206,14 @@ class Words:
         return f"{text}^{{{options['exp']}}}" if "exp" in options else text  # LaTeX's power of a function
 
     def parenthesize(self, item: Expr, level: int, *more: Any, **options: Any) -> str:
-        """As SymPy's, but a remainder that is multiplied stands in parentheses: SymPy leaves them out of some products."""
+        """Print as SymPy does, but a remainder that is multiplied in parentheses: SymPy leaves them out of some products."""
         printer: Any = super()
         if isinstance(item, sympy.Mod) and level > PRECEDENCE["Relational"] and self.language != "latex":
             return f"({self._print(item)})"
         return str(printer.parenthesize(item, level, *more, **options))
 
     def words(self, known: Function) -> str | None:
-        """What the language writes for a function."""
+        """Return the language's words for a function."""
         return getattr(known, self.language)
 
     def _call(self, words: str, expr: Expr, operands: int) -> str:
@@ -228,5 +230,5 @@ class Words:
         return text
 
     def operand(self, x: Expr, expr: Expr) -> str:
-        """One operand of a function's value."""
+        """Print one operand of a function's value."""
         return self._print(x)

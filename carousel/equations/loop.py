@@ -17,7 +17,7 @@ from carousel.equations.stages import Accumulator, Schedule
 from carousel.equations.terms import Expr, Parameter, Product, Size, rebuild
 from carousel.equations.trace import State, Trace
 
-Equation = tuple[Expr, Expr]  # a symbol, and what it equals
+Equation = tuple[Expr, Expr]  # a symbol, and its value
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Outer:
     biases: tuple[tuple[Expr, ...], ...]
 
 
-@dataclass(eq=False)  # compared and hashed by identity, so that back ends can keep what they make of it
+@dataclass(eq=False)  # compared and hashed by identity, so that back ends can cache by it
 class LoopStage:
     """Groups whose operands are known, then the assignments that they allow, in order."""
 
@@ -49,11 +49,12 @@ class LoopStage:
 
 @dataclass(frozen=True, eq=False)  # compared and hashed by identity, as stages are
 class Loop:
-    """What a step does. ``name`` and ``about`` (the equations as text) say of what.
+    """The work of a step. ``name`` and ``about`` (the equations as text) say of which cell.
 
-    ``hoisted`` are symbols with a value for every step from outside the loop, those of one outer product together; the
-    first of them are those of ``outer``. ``vectors`` are the same at every step. ``sizes`` has every symbol's size (None:
-    one a row). ``recorded`` are symbols of a step whose values are given back beside the first state's."""
+    ``hoisted`` are symbols with a value for every step from outside the loop, all of one outer product together; ``outer``'s
+    come first. ``vectors`` are the same at every step. ``sizes`` has every symbol's size (None: one a row). ``recorded`` are
+    symbols of a step whose values are given back beside the first state's.
+    """
 
     name: str
     about: str
@@ -62,7 +63,7 @@ class Loop:
     outer: tuple[Outer, ...]
     hoisted: tuple[tuple[Expr, ...], ...]
     vectors: tuple[Expr, ...]
-    constants: frozenset[Expr]  # of the vectors, those that are not learned
+    constants: frozenset[Expr]  # vectors that are not learned
     stages: tuple[LoopStage, ...]
     sizes: dict[Expr, Size | None]
     input: Expr
@@ -71,17 +72,17 @@ class Loop:
 
     @property
     def groups(self) -> tuple[Group, ...]:
-        """Those of all stages, in order."""
+        """The groups of all stages, in order."""
         return tuple(g for s in self.stages for g in s.groups)
 
     @property
     def definitions(self) -> dict[Expr, Expr]:
-        """What each symbol of the step equals."""
+        """The expression that each symbol of the step equals."""
         return {symbol: expr for s in self.stages for symbol, expr in s.equations}
 
 
 def loop(trace: Trace, schedule: Schedule, about: str = "") -> Loop:
-    """The inside of a cell's loop."""
+    """Return the inside of a cell's loop."""
     return replace(_Maker(trace, schedule).make(), about=about)
 
 
@@ -114,7 +115,7 @@ class _Maker:
                 found.append((symbol,))
         inside = self.schedule.inside
         if any(not p.operand.is_Symbol for s in inside[:1] for a in s.accumulators for p in a.products):
-            self.stages.append(LoopStage())  # what is made of the states before the first product
+            self.stages.append(LoopStage())  # work on the states before the first product
         for stage in inside:
             made = LoopStage()
             self.stages.append(made)
@@ -163,7 +164,7 @@ class _Maker:
         return Group(symbols, tuple(operands), tuple(a.products for a in accumulators), accumulators[0].rows)
 
     def named(self, expr: Expr, stage: LoopStage, size: Size | None) -> Expr:
-        """A symbol for an expression, the one it has where it has one."""
+        """Return a symbol for an expression, the one it has where it has one."""
         if expr.is_Symbol or expr.is_number:
             return expr
         for symbol, known in stage.equations:
@@ -176,7 +177,7 @@ class _Maker:
         return symbol
 
     def flat(self, expr: Expr, stage: LoopStage, size: Size | None, *, top: bool = False) -> Expr:
-        """The expression with every function's value, but one at the top, named."""
+        """Return the expression with every function's value, but one at the top, named."""
         if not expr.args:
             return expr
         inner = rebuild(expr, [self.flat(a, stage, size) for a in expr.args])
@@ -185,7 +186,7 @@ class _Maker:
 
 
 def _merged(stages: list[LoopStage]) -> Iterator[LoopStage]:
-    """A stage without products, of which the next one's products need nothing, is the beginning of the next."""
+    """Merge a stage without products into the next one, whose products need nothing of it."""
     waiting: list[Equation] = []
     for stage, after in zip(stages, [*stages, LoopStage()][1:], strict=True):
         made = LoopStage(stage.groups, waiting + stage.equations)
@@ -201,7 +202,7 @@ def _merged(stages: list[LoopStage]) -> Iterator[LoopStage]:
 
 
 def grouped(accumulators: list[Accumulator]) -> Iterator[list[Accumulator]]:
-    """Accumulators of a stage that can be computed together: the same operands, the same number of units."""
+    """Yield accumulators of a stage that can be computed together: the same operands, the same number of units."""
     groups: dict[tuple[object, ...], list[Accumulator]] = {}
     for a in accumulators:
         groups.setdefault((a.rows.root, *(p.operand for p in a.products)), []).append(a)
@@ -209,6 +210,6 @@ def grouped(accumulators: list[Accumulator]) -> Iterator[list[Accumulator]]:
 
 
 def blocks(parameter: Parameter, part: int, lengths: dict[Size, int]) -> slice:
-    """The columns of a concatenated weight that multiply one part of its operand."""
+    """Return the columns of a concatenated weight that multiply one part of its operand."""
     widths = [lengths[c.root] for c in parameter.columns]
     return slice(sum(widths[:part]), sum(widths[: part + 1]))

@@ -53,7 +53,7 @@ def read(
         clock: whether the number of the step is among the states.
 
     Raises:
-        EquationError: for what is no cell in this notation; it names the equation.
+        EquationError: an equation, which it names, is none of a cell in this notation.
     """
     if taken := {"e", STEP, *HOLDS}.intersection(states):
         raise EquationError(f"no state can be called {min(taken)}")
@@ -108,7 +108,7 @@ class _Notation(Text):
         return f"{name}[{'t' if when == 't' else 't-1'}]"
 
     def text(self, expr: Expr) -> str:
-        """A product stands in parentheses but where it is added: Python reads ``a * W @ x`` as ``(a * W) @ x``."""
+        """Print a product in parentheses but where it is added: Python reads ``a * W @ x`` as ``(a * W) @ x``."""
         text = self.doprint(visible(self.trace, expr))
         before, after = r"(?:(?<=^)|(?<=\()|(?<=, )|(?<= \+ ))", r"(?=$|\)|,| [+-] )"
         return re.sub(rf"{before}<<([^<>]*)>>{after}", r"\1", text).replace("<<", "(").replace(">>", ")")
@@ -176,7 +176,7 @@ class _Reader:
         return name, value
 
     def _step(self, node: ast.AST) -> tuple[str, bool]:
-        """The name and whether it is of this step, of ``h[t]`` or ``h[t-1]``."""
+        """Return the name, and whether it is of this step, of ``h[t]`` or ``h[t-1]``."""
         if isinstance(node, ast.Subscript) and isinstance(node.value, ast.Name):
             when = ast.unparse(node.slice)
             if when in ("t", "t - 1"):
@@ -243,7 +243,7 @@ class _Reader:
 
 
 def _number(node: ast.AST) -> float | None:
-    """The number that is written there, if it is one that can be computed with."""
+    """Return the number that is written there, if it can be computed with."""
     if isinstance(node, ast.Constant) and type(node.value) in (int, float):
         number = cast(float, node.value)
         if not abs(number) <= LARGEST:

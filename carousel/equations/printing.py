@@ -15,13 +15,13 @@ from carousel.equations.trace import Trace
 
 
 def plain(trace: Trace) -> str:
-    """One equation a line: ``hₜ = fₜ ⊙ hₜ₋₁ + iₜ ⊙ tanh(W.he eₜ + W.hm mₜ₋₁ + b.h)``."""
+    """Print one equation a line: ``hₜ = fₜ ⊙ hₜ₋₁ + iₜ ⊙ tanh(W.he eₜ + W.hm mₜ₋₁ + b.h)``."""
     printer = _Plain(trace)
     return "\n".join(f"{printer.name(s)} = {printer.text(expr)}" for s, expr in shown(trace))
 
 
 def latex(trace: Trace) -> str:
-    """The same as a LaTeX ``aligned`` block, weights as on the slides: W^{he}."""
+    """Print the same as a LaTeX ``aligned`` block, weights as on the slides: W^{he}."""
     printer = _Latex(trace)
     lines = [f"{printer.name(s)} &= {printer.text(expr)}" for s, expr in shown(trace)]
     return "\\begin{aligned}\n" + " \\\\\n".join(lines) + "\n\\end{aligned}"
@@ -33,7 +33,7 @@ def shown(trace: Trace) -> list[tuple[Expr, Expr]]:
 
 
 class _Names:
-    """What a symbol of a trace is called: a parameter by its letters, all else by its name and its step."""
+    """The names of a trace's symbols: a parameter's is its letters, any other's its name and its step."""
 
     def __init__(self, trace: Trace):
         self.parameters = {p.symbol: p for p in trace.parameters}
@@ -61,7 +61,7 @@ def _escaped(name: str) -> str:
 
 
 def visible(trace: Trace, expr: Expr) -> Expr:
-    """Without the later parts of concatenations, which the first part prints."""
+    """Return an expression without the later parts of concatenations, which the first part prints."""
     hidden = {s for s, p in trace.products.items() if not p.shown}
 
     def strip(node: Expr) -> Expr:
@@ -83,7 +83,7 @@ class Text(Words, StrPrinter):
         return known.name
 
     def _print_Mul(self, expr: Expr) -> str:
-        """As SymPy's, which leaves out the parentheses of a sum that begins a denominator of several factors."""
+        """Print as SymPy does, which leaves out the parentheses of a sum that begins a denominator of several factors."""
         below = [x for x in expr.args if x.is_Pow and x.exp.is_Number and x.exp < 0]
         if len(below) < 2 or not any(x.base.is_Add for x in below):
             return str(super()._print_Mul(expr))

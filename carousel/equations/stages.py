@@ -1,4 +1,4 @@
-"""Order a trace's work: what leaves the loop over time, and what a step does in which order.
+"""Order a trace's work: products that leave the loop over time, and the order within a step.
 
 An **accumulator** is a sum of dense products (and biases) of one equation: Σ W·x + b. A **stage** is a set of
 accumulators whose operands are all known, then every pointwise equation that they allow. Stages that need only the
@@ -27,7 +27,7 @@ class Accumulator:
     rows: Size
 
 
-@dataclass(eq=False)  # compared and hashed by identity, so that back ends can keep what they make of it
+@dataclass(eq=False)  # compared and hashed by identity, so that back ends can cache by it
 class Stage:
     """Dense work, then pointwise work: ``accumulators`` then ``equations`` (symbol, expression), in order."""
 
@@ -37,7 +37,7 @@ class Stage:
 
 @dataclass(frozen=True)
 class Schedule:
-    """All of a cell's work: the stages outside the loop over time, and those inside."""
+    """All of a cell's work: the stages outside the loop over time, and the ones inside."""
 
     outside: tuple[Stage, ...]
     inside: tuple[Stage, ...]
@@ -79,7 +79,7 @@ class _Planner:
         return True, max(k for inside, k in places if inside)
 
     def split(self, expr: Expr) -> Expr:
-        """The expression with its dense sums replaced by accumulators."""
+        """Return the expression with its dense sums replaced by accumulators."""
         if expr in self.trace.products:
             return self.accumulate([self.trace.products[expr]], [])
         if not expr.args:
@@ -95,7 +95,7 @@ class _Planner:
         return rebuild(expr, args)
 
     def accumulate(self, products: list[Product], biases: list[Expr]) -> Expr:
-        """Σ products + Σ biases: what needs only the input outside the loop, the rest inside, starting from that."""
+        """Return Σ products + Σ biases: products of the input alone outside the loop, the rest inside, starting from them."""
         groups: dict[bool, list[Product]] = {}
         level = {False: 0, True: 0}
         for p in products:

@@ -1,4 +1,4 @@
-"""A cell as data: what a run folder keeps, so that nobody needs the file that defined it."""
+"""A cell as data, which a run folder keeps, so that nobody needs the file that defined it."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class StoredCell(Cell):
 
 
 def as_data(cell: Cell, sizes: Iterable[Sizes]) -> dict[str, Any]:
-    """Return the cell as what JSON can hold.
+    """Return the cell as data that JSON can hold.
 
     Args:
         cell: any cell.
@@ -73,7 +73,7 @@ TEXTS, LISTS, TABLES = ("name", "doc", "citation"), ("states", "equations", "par
 
 
 def _checked(data: Any) -> dict[str, Any]:
-    """The data, of which every part is of the right kind. Raises EquationError."""
+    """Return the data, of which every part is of the right kind. Raises EquationError."""
     if not isinstance(data, Mapping) or data.get("format") != FORMAT:
         raise EquationError(f"it is no cell as data of format {FORMAT}")
     for key in (*TEXTS, *LISTS, *TABLES):
@@ -94,7 +94,7 @@ def _checked(data: Any) -> dict[str, Any]:
 
 
 def _array(cell: str, name: str, arrays: Mapping[str, Any]) -> Callable[..., np.ndarray]:
-    """The constant or mask of that name, for the sizes that were kept. Raises EquationError for values that are no numbers."""
+    """Return a constant or mask, for the sizes that were kept. Raises EquationError where its values are no numbers."""
     kept: dict[str, np.ndarray] = {}
     for sizes, values in arrays.items():
         try:

@@ -17,10 +17,10 @@ from carousel.equations.trace import State
 
 
 def tangent(loop: Loop) -> Loop:
-    """The loop with its tangent.
+    """Return the loop with its tangent.
 
     Its states are the tangents of the loop's states, then the states (then the step number); so its output is the tangent
-    of the output, and what it records the tangents of what the loop records. ``hoisted`` are those of the loop, then their
+    of the output, and it records the tangents of the values that the loop records. ``hoisted`` are the loop's, then their
     tangents in the same order; ``vectors`` likewise, without tangents of constants; to each dense weight ``W.ab`` comes its
     tangent, ``weight_tangent(loop, "W.ab")``.
     Raises NoDerivative.
@@ -29,7 +29,7 @@ def tangent(loop: Loop) -> Loop:
 
 
 def weight_tangent(loop: Loop, name: str) -> str:
-    """The name that the tangent of a dense weight has in the tangent of ``loop``."""
+    """Return the name that the tangent of a dense weight has in the tangent of ``loop``."""
     return f"{name}_{_suffix(loop)}"
 
 
@@ -72,7 +72,7 @@ class _Maker:
         )
 
     def dotted(self, symbol: Expr) -> Expr:
-        """The symbol of a symbol's tangent."""
+        """Return the symbol of a symbol's tangent."""
         return sympy.Symbol(f"{symbol}_{self.suffix}", real=True)
 
     def move(self, symbol: Expr) -> None:
@@ -80,7 +80,7 @@ class _Maker:
         self.sizes[self.dotted(symbol)] = self.sizes[symbol]
 
     def state(self, state: State) -> State:
-        """The state that is a state's tangent."""
+        """Return the state that is a state's tangent."""
         name = f"{state.name}_{self.suffix}"
         return State(name, self.dotted(state.before), self.dotted(state.after), state.size)
 
@@ -101,7 +101,7 @@ class _Maker:
         return LoopStage(groups, equations)
 
     def group(self, group: Group) -> Group:
-        """W ẋ of the operands that change, and Ẇ x of all."""
+        """Return W ẋ of the operands that change, and Ẇ x of all."""
         for symbol in group.symbols:
             self.move(symbol)
         moving = [k for k, x in enumerate(group.operands) if x in self.moving]
@@ -110,7 +110,7 @@ class _Maker:
         return Group(tuple(self.dotted(s) for s in group.symbols), tuple(operands), products, group.size)
 
     def changed(self, product: Product) -> Product:
-        """The product with the weight's tangent in its place."""
+        """Return the product with the weight's tangent in its place."""
         weight: Parameter = product.weight
         name = weight_tangent(self.loop, weight.name)
         return replace(product, weight=replace(weight, name=name, symbol=self.dotted(weight.symbol)))

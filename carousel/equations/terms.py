@@ -1,4 +1,4 @@
-"""What stands for e, m, h, W, w and b while a cell's function is traced.
+"""The terms that stand for e, m, h, W, w and b while a cell's function is traced.
 
 Everything in a cell but a dense product is pointwise, so a term is a SymPy expression for *one unit*, with the size of
 the vector it belongs to beside it. Sizes are unknowns that the equations join; two that cannot be one are refused.
@@ -113,7 +113,7 @@ class Term:
 
     @staticmethod
     def apply(build: Callable[..., Expr], name: str, operands: Iterable[Any], *, dense: bool = False) -> Term:
-        """A term of SymPy's making, its operands' sizes joined. Raises EquationError for what is no term."""
+        """Build a term of SymPy's making, its operands' sizes joined. Raises EquationError for an operand that is no term."""
         operands = tuple(operands)
         for x in operands:
             if isinstance(x, Namespace):
@@ -221,7 +221,7 @@ class Term:
 
 
 def rebuild(expr: Expr, args: list[Expr]) -> Expr:
-    """The same node over other arguments, unevaluated, so that the slide's order stays."""
+    """Return the same node over other arguments, unevaluated, so that the slide's order stays."""
     if tuple(args) == expr.args:
         return expr
     plain = isinstance(expr, sympy.functions.elementary.piecewise.ExprCondPair)  # the one node without the option
@@ -246,7 +246,7 @@ class Concatenation(Term):
 
 
 def concat(*parts: Term) -> Concatenation:
-    """The vectors one after the other, to be multiplied by one dense weight: ``W.f @ concat(m, e)``."""
+    """Return the vectors one after the other, to be multiplied by one dense weight: ``W.f @ concat(m, e)``."""
     for p in parts:
         if isinstance(p, Namespace):
             raise p.refusal()
@@ -296,7 +296,7 @@ class Weight(Term):
         return Term(notes, expr, known.rows, dense=True)
 
 
-# What is asked for in each of a signature's namespaces.
+# The names asked for in each of a signature's namespaces.
 HOLDS = {"W": "dense weights", "w": "diagonal weights", "b": "biases", "c": "constants"}
 
 
@@ -318,7 +318,7 @@ class Namespace:
         return getattr(self, "".join(letters))
 
     def refusal(self) -> EquationError:
-        """What is said where the namespace itself stands for a vector."""
+        """Return the error for a namespace in the place of a vector."""
         name = self._name
         return EquationError(
             f"{name} is where {HOLDS[name]} come from, not a vector: write {name}.{'T' if name == 'c' else 'h'} for one of "

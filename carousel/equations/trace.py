@@ -1,4 +1,4 @@
-"""Run a cell's function once on symbols and write down what it says."""
+"""Run a cell's function once on symbols and write down its equations."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Trace:
     input: Expr
     input_size: Size
     states: tuple[State, ...]
-    equations: tuple[tuple[Expr, Expr], ...]  # (symbol, what it equals)
+    equations: tuple[tuple[Expr, Expr], ...]  # (symbol, value)
     parameters: tuple[Parameter, ...]
     products: Mapping[Expr, Product]
     concatenations: Mapping[Expr, tuple[Expr, ...]]
@@ -58,12 +58,12 @@ class Trace:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """What can be watched: every named quantity of a step, gates and states among them."""
+        """The names that can be watched: every named quantity of a step, gates and states among them."""
         return tuple(str(symbol)[:-2] for symbol, _ in self.equations)
 
 
 def symbol(name: str, when: str = "t") -> Expr:
-    """``i`` at this step is the symbol i_t, ``h`` at the last h_tm1 (as in the lecture's Theano step)."""
+    """Return a quantity's symbol: ``i`` at this step is i_t, ``h`` at the last h_tm1 (as in the lecture's Theano step)."""
     return sympy.Symbol(f"{name}_{when}", real=True)
 
 
@@ -107,7 +107,7 @@ def trace(function: Callable[..., Any], constants: frozenset[str], name: str) ->
 
 
 def symbols(states: list[str], constants: frozenset[str]) -> tuple[Notes, dict[str, Any]]:
-    """What a cell's arguments stand for, by name, and the notes that are taken of what is done with them."""
+    """Return the values that stand for a cell's arguments, by name, and the notes that are taken of their use."""
     notes = Notes({a: Size(a, is_input=a == INPUT) for a in (INPUT, *states)}, constants)
     values: dict[str, Any] = {s: Namespace(notes, s) for s in HOLDS}
     values[INPUT] = Term(notes, symbol(INPUT), notes.sizes[INPUT], letter=INPUT)
@@ -163,7 +163,7 @@ def _run(function: Callable[..., Any], arguments: list[Any]) -> tuple[Any, dict[
 
 
 def _new_states(returned: Any, states: list[str], sizes: dict[str, Size]) -> tuple[Term, ...]:
-    """The states' new values, checked, and joined to the states' sizes."""
+    """Return the states' new values, checked, and joined to the states' sizes."""
     outputs = returned if isinstance(returned, tuple) else (returned,)
     if len(outputs) > len(states):
         raise EquationError(f"{len(outputs)} values are returned for {len(states)} states ({', '.join(states)})")
@@ -180,7 +180,7 @@ def _new_states(returned: Any, states: list[str], sizes: dict[str, Size]) -> tup
 
 
 def _check_spaces(returned: Any, states: list[str], found: Mapping[str, Any], spaces: Iterable[str]) -> None:
-    """Refuse a state that is called as what holds the parameters, or as the clock: its argument was something else."""
+    """Refuse a state that has the name of a namespace of parameters, or of the clock: its argument was something else."""
     outputs = returned if isinstance(returned, tuple) else (returned,)
     for name in spaces:
         if name in found and any(x is found[name] for x in outputs):
@@ -206,7 +206,7 @@ def _check_order(outputs: tuple[Term, ...], states: list[str], values: Mapping[s
 
 
 def _own(state: str) -> tuple[str, ...]:
-    """The variables that are named as a state's new value."""
+    """Return the variables that are named as a state's new value."""
     return state, f"{state}_new", f"new_{state}", f"{state}_next", f"next_{state}"
 
 
@@ -229,7 +229,7 @@ def _explain(error: Exception) -> str:
 def _named_equations(
     named: list[tuple[str, Term]], notes: Notes, states: int
 ) -> tuple[list[tuple[Expr, Expr]], dict[str, Term]]:
-    """One equation for each name, in computable order, each written with the names of the others.
+    """Return one equation for each name, in computable order, each written with the names of the others.
 
     A gate is named by its bias letter even where the function gives it no variable of its own.
     """
@@ -269,7 +269,7 @@ def _named_equations(
 
 
 def _symbols(expr: Expr, notes: Notes) -> list[Expr]:
-    """Symbols of an expression in reading order, those inside dense products included."""
+    """Return the symbols of an expression in reading order, the ones inside dense products included."""
     found: list[Expr] = []
     for node in sympy.preorder_traversal(expr):
         if node in notes.products:
@@ -291,7 +291,7 @@ def _bias_letters(gate: Expr, notes: Notes) -> str | None:
 
 
 def _gates(equations: list[tuple[Expr, Expr]], notes: Notes) -> tuple[str, ...]:
-    """A gate is a valve: a function between 0 and 1 that multiplies something, itself or as 1 − gate."""
+    """Return the gates. A gate is a valve: a function between 0 and 1 that multiplies something, itself or as 1 − gate."""
     factors: set[Expr] = set()
     everything = [expr for _, expr in equations] + [p.operand for p in notes.products.values()]
     for expr in everything:

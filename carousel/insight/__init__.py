@@ -1,1 +1,1 @@
-"""What flows through a network: the error backwards, the memory forwards."""
+"""A look inside a network: the error flows backwards, the memory forwards."""

@@ -68,12 +68,14 @@ def of(found: Any, names: Sequence[str] | None = None, layer: int = -1) -> Figur
     raise TypeError(f"there is no figure of {type(found).__name__}; there are those of a text, a pair, gradients and probes")
 
 
-def gradient_decay(found: Sequence[GradientDecay], title: str) -> Figure:
-    """|∂E_t/∂x_k| by t − k on a logarithmic scale, one line a cell, with the band of the middle four fifths; theory dashed in
-    the same colour. All begin at 1 one step back, so that what is compared is how they fall."""
+def gradient_decay(decays: Sequence[GradientDecay], title: str) -> Figure:
+    """Draw |∂E_t/∂x_k| by t − k on a logarithmic scale, one line a cell, with the band of the middle four fifths.
+
+    Theory is dashed in the same colour. All begin at 1 one step back, so that their fall can be compared.
+    """
     figure = Figure(figsize=(8.5, 5), layout="constrained")
     axes = figure.subplots()
-    for r, colour in zip(found, _colours(len(found)), strict=True):
+    for r, colour in zip(decays, _colours(len(decays)), strict=True):
         lags, one = np.arange(1, len(r.measured)), r.measured[1] or 1.0
         axes.plot(lags, _positive(r.measured[1:] / one), color=colour, linewidth=2, label=r.label)
         axes.fill_between(lags, _positive(r.low[1:] / one), _positive(r.high[1:] / one), color=colour, alpha=0.12, linewidth=0)
@@ -96,8 +98,10 @@ def _positive(values: np.ndarray) -> np.ndarray:
 
 
 def sensitivity(layer: Recurrent, data: Tensor) -> Figure:
-    """Graves' picture for any cell: how strongly each unit of the last layer still feels the first input of a sequence
-    ``data``, (T, input_size), and the valves that kept it."""
+    """Draw Graves' picture for a layer of any cell: how strongly each unit of the last layer still feels the first input.
+
+    The valves that kept it stand below. ``data``: one sequence, (T, input_size).
+    """
     felt = {n: v[-1] for n, v in first_input_sensitivity(layer, data).items()}
     with torch.no_grad():
         _, _, recorded = layer(data.unsqueeze(1), record=list(layer.cell.gates))
@@ -122,7 +126,7 @@ def sensitivity(layer: Recurrent, data: Tensor) -> Figure:
 
 
 def valves(watched: Watched, names: Sequence[str] | None = None, layer: int = -1) -> Figure:
-    """Words across, units down (those that move most on top), a panel a valve or state (by default each)."""
+    """Draw words across, units down (the ones that move most on top), a panel a valve or state (by default each)."""
     steps, names = len(watched.words), watched.chosen(names)
     layer %= len(watched.values[names[0]])
     counts = [min(MOST_UNITS, watched.values[n].shape[2]) for n in names]
@@ -148,13 +152,13 @@ def valves(watched: Watched, names: Sequence[str] | None = None, layer: int = -1
     return figure
 
 
-def pair(found: Pair, name: str | None = None, layer: int = -1) -> Figure:
-    """Where two texts part: the difference of a state (by default the memory), unit by unit, and of the predictions."""
-    name = found.chosen(name)
-    layer %= len(found.differences[name])
-    x = found.differences[name][layer]
+def pair(comparison: Pair, name: str | None = None, layer: int = -1) -> Figure:
+    """Draw where two texts part: the difference of a state (by default the memory), unit by unit, and of the predictions."""
+    name = comparison.chosen(name)
+    layer %= len(comparison.differences[name])
+    x = comparison.differences[name][layer]
     steps = len(x)
-    order = np.argsort(-np.abs(x[found.first :]).max(0), kind="stable")[:MOST_UNITS]
+    order = np.argsort(-np.abs(x[comparison.first :]).max(0), kind="stable")[:MOST_UNITS]
     height = max(1.2, UNIT_HEIGHT * len(order))
     figure = Figure(figsize=(max(6.5, 0.5 * steps + 1.6), height + 3.4), layout="constrained")
     top, below = figure.subplots(2, 1, sharex=True, height_ratios=[height, 1.6])
@@ -165,12 +169,12 @@ def pair(found: Pair, name: str | None = None, layer: int = -1) -> Figure:
     top.set_yticks([])
     top.set_ylabel("units")
     places = np.arange(steps)
-    below.bar(places, found.divergence, color=COLOURS[0], width=0.7)
+    below.bar(places, comparison.divergence, color=COLOURS[0], width=0.7)
     below.set_ylabel("bits between\nthe predictions")
     below.spines[["top", "right"]].set_visible(False)
     words = []
-    for i, j in found.places:
-        a, b = found.a.words[i], found.b.words[j]
+    for i, j in comparison.places:
+        a, b = comparison.a.words[i], comparison.b.words[j]
         words.append(a if a == b else f"{a} / {b}")
     _words(below, words, steps)
     return figure
@@ -190,23 +194,23 @@ def _colours(count: int) -> list[str]:
     return [COLOURS[k % len(COLOURS)] for k in range(count)]
 
 
-def probes(found: Sequence[Probe]) -> Figure:
-    """What can be read from the memory, a group of bars a property: all units, the best one alone, and the controls."""
-    figure = Figure(figsize=(max(6.5, 1.9 * len(found) + 2.5), 4.2), layout="constrained")
+def probes(probed: Sequence[Probe]) -> Figure:
+    """Draw how well properties are read, a group of bars each: from all units, from the best one alone, and the controls."""
+    figure = Figure(figsize=(max(6.5, 1.9 * len(probed) + 2.5), 4.2), layout="constrained")
     axes = figure.subplots()
     ways = {
-        "all units, linearly": [p.linear for p in found],
-        "the best unit alone": [p.units[0].score for p in found],
-        "control task": [p.control for p in found],
-        "all units at first weights": [p.untrained for p in found],
-        "the commonest label": [p.majority for p in found],
+        "all units, linearly": [p.linear for p in probed],
+        "the best unit alone": [p.units[0].score for p in probed],
+        "control task": [p.control for p in probed],
+        "all units at first weights": [p.untrained for p in probed],
+        "the commonest label": [p.majority for p in probed],
     }
     colours = (COLOURS[0], COLOURS[5], COLOURS[1], COLOURS[4], "0.7")
     width = 0.8 / len(ways)
     for k, ((label, scores), colour) in enumerate(zip(ways.items(), colours, strict=True)):
-        places = np.arange(len(found)) + (k - 2) * width
+        places = np.arange(len(probed)) + (k - 2) * width
         axes.bar_label(axes.bar(places, scores, width * 0.92, color=colour, label=label), fmt="{:.2f}", fontsize=8, padding=2)
-    axes.set_xticks(range(len(found)), [f"{p.of}\nin {p.name}, layer {p.layer}" for p in found])
+    axes.set_xticks(range(len(probed)), [f"{p.of}\nin {p.name}, layer {p.layer}" for p in probed])
     axes.set_ylim(0, 1.1)
     axes.set_ylabel("share right, of words not seen")
     axes.spines[["top", "right"]].set_visible(False)
@@ -214,15 +218,15 @@ def probes(found: Sequence[Probe]) -> Figure:
     return figure
 
 
-def shut_valves(found: Sequence[Shut], untouched: float) -> Figure:
-    """Agreement by how many words a valve is shut for, a panel a valve, a line a place."""
-    valves = list(dict.fromkeys(s.valve for s in found))
+def shut_valves(shut: Sequence[Shut], untouched: float) -> Figure:
+    """Draw agreement by how many words a valve is shut for, a panel a valve, a line a place."""
+    valves = list(dict.fromkeys(s.valve for s in shut))
     figure = Figure(figsize=(max(6.5, 2.9 * len(valves)), 3.6), layout="constrained")
     all_axes = np.atleast_1d(figure.subplots(1, len(valves), sharey=True))
     says = {"before": "before the subject", "at": "from the subject on", "after": "from the word after it on"}
     for axes, valve in zip(all_axes, valves, strict=True):
         for (place, label), colour in zip(says.items(), ("0.6", COLOURS[1], COLOURS[0]), strict=True):
-            points = [(0, untouched), *((s.words, s.found.share()) for s in found if (s.valve, s.place) == (valve, place))]
+            points = [(0, untouched), *((s.count, s.agreement.share()) for s in shut if (s.valve, s.place) == (valve, place))]
             axes.plot(*zip(*points, strict=True), marker="o", color=colour, label=label)
         axes.axhline(0.5, color="0.75", linewidth=1, linestyle=(0, (4, 3)))
         axes.set_title(f"{valve} shut", loc="left")
@@ -237,7 +241,7 @@ def shut_valves(found: Sequence[Shut], untouched: float) -> Figure:
 
 
 def claim(trial: Trial) -> Figure:
-    """What was measured of each way, a point a seed; the bar is the mean."""
+    """Draw the measurements of each way, a point a seed; the bar is the mean."""
     tried = trial.claim
     names = [n for n in tried.figures if n != "parameters"]
     figure = Figure(figsize=(3.0 * len(names) + 2.8, 0.5 * len(tried.ways) + 1.9), layout="constrained")

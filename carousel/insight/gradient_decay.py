@@ -30,7 +30,7 @@ ROWS = 8  # of a batch that are followed while training
 @dataclass(frozen=True)
 class GradientDecay:
     """|∂E_t/∂x_k| by t − k, t the last step, all states together: the mean over sequences (lags,), the tenth and the
-    ninetieth percentile, each state alone; ``theory``: the bound to the power t − k where there is one, else what the
+    ninetieth percentile, each state alone; ``theory``: the bound to the power t − k where there is one, else the rest that the
     memory's own path would leave; ``singular_values`` of ∂x_t/∂x_k where they were asked for.
     """
 
@@ -51,12 +51,12 @@ class GradientDecay:
         return Decay.of(self.measured)
 
     def at(self, lag: int) -> float | None:
-        """The size so many steps back, relative to one step back; None where the sequence is shorter."""
+        """Return the size so many steps back, relative to one step back; None where the sequence is shorter."""
         with np.errstate(invalid="ignore", divide="ignore"):
             return _finite(float(self.measured[lag] / self.measured[1])) if lag < len(self.measured) else None
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """Return the values that JSON shows."""
         decay = self.decay
         row: dict[str, Any] = {
             "label": self.label,
@@ -81,14 +81,14 @@ def _finite(x: float) -> float | None:
 
 
 def of_layer(label: str, layer: Recurrent, data: Tensor, flow: Flow, *, jacobian: bool = False) -> GradientDecay:
-    """What a flow, and the gates while ``data`` (T, B, input_size) is read, say."""
+    """Return a layer's measurements: of a flow, and of the gates while ``data`` (T, B, input_size) is read."""
     measured = flow.mean()
     low, high = flow.quantiles((0.1, 0.9))
     with torch.no_grad():
         recorded = {n: v.numpy() for n, v in layer(data, record=list(layer.cell.gates))[2].items()}
     limit = theory.bound(layer) if layer.num_layers == 1 else None
     lags = np.arange(len(measured), dtype=float)
-    with np.errstate(over="ignore"):  # what explodes may pass what a number can hold
+    with np.errstate(over="ignore"):  # an explosion may pass the largest number
         expected = theory.carousel(layer, recorded, len(measured)) if limit is None else limit**lags
     values = singular_values(layer, data[:, 0], lags=[k for k in LAGS if k < len(data)]) if jacobian else None
     return GradientDecay(
@@ -108,9 +108,21 @@ def at_first_weights(
     jacobian: bool = False,
     tick: Tick | None = None,
 ) -> GradientDecay:
-    """A cell as it starts, fed with noise. ``scale``: the largest singular value of its recurrent weights, if other than drawn.
+    """Measure a cell as it starts, fed with noise.
 
-    Raises InputError for an unknown cell.
+    Args:
+        name: of the cell.
+        hidden: units, and numbers of the input.
+        steps: of each sequence.
+        rows: sequences.
+        scale: the largest singular value of its recurrent weights; by default as drawn.
+        forget_bias: of cells with a forget gate; by default as the layer has it.
+        seed: of weights and noise.
+        jacobian: whether to measure singular values of ∂x_t/∂x_k.
+        tick: called with the steps done, and all of them.
+
+    Raises:
+        InputError: there is no such cell.
     """
     torch.manual_seed(seed)
     try:
@@ -135,7 +147,20 @@ def of_corpus(
     jacobian: bool = False,
     tick: Tick | None = None,
 ) -> GradientDecay:
-    """A trained model that reads a text in so many rows. Raises InputError where the text is too short."""
+    """Measure a trained model while it reads a text.
+
+    Args:
+        model: a language model.
+        vocabulary: the model's.
+        corpus: the text.
+        steps: of each sequence.
+        rows: sequences.
+        jacobian: whether to measure singular values of ∂x_t/∂x_k.
+        tick: called with the steps done, and all of them.
+
+    Raises:
+        InputError: the text is too short.
+    """
     steps = min(steps, (len(corpus) - 1) // rows)
     if steps < 3:
         raise InputError(f"the text has {len(corpus)} words, too few for {rows} sequences; lower `batch_size`")
@@ -147,8 +172,10 @@ def of_corpus(
 
 
 def while_training(model: LanguageModel, batch: Any) -> dict[str, Any]:
-    """For the metrics of a run: half-life in steps of the error of a batch's last step, in eight rows (None where it does
-    not fall), and its slope. Model and random state are left as they are."""
+    """Return a batch's line of a run's metrics: half-life in steps of the error of its last step, and its slope.
+
+    Eight rows are followed; the half-life is None where the error does not fall. Model and random state are left as they are.
+    """
     # Sentences are padded: the longest ones, up to where all of them still have a word to predict.
     lengths = (batch.y >= 0).sum(0)
     rows = lengths.argsort(descending=True, stable=True)[:ROWS]
@@ -161,15 +188,18 @@ def while_training(model: LanguageModel, batch: Any) -> dict[str, Any]:
 
 
 def of_text(model: LanguageModel, vocabulary: Vocabulary, text: str) -> dict[str, Any]:
-    """For the page: how the error of a text's last word flows back over its words.
+    """Return, for the page, how the error of a text's last word flows back over its words.
 
-    ``size``: by state |∂E_t/∂x_k| of each layer at each word, (layers, words); ``parts``: by parameter what passes through
-    each word, as a share of the sum over words of these sizes. Raises InputError for a text of fewer than two words.
+    ``size``: by state |∂E_t/∂x_k| of each layer at each word, (layers, words); ``parts``: by parameter the gradient that passes
+    through each word, as a share of the sum over words of these sizes.
+
+    Raises:
+        InputError: the text has fewer than two words.
     """
-    words, numbers = read(vocabulary, text)
-    fresh = [k for k, n in enumerate(numbers[:-1]) if n == model.fresh_at]
+    words, ids = read(vocabulary, text)
+    fresh = [k for k, n in enumerate(ids[:-1]) if n == model.fresh_at]
     begin = fresh[-1] if fresh else 0  # where states begin anew, no error flows further back
-    x = torch.tensor(numbers[begin:], device=model.device).unsqueeze(1)
+    x = torch.tensor(ids[begin:], device=model.device).unsqueeze(1)
     flow = gradient_flow(model, (x[:-1], x[1:]))
     none = [0.0] * begin
     curve = flow.mean()

@@ -27,9 +27,9 @@ Tick = Callable[[int, int], None]
 class Flow:
     """Sizes of gradients, for each end step t (in ``ends``) at each step k up to it; NaN after it.
 
-    ``sizes``: by state |∂E_t/∂x_k|, (ends, T, layers, B), Euclidean over units. ``parts``: by parameter the norm of what
-    passes through step k, the sum over the batch of ∂⁺x_k/∂θ · ∂E_t/∂x_k, (ends, T). ``totals``: by parameter the sum of
-    these parts over k, which is ∂E_t/∂θ: a list, one tensor an end.
+    ``sizes``: by state |∂E_t/∂x_k|, (ends, T, layers, B), Euclidean over units. ``parts``: by parameter the norm of the
+    gradient that passes through step k, the sum over the batch of ∂⁺x_k/∂θ · ∂E_t/∂x_k, (ends, T). ``totals``: by parameter
+    the sum of these parts over k, which is ∂E_t/∂θ: a list, one tensor an end.
     """
 
     ends: tuple[int, ...]
@@ -38,7 +38,7 @@ class Flow:
     totals: Mapping[str, list[Tensor]] = field(default_factory=dict)
 
     def by_lag(self, state: str | None = None, layer: int | None = None) -> np.ndarray:
-        """|∂E_t/∂x_k| by t − k, (lags, ends · B): of one state or of all together, of one layer or of all."""
+        """Return |∂E_t/∂x_k| by t − k, (lags, ends · B): of one state or of all together, of one layer or of all."""
         names = [state] if state is not None else list(self.sizes)
         squares: Any = sum(self.sizes[n] ** 2 for n in names)
         squares = squares.sum(2) if layer is None else squares[:, :, layer]
@@ -47,17 +47,17 @@ class Flow:
         return np.concatenate([np.pad(r, ((0, longest - len(r)), (0, 0)), constant_values=np.nan) for r in rows], axis=1)
 
     def mean(self, state: str | None = None, layer: int | None = None) -> np.ndarray:
-        """``by_lag`` averaged over ends and rows, (lags,)."""
+        """Return ``by_lag`` averaged over ends and rows, (lags,)."""
         return np.nanmean(self.by_lag(state, layer), axis=1)
 
     def quantiles(self, levels: Sequence[float], state: str | None = None) -> np.ndarray:
-        """Of ``by_lag`` over ends and rows, (levels, lags)."""
+        """Return quantiles of ``by_lag`` over ends and rows, (levels, lags)."""
         return np.nanquantile(self.by_lag(state), levels, axis=1)
 
 
 @dataclass(frozen=True)
 class Decay:
-    """How fast a curve over lags falls. ``slope``: of the natural logarithm, a step; ``half_life`` in steps, infinite where
+    """The fall of a curve over lags. ``slope``: of the natural logarithm, a step; ``half_life`` in steps, infinite where
     it does not fall."""
 
     slope: float
@@ -65,7 +65,7 @@ class Decay:
 
     @classmethod
     def of(cls, curve: np.ndarray) -> Decay:
-        """A straight line through the logarithms from lag 1 on, as far as single precision can tell them from nothing."""
+        """Fit a straight line to the logarithms from lag 1 on, as far as single precision can tell values from nothing."""
         lags = np.arange(len(curve))
         with np.errstate(divide="ignore", invalid="ignore"):
             logs = np.log(curve)
@@ -85,7 +85,7 @@ def gradient_flow(
     parameters: bool = True,
     tick: Tick | None = None,
 ) -> Flow:
-    """How the error of chosen steps flows back through the steps before them.
+    """Follow the error of chosen steps back through the steps before them.
 
     Args:
         model: a language model, or recurrent layers in one direction.
@@ -95,6 +95,10 @@ def gradient_flow(
         loss: E_t of each row from the message. By default the language model's −log p; for layers the message along a
             direction that is drawn at random (seed 0), the same for all steps.
         parameters: take apart the gradients of the layers' parameters as well.
+        tick: called with the steps done, and all of them.
+
+    Returns:
+        The sizes of the gradients by step.
 
     Raises:
         ValueError: for a layer that reads backwards as well, or an end that is no step.
@@ -146,7 +150,7 @@ def _follow(
 
 
 def _chain(model: LanguageModel | Recurrent, batch: Any) -> tuple[Recurrent, Tensor, Loss]:
-    """The recurrent layers, what they read (T, B, input_size), and the default error of a step."""
+    """Return the recurrent layers, their input (T, B, input_size), and the default error of a step."""
     if isinstance(model, LanguageModel):
         x, y = batch if isinstance(batch, tuple | list) else (batch.x, batch.y)
         x, y = x.to(model.device), y.to(model.device)
@@ -171,7 +175,7 @@ def _forward_only(layer: Recurrent) -> Recurrent:
 
 
 def step(layer: Recurrent, x: Tensor, before: Sequence[Tensor]) -> list[Tensor]:
-    """One step of all layers: input (B, input_size), states (layers, B, size) before and after."""
+    """Run one step of all layers: input (B, input_size), states (layers, B, size) before and after."""
     single = len(before) == 1
     _, after = layer(x.unsqueeze(1 if layer.batch_first else 0), before[0] if single else tuple(before))
     return [after] if single else list(after)
@@ -179,19 +183,22 @@ def step(layer: Recurrent, x: Tensor, before: Sequence[Tensor]) -> list[Tensor]:
 
 @torch.no_grad()
 def _states(layer: Recurrent, data: Tensor) -> list[list[Tensor]]:
-    """The states before the first step and after each, as ``step`` has them."""
+    """Return the states before the first step and after each, as ``step`` has them."""
     start = layer.initial_state(data.shape[1])
-    found = [[start] if isinstance(start, Tensor) else list(start)]
+    states = [[start] if isinstance(start, Tensor) else list(start)]
     for x in data:
-        found.append(step(layer, x, found[-1]))
-    return found
+        states.append(step(layer, x, states[-1]))
+    return states
 
 
 def _backwards(
     layer: Recurrent, data: Tensor, states: list[list[Tensor]], end: int, loss: Loss, weights: list[Tensor]
 ) -> Iterator[tuple[int, list[Tensor], list[Tensor]]]:
-    """From the end step to the first: its number k, ∂E_t/∂x_k of each state (layers, B, size), and what passes
-    through the step to each weight. Each step is run again, so that memory does not grow with their number."""
+    """Go from the end step to the first; yield its number k, ∂E_t/∂x_k of each state (layers, B, size), and the gradient that
+    passes through the step to each weight.
+
+    Each step is run again, so that memory does not grow with their number.
+    """
     vectors = [k for k, s in enumerate(layer.cell.trace.states) if s.size is not None]
     message = states[end + 1][0][-1].detach().requires_grad_()
     (direct,) = torch.autograd.grad(loss(message, end).sum(), message)
@@ -204,7 +211,7 @@ def _backwards(
         leaves = [*(before[j] for j in vectors), *weights]
         pairs = [(after[j], d) for j, d in zip(vectors, delta, strict=True)]
         pairs = [(x, d) for x, d in pairs if x.requires_grad]
-        found = torch.autograd.grad([x for x, _ in pairs], leaves, [d for _, d in pairs], allow_unused=True)
-        whole = [torch.zeros_like(x) if g is None else g for x, g in zip(leaves, found, strict=True)]
+        gradients = torch.autograd.grad([x for x, _ in pairs], leaves, [d for _, d in pairs], allow_unused=True)
+        whole = [torch.zeros_like(x) if g is None else g for x, g in zip(leaves, gradients, strict=True)]
         yield k, delta, whole[len(vectors) :]
         delta = whole[: len(vectors)]

@@ -1,4 +1,4 @@
-"""What holding a valve does to agreement over many sentences, and what the memory foretells of it."""
+"""The effect of a held valve on agreement over many sentences, and the memory's forecast of it."""
 
 from __future__ import annotations
 
@@ -18,8 +18,9 @@ from carousel.corpora.annotated import Sentence
 from carousel.corpora.czech_pairs import Agreeing, Translated
 from carousel.corpora.czech_words import PEOPLE
 from carousel.errors import InputError
+from carousel.insight.memories import read_words
 from carousel.insight.translating import watch_translation
-from carousel.insight.walkthrough import patch, pieces_of
+from carousel.insight.walkthrough import patch
 from carousel.layers import Clamp
 from carousel.text.vocabulary import Vocabulary
 from carousel.translation.model import Translator
@@ -52,7 +53,7 @@ INTERVENTIONS = (
 
 
 def outputs_under(interpreter: Interpreter, pairs: Sequence[Translated], intervention: Intervention) -> list[str]:
-    """The translations of the sentences while a valve is held."""
+    """Return the translations of the sentences while a valve is held."""
     outputs = [""] * len(pairs)
     for chosen, clamp in _groups(interpreter.source, pairs, intervention):
         for k, best in zip(chosen, interpreter.together([pairs[k].text for k in chosen], clamp=clamp), strict=True):
@@ -62,9 +63,9 @@ def outputs_under(interpreter: Interpreter, pairs: Sequence[Translated], interve
 
 @torch.no_grad()
 def handed_over(model: Translator, source: Vocabulary, pairs: Sequence[Translated], intervention: Intervention) -> Array:
-    """What the encoder hands to the decoder once a sentence has been read: its states, (sentences, all units)."""
+    """Return the states that the encoder hands to the decoder once a sentence has been read, (sentences, all units)."""
     model.eval()
-    found: list[Array] = [np.empty(0)] * len(pairs)
+    rows: list[Array] = [np.empty(0)] * len(pairs)
     for chosen, clamp in _groups(source, pairs, intervention):
         read = [torch.tensor(source.encode(pairs[k].text)) for k in chosen]
         lengths = torch.tensor([len(x) for x in read])
@@ -72,14 +73,15 @@ def handed_over(model: Translator, source: Vocabulary, pairs: Sequence[Translate
         _, hx = model.encoder(packed, clamp=clamp)
         states = torch.cat([s.transpose(0, 1).flatten(1) for s in (hx if isinstance(hx, tuple) else (hx,))], 1).numpy()
         for k, state in zip(chosen, states, strict=True):
-            found[k] = state
-    return np.stack(found)
+            rows[k] = state
+    return np.stack(rows)
 
 
 @dataclass(frozen=True)
 class Told:
-    """Of the words that agree with the subject and are there, ``of`` of them: the share that was foretold to be right, the
-    share that was right, and the share that stands in exactly the form foretold."""
+    """The forecast of the ``of`` written words that agree with the subject: the share that was foretold to be right, the
+    share that was right, and the share that stands in exactly the form foretold.
+    """
 
     foretold: float
     right: float
@@ -87,20 +89,23 @@ class Told:
     of: int
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """Return the values that JSON shows."""
         return {k: round(v, 5) for k, v in vars(self).items()}
 
 
 class Forecast:
-    """Foretells the form of each Czech word that agrees with the subject, before a word of Czech is written.
+    """A forecast of the form of each Czech word that agrees with the subject, before a word of Czech is written.
 
-    A linear probe, fitted on what the encoder hands over while nothing is held, reads gender and number off what it hands over
-    now; the form is the one that the corpus has for them.
+    A linear probe, fitted on the states that the encoder hands over while nothing is held, reads gender and number off the
+    states that it hands over now; the form is the one that the corpus has for them.
 
     Args:
-        pairs: to learn from, not those that are to be foretold.
+        model: a translator.
+        source: the vocabulary that it reads.
+        pairs: to learn from, others than the ones to foretell.
 
-    Raises InputError where their subjects have one gender and number, or none is told.
+    Raises:
+        InputError: the subjects of ``pairs`` have one gender and number, or none is told.
     """
 
     def __init__(self, model: Translator, source: Vocabulary, pairs: Sequence[Translated]):
@@ -117,7 +122,7 @@ class Forecast:
         self.forms = {key: each.most_common(1)[0][0] for key, each in counts.items()}
 
     def tell(self, pairs: Sequence[Translated], outputs: Sequence[str], intervention: Intervention) -> Told:
-        """What was foretold for sentences read with ``intervention``, beside their translations."""
+        """Return the forecast for sentences read with ``intervention``, beside their translations."""
         foretold, right, same, of = 0, 0, 0, 0
         for pair, output, read in zip(pairs, outputs, self.read(pairs, intervention), strict=True):
             for t, written in zip(pair.targets, forms_written(pair, output), strict=True):
@@ -131,7 +136,7 @@ class Forecast:
         return Told(foretold / max(1, of), right / max(1, of), same / max(1, of), of)
 
     def read(self, pairs: Sequence[Translated], intervention: Intervention) -> list[str]:
-        """Gender and number of each sentence's subject as the probe reads them."""
+        """Return gender and number of each sentence's subject as the probe reads them."""
         return [str(label) for label in self.probe.predict(handed_over(self.model, self.source, pairs, intervention))]
 
 
@@ -150,7 +155,7 @@ def _word(t: Agreeing) -> tuple[Any, ...]:
 def _groups(
     source: Vocabulary, pairs: Sequence[Translated], intervention: Intervention
 ) -> Iterator[tuple[list[int], list[Clamp] | None]]:
-    """Sentences that can be read side by side, as what is held in them is held at the same steps."""
+    """Yield sentences that can be read side by side, since their clamps hold at the same steps, and these clamps."""
     groups: dict[tuple[int, int] | None, list[int]] = {}
     for k, pair in enumerate(pairs):
         groups.setdefault(_steps(source, pair, intervention.offset) if intervention.name else None, []).append(k)
@@ -165,11 +170,11 @@ def _groups(
 
 
 def _steps(source: Vocabulary, pair: Translated, offset: int) -> tuple[int, int] | None:
-    """The steps at which the word is read."""
+    """Return the steps at which the word is read."""
     at = pair.subject + offset
     if not 0 <= at < len(pair.words):
         return None
-    _, ends = pieces_of(source, Sentence(pair.words, {}))
+    _, ends = read_words(source, Sentence(pair.words, {}), after_end=False)
     return (ends[at - 1] + 1 if at else 0, ends[at] + 1)
 
 
@@ -182,9 +187,23 @@ def patched_share(
     most: int,
     tick: Callable[[], object],
 ) -> tuple[dict[str, float], int]:
-    """Of sentences about one person of the other gender, with ``noun`` put in that one's place: by number of units patched, the
-    share whose translation becomes the other sentence's, word for word; and how many sentences there were, at ``most`` that
-    many. Sentences with *he* or *she* in them, and those that are translated alike, are left out. ``tick``: called for each."""
+    """Put ``noun`` in the place of a person of the other gender, and patch units of the memory with the other sentence's.
+
+    Sentences with *he* or *she* in them, and pairs that are translated alike, are left out.
+
+    Args:
+        model: a translator.
+        source: the vocabulary that it reads.
+        target: the vocabulary that it writes.
+        given: annotated pairs.
+        noun: an English noun of ``czech_words.PEOPLE``.
+        most: sentences.
+        tick: called for each.
+
+    Returns:
+        By number of units patched, the share of sentences whose translation becomes the other sentence's, word for word; and
+        the number of sentences.
+    """
     nouns = {n.english[0]: n.gender for n in PEOPLE}
     counts: dict[str, int] = {}
     done = 0

@@ -19,30 +19,32 @@ TURNS = 30  # of the power iteration
 def singular_values(
     layer: Recurrent, data: Tensor, *, lags: Sequence[int] | None = None, tick: Callable[[int, int], None] | None = None
 ) -> dict[int, float]:
-    """The largest singular value of ∂x_t/∂x_k by t − k, t the last step; x_k all states of all layers together.
+    """Return the largest singular value of ∂x_t/∂x_k by t − k, t the last step; x_k all states of all layers together.
 
     States of up to 256 numbers: for every lag, from the product of the steps' Jacobians itself. Larger ones: by power
     iteration with products of the Jacobian and its transpose with vectors, at lags that double (or the ``lags`` given).
 
     Args:
+        layer: recurrent layers in one direction.
         data: one sequence, (T, input_size).
         lags: which t − k to give, 1 … T − 1.
+        tick: called with the lags done, and all of them.
     """
     layer = _forward_only(layer)
     x = data.detach().unsqueeze(1)
     states = _states(layer, x)
     size = sum(s.numel() for s in _vectors(layer, states[0]))
     if size <= EXACT:
-        found = _whole(layer, x, states, size, tick)
-        return {k: v for k, v in found.items() if lags is None or k in lags}
+        largest = _whole(layer, x, states, size, tick)
+        return {k: v for k, v in largest.items() if lags is None or k in lags}
     longest = len(x) - 1
     chosen = list(lags) if lags is not None else sorted({2**j for j in range(20) if 2**j < longest} | {longest})
-    found = {}
+    largest = {}
     for done, lag in enumerate(chosen):
-        found[lag] = _power(layer, x[len(x) - lag :], states[len(x) - lag])
+        largest[lag] = _power(layer, x[len(x) - lag :], states[len(x) - lag])
         if tick:
             tick(done + 1, len(chosen))
-    return found
+    return largest
 
 
 def _vectors(layer: Recurrent, states: Sequence[Tensor]) -> list[Tensor]:
@@ -52,9 +54,9 @@ def _vectors(layer: Recurrent, states: Sequence[Tensor]) -> list[Tensor]:
 def _whole(
     layer: Recurrent, x: Tensor, states: list[list[Tensor]], size: int, tick: Callable[[int, int], None] | None
 ) -> dict[int, float]:
-    """All lags: each number of x_t is a row of a batch, whose gradients are the rows of the product."""
+    """Return all lags: each number of x_t is a row of a batch, whose gradients are the rows of the product."""
     rows = torch.eye(size, dtype=x.dtype, device=x.device)
-    found = {}
+    largest = {}
     for k in range(len(x) - 1, 0, -1):
         before = [s.detach().expand(-1, size, -1).contiguous().requires_grad_(s.is_floating_point()) for s in states[k]]
         after = _vectors(layer, step(layer, x[k].expand(size, -1), before))
@@ -67,10 +69,10 @@ def _whole(
             for g, b in zip(gradients, leaves, strict=True)
         ]
         rows = torch.cat(flat, 1)
-        found[len(x) - k] = _largest(rows)
+        largest[len(x) - k] = _largest(rows)
         if tick:
             tick(len(x) - k, len(x) - 1)
-    return found
+    return largest
 
 
 def _largest(matrix: Tensor) -> float:
@@ -78,7 +80,7 @@ def _largest(matrix: Tensor) -> float:
 
 
 def _power(layer: Recurrent, x: Tensor, before: list[Tensor]) -> float:
-    """By vectors: v ← JᵀJ v, through the reference, which can be derived forward and backward."""
+    """Iterate v ← JᵀJ v through the reference, which can be derived forward and backward."""
     start = _vectors(layer, before)
     shapes = [s.shape for s in start]
 
@@ -112,7 +114,7 @@ def _length(vectors: Sequence[Tensor]) -> Tensor:
 
 
 def first_input_sensitivity(layer: Recurrent, data: Tensor, *, directions: int = 64) -> dict[str, np.ndarray]:
-    """|∂x_t/∂e_1| of every unit at every step, by state (layers, T, units).
+    """Return |∂x_t/∂e_1| of every unit at every step, by state (layers, T, units).
 
     Graves' picture of how long the first input is felt (Renshaw 2014, slide "gradients no longer vanish").
 

@@ -1,4 +1,4 @@
-"""Minimal pairs: two texts that differ in a word, and what the difference does to memory and predictions after it."""
+"""Minimal pairs: two texts that differ in a word, and the effect of the difference on memory and predictions after it."""
 
 from __future__ import annotations
 
@@ -47,33 +47,33 @@ class Pair:
     surprise: tuple[float | None, ...]
 
     def chosen(self, name: str | None = None) -> str:
-        """That state or valve; without a name the memory. Raises InputError where there is none of that name."""
+        """Return that state or valve; without a name the memory. Raises InputError where there is none of that name."""
         name = name or self.a.states[-1]
         if name not in self.differences:
             raise InputError(f"this cell has nothing called {name!r}; it has {', '.join(self.differences)}")
         return name
 
     def size(self, name: str) -> np.ndarray:
-        """|a − b| of a state or valve, root mean square over units, (layers, positions)."""
+        """Return |a − b| of a state or valve, root mean square over units, (layers, positions)."""
         return np.sqrt((self.differences[name] ** 2).mean(2))
 
     def carriers(self, name: str, count: int = 10) -> list[Carrier]:
-        """The units with the greatest difference after the word."""
+        """Return the units with the greatest difference after the word."""
         after = np.abs(self.differences[name][:, self.first :])
-        found = []
+        carriers = []
         units = after.shape[2]
         for flat in np.argsort(-after.max(1), axis=None, kind="stable")[:count]:
             layer, unit = divmod(int(flat), units)
             curve = after[layer, :, unit]
             at = int(curve.argmax())
             below = np.flatnonzero(curve[at:] < CARRIES * curve[at])
-            found.append(
+            carriers.append(
                 Carrier(layer, unit, float(curve[at]), self.first + at, int(below[0]) if len(below) else len(curve) - at)
             )
-        return found
+        return carriers
 
     def as_dict(self, name: str) -> dict[str, Any]:
-        """For JSON: words, sizes, carriers of one state, predictions."""
+        """Return the values that JSON shows: words, sizes, carriers of one state, predictions."""
         return {
             "a": [self.a.words[i] for i, _ in self.places],
             "b": [self.b.words[j] for _, j in self.places],
@@ -95,16 +95,25 @@ def compare(
     clamps: Clamps | None = None,
     clamps_b: Clamps | None = None,
 ) -> Pair:
-    """Read two texts. Words are matched as ``difflib`` does; words without a partner are left out of the comparison.
+    """Read two texts and compare memory and predictions.
 
-    ``clamps``: valves to hold in both readings; ``clamps_b``: in the second instead. With the same text twice and clamps
-    in the second it shows what clamping changes.
+    Words are matched as ``difflib`` does; words without a partner are left out of the comparison. With the same text twice and
+    clamps in the second it shows the effect of the clamps.
 
-    Raises InputError where the texts are the same and so are the clamps.
+    Args:
+        model: a language model.
+        vocabulary: the model's.
+        a: the first text.
+        b: the second text.
+        clamps: valves to hold in both readings.
+        clamps_b: valves to hold in the second instead.
+
+    Raises:
+        InputError: the texts are the same and so are the clamps; or the longer text only goes on where the shorter one ends.
     """
     one = watch(model, vocabulary, a, clamps=clamps, chances=True)
     two = watch(model, vocabulary, b, clamps=clamps_b if clamps_b is not None else clamps, chances=True)
-    if clamps_b is None and one.numbers == two.numbers and one.words != two.words:
+    if clamps_b is None and one.ids == two.ids and one.words != two.words:
         raise InputError("the two texts are the same to the model: it does not know the words in which they differ")
     places, first = match(one.words, two.words)
     if first is None and clamps_b is None:
@@ -132,7 +141,7 @@ def compare(
 
 
 def match(a: tuple[str, ...], b: tuple[str, ...]) -> tuple[list[tuple[int, int]], int | None]:
-    """Which words stand for each other, and where the first differ."""
+    """Return the positions of words that stand for each other, and where the first differ."""
     places: list[tuple[int, int]] = []
     first = None
     for what, a0, a1, b0, b1 in SequenceMatcher(None, a, b, autojunk=False).get_opcodes():

@@ -1,6 +1,6 @@
-"""What can be read from a model's memory: unit by unit and linearly, on sentences not seen, beside controls.
+"""Properties read from a model's memory: unit by unit and linearly, on sentences not seen, beside controls.
 
-A probe that scores well proves little by itself: it may have learned the words and not what the memory keeps (Hewitt and
+A probe that scores well proves little by itself: it may have learned the words and not the content of the memory (Hewitt and
 Liang 2019, Designing and Interpreting Probes with Control Tasks). Beside each score stand the commonest label's, the control
 task's, and the same probe's on the model at first weights.
 """
@@ -45,8 +45,9 @@ class UnitScore:
 
 @dataclass(frozen=True)
 class Probe:
-    """How well a property is read from ``name`` (a memory, a message, a gate) of a layer: shares right, from 0 to 1, of the
-    words in sentences that the probe has not seen.
+    """The scores of a property that is read from ``name`` (a memory, a message, a gate) of a layer.
+
+    They are shares right, from 0 to 1, of the words in sentences that the probe has not seen.
 
     ``linear``: logistic regression on all units. ``majority``: always the label that is commonest in training. ``control``:
     the same probe when each word that sets the property is given a random label of its own, mean of three draws.
@@ -58,7 +59,7 @@ class Probe:
     name: str
     layer: int
     labels: tuple[str, ...]
-    words: tuple[int, int]
+    counts: tuple[int, int]  # of words: to learn from, and held out
     linear: float
     majority: float
     control: float
@@ -72,14 +73,14 @@ class Probe:
         return self.linear - self.control
 
     def as_dict(self, units: int | None = None) -> dict[str, Any]:
-        """For JSON; of the units the best ones."""
+        """Return the values that JSON shows; of the units the best ones."""
         shares = ("linear", "majority", "control", "untrained", "selectivity")
         return {
             "property": self.of,
             "name": self.name,
             "layer": self.layer,
             "labels": list(self.labels),
-            "words": {"training": self.words[0], "held out": self.words[1]},
+            "words": {"training": self.counts[0], "held out": self.counts[1]},
             **{n: round(getattr(self, n), 4) for n in shares},
             "units": [{"unit": u.unit, "score": round(u.score, 4)} for u in self.units[:units]],
             "by_distance": {k: {"score": round(s, 4), "words": n} for k, (s, n) in self.by_distance.items()},
@@ -96,7 +97,20 @@ def probe(
     layer: int = -1,
     **how: Any,
 ) -> Probe:
-    """Read a property from ``name`` of a model, by default the memory (the cell's last state); see ``probe_values``."""
+    """Read a property from a model's memory.
+
+    Args:
+        model: a language model.
+        vocabulary: the model's.
+        given: annotated sentences.
+        property: one of their labels.
+        name: a state or another quantity of the cell; its last state by default.
+        layer: its number; the last by default.
+        **how: ``held_out``, ``seed`` and ``tick`` of :func:`probe_values`.
+
+    Raises:
+        InputError: as :func:`probe_values`; or the cell has nothing of that name.
+    """
     units = model.recurrent.units()
     name = name or [s for s in model.recurrent.cell.states if s in units][-1]
     with torch.random.fork_rng(devices=[]):
@@ -121,9 +135,14 @@ def probe_values(
     """Read a property from values after each word, (words, units) a sentence.
 
     Args:
-        trained, untrained: of the model, and of one at first weights.
-        given: annotated sentences; of these ``held_out`` are kept for the score, whole sentences, drawn by ``seed``.
+        trained: the model's values.
+        untrained: the values of one at first weights.
+        given: annotated sentences.
         property: one of their labels; words without one (None) are left out.
+        name: of the values, for the result.
+        layer: of the values, for the result.
+        held_out: the share of sentences that is kept for the score.
+        seed: of their choice.
         tick: called ``TICKS`` times.
 
     Raises:
@@ -171,10 +190,10 @@ def probe_values(
 
 
 def control(given: Sequence[Sentence], labels: Sequence[Labels], seed: str) -> list[Labels]:
-    """The control task: every word that sets the property sets a random label instead, always the same for the same word.
+    """Return the labels of the control task: the words that set the property set a random label, the same word always the same.
 
     Labels are dealt among these words as the true ones are, and hold as long as the true ones hold: nothing but the bond
-    between word and label is broken. What a probe scores here it owes to words that are remembered.
+    between word and label is broken. A probe owes its score here to words that are remembered.
     """
     setting: dict[str, Counter[Value]] = defaultdict(Counter)
     for s, values in zip(given, labels, strict=True):
@@ -184,18 +203,18 @@ def control(given: Sequence[Sentence], labels: Sequence[Labels], seed: str) -> l
     dealt = [setting[w].most_common(1)[0][0] for w in words]
     random.Random(seed).shuffle(dealt)
     label_of = dict(zip(words, dealt, strict=True))
-    found: list[Labels] = []
+    dealt_labels: list[Labels] = []
     for s, values in zip(given, labels, strict=True):
         changes, value, task = set(_changes(values)), None, []
         for k, true in enumerate(values):
             value = label_of[s.words[k]] if k in changes else value
             task.append(None if true is None else value)
-        found.append(task)
-    return found
+        dealt_labels.append(task)
+    return dealt_labels
 
 
 def _changes(values: Labels) -> list[int]:
-    """Where a label is set that was not there before."""
+    """Return where a label is set that was not there before."""
     return [k for k, v in enumerate(values) if v is not None and (k == 0 or values[k - 1] != v)]
 
 
@@ -209,7 +228,7 @@ class _Data:
         )
 
     def split(self, labels: Sequence[Labels]) -> tuple[Array, Array]:
-        """The labels as text, of the words that have one: to learn from, and held out."""
+        """Return the labels as text, of the words that have one: to learn from, and held out."""
         (_, y), (_, truth) = self._known(labels, self.train), self._known(labels, self.test)
         return y, truth
 
@@ -220,7 +239,7 @@ class _Data:
         return at, np.array([str(each[k]) for k in at])
 
     def _chosen(self, labels: Sequence[Labels]) -> tuple[Array, Array, Array]:
-        """What is learned from, its labels, and what is held out."""
+        """Return the values to learn from, their labels, and the values held out."""
         at, y = self._known(labels, self.train)
         if len(at) > MOST_WORDS:
             some = np.random.default_rng(self.seed).choice(len(at), MOST_WORDS, replace=False)
@@ -228,7 +247,7 @@ class _Data:
         return self.x[at], y, self.held[self._known(labels, self.test)[0]]
 
     def fit(self, labels: Sequence[Labels]) -> Array:
-        """A linear probe's answers for the words held out."""
+        """Return a linear probe's answers for the words held out."""
         x, y, held = self._chosen(labels)
         if len(set(y)) < 2:  # a control task may have dealt but one label
             return np.full(len(held), y[0])
@@ -237,15 +256,15 @@ class _Data:
             return np.asarray(_classifier().fit(x, y).predict(held))
 
     def units(self, labels: Sequence[Labels]) -> tuple[UnitScore, ...]:
-        """Each unit alone, by its score in training."""
+        """Return the score of each unit alone, best first by its score in training."""
         x, y, held = self._chosen(labels)
         truth = self.split(labels)[1]
-        found = []
+        scores = []
         for unit in range(x.shape[1]):
             made = _classifier().fit(x[:, [unit]], y)
             score = np.mean(made.predict(held[:, [unit]]) == truth)
-            found.append((made.score(x[:, [unit]], y), UnitScore(unit, float(score))))
-        return tuple(u for _, u in sorted(found, key=lambda f: -f[0]))
+            scores.append((made.score(x[:, [unit]], y), UnitScore(unit, float(score))))
+        return tuple(u for _, u in sorted(scores, key=lambda f: -f[0]))
 
 
 def _classifier() -> Any:
@@ -258,16 +277,17 @@ def _classifier() -> Any:
 
 
 def _by_distance(test: Sequence[Labels], right: Array) -> dict[str, tuple[float, int]]:
-    found: dict[str, list[bool]] = {}
+    rights: dict[str, list[bool]] = {}
     answers = iter(right.tolist())
     for values in test:
         set_at = 0
         for k, v in enumerate(values):
             if v is not None:
                 set_at = k if k == 0 or values[k - 1] != v else set_at
-                found.setdefault(_span(k - set_at), []).append(next(answers))
-    return {k: (float(np.mean(found[k])), len(found[k])) for k in SPANS if k in found}
+                rights.setdefault(span(k - set_at), []).append(next(answers))
+    return {k: (float(np.mean(rights[k])), len(rights[k])) for k in SPANS if k in rights}
 
 
-def _span(distance: int) -> str:
+def span(distance: int) -> str:
+    """Return the span of words in which a distance lies."""
     return SPANS[bisect(SPAN_ENDS, distance)]

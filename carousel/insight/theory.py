@@ -1,4 +1,4 @@
-"""What the lecture's theory says about a layer before anything is measured."""
+"""The lecture's theory of a layer, before anything is measured."""
 
 from __future__ import annotations
 
@@ -19,20 +19,24 @@ SCALES = {"small": 0.5, "one": 1.0, "large": 4.0}  # largest singular values of 
 
 
 def bound(layer: Recurrent, number: int = 0) -> float | None:
-    """λ₁ of W_rec times the bound of |σ′| of one layer: |∂x_t/∂x_k| is at most this to the power t − k.
+    """Return λ₁ of W_rec times the bound of |σ′| of one layer: |∂x_t/∂x_k| is at most this to the power t − k.
 
     For cells x = σ(W_rec x + …) alone; None for others, whose gates such a bound does not cover. Renshaw 2014, slide
     "gradients vanish or explode"; Pascanu et al. 2013, section 2.2: it is the largest singular value that counts.
+
+    Args:
+        layer: recurrent layers.
+        number: of the layer, from 0.
     """
-    found = _plain(layer.cell)
-    if found is None:
+    plain = _plain(layer.cell)
+    if plain is None:
         return None
-    weight, steepest = found
+    weight, steepest = plain
     return steepest * largest_singular_value(layer, weight, number)
 
 
 def largest_singular_value(layer: Recurrent, weight: str, number: int = 0) -> float:
-    """Of a dense weight that multiplies one vector."""
+    """Return the largest singular value of a dense weight that multiplies one vector."""
     matrix = layer.parameter(weight, number).detach().double()
     if weight in layer.cell.masks:
         matrix = matrix * torch.as_tensor(layer.cell.masks[weight](*matrix.shape), dtype=matrix.dtype)
@@ -41,7 +45,7 @@ def largest_singular_value(layer: Recurrent, weight: str, number: int = 0) -> fl
 
 @cache
 def _plain(cell: Cell) -> tuple[str, float] | None:
-    """The recurrent weight and the bound of |σ′| of a cell with one state and nothing but σ round its sums."""
+    """Return the recurrent weight and the bound of |σ′| of a cell with one state and nothing but σ round its sums."""
     inside = loop(cell.trace, cell.schedule)
     groups = inside.groups
     if len(inside.states) != 1 or len(groups) != 1 or len(groups[0].symbols) != 1 or len(groups[0].operands) != 1:
@@ -59,10 +63,10 @@ def _plain(cell: Cell) -> tuple[str, float] | None:
 
 @cache
 def memory_path(cell: Cell) -> tuple[str, Expr] | None:
-    """The state that is carried on unit by unit, and what one step multiplies it with there: the carousel.
+    """Return the state that is carried on unit by unit, and the factor of one step along it: the carousel.
 
-    In v1 the memory h with 1, in v2 with f_t: what is left of an error that goes no other way than along the pipe. None
-    for cells without such a state. Renshaw 2014, slide "constant error carousel".
+    In v1 the memory h is multiplied with 1, in v2 with f_t: so much is left of an error that goes no other way than along the
+    pipe. None for cells without such a state. Renshaw 2014, slide "constant error carousel".
     """
     inside = loop(cell.trace, cell.schedule)
     values = {s.before: s for s in inside.states if s.size is not None}
@@ -77,11 +81,10 @@ def memory_path(cell: Cell) -> tuple[str, Expr] | None:
 
 
 def carousel(layer: Recurrent, recorded: dict[str, np.ndarray], steps: int, number: int = 0) -> np.ndarray | None:
-    """What is left of an error along the memory's own path by t − k, (steps,), t the last step: the products of
-    ``memory_path``'s factors, as root mean square over rows and units.
+    """Return the rest of an error that the memory's own path leaves, by t − k, (steps,), t the last step.
 
-    ``recorded``: gates by name, (layers, steps, B, units). None where a cell has no such path, or one that they do
-    not tell.
+    It is the products of ``memory_path``'s factors, as root mean square over rows and units; None where a cell has no such
+    path, or one that the gates do not tell. ``recorded``: gates by name, (layers, steps, B, units).
     """
     path = memory_path(layer.cell)
     if path is None:

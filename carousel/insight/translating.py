@@ -1,4 +1,4 @@
-"""What a translator's gates and memory do while it reads a sentence and writes it in the other language."""
+"""A translator's gates and memory while it reads a sentence and writes it in the other language."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ class Translated(Watched):
     """A sentence of S tokens (its end included) as a translator has read it, and the T words that it has then written.
 
     ``words``, ``values`` and the rest run over both, the decoder's first step, which reads the target's end of line, at
-    S: what the encoder kept is what the decoder begins with, so a memory can be followed all the way. ``surprisal`` is of the
-    written words. ``source`` is S, ``translation`` the written words as text.
+    S: the decoder begins with the states that the encoder kept, so a memory can be followed all the way. ``surprisal`` is of
+    the written words. ``source`` is S, ``translation`` the written words as text.
     """
 
     source: int = 0
     translation: str = ""
 
     def as_dict(self, digits: int = 4) -> dict[str, Any]:
-        """For JSON, numbers rounded."""
+        """Return the values that JSON shows, rounded."""
         return super().as_dict(digits) | {"source": self.source, "translation": self.translation}
 
 
@@ -51,6 +51,10 @@ def watch_translation(
     """Translate a sentence, taking the likeliest word each time (never ``<unk>``), and write down all that happens on the way.
 
     Args:
+        model: a translator without attention, whose encoder and decoder are alike.
+        source: the vocabulary that it reads.
+        target: the vocabulary that it writes.
+        text: one sentence.
         clamps: valves to hold; steps are counted through: 0 to S − 1 read the sentence's tokens and its end, S reads the
             target's end of line, S + 1 the first word that was written.
         predictions: how many of the likeliest next words to give for each step of the decoder.
@@ -58,7 +62,7 @@ def watch_translation(
     Raises:
         InputError: for an empty text or one of several lines, a clamp that the cell does not have, or a translator whose
             encoder and decoder are not alike (two directions, other numbers of layers) or have attention between them, so that
-            what is handed over is not the memory alone.
+            more than the memory is handed over.
     """
     followed(model)
     if len(text.strip().splitlines()) != 1:
@@ -116,16 +120,16 @@ def followed(model: Translator) -> None:
 
 
 def _logs(model: Translator, written: Sequence[int], start: Any, clamps: Clamps) -> Tensor:
-    """log p of the word after each that was written, (T, words)."""
+    """Return log p of the word after each written one, (T, words)."""
     x = torch.tensor(written, device=model.device).unsqueeze(1)
     return log_softmax(model.logits(model.decode(x, start, clamp=clamps)[0][:, 0]).float(), -1)
 
 
 def _between(clamps: Sequence[Clamp], begin: int, end: int | None) -> list[Clamp]:
-    """Those that hold in steps [begin, end), counted from there."""
-    found = []
+    """Return the clamps that hold in steps [begin, end), counted from there."""
+    shifted = []
     for c in clamps:
         to = min((x for x in (c.end, end) if x is not None), default=None)
         if to is None or to > max(c.begin, begin):
-            found.append(replace(c, begin=max(c.begin - begin, 0), end=None if to is None else to - begin))
-    return found
+            shifted.append(replace(c, begin=max(c.begin - begin, 0), end=None if to is None else to - begin))
+    return shifted

@@ -1,7 +1,7 @@
 """The second lecture's walkthrough on a real translator: *boy* becomes *girl*, and the sentence changes.
 
-Row 13 of the mission: which valves opened and shut at each word, what went into the memory, which units differ from then on
-and until which word is written, what can be read from the memory at each word, and what happens where a valve is held.
+Row 13 of the mission: which valves opened and shut at each word, the memory's input, which units differ from then on
+and until which word is written, the labels that probes read from the memory at each word, and the effect of a held valve.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from torch.nn.utils.rnn import pad_sequence
 
 from carousel.corpora.annotated import Sentence
 from carousel.errors import InputError
+from carousel.insight.memories import memories
 from carousel.insight.pairs import Pair, match
 from carousel.insight.probes import control
 from carousel.insight.translating import Translated as Followed
@@ -30,7 +30,6 @@ from carousel.layers import Clamp
 from carousel.text.vocabulary import Vocabulary
 from carousel.translation.model import Translator
 
-ROWS = 64  # sentences read at once
 HELD_OUT = 0.3  # of the sentences, for the probes' scores
 TICKS = 4  # of a probe
 MOVED = (8, 16, 32, 64, 128, 256)  # units of the memory that are taken from one sentence to the other
@@ -42,27 +41,28 @@ Tick = Callable[[], object]
 @dataclass(frozen=True)
 class Reading:
     """A property read from the memory after each word. ``linear``: share right on sentences not seen; beside it the commonest
-    label's, the control task's (see ``probes``) and the same probe's on a translator at first weights. ``labels``: what the
-    probe reads at each step of the two sentences, with the probability that it gives."""
+    label's, the control task's (see ``probes``) and the same probe's on a translator at first weights. ``labels``: the label
+    that the probe reads at each step of the two sentences, with the probability that it gives.
+    """
 
     of: str
     linear: float
     majority: float
     control: float
     untrained: float
-    words: int
+    tested: int
     labels: tuple[tuple[tuple[str, float], ...], ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """Return the values that JSON shows."""
         shares = {n: round(getattr(self, n), 4) for n in ("linear", "majority", "control", "untrained")}
         read = [[[label, round(p, 3)] for label, p in each] for each in self.labels]
-        return {"property": self.of, **shares, "words": self.words, "read": read}
+        return {"property": self.of, **shares, "words": self.tested, "read": read}
 
 
 @dataclass(frozen=True)
 class Held:
-    """A sentence translated with something held; ``what`` says which and where."""
+    """A sentence translated with something held; ``what`` names it and the place."""
 
     what: str
     translation: str
@@ -70,9 +70,10 @@ class Held:
 
 @dataclass(frozen=True)
 class Walkthrough:
-    """All of it, for the sentences ``pair.a`` and ``pair.b``; ``memory`` names the state that is followed; ``written`` is what
-    came into the memory at each step, root mean square over its units, for both. ``held``: the second sentence with valves
-    held; ``patched``: the first, with some units of its memory set to the second's while the replaced word is read."""
+    """The walkthrough of the sentences ``pair.a`` and ``pair.b``. ``memory`` names the state that is followed; ``written``: the
+    value that came into the memory at each step, root mean square over its units, for both. ``held``: the second sentence with
+    valves held; ``patched``: the first, with some units of its memory set to the second's while the replaced word is read.
+    """
 
     pair: Pair
     a: Followed
@@ -85,26 +86,29 @@ class Walkthrough:
     patched: tuple[Held, ...] = ()
 
     def valves(self, which: int) -> dict[str, Array]:
-        """The mean opening of each valve at each step of the first (0) or second (1) sentence."""
+        """Return the mean opening of each valve at each step of the first (0) or second (1) sentence."""
         seen = (self.a, self.b)[which]
         return {n: seen.values[n][self.layer].mean(1) for n in seen.valves}
 
     def carriers(self, count: int = 8) -> list[dict[str, Any]]:
-        """The units with the greatest difference after the replaced word: where it is greatest, for how many steps it stays
-        above half of that, and the last word that was read or written while it did."""
-        found: list[dict[str, Any]] = []
+        """Return the units with the greatest difference after the replaced word.
+
+        Each row tells where the difference is greatest, for how many steps it stays above half of that, and the last word that
+        was read or written while it did.
+        """
+        rows: list[dict[str, Any]] = []
         for c in self.pair.carriers(self.memory, 10**6):
-            if c.layer != self.layer or len(found) == count:
+            if c.layer != self.layer or len(rows) == count:
                 continue
             at, last = self.pair.places[c.at], self.pair.places[min(c.at + c.words - 1, len(self.pair.places) - 1)]
             writing = last[0] >= self.a.source
             words = " / ".join(dict.fromkeys(w.strip() for w in (self.a.words[last[0]], self.b.words[last[1]])))
             row = {"unit": c.unit, "greatest": c.greatest, "after": self.b.words[at[1]].strip(), "steps": c.words}
-            found.append(row | {"until": words, "side": "written" if writing else "read"})
-        return found
+            rows.append(row | {"until": words, "side": "written" if writing else "read"})
+        return rows
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """Return the values that JSON shows."""
         sides = []
         for k, seen in enumerate((self.a, self.b)):
             valves = {n: np.round(v.astype(float), 4).tolist() for n, v in self.valves(k).items()}
@@ -135,19 +139,25 @@ def walk(
     layer: int = -1,
     tick: Tick | None = None,
 ) -> Walkthrough:
-    """Translate two sentences that differ in a word, and write down what happens in between.
+    """Translate two sentences that differ in a word, and write down the steps in between.
 
     Args:
+        model: a translator, as :func:`watch_translation` takes it.
+        source: the vocabulary that it reads.
+        target: the vocabulary that it writes.
+        text: the first sentence.
+        other: the second sentence.
         given: annotated sentences, from which probes learn; none: no probes.
+        layer: its number; the last by default.
         tick: called ``TICKS`` times for each property.
 
     Raises:
-        InputError: where the two are the same, the translator has no memory that can be followed (see
-            ``watch_translation``), or too few annotated sentences tell of a property.
+        InputError: the two are the same, the translator has no memory that can be followed (see ``watch_translation``), or
+            too few annotated sentences tell of a property.
     """
     a, b = (watch_translation(model, source, target, t) for t in (text, other))
     places, first = match(a.words, b.words)
-    if a.numbers[: a.source] == b.numbers[: b.source] and a.words[: a.source] != b.words[: b.source]:
+    if a.ids[: a.source] == b.ids[: b.source] and a.words[: a.source] != b.words[: b.source]:
         raise InputError("the two sentences are the same to the translator: it does not know the words in which they differ")
     if first is None:
         raise InputError("the two sentences are the same to the translator; change a word in one of them")
@@ -164,7 +174,7 @@ def walk(
 
 
 def _written(seen: Followed, memory: str, layer: int) -> Array:
-    """What came into the memory at each step: all of it but what the forget valve let through of the one before."""
+    """Return the size of the values that came into the memory at each step: all that the forget valve did not let through."""
     h = seen.values[memory][layer]
     before = np.concatenate([np.zeros_like(h[:1]), h[:-1]])
     kept = seen.values["f"][layer] if "f" in seen.valves else 1.0
@@ -172,11 +182,11 @@ def _written(seen: Followed, memory: str, layer: int) -> Array:
 
 
 def _hold(model: Translator, source: Vocabulary, target: Vocabulary, b: Followed, other: str, at: int) -> tuple[Held, ...]:
-    """The lecturer's "close the valve": the input valve shut at the word, and the forget valve at each word after it."""
-    found = []
+    """Do as the lecturer says, "close the valve": the input valve at the word, and the forget valve at each word after it."""
+    held = []
 
     def translate(what: str, *clamps: Clamp) -> None:
-        found.append(Held(what, watch_translation(model, source, target, other, clamps=list(clamps)).translation))
+        held.append(Held(what, watch_translation(model, source, target, other, clamps=list(clamps)).translation))
 
     words = _words(source, b)
     here = max(k for k, (_, begin, _) in enumerate(words) if begin <= at)
@@ -187,38 +197,41 @@ def _hold(model: Translator, source: Vocabulary, target: Vocabulary, b: Followed
         for later, first, _ in words[here + 1 :]:
             translate(f"f = 0 at {later}", Clamp("f", 0.0, begin=first, end=first + 1))
         translate(f"f = 1 from {word} on", Clamp("f", 1.0, begin=begin, end=b.source))
-    return tuple(found)
+    return tuple(held)
 
 
 def patch(
     model: Translator, source: Vocabulary, target: Vocabulary, a: Followed, b: Followed, text: str, memory: str, layer: int
 ) -> tuple[Held, ...]:
-    """The first sentence with some units of its memory set to what they are in the second, while the last piece of the word
-    that was replaced is read: those that differ most there. Only where the words beside it are read at the same steps."""
+    """Translate the first sentence with some units of its memory set to their values in the second.
+
+    They are set while the last piece of the replaced word is read, the units that differ most there first. There is nothing to
+    patch unless the words beside it are read at the same steps.
+    """
     words = [_words(source, seen) for seen in (a, b)]
     if [w[1:] for w in words[0]] != [w[1:] for w in words[1]]:
         return ()
     at = next(end - 1 for (x, _, end), (y, _, _) in zip(*words, strict=True) if x != y)
     there = b.values[memory][layer, at]
-    order, found = np.argsort(-np.abs(a.values[memory][layer, at] - there), kind="stable"), []
+    order, patched = np.argsort(-np.abs(a.values[memory][layer, at] - there), kind="stable"), []
     for count in (n for n in MOVED if n < len(order)):
         clamps = [Clamp(memory, float(there[u]), (int(u),), at, at + 1, layer) for u in order[:count]]
         translation = watch_translation(model, source, target, text, clamps=clamps).translation
-        found.append(Held(f"{count} units", translation))
-    return tuple(found)
+        patched.append(Held(f"{count} units", translation))
+    return tuple(patched)
 
 
 def _words(source: Vocabulary, seen: Followed) -> list[tuple[str, int, int]]:
-    """The words that were read, each with the steps [begin, end) of its pieces."""
-    found: list[tuple[str, int, int]] = []
+    """Return the words that were read, each with the steps [begin, end) of its pieces."""
+    words: list[tuple[str, int, int]] = []
     for k, piece in enumerate(seen.words[: seen.source]):
-        new = source.kind == "word" or not found or piece.startswith(" ") or k == seen.source - 1
-        word, begin, _ = ("", k, k) if new else found.pop()
-        found.append((word + piece.strip(), begin, k + 1))
-    return found
+        new = source.kind == "word" or not words or piece.startswith(" ") or k == seen.source - 1
+        word, begin, _ = ("", k, k) if new else words.pop()
+        words.append((word + piece.strip(), begin, k + 1))
+    return words
 
 
-# What can be read from the memory ---------------------------------------------------------------------------------------
+# Probes of the memory ---------------------------------------------------------------------------------------
 
 
 def _read_all(
@@ -235,32 +248,9 @@ def _read_all(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(1)
         fresh = Translator(source.size, model.vocabulary_size, model.config)
-    values, plain = (memories(m, source, given, memory, layer) for m in (model, fresh))
+    values, plain = ([x.numpy() for x in memories(m, source, given, memory, layer)] for m in (model, fresh))
     steps = [s.values[memory][layer] for s in seen]
     return tuple(_reading(values, plain, given, name, steps, tick) for name in given[0].labels)
-
-
-@torch.no_grad()
-def memories(model: Translator, source: Vocabulary, given: Sequence[Sentence], name: str, layer: int) -> list[Array]:
-    """For each sentence ``name``'s value in the encoder after each of its words, the last of its pieces: (words, units)."""
-    model.eval()
-    found = []
-    for begin in range(0, len(given), ROWS):
-        batch = [pieces_of(source, s) for s in given[begin : begin + ROWS]]
-        x = pad_sequence([torch.tensor(numbers) for numbers, _ in batch], padding_value=source.end)
-        _, _, seen = model.encoder(model.source_embedding(x), record=[name])
-        found += [seen[name][layer][ends, row].numpy() for row, (_, ends) in enumerate(batch)]
-    return found
-
-
-def pieces_of(source: Vocabulary, sentence: Sentence) -> tuple[list[int], list[int]]:
-    """The tokens of a sentence without its end, and for each word the step at which its last is read."""
-    numbers: list[int] = []
-    ends = []
-    for k, word in enumerate(sentence.words):
-        numbers += [n for _, n in source.pieces(f" {word}" if k and source.kind != "word" else word)[:-1]]
-        ends.append(len(numbers) - 1)
-    return numbers, ends
 
 
 def _reading(
@@ -285,12 +275,12 @@ def _reading(
         chances = fitted.predict_proba(x)
         read.append(tuple((str(fitted.classes_[k]), float(p[k])) for p in chances for k in [int(p.argmax())]))
     tick()
-    words = sum(v is not None for values_ in labels[:held] for v in values_)
-    return Reading(of, right, majority, controlled, untrained, words, tuple(read))
+    tested = sum(v is not None for values_ in labels[:held] for v in values_)
+    return Reading(of, right, majority, controlled, untrained, tested, tuple(read))
 
 
 def _probe(values: Sequence[Array], labels: Sequence[Sequence[Any]], held: int) -> tuple[Any, float, float]:
-    """A linear probe of the words that have a label, its share right on the sentences held out, and the commonest label's."""
+    """Fit a linear probe to the words that have a label; return it, and its and the commonest label's share right held out."""
     parts = []
     for k in (slice(held, None), slice(held)):
         known = [[v is not None for v in each] for each in labels[k]]

@@ -1,4 +1,4 @@
-"""What a language model's gates and memory do while it reads a text."""
+"""A language model's gates and memory while it reads a text."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SHUT, OPEN, STEADY = 0.1, 0.9, 0.1  # of a valve's mean over the words, and of i
 class Watched:
     """A text of T words as a model has read it, the end of line where every model begins first.
 
-    ``numbers``: of the words in the vocabulary. ``surprisal``: bits of each word given those before it, None for the first.
+    ``ids``: the words' token ids. ``surprisal``: bits of each word given those before it, None for the first.
     ``values``: every named quantity of the cell that has units, (layers, T, units), as it is once the word has been read;
     of which ``valves`` are logistic gates and ``states`` are carried on. ``predictions``: after each word the likeliest next
     ones, with their probabilities.
@@ -33,7 +33,7 @@ class Watched:
     """
 
     words: tuple[str, ...]
-    numbers: tuple[int, ...]
+    ids: tuple[int, ...]
     known: tuple[bool, ...]
     surprisal: tuple[float | None, ...]
     values: Mapping[str, np.ndarray]
@@ -43,7 +43,7 @@ class Watched:
     chances: np.ndarray | None = None
 
     def chosen(self, names: Sequence[str] | None = None) -> list[str]:
-        """These quantities; without ``names`` the valves, then the states from the memory on. Raises InputError for others."""
+        """Return these quantities, or the valves, then the states from the memory on. Raises InputError for others."""
         if names is None:
             return [*self.valves, *self.states[::-1]]
         for name in names:
@@ -52,7 +52,7 @@ class Watched:
         return list(names)
 
     def as_dict(self, digits: int = 4) -> dict[str, Any]:
-        """For JSON, numbers rounded."""
+        """Return the values that JSON shows, rounded."""
         return {
             "words": list(self.words),
             "known": list(self.known),
@@ -65,33 +65,34 @@ class Watched:
 
 
 def watched_names(layer: Recurrent) -> list[str]:
-    """All that a layer can record: gates, states and what else its equations name."""
+    """Return the names that a layer can record: gates, states and the other quantities of its equations."""
     return [n for n in layer.cell.names if n in layer.units()]
 
 
 def read(vocabulary: Vocabulary, text: str) -> tuple[list[str], list[int]]:
-    """The words of a text as they stand in it, and their numbers, after the end of line that comes before every text.
+    """Return the words of a text as they stand in it, and their token ids, after the end of line that begins every text.
 
-    Raises InputError for an empty text.
+    Raises:
+        InputError: the text is empty.
     """
-    words, numbers = [vocabulary.token(vocabulary.end)], [vocabulary.end]
+    words, ids = [vocabulary.token(vocabulary.end)], [vocabulary.end]
     for line in text.strip().split("\n"):
         for word, number in vocabulary.pieces(line):
             words.append(word)
-            numbers.append(number)
-    if len(numbers) < 3:
+            ids.append(number)
+    if len(ids) < 3:
         raise InputError("the text is empty; give some words to read")
-    return words[:-1], numbers[:-1]  # the last is the end of line that the text leaves open
+    return words[:-1], ids[:-1]  # the last is the end of line that the text leaves open
 
 
 def spans(vocabulary: Vocabulary, text: str) -> list[tuple[int, int] | None]:
-    """Where the words that ``read`` gives stand in the text, in characters; None for ends of lines."""
-    found: list[tuple[int, int] | None] = [None]
+    """Return where the words of ``read`` stand in the text, in characters; None for ends of lines."""
+    places: list[tuple[int, int] | None] = [None]
     at = len(text) - len(text.lstrip())
     for line in text.strip().split("\n"):
-        found += [*((at + begin, at + end) for begin, end in vocabulary.spans(line)), None]
+        places += [*((at + begin, at + end) for begin, end in vocabulary.spans(line)), None]
         at += len(line) + 1
-    return found[:-1]
+    return places[:-1]
 
 
 @torch.no_grad()
@@ -107,6 +108,9 @@ def watch(
     """Read a text and write down all that happens. Row 11 of the mission: the second lecture's valves, live.
 
     Args:
+        model: a language model.
+        vocabulary: the model's.
+        text: to read.
         clamps: valves to hold (``carousel.layers.Clamp``); step 0 reads the end of line, step k the text's k-th word.
         predictions: how many of the likeliest next words to give for each word.
         chances: give the probabilities of all words as well.
@@ -114,9 +118,9 @@ def watch(
     Raises:
         InputError: for an empty text, or a clamp that the cell does not have.
     """
-    words, numbers = read(vocabulary, text)
+    words, ids = read(vocabulary, text)
     model.eval()
-    x = torch.tensor(numbers, device=model.device).unsqueeze(1)
+    x = torch.tensor(ids, device=model.device).unsqueeze(1)
     layer, names = model.recurrent, watched_names(model.recurrent)
     try:
         h, _, recorded = layer(model.embedding(x), resets=model.resets(x), record=names, clamp=clamps)
@@ -125,9 +129,9 @@ def watch(
     bits: list[float | None] = [None]
     likely: list[tuple[tuple[str, float], ...]] = []
     all_chances = []
-    for begin in range(0, len(numbers), ROWS_AT_ONCE):
+    for begin in range(0, len(ids), ROWS_AT_ONCE):
         logs = log_softmax(_logits(model, h[begin : begin + ROWS_AT_ONCE, 0]), -1)
-        after = numbers[begin + 1 : begin + 1 + len(logs)]
+        after = ids[begin + 1 : begin + 1 + len(logs)]
         bits += (-logs[range(len(after)), after] / math.log(2)).tolist()
         top = logs.topk(min(predictions, logs.shape[1]))
         for ps, ns in zip(top.values.exp().tolist(), top.indices.tolist(), strict=True):
@@ -136,8 +140,8 @@ def watch(
             all_chances.append(logs.exp().cpu().numpy())
     return Watched(
         tuple(words),
-        tuple(numbers),
-        tuple(n != vocabulary.unknown for n in numbers),
+        tuple(ids),
+        tuple(n != vocabulary.unknown for n in ids),
         tuple(bits),
         {name: x[:, :, 0].cpu().numpy() for name, x in recorded.items()},
         tuple(g for g in layer.cell.gates if g in recorded),
@@ -153,7 +157,7 @@ def _logits(model: LanguageModel, h: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Habits:
-    """How the units of a valve behave over a text: numbers of units, and an order to show them in.
+    """The habits of a valve's units over a text: numbers of units, and an order to show them in.
 
     A unit is shut where its mean is below 0.1, open where it is above 0.9, moving where its standard deviation is above
     0.1, and in between otherwise. ``order``: the ones that move most come first.
@@ -166,7 +170,7 @@ class Habits:
 
 
 def habits(values: np.ndarray) -> Habits:
-    """Of a valve's or state's values, (T, units)."""
+    """Return which units of a valve or state, values (T, units), are shut, open or moving."""
     mean, spread = values.mean(0), values.std(0)
     moving = spread > STEADY
     return Habits(

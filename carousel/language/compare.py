@@ -66,7 +66,7 @@ class Comparison:
         files.write(self._plan, json.dumps({"asked": self.asked, **results}, indent=1) + "\n")
 
     def run(self, observer: Callable[[str], Observer] | None = None) -> Rows:
-        """Train what is not finished, score all on the held-out text, draw ``compare.png``; return one row a model.
+        """Train the unfinished models, score all on the held-out text, draw ``compare.png``; return one row a model.
 
         Rows for the unigram and the 3-gram come first. The held-out text is the test text where there is one, else the
         validation text. Raises KeyboardInterrupt where a run is interrupted; the next call goes on there.
@@ -134,7 +134,7 @@ def _held_out_score(run: Path) -> Score:
 
 
 def _counted(folder: Path, vocabulary: Vocabulary) -> tuple[Rows, dict[str, float]]:
-    """Rows of the counting models on the held-out text; and their perplexities on the validation text, for the figure."""
+    """Return rows of the counting models on the held-out text, and their perplexities on the validation text for the figure."""
     train, valid = (EncodedText.open(folder / "data", name, vocabulary.size) for name in ("train", "valid"))
     held_out = _held_out(folder, vocabulary.size)
     counted: dict[str, Unigram | Trigram] = {
@@ -146,7 +146,7 @@ def _counted(folder: Path, vocabulary: Vocabulary) -> tuple[Rows, dict[str, floa
 
 
 def _link(shared: Path, run: Path) -> None:
-    """The run's text is the comparison's: linked, not copied."""
+    """Link the comparison's text into a run, without a copy."""
     run.mkdir(exist_ok=True)
     for name in ("vocab.json", "data"):
         if not (run / name).exists():

@@ -1,4 +1,4 @@
-"""What the run of a language model is asked to be."""
+"""The configuration of a language model's run."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from carousel.training.fields import LARGEST, Settings, setting
 
 @dataclass(frozen=True)
 class TextConfig(Settings):
-    """Where the text comes from and how it becomes numbers; ``valid`` empty: the last tenth of the training lines."""
+    """The files of the text, and its vocabulary; ``valid`` empty: the last tenth of the training lines."""
 
     group = "Text"
 
@@ -31,7 +31,7 @@ class TextConfig(Settings):
 
 @dataclass(frozen=True)
 class Config(RunConfig):
-    """Of a language model's run."""
+    """The configuration of a language model's run."""
 
     kind = LanguageModel.kind
     text: TextConfig = field(default_factory=TextConfig)

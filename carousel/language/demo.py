@@ -1,4 +1,4 @@
-"""The demonstration's settings: what fits into a few minutes on two cores."""
+"""The demonstration's settings, which fit into a few minutes on two cores."""
 
 from __future__ import annotations
 

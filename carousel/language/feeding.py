@@ -23,7 +23,7 @@ IGNORED = -100  # torch.nn.functional.cross_entropy's own
 
 @dataclass(frozen=True)
 class Batch:
-    """Inputs and targets (T, B); ``targets`` counts those of *all* processes' rows, ``fresh`` asks for a new state."""
+    """Inputs and targets (T, B); ``targets`` counts the targets of *all* processes, ``fresh`` asks for a new state."""
 
     x: Tensor
     y: Tensor
@@ -36,7 +36,7 @@ class Batch:
         return int((self.y != IGNORED).sum())
 
     def arguments(self, state: State | None, device: torch.device | str) -> tuple[Any, ...]:
-        """Return what the model is called with; ``state`` is what the batch before has left."""
+        """Return the model's arguments; ``state`` is the one that the batch before has left."""
         return self.x.to(device), None if self.fresh else state, self.y.to(device)
 
 
@@ -114,7 +114,7 @@ class Sentences:
 def feed(
     kind: str, corpus: EncodedText, end: int, rows: int, length: int, share: Share, seed: int | None
 ) -> Stream | Sentences:
-    """Make the feed called "stream" or "sentences"; arguments as theirs."""
+    """Return the feed called "stream" or "sentences"; its arguments are the feed's own."""
     if kind == "stream":
         return Stream(corpus, end, rows, length, share)
     return Sentences(corpus, end, rows, length, share, seed)

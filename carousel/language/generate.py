@@ -61,10 +61,16 @@ def generate(
 ) -> Iterator[str]:
     """Return an iterator over ``count`` tokens of text that go on from ``prompt``, each as the piece of text to print.
 
-    The prompt is read, and what cannot be is refused, before the first piece is asked for.
+    The prompt is read, and bad arguments are refused, before the first piece is asked for.
 
     Args:
-        temperature, top_k, top_p: as :func:`choose`.
+        model: of ``load_run``.
+        vocabulary: the model's.
+        prompt: text to go on from, one line.
+        count: of tokens.
+        temperature: as of :func:`choose`.
+        top_k: as of :func:`choose`.
+        top_p: as of :func:`choose`.
         seed: of the draws; by default another one each time.
         stop_at_end: whether the end of a line ends the text.
         clamp: as Recurrent's; step 0 reads the end of line before the prompt, step 1 the prompt's first token.

@@ -19,7 +19,7 @@ from carousel.training.task import Trainable
 
 @dataclass(frozen=True)
 class ModelConfig(NetworkConfig):
-    """What a language model is made of. Dropout is on the embedded words, between layers and on the outputs."""
+    """The parts of a language model. Dropout is on the embedded words, between layers and on the outputs."""
 
     dropout_input: float | None = setting(None, "Dropout on inputs, if other.", least=0, below=1)
     dropout_output: float | None = setting(None, "Dropout on outputs, if other.", least=0, below=1)
@@ -30,7 +30,7 @@ class ModelConfig(NetworkConfig):
 
 
 class LanguageModel(Trainable):
-    """Embedding, recurrent layers, output layer. Renshaw 2014, slides "Context and notation" and those of each model.
+    """Embedding, recurrent layers, output layer. Renshaw 2014, slide "Context and notation" and the slides of each model.
 
     Args:
         vocabulary_size: number of tokens.
@@ -75,7 +75,7 @@ class LanguageModel(Trainable):
     def forward(
         self, x: Tensor, hx: State | None = None, y: Tensor | None = None, clamp: Clamps | None = None
     ) -> tuple[Tensor, State]:
-        """Read token ids and foretell what follows.
+        """Read token ids and foretell the next ones.
 
         Args:
             x: token ids (T, B).

@@ -41,7 +41,7 @@ class Trigram:
         return (ids[:-2] * self.vocabulary_size + ids[1:-1]) * self.vocabulary_size + ids[2:]
 
     def probabilities(self, grams: np.ndarray) -> np.ndarray:
-        """Return p(w | u, v) for numbers (u · V + v) · V + w, V the vocabulary's size."""
+        """Return p(w | u, v) for tokens numbered (u · V + v) · V + w, V the vocabulary's size."""
         p = np.full(len(grams), 1.0 / self.vocabulary_size)
         for k, order in enumerate(self.orders):
             p = order.mix(grams % self.vocabulary_size ** (k + 1), p)

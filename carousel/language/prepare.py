@@ -1,4 +1,4 @@
-"""From text files to what a run trains on: vocabulary and encoded texts in the run folder."""
+"""From text files to a vocabulary and encoded texts in the run folder."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Tick = Callable[[str, int], None]
 
 
 def prepare(folder: Path, config: Config, tick: Tick | None = None) -> None:
-    """Learn the vocabulary and encode the texts, leaving out what is done already.
+    """Learn the vocabulary and encode the texts, as far as that is not done already.
 
     Args:
         folder: of the run.
@@ -50,12 +50,9 @@ def prepare(folder: Path, config: Config, tick: Tick | None = None) -> None:
 def _encode(folder: Path, text: TextConfig, sources: dict[str, list[Path]], missing: list[str], tick: Tick) -> None:
     split: int | None = None
     if not sources["valid"]:
-        total = sum(1 for _ in _told(lines(sources["train"]), "reading", tick))
-        split = total - total // HELD_OUT
-        if split == total:
-            raise InputError(f"{sources['train'][0]} has {total} lines, too few to hold some out; give `valid`")
+        split = split_at(sources["train"][0], sum(1 for _ in told(lines(sources["train"]), "reading", tick)))
     if not (folder / "vocab.json").exists():
-        reading = _told(islice(lines(sources["train"]), split), "vocabulary", tick)
+        reading = told(islice(lines(sources["train"]), split), "vocabulary", tick)
         Vocabulary.train(text.vocabulary, reading, text.vocabulary_size).save(folder / "vocab.json")
     vocabulary = Vocabulary.load(folder / "vocab.json", text.vocabulary)
     for name in missing:
@@ -84,7 +81,15 @@ def _check_length(folder: Path, config: Config) -> None:
         )
 
 
-def _told(source: Iterator[str], what: str, tick: Tick) -> Iterator[str]:
+def split_at(path: Path, total: int) -> int:
+    """Return the number of lines to train on where the last ones are held out. Raises InputError for too few."""
+    if total < HELD_OUT:
+        raise InputError(f"{path} has {total} lines, too few to hold some out; give `valid`")
+    return total - total // HELD_OUT
+
+
+def told(source: Iterator[str], what: str, tick: Tick) -> Iterator[str]:
+    """Yield lines, and tell of each."""
     for line in source:
         tick(what, len(line) + 1)
         yield line

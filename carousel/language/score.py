@@ -19,7 +19,7 @@ from carousel.training.evaluate import Tick, evaluate
 
 @dataclass(frozen=True)
 class Score:
-    """A text's cost in bits, and what follows from it. ``tokens`` count ``<eos>`` too."""
+    """A text's cost in bits, and measures that follow from it. ``tokens`` count ``<eos>`` too."""
 
     bits: float
     tokens: int
@@ -42,7 +42,7 @@ class Score:
         return self.unknown / self.tokens
 
     def as_dict(self) -> dict[str, float]:
-        """Return what JSON shows."""
+        """Return the values that JSON shows."""
         return {
             "perplexity": self.perplexity,
             "bits_per_character": self.bits_per_character,

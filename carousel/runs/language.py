@@ -244,11 +244,16 @@ class LanguageRun:
         """Return agreement with each valve shut in turn, before, at and after the subject, for one to three words."""
         return shut_valves(self.model, self.vocabulary, read(sentences), tick=tick)
 
-    def figure(self, found: Watched | Pair | GradientDecay | Probe | Sequence[GradientDecay] | Sequence[Probe], names: Sequence[str] | None = None, layer: int = -1) -> Figure:
-        """Return a figure of what ``watch``, ``compare``, ``gradients`` or ``probe`` found.
+    def figure(
+        self,
+        found: Watched | Pair | GradientDecay | Probe | Sequence[GradientDecay] | Sequence[Probe],
+        names: Sequence[str] | None = None,
+        layer: int = -1,
+    ) -> Figure:
+        """Return a figure of a reading, a comparison, gradients or probes.
 
         Args:
-            found: what they returned; of gradients and probes also several.
+            found: the result of ``watch``, ``compare``, ``gradients`` or ``probe``; of gradients and probes also several.
             names: the valves and states that are shown; by default all.
             layer: that is shown; the last by default.
         """

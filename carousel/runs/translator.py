@@ -81,7 +81,7 @@ class TranslatorRun:
     def translate_all(
         self, lines: Iterable[str], *, beam: int = 5, alpha: float = 1.0, rows: int = 64, tick: Tick | None = None
     ) -> list[str]:
-        """Return the best translation of each line, ``rows`` lines at a time; ``tick`` is told how many are done, of how many."""
+        """Return the best translation of each line, ``rows`` lines at a time; ``tick`` is told how many are done, of all."""
         from carousel.translation.score import translate_all  # sacrebleu loads slowly
 
         return translate_all(self.interpreter(beam=beam, alpha=alpha), list(lines), rows, tick)
@@ -89,7 +89,7 @@ class TranslatorRun:
     def score(
         self, lines: Sequence[str], references: Sequence[str], *, beam: int = 5, alpha: float = 1.0, rows: int = 64
     ) -> Scores:
-        """Return BLEU and chrF of the translations of lines, against a reference each. Raises ValueError for unequal numbers."""
+        """Return BLEU and chrF of lines' translations, against a reference each. Raises ValueError for unequal numbers."""
         from carousel.translation.score import score
 
         if len(lines) != len(references):
@@ -104,9 +104,7 @@ class TranslatorRun:
             clamp: valves to hold; steps are counted through, from the sentence's first token on.
             predictions: how many of the likeliest next tokens for each step of the decoder.
         """
-        return watch_translation(
-            self.model, self.source, self.target, sentence, clamps=clamp, predictions=predictions
-        )
+        return watch_translation(self.model, self.source, self.target, sentence, clamps=clamp, predictions=predictions)
 
     def figure(self, found: Translated, names: Sequence[str] | None = None, layer: int = -1) -> Figure:
         """Return a figure of what ``watch`` found.
@@ -129,10 +127,11 @@ class TranslatorRun:
         layer: int = -1,
         tick: Callable[[], object] | None = None,
     ) -> Walkthrough:
-        """Translate two sentences that differ in a word, and return what the difference does on the way.
+        """Translate two sentences that differ in a word, and return the effects of the difference on the way.
 
         Args:
-            a, b: the sentences.
+            a: the first sentence.
+            b: the second sentence.
             sentences: annotated, from which probes of the memory learn; or the Path of a file of them.
             layer: that is followed.
             tick: called for each probe that is made.

@@ -27,7 +27,7 @@ def tensors(batch: Batch, each: bool) -> tuple[Tensor, Tensor | None, Tensor]:
 
 
 class Learner:
-    """A network and how it learns. ``outputs`` are what the problem's criteria look at."""
+    """A network and how it learns. The problem's criteria look at ``outputs``."""
 
     def __init__(self, network: nn.Module, each: bool, squash: str):
         self.network, self.each, self.squash = network, each, squash
@@ -57,12 +57,12 @@ class Kalman(Learner):
     """The extended Kalman filter as a way to learn (Singhal and Wu 1989; Puskorius and Feldkamp 1994; with an LSTM:
     Pérez-Ortiz, Gers, Eck and Schmidhuber 2003): weights are the state, a sequence's outputs the measurement.
 
-    P, the covariance of the weights' error, holds what plain descent does not know: how far each weight, and each pair, is
+    P, the covariance of the weights' error, holds a knowledge that plain descent lacks: how far each weight, and each pair, is
     still uncertain. A sequence changes the weights by K·(target − output) with K = P·Jᵀ·(R + J·P·Jᵀ)⁻¹, J = ∂outputs/∂weights.
     R, the noise of the targets, is the running mean of the squared error. All weights have one P together, symbols' embeddings
     too: so long as the memory is linear this is recursive least squares, which finds the symbol that counts among a
-    thousand. But for what there are too many of (the decoupled filter): where there are more outputs than units, each output's
-    weights have a P of their own (and each output an R); each symbol's direct weights have one number for theirs.
+    thousand. Weights that are too many are decoupled: where there are more outputs than units, each output's weights have a P
+    of their own (and each output an R); each symbol's direct weights have one number for theirs.
 
     Where every step has a target, a sequence is measured at one step: the last if only the end counts, else the
     one that was answered worst.
@@ -70,7 +70,8 @@ class Kalman(Learner):
     Args:
         uncertainty: P to begin with, times :meth:`Network.uncertainty` on the diagonal.
         drift: added to P's diagonal after each sequence, so that it never dies.
-        least: R never falls below it. memory: of R's running mean.
+        least: R never falls below it.
+        memory: of R's running mean.
         longest: no change of the weights is longer.
     """
 
@@ -229,8 +230,8 @@ class Gradient(Learner):
 def adam(network: nn.Module, each: bool, rate: float, half: float, lag: int) -> Gradient:
     """Return Adam (Kingma and Ba 2015), gradients clipped; squared error at the end, cross-entropy where every step is asked.
 
-    The rate falls with the updates n, as rate / √(1 + n / half). What a memory adds up over the lag moves it that many times
-    over: beyond ten steps all weights but the output's have a rate as many times smaller.
+    The rate falls with the updates n, as rate / √(1 + n / half). A memory adds a change up over the lag, and so moves that many
+    times as far: beyond ten steps all weights but the output's have a rate as many times smaller.
     """
     outside = [p for n, p in network.named_parameters() if n.startswith(("output", "direct"))]
     inside = [p for n, p in network.named_parameters() if not n.startswith(("output", "direct"))]

@@ -19,7 +19,7 @@ class Network(nn.Module):
     """Embedding (of symbols), one recurrent layer, a linear output layer, which hears the input too where ``problem.direct``.
 
     First weights (:meth:`start`) suit a memory that is to last ``problem.lag`` steps. ``without`` leaves out one detail,
-    to see what it is worth: "embeddings" start at random, "outputs" within ±1, "sureness" is the same everywhere; "start": all
+    to measure its worth: "embeddings" start at random, "outputs" within ±1, "sureness" is the same everywhere; "start": all
     first weights are PyTorch's.
     """
 
@@ -29,7 +29,7 @@ class Network(nn.Module):
         self.embedding = nn.Parameter(torch.randn(problem.inputs, embedding)) if problem.symbols else None
         self.layer = Recurrent(cell, embedding if problem.symbols else problem.inputs, hidden)
         self.output = nn.Linear(self.layer.output_size, problem.outputs)
-        # Of 2a and 2b, as in the paper: what follows from the last symbol alone takes no memory.
+        # Of 2a and 2b, as in the paper: a symbol that follows from the last one alone takes no memory.
         self.direct = nn.Parameter(torch.zeros(problem.inputs, problem.outputs)) if problem.direct else None
         if without != "start":
             self.start()
@@ -38,12 +38,12 @@ class Network(nn.Module):
     def start(self) -> None:
         """Draw first weights: no drift, gates at the scale of the lag.
 
-        A memory adds what comes in over all steps, so whatever is the same at each of them would carry it away, and whatever is
-        not would drown what counts: biases and symbols' embeddings start at zero; what gates hear of the input starts at zero
-        (a gate that opens with what it lets in adds up its square); weights from the states are small, the smaller the
-        longer the lag. Forget gates (``f``, a GRU's ``z``) begin open for the lag, at log(lag) + 1 as in Tallec and Ollivier
-        2018; input gates at −log(lag)/2, where noise that is added up over the lag stays of size one. There one step moves
-        the memory by 1/√lag, and outputs' weights are as much larger: one step can be heard while the memory stays small,
+        A memory adds its input over all steps: a part that is the same at each of them would carry it away, and noise would
+        drown the part that counts. So biases and symbols' embeddings start at zero; gates' weights from the input start at zero
+        (a gate that opens with the input that it lets in adds up its square); weights from the states are small, the smaller
+        the longer the lag. Forget gates (``f``, a GRU's ``z``) begin open for the lag, at log(lag) + 1 as in Tallec and
+        Ollivier 2018; input gates at −log(lag)/2, where noise that is added up over the lag stays of size one. There one step
+        moves the memory by 1/√lag, and outputs' weights are as much larger: one step can be heard while the memory stays small,
         where it is linear. A network without gates has no such memory: its recurrent weights start orthogonal.
         Where there are more outputs than units, most are never asked: theirs stay small.
         """
@@ -74,7 +74,7 @@ class Network(nn.Module):
         self.output.bias.zero_()
 
     def _of(self, space: str) -> dict[str, Tensor]:
-        """The cell's weights ("W") or biases ("b") by their letters."""
+        """Return the cell's weights ("W") or biases ("b") by their letters."""
         return {name[2:]: p for name, p in self.layer.parameters_of().items() if name.startswith(f"{space}.")}
 
     @property
@@ -88,7 +88,7 @@ class Network(nn.Module):
     def uncertainty(self) -> np.ndarray:
         """Return how unsure each weight of :meth:`inner` is to begin with, as a variance.
 
-        Cells' biases and what cells hear of the states are there at every step, and a memory adds them up: a change that an
+        Cells' biases and their weights from the states act at every step, and a memory adds them up: a change that an
         output never shows can saturate the units. They are surer than the rest, by LAG / lag; without gates nothing adds up.
         """
         gates = self.layer.cell.gates

@@ -36,7 +36,7 @@ class Original(nn.Module):
     """A plan's network: symbols enter as they are (one of n), outputs are logistic.
 
     All weights are one vector; a table says which of them stands at which place of the cell's matrices, so that a block's
-    cells share their gates and what does not exist is zero. ``truncated``: with the gradient of 1997.
+    cells share their gates and missing connections are zero. ``truncated``: with the gradient of 1997.
     """
 
     def __init__(self, plan: Plan, inputs: int, outputs: int, symbols: bool, *, truncated: bool = False):
@@ -45,7 +45,7 @@ class Original(nn.Module):
         whole = lstm_1997_truncated if truncated else lstm_1997
         self.cell = lstm_1997_bare if plan.bare else whole  # whose gate and cell hear no unit: nothing to truncate
         self.units = plan.blocks * plan.size
-        self.cell_joined = True  # False: only what the output hears of the input learns (2a and 2b begin so)
+        self.cell_joined = True  # False: only the output's weights from the input learn (2a and 2b begin so)
         tables: list[np.ndarray] = []
         self.shapes: list[tuple[str, tuple[int, ...]]] = []
         self.count = 0

@@ -15,7 +15,7 @@ class Batch:
     """B sequences side by side, the shorter ones padded at their end with zeros.
 
     ``inputs``: symbols (T, B), or numbers (T, B, inputs). ``lengths``: steps of each, (B,). ``targets``: where only the end
-    counts, what each output should be after the last step, (B, outputs); where every step counts, the right symbol after
+    counts, each output's target after the last step, (B, outputs); where every step counts, the right symbol after
     it, (T, B), −1 where none is asked. ``clean``: the targets without their noise, where they have some. ``allowed``: (T, B,
     outputs), the symbols that may follow each step, where a task asks for all of them.
     """
@@ -47,7 +47,7 @@ class Problem:
     """A source of sequences.
 
     ``inputs``, ``outputs``: how many symbols or numbers; ``symbols``: whether inputs are symbols; ``each``: whether every
-    step has a target, the next symbol; ``lag``: steps between what matters and the answer, for first weights;
+    step has a target, the next symbol; ``lag``: steps between the input that matters and the answer, for first weights;
     ``tolerance``: an output may be that far off; ``direct``: the paper's network lets outputs hear the input, too;
     ``only_end``: of every step's error only the last counts.
     """

@@ -34,7 +34,7 @@ def embedded() -> dict[int, tuple[tuple[str, int], ...]]:
 
 
 def string(random: Random) -> tuple[str, list[frozenset[str]]]:
-    """Draw a string, and for each of its symbols but the last those that may follow it."""
+    """Draw a string, and for each of its symbols but the last the symbols that may follow it."""
     ways, node = embedded(), 0
     symbols: list[str] = []
     after: list[frozenset[str]] = []
@@ -62,7 +62,7 @@ def batch(strings: list[tuple[str, list[frozenset[str]]]]) -> Batch:
 class EmbeddedReber(Problem):
     """1: 256 strings to train on and 256 others to test on, all different; predict every next symbol.
 
-    Right where after every symbol the most active outputs are exactly those that the grammar allows.
+    Right where after every symbol the most active outputs are exactly the symbols that the grammar allows.
     """
 
     symbols = True
@@ -72,7 +72,7 @@ class EmbeddedReber(Problem):
     strings = 256
 
     def sets(self, random: Random) -> tuple[Batch, Batch]:
-        """Draw the strings of training, and those of the test."""
+        """Draw the strings of training, and the strings of the test."""
         after_symbols: dict[str, list[frozenset[str]]] = {}
         while len(after_symbols) < 2 * self.strings:
             text, after = string(random)

@@ -6,10 +6,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from carousel.cells import get
+from carousel.cells.lstm_1997 import lstm_1997, lstm_1997_truncated
 from carousel.errors import InputError
 from carousel.tasks.learners import Kalman, Learner, adam, plain
 from carousel.tasks.network import Network
-from carousel.tasks.original import Original, lstm_1997, lstm_1997_truncated
+from carousel.tasks.original import Original
 from carousel.tasks.rows import Row
 
 RECIPES = ("today", "faithful", "truncated")
@@ -18,7 +19,7 @@ MANY = 10  # symbols; more get one number each
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything that is not the task.
+    """The network and learner of a trial: everything that is not the task.
 
     ``learner``: "kalman", "adam" or "descent"; ``hidden`` units, ``embedding``'s size for symbols; ``rows``: sequences of an
     update; ``rate``: of Adam; ``without``: a detail that is left out (:func:`without`).
@@ -44,7 +45,7 @@ class Recipe:
 def today(row: Row, cell: str, hidden: int | None = None) -> Recipe:
     """Return today's recipe: one sequence an update; the Kalman filter.
 
-    The exception: 1, where what comes next is open at most steps, takes Adam on the cross-entropy of all of them (so do the
+    The exception: 1, where most next symbols are open, takes Adam on the cross-entropy of all of them (so do the
     later problems). In 2a outputs hear the input too, as in the paper's network; 2b learns from the end alone, where its
     error counts.
 

@@ -1,4 +1,4 @@
-"""The rows of the paper's tables: a problem, its criterion, the network of 1997, and what the paper reports."""
+"""The rows of the paper's tables: a problem, its criterion, the network of 1997, and the figures that the paper reports."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ Tell = Callable[[str, int, int], None]  # a trial's name, sequences presented, o
 
 @dataclass(frozen=True)
 class Job:
-    """One trial that is wanted."""
+    """One trial to be done."""
 
     row: str
     recipe: Recipe
@@ -34,7 +34,7 @@ class Job:
 
     @property
     def name(self) -> str:
-        """Of its file, and on the screen."""
+        """The trial's name, of its file and on the screen."""
         return f"{self.row}.{self.recipe.cell}.{self.recipe.name}.{self.seed}"
 
     def file(self, folder: Path) -> Path:
@@ -85,7 +85,7 @@ def _are_numbers(values: dict[str, Any], names: tuple[str, ...]) -> bool:
 
 
 def run(jobs: Sequence[Job], folder: Path, processes: int, tell: Tell | None = None) -> Iterator[dict[str, Any]]:
-    """Do the trials that are not done yet; yield each result as it comes, those from before first.
+    """Do the trials that are not done yet; yield each result as it comes, earlier results first.
 
     Raises:
         InputError: a file is no result, or another process owns the folder.
@@ -117,7 +117,7 @@ def _side_by_side(wanted: list[Job], folder: Path, processes: int, tell: Tell | 
                 yield future.result()
         pool.shutdown()
     finally:
-        for process in list((pool._processes or {}).values()):  # those that still run were interrupted
+        for process in list((pool._processes or {}).values()):  # the ones that still run were interrupted
             process.terminate()
         pool.shutdown(cancel_futures=True)
         for name, value in before.items():
@@ -125,7 +125,7 @@ def _side_by_side(wanted: list[Job], folder: Path, processes: int, tell: Tell | 
 
 
 def _done(job: Job, folder: Path) -> dict[str, Any] | None:
-    """Return the result of a trial that is finished: of the same recipe, and successful or given at least as many sequences."""
+    """Return the result of a finished trial of the same recipe, if it was successful or given at least as many sequences."""
     path = job.file(folder)
     if not path.exists():
         return None
@@ -159,7 +159,7 @@ def _begin(told: Any, cells: list[str]) -> None:
 
 
 def _leave_with_parent() -> None:
-    """A command that is killed leaves no process behind."""
+    """Leave no process behind when the command is killed."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()

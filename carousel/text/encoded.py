@@ -36,7 +36,7 @@ class Facts:
     checksum: int | None = None
 
     def sealed(self, ids: int, ends: int) -> int:
-        """Return the checksum, from those of the token ids and of the ends."""
+        """Return the checksum of the counts, begun with the checksums of the token ids and of the ends."""
         return zlib.crc32(json.dumps([ids, ends, *list(asdict(replace(self, checksum=None)).values())]).encode())
 
 
@@ -95,9 +95,15 @@ class EncodedText:
 
     @classmethod
     def open(cls, folder: Path, name: str, size: int | None = None) -> EncodedText:
-        """Open what ``encode`` wrote, and read it once, to see that it is that still.
+        """Open a text that ``encode`` wrote, and read it once, to see that it is unchanged.
 
-        Raises InputError where it is missing, cut short or changed, or has token ids that a vocabulary of ``size`` has not.
+        Args:
+            folder: of its files.
+            name: that their names begin with.
+            size: of the vocabulary; by default token ids are not held against one.
+
+        Raises:
+            InputError: the text is missing, cut short or changed, or has token ids that the vocabulary has not.
         """
         facts = _facts(folder / f"{name}.json")
         ids = _mapped(folder / f"{name}.words", facts.dtype, facts.tokens)
@@ -113,7 +119,7 @@ class EncodedText:
             last = int(piece[-1])
         changed = facts.checksum is not None and facts.checksum != facts.sealed(sum_ids, sum_ends)
         if changed or not rising or last != len(ids):  # 0.1.0 left no checksum, but ends rise up to the last token
-            raise _spoilt(folder / name, "it is not what was written there")
+            raise _spoilt(folder / name, "its content has changed since it was written")
         if size is not None and largest >= size:
             raise _spoilt(folder / name, f"it has token {largest}, and the vocabulary only {size}")
         return cls(ids, ends, facts)

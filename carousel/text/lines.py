@@ -1,4 +1,4 @@
-"""Lines of text files, checked: what cannot be text is refused with the place where it stands."""
+"""Lines of text files, checked: bytes that cannot be text are refused with their place."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def check_file(path: Path) -> None:
 
 
 def lines(paths: Path | list[Path]) -> Iterator[str]:
-    """The lines of UTF-8 text files, without their ends, in constant memory.
+    """Yield the lines of UTF-8 text files, without their ends, in constant memory.
 
     Raises:
         InputError: a file is missing, empty or a folder; bytes that are not UTF-8, or NUL (with the byte offset);
@@ -53,7 +53,7 @@ def lines(paths: Path | list[Path]) -> Iterator[str]:
 
 
 def lines_of(text: Text) -> Iterator[str]:
-    """The lines of a text in any form in which it may be given.
+    """Return the lines of a text in any form in which it may be given.
 
     Raises:
         InputError: as ``lines`` for a path; the text is empty, or the name of a file where a Path is meant.

@@ -29,7 +29,7 @@ class Vocabulary:
         self.kind, self.tokenizer = kind, tokenizer
         self.size: int = tokenizer.get_vocab_size()
         end = tokenizer.token_to_id(END)
-        assert end is not None  # train puts it there, load refuses what lacks it
+        assert end is not None  # train puts it there, load refuses a vocabulary without
         self.end: int = end
         self.unknown: int | None = tokenizer.token_to_id(UNKNOWN)
         # In text, "<eos>" is five characters.
@@ -54,7 +54,7 @@ class Vocabulary:
         return vocabulary
 
     def encode(self, line: str) -> list[int]:
-        """Return the line's token ids, that of ``<eos>`` included."""
+        """Return the line's token ids; the last is that of ``<eos>``."""
         return [*self._encoded(line).ids, self.end]
 
     def encode_many(self, lines: list[str]) -> list[list[int]]:
@@ -104,7 +104,11 @@ class Vocabulary:
 
     @classmethod
     def load(cls, path: Path, kind: str) -> Vocabulary:
-        """Read what ``save`` wrote. Raises InputError where the file is no such thing."""
+        """Read a vocabulary that ``save`` wrote.
+
+        Raises:
+            InputError: the file holds none.
+        """
         try:
             tokenizer = Tokenizer.from_str(files.read(path))
             if tokenizer.token_to_id(END) is None:
@@ -133,7 +137,7 @@ def _byte_pairs(lines: Iterable[str], size: int) -> Tokenizer:
 
 
 def _in_pieces(line: str) -> Iterator[str]:
-    """The line, cut where a word, or a gap, is longer than any: learning byte pairs takes the square of its length."""
+    """Yield the line, cut where a word, or a gap, is longer than any: learning byte pairs takes the square of its length."""
     begin = 0
     for run in LONG_WORD.finditer(line):
         for cut in range(run.start() + LONGEST_WORD, run.end(), LONGEST_WORD):
@@ -143,7 +147,7 @@ def _in_pieces(line: str) -> Iterator[str]:
 
 
 def _whole(kind: str, lines: Iterable[str], size: int | None) -> Tokenizer:
-    """Words or characters, the most frequent first; "<unk>" in a text is the unknown word, as in the Penn Treebank."""
+    """Learn words or characters, the most frequent first; "<unk>" in a text is the unknown word, as in the Penn Treebank."""
     splitter = pre_tokenizers.WhitespaceSplit() if kind == "word" else pre_tokenizers.Split(Regex(r"[\s\S]"), "isolated")
     counter = Tokenizer(models.WordLevel(unk_token=UNKNOWN))
     counter.pre_tokenizer = splitter

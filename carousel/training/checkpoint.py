@@ -23,7 +23,7 @@ FILE_KEYS = {"loss": "loss_nats", "targets": "loss_words"}  # as the file's posi
 
 @dataclass
 class Position:
-    """Where a run stands. ``batch`` counts within the epoch; ``loss``, summed, and ``targets`` since the last log line."""
+    """The position of a run. ``batch`` counts within the epoch; ``loss``, summed, and ``targets`` since the last log line."""
 
     step: int = 0
     epoch: int = 0
@@ -50,7 +50,11 @@ def save_checkpoint(
 
     Args:
         path: of the file; only the first process writes it.
+        model: that learns.
+        optimizer: of the model.
+        position: in the run.
         carried: states of this process's rows, (layers, rows, units) each.
+        processes: of the run.
     """
     states = () if carried is None else (carried,) if isinstance(carried, Tensor) else carried
     gathered = [processes.gather(s) for s in states]

@@ -20,8 +20,8 @@ from carousel.layers import Recurrent
 from carousel.training.fields import LARGEST_SIZE, MOST_LAYERS, Settings, is_of, setting, settings
 
 LARGEST_SEED, MOST_THREADS = 2**63 - 1, 4096
-FIRST_KIND = "language model"  # of a run whose config.json names no kind, as those of the first version
-# What 0.1.0 wrote otherwise, in which part of config.json: its name now, and values that mean the same.
+FIRST_KIND = "language model"  # of a run whose config.json names no kind, as of the first version
+# Names of 0.1.0, by part of config.json: the name now, and values that mean the same.
 BEFORE: dict[tuple[str, str], tuple[str, tuple[tuple[Any, Any], ...]]] = {
     ("model", "recurrent"): ("recurrent_init", ()),
     ("model", "same_mask"): ("variational_dropout", ()),
@@ -31,7 +31,7 @@ BEFORE: dict[tuple[str, str], tuple[str, tuple[tuple[Any, Any], ...]]] = {
 
 @dataclass(frozen=True)
 class NetworkConfig(Settings):
-    """What recurrent layers over any cell are made of."""
+    """The parts of recurrent layers over any cell."""
 
     group = "Model"
 
@@ -57,7 +57,7 @@ class NetworkConfig(Settings):
         return self.hidden if self.embedding is None else self.embedding
 
     def own_cell(self) -> str | Cell:
-        """Return what Recurrent takes: the cell's name, or the cell that is kept here. Raises InputError for bad data."""
+        """Return the cell for Recurrent: its name, or the cell that is kept here. Raises InputError for bad data."""
         if self.cell_data is None:
             return self.cell
         try:
@@ -82,7 +82,7 @@ class NetworkConfig(Settings):
 
 @dataclass(frozen=True)
 class TrainConfig(Settings):
-    """How a model is trained. ``batch_size`` counts rows of all processes together."""
+    """The settings of training. ``batch_size`` counts rows of all processes together."""
 
     group = "Training"
 
@@ -149,14 +149,14 @@ class RunConfig:
     def load(cls, folder: Path) -> Self:
         """Read ``config.json``. Raises InputError where it is missing, no JSON, of another kind, or has an unknown key."""
         path = folder / "config.json"
-        found = _read_config(folder)
-        found.pop("carousel", None)
-        kind = found.pop("kind", FIRST_KIND)
+        data = _read_config(folder)
+        data.pop("carousel", None)
+        kind = data.pop("kind", FIRST_KIND)
         if kind != cls.kind:
-            raise InputError(f"{folder} holds the run of a {kind}, and what is wanted here is that of a {cls.kind}")
+            raise InputError(f"{folder} holds the run of a {kind}, and not of a {cls.kind}")
         parts: dict[str, Any] = {f.name: f.default_factory for f in fields(cls)}  # type: ignore[arg-type]  # a dataclass
-        _refuse_unknown(path, found, parts, "")
-        return cls(**{k: _build(path, parts[k], v, k) for k, v in found.items()})
+        _refuse_unknown(path, data, parts, "")
+        return cls(**{k: _build(path, parts[k], v, k) for k, v in data.items()})
 
 
 def _read_config(folder: Path) -> dict[str, Any]:
@@ -169,7 +169,7 @@ def _read_config(folder: Path) -> dict[str, Any]:
 
 
 def run_kind(folder: Path) -> str:
-    """What kind of model a run folder holds, as its ``config.json`` says. Raises InputError where it has none."""
+    """Return the kind of model that a run folder holds, as its ``config.json`` says. Raises InputError where it has none."""
     return str(_read_config(folder).get("kind", FIRST_KIND))
 
 
@@ -198,8 +198,8 @@ def _renewed(where: str, name: str, value: Any) -> tuple[str, Any]:
     return name, next((new for old, new in changes if type(value) is type(old) and value == old), value)
 
 
-def _refuse_unknown(path: Path, found: Mapping[str, Any], known: Mapping[str, Any], where: str) -> None:
-    for key in found:
+def _refuse_unknown(path: Path, data: Mapping[str, Any], known: Mapping[str, Any], where: str) -> None:
+    for key in data:
         if key not in known:
             near = get_close_matches(key, known, n=1)
             hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}"

@@ -81,7 +81,7 @@ def _finish(axes: Any, title: str, metric: Metric, values: list[float]) -> None:
     axes.set_title(title, loc="left")
     axes.set_xlabel("step")
     axes.set_ylabel(metric.name)
-    if values and min(values) > 0 and not metric.higher:  # a loss or what grows with it: equal ratios are equally far
+    if values and min(values) > 0 and not metric.higher:  # a loss, or a measure of it: equal ratios are equally far
         low, high = min(values), max(values)
         axes.set_yscale("log")
         axes.set_ylim(low / 1.12, high * 1.12)

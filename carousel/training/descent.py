@@ -1,4 +1,4 @@
-"""Steps down a gradient: what all training by gradient shares, whoever gives the batches and says when it ends."""
+"""Steps down a gradient, shared by all training by gradient, whoever gives the batches and says when it ends."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Descent:
     """An optimizer at work on a model. It refuses nothing: the caller looks at each :class:`Step`.
 
     Args:
-        parameters: those that learn.
+        parameters: the tensors that learn.
         optimizer: of the same parameters.
         clip: the largest norm of a gradient; longer ones are scaled down to it. 0: none is; None: nor is the norm measured,
             which takes a twentieth of a millisecond.

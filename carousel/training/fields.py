@@ -1,4 +1,4 @@
-"""What the fields of a configuration say of themselves; the commands, ``config.json`` and Python read it here."""
+"""Meaning and limits of a configuration's fields, for the commands, ``config.json`` and Python."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ LARGEST, LARGEST_SIZE, MOST_LAYERS = 2**31 - 1, 1 << 20, 1000  # more overflows,
 
 @dataclass(frozen=True)
 class Setting:
-    """What a field means and may be. Other fields stand in backticks in ``help``; where that is empty, no command sets it.
+    """The meaning and limits of a field. Other fields stand in backticks in ``help``; where that is empty, no command sets it.
 
     ``least`` and ``most`` may be reached, ``above`` and ``below`` may not; ``option``: its name on the command line, where
     that is not the field's. The option of a field that is on by default turns it off.
@@ -64,7 +64,7 @@ def setting(default: Any, help: str = "", **about: Any) -> Any:
 
 
 def settings(kind: type) -> Mapping[str, Setting]:
-    """Return what the fields of a dataclass say of themselves, by their names; a base's where only the default is another."""
+    """Return the settings of a dataclass's fields, by their names; a base's where only the default is another."""
     ours = [f for base in reversed(kind.__mro__) if is_dataclass(base) for f in fields(base) if "setting" in f.metadata]
     return {f.name: f.metadata["setting"] for f in ours}
 

@@ -21,9 +21,10 @@ def optimizer(name: str, parameters: Iterable[Any], rate: float, **options: Any)
     """Return an optimizer of OPTIMIZERS, each step one compiled kernel (``fused``).
 
     Args:
+        name: of OPTIMIZERS.
         parameters: tensors, or groups of them as PyTorch's optimizers take.
         rate: the learning rate to begin with.
-        options: those of PyTorch's optimizer.
+        **options: PyTorch's optimizer's own.
     """
     return OPTIMIZERS[name](parameters, **{"lr": rate, "fused": True, **options})
 
@@ -38,6 +39,7 @@ def rate(training: TrainConfig, step: int, steps: int, decays: int) -> float:
     """Return the learning rate of a step: warm-up, then cosine to zero, steps down on plateaus, or constant.
 
     Args:
+        training: the run's configuration.
         step: steps taken before it.
         steps: of the whole run.
         decays: validations so far that were no better, each of which lowers the rate on the "plateau" schedule.

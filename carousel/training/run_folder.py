@@ -1,4 +1,4 @@
-"""What the loop leaves in a run folder and reads there: weights, lines of metrics, the result."""
+"""The files that the loop leaves in a run folder and reads there: weights, lines of metrics, the result."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def check_places(folder: Path) -> None:
 
 
 def save_model(model: Trainable, folder: Path) -> None:
-    """Write the weights; the metadata says what they are."""
+    """Write the weights; the metadata says of which model."""
     content = packed(weights(model), {"format": f"carousel {model.kind}", "carousel": __version__})
     files.write(folder / MODEL, content)
 
@@ -62,7 +62,11 @@ def weights(model: Trainable) -> dict[str, Tensor]:
 
 
 def read_tensors(path: Path, what: str) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Read tensors and metadata of a safetensors file; ``what`` it holds is named in errors.
+    """Read tensors and metadata of a safetensors file.
+
+    Args:
+        path: of the file.
+        what: the name of its content in errors.
 
     Raises:
         InputError: it is missing, cut short or something else.

@@ -36,7 +36,7 @@ class Trainable(nn.Module):
 
 @dataclass(frozen=True)
 class Metric:
-    """How people read a loss. ``name`` and ``unit`` (the targets, in the plural) become keys of ``metrics.jsonl``.
+    """The measure that people read. ``name`` and ``unit`` (the targets, in the plural) become keys of ``metrics.jsonl``.
 
     Args:
         of: the metric's value, from a summed loss and the number of targets it was summed over.
@@ -54,7 +54,7 @@ class Metric:
 
 
 class Batch(Protocol):
-    """What a step learns from."""
+    """A step's material to learn from."""
 
     @property
     def targets(self) -> int:
@@ -67,7 +67,7 @@ class Batch(Protocol):
         ...
 
     def arguments(self, state: State | None, device: torch.device | str) -> tuple[Any, ...]:
-        """Return what the model is called with; ``state`` is what the task carried on from the batch before."""
+        """Return the model's arguments; ``state`` is the one that the task carried on from the batch before."""
         ...
 
 
@@ -84,7 +84,7 @@ class Feed(Protocol):
 
 
 class Task(Protocol):
-    """What a run in a folder trains. It must be the same whenever it is made anew from that folder."""
+    """The subject of a run in a folder. It must be the same whenever it is made anew from that folder."""
 
     metric: Metric
     some_unused: bool  # whether not every step has a gradient for every parameter
@@ -103,7 +103,7 @@ class Task(Protocol):
         ...
 
     def carry(self, state: Any) -> State | None:
-        """Return what goes on from one training batch to the next, of the states that the model returned."""
+        """Return the state that goes on from one training batch to the next, of the states that the model returned."""
         ...
 
 

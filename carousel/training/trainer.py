@@ -39,7 +39,7 @@ class Trainer:
     Args:
         folder: of the run.
         config: of the run; its ``training`` says how.
-        processes: those that share the run.
+        processes: the ones that share the run.
         make_task: called with folder, configuration and this process's share of the rows.
         observer: told of steps, validations and the end.
         watcher: asked every ``watch_gradients`` steps, before the step, for a line of the metrics; it must leave model and
@@ -79,7 +79,7 @@ class Trainer:
         if self.checkpoint.exists():
             self.position, self.carried = load_checkpoint(self.checkpoint, self.model, optimizer, processes)
         if processes.first:
-            self._metrics_before(self.position)  # before anything is told, what cannot be read is refused
+            self._metrics_before(self.position)  # before anything is told, unreadable lines are refused
         self.train_feed, self.valid_feed = self.task.feed("train", training.seed), self.task.feed("valid")
         self.steps = training.epochs * len(self.train_feed)
         if self.train_feed.cut:
@@ -93,7 +93,7 @@ class Trainer:
         )
         self.interrupted = False
         self._timed, self._timed_targets = time.monotonic(), 0  # speed is of this process, loss of the whole run
-        self._clipped = self._stepped = 0  # steps since the last line of the metrics, and those that were clipped
+        self._clipped = self._stepped = 0  # steps since the last line of the metrics, and the clipped ones
 
     @property
     def checkpoint(self) -> Path:

@@ -31,11 +31,14 @@ class Attention(nn.Module):
         self.score = nn.Linear(query_size, 1, bias=False) if kind == "additive" else None
 
     def keys(self, values: Tensor) -> Tensor:
-        """What queries are compared with, (B, S, query_size); the same at every step."""
+        """Return the keys that queries are compared with, (B, S, query_size); the same at every step."""
         return values if self.key is None else self.key(values)
 
     def forward(self, queries: Tensor, keys: Tensor, values: Tensor, padding: Tensor) -> tuple[Tensor, Tensor]:
-        """Contexts (B, T, value_size) and weights (B, T, S) for queries (B, T, query_size); ``padding`` (B, S) gets none."""
+        """Return contexts (B, T, value_size) and weights (B, T, S) for queries (B, T, query_size).
+
+        Positions of ``padding`` (B, S) get no weight.
+        """
         if self.query is None or self.score is None:
             scores = queries @ keys.transpose(1, 2)
         else:

@@ -17,9 +17,10 @@ from carousel.translation.model import Translator, rows_of
 
 @dataclass(frozen=True)
 class Hypothesis:
-    """The target's token ``ids`` without that of ``<eos>``; log p in nats, that of ``<eos>`` with it; ``score``: log p over
+    """The target's token ``ids`` without ``<eos>``; log p in nats, ``<eos>`` included; ``score``: log p over
     lengthᵅ, the length with ``<eos>``. Where ``finished`` is false, no hypothesis had ended at the longest length.
-    ``attention``: where the decoder looked at each step, (length, S), where asked."""
+    ``attention``: where the decoder looked at each step, (length, S), where asked.
+    """
 
     ids: tuple[int, ...]
     log_probability: float
@@ -49,10 +50,14 @@ def search(
     is narrower from then on, so that ``width`` 1 is greedy search. The best of them by log p / lengthᵅ come first.
 
     Args:
+        model: a translator.
         source: token ids (S, B), as the translator reads them.
         lengths: of each sentence (B,).
         end: the token id of ``<eos>`` in the target's vocabulary.
         longest: of each sentence, the most target tokens, ``<eos>`` included.
+        width: of the beam.
+        best: translations of each sentence, at most ``width``.
+        alpha: of the length normalisation.
         forbidden: a token that is never written (``<unk>``).
         attention: give where attention looked, if the translator has it.
         clamp: as Recurrent's, of the encoder.
@@ -82,7 +87,7 @@ def search(
         size = logs.shape[1]
         top, at = (live.unsqueeze(-1) + logs.view(len(active), width, size)).flatten(1).topk(width)
         looked = list(weights[:, 0]) if attention and weights is not None else None
-        rows: list[int] = []  # that go on, as many of each sentence, and what they write
+        rows: list[int] = []  # that go on, as many of each sentence, and their tokens
         chosen: list[int] = []
         chances: list[list[float]] = []
         going, texts = [], []

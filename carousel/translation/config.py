@@ -1,4 +1,4 @@
-"""What the run of a translator is asked to be."""
+"""The configuration of a translator's run."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class PairsConfig(TextConfig):
 
 @dataclass(frozen=True)
 class PairTraining(TrainConfig):
-    """As for a language model, but a row is a pair. ``batch_tokens``: where above 0, batches hold as many rows as that
+    """The settings of training where a row is a pair. ``batch_tokens``: where above 0, batches hold as many rows as that
     many tokens of the longer side allow, and ``batch_size`` does not count."""
 
     feed: str = setting("sentences", choices=("sentences",))
@@ -44,13 +44,13 @@ class PairTraining(TrainConfig):
 
     @property
     def even_rows(self) -> int:
-        """None: batches of pairs differ in their rows anyway."""
+        """No rows: batches of pairs differ in them anyway."""
         return 0
 
 
 @dataclass(frozen=True)
 class TranslationConfig(RunConfig):
-    """All that a translator's run was asked to be; ``config.json``."""
+    """The configuration of a translator's run; ``config.json``."""
 
     kind = Translator.kind
     text: PairsConfig = field(default_factory=PairsConfig)

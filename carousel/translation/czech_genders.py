@@ -22,7 +22,7 @@ REACH = 4  # words after the noun in which such a participle is looked for
 
 @dataclass(frozen=True)
 class Genders:
-    """Of the sentences that name one man, boy, woman or girl and nobody else by such a word: how many translations name one
+    """Counts of sentences that name one man, boy, woman or girl and nobody else by such a word: how many translations name one
     of the ``same`` gender, of the ``other``, or ``none`` of the nouns that we know (in the nominative); and of the
     adjectives, relative pronouns and participles beside these nouns, how many agree."""
 
@@ -34,7 +34,7 @@ class Genders:
     wrong: int
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """Return the values that JSON shows."""
         return vars(self) | {"share": round(self.right / max(1, self.right + self.wrong), 4)}
 
 

@@ -1,4 +1,4 @@
-"""A translator's run folder: what differs from a language model's."""
+"""A translator's run folder, where it differs from a language model's."""
 
 from __future__ import annotations
 

@@ -24,10 +24,11 @@ MEMORY = "none"
 
 @dataclass(frozen=True)
 class TranslatorConfig(NetworkConfig):
-    """What a translator is made of. ``layers`` and ``bidirectional`` are the encoder's.
+    """The parts of a translator. ``layers`` and ``bidirectional`` are the encoder's.
 
-    Dropout is on the embedded words, between layers, on what attention looks at and on the outputs; ``dropout_words`` leaves
-    out whole words, on either side (Gal and Ghahramani 2016). ``smoothing`` is label smoothing's ε, in training only.
+    Dropout is on the embedded words, between layers, on the values that attention looks at and on the outputs;
+    ``dropout_words`` leaves out whole words, on either side (Gal and Ghahramani 2016). ``smoothing`` is label smoothing's ε, in
+    training only.
     """
 
     hidden: int = 256
@@ -61,8 +62,8 @@ class Translator(Trainable):
 
     *Memory only*: the decoder starts from the encoder's states at each sentence's own end and sees nothing else; where
     shapes differ, a linear bridge joins them. *With attention* the decoder's first layer asks, after each step, where to look;
-    what it finds goes with its output to the layers above and to the output. Attention is never fed back into the first
-    layer ("input feeding"), so that every layer runs over whole sentences at once, in the compiled kernels.
+    the context that it finds goes with its output to the layers above and to the output. Attention is never fed back into the
+    first layer ("input feeding"), so that every layer runs over whole sentences at once, in the compiled kernels.
 
     Args:
         source_size, target_size: tokens of the two vocabularies.
@@ -121,7 +122,7 @@ class Translator(Trainable):
             source: token ids (S, B).
             lengths: how many of them count, from the first, in each row, (B,).
             x: token ids that the decoder is given, (T, B).
-            y: those that follow, (T, B), IGNORED where none counts.
+            y: the token ids that follow, (T, B), IGNORED where none counts.
 
         Returns:
             −Σ log p(y) in nats over all targets that count, smoothed while training; and None, as nothing is carried on.
@@ -135,14 +136,21 @@ class Translator(Trainable):
 
     def _smoothed(self, h: Tensor, y: Tensor) -> Tensor:
         """Return the loss that turns −log p(y) into the mean over all tokens, −Σ log p / V, once ε of it is added: the logit
-        of y less the mean logit. Logits are linear, so that neither needs those of all tokens."""
+        of y less the mean logit. Logits are linear, so that neither needs all tokens' logits.
+        """
         counts = y != IGNORED
         h, y = h[counts], y[counts]
         weight, bias = self.embedding.weight if self.output.weight is None else self.output.weight, self.output.bias
         return (h * (weight[y] - weight.mean(0))).sum() + (bias[y] - bias.mean()).sum()
 
     def read(self, source: Tensor, lengths: Tensor, clamp: Clamps | None = None) -> Read:
-        """Read token ids (S, B) of sentences of ``lengths`` (B,); ``clamp`` as Recurrent's, of the encoder."""
+        """Read sentences.
+
+        Args:
+            source: token ids (S, B).
+            lengths: tokens of each sentence (B,).
+            clamp: as Recurrent's, of the encoder.
+        """
         packed = self.packed(source, lengths)
         output, hx = self.encoder(packed, clamp=clamp)
         states = self.bridge(hx)
@@ -162,7 +170,7 @@ class Translator(Trainable):
     def decode(
         self, x: Tensor, read: Read, states: tuple[State, ...] | None = None, clamp: Clamps | None = None
     ) -> tuple[Tensor, tuple[State, ...], Tensor | None]:
-        """Write on from what was read.
+        """Write on after the sentences that were read.
 
         Args:
             x: target token ids (T, B).
@@ -197,7 +205,7 @@ class Translator(Trainable):
         return self.embedding.weight if self.config.tied else None
 
     def _drop(self, x: Tensor) -> Tensor:
-        """Dropout of (T, B, size)."""
+        """Apply dropout to (T, B, size)."""
         return dropout(x, self.config.dropout, self.training, self.config.variational_dropout)
 
     def _drop_words(self, e: Tensor) -> Tensor:

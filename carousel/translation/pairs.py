@@ -21,7 +21,8 @@ from carousel.training.processes import Share
 @dataclass(frozen=True)
 class PairBatch:
     """Pairs side by side: ``source`` (S, B), of which a row's first ``lengths`` (B,) count; the decoder's inputs ``x`` and
-    targets ``y`` (T, B), IGNORED beyond a row's end. ``targets`` counts those of *all* processes' rows."""
+    targets ``y`` (T, B), IGNORED beyond a row's end. ``targets`` counts the targets of *all* processes.
+    """
 
     source: Tensor
     lengths: Tensor
@@ -35,7 +36,7 @@ class PairBatch:
         return int((self.y != IGNORED).sum())
 
     def arguments(self, state: State | None, device: torch.device | str) -> tuple[Any, ...]:
-        """Return what the translator is called with; nothing is carried from batch to batch."""
+        """Return the translator's arguments; nothing is carried from batch to batch."""
         return self.source.to(device), self.lengths, self.x.to(device), self.y.to(device)
 
 
@@ -49,7 +50,7 @@ class Pairs:
         source, target: corpora of as many lines.
         end: the token ids of ``<eos>`` in both.
         rows: of a batch; ``tokens``, where above 0, stands instead: rows times the longer side's tokens are at most that.
-        longest: pairs of which a side has more tokens are left out, as those with an empty side are; 0: none.
+        longest: a pair is left out where a side has more tokens, or none; 0: no length is too long.
         share: this process's rows of each batch.
         seed: of the order.
 
@@ -87,7 +88,7 @@ class Pairs:
 
     @cached_property
     def cuts(self) -> list[tuple[int, int]]:
-        """Where the batches begin and stop among the pairs in order of length."""
+        """The places where the batches begin and stop among the pairs in order of length."""
         key, cuts, begin = np.sort(self.key), [], 0
         while begin < len(key):
             stop = begin + self.rows

@@ -1,16 +1,15 @@
-"""From pairs of text files to what a run trains on: vocabularies and encoded texts in the run folder."""
+"""From pairs of text files to vocabularies and encoded texts in the run folder."""
 
 from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
 from itertools import chain, islice
 from pathlib import Path
 
 from carousel import files
 from carousel.errors import InputError
-from carousel.language.prepare import HELD_OUT, Tick
+from carousel.language.prepare import Tick, split_at, told
 from carousel.text.encoded import EncodedText
 from carousel.text.lines import lines
 from carousel.text.vocabulary import Vocabulary
@@ -69,11 +68,8 @@ def _encode(folder: Path, text: PairsConfig, tick: Tick, begun: bool) -> None:
         _check_aligned(paths, tick)
     split: int | None = None
     if "valid" not in sources:
-        total = sum(1 for _ in lines(sources["train"][0]))
-        split = total - total // HELD_OUT
-        if split == total:
-            raise InputError(f"{sources['train'][0]} has {total} lines, too few to hold some out; give `valid`")
-    reading = [_told(islice(lines(path), split), "vocabulary", tick) for path in sources["train"]]
+        split = split_at(sources["train"][0], sum(1 for _ in lines(sources["train"][0])))
+    reading = [told(islice(lines(path), split), "vocabulary", tick) for path in sources["train"]]
     for path, source in zip(
         vocabulary_paths(folder, text.shared), [chain(*reading), None] if text.shared else reading, strict=True
     ):
@@ -85,15 +81,15 @@ def _encode(folder: Path, text: PairsConfig, tick: Tick, begun: bool) -> None:
         first, last = (0, split) if name == "train" else (split or 0, None) if name not in sources else (0, None)
         for path, side, vocabulary in zip(paths, SIDES, vocabularies, strict=False):
 
-            def told(n: int, what: str = f"encoding {name}") -> None:
+            def count(n: int, what: str = f"encoding {name}") -> None:
                 tick(what, n)
 
-            EncodedText.encode(islice(lines(path), first, last), vocabulary, folder / "data", f"{name}.{side}", told)
+            EncodedText.encode(islice(lines(path), first, last), vocabulary, folder / "data", f"{name}.{side}", count)
 
 
 def _check_aligned(paths: list[Path], tick: Tick) -> None:
     source, target = paths
-    counts = [sum(1 for _ in _told(lines(path), "reading", tick)) for path in (source, target)]
+    counts = [sum(1 for _ in told(lines(path), "reading", tick)) for path in (source, target)]
     if counts[0] != counts[1]:
         raise InputError(
             f"{source} has {counts[0]} lines and {target} {counts[1]}; they must be each other's translations, line by line"
@@ -114,9 +110,3 @@ def _count(folder: Path, config: TranslationConfig) -> dict[str, dict[str, int]]
                 f"more than {config.text.longest} tokens; give other texts, or a larger `longest`"
             )
     return counts
-
-
-def _told(source: Iterator[str], what: str, tick: Tick) -> Iterator[str]:
-    for line in source:
-        tick(what, len(line) + 1)
-        yield line

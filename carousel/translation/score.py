@@ -21,8 +21,9 @@ MARKS = ".,"
 
 @dataclass(frozen=True)
 class Scores:
-    """BLEU and chrF of a whole text, cased and detokenised, with ``sacrebleu``'s signatures; ``exact``: share of sentences
-    that are the reference, letter by letter."""
+    """BLEU and chrF of a whole text, cased and detokenised, with ``sacrebleu``'s signatures; ``exact``: the share of sentences
+    that are equal to the reference, letter by letter.
+    """
 
     bleu: float
     chrf: float
@@ -31,7 +32,7 @@ class Scores:
     signatures: tuple[str, str]
 
     def as_dict(self) -> dict[str, Any]:
-        """Return what JSON shows."""
+        """Return the values that JSON shows."""
         bleu, chrf = self.signatures
         return {
             "bleu": round(self.bleu, 3),
@@ -85,8 +86,8 @@ def translate_all(
 
 @dataclass(frozen=True)
 class Agreed:
-    """Of the words that agree: how many stand at their place in the right form, how many there in another form of theirs, and
-    of how many neither is there (another word was written, or words were left out)."""
+    """Counts of the words that agree: how many stand at their place in the right form, how many there in another form of
+    theirs, and of how many neither is there (another word was written, or words were left out)."""
 
     right: int
     wrong: int
@@ -99,18 +100,20 @@ class Agreed:
 
     @property
     def share_there(self) -> float:
-        """The share of right ones, of those that are there."""
+        """The share of right words, of the words that are there."""
         return self.right / max(1, self.right + self.wrong)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return what JSON shows."""
+        """Return the values that JSON shows."""
         shares = {"share": round(self.share, 5), "of_those_there": round(self.share_there, 5)}
         return {"right": self.right, "wrong": self.wrong, "missing": self.missing, **shares}
 
 
 def agreement(pairs: Sequence[Translated], outputs: Sequence[str]) -> dict[str, Agreed]:
-    """Count in translations of the generated corpus whether each Czech word that agrees has its form: of "all", of those that
-    agree with the "subject" or with "another" noun, and by kind."""
+    """Count in translations of the generated corpus whether each Czech word that agrees has its form.
+
+    Counts are of "all", of the words that agree with the "subject" or with "another" noun, and by kind.
+    """
     counts: dict[str, list[int]] = {}
     for pair, output in zip(pairs, outputs, strict=True):
         for t, form in zip(pair.targets, forms_written(pair, output), strict=True):

@@ -29,7 +29,7 @@ class TranslationTask:
         self.model = Translator(source.size, target.size, config.model).to(config.training.device)
 
     def has(self, name: str) -> bool:
-        """Return whether the run folder has those pairs."""
+        """Return whether the run folder has pairs of that name."""
         return all(EncodedText.exists(self.data, f"{name}.{side}") for side in SIDES)
 
     def feed(self, name: str, seed: int | None = None) -> Pairs:

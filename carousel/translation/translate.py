@@ -21,8 +21,9 @@ ONE_LINE = str.maketrans("\r\n", "  ")  # byte pairs can write line ends, and a 
 
 @dataclass(frozen=True)
 class Translation:
-    """A translation: its ``text`` and ``pieces``, the last of which is ``<eos>`` where it ended; log p in nats; ``score``: what
-    translations are ranked by. ``attention``: for each piece, how much of it went to each of the source's pieces."""
+    """A translation: its ``text`` and ``pieces``, the last of which is ``<eos>`` where it ended; log p in nats; ``score``, by
+    which translations are ranked. ``attention``: for each piece, how much of it went to each of the source's pieces.
+    """
 
     text: str
     pieces: tuple[str, ...]
@@ -33,7 +34,7 @@ class Translation:
     attention: tuple[tuple[float, ...], ...] | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        """Return what JSON shows."""
+        """Return the values that JSON shows."""
         row = {"text": self.text, "score": round(self.score, 5), "log_probability": round(self.log_probability, 5)}
         row |= {"finished": self.finished, "pieces": list(self.pieces), "source": list(self.source)}
         if self.attention is not None:
@@ -45,6 +46,8 @@ class Interpreter:
     """A translator with its vocabularies, ready to translate.
 
     Args:
+        model: a translator.
+        source, target: its vocabularies.
         beam: hypotheses side by side; 1 is greedy.
         best: translations of each line.
         alpha: of the length normalisation, log p / lengthᵅ.
@@ -84,6 +87,7 @@ class Interpreter:
         """Return the translations of lines at once, best first.
 
         Args:
+            lines: sentences.
             places: the lines' numbers, as ``told`` has them, from 1 by default.
             clamp: as Recurrent's, of the encoder.
         """

@@ -1,1 +1,1 @@
-"""The page: the drawing of a cell, a small server, and what the browser shows."""
+"""The page: the drawing of a cell, a small server, and the files for the browser."""

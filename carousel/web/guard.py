@@ -1,4 +1,4 @@
-"""What every request passes before anything is done with it: who is asked for, how large it is, what a browser may do."""
+"""The gate that every request passes first: it checks host and size, and limits the rights of the page."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Guard:
             self.hosts.add(socket.gethostname().lower())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """ASGI."""
+        """Answer one request, as ASGI asks."""
         if scope["type"] != "http":
             if scope["type"] == "lifespan":
                 await self.app(scope, receive, send)
@@ -84,17 +84,17 @@ class Guard:
         return 413, f"the request is larger than {self.limit // 1024} KiB; give a shorter text"
 
     async def _read(self, receive: Receive) -> tuple[list[Message], bool]:
-        """The whole body, or that it is too large."""
-        found: list[Message] = []
+        """Read the whole body; return its messages, and False where it is too large."""
+        messages: list[Message] = []
         size, more = 0, True
         while more:
             message = await receive()
-            found.append(message)
+            messages.append(message)
             size += len(message.get("body", b""))
             more = message["type"] == "http.request" and message.get("more_body", False)
             if size > self.limit:
                 return [], False
-        return found, True
+        return messages, True
 
 
 async def _drain(receive: Receive) -> None:
@@ -117,7 +117,7 @@ def _host(origin: str) -> str:
 
 
 def _name(host: str) -> str:
-    """A host without its port and brackets."""
+    """Return a host without its port and brackets."""
     host = host.lower()
     if host.startswith("["):
         return host[1:].partition("]")[0]

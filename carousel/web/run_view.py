@@ -1,4 +1,4 @@
-"""One run as the page sees it: what it is, what happens when it reads, how its gradients flow."""
+"""One run as the page sees it: its facts, its values while it reads, how its gradients flow."""
 
 from __future__ import annotations
 
@@ -25,7 +25,11 @@ WORDS, CHARACTERS, BYTES, NUMBERS, PREDICTIONS = 500, 20_000, 256 * 1024, 2_000_
 
 
 def open_run_view(folder: Path) -> RunView:
-    """The view of a run, of either kind. Raises InputError where the folder is no whole run."""
+    """Return the view of a run, of either kind.
+
+    Raises:
+        InputError: the folder is no whole run.
+    """
     run = load(folder)
     if isinstance(run, Trials):
         raise InputError(f"{folder} holds trials, whose networks are not kept, so there is nothing to look into")
@@ -43,13 +47,13 @@ class RunView:
         units = layer.units()
         self.units = {name: units[name] for name in watched_names(layer)}
         # Fewer words of a large model: the page is sent a number for every unit and word.
-        self.words = max(2, min(WORDS, NUMBERS // (sum(self.units.values()) * layer.num_layers)))
+        self.most_words = max(2, min(WORDS, NUMBERS // (sum(self.units.values()) * layer.num_layers)))
         self.name = run.folder.resolve().name
         self.svg = draw(self.cell)
         self.example = ""
 
     def about(self) -> dict[str, Any]:
-        """What the page shows before anything is read."""
+        """Return the facts that the page shows before anything is read."""
         cell = self.cell
         return {
             "run": self.name,
@@ -70,55 +74,53 @@ class RunView:
                 "unknown": self.vocabulary.unknown is not None,
             },
             "svg": self.svg,
-            "limits": {"words": self.words, "characters": CHARACTERS, "bytes": BYTES, "predictions": PREDICTIONS},
+            "limits": {"words": self.most_words, "characters": CHARACTERS, "bytes": BYTES, "predictions": PREDICTIONS},
             "example": self.example,
         }
 
     def watch(self, text: str, clamps: Sequence[Clamp], predictions: int) -> dict[str, Any]:
-        """A text as the model reads it. Raises InputError for a text that is empty or too long, or an impossible clamp."""
+        """Read a text with the model. Raises InputError for a text that is empty or too long, or an impossible clamp."""
         self._check(text)
-        found = self._watch(text, clamps, predictions)
-        if not all(np.isfinite(x).all() for x in found.values.values()):
+        watched = self._watch(text, clamps, predictions)
+        if not all(np.isfinite(x).all() for x in watched.values.values()):
             raise InputError("the model's values are not finite; was it trained to the end, or is a clamp too large?")
-        return found.as_dict() | {"spans": self._spans(text)}
+        return watched.as_dict() | {"spans": self._spans(text)}
 
     def _watch(self, text: str, clamps: Sequence[Clamp], predictions: int) -> Watched:
         raise NotImplementedError
 
     def _spans(self, text: str) -> list[tuple[int, int] | None]:
-        """Where the words stand in the text."""
+        """Return where the words stand in the text."""
         return spans(self.vocabulary, text)
 
     def _check(self, text: str) -> None:
         if len(text) > CHARACTERS:
             raise InputError(f"the text has {len(text):,} characters; give at most {CHARACTERS:,}")
-        words = len(read(self.vocabulary, text)[0]) - 1
-        if words > self.words:
-            raise InputError(f"the text has {words:,} words of the vocabulary; give at most {self.words:,}")
+        count = len(read(self.vocabulary, text)[0]) - 1
+        if count > self.most_words:
+            raise InputError(f"the text has {count:,} words of the vocabulary; give at most {self.most_words:,}")
 
     def gradients(self, text: str) -> dict[str, Any]:
-        """How the error of a text's last word flows back. Raises InputError where that is not shown."""
+        """Return how the error of a text's last word flows back. Raises InputError where the page does not show it."""
         raise InputError("the gradient flow is shown for language models")
 
 
 class LanguageRunView(RunView):
-    """A language model: it reads a text, and says what comes next."""
+    """A language model: it reads a text, and tells its guesses of the next word."""
 
     task = "read"
 
     def __init__(self, run: LanguageRun):
         self.run = run
         super().__init__(run, run.layer, run.vocabulary)
-        found = next(_lines(run.folder, "", run.vocabulary), None)
-        if found is None:
-            found = run.generate(count=12, temperature=0.7, seed=1).strip().partition("\n")[0]
-        self.example = found
+        written = next(_lines(run.folder, "", run.vocabulary), None)
+        self.example = written or run.generate(count=12, temperature=0.7, seed=1).strip().partition("\n")[0]
 
     def _watch(self, text: str, clamps: Sequence[Clamp], predictions: int) -> Watched:
         return self.run.watch(text, clamp=clamps, predictions=predictions)
 
     def gradients(self, text: str) -> dict[str, Any]:
-        """How the error of a text's last word flows back."""
+        """Return how the error of a text's last word flows back."""
         self._check(text)
         return self.run.gradient_flow(text)
 
@@ -142,7 +144,7 @@ class TranslatorRunView(RunView):
 
 
 def _lines(folder: Path, side: str, vocabulary: Vocabulary) -> Iterator[str]:
-    """Lines of moderate length that the run was tested or trained on."""
+    """Yield lines of moderate length of the text that the run was tested or trained on."""
     for name in ("valid", "train"):
         if EncodedText.exists(folder / "data", name + side):
             corpus = EncodedText.open(folder / "data", name + side, vocabulary.size)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import socket
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -20,11 +21,12 @@ from carousel.layers import Clamp
 from carousel.web.guard import Guard
 from carousel.web.run_view import BYTES, PREDICTIONS, open_run_view
 
+LABELS = {"name": "valve", **{n: n.capitalize() for n in ("text", "value", "units", "layer", "from", "to")}}  # the page's
 TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 
 
 class ClampRequest(BaseModel):
-    """A valve to hold. ``from`` and ``to``: steps [from, to) of what is read, the end of line before the text being step 0."""
+    """A valve to hold, in steps [``from``, ``to``) of the text; the end of line before the text is step 0."""
 
     model_config = ConfigDict(extra="forbid", populate_by_name=True)
 
@@ -36,7 +38,7 @@ class ClampRequest(BaseModel):
     layer: int | None = Field(None, ge=0)
 
     def made(self) -> Clamp:
-        """As the layers take it."""
+        """Return the clamp as the layers take it."""
         return Clamp(self.name, self.value, None if self.units is None else tuple(self.units), self.begin, self.end, self.layer)
 
 
@@ -59,9 +61,16 @@ class GradientsRequest(BaseModel):
 
 
 def create_app(run: Path, hosts: Iterable[str] = ()) -> FastAPI:
-    """The application for one run folder; ``hosts`` are names that it answers to besides this machine's own.
+    """Return the application for one run folder.
 
-    Everything that it gives out is in memory from here on: no request opens a file.
+    All its answers are made in memory from here on: no request opens a file.
+
+    Args:
+        run: the run folder.
+        hosts: names that it answers to besides this machine's own.
+
+    Raises:
+        InputError: the folder is no whole run.
     """
     view, files = open_run_view(run), _static_files()
     # No documentation pages: they would load their scripts from elsewhere.
@@ -96,27 +105,40 @@ def create_app(run: Path, hosts: Iterable[str] = ()) -> FastAPI:
 
 
 def _static_files() -> dict[str, Response]:
-    """The page's own files, by name."""
-    found = {}
+    """Return the page's own files, by name."""
+    served = {}
     for path in resources.files("carousel.web").joinpath("static").iterdir():
         suffix = Path(path.name).suffix
         if suffix in TYPES:
-            found[path.name] = Response(path.read_bytes(), media_type=TYPES[suffix])
-    return found
+            served[path.name] = Response(path.read_bytes(), media_type=TYPES[suffix])
+    return served
+
+
+def in_words(text: str) -> str:
+    """Return a text in which fields, in backticks, have the page's words."""
+    return re.sub(r"`(\w+)`", lambda m: LABELS.get(m[1], m[1].replace("_", " ")), text)
+
+
+def _place(place: Sequence[str | int]) -> str:
+    match place[1:]:
+        case ["clamps", int(k), str(field), *_]:
+            return in_words(f"`{field}` of clamp {k + 1}: ")
+        case [str(field), *_]:
+            return in_words(f"`{field}`: ")
+    return ""
 
 
 def _say_errors(app: FastAPI) -> None:
-    """Every refusal is ``{"error": "one line"}``."""
+    """Make every refusal ``{"error": "one line"}``."""
 
     @app.exception_handler(InputError)
     def bad_input(_: Request, error: InputError) -> JSONResponse:
-        return JSONResponse({"error": str(error)}, 400)
+        return JSONResponse({"error": in_words(str(error))}, 400)
 
     @app.exception_handler(RequestValidationError)
     def malformed(_: Request, error: RequestValidationError) -> JSONResponse:
         first: dict[str, Any] = error.errors()[0]
-        where = ".".join(str(x) for x in first["loc"] if x != "body")
-        return JSONResponse({"error": f"the request is malformed: {where + ': ' if where else ''}{first['msg']}"}, 422)
+        return JSONResponse({"error": f"the request is malformed: {_place(first['loc'])}{first['msg']}"}, 422)
 
     @app.exception_handler(HTTPException)
     def other(_: Request, error: HTTPException) -> JSONResponse:
@@ -124,9 +146,14 @@ def _say_errors(app: FastAPI) -> None:
 
 
 def listen(host: str, port: int) -> tuple[socket.socket, str]:
-    """A socket that listens (port 0: a free one), and its address for a browser.
+    """Return a socket that listens, and its address for a browser.
 
-    Raises InputError where the port is taken or the host is not this machine's.
+    Args:
+        host: of this machine, by name or address.
+        port: 0 for a free one.
+
+    Raises:
+        InputError: the port is taken or the host is not this machine's.
     """
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]

@@ -103,6 +103,15 @@ def clockwork(p, e, h, clock, t):
     return new, clock + 1
 
 
+def lstm_1997(p, e, m, i, o, h, t):
+    """Hochreiter and Schmidhuber 1997, appendix A.1, with g and h written as the paper has them."""
+    i_new, o_new, net = (
+        e @ p[f"W.{k}e"].T + m @ p[f"W.{k}m"].T + i @ p[f"W.{k}i"].T + o @ p[f"W.{k}o"].T + p[f"b.{k}"] for k in "ioh"
+    )
+    h = h + sigmoid(i_new) * (4 / (1 + np.exp(-net)) - 2)
+    return sigmoid(o_new) * (2 / (1 + np.exp(-h)) - 1), sigmoid(i_new), sigmoid(o_new), h
+
+
 STEPS = {
     "mlp": mlp,
     "rnn": elman(np.tanh),
@@ -127,6 +136,8 @@ STEPS = {
     "lstm-coupled": coupled,
     "gru-original": gru_original,
     "gru": gru,
+    "lstm-1997": lstm_1997,
+    "lstm-1997-truncated": lstm_1997,
 }
 
 
@@ -258,7 +269,7 @@ def test_every_cell_says_what_it_is_and_where_it_is_from(name):
     c = CELLS[name]
     assert c.name == name
     assert c.doc.endswith(".")
-    assert any(source in c.citation for source in ("Renshaw", "SuperDataScience", "Greff"))
+    assert any(source in c.citation for source in ("Renshaw", "SuperDataScience", "Greff", "Hochreiter and Schmidhuber 1997"))
 
 
 def test_get_by_name_or_cell():

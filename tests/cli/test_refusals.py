@@ -197,7 +197,7 @@ def test_ctrl_c_is_told(carousel, trained, text, monkeypatch):
 
     monkeypatch.setattr("carousel.runs.language.load_run", interrupted)
     status, _, err = carousel("score", trained, text)
-    assert (status, err) == (130, "carousel: interrupted; what was finished is kept, nothing is half-written\n")
+    assert (status, err) == (130, "carousel: interrupted; finished work is kept, nothing is half-written\n")
 
 
 def test_a_pipe_is_no_text(carousel, tmp_path):

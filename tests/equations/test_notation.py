@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 from random_cells import stored as random_cells
 
 from carousel.cells import CELLS
-from carousel.cells.lstm_1997 import lstm_1997, lstm_1997_bare, lstm_1997_truncated
+from carousel.cells.lstm_1997 import lstm_1997_bare
 from carousel.equations import EquationError, cell, logistic, tanh
 from carousel.equations.notation import read, written
 from carousel.equations.stored import StoredCell, as_data
 from carousel.layers import Recurrent
 
-ALL = [*CELLS.values(), lstm_1997, lstm_1997_truncated, lstm_1997_bare]
+ALL = [*CELLS.values(), lstm_1997_bare]
 SIZES = (3, 4, 2)
 
 

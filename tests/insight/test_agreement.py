@@ -70,9 +70,9 @@ def test_every_valve_is_shut_in_every_place(model, vocabulary):
     told = []
     found = shut_valves(model, vocabulary, GIVEN[:5], tick=lambda *x: told.append(x))
     assert {s.valve for s in found} == {"i", "f", "o"}
-    assert len(found) == len({(s.valve, s.place, s.words) for s in found}) == 27 and told[-1] == (27, 27)
-    at = next(s for s in found if (s.valve, s.place, s.words) == ("f", "after", 2))
-    assert at.found == agreement(model, vocabulary, GIVEN[:5], clamps=near_subject([Clamp("f", 0.0)], 1, 2))
+    assert len(found) == len({(s.valve, s.place, s.count) for s in found}) == 27 and told[-1] == (27, 27)
+    at = next(s for s in found if (s.valve, s.place, s.count) == ("f", "after", 2))
+    assert at.agreement == agreement(model, vocabulary, GIVEN[:5], clamps=near_subject([Clamp("f", 0.0)], 1, 2))
 
 
 def test_what_cannot_be_measured_is_said(model, vocabulary):

@@ -36,7 +36,7 @@ def test_a_gender_kept_by_one_unit_is_found_there():
     assert found.labels == ("f", "m") and len(ticks) == TICKS
     assert found.selectivity == found.linear - found.control
     assert set(found.by_distance) == {"0", "1-3", "4-6", "7-9", "10+"} and all(s == 1 for s, _ in found.by_distance.values())
-    assert sum(n for _, n in found.by_distance.values()) == found.words[1]
+    assert sum(n for _, n in found.by_distance.values()) == found.counts[1]
 
 
 def test_noise_tells_nothing():

@@ -41,7 +41,7 @@ def test_the_two_networks_are_those_of_the_layers(vocabularies, cell, layers):
     # The decoder, a word at a time, from the encoder's states.
     word, written = target.end, []
     for step in range(len(found.words) - found.source):
-        assert found.numbers[found.source + step] == word
+        assert found.ids[found.source + step] == word
         h, hx, seen = model.decoder(model.embedding(torch.tensor([[word]])), hx, record=[state])
         assert torch.allclose(seen[state][:, 0, 0], after[:, found.source + step], atol=1e-5)
         logs = model.logits(h if model.readout is None else model.readout(h)).log_softmax(-1)[0, 0]

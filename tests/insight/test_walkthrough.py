@@ -9,8 +9,9 @@ import torch
 from carousel.corpora import czech
 from carousel.corpora.annotated import Sentence, read_sentences
 from carousel.errors import InputError
+from carousel.insight.memories import memories
 from carousel.insight.translating import watch_translation
-from carousel.insight.walkthrough import TICKS, memories, walk
+from carousel.insight.walkthrough import TICKS, walk
 from carousel.insight.walkthrough_figure import walkthrough as draw
 from carousel.layers import Clamp
 from carousel.text.vocabulary import Vocabulary
@@ -84,8 +85,8 @@ def test_probes_are_scored_beside_controls_and_read_every_step(translator, pairs
         assert all(0 <= share <= 1 for share in (r.linear, r.control, r.untrained, r.majority))
         assert [len(each) for each in r.labels] == [len(found.a.words), len(found.b.words)]
     titles = [axes.get_title(loc="left") for axes in draw(found).axes]
-    assert any(title.startswith("what linear probes read") for title in titles)
-    assert not any(a.get_title(loc="left").startswith("what linear probes") for a in draw(walk(*translator, A, B)).axes)
+    assert any(title.startswith("labels that linear probes read") for title in titles)
+    assert not any(a.get_title(loc="left").startswith("labels that linear probes") for a in draw(walk(*translator, A, B)).axes)
 
 
 def test_the_same_sentence_twice_is_refused(translator):

@@ -23,7 +23,7 @@ def test_everything_that_the_equations_name_is_there_for_every_word(model, vocab
     assert found.words == ("<eos>", *TEXT.split())
     assert found.valves == ("i", "f", "o") and found.states == ("m", "h")
     assert {n: v.shape for n, v in found.values.items()} == dict.fromkeys(("i", "f", "h", "o", "m"), (2, 7, 7))
-    x = torch.tensor(found.numbers).unsqueeze(1)
+    x = torch.tensor(found.ids).unsqueeze(1)
     with torch.no_grad():
         _, hx, recorded = model.recurrent(model.embedding(x), record=["f"])
     np.testing.assert_allclose(found.values["f"], recorded["f"][:, :, 0])
@@ -37,7 +37,7 @@ def test_surprisal_is_the_scores_and_predictions_are_the_models(model, vocabular
         [b for _, b, _ in next(surprisals(model, vocabulary, iter([TEXT])))][:-1], rel=1e-4
     )
     for k in range(6):
-        p = found.chances[k, found.numbers[k + 1]]
+        p = found.chances[k, found.ids[k + 1]]
         assert found.surprisal[k + 1] == pytest.approx(-math.log2(p), rel=1e-4)
     assert all(len(each) == 3 and each[0][1] >= each[1][1] for each in found.predictions)
     assert found.predictions[2][0][0] == vocabulary.token(int(found.chances[2].argmax()))

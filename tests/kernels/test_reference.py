@@ -37,13 +37,17 @@ def problem(c, batch_sizes=BATCH_SIZES, seed=1):
     return function, arguments
 
 
-@pytest.mark.parametrize("name", CELLS)
+# The gradient of 1997 is cut on purpose.
+WHOLE_GRADIENT = [n for n in CELLS if n != "lstm-1997-truncated"]
+
+
+@pytest.mark.parametrize("name", WHOLE_GRADIENT)
 def test_gradients_agree_with_finite_differences(name):
     function, arguments = problem(CELLS[name])
     assert torch.autograd.gradcheck(function, arguments)
 
 
-@pytest.mark.parametrize("name", CELLS)
+@pytest.mark.parametrize("name", WHOLE_GRADIENT)
 def test_second_derivatives_agree_with_finite_differences(name):
     function, arguments = problem(CELLS[name], [2, 1])
     assert torch.autograd.gradgradcheck(function, arguments, fast_mode=True)

@@ -111,7 +111,13 @@ def test_agreement_and_shut_valves(run, corpus, command):
 def test_figures(run, corpus, tmp_path):
     watched = run.watch(TEXT)
     found = run.gradients(rows=4, steps=20)
-    cases = [watched, run.compare(TEXT, "the girl lost her hat ."), found, [found, found], run.probe(corpus / "test.jsonl", "number")]
+    cases = [
+        watched,
+        run.compare(TEXT, "the girl lost her hat ."),
+        found,
+        [found, found],
+        run.probe(corpus / "test.jsonl", "number"),
+    ]
     for k, case in enumerate(cases):
         run.figure(case).savefig(tmp_path / f"{k}.png")
         assert (tmp_path / f"{k}.png").stat().st_size > 5000

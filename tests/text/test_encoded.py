@@ -56,7 +56,7 @@ def test_a_text_of_0_1_0_has_no_checksum_and_is_opened(folder):
     content = bytearray((folder / "train.ends").read_bytes())
     content[9] ^= 1  # its ends must rise all the same
     (folder / "train.ends").write_bytes(content)
-    with pytest.raises(InputError, match="is not what was written"):
+    with pytest.raises(InputError, match="has changed since it was written"):
         EncodedText.open(folder, "train")
 
 

@@ -3,15 +3,13 @@
 import random
 
 import pytest
+import runs
 import torch
 
 from carousel.language.config import Config
-from carousel.training.processes import Processes
-from carousel.training.trainer import Trainer
 from carousel.translation.config import PairsConfig, PairTraining, TranslationConfig
 from carousel.translation.model import Translator, TranslatorConfig
 from carousel.translation.prepare import prepare
-from carousel.translation.task import TranslationTask
 
 SMALL = {"embedding": 6, "hidden": 7, "dropout": 0.0}
 
@@ -47,36 +45,15 @@ def make_run(tmp_path, files):
     """``make_run(name, model options, training options)`` gives a prepared run folder and its configuration."""
 
     def made(name="run", text=None, model=None, **training):
-        folder = tmp_path / name
         options = {"batch_size": 8, "epochs": 3, "log_every": 3, "warmup": 2} | training
         config = TranslationConfig(
             PairsConfig([str(f) for f in files], **({"vocabulary": "char"} | (text or {}))),
             TranslatorConfig(**(SMALL | {"dropout": 0.2} | (model or {}))),
             PairTraining(**options),
         )
-        folder.mkdir(exist_ok=True)
-        config.save(folder)
-        prepare(folder, config)
-        return folder, config
+        return runs.made(tmp_path / name, config, prepare)
 
     return made
-
-
-@pytest.fixture
-def train():
-    """``train(folder, config, stop_at=None)`` trains, or is interrupted after that step; gives the last event."""
-
-    def run(folder, config, stop_at=None):
-        trainer = Trainer(folder, config, Processes(), TranslationTask)
-
-        def watch(event):
-            if event["event"] == "step" and event["step"] == stop_at:
-                trainer.interrupted = True
-
-        trainer.observer = watch
-        return trainer.run()
-
-    return run
 
 
 @pytest.fixture

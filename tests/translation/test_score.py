@@ -2,6 +2,7 @@
 
 import pytest
 import sacrebleu
+from runs import train
 
 from carousel.corpora import czech
 from carousel.errors import InputError
@@ -37,7 +38,7 @@ def test_files_must_be_aligned(tmp_path):
         read_aligned(a, b)
 
 
-def test_all_lines_come_back_in_their_order(make_run, train):
+def test_all_lines_come_back_in_their_order(make_run):
     folder, config = make_run(epochs=1)
     train(folder, config)
     from carousel.translation.folder import load_translator

@@ -16,7 +16,7 @@ from carousel.runs import language
 from carousel.translation.folder import load_translator
 from carousel.web import run_view
 from carousel.web.guard import Guard
-from carousel.web.server import create_app, listen
+from carousel.web.server import create_app, in_words, listen
 
 TEXT = "the boy who waits near the king lost his hat"
 
@@ -65,12 +65,12 @@ def test_unknown_words_are_read_and_said_to_be_unknown(server):
     ("body", "status", "says"),
     [
         (b"{", 422, "JSON"),
-        ({}, 422, "text"),
-        ({"text": 3}, 422, "text"),
+        ({}, 422, "malformed: Text: "),
+        ({"text": 3}, 422, "malformed: Text: "),
         ({"text": TEXT, "more": 1}, 422, "more"),
         ({"text": TEXT, "predictions": 0}, 422, "predictions"),
-        ({"text": TEXT, "clamps": [{"name": "f"}]}, 422, "clamps.0.value"),
-        ({"text": TEXT, "clamps": [{"name": "f", "value": "shut"}]}, 422, "clamps.0.value"),
+        ({"text": TEXT, "clamps": [{"name": "f"}]}, 422, "malformed: Value of clamp 1: "),
+        ({"text": TEXT, "clamps": [{"name": "f", "value": "shut"}]}, 422, "malformed: Value of clamp 1: "),
         ({"text": TEXT, "clamps": [{"name": "x", "value": 0}]}, 400, "nothing called 'x'"),
         ({"text": TEXT, "clamps": [{"name": "f", "value": 0, "units": [9]}]}, 400, "units are 0 to 8"),
         ({"text": TEXT, "clamps": [{"name": "f", "value": 0, "units": [-1]}]}, 400, "units are 0 to 8"),
@@ -88,6 +88,12 @@ def test_what_cannot_be_is_refused_in_one_line(server, body, status, says):
         found, answer = server.ask(question, body)
         assert found == status
         assert list(answer) == ["error"] and says in answer["error"] and "\n" not in answer["error"]
+
+
+def test_fields_have_the_words_of_the_page(server):
+    assert in_words("lower `batch_size`, or `from`") == "lower batch size, or From"
+    labels = re.findall(r"<label[^>]*>(\w+)", server.ask("")[1])
+    assert {in_words(f"`{field}`") for field in ("text", "value", "units", "layer", "from", "to")} <= set(labels)
 
 
 def test_a_body_of_unsaid_length_is_cut_off_at_the_limit(server):

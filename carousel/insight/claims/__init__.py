@@ -1,4 +1,4 @@
-"""What the lectures say of their cells, as experiments with a verdict. Row 8 of the mission."""
+"""The lectures' sentences on their cells, as experiments with a verdict. Row 8 of the mission."""
 
 from carousel.insight.claims import forget, peepholes, projection
 

@@ -20,8 +20,10 @@ CERTAIN = 2.0  # standard errors
 
 @dataclass(frozen=True)
 class Question:
-    """Whether ``figure`` is lower (or higher) in one way than in another, in pairs by seed; ``margin``: a way may be that share
-    worse and still pass, which makes of it the question whether nothing is lost."""
+    """A question: is ``figure`` lower (or higher) in one way than in another, in pairs by seed?
+
+    ``margin``: a way may be that share worse and still pass, which makes of it the question whether nothing is lost.
+    """
 
     asks: str
     figure: str
@@ -102,7 +104,11 @@ class Trial:
         return (run["way"], run["seed"]), {name: float(run["figures"][name]) for name in self.claim.figures}
 
     def run(self, seeds: Iterable[int], tick: Tick | None = None) -> None:
-        """Do the runs that are missing, the ways in turn with each seed. ``tick`` is told how much is done, of how much.
+        """Do the runs that are missing, each way in turn with each seed.
+
+        Args:
+            seeds: of the runs.
+            tick: called with the work done, and all of it.
 
         Raises:
             InputError: another process owns the folder, or a text cannot be used, of which then nothing is left.
@@ -130,7 +136,7 @@ class Trial:
         return [f[figure] for (w, _), f in sorted(self.runs.items()) if w == way]
 
     def as_dict(self) -> dict[str, Any]:
-        """Return what JSON shows."""
+        """Return the values that JSON shows."""
         claim = self.claim
         return {
             "claim": claim.name,

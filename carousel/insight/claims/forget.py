@@ -31,7 +31,7 @@ class Stream:
         self.waiting: list[list[tuple[int, bool, float, bool]]] = [[] for _ in range(rows)]
 
     def read(self, length: int) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-        """The next ``length`` steps, (T, B) each."""
+        """Return the next ``length`` steps, (T, B) each."""
         for random, waiting in zip(self.randoms, self.waiting, strict=True):
             while len(waiting) <= length:
                 text, after = string(random)
@@ -63,7 +63,7 @@ def measure(way: str, seed: int, setting: TrialConfig, tick: Tick) -> Figures:
     with torch.no_grad():
         x, y, begins, bits, far = Stream(seed, TEST_ROWS).read(TEST_LENGTH)
         logits, (_, h) = network(_vectors(x), None, begins if resets else None)
-    half = slice(TEST_LENGTH // 2, None)  # what has become of it in the long run
+    half = slice(TEST_LENGTH // 2, None)  # the long run
     surprise = cross_entropy(logits.flatten(0, 1), y.flatten(), reduction="none").view_as(y) / log(2)
     candidates = torch.tensor([SYMBOLS.index(c) for c in "TP"])
     told = candidates[logits[..., candidates].argmax(-1)] == y
@@ -90,7 +90,7 @@ CLAIM = Claim(
     },
     {
         "remembered": "share of the far symbols right (0.5: guessing)",
-        "excess": "bits a symbol above what can be known",
+        "excess": "bits a symbol above the least possible",
         "memory": "largest |h| of a unit after 20 000 symbols",
     },
     (

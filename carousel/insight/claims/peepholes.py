@@ -18,8 +18,10 @@ ROWS, STEPS, RATE, TEST_ROWS = 32, 2000, 0.01, 500
 
 
 def spikes(generator: torch.Generator, rows: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Spikes (T, B, 1), at each of them the steps since the last one, (T, B), and where that is asked: the first spike
-    of a sequence has none before it."""
+    """Draw spikes (T, B, 1), at each of them the steps since the last one, (T, B), and where they are asked.
+
+    The first spike of a sequence has none before it.
+    """
     delays = torch.randint(SHORTEST, LONGEST + 1, (SPIKES, rows), generator=generator)
     times = delays.cumsum(0) - SHORTEST
     x = torch.zeros(int(times.max()) + 1, rows)
@@ -29,7 +31,7 @@ def spikes(generator: torch.Generator, rows: int) -> tuple[Tensor, Tensor, Tenso
 
 
 def measure(way: str, seed: int, setting: TrialConfig, tick: Tick) -> Figures:
-    """Train on sequences that are never repeated; test on fresh ones."""
+    """Train on sequences none of which comes twice; test on fresh ones."""
     torch.manual_seed(seed)
     cell, units = WAYS[way]
     network, generator = Network(cell, 1, units, 1), torch.Generator().manual_seed(1000 + seed)

@@ -1,7 +1,7 @@
 """LSTM v4: a projected message makes the recurrent products smaller.
 
-Language models on a text, everything alike but the cell. Perplexity on held-out text says what the quality is, words a
-second of processor time what it costs: with one thread that is the same whatever else the machine does.
+Language models on a text, everything alike but the cell. Perplexity on held-out text tells the quality, words a second
+of processor time the cost: with one thread it is the same under any load of the machine.
 """
 
 from __future__ import annotations
@@ -55,8 +55,8 @@ def measure(way: str, seed: int, setting: TrialConfig, tick: Tick) -> Figures:
         trainer, begun = Trainer(run, config, Processes(), LanguageTask, observe), time.process_time()
         if trainer.run()["event"] == "interrupted":
             raise KeyboardInterrupt
-        words = trainer.steps * TRAINING.batch_size * TRAINING.length
-        files.write(run / "speed.json", json.dumps({"words_per_second": words / (time.process_time() - begun)}))
+        trained = trainer.steps * TRAINING.batch_size * TRAINING.length
+        files.write(run / "speed.json", json.dumps({"words_per_second": trained / (time.process_time() - begun)}))
     model, vocabulary, _ = load_run(run)
     held_out = EncodedText.open(run / "data", "test" if EncodedText.exists(run / "data", "test") else "valid", vocabulary.size)
     result, speed = read_result(run), files.read_object(run / "speed.json")

@@ -53,7 +53,8 @@ def test_tangents_of_every_cell(problem, name, options):
     for value, same, tangent_, reference_, a, b in zip(values, at(p, "cpu", leaves), found, wanted, ahead, behind, strict=True):
         assert torch.equal(value, same)
         close(tangent_, reference_)
-        close(tangent_, (a - b) / (2 * step), 1e-6)
+        if name != "lstm-1997-truncated":  # whose gradient is cut on purpose
+            close(tangent_, (a - b) / (2 * step), 1e-6)
 
 
 @pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)

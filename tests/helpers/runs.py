@@ -1,0 +1,51 @@
+"""Small runs of language models and translators: made, trained, interrupted, compared."""
+
+import torch
+from safetensors.torch import load_file
+
+from carousel.language.task import PERPLEXITY, LanguageTask
+from carousel.training.processes import Processes
+from carousel.training.run_folder import read_metrics
+from carousel.training.trainer import Trainer
+from carousel.translation.config import TranslationConfig
+from carousel.translation.task import TranslationTask
+
+
+def made(folder, config, prepare):
+    """Prepare a run folder; return it and its configuration."""
+    folder.mkdir(exist_ok=True)
+    config.save(folder)
+    prepare(folder, config)
+    return folder, config
+
+
+def train(folder, config, stop_at=None):
+    """Train a run, or interrupt it after a step; return the last event."""
+    trainer = Trainer(folder, config, Processes(), TranslationTask if isinstance(config, TranslationConfig) else LanguageTask)
+
+    def watch(event):
+        if event["event"] == "step" and event["step"] == stop_at:
+            trainer.interrupted = True
+
+    trainer.observer = watch
+    return trainer.run()
+
+
+def losses(folder):
+    return [(r["event"], r["step"], r["loss"]) for r in read_metrics(folder, PERPLEXITY)]
+
+
+def tensors(folder):
+    return {f"{name}:{k}": v for name in ("model", "checkpoint") for k, v in load_file(folder / f"{name}.safetensors").items()}
+
+
+def ends_the_same(make_run, stop_at, **options):
+    """Return whether a run that was stopped after a step and went on ends bit for bit as one that was not."""
+    whole, config = make_run("whole", **options)
+    train(whole, config)
+    parts, config = make_run("parts", **options)
+    assert train(parts, config, stop_at)["event"] == "interrupted"
+    train(parts, config)
+    expected, got = tensors(whole), tensors(parts)
+    assert expected.keys() == got.keys() and losses(whole) == losses(parts)
+    return all(torch.equal(expected[k], got[k]) for k in expected)
