@@ -168,7 +168,7 @@ class _Maker:
         if expr.is_Symbol or expr.is_number:
             return expr
         for symbol, known in stage.equations:
-            if known == expr:
+            if known == expr and _of_size(self.sizes.get(symbol), size):
                 return symbol
         symbol = sympy.Symbol(f"x{self.fresh}", real=True)
         self.fresh += 1
@@ -183,6 +183,12 @@ class _Maker:
         inner = rebuild(expr, [self.flat(a, stage, size) for a in expr.args])
         alone = type(inner) in FUNCTIONS or (inner.is_Pow and not inner.exp.is_positive)
         return self.named(inner, stage, size) if alone and not top else inner
+
+
+def _of_size(known: Size | None, size: Size | None) -> bool:
+    """Whether a value, which may be one number a row, can stand for a vector of that size: what the step number alone decides
+    occurs with vectors of several sizes."""
+    return known is None or (size is not None and known.root is size.root)
 
 
 def _merged(stages: list[LoopStage]) -> Iterator[LoopStage]:
