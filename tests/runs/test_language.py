@@ -105,7 +105,7 @@ def test_agreement_and_shut_valves(run, corpus, command):
     held = run.agreement(path, clamp={"f": 0.0}, at=1, words=2)
     assert held.as_dict() == command("agreement score", path, "--clamp", "f=0", "--at", 1, "--for", 2)["agreement"]
     shut = run.shut_valves(sentences[:5])
-    assert {(s.valve, s.place, s.words) for s in shut} >= {("i", "before", 1), ("o", "after", 3)}
+    assert {(s.valve, s.place, s.count) for s in shut} >= {("i", "before", 1), ("o", "after", 3)}
 
 
 def test_figures(run, corpus, tmp_path):

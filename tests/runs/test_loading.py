@@ -83,5 +83,5 @@ def test_what_is_no_run_is_one_line(folder, tmp_path):
         with pytest.raises(InputError, match=message) as refused:
             carousel.load(place)
         assert "\n" not in str(refused.value)
-    with pytest.raises(ValueError, match="holds the run of a language model, and not of a translator"):
+    with pytest.raises(ValueError, match="and not of a translator"):
         carousel.TranslatorRun(folder)
