@@ -14,7 +14,8 @@ from carousel import files
 from carousel.bench import kernels as bench_kernels
 from carousel.bench import lm as bench_lm
 from carousel.bench import recording as bench_recording
-from carousel.cli import bench_gpu, options, screen
+from carousel.bench import startup as bench_startup
+from carousel.cli import bench_gpu, commands, options, screen
 from carousel.errors import InputError
 from carousel.language.feeding import Stream
 from carousel.language.model import ModelConfig
@@ -24,7 +25,7 @@ from carousel.text.lines import check_file, lines
 from carousel.text.vocabulary import Vocabulary
 from carousel.training.config import TrainConfig
 
-app = options.Commands(no_args_is_help=True, help="Measure speed side by side in one run: medians and ratios.")
+app = commands.Commands(no_args_is_help=True, help="Measure speed side by side in one run: medians and ratios.")
 EXAMPLE = "Example: carousel bench kernels --cells lstm,lstm-v3 --sizes 20,200,35"
 
 Seconds = Annotated[float, typer.Option(min=0.05, help="About how long each way is measured.")]
@@ -66,7 +67,7 @@ def kernels(
         raise InputError(f"--device must be cpu or cuda, not {device!r}")
     used = _threads(threads)
     try:
-        names = options.cells(cells)
+        names = commands.cells(cells)
         shapes = [_shape(s) for s in sizes or []] or bench_kernels.SIZES
     except ValueError as error:
         raise InputError(str(error)) from None
@@ -191,7 +192,7 @@ def lm(
         corpus = EncodedText.encode(lines([file]), vocabulary, Path(folder), "train")
         if len(corpus) < batch_size * length:
             raise InputError(f"{file} has {len(corpus)} words, fewer than one batch of {batch_size} rows × {length} steps")
-        config = ModelConfig(options.cell(cell).name, hidden=hidden, layers=layers, tied=tied, dropout=0.0)
+        config = ModelConfig(commands.cell(cell).name, hidden=hidden, layers=layers, tied=tied, dropout=0.0)
         batches = Stream(corpus, vocabulary.end, batch_size, length)
         rows = bench_lm.measure(batches, vocabulary.size, config, kinds, precisions, seconds)
     rows = [{**r, "threads": used, "vocabulary": vocabulary.size} for r in rows]
@@ -209,3 +210,28 @@ def lm(
     ]
     title = f"{layers} × {hidden} {cell}, {vocabulary.size:,} words, {batch_size} rows × {length} steps, {used} threads"
     screen.out.print(screen.table(title, {h: "left" if h == "model" else "right" for h in shown[0]}, shown))
+
+
+@app.command("startup", epilog="Example: carousel bench startup --repeats 5")
+def startup(
+    repeats: Annotated[int, typer.Option(min=1, help="How often each is timed, all in turn.")] = 5,
+    json: options.Json = False,
+) -> None:
+    """How long commands take to start, beside import torch alone: medians, by the clock and of the processor."""
+    with screen.counting("starting") as tick:
+        rows = bench_startup.measure(repeats, tick=tick)
+    if json:
+        screen.print_json(rows)
+        return
+    table = [
+        {
+            "started": r["name"],
+            "seconds": f"{r['seconds']:.2f}",
+            "ratio": f"{r['ratio']:.2f}",
+            "of the processor": f"{r['cpu']:.2f}",
+            "ratio of that": f"{r['cpu_ratio']:.2f}",
+        }
+        for r in rows
+    ]
+    title = f"Medians of {repeats}; ratios are to import torch"
+    screen.out.print(screen.table(title, {h: "left" if h == "started" else "right" for h in table[0]}, table))
