@@ -41,7 +41,7 @@ def available() -> bool:
 
 
 def _environment() -> Any:
-    """A pole on a cart, of which places are seen and no velocities: two frames are needed to know where it goes."""
+    """Make a pole on a cart, of which places are seen and no velocities: two frames are needed to know where it goes."""
     import gymnasium
     import numpy as np
 
@@ -149,7 +149,7 @@ def measure(
 
 
 def draw(rows: Sequence[dict[str, Any]]) -> Figure:
-    """The curves: every seed thin, the mean of a way thick."""
+    """Draw the curves: every seed thin, the mean of a way thick."""
     figure = Figure(figsize=(7, 4.2), layout="constrained")
     axes = figure.add_subplot()
     for k, way in enumerate(dict.fromkeys(r["way"] for r in rows)):
