@@ -2,7 +2,10 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint types docs tests notebook format clean
+# PyTorch of `make test-oldest`. pyproject.toml allows 2.9.0: take it where pip finds a CPU build of it.
+OLDEST_TORCH ?= 2.13.0
+
+.PHONY: demo test test-oldest lint types docs tests notebook format clean
 
 demo: .venv/installed
 	$(BIN)/carousel demo
@@ -33,6 +36,16 @@ format: .venv/installed
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# The suite with the oldest packages that pyproject.toml allows, in an environment of its own.
+test-oldest: .venv-oldest/installed-$(OLDEST_TORCH)
+	.venv-oldest/bin/python -m pytest -n auto -rs
+
+.venv-oldest/installed-$(OLDEST_TORCH): pyproject.toml constraints-oldest.txt
+	$(PYTHON) -m venv --clear .venv-oldest
+	echo torch==$(OLDEST_TORCH) > .venv-oldest/torch.txt
+	.venv-oldest/bin/python -m pip install --quiet --disable-pip-version-check -c constraints-oldest.txt -c .venv-oldest/torch.txt -e '.[dev]'
+	touch $@
+
 # Exact versions: constraints.txt also keeps PyTorch at its CPU build.
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -40,4 +53,4 @@ format: .venv/installed
 	touch $@
 
 clean:
-	rm -rf .venv build
+	rm -rf .venv .venv-oldest build

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tomllib
 import urllib.request
 from importlib import metadata
 from pathlib import Path
@@ -12,12 +13,13 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from packaging.version import Version
 
 import carousel
 
 ROOT = Path(__file__).parent.parent
 SOURCES = ("carousel", "docs", "tests", "pyproject.toml", "MANIFEST.in", "README.md", "LICENSE", "CHANGELOG.md")
-SOURCES = (*SOURCES, "CONTRIBUTING.md", "Makefile", "constraints.txt", "mkdocs.yml")
+SOURCES = (*SOURCES, "CONTRIBUTING.md", "Makefile", "constraints.txt", "constraints-oldest.txt", "mkdocs.yml")
 
 LAYER = """
 import sys, warnings
@@ -66,6 +68,19 @@ def _clean(**more):
     """The variables of a person who has never heard of this checkout."""
     ours = ("PYTHON", "CAROUSEL", "CXX", "VIRTUAL_ENV", "PYTEST")
     return {key: value for key, value in os.environ.items() if not key.startswith(ours)} | more
+
+
+def test_the_oldest_versions_are_those_that_pyproject_allows():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+    allowed = [Requirement(text) for text in (*project["dependencies"], *extras["dev"], *extras["docs"], *extras["rl"])]
+    lowest = {canonicalize_name(r.name): s.version for r in allowed for s in r.specifier if s.operator == ">="}
+    lines = [line.split("==") for line in (ROOT / "constraints-oldest.txt").read_text().splitlines() if "==" in line]
+    oldest = {canonicalize_name(name): version for name, version in lines}
+    checkers = {"ruff", "mypy", "import-linter"}  # the suite does not call them
+    assert set(oldest) == set(lowest) - checkers - {"torch"}
+    for name, version in oldest.items():
+        assert Version(version).release[: len(Version(lowest[name]).release)] == Version(lowest[name]).release, name
 
 
 @pytest.fixture(scope="module")

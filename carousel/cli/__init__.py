@@ -46,12 +46,12 @@ COMMANDS = {
 
 def loaded(name: str) -> Any:
     """Return a command with all that it does; its module is imported."""
-    from carousel.cli import options
+    from carousel.cli import commands
 
     module = import_module(f"carousel.cli.{name}")
     if hasattr(module, "app"):
         return typer.main.get_command(module.app)
-    alone = options.Commands(pretty_exceptions_enable=False, rich_markup_mode="rich", add_completion=False)
+    alone = commands.Commands(pretty_exceptions_enable=False, rich_markup_mode="rich", add_completion=False)
     alone.command(name=name, epilog=module.EXAMPLE)(module.command)
     return typer.main.get_command(alone)
 

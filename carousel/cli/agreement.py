@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from carousel import files
-from carousel.cli import options, screen
+from carousel.cli import commands, options, screen
 from carousel.corpora import english
 from carousel.errors import InputError
 from carousel.insight import figures
@@ -16,7 +16,7 @@ from carousel.insight.agreement import Agreement
 from carousel.runs.language import LanguageRun, read
 from carousel.training.config import TrainConfig
 
-app = options.Commands(
+app = commands.Commands(
     no_args_is_help=True, help="Agreement at a distance: an English corpus of ours, and how a model fares on it."
 )
 COLUMNS = ("all", "pronoun", "verb", "distance 1-3", "distance 4-6", "distance 7-9", "distance 10+", "attractors 2")

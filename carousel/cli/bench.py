@@ -14,7 +14,9 @@ from carousel import files
 from carousel.bench import kernels as bench_kernels
 from carousel.bench import lm as bench_lm
 from carousel.bench import recording as bench_recording
-from carousel.cli import bench_gpu, options, screen
+from carousel.bench import rl as bench_rl
+from carousel.bench import startup as bench_startup
+from carousel.cli import bench_gpu, commands, options, screen
 from carousel.errors import InputError
 from carousel.language.feeding import Stream
 from carousel.language.model import ModelConfig
@@ -24,7 +26,7 @@ from carousel.text.lines import check_file, lines
 from carousel.text.vocabulary import Vocabulary
 from carousel.training.config import TrainConfig
 
-app = options.Commands(no_args_is_help=True, help="Measure speed side by side in one run: medians and ratios.")
+app = commands.Commands(no_args_is_help=True, help="Measure speed side by side in one run: medians and ratios.")
 EXAMPLE = "Example: carousel bench kernels --cells lstm,lstm-v3 --sizes 20,200,35"
 
 Seconds = Annotated[float, typer.Option(min=0.05, help="About how long each way is measured.")]
@@ -66,7 +68,7 @@ def kernels(
         raise InputError(f"--device must be cpu or cuda, not {device!r}")
     used = _threads(threads)
     try:
-        names = options.cells(cells)
+        names = commands.cells(cells)
         shapes = [_shape(s) for s in sizes or []] or bench_kernels.SIZES
     except ValueError as error:
         raise InputError(str(error)) from None
@@ -147,7 +149,7 @@ def recording(
     """Time the recording of every step's memory and a clamped gate, beside the plain run and the eager loop."""
     used = _threads(threads)
     shapes = [_checked(s) for s in sizes or []] or bench_recording.SIZES
-    cases = [bench_kernels.Case(n, *s) for s in shapes for n in options.cells(cells)]
+    cases = [bench_kernels.Case(n, *s) for s in shapes for n in commands.cells(cells)]
     rows: list[dict[str, Any]] = []
     with screen.counting("measuring") as tick:
         for k, case in enumerate(cases):
@@ -191,7 +193,7 @@ def lm(
         corpus = EncodedText.encode(lines([file]), vocabulary, Path(folder), "train")
         if len(corpus) < batch_size * length:
             raise InputError(f"{file} has {len(corpus)} words, fewer than one batch of {batch_size} rows × {length} steps")
-        config = ModelConfig(options.cell(cell).name, hidden=hidden, layers=layers, tied=tied, dropout=0.0)
+        config = ModelConfig(commands.cell(cell).name, hidden=hidden, layers=layers, tied=tied, dropout=0.0)
         batches = Stream(corpus, vocabulary.end, batch_size, length)
         rows = bench_lm.measure(batches, vocabulary.size, config, kinds, precisions, seconds)
     rows = [{**r, "threads": used, "vocabulary": vocabulary.size} for r in rows]
@@ -209,3 +211,70 @@ def lm(
     ]
     title = f"{layers} × {hidden} {cell}, {vocabulary.size:,} words, {batch_size} rows × {length} steps, {used} threads"
     screen.out.print(screen.table(title, {h: "left" if h == "model" else "right" for h in shown[0]}, shown))
+
+
+@app.command("startup", epilog="Example: carousel bench startup --repeats 5")
+def startup(
+    repeats: Annotated[int, typer.Option(min=1, help="How often each is timed, all in turn.")] = 5,
+    json: options.Json = False,
+) -> None:
+    """How long commands take to start, beside import torch alone: medians, by the clock and of the processor."""
+    with screen.counting("starting") as tick:
+        rows = bench_startup.measure(repeats, tick=tick)
+    if json:
+        screen.print_json(rows)
+        return
+    table = [
+        {
+            "started": r["name"],
+            "seconds": f"{r['seconds']:.2f}",
+            "ratio": f"{r['ratio']:.2f}",
+            "of the processor": f"{r['cpu']:.2f}",
+            "ratio of that": f"{r['cpu_ratio']:.2f}",
+        }
+        for r in rows
+    ]
+    title = f"Medians of {repeats}; ratios are to import torch"
+    screen.out.print(screen.table(title, {h: "left" if h == "started" else "right" for h in table[0]}, table))
+
+
+@app.command("rl", epilog="Example: carousel bench rl --cells lstm,gru --steps 30000 --figure rl.png")
+def rl(
+    cells: Annotated[
+        str, typer.Option(help="Cells, separated by commas; sb3-contrib's own LSTM is beside them.")
+    ] = "lstm,lstm-v3",
+    steps: Annotated[int, typer.Option(min=1, help="Frames of a run.")] = 30_000,
+    seeds: Annotated[int, typer.Option(min=1, help="Runs of each.")] = 3,
+    figure: options.Figure = None,
+    json: options.Json = False,
+) -> None:
+    """RecurrentPPO on CartPole without velocities (extra rl): frames a second of one processor, beside sb3-contrib's LSTM."""
+    if not bench_rl.available():
+        raise InputError("bench rl needs the package sb3-contrib: pip install carousel-rnn[rl]")
+    if figure is not None:
+        files.check(figure)
+    names = commands.cells(cells)
+    with screen.counting("learning") as tick:
+        rows = bench_rl.measure(names, steps, seeds, tick)
+    if figure is not None:
+        bench_rl.draw(rows).savefig(figure, dpi=150)
+    if json:
+        screen.print_json(rows)
+        return
+    by_seed = {r["seed"]: r for r in rows if r["way"] == bench_rl.THEIRS}
+    table = [
+        {
+            "policy": r["way"],
+            "seed": str(r["seed"]),
+            "frames/s": f"{r['overall']:,.0f}",
+            "in updates": f"{r['update']:,.0f}",
+            "ratio": f"{r['overall'] / by_seed[r['seed']]['overall']:.2f}",
+            "in updates, ratio": f"{r['update'] / by_seed[r['seed']]['update']:.2f}",
+            "steps an episode": f"{r['curve'][-1][1]:.0f}" if r["curve"] else "",
+        }
+        for r in rows
+    ]
+    title = f"{rows[0]['frames']:,} frames, one thread, by the processor's time; at the end the mean of the last 20 episodes"
+    screen.out.print(screen.table(title, {h: "left" if h == "policy" else "right" for h in table[0]}, table))
+    if figure is not None:
+        print(f"\nfigure {figure}")

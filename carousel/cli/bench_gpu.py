@@ -8,7 +8,7 @@ import torch
 
 from carousel.bench import gpu
 from carousel.cells import get
-from carousel.cli import options, screen
+from carousel.cli import commands, screen
 from carousel.errors import InputError
 from carousel.kernels import triton
 
@@ -21,7 +21,7 @@ def kernels(
         raise InputError("this needs Triton, which comes with PyTorch for GPUs: pip install carousel-rnn[gpu]")
     if not compile_only and not torch.cuda.is_available():
         raise InputError("--device cuda: PyTorch sees no GPU here; --compile-only compiles the kernels without one")
-    names = options.cells(cells)
+    names = commands.cells(cells)
     chosen = _several("--types", types, tuple(gpu.TYPES))
     forced = _several("--ways", ways, ("stepwise", "rows", "grid", "held"))
     try:

@@ -7,9 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
-from carousel import files, kernels
+from carousel import files
 from carousel.cells import CELLS
-from carousel.cli import options, screen
+from carousel.cli import commands, screen
 from carousel.drawing.svg import standalone
 from carousel.equations import Cell
 from carousel.errors import InputError
@@ -37,7 +37,7 @@ def command(
             raise InputError(f"{option} is for one cell: carousel cells lstm-v3 {option}")
     if draw is not None and draw.suffix != ".svg":
         raise InputError(f"a drawing is .svg, not {draw.name!r}")
-    chosen = [options.cell(name)] if name else list(CELLS.values())
+    chosen = [commands.cell(name)] if name else list(CELLS.values())
     sizes = (input_size, hidden_size, proj_size or max(1, hidden_size // 2))
     if draw is not None:
         files.write(draw, standalone(chosen[0]))
@@ -47,6 +47,8 @@ def command(
     elif latex:
         print(chosen[0].latex)
     elif source:
+        from carousel import kernels  # PyTorch takes longer to load than all else that this command does
+
         print(kernels.source(chosen[0]), end="")
     elif name:
         _print_one(chosen[0], sizes)

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from carousel import files
-from carousel.cli import options, screen
+from carousel.cli import commands, options, screen
 from carousel.cli.train import configure
 from carousel.errors import InputError
 from carousel.language.compare import Comparison
@@ -41,7 +41,7 @@ def command(
     """
     if not files:
         raise InputError("give a text file to train on")
-    names = options.cells(cells)
+    names = commands.cells(cells)
     config, *_ = [configure(given, files, valid, test, cell=name) for name in names]
     folder = out or Path("runs") / f"{files[0].stem}-compare"
     rows = run(folder, config, names, parameters)

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from carousel.cli import options, screen
+from carousel.cli import commands, options, screen
 from carousel.errors import InputError
 from carousel.insight import figures, gradient_decay, theory
 from carousel.language.model import ModelConfig
@@ -53,7 +53,7 @@ def command(
     for path in (figure, sensitivity):
         figures.check(path)
     size = _scale(scale)
-    names = options.cells(cells)
+    names = commands.cells(cells)
     if run is not None and (cells, hidden, scale, forget_bias, seed) != (CELLS, 32, None, None, 1):
         raise InputError(
             "--cells, --hidden, --scale, --forget-bias and --seed are for first weights; leave them out with a run"

@@ -10,12 +10,9 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_type_hints
 
 import typer
-from typer.core import TyperCommand
 
-from carousel import kernels
-from carousel.cells.finding import find
-from carousel.equations import Cell
-from carousel.errors import InputError, TrainingError
+from carousel.cli.commands import FLAGS, with_flags
+from carousel.errors import InputError
 from carousel.language.config import TextConfig
 from carousel.language.model import ModelConfig
 from carousel.layers import Clamp
@@ -54,11 +51,6 @@ Resume = Annotated[
 def flags(kind: type) -> dict[str, str]:
     """Return the options of a configuration's fields, by the fields' names."""
     return {name: about.option or f"--{name.replace('_', '-')}" for name, about in settings(kind).items() if about.help}
-
-
-def with_flags(text: str, known: Mapping[str, str]) -> str:
-    """Return a text in which options stand for the names in backticks, and no backticks are left."""
-    return re.sub(r"`(\w+)`", lambda found: known.get(found[1], found[1]), text)
 
 
 def option(kind: type, name: str, help: str | None = None) -> Any:
@@ -109,59 +101,14 @@ def build(kind: type[Made], given: Mapping[str, Any], **others: Any) -> Made:
     return made
 
 
-def cell(reference: str) -> Cell:
-    """Return the cell that a command names. Raises InputError where there is none."""
-    try:
-        return find(reference.strip())
-    except ValueError as error:
-        raise InputError(str(error)) from None
-
-
-def cells(references: str) -> list[str]:
-    """Return the names of cells that a command names, separated by commas. Raises InputError where one is none."""
-    found = [cell(reference).name for reference in references.split(",") if reference.strip()]
-    if not found:
-        raise InputError("--cells needs at least one cell")
-    return found
-
-
 ForgetBias = Annotated[float | None, option(ModelConfig, "forget_bias")]
 Seed = Annotated[int, option(TrainConfig, "seed")]
 Threads = Annotated[int, option(TrainConfig, "threads")]
 
 
 # The advice may be to train anew, by another command.
-ALL = {n: f for c in (PairsConfig, TranslatorConfig, PairTraining, ModelConfig, TrainConfig) for n, f in flags(c).items()}
-
-
-class Command(TyperCommand):
-    """A command whose errors name its options."""
-
-    def invoke(self, ctx: Any) -> Any:
-        """Invoke as Typer does, and name the option where an error names a field in backticks."""
-        known = ALL | {p.name: max(p.opts, key=len) for p in self.params if p.name and p.opts[0].startswith("-")}
-        try:
-            _check_environment()
-            return super().invoke(ctx)
-        except kernels.Unavailable as error:
-            raise TrainingError(str(error)) from error
-        except (InputError, TrainingError) as error:
-            raise type(error)(with_flags(str(error), known)) from error
-
-
-def _check_environment() -> None:
-    try:
-        kernels.check_environment()
-    except ValueError as error:
-        raise InputError(str(error)) from None
-
-
-class Commands(typer.Typer):
-    """Several commands, whose errors name their options."""
-
-    def command(self, *given: Any, **how: Any) -> Any:
-        """Add a command as Typer does, of our class."""
-        return super().command(*given, cls=Command, **how)
+for _kind in (PairsConfig, TranslatorConfig, PairTraining, ModelConfig, TrainConfig):
+    FLAGS.update(flags(_kind))
 
 
 def is_given(context: typer.Context, name: str) -> bool:

@@ -13,7 +13,7 @@ import typer
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from carousel.bench import kernels as bench_kernels
-from carousel.cli import options, screen
+from carousel.cli import commands, options, screen
 from carousel.errors import InputError
 from carousel.insight import figures
 from carousel.runs.trials import Trials
@@ -24,7 +24,7 @@ EXAMPLE = "Example: carousel tasks run adding --T 1000 --cell lstm-v1 --seeds 10
 FOLDER = Path("runs/tasks")
 QUICK, QUICK_CAP = "adding", 4500
 SIZES = ((64, 8, 1000), (1, 8, 1000), (1, 4, 100))  # rows, units, steps
-app = options.Commands(
+app = commands.Commands(
     invoke_without_command=True, help="The six experiments of 1997, in fewer sequences: list, run, report.", epilog=EXAMPLE
 )
 
@@ -95,7 +95,7 @@ def run(
         raise InputError("give a task, or all; carousel tasks lists them")
     setting = {name: value for name, value in (("T", t), ("N", n), ("q", q), ("p", p)) if value is not None}
     rows = runs.find(task, setting)
-    names = options.cells(cell)
+    names = commands.cells(cell)
     left_out = [d.strip() for d in without.split(",") if d.strip()]
     for detail in left_out:
         if detail not in recipes.DETAILS:
@@ -152,7 +152,7 @@ def bench(
         torch.set_num_threads(threads)
     rows = []
     for size in SIZES:
-        for cell in options.cells(cells_):
+        for cell in commands.cells(cells_):
             for found in bench_kernels.measure(bench_kernels.Case(cell, *size), jax=jax, seconds=seconds):
                 steps = size[0] * size[1] * size[2]
                 each = {name: 1e9 * s / steps for name, s in found["seconds"].items()}

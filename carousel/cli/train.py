@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from carousel.cli import options, screen
+from carousel.cli import commands, options, screen
 from carousel.errors import InputError
 from carousel.language.config import Config, TextConfig
 from carousel.language.model import ModelConfig
@@ -28,7 +28,7 @@ def configure(
     Raises InputError for a model that cannot be built or files that cannot be read.
     """
     settings = {name: value for kind in KINDS for name, value in options.chosen(kind, given).items()}
-    found = options.cell(settings.pop("cell", cell))
+    found = commands.cell(settings.pop("cell", cell))
     return configured({"train": files, "valid": valid or (), "test": test or ()}, found, settings)
 
 

@@ -14,7 +14,7 @@ import typer
 from typer.core import TyperGroup
 
 from carousel import files
-from carousel.cli import options, screen
+from carousel.cli import commands, options, screen
 from carousel.cli.train import follow
 from carousel.corpora import czech
 from carousel.corpora.czech_pairs import read_pairs
@@ -44,7 +44,7 @@ class Group(TyperGroup):
         return super().resolve_command(ctx, args if args[0] in self.commands else [OTHERWISE, *args])
 
 
-app = options.Commands(
+app = commands.Commands(
     cls=Group,
     no_args_is_help=True,
     help="Train a translator, score it, and translate: carousel translate RUN, a line in, a line out.",
@@ -252,7 +252,7 @@ def _configure(
     )
     for path in (*config.text.train, *config.text.valid, *config.text.test):
         check_file(Path(path))
-    network = config.model.keeping(options.cell(config.model.cell), lambda c: Translator(2, 2, c))
+    network = config.model.keeping(commands.cell(config.model.cell), lambda c: Translator(2, 2, c))
     Translator(2, 2, network)
     return replace(config, model=network)
 

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from matplotlib.figure import Figure
 from torch import Tensor
 
 from carousel import files
@@ -22,6 +21,7 @@ from carousel.insight.pairs import Pair
 from carousel.insight.probes import Probe
 from carousel.insight.watch import Watched, habits
 from carousel.layers import Recurrent
+from carousel.plotting import Figure
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#555555", "#8c564b", "#7f3fbf", "#b5a800")
 FORMATS = (".png", ".pdf", ".svg")

@@ -9,9 +9,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 from torch.nn.utils.rnn import pad_sequence
 
 from carousel.corpora.annotated import Sentence
@@ -109,6 +106,10 @@ class Forecast:
     """
 
     def __init__(self, model: Translator, source: Vocabulary, pairs: Sequence[Translated]):
+        from sklearn.linear_model import LogisticRegression
+        from sklearn.pipeline import make_pipeline
+        from sklearn.preprocessing import StandardScaler
+
         self.model, self.source = model, source
         self.probe = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=1000))
         subjects = [_subject(pair) for pair in pairs]

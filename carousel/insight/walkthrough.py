@@ -13,11 +13,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from sklearn.dummy import DummyClassifier
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 from carousel.corpora.annotated import Sentence
 from carousel.errors import InputError
@@ -281,6 +276,12 @@ def _reading(
 
 def _probe(values: Sequence[Array], labels: Sequence[Sequence[Any]], held: int) -> tuple[Any, float, float]:
     """Fit a linear probe to the words that have a label; return it, and its and the commonest label's share right held out."""
+    from sklearn.dummy import DummyClassifier
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
     parts = []
     for k in (slice(held, None), slice(held)):
         known = [[v is not None for v in each] for each in labels[k]]

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from carousel.insight.figures import COLOURS
 from carousel.insight.walkthrough import Walkthrough
+from carousel.plotting import Figure
 
 MOST_UNITS = 40  # that the panel of the memory shows
 NAMES = {"f": "forget", "i": "memory (input)", "o": "output", "z": "update", "r": "reset"}

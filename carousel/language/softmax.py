@@ -7,7 +7,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy, linear, linear_cross_entropy
+from torch.nn.functional import cross_entropy, linear
+from torch.utils.checkpoint import checkpoint
 
 from carousel.errors import InputError
 from carousel.language.feeding import IGNORED
@@ -15,6 +16,7 @@ from carousel.language.feeding import IGNORED
 ROWS_AT_ONCE = 256  # whose logits are held at a time
 SAMPLES = 1000
 KINDS = ("full", "adaptive", "sampled")
+linear_cross_entropy = getattr(nn.functional, "linear_cross_entropy", None)  # PyTorch before 2.13 has none
 
 
 class FullSoftmax(nn.Module):
@@ -42,15 +44,22 @@ class FullSoftmax(nn.Module):
     def loss(self, h: Tensor, y: Tensor, shared: Tensor | None = None) -> Tensor:
         """Return the loss; logits are made of some rows at a time, never of all."""
         weight = self._weight(shared)
-        if torch.is_grad_enabled() and h.requires_grad:
-            if torch.is_autocast_enabled(h.device.type):
-                return _Rounded.apply(h, weight, self.bias, y, torch.get_autocast_dtype(h.device.type))
-            options = nn.LinearCrossEntropyOptions(batch_chunk_size=ROWS_AT_ONCE, chunking_method=None, acc_policy="accurate")
+        learns = torch.is_grad_enabled() and h.requires_grad
+        if learns and torch.is_autocast_enabled(h.device.type):
+            return _Rounded.apply(h, weight, self.bias, y, torch.get_autocast_dtype(h.device.type))
+        if learns and linear_cross_entropy is not None:
+            options: Any = nn.LinearCrossEntropyOptions(
+                batch_chunk_size=ROWS_AT_ONCE, chunking_method=None, acc_policy="accurate"
+            )
             return linear_cross_entropy(
                 h, weight, y, linear_bias=self.bias, reduction="sum", ignore_index=IGNORED, options=options
             )
+
+        def loss(rows: Tensor, targets: Tensor) -> Tensor:
+            return cross_entropy(linear(rows, weight, self.bias), targets, ignore_index=IGNORED, reduction="sum")
+
         pairs = zip(h.split(ROWS_AT_ONCE), y.split(ROWS_AT_ONCE), strict=True)
-        losses = [cross_entropy(linear(a, weight, self.bias), b, ignore_index=IGNORED, reduction="sum") for a, b in pairs]
+        losses = [checkpoint(loss, *pair, use_reentrant=False) if learns else loss(*pair) for pair in pairs]
         return torch.stack(losses).sum()
 
     def learn_frequencies(self, counts: Tensor) -> None:

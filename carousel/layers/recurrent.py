@@ -310,7 +310,7 @@ class Recurrent(nn.Module):
                     parameters=self.parameters_of(layer, direction),
                     reverse=bool(direction),
                     resets=flat_resets[direction],
-                    initial={name: s[row] for name, s in zip(self.cell.states, starts, strict=False)} or None,
+                    initial={name: s[row] for name, s in zip(self.cell.states, starts, strict=True)} if starts else None,
                     record=record,
                     clamp=arrays(clamps, layer, self.units(layer), sequences.steps, data) if clamps else None,
                     segment_length=self.segment_length,

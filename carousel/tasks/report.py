@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from statistics import mean
 from typing import Any
 
-from matplotlib.figure import Figure
-
+from carousel.plotting import Figure
 from carousel.tasks.recipes import RECIPES
 from carousel.tasks.rows import ROWS, Row
 

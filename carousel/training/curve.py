@@ -6,10 +6,8 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, ScalarFormatter
-
 from carousel import files
+from carousel.plotting import Figure
 from carousel.training.task import Metric
 
 Rows = list[dict[str, Any]]
@@ -82,6 +80,8 @@ def _finish(axes: Any, title: str, metric: Metric, values: list[float]) -> None:
     axes.set_xlabel("step")
     axes.set_ylabel(metric.name)
     if values and min(values) > 0 and not metric.higher:  # a loss, or a measure of it: equal ratios are equally far
+        from matplotlib.ticker import FixedLocator, ScalarFormatter
+
         low, high = min(values), max(values)
         axes.set_yscale("log")
         axes.set_ylim(low / 1.12, high * 1.12)

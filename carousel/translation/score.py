@@ -8,9 +8,6 @@ from difflib import SequenceMatcher
 from pathlib import Path
 from typing import Any
 
-from sacrebleu.metrics.bleu import BLEU
-from sacrebleu.metrics.chrf import CHRF
-
 from carousel.corpora.czech_pairs import Translated
 from carousel.errors import InputError
 from carousel.text.lines import lines
@@ -45,6 +42,9 @@ class Scores:
 
 def score(outputs: Sequence[str], references: Sequence[str]) -> Scores:
     """Score translations against one reference each."""
+    from sacrebleu.metrics.bleu import BLEU
+    from sacrebleu.metrics.chrf import CHRF
+
     bleu, chrf = BLEU(), CHRF()
     points = [m.corpus_score(list(outputs), [list(references)]).score for m in (bleu, chrf)]
     exact = sum(a.strip() == b.strip() for a, b in zip(outputs, references, strict=True)) / max(1, len(outputs))

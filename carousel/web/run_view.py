@@ -94,6 +94,10 @@ class RunView:
         return spans(self.vocabulary, text)
 
     def _check(self, text: str) -> None:
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise InputError("the text holds half a character, which no text file could") from None
         if len(text) > CHARACTERS:
             raise InputError(f"the text has {len(text):,} characters; give at most {CHARACTERS:,}")
         count = len(read(self.vocabulary, text)[0]) - 1

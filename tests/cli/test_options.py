@@ -9,7 +9,8 @@ from dataclasses import fields
 import pytest
 
 from carousel.cli import whole
-from carousel.cli.options import build, flags, with_flags
+from carousel.cli.commands import with_flags
+from carousel.cli.options import build, flags
 from carousel.errors import InputError
 from carousel.language.config import Config, TextConfig
 from carousel.language.model import ModelConfig

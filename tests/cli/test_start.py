@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+from carousel.bench import startup
 from carousel.cli import COMMANDS, loaded
 
 HEAVY = ("torch", "sympy", "matplotlib", "sklearn", "fastapi", "sacrebleu", "tokenizers")
@@ -27,6 +28,24 @@ def imported(code):
 def test_what_needs_no_model_loads_none(option):
     found = imported(f"import sys; sys.argv = ['carousel', '{option}']; from carousel.cli import main; main()")
     assert "typer" in found and found.isdisjoint(HEAVY)
+
+
+def test_the_list_of_cells_needs_no_pytorch():
+    found = imported("import sys; sys.argv = ['carousel', 'cells']; from carousel.cli import main; main()")
+    assert "sympy" in found and found.isdisjoint({"torch", *HEAVY[2:]})
+
+
+@pytest.mark.parametrize("name", [n for n in COMMANDS if n not in ("cells", "serve")])
+def test_a_command_loads_figures_probes_and_servers_when_it_makes_them(name):
+    assert imported(f"from carousel.cli import loaded; loaded('{name}')").isdisjoint(HEAVY[2:-1])
+
+
+def test_start_up_is_measured_beside_pytorch():
+    rows = startup.measure(1, commands=())
+    assert rows[0]["name"] == "import torch" and rows[0]["ratio"] == 1
+    by_name = {r["name"]: r for r in rows}
+    assert by_name["carousel --version"]["cpu_ratio"] < 0.5 and by_name["carousel cells"]["cpu_ratio"] < 1.5
+    assert by_name["shell completion"]["cpu_ratio"] < 0.5
 
 
 def test_a_layer_needs_no_figures_no_servers_and_no_compiler_of_pytorch():

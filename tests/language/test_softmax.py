@@ -27,8 +27,13 @@ def full_loss(layer, h, y, shared=None):
 
 @pytest.mark.parametrize("at_once", [7, 256])
 @pytest.mark.parametrize("tied", [False, True])
-def test_full_loss_in_pieces_is_the_loss_of_all(rows, at_once, tied, monkeypatch):
+@pytest.mark.parametrize("fused", [True, False])
+def test_full_loss_in_pieces_is_the_loss_of_all(rows, at_once, tied, fused, monkeypatch):
     monkeypatch.setattr(module, "ROWS_AT_ONCE", at_once)
+    if not fused:
+        monkeypatch.setattr(module, "linear_cross_entropy", None)  # as in older versions of PyTorch
+    elif module.linear_cross_entropy is None:
+        pytest.skip("this version of PyTorch has no linear_cross_entropy")
     h, y = rows
     shared = torch.randn(WORDS, SIZE, requires_grad=True) if tied else None
     layer = softmax("full", WORDS, SIZE, tied)
@@ -39,6 +44,16 @@ def test_full_loss_in_pieces_is_the_loss_of_all(rows, at_once, tied, monkeypatch
         torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-5)
     with torch.no_grad():
         torch.testing.assert_close(layer.loss(h, y, shared), full_loss(layer, h, y, shared))
+
+
+def test_without_the_fused_loss_no_logits_are_held(monkeypatch):
+    monkeypatch.setattr(module, "linear_cross_entropy", None)
+    layer = softmax("full", WORDS, SIZE, False)
+    h, y = torch.randn(4 * module.ROWS_AT_ONCE, SIZE, requires_grad=True), torch.randint(WORDS, (4 * module.ROWS_AT_ONCE,))
+    kept = []
+    with torch.autograd.graph.saved_tensors_hooks(lambda x: kept.append(x.shape) or x, lambda x: x):
+        layer.loss(h, y)
+    assert not [shape for shape in kept if shape[-1:] == (WORDS,) and len(shape) == 2]
 
 
 @pytest.mark.parametrize("kind", ["adaptive", "sampled"])

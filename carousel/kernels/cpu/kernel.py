@@ -25,17 +25,18 @@ def _after_fork() -> None:
     _forked = True  # OpenMP's threads stayed behind, and a new team would wait for them
 
 
-os.register_at_fork(after_in_child=_after_fork)
+if hasattr(os, "register_at_fork"):  # Windows has no fork
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 @cache
 def _openmp() -> Any:
     """OpenMP's functions in the library that PyTorch has loaded, as addresses; null where there is none."""
-    everything = ctypes.CDLL(None)
     names = ("GOMP_parallel", "omp_get_thread_num", "omp_get_num_threads")
     try:
+        everything = ctypes.CDLL(None)
         found = [ctypes.cast(getattr(everything, n), ctypes.c_void_p).value for n in names]
-    except AttributeError:
+    except (AttributeError, TypeError):  # no such function; Windows has no handle of all libraries
         found = [None] * len(names)
     return (ctypes.c_void_p * len(names))(*found)
 

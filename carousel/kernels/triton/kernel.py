@@ -31,7 +31,7 @@ class Functions:
         # Triton reads a function's text again; the name leads it there.
         file = f"<carousel {program.loop.name} {hashlib.sha256(text.encode()).hexdigest()[:16]}>"
         linecache.cache[file] = (len(text), None, text.splitlines(keepends=True), file)
-        space: dict[str, Any] = {n: f for n, f in vars(runtime).items() if isinstance(f, triton.runtime.KernelInterface)}
+        space: dict[str, Any] = {n: f for n, f in vars(runtime).items() if hasattr(f, "fn")}
         space |= {"__name__": f"{__package__}.printed", "tl": tl, "triton": triton}
         exec(compile(text, file, "exec"), space)
         self.functions: dict[str, Any] = {}

@@ -47,7 +47,8 @@ def pytest_generate_tests(metafunc):
         count, first = metafunc.config.getoption("cells"), metafunc.config.getoption("seed")
         count = count if first else 0
         sizes = [min(AT_ONCE, count - at) for at in range(0, count, AT_ONCE)]
-        metafunc.parametrize("batch", [(first + k, n) for k, n in enumerate(sizes)], ids=lambda b: f"seed{b[0]}")
+        batches = [(first + k, n) for k, n in enumerate(sizes)]
+        metafunc.parametrize("batch", batches, ids=[f"seed{seed}" for seed, _ in batches])
 
 
 @pytest.fixture(autouse=True)

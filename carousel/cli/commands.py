@@ -1,0 +1,71 @@
+"""What every command is, and the cells that it names. PyTorch is not loaded for it."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import typer
+from typer.core import TyperCommand
+
+from carousel.cells.finding import find
+from carousel.equations import Cell
+from carousel.errors import InputError, TrainingError
+
+FLAGS: dict[str, str] = {}  # the options of all configurations' fields, by the fields' names; ``options`` puts them here
+
+
+def with_flags(text: str, known: Mapping[str, str]) -> str:
+    """Return a text in which options stand for the names in backticks, and no backticks are left."""
+    return re.sub(r"`(\w+)`", lambda found: known.get(found[1], found[1]), text)
+
+
+def cell(reference: str) -> Cell:
+    """Return the cell that a command names. Raises InputError where there is none."""
+    try:
+        return find(reference.strip())
+    except ValueError as error:
+        raise InputError(str(error)) from None
+
+
+def cells(references: str) -> list[str]:
+    """Return the names of cells that a command names, separated by commas. Raises InputError where one is none."""
+    found = [cell(reference).name for reference in references.split(",") if reference.strip()]
+    if not found:
+        raise InputError("--cells needs at least one cell")
+    return found
+
+
+class Command(TyperCommand):
+    """A command whose errors name its options."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Invoke as Typer does, and name the option where an error names a field in backticks."""
+        kernels: Any = sys.modules.get("carousel.kernels")  # a command that runs no model has not loaded it
+        unavailable = kernels.Unavailable if kernels else ()
+        known = FLAGS | {p.name: max(p.opts, key=len) for p in self.params if p.name and p.opts[0].startswith("-")}
+        try:
+            if kernels:
+                _check_environment(kernels)
+            return super().invoke(ctx)
+        except unavailable as error:
+            raise TrainingError(str(error)) from error
+        except (InputError, TrainingError) as error:
+            raise type(error)(with_flags(str(error), known)) from error
+
+
+def _check_environment(kernels: Any) -> None:
+    try:
+        kernels.check_environment()
+    except ValueError as error:
+        raise InputError(str(error)) from None
+
+
+class Commands(typer.Typer):
+    """Several commands, whose errors name their options."""
+
+    def command(self, *given: Any, **how: Any) -> Any:
+        """Add a command as Typer does, of our class."""
+        return super().command(*given, cls=Command, **how)

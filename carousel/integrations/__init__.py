@@ -1,0 +1,1 @@
+"""Carousel's layers inside other packages, each of which is an extra."""
