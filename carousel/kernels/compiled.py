@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import cache
 from typing import Any, Protocol
 
 import torch
@@ -63,18 +64,27 @@ class Run:
 
     def lists(self, flat: Sequence[Any]) -> dict[str, list[Any]]:
         """Return the tensors, given one after the other, by kind."""
-        found, at = {}, 0
-        for kind, n in zip(KINDS, self.counts, strict=True):
-            found[kind] = list(flat[at : at + n])
-            at += n
-        return found
+        return _lists(self.counts, flat)
 
-    def gradients(self, asked: Sequence[bool]) -> list[int]:
+    def gradients(self, asked: Sequence[bool]) -> tuple[int, ...]:
         """Return for each result of ``carousel::loop_backward`` the place, among the tensors, of the one that it is for."""
-        places = self.lists(range(sum(self.counts)))
-        places["vectors"] = [places["vectors"][k] for k in self.interface.learned]
-        left_out = {kind for kind, wanted in zip(ON_REQUEST, asked, strict=True) if not wanted}
-        return [place for kind, found in places.items() if kind not in left_out for place in found]
+        return _gradients(self.interface, self.counts, tuple(asked))
+
+
+def _lists(counts: Sequence[int], flat: Sequence[Any]) -> dict[str, list[Any]]:
+    found, at = {}, 0
+    for kind, n in zip(KINDS, counts, strict=True):
+        found[kind] = list(flat[at : at + n])
+        at += n
+    return found
+
+
+@cache
+def _gradients(interface: Interface, counts: tuple[int, ...], asked: tuple[bool, ...]) -> tuple[int, ...]:
+    places = _lists(counts, range(sum(counts)))
+    places["vectors"] = [places["vectors"][k] for k in interface.learned]
+    left_out = {kind for kind, wanted in zip(ON_REQUEST, asked, strict=True) if not wanted}
+    return tuple(place for kind, found in places.items() if kind not in left_out for place in found)
 
 
 class Kernels(Protocol):
@@ -162,7 +172,8 @@ def _checked(
     kernels.allow(data, run.products)
     if run.batch_sizes is None:
         given = [x.shape[0] for x in (data, *lists["before"]) if x.dim()]  # other shapes are refused below
-        run = replace(run, batch_sizes=tuple(equal_steps(given[0], given[1])) if len(given) > 1 else (1,))
+        sizes = tuple(equal_steps(given[0], given[1])) if len(given) > 1 else (1,)
+        run = Run(run.backend, run.key, run.counts, sizes, run.reverse, run.products)
     every = {**lists, "clock": [] if clock is None else [clock], **others}
     saved = kernels.saved(loop, output) if others else ()
     return run, check(interface_of(loop), run.rows, data.dtype, every, resets, saved, output)

@@ -44,18 +44,14 @@ def _given(run: Run, clock: Tensor | None, resets: Tensor | None, flat: Sequence
     return [run.backend, run.key, data, *rest, clock, resets, run.batch_sizes, run.reverse, run.products]
 
 
-def _keys(x: Tensor) -> int:
-    """All that PyTorch's dispatcher looks at: device, layout, subclass, transforms, lazy negation."""
-    return torch._C._dispatch_keys(x).raw_repr()
+def _keys(tensors: Sequence[Tensor | None]) -> set[int]:
+    """All that PyTorch's dispatcher looks at: devices, layouts, subclasses, transforms, lazy negation."""
+    return {torch._C._dispatch_keys(x).raw_repr() for x in tensors if x is not None}
 
 
-def _plain_keys() -> frozenset[int]:
-    with torch.inference_mode():
-        inside = torch.empty(0, device="cpu")
-    return frozenset(map(_keys, (torch.empty(0, device="cpu"), inside)))
-
-
-_PLAIN = _plain_keys()
+with torch.inference_mode():
+    _PLAIN = _keys([torch.empty(0, device="cpu")])
+_PLAIN |= _keys([torch.empty(0, device="cpu")])
 
 
 def _plain(*tensors: Tensor | None) -> bool:
@@ -65,7 +61,7 @@ def _plain(*tensors: Tensor | None) -> bool:
     """
     if torch._C._len_torch_dispatch_stack() or torch._C._are_functorch_transforms_active():
         return False
-    return all(x is None or _keys(x) in _PLAIN for x in tensors)
+    return _keys(tensors) <= _PLAIN
 
 
 def _forward(run: Run, clock: Tensor | None, resets: Tensor | None, flat: Sequence[Tensor], *, save: bool) -> list[Tensor]:

@@ -190,12 +190,13 @@ class Recurrent(nn.Module):
 
     def initial_state(self, batch: int) -> State:
         """The states before the first step, (num_layers · directions, B, size) each; a tuple where there are several."""
-        like = next(chain(self.parameters(), self.buffers()))
+        learned = self.cell.learned  # sooner found by name
+        like = self.parameter(learned[0]) if learned else next(chain(self.parameters(), self.buffers()))
         states, rows = [], self.num_layers * self.directions
         for k, (name, state) in enumerate(zip(self.cell.states, self.cell.trace.states, strict=True)):
             if self.learned_initial and state.size is not None:
                 each = [self.parameter(f"initial.{name}", *divmod(row, self.directions)) for row in range(rows)]
-                states.append(torch.stack([learned.expand(batch, -1) for learned in each]))
+                states.append(torch.stack([start.expand(batch, -1) for start in each]))
             else:  # the step number counts past what half precision can hold
                 dtype = like.dtype if state.size is not None else torch.float32
                 states.append(torch.zeros(rows, batch, self._state_size(k, 0), device=like.device, dtype=dtype))
@@ -363,7 +364,9 @@ class Recurrent(nn.Module):
 
     def refresh(self) -> None:
         """Compute anew the parameters that hooks compute (torch.nn.utils.prune); a call of the layer begins with this."""
-        for space in (self.W, self.w, self.b, self.initial):
+        for name in ("W", "w", "b", "initial"):
+            space = self._modules[name]
+            assert isinstance(space, Parameters)
             space.refresh()
 
     def _load_from_state_dict(self, state_dict: Mapping[str, Any], prefix: str, *rest: Any) -> None:

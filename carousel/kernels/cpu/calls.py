@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import accumulate
 
 import torch
 from torch import Tensor
@@ -26,13 +27,14 @@ Numbers = dict[str, int]
 
 def weights(used: Sequence[Stack], lengths: Mapping[str, int], dense: Sequence[Tensor]) -> tuple[Arrays, Numbers]:
     """Return the addresses and strides of the weights of some stacks."""
+    begins = [x.data_ptr() for x in dense]
+    size = dense[0].itemsize if dense else 0
     addresses: Arrays = {}
     strides: Numbers = {}
     for stack in used:
         for pointer, (number, prefix) in zip(pointers(stack), stack.parts, strict=True):
-            w = dense[number]
-            addresses[pointer] = w.data_ptr() + w.itemsize * sum([lengths[n] for n in prefix])
-            strides[stride(pointer)] = w.shape[1]
+            before = size * sum([lengths[n] for n in prefix]) if prefix else 0
+            addresses[pointer], strides[stride(pointer)] = begins[number] + before, dense[number].shape[1]
     return addresses, strides
 
 
@@ -58,13 +60,11 @@ def inputs(k: Kernel, tensors: Tensors, lengths: Mapping[str, int], rows: int) -
 
 def scratch(like: Tensor, counts: Mapping[str, int]) -> tuple[Tensor, Arrays]:
     """Return memory for arrays that nobody sees, and the address of each; ``counts``: of numbers, by name."""
-    places, total = {}, 0
-    for name, count in counts.items():
-        places[name] = total
-        total += count + -count % LINE
-    room = like.new_empty(total)
-    begin, size = room.data_ptr(), room.itemsize
-    return room, {name: begin + at * size for name, at in places.items()}
+    lines = [-(-count // LINE) for count in counts.values()]
+    room = like.new_empty(LINE * sum(lines))
+    places = accumulate(lines[:-1], initial=0)
+    begin, size = room.data_ptr(), LINE * room.itemsize
+    return room, {name: begin + at * size for name, at in zip(counts, places, strict=False)}
 
 
 def forward(k: Kernel, run: Run, tensors: Tensors, lengths: dict[str, int], save: bool) -> list[Tensor]:

@@ -48,6 +48,7 @@ class Stored:
     state: int | None
 
 
+@cache
 def panel(stack: Stack) -> str:
     """The array of a stack's packed weights."""
     return f"panel_{stack.name}"
@@ -59,6 +60,7 @@ def pointers(stack: Stack) -> tuple[str, ...]:
     return tuple(f"W_{stack.name}_{k}" for k in range(len(stack.parts)))
 
 
+@cache
 def stride(pointer: str) -> str:
     """The number between rows of a weight."""
     return f"{pointer}_stride"
