@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 else:
 
     def Figure(**how: Any) -> Any:
-        """As ``matplotlib.figure.Figure``: no display, and no state of the whole process."""
+        """Make a ``matplotlib.figure.Figure``: no display, and no state of the whole process."""
         from matplotlib.figure import Figure
 
         return Figure(**how)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -165,8 +166,8 @@ def test_an_empty_environment(installed, tmp_path, compiler):
     assert json.loads((tmp_path / "trained" / "config.json").read_text())["carousel"] == carousel.__version__
     assert (tmp_path / "trained" / "model.safetensors").exists()
 
-    loaded = "import carousel; print(carousel.load('trained').score('the boy lost her hat').perplexity)"
-    assert float(run(binaries / "python", "-c", loaded).split()[-1]) > 1
+    loaded = "import carousel; print('perplexity', carousel.load('trained').score('the boy lost her hat').perplexity)"
+    assert float(re.search(r"perplexity (\S+)", run(binaries / "python", "-c", loaded))[1]) > 1
 
     command = [binaries / "carousel", "serve", "trained", "--port", "0"]
     with subprocess.Popen(command, cwd=tmp_path, env=env, stdout=subprocess.PIPE, text=True) as server:

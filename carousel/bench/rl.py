@@ -36,7 +36,7 @@ POLICY: dict[str, Any] = {
 
 
 def available() -> bool:
-    """Whether sb3-contrib is installed."""
+    """Return whether sb3-contrib is installed."""
     return find_spec("sb3_contrib") is not None
 
 

@@ -36,7 +36,8 @@ def find(reference: str) -> Cell:
             cells = [n for n, x in vars(module).items() if isinstance(x, Cell)]
             hint = f"it has {', '.join(cells)}" if cells else "write @cell above a function of equations"
             raise ValueError(f"{place} has no cell called {name!r}; {hint}")
-        return _known(found, reference)
+        place = str(Path(place).absolute()) if place.endswith(".py") else place  # also for who works in another folder
+        return _known(found, f"{place}:{name}")
     if reference not in CELLS:
         for entry in entry_points(group=ENTRY_POINTS, name=reference):
             found = entry.load()

@@ -218,7 +218,7 @@ def startup(
     repeats: Annotated[int, typer.Option(min=1, help="How often each is timed, all in turn.")] = 5,
     json: options.Json = False,
 ) -> None:
-    """How long commands take to start, beside import torch alone: medians, by the clock and of the processor."""
+    """Measure how long commands take to start, beside import torch alone: medians, by the clock and of the processor."""
     with screen.counting("starting") as tick:
         rows = bench_startup.measure(repeats, tick=tick)
     if json:

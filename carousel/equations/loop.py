@@ -186,8 +186,10 @@ class _Maker:
 
 
 def _of_size(known: Size | None, size: Size | None) -> bool:
-    """Whether a value, which may be one number a row, can stand for a vector of that size: what the step number alone decides
-    occurs with vectors of several sizes."""
+    """Return whether a value, which may be one number a row, can stand for a vector of that size.
+
+    What the step number alone decides occurs with vectors of several sizes.
+    """
     return known is None or (size is not None and known.root is size.root)
 
 

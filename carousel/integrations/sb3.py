@@ -118,7 +118,7 @@ class RecurrentPolicy(RecurrentActorCriticPolicy):
 
     @staticmethod
     def _process_sequence(features: Tensor, lstm_states: Pair, episode_starts: Tensor, lstm: Memory) -> tuple[Tensor, Pair]:
-        """As the method that it replaces, which takes a step at a time where an episode begins."""
+        """Do what the method does that it replaces, which takes a step at a time where an episode begins."""
         rows = lstm_states[0].shape[1]
         x = features.reshape(rows, -1, lstm.input_size).swapaxes(0, 1)
         starts = episode_starts.reshape(rows, -1).swapaxes(0, 1) > 0

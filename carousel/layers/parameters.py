@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import operator
-from functools import cache
 from typing import Any
 
 import numpy as np
@@ -40,10 +39,9 @@ def suffix(layer: int, direction: int) -> str:
     return f"_l{layer}" + ("_reverse" if direction else "")
 
 
-@cache
 def place(name: str, layer: int, direction: int) -> tuple[str, str]:
     """Return where a layer keeps the parameter that the equations call ``name``: ``W.im`` under ("W", "im_l0")."""
-    space, letters = name.split(".")
+    space, _, letters = name.partition(".")
     return space, letters + suffix(layer, direction)
 
 

@@ -19,6 +19,7 @@ from pathlib import Path
 from unittest import mock
 
 import torch
+from apart import apart
 from torch import Tensor
 
 from carousel import kernels
@@ -139,7 +140,8 @@ def difference(cell: str, dtype: torch.dtype, threads: int = 1) -> float:
         return EmulatedKernel(loop, dtype)
 
     everyone = mock.patch("carousel.kernels.cpu.calls.threads_for", lambda *_: threads)
-    with mock.patch.object(backend, "kernel", emulated), everyone, kernels.use("cpu"):
+    sized = mock.patch("carousel.kernels.cpu.calls.scratch", apart)
+    with mock.patch.object(backend, "kernel", emulated), everyone, sized, kernels.use("cpu"):
         found = _ran(layer, x, resets)
     assert called >= 2, "the emulated kernel was not asked"
     with kernels.use("reference"):

@@ -6,10 +6,12 @@ Each runs in a child of its own (``tests/helpers/forked.py``). Under AddressSani
 """
 
 import itertools
+import os
 
 import numpy as np
 import pytest
 import torch
+from apart import apart
 from forked import verdict
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
@@ -19,10 +21,14 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from carousel import kernels
 from carousel.cells import CELLS
+from carousel.kernels.cpu import calls
 from carousel.kernels.cpu.kernel import kernel
 from carousel.kernels.inputs import loop_of
 from carousel.kernels.operator import FORWARD
 from carousel.layers import Clamp, Recurrent, Streaming, from_torch, from_torch_state, to_torch, to_torch_state
+
+if "asan" in os.environ.get("LD_PRELOAD", ""):
+    calls.scratch = apart  # so that a step over an array's end is seen
 
 NAMES = ("lstm-v3", "lstm-v4", "gru", "rnn", "clockwork", "mlp")
 MODULES = (nn.LSTM, nn.GRU, nn.RNN)

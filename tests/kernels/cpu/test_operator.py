@@ -2,6 +2,7 @@
 
 import io
 import os
+import warnings
 
 import pytest
 import torch
@@ -25,7 +26,9 @@ def test_compiled_without_graph_breaks_it_is_the_same(layer):
     expected, hx = layer(x)
     expected_grad = torch.autograd.grad(expected.square().sum(), list(layer.parameters()))
     quick = torch.compile(layer, fullgraph=True, backend="aot_eager")
-    found, found_hx = quick(x)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", "Dynamo detected a call")
+        found, found_hx = quick(x)
     torch.testing.assert_close(found, expected)
     torch.testing.assert_close(found_hx, hx)
     found_grad = torch.autograd.grad(found.square().sum(), list(layer.parameters()))
