@@ -439,6 +439,7 @@ def prepare() -> None:
     import numpy as np
     import sklearn.linear_model
     import torch
+    import torch._dynamo  # by the first optimizer, and it makes a folder among the temporary files
 
     import carousel.cli  # noqa: F401
 

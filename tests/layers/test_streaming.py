@@ -60,3 +60,10 @@ def test_states_that_are_no_states_are_refused():
             Streaming(layer, wrong)
     with pytest.raises(TypeError, match="a step's input is a tensor"):
         Streaming(layer)([0.0, 0.0, 0.0])
+
+
+def test_a_parameter_on_another_device_is_refused_before_its_address_is_taken():
+    layer = Recurrent("rnn", 3, 4)
+    layer.b["h_l0"] = torch.nn.Parameter(layer.b["h_l0"].detach().to("meta"))
+    with pytest.raises(ValueError, match=r"b\.h is on meta, but the layer's parameters are on cpu"):
+        Streaming(layer)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from carousel.equations import Cell
+from carousel.kernels.alike import alike
 from carousel.kernels.boundary import check, check_step
 from carousel.kernels.cpu.calls import common, inputs, scratch, weights
 from carousel.kernels.cpu.kernel import kernel
@@ -39,6 +40,7 @@ class CpuStepper:
         first = before[names[0]]
         self.cell, rows = cell, len(first)
         self.data = first.new_zeros(rows, input_size)
+        alike(cell, self.data, before, parameters)  # no dispatcher of PyTorch looks at their devices here
         made = kernel(loop_of(cell), first.dtype)
         program, interface = made.program, made.program.interface
         with torch.no_grad():
