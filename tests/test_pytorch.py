@@ -71,7 +71,7 @@ def weight(layer):
 # ------------------------------------------------------------------------------------------------------------ inputs
 
 
-@row("batches, single sequences, `batch_first`, several layers, both directions, projection")
+@row("batches, single sequences, `batch_first`, several layers, both directions")
 def check_shapes(kind):
     layer = made(kind, 8, 16, 2, batch_first=True, bidirectional=True)
     y, (h, c) = layer(torch.randn(4, 12, 8))
