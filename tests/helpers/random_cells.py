@@ -283,7 +283,7 @@ class _Writer:
             return call(kind, self.moderate(size, d))
         if kind == "less":
             x = self.small(size, d)
-            return Text(f"(1 - {x})", size, chosen=x.chosen)
+            return Text(f"(1 - {x})", size, dense=x.dense, chosen=x.chosen)
         if kind == "times":
             return self.times(self.small(size, d), self.small(size, d))
         if kind == "where":
