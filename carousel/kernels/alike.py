@@ -17,10 +17,13 @@ def autocast(device: torch.device) -> bool:
 
 def alike(cell: Cell, data: Tensor, before: Mapping[str, Tensor], parameters: Mapping[str, Tensor]) -> None:
     """Refuse tensors of several types or devices, as torch.nn.LSTM does. Raises ValueError."""
-    states = {s.name: before[s.name] for s in cell.trace.states if s.size is not None}  # the step number has its own type
-    if len({(x.dtype, x.device) for x in (data, *states.values(), *parameters.values())}) == 1:
+    states = {s.name: before[s.name] for s in cell.trace.states if s.size is not None}
+    clocks = {s.name: before[s.name] for s in cell.trace.states if s.size is None}  # the step number has its own type
+    types = {(x.dtype, x.device) for x in (data, *states.values(), *parameters.values())}
+    if len(types) == 1 and all(x.device == data.device for x in clocks.values()):
         return
-    named = {f"parameter {k}": x for k, x in parameters.items()} | {f"state {k}": x for k, x in states.items()}
+    named = {f"parameter {k}": x for k, x in parameters.items()}
+    named |= {f"state {k}": x for k, x in (states | clocks).items()}
     wanted = next(iter({**parameters, **states}.values()))
     for name, x in {"input": data, **named}.items():
         if x.device != wanted.device:
@@ -28,7 +31,7 @@ def alike(cell: Cell, data: Tensor, before: Mapping[str, Tensor], parameters: Ma
                 f"{name} is on {x.device}, but the layer's parameters are on {wanted.device}: "
                 f"move it with .to({str(wanted.device)!r}), or the layer with layer.to({str(x.device)!r})"
             )
-        if x.dtype != wanted.dtype and not autocast(wanted.device):
+        if x.dtype != wanted.dtype and name.removeprefix("state ") not in clocks and not autocast(wanted.device):
             raise ValueError(
                 f"{name} is {x.dtype}, but the layer's parameters are {wanted.dtype}: "
                 f"convert it with .to({wanted.dtype}), or the layer with layer.to({x.dtype})"

@@ -67,3 +67,10 @@ def test_a_parameter_on_another_device_is_refused_before_its_address_is_taken():
     layer.b["h_l0"] = torch.nn.Parameter(layer.b["h_l0"].detach().to("meta"))
     with pytest.raises(ValueError, match=r"b\.h is on meta, but the layer's parameters are on cpu"):
         Streaming(layer)
+
+
+def test_a_step_number_on_another_device_is_refused():
+    layer = Recurrent("clockwork", 3, 4)
+    h, t = layer.initial_state(1)
+    with pytest.raises(ValueError, match="state t is on meta"):
+        Streaming(layer, (h, t.to("meta")))
