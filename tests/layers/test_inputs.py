@@ -243,3 +243,17 @@ def test_states_and_variables_of_any_name_run(c):
             results.append((output, *torch.autograd.grad(output.sum(), list(layer.parameters()))))
     torch.testing.assert_close(*results)
     assert set(layer(x, record=c.names)[2]) == set(c.names)
+
+
+@pytest.mark.parametrize("name", ["lstm-v4", "clockwork"])
+def test_resets_without_numbers_are_refused_not_answered(name):
+    layer = Recurrent(name, 4, 4)
+    with pytest.raises((ValueError, RuntimeError)):
+        layer(torch.randn(3, 2, 4), resets=torch.zeros(3, 2, dtype=torch.bool, device="meta"))
+
+
+def test_a_step_number_without_numbers_is_refused_not_answered():
+    layer = Recurrent("clockwork", 4, 4)
+    h, t = layer.initial_state(2)
+    with pytest.raises(ValueError, match="on meta"):
+        layer(torch.randn(3, 2, 4), (h, t.to("meta")))
