@@ -7,6 +7,7 @@ of layers, and the lanes on which the other states and the input come in.
 from __future__ import annotations
 
 import itertools
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from carousel.drawing.graph import Graph, Node
@@ -153,7 +154,7 @@ class _Placer:
             joins = all(nodes[k].kind == "join" for k in keys)
             x += half
             for key in keys:
-                self.places[key] = Place(x, 0, half_width(nodes[key]), half_height(nodes[key]))
+                self.places[key] = Place(x, 0, half_width(nodes[key]), half_height(nodes[key], nodes))
             x += half + (self.gap - 2 if joins else self.gap)
         self.right = x + 1
         pipes = sorted(self.graph.pipes, key=lambda s: (s != "t", list(self.graph.pipes).index(s)))
@@ -303,7 +304,11 @@ class _Placer:
             return [Port((left, y), LEFT), Port((x, bottom), DOWN), Port((x, top), UP)]
         if node.kind == "join":
             beside = [Port((left, y + dy), LEFT) for dy in range(-place.half_height, place.half_height + 1)]
-            return [*(beside if _from_left(node) > 1 else [Port((left, y), LEFT)]), Port((x, bottom), DOWN), Port((x, top), UP)]
+            return [
+                *(beside if _from_left(node, self.graph.nodes) > 1 else [Port((left, y), LEFT)]),
+                Port((x, bottom), DOWN),
+                Port((x, top), UP),
+            ]
         if node.kind == "switch":
             return [Port((x + dx, bottom), DOWN) for dx in (-3, 0, 3)] + [Port((x + dx, top), UP) for dx in (-3, 0, 3)]
         return [Port((left, y), LEFT), Port((x, bottom), DOWN), Port((x, top), UP)]
@@ -325,14 +330,19 @@ def half_width(node: Node) -> int:
     return 0 if node.kind == "join" else 1
 
 
-def half_height(node: Node) -> int:
+def half_height(node: Node, nodes: Mapping[str, Node]) -> int:
     """Return half the height of a node, in grid points."""
     if node.kind == "join":
-        count = _from_left(node)
+        count = _from_left(node, nodes)
         return LANE * (count // 2) if count > 2 else 1
     return LAYER if node.kind == "layer" else 1
 
 
-def _from_left(node: Node) -> int:
-    """Return how many wires enter a join from the left: states, and operations on them."""
-    return sum(w.source.startswith(("before", "function")) for w in node.wires)
+def _from_left(node: Node, nodes: Mapping[str, Node]) -> int:
+    """Return how many wires enter a join from the left: states, and operations on them alone."""
+    return sum(all(s.startswith("before") for s in _sources(nodes[w.source])) for w in node.wires)
+
+
+def _sources(node: Node) -> list[str]:
+    """Return the keys of a function's operands, else the node's own."""
+    return [w.source for w in node.wires] if node.kind == "function" else [node.key]

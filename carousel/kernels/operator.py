@@ -117,9 +117,7 @@ def _forward_shapes(*arguments: Any) -> list[Tensor]:
     others = [x for x in (given.clock, given.resets) if x is not None]
     for x in (*others, *(x for xs in given.lists.values() for x in xs)):
         if x.device != data.device:  # PyTorch asks for shapes alone where one tensor has no numbers
-            raise ValueError(
-                f"the input is on {data.device}, another tensor of the call on {x.device}: move one of them"
-            )
+            raise ValueError(f"the input is on {data.device}, another tensor of the call on {x.device}: move one of them")
     output = data.new_empty(data.shape[0], before[0].shape[1], dtype=given.output)
     results = [output, *(x.new_empty(x.shape) for x in before)]
     described = interface_of(given.loop).tensors["recorded"]
