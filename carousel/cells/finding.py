@@ -13,7 +13,7 @@ from carousel.cells import CELLS, FOUND, get
 from carousel.equations import Cell, EquationError
 
 ENTRY_POINTS = "carousel.cells"
-REFERENCES: list[str] = []  # by which cells were found, so that another process can find them
+REFERENCES: dict[str, str] = {}  # of each cell that was found, by its name, so that another process can find it
 
 
 def find(reference: str) -> Cell:
@@ -82,5 +82,5 @@ def _known(cell: Cell, reference: str) -> Cell:
     if CELLS.get(cell.name, cell) is not cell:
         raise ValueError(f"a cell of the lectures is called {cell.name}, too: call yours something else")
     FOUND[cell.name] = cell
-    REFERENCES.append(reference)
+    REFERENCES[cell.name] = reference
     return cell

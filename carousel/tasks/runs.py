@@ -107,7 +107,8 @@ def _side_by_side(wanted: list[Job], folder: Path, processes: int, tell: Tell | 
     told = context.Queue()
     before = {n: os.environ.get(n) for n in ONE_THREAD}
     os.environ.update(dict.fromkeys(ONE_THREAD, "1"))  # the processes that start now read them
-    pool = ProcessPoolExecutor(min(processes, len(wanted)), context, _begin, (told, list(finding.REFERENCES)))
+    cells = [finding.REFERENCES[c] for c in {job.recipe.cell for job in wanted} if c in finding.REFERENCES]
+    pool = ProcessPoolExecutor(min(processes, len(wanted)), context, _begin, (told, cells))
     try:
         waiting: set[Future[dict[str, Any]]] = {pool.submit(_work, job, folder) for job in wanted}
         while waiting:

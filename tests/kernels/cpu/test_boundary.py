@@ -52,7 +52,7 @@ def test_a_state_or_a_part_of_the_parameters_of_another_type_is_refused(back_end
 def test_another_device_is_refused():
     with pytest.raises(ValueError, match=r"input is on meta, but the layer's parameters are on cpu"):
         Recurrent("rnn", 8, 16)(torch.randn(12, 4, 8, device="meta"))
-    with pytest.raises(ValueError, match=r"a state or a parameter is on meta"):
+    with pytest.raises(ValueError, match=r"another tensor of the call on meta"):
         Recurrent("rnn", 8, 16)(torch.randn(12, 4, 8), torch.zeros(1, 4, 16, device="meta"))
 
 
