@@ -13,16 +13,16 @@ from carousel.kernels.registry import portable, register, registered
 
 def run(call: Call) -> Result:
     """Run a call by the back end that supports it, its segments one by one where it asks for them. Raises as ``choice.run``."""
-    if call.segment_length and call.segment_length < len(call.rows) and torch.is_grad_enabled():
+    leaves = torch.compiler.is_exporting() or torch.jit.is_tracing()  # this process, for sequences of any length
+    if call.segment_length and not leaves and call.segment_length < len(call.rows) and torch.is_grad_enabled():
         return segments.run(run, call)
-    if torch.compiler.is_compiling() or torch.jit.is_tracing():
-        return _into_graph(call)
+    if leaves or torch.compiler.is_compiling():
+        return _into_graph(call, leaves)
     return choice.run(call)
 
 
-def _into_graph(call: Call) -> Result:
-    """``run`` where PyTorch writes a graph: one operator, which it looks no further into."""
-    leaves = torch.compiler.is_exporting() or torch.jit.is_tracing()  # this process
+def _into_graph(call: Call, leaves: bool) -> Result:
+    """Run a call where PyTorch writes a graph: as one operator, which it looks no further into."""
     key = portable(call) if leaves and not torch.compiler.is_dynamo_compiling() else call.cell.key
     starts = list(call.initial.values()) if call.initial is not None else []
     before, parameters = list(call.before.values()), list(call.parameters.values())
@@ -48,7 +48,7 @@ def _in_graph(
     clamp: str,
     held: list[Tensor],
 ) -> list[Tensor]:
-    """``run`` for torch.compile, which looks no further into an operator: it takes and gives tensors and numbers alone."""
+    """Run a call inside that operator, which takes and gives tensors, numbers and texts alone."""
     cell = registered(key)
     names = [p.name for p in cell.trace.parameters if p.kind != "constant"]
     states = dict(zip(cell.states, before, strict=True))

@@ -23,7 +23,7 @@ Lists = Mapping[str, Sequence[Tensor]]
 
 @dataclass(frozen=True)
 class Run:
-    """All of a call of a loop but its tensors.
+    """A call of a loop without its tensors.
 
     Args:
         backend: the name of the back end whose kernels run.
@@ -49,7 +49,7 @@ class Run:
 
     @property
     def interface(self) -> Interface:
-        """The loop's."""
+        """The interface of the loop."""
         return interface_of(loop_called(self.key))
 
     @property
@@ -166,7 +166,7 @@ def backward(run: Run, lists: Lists, clock: Tensor | None, resets: Tensor | None
 def _checked(
     kernels: Kernels, run: Run, lists: Lists, clock: Tensor | None, resets: Tensor | None, others: Lists
 ) -> tuple[Run, dict[str, int]]:
-    """The run with the rows of its steps, and the units behind each size. Raises ValueError."""
+    """Return the run with the rows of its steps, and the units behind each size. Raises ValueError."""
     data, loop = lists["data"][0], loop_called(run.key)
     output = kernels.output_type(data.dtype, run.products)
     kernels.allow(data, run.products)

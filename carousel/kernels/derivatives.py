@@ -34,18 +34,18 @@ def loop(run: Run, clock: Tensor | None, resets: Tensor | None, flat: Sequence[T
 
 
 def _transformed() -> bool:
-    """Whether forward mode or one of torch.func's transforms may look on."""
+    """Return whether forward mode or one of torch.func's transforms may look on."""
     return forward_ad._current_level >= 0 or torch._C._are_functorch_transforms_active()
 
 
 def _given(run: Run, clock: Tensor | None, resets: Tensor | None, flat: Sequence[Tensor]) -> list[Any]:
-    """What both operators are called with first."""
+    """Return the first arguments of both operators."""
     (data,), *rest = run.lists(flat).values()
     return [run.backend, run.key, data, *rest, clock, resets, run.batch_sizes, run.reverse, run.products]
 
 
 def _keys(tensors: Sequence[Tensor | None]) -> set[int]:
-    """All that PyTorch's dispatcher looks at: devices, layouts, subclasses, transforms, lazy negation."""
+    """Return all that PyTorch's dispatcher looks at: devices, layouts, subclasses, transforms, lazy negation."""
     return {torch._C._dispatch_keys(x).raw_repr() for x in tensors if x is not None}
 
 
@@ -55,7 +55,7 @@ _PLAIN |= _keys([torch.empty(0, device="cpu")])
 
 
 def _plain(*tensors: Tensor | None) -> bool:
-    """Whether nothing of PyTorch but autograd looks on, and all tensors are plain ones of the processor.
+    """Return whether PyTorch's autograd alone looks on, and all tensors are plain ones of the processor.
 
     Then kernels are called without PyTorch's dispatcher, which a small call would feel.
     """
@@ -82,7 +82,7 @@ def _backward(run: Run, asked: Sequence[bool], clock: Tensor | None, resets: Ten
 
 
 def _parted(run: Run, tensors: Sequence[Any]) -> tuple[list[Any], list[Any], list[Any]]:
-    """The gradients of a run's results, the tensors of the call, and what its run has saved."""
+    """Part tensors into gradients of a run's results, the tensors of the call, and the values that its run has saved."""
     first, last = run.results, run.results + sum(run.counts)
     return list(tensors[:first]), list(tensors[first:last]), list(tensors[last:])
 
@@ -90,7 +90,7 @@ def _parted(run: Run, tensors: Sequence[Any]) -> tuple[list[Any], list[Any], lis
 def _tangent(
     run: Run, clock: Tensor | None, resets: Tensor | None, flat: Sequence[Tensor], changes: Optional
 ) -> tuple[Tensor, ...]:
-    """How the results change, as the tensors of the call do; None changes nothing."""
+    """Return the change of the results where the tensors of the call change; None changes nothing."""
     x, inside, interface = run.lists(flat), loop_called(run.key), run.interface
     u = run.lists([torch.zeros_like(x) if u is None else u for x, u in zip(flat, changes, strict=True)])
     (data,), (data_u,), lengths = x["data"], u["data"], interface.lengths_of(x)

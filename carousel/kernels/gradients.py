@@ -23,7 +23,7 @@ Lengths = Mapping[str, int]
 
 @dataclass(frozen=True)
 class Adjoints:
-    """What a run backwards has computed.
+    """The results of a run backwards.
 
     ``groups``: adjoints of each group's sums at every step, (Σ batch_sizes, Σ units). ``hoisted``: of each hoisted input, where
     they are not those of a group. ``vectors``: gradients of the learned vectors. ``carried``: what has come back to each state
@@ -79,7 +79,7 @@ def gradients(
     }
 
     def through(used: Sequence[tuple[int, Stack]], rows: slice | Tensor, like: Tensor) -> Tensor:
-        """The sum of what comes back through the weights of some stacks, at some rows."""
+        """Return the sum of the gradients that come back through the weights of some stacks, at some rows."""
         each = {g: rounded(found.groups[g])[rows] for g, _ in used}
         return _sum_of_products(like, [p for g, s in used for p in stacks.pairs(s, lengths, factors, each[g])])
 
@@ -132,7 +132,7 @@ def _of_biases(interface: Interface, lengths: Lengths, adjoints: Sequence[Tensor
 
 
 def _rounding(products: torch.dtype | None) -> Callable[[Tensor], Tensor]:
-    """A factor of a product, in another type where one is asked for; the same tensor is rounded once."""
+    """Return a factor of a product, in another type where one is asked for; the same tensor is rounded once."""
     done: dict[int, Tensor] = {}
 
     def rounded(x: Tensor) -> Tensor:

@@ -35,7 +35,7 @@ class Inputs:
 
 @cache
 def loop_of(cell: Cell) -> Loop:
-    """The inside of a cell's loop, made once."""
+    """Return the inside of a cell's loop, made once."""
     return loop(cell.trace, cell.schedule, f"{cell.name}: {cell.doc}\n\n{cell.text}")
 
 
@@ -66,7 +66,7 @@ def step_numbers(
     initial: Mapping[str, Tensor] | None,
     dtype: torch.dtype,
 ) -> Tensor | None:
-    """The number of each row's step at every step, (Σ batch_sizes,); None for a cell that has none."""
+    """Return the number of each row's step at every step, (Σ batch_sizes,); None for a cell that has none."""
     if loop_of(cell).clock is None:
         return None
     name = cell.trace.states[-1].name
@@ -86,7 +86,7 @@ def step_numbers(
 
 
 def _equal_steps(value: Tensor, start: Tensor, steps: int, reverse: bool, resets: Tensor | None) -> Tensor:
-    """``step_numbers`` where all steps have as many rows, also for a number of steps that PyTorch does not know yet."""
+    """Return ``step_numbers`` of steps with equally many rows; PyTorch need not know yet how many steps there are."""
     taken = torch.arange(steps, device=value.device, dtype=value.dtype).unsqueeze(1)
     numbers = value + taken
     if resets is not None:
@@ -99,7 +99,7 @@ def _equal_steps(value: Tensor, start: Tensor, steps: int, reverse: bool, resets
 def outside(
     cell: Cell, data: Tensor, lengths: dict[Size, int], parameters: Mapping[str, Tensor], leave: frozenset[Expr] = frozenset()
 ) -> tuple[Values, dict[tuple[Expr, ...], Tensor]]:
-    """All that is known outside the loop by symbol, and sums side by side; those in ``leave`` are left out."""
+    """Compute all values that need no state, by symbol, and sums side by side; sums in ``leave`` are left out."""
     values: Values = {cell.trace.input: data, **_constants(cell, data, parameters, lengths)}
     stacked: dict[tuple[Expr, ...], Tensor] = {}
     for stage in cell.schedule.outside:
@@ -119,7 +119,7 @@ def outside(
 def hoist_rest(
     cell: Cell, data: Tensor, before: Mapping[str, Tensor], parameters: Mapping[str, Tensor]
 ) -> tuple[list[Tensor], list[Tensor], Values]:
-    """For a back end that computes ``Loop.outer`` itself: the other hoisted inputs, the vectors, and all values."""
+    """Return the hoisted inputs outside ``Loop.outer``, which a back end computes itself, the vectors, and all values."""
     inside = loop_of(cell)
     values, stacked = outside(cell, data, _lengths(cell, data, before, parameters), parameters, _left(cell))
     rest = inside.hoisted[len(inside.outer) :]
@@ -128,7 +128,7 @@ def hoist_rest(
 
 @cache
 def parameters_alone(cell: Cell) -> tuple[tuple[str, ...], ...] | None:
-    """For a back end that computes ``Loop.outer`` itself: the names of the parameters that a loop takes as they are.
+    """Return the names of the parameters that a loop takes as they are, where a back end computes ``Loop.outer`` itself.
 
     Returns:
         Those of its dense weights, biases and vectors, as ``Interface`` orders them; None where anything is computed first.
@@ -142,7 +142,7 @@ def parameters_alone(cell: Cell) -> tuple[tuple[str, ...], ...] | None:
 
 
 def in_rows(value: Tensor, rows: int, like: Tensor) -> Tensor:
-    """A quantity of a step as (rows, size): one of parameters alone has no rows, one of the clock its precision."""
+    """Return a quantity of a step as (rows, size): one of parameters alone has no rows, one of the clock its precision."""
     if value.dim() == 2 and value.dtype == like.dtype:
         return value
     return value.expand(rows, -1).to(like.dtype)
@@ -160,7 +160,7 @@ def _left(cell: Cell) -> frozenset[Expr]:
 
 
 def _outer(accumulators: list[Accumulator], values: Values, lengths: dict[Size, int]) -> Tensor:
-    """Sums that need no state, side by side: Σ weight @ operand + what they begin with."""
+    """Compute sums that need no state, side by side: Σ weight @ operand + their first terms."""
     total = None
     if any(a.start is not None or a.biases for a in accumulators):
         parts = []
@@ -185,7 +185,7 @@ def _block(product: Product, values: Values, lengths: dict[Size, int]) -> Tensor
 
 @cache
 def _roots(cell: Cell) -> tuple[list[tuple[str, int, Size]], list[tuple[str, Size | None]], list[Size]]:
-    """Of each parameter its name, number of dimensions and size; of each state its name and size; all sizes of parameters."""
+    """Return each parameter's name, number of dimensions and size, each state's name and size, and all sizes of parameters."""
     learned = [p for p in cell.trace.parameters if p.kind != "constant"]
     parameters = [(p.name, 2 if p.kind == "dense" else 1, p.rows.root) for p in learned]
     states = [(s.name, None if s.size is None else s.size.root) for s in cell.trace.states]
@@ -193,7 +193,7 @@ def _roots(cell: Cell) -> tuple[list[tuple[str, int, Size]], list[tuple[str, Siz
 
 
 def _lengths(cell: Cell, data: Tensor, before: Mapping[str, Tensor], parameters: Mapping[str, Tensor]) -> dict[Size, int]:
-    """The number behind every size of the trace. Raises ValueError where there are other dimensions."""
+    """Return the number behind every size of the trace. Raises ValueError where there are other dimensions."""
     known, states, sizes = _roots(cell)
     for name, dimensions, _ in known:
         if parameters[name].dim() != dimensions:
@@ -230,7 +230,7 @@ def _constants(cell: Cell, like: Tensor, parameters: Mapping[str, Tensor], lengt
 
 
 def _array(cell: Cell, what: str, given: Any, shape: tuple[int, ...], like: Tensor) -> Tensor:
-    """What a user's function gave, of the shape that was asked for."""
+    """Return the array that a user's function gave. Raises ValueError for another shape than was asked for."""
     found = torch.as_tensor(given, dtype=like.dtype, device=like.device)
     if tuple(found.shape) != shape:
         raise ValueError(f"cell {cell.name}: {what} must have shape {shape}, but its function gives {tuple(found.shape)}")

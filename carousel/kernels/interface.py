@@ -19,7 +19,7 @@ KINDS = ("data", "dense", "biases", "hoisted", "vectors", "before", "initial")
 
 @dataclass(frozen=True)
 class Arriving:
-    """What a run backwards begins with.
+    """The tensors with which a run backwards begins.
 
     ``given``: the gradient of the output. ``final``: those of the states after. ``recorded``: those of the recorded values.
     ``saved``: what the run forwards has saved. ``asked``: the kinds whose gradients are wanted, of those that are computed on
@@ -176,7 +176,7 @@ class Interface:
         return Stack(name, symbols, operand, self.size(symbols[0]), self.size(operand), parts, biases)
 
     def _sources(self, products: Sequence[Product]) -> dict[str, tuple[str, int, int]]:
-        """Of each size: the kind, number and dimension of a tensor that has it alone."""
+        """Return for each size the kind, number and dimension of a tensor that has it alone."""
         found: dict[str, tuple[str, int, int]] = {}
         for kind in ("before", "vectors", "data", "dense"):
             for k, tensor in enumerate(self.tensors[kind]):
@@ -211,5 +211,5 @@ def interface_of(loop: Loop) -> Interface:
 
 
 def _called(symbol: Expr) -> str:
-    """The name that the equations give a parameter."""
+    """Return the name that the equations give a parameter."""
     return str(symbol).replace("_", ".", 1)

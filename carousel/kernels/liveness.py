@@ -32,7 +32,7 @@ class Outcome(NamedTuple):
 
 
 class Liveness:
-    """What is defined and read in a loop and its derivative. Raises NoDerivative where SymPy has none."""
+    """The blocks that define and read each value of a loop and of its derivative. Raises NoDerivative where SymPy has none."""
 
     def __init__(self, loop: Loop):
         self.loop, self.derivative = loop, derive(loop)

@@ -137,7 +137,7 @@ def _backward_shapes(*arguments: Any) -> list[Tensor]:
 
 
 def _autograd(*arguments: Any) -> list[Tensor]:
-    """The operator where it is called by itself; ``run`` calls ``loop``, which leaves the operator no derivative to find."""
+    """Run the operator that is called by itself; ``run`` calls ``loop``, which leaves the operator no derivative to find."""
     given = _Arguments(FORWARD, arguments)
     if given.given["save"]:  # what is saved has no derivative
         with torch._C._AutoDispatchBelowAutograd():

@@ -22,14 +22,14 @@ CLOCK = symbol(STEP, "tm1")
 
 @cache
 def pointwise(equations: tuple[Equation, ...]) -> Callable[[Values], Values]:
-    """Assignments as one Python function, each named quantity a variable."""
+    """Make one Python function of assignments, each named quantity a variable."""
     return printed(equations, "torch", TORCH)
 
 
 def printed(
     equations: tuple[Equation, ...], language: str, names: Mapping[str, Any]
 ) -> Callable[[dict[Any, Any]], dict[Any, Any]]:
-    """``pointwise`` with another library's arrays: in the words that ``Function`` has for ``language``, which use ``names``."""
+    """Return ``pointwise`` for another library: in the words that ``Function`` has for ``language``, which use ``names``."""
     targets = [target for target, _ in equations]
     used = {s for _, expr in equations for s in expr.free_symbols} - set(targets)
     arguments = sorted(used, key=str)
@@ -43,7 +43,7 @@ def printed(
 
 @cache
 def evaluate(expr: Expr) -> Callable[[Values], Tensor]:
-    """An operand of a dense product, as a function of the values."""
+    """Return an operand of a dense product, as a function of the values."""
     if expr.is_Symbol:
         return lambda values: values[expr]
     arguments = sorted(expr.free_symbols, key=str)
@@ -59,7 +59,7 @@ def _lambdify(
 
 
 def _number(value: float, like: Tensor) -> Tensor:
-    """A number in the precision of ``like``: PyTorch alone would take single, or that of whole numbers."""
+    """Return a number in the precision of ``like``: PyTorch alone would take single, or that of whole numbers."""
     return torch.full((), value, dtype=like.dtype, device=like.device)
 
 
@@ -74,7 +74,7 @@ class _Printer(Words, PythonCodePrinter):
         self.language = language
 
     def operand(self, x: Expr, expr: Expr) -> str:
-        """A number beside numbers alone, or where PyTorch takes tensors alone, has the precision of what is not the clock."""
+        """Print an operand; a number gets the precision of values other than the clock where PyTorch asks for a tensor."""
         text = self._print(x)
         choice = isinstance(expr, sympy.Piecewise)
         if not x.is_number or (choice and not all(value.is_number for value, _ in expr.args)):

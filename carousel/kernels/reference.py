@@ -42,7 +42,7 @@ class Reference(Backend):
 
 
 def run(call: Call) -> Result:
-    """``Reference.run``."""
+    """Run a call, as ``Reference.run`` does."""
     cell, batch_sizes, before, reverse = call.cell, call.rows, call.before, call.reverse
     alike(cell, call.data, before, call.parameters)
     inputs = hoist(cell, call.data, before, call.parameters)
@@ -140,7 +140,7 @@ def _plan(stage: LoopStage, hoisted: tuple[tuple[Expr, ...], ...]) -> _Plan:
 
 @cache
 def _pieces(equations: tuple[Equation, ...], clamped: frozenset[Expr]) -> list[tuple[Equation, ...]]:
-    """The equations cut after each of the symbols, so that another value can be put there."""
+    """Return the equations cut after each of the symbols, so that another value can be put there."""
     ends = [k + 1 for k, (target, _) in enumerate(equations) if target in clamped]
     cuts = sorted({0, *ends, len(equations)})
     return [equations[a:b] for a, b in pairwise(cuts)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from functools import partial
+from typing import TypedDict
 
 import torch
 from torch import Tensor
@@ -43,6 +44,17 @@ def choose(logits: Tensor, generator: torch.Generator, temperature: float = 1.0,
         ordered, index = p.sort(descending=True)
         p[index[ordered.cumsum(0) - ordered >= top_p]] = 0  # the first that passes the threshold is kept
     return int(torch.multinomial(p, 1, generator=generator))
+
+
+class Choosing(TypedDict, total=False):
+    """How ``generate`` chooses the next token; its own documentation tells each."""
+
+    temperature: float
+    top_k: int
+    top_p: float
+    seed: int | None
+    stop_at_end: bool
+    clamp: Clamps | None
 
 
 @torch.no_grad()

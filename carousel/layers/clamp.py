@@ -31,12 +31,12 @@ class Clamp:
     layer: int | None = None
 
     def later(self, steps: int) -> Clamp:
-        """The same where so many steps have been taken before."""
+        """Return the same clamp where so many steps have been taken before."""
         return replace(self, begin=self.begin - steps, end=None if self.end is None else self.end - steps)
 
 
 def listed(clamps: Clamps | None) -> list[Clamp]:
-    """Any form in which clamps may be given, as a list."""
+    """Return clamps, given in any form, as a list."""
     if clamps is None:
         return []
     if not isinstance(clamps, Mapping):
@@ -75,7 +75,7 @@ def _whole(n: object) -> bool:
 def arrays(
     clamps: Sequence[Clamp], layer: int, sizes: Mapping[str, int], steps: int, like: Tensor
 ) -> dict[str, tuple[Tensor, Tensor]]:
-    """What a back end takes for one layer: by name the values and where they hold, (steps, units) each."""
+    """Return one layer's clamps as a back end takes them: by name the values and where they hold, (steps, units) each."""
     found: dict[str, tuple[Tensor, Tensor]] = {}
     for c in clamps:
         begin, end = max(0, c.begin), steps if c.end is None else min(steps, c.end)
@@ -93,7 +93,7 @@ def arrays(
 
 @cache
 def sizes(cell: Cell, input_size: int, hidden_size: int, proj_size: int) -> Mapping[str, int]:
-    """The units of everything in the loop that has some, by name; the step number counts for itself."""
+    """Return the units of everything in the loop that has some, by name; the step number counts for itself."""
     found, known = {}, {str(s)[:-2]: size for s, size in cell.trace.sizes.items()}  # torch.compile makes no symbols
     for name in cell.names:
         size = known.get(name)

@@ -23,7 +23,7 @@ MODULES: dict[type[nn.RNNBase], str] = {nn.LSTM: "lstm", nn.GRU: "gru", nn.RNN: 
 
 
 def from_torch(module: nn.RNNBase) -> Recurrent:
-    """A Recurrent with the weights of ``module`` (torch.nn.LSTM, GRU or RNN, any depth and direction).
+    """Return a Recurrent with the weights of ``module`` (torch.nn.LSTM, GRU or RNN, any depth and direction).
 
     PyTorch's two biases of a gate are added up. An LSTM with ``proj_size`` becomes an ``lstm-v4`` whose peepholes are
     zero, an RNN with ReLU a ``relu-rnn``. Raises ValueError for any other module.
@@ -55,7 +55,7 @@ def from_torch(module: nn.RNNBase) -> Recurrent:
 
 
 def from_torch_state(state: Mapping[str, Tensor], layer: Recurrent) -> dict[str, Tensor]:
-    """PyTorch's state dict as one for ``layer`` (cell lstm, lstm-v2, lstm-v3, lstm-v4, gru, rnn or relu-rnn).
+    """Return PyTorch's state dict as one for ``layer`` (cell lstm, lstm-v2, lstm-v3, lstm-v4, gru, rnn or relu-rnn).
 
     Peepholes become zero, and biases that PyTorch's module does not have. Raises ValueError for another cell, for keys or
     shapes that do not fit, or for biases where the layer has none.
@@ -99,7 +99,7 @@ def from_torch_state(state: Mapping[str, Tensor], layer: Recurrent) -> dict[str,
 
 
 def to_torch_state(layer: Recurrent) -> dict[str, Tensor]:
-    """The layer's weights as a state dict of torch.nn.LSTM, GRU or RNN; each gate's bias, if any, stands in ``bias_ih``.
+    """Return the layer's weights as a state dict of torch.nn.LSTM, GRU or RNN; each gate's bias stands in ``bias_ih``.
 
     Raises ValueError where the cell has no such module, or has peepholes that are not zero.
     """
@@ -137,7 +137,7 @@ def to_torch_state(layer: Recurrent) -> dict[str, Tensor]:
 
 
 def to_torch(layer: Recurrent) -> nn.RNNBase:
-    """A torch.nn.LSTM, GRU or RNN that computes the same. Raises ValueError where there is none."""
+    """Return a torch.nn.LSTM, GRU or RNN that computes the same. Raises ValueError where there is none."""
     _a_layer(layer)
     blocks = _blocks(layer)
     module: Any = next(t for t, k in MODULES.items() if BLOCKS[k] == blocks)

@@ -46,7 +46,7 @@ def place(name: str, layer: int, direction: int) -> tuple[str, str]:
 
 
 def whole_number(what: str, value: Any, least: int) -> int:
-    """An option that is a count, also as a number of NumPy's.
+    """Return an option that is a count, also where it is a number of NumPy's.
 
     Raises TypeError for another type, ValueError below ``least`` or beyond 31 bits.
     """
@@ -64,14 +64,14 @@ def whole_number(what: str, value: Any, least: int) -> int:
 
 
 def real_number(what: str, value: Any) -> float:
-    """An option that is a number. Raises TypeError for another type."""
+    """Return an option that is a number. Raises TypeError for another type."""
     if isinstance(value, bool) or not isinstance(value, int | float | np.floating | np.integer):
         raise TypeError(f"{what} must be a number, not {value!r}")
     return float(value)
 
 
 def finite_number(what: str, value: Any) -> float:
-    """An option that is a finite number. Raises TypeError for another type, ValueError for infinity and NaN."""
+    """Return an option that is a finite number. Raises TypeError for another type, ValueError for infinity and NaN."""
     number = real_number(what, value)
     if not math.isfinite(number):
         raise ValueError(f"{what} must be a finite number, not {number}")
@@ -79,7 +79,7 @@ def finite_number(what: str, value: Any) -> float:
 
 
 def probability(what: str, value: Any) -> float:
-    """An option that is a probability below 1. Raises TypeError for another type, ValueError outside [0, 1)."""
+    """Return an option that is a probability below 1. Raises TypeError for another type, ValueError outside [0, 1)."""
     number = real_number(what, value)
     if not 0 <= number < 1:
         raise ValueError(f"{what} is a probability in [0, 1), not {number}")
@@ -87,14 +87,14 @@ def probability(what: str, value: Any) -> float:
 
 
 def flag(what: str, value: Any) -> bool:
-    """An option that is on or off. Raises TypeError for another type."""
+    """Return an option that is on or off. Raises TypeError for another type."""
     if not isinstance(value, bool | np.bool_) and (type(value) is not int or value not in (0, 1)):
         raise TypeError(f"{what} must be True or False, not {value!r}")
     return bool(value)
 
 
 def tensor(what: str, value: Any) -> Tensor:
-    """Raises TypeError for what is no tensor, saying how to make one of it."""
+    """Return the value if it is a tensor. Raises TypeError for another, saying how to make a tensor of it."""
     if not isinstance(value, Tensor):
         hint = {np.ndarray: ": torch.from_numpy makes one", list: ": torch.tensor makes one"}.get(type(value), "")
         raise TypeError(f"{what} must be a tensor, not {_kind(value)}{hint}")

@@ -189,7 +189,7 @@ class Recurrent(nn.Module):
         return ", ".join(parts + ([f"dropout={self.dropout}"] if self.dropout else []))
 
     def initial_state(self, batch: int) -> State:
-        """The states before the first step, (num_layers · directions, B, size) each; a tuple where there are several."""
+        """Return the states before the first step, (num_layers · directions, B, size) each; a tuple where there are several."""
         learned = self.cell.learned  # sooner found by name
         like = self.parameter(learned[0]) if learned else next(chain(self.parameters(), self.buffers()))
         states, rows = [], self.num_layers * self.directions
@@ -287,13 +287,13 @@ class Recurrent(nn.Module):
         record: tuple[str, ...],
         clamps: list[Clamp],
     ) -> tuple[Tensor, list[Tensor], Mapping[str, list[Tensor]]]:
-        """All layers and directions over flat rows; resets are (T, B) in the rows' order."""
+        """Run all layers and directions over flat rows; resets are (T, B) in the rows' order."""
         flat_resets: list[Tensor | None] = [None, None]
         starts: list[Tensor] = []
         if resets is not None:
-            # Backwards a sequence ends where the next begins: the reset comes one step earlier, and none at the end.
-            backwards = torch.cat([(resets & sequences.alive(resets.device))[1:], torch.zeros_like(resets[:1])])
-            flat_resets = [sequences.flat(r) for r in (resets, backwards)]
+            flat_resets[0] = sequences.flat(resets)
+            if self.bidirectional:  # backwards a sequence ends where the next begins: the reset comes one step earlier
+                flat_resets[1] = sequences.flat(sequences.one_step_earlier(resets))
             initial = self.initial_state(sequences.batch)
             starts = [initial] if isinstance(initial, Tensor) else list(initial)
         data = sequences.data
@@ -351,11 +351,11 @@ class Recurrent(nn.Module):
         return {name: self.parameter(name, layer, direction) for name in self.cell.learned}
 
     def units(self, layer: int = 0) -> Mapping[str, int]:
-        """The size of every quantity of a layer that has units."""
+        """Return the size of every quantity of a layer that has units."""
         return sizes(self.cell, *self.sizes(layer))
 
     def explain(self, input: Tensor | PackedSequence) -> str:
-        """How the first layer would run over such an input, in one line: by which kernels, on a GPU also in which tiles."""
+        """Tell in one line how the first layer would run over such an input: by which kernels, on a GPU also in which tiles."""
         if isinstance(input, PackedSequence):
             sizes = (self.input_size, self.hidden_size, self.proj_size)
             return kernels.explain(self.cell, input.data, int(input.batch_sizes[0]), sizes)

@@ -60,10 +60,14 @@ class Sequences:
         time_first = resets.unsqueeze(1) if self.single else resets.t() if self.batch_first else resets
         return time_first.bool() if self.order is None else time_first.bool().index_select(1, self.order)
 
-    def alive(self, device: torch.device) -> Tensor:
-        """Return whether each row has each step, (T, B)."""
-        sizes = torch.tensor(self.batch_sizes or [self.batch] * self.steps, device=device)
-        return torch.arange(self.batch, device=device) < sizes.unsqueeze(1)
+    def one_step_earlier(self, flags: Tensor) -> Tensor:
+        """Return booleans, (T, B), each a step earlier; false at the last step, and before the end of a sequence."""
+        if self.batch_sizes is None:
+            there = torch.arange(self.steps, device=flags.device).unsqueeze(1) < self.steps - 1
+        else:
+            sizes = torch.tensor([*self.batch_sizes[1:], 0], device=flags.device)
+            there = torch.arange(self.batch, device=flags.device) < sizes.unsqueeze(1)
+        return flags.roll(-1, 0) & there
 
     def flat(self, padded: Tensor) -> Tensor:
         """Return what is (T, B, …) as rows one step after the other."""

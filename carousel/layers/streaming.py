@@ -54,7 +54,7 @@ class Streaming:
 
     @torch.no_grad()
     def __call__(self, x: Tensor) -> Tensor:
-        """The layer's output for one step, (B, output_size); overwritten by the next call."""
+        """Return the layer's output for one step, (B, output_size); the next call overwrites it."""
         if not isinstance(x, Tensor):
             raise TypeError(f"a step's input is a tensor, (rows, input_size), not {type(x).__name__}")
         if self.steppers is None:
@@ -79,6 +79,6 @@ class Streaming:
 
 
 def _rows(hx: State, otherwise: int) -> int:
-    """The rows of given states; what is no state is refused elsewhere."""
+    """Return the rows of given states; other values are refused elsewhere."""
     first = hx[0] if isinstance(hx, list | tuple) and hx else hx
     return first.shape[1] if isinstance(first, Tensor) and first.dim() == 3 else otherwise

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
 from carousel.corpora.annotated import Sentence, read_sentences
 from carousel.insight import gradient_decay
@@ -16,7 +16,7 @@ from carousel.insight.pairs import Pair, compare
 from carousel.insight.probes import Probe, probe
 from carousel.insight.watch import Watched, watch
 from carousel.language.folder import load_run
-from carousel.language.generate import generate
+from carousel.language.generate import Choosing, generate
 from carousel.language.score import Score, Surprisal, score, surprisals
 from carousel.layers import Clamps, Recurrent
 from carousel.layers.clamp import listed
@@ -28,17 +28,6 @@ if TYPE_CHECKING:
 
 Sentences = Path | Sequence[Sentence]  # annotated: a file of ``carousel agreement corpus``, or what was read from one
 Tick = Callable[[int, int], None]
-
-
-class Choosing(TypedDict, total=False):
-    """How the next token is chosen; see ``LanguageRun.pieces``."""
-
-    temperature: float
-    top_k: int
-    top_p: float
-    seed: int | None
-    stop_at_end: bool
-    clamp: Clamps | None
 
 
 class LanguageRun:
@@ -102,42 +91,17 @@ class LanguageRun:
         """Return ``count`` tokens of text that go on from the prompt; arguments as those of ``pieces``."""
         return "".join(self.pieces(prompt, count, **how))
 
-    def pieces(
-        self,
-        prompt: str = "",
-        count: int = 100,
-        *,
-        temperature: float = 1.0,
-        top_k: int = 0,
-        top_p: float = 1.0,
-        seed: int | None = None,
-        stop_at_end: bool = False,
-        clamp: Clamps | None = None,
-    ) -> Iterator[str]:
+    def pieces(self, prompt: str = "", count: int = 100, **how: Unpack[Choosing]) -> Iterator[str]:
         """Return an iterator over text that goes on from the prompt, piece by piece as it comes.
 
         Args:
             prompt: to go on from; it is not repeated.
             count: tokens to write.
-            temperature: below 1 safer, above 1 wilder, 0 always the likeliest.
-            top_k: choose among the k likeliest; 0: all.
-            top_p: choose among the likeliest that have this probability together.
-            seed: same seed, same text; None: another text each time.
-            stop_at_end: whether the end of a line ends the text.
-            clamp: valves to hold.
+            **how: ``temperature`` (1.0; below it safer, above it wilder, 0 always the likeliest), ``top_k`` (choose among the k
+                likeliest), ``top_p`` (choose among the likeliest that have this probability together), ``seed`` (same seed,
+                same text), ``stop_at_end`` (the end of a line ends the text), ``clamp`` (valves to hold).
         """
-        return generate(
-            self.model,
-            self.vocabulary,
-            prompt,
-            count=count,
-            temperature=temperature,
-            top_k=top_k,
-            top_p=top_p,
-            seed=seed,
-            stop_at_end=stop_at_end,
-            clamp=clamp,
-        )
+        return generate(self.model, self.vocabulary, prompt, count=count, **how)
 
     def unknown(self, text: str) -> list[str]:
         """Return the words of a text that the vocabulary does not have."""

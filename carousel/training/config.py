@@ -132,7 +132,7 @@ class TrainConfig(Settings):
 
 
 class RunConfig:
-    """All that a run was asked to be, in parts that are dataclasses, as it is one itself; ``config.json``.
+    """A run's configuration, as ``config.json`` has it: a dataclass whose parts are dataclasses.
 
     ``kind``: of the model.
     """

@@ -1,7 +1,7 @@
 """A small run to look at: prepared text, and configurations that train in a second."""
 
 import pytest
-import runs
+import small_runs
 
 from carousel.language.config import Config, TextConfig
 from carousel.language.model import ModelConfig
@@ -27,6 +27,6 @@ def make_run(tmp_path, text):
         options = {"batch_size": 4, "length": 6, "epochs": 3, "log_every": 3, "warmup": 2} | training
         model = ModelConfig(cell, 8, 8, dropout=0.2)
         config = Config(TextConfig([str(text)], vocabulary=vocabulary), model, TrainConfig(**options))
-        return runs.made(tmp_path / name, config, prepare)
+        return small_runs.made(tmp_path / name, config, prepare)
 
     return make

@@ -3,8 +3,8 @@
 import json
 
 import pytest
-from runs import ends_the_same, losses, train
 from safetensors.torch import load_file
+from small_runs import ends_the_same, losses, train
 
 from carousel.errors import InputError, TrainingError
 from carousel.language.folder import load_run

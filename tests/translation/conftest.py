@@ -3,7 +3,7 @@
 import random
 
 import pytest
-import runs
+import small_runs
 import torch
 
 from carousel.language.config import Config
@@ -51,7 +51,7 @@ def make_run(tmp_path, files):
             TranslatorConfig(**(SMALL | {"dropout": 0.2} | (model or {}))),
             PairTraining(**options),
         )
-        return runs.made(tmp_path / name, config, prepare)
+        return small_runs.made(tmp_path / name, config, prepare)
 
     return made
 

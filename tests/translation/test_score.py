@@ -2,7 +2,7 @@
 
 import pytest
 import sacrebleu
-from runs import train
+from small_runs import train
 
 from carousel.corpora import czech
 from carousel.errors import InputError

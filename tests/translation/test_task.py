@@ -4,7 +4,7 @@ import json
 from types import SimpleNamespace
 
 import pytest
-from runs import ends_the_same, train
+from small_runs import ends_the_same, train
 
 from carousel.errors import InputError
 from carousel.language.folder import load_run

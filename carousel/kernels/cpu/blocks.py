@@ -66,7 +66,7 @@ class _Direction(ABC, Generic[Flow]):
         self.flow: Flow = flow
 
     def place(self, array: str, row: str, size: str, width: int = 1, column: int = 0) -> str:
-        """A row's units in an array of `width` vectors a row."""
+        """Return the place of a row's units in an array of ``width`` vectors a row."""
         stride = f"{width} * c.{size}" if width > 1 else f"c.{size}"
         shift = f" + {column} * c.{size}" if column else ""
         return f"c.{array} + ({row}) * {stride}{shift} + unit"
@@ -106,11 +106,11 @@ class _Direction(ABC, Generic[Flow]):
 
     @abstractmethod
     def products(self, place: Place) -> list[CppProduct]:
-        """A block's products."""
+        """Return a block's products."""
 
     @abstractmethod
     def found(self, symbol: Expr) -> str:
-        """Where a value is that a block reads."""
+        """Return the expression that loads a value which a block reads."""
 
     @abstractmethod
     def store(self, made: CppBlock, place: Place) -> None:

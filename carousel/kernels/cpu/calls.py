@@ -68,7 +68,7 @@ def scratch(like: Tensor, counts: Mapping[str, int]) -> tuple[Tensor, Arrays]:
 
 
 def forward(k: Kernel, run: Run, tensors: Tensors, lengths: dict[str, int], save: bool) -> list[Tensor]:
-    """``compiled.Kernels.forward``."""
+    """Run a loop forwards, as ``compiled.Kernels.forward`` says."""
     program, steps = k.program, Steps.of(run.rows, run.reverse)
     data, dense = tensors.data.contiguous(), _contiguous(tensors.dense)
     threads = threads_for(dense, steps.total)
@@ -122,7 +122,7 @@ def backward(
     lengths: dict[str, int],
     arriving: Arriving,
 ) -> dict[str, list[Tensor]]:
-    """``compiled.Kernels.backward``."""
+    """Run a loop backwards, as ``compiled.Kernels.backward`` says."""
     asked = arriving.asked
     program, steps, data = k.program, Steps.of(run.rows, run.reverse), tensors.data
     inner = tuple(program.interface.inner.values())

@@ -49,7 +49,7 @@ def _widest() -> str:
 
 
 def simd() -> str:
-    """The vector extensions to use: $CAROUSEL_SIMD, or the widest that the processor has. Raises ValueError."""
+    """Return the vector extensions to use: $CAROUSEL_SIMD, or the widest that the processor has. Raises ValueError."""
     has = _widest()
     wanted = os.environ.get("CAROUSEL_SIMD") or has
     names = list(SIMD)
@@ -61,7 +61,7 @@ def simd() -> str:
 
 
 def compiler() -> list[str]:
-    """The C++ compiler's command: $CXX, c++, g++, clang++, or that of the ziglang package. Raises CompileError."""
+    """Return the C++ compiler's command: $CXX, c++, g++, clang++, or that of the ziglang package. Raises CompileError."""
     if os.environ.get("CXX"):
         return shlex.split(os.environ["CXX"])
     for name in ("c++", "g++", "clang++"):
@@ -82,7 +82,7 @@ def _version(command: tuple[str, ...]) -> str:
 
 @cache
 def zig(command: tuple[str, ...]) -> bool:
-    """Whether the command is Zig's Clang, by whatever name: no other compiler knows a processor called baseline."""
+    """Return whether the command is Zig's Clang, by whatever name: no other compiler knows a processor called baseline."""
     if "clang" not in _version(command):
         return False
     try:
@@ -103,7 +103,7 @@ def _environment(room: str) -> dict[str, str]:
 
 
 def folder() -> Path:
-    """Where objects are kept: $CAROUSEL_CACHE, or the user's cache folder. It is nobody else's, or a fresh one is made."""
+    """Return the folder of objects, $CAROUSEL_CACHE or the user's cache folder; a fresh one where others could write there."""
     path = Path(os.environ.get("CAROUSEL_CACHE") or platformdirs.user_cache_path("carousel", appauthor=False)) / "kernels"
     try:
         path.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -120,18 +120,18 @@ def _temporary() -> Path:
 
 
 def _ours(path: Path) -> bool:
-    """Whether nobody else could have written it."""
+    """Return whether nobody else could have written it."""
     found = path.stat()
     return not hasattr(os, "getuid") or (found.st_uid == os.getuid() and not found.st_mode & (stat.S_IWGRP | stat.S_IWOTH))
 
 
 def bfloat16() -> bool:
-    """Whether the processor multiplies bfloat16, in the vectors that are used."""
+    """Return whether the processor multiplies bfloat16, in the vectors that are used."""
     return simd() == "avx512" and torch.cpu._is_avx512_bf16_supported()
 
 
 def library(name: str, source: str, dtype: torch.dtype, bfloat: bool = False) -> ctypes.CDLL:
-    """The compiled source, built if the cache has no whole object of the same source, flags, compiler and processor.
+    """Return the compiled source, built if the cache has no whole object of the same source, flags, compiler and processor.
 
     ``bfloat``: what is multiplied is rounded to bfloat16; for processors that ``bfloat16()`` names.
     Several processes may ask at once: each builds into a file of its own and renames it. Raises CompileError.

@@ -31,7 +31,7 @@ if hasattr(os, "register_at_fork"):  # Windows has no fork
 
 @cache
 def _openmp() -> Any:
-    """OpenMP's functions in the library that PyTorch has loaded, as addresses; null where there is none."""
+    """Return the addresses of OpenMP's functions in the library that PyTorch has loaded; null where there is none."""
     names = ("GOMP_parallel", "omp_get_thread_num", "omp_get_num_threads")
     try:
         everything = ctypes.CDLL(None)

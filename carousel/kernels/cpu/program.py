@@ -50,19 +50,19 @@ class Stored:
 
 @cache
 def panel(stack: Stack) -> str:
-    """The array of a stack's packed weights."""
+    """Return the array of a stack's packed weights."""
     return f"panel_{stack.name}"
 
 
 @cache
 def pointers(stack: Stack) -> tuple[str, ...]:
-    """The addresses of a stack's weights; to each belongs a number, its stride."""
+    """Return the addresses of a stack's weights; to each belongs a number, its stride."""
     return tuple(f"W_{stack.name}_{k}" for k in range(len(stack.parts)))
 
 
 @cache
 def stride(pointer: str) -> str:
-    """The number between rows of a weight."""
+    """Return the number between rows of a weight."""
     return f"{pointer}_stride"
 
 
@@ -109,12 +109,12 @@ class CppProgram:
         self.given_recorded = tuple(map(str, back.recorded))
 
     def size(self, symbol: Expr) -> str:
-        """The name of the number of units of a symbol, forward or backward."""
+        """Return the name of the number of units of a symbol, forward or backward."""
         return self.interface.names[self.live.root(symbol)]
 
     @cached_property
     def forward(self) -> Signature:
-        """Of a run forwards."""
+        """The names that a run forwards takes."""
         stacks = self.interface.stacks
         arrays = ["x", *(f"bias_{s.name}" for s in self.interface.outer), *self.sums_of_input, *self.hoisted, *self.vectors]
         arrays += [*map(panel, stacks), *(s.array for s in self.stored.values()), *self.initial, *self.final, "output"]
@@ -123,7 +123,7 @@ class CppProgram:
 
     @cached_property
     def backward(self) -> Signature:
-        """Of a run backwards."""
+        """The names that a run backwards takes."""
         stacks = tuple(self.interface.inner.values())
         arrays = [*self.hoisted, *self.vectors, *map(panel, stacks), *(f"{x}_stored" for x in self.saved)]
         arrays += [*self.sums, *self.adjoints, *self.own, *self.carried, *self.direct, *self.cross_back]

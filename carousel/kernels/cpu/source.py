@@ -12,7 +12,7 @@ _printer = Printer()
 
 
 def source(program: CppProgram) -> str:
-    """The whole file of a loop; it includes ``runtime.h``, and takes T and WIDTH from the command line."""
+    """Return the whole file of a loop; it includes ``runtime.h``, and takes T and WIDTH from the command line."""
     about = "\n".join(f"// {line}".rstrip() for line in program.loop.about.splitlines())
     forward, backward = blocks.forward(program), blocks.backward(program)
     return f"""{about}
@@ -40,7 +40,7 @@ extern "C" void carousel_backward(void* const* arrays, const int64_t* numbers, c
 
 
 def _direction(what: str, signature: Signature, stages: list[list[CppBlock]], run: str) -> str:
-    """A struct with all that a call gives, a function for each block, and the run over the steps."""
+    """Return a struct with all that a call gives, a function for each block, and the run over the steps."""
     arrays = [name for name in signature.arrays if name not in STEPS]
     pointers = "\n".join(f"    {name} = (T*)arrays[{signature.arrays.index(name)}];" for name in arrays)
     numbers = "\n".join(f"    {name} = numbers[{k}];" for k, name in enumerate(signature.numbers))
@@ -69,7 +69,7 @@ def _sums(symbols: tuple[Expr, ...]) -> str:
 
 
 def _groups(block: CppBlock) -> list[tuple[Expr, ...]]:
-    """The sums of a block; products that are added to others have the same."""
+    """Return the sums of a block; products that are added to others have the same."""
     return list(dict.fromkeys(p.symbols for p in block.products))
 
 
@@ -78,7 +78,7 @@ def _most(block: CppBlock) -> int:
 
 
 def _units(what: str, block: CppBlock) -> str:
-    """The assignments, for some rows and the units of one vector."""
+    """Return the assignments, for some rows and the units of one vector."""
     groups = _groups(block)
     passed = "".join(f", const V* {_sums(g)}, int {_sums(g)}_width" for g in groups)
     before = [f"const V {v} = load<TAIL>(c.{v} + unit, n);" for v in block.vectors]
@@ -111,7 +111,7 @@ inline void {block.name}_units(const {what}& c, const Step& s, Range rows, long 
 
 
 def _tiles(what: str, block: CppBlock) -> str:
-    """The products of each tile, then its units."""
+    """Return the products of each tile, then its units."""
     groups = _groups(block)
     sums = [f"V {_sums(g)}[Tile::ROWS * Tile::MOST_UNITS * {len(g)}];" for g in groups]
     products = [line for p in block.products for line in _product(p)]
@@ -153,7 +153,7 @@ def _product(p: CppProduct) -> list[str]:
 
 
 def _divide(stages: list[list[CppBlock]]) -> str:
-    """Who does what, by the block with the most work."""
+    """Return how the team shares the work, by the block with the most of it."""
     every = [b for stage in stages for b in stage]
     busiest = max(every, key=lambda b: sum(len(p.symbols) for p in b.products))
     depth = " + ".join(f"{len(p.symbols)} * {p.depth.replace('c.', '')}" for p in busiest.products) or "1"

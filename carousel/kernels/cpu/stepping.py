@@ -18,7 +18,7 @@ from carousel.kernels.steps import Steps
 
 
 def steppable(cell: Cell) -> bool:
-    """Whether nothing but plain products of the input leaves the cell's loop."""
+    """Return whether nothing but plain products of the input leaves the cell's loop."""
     loop = loop_of(cell)
     return bool(loop.stages) and len(loop.hoisted) == len(loop.outer)
 

@@ -49,7 +49,7 @@ class Task:
         return steps_of(self.run.rows, self.run.reverse, self.device)
 
     def arrays(self) -> Arrays:
-        """The arrays that both directions read."""
+        """Return the arrays that both directions read."""
         program, tensors, interface = self.program, self.tensors, self.program.interface
         first = len(interface.outer)
         found: Arrays = {f"_E_{j}": x.contiguous() for j, x in enumerate(tensors.hoisted, first)}
@@ -65,7 +65,7 @@ class Task:
 
 
 def forward(run: Run, tensors: Tensors, lengths: dict[str, int], save: bool) -> list[Tensor]:
-    """``compiled.Kernels.forward``."""
+    """Run a loop forwards, as ``compiled.Kernels.forward`` says."""
     task = Task(run, tensors, lengths)
     program, steps, dtype, resets = task.program, task.steps, task.dtype, tensors.resets
     given, data = task.arrays(), tensors.data.to(dtype)
@@ -99,7 +99,7 @@ def backward(
     lengths: dict[str, int],
     arriving: Arriving,
 ) -> dict[str, list[Tensor]]:
-    """``compiled.Kernels.backward``."""
+    """Run a loop backwards, as ``compiled.Kernels.backward`` says."""
     asked = arriving.asked
     task = Task(run, tensors, lengths)
     program, steps, resets = task.program, task.steps, tensors.resets
@@ -139,7 +139,7 @@ def backward(
 
 
 def _run(task: Task, given: Arrays, flags: dict[str, bool], way: str) -> None:
-    """The loop itself, as the planner says."""
+    """Run the loop, as the planner says."""
     program, steps, sizes = task.program, task.steps, task.program.lengths(task.lengths)
     stages = program.forward if way == "forward" else program.backward
     for block in (b for stage in stages for b in stage):
@@ -171,7 +171,7 @@ def _run(task: Task, given: Arrays, flags: dict[str, bool], way: str) -> None:
 
 
 def _plan(task: Task, way: str, sizes: dict[str, int]) -> Plan:
-    """The planner's, or a more modest one where that has turned out too large for the card."""
+    """Return the planner's plan, or a more modest one where that has turned out too large for the card."""
     program, batch = task.program, task.steps.batch
     plan = planner.plan(program, way, sizes, batch, task.dtype, task.device)
     if plan in _too_large and plan.way == "held":
@@ -180,7 +180,7 @@ def _plan(task: Task, way: str, sizes: dict[str, int]) -> Plan:
 
 
 def _products(products: list[TileProduct], given: dict[str, Any], steps: TritonSteps, step: int) -> None:
-    """Those of one block and step, by PyTorch."""
+    """Compute the products of one block and step by PyTorch."""
     begun = set()
     for p in products:
         where = step + 1 if p.later else step

@@ -80,7 +80,7 @@ class Plan:
     pieces: int = 0  # in which an operand is multiplied, where the weights are held
 
     def options(self, *, precision: str) -> dict[str, Any]:
-        """What a kernel for all steps is launched with."""
+        """Return the arguments with which a kernel for all steps is launched."""
         found = {"BB": self.rows, "BU": self.units, "PARTS": self.parts, "PRECISION": precision}
         found |= {} if self.pieces else {"BK": self.depth}
         return found | ({} if INTERPRETED else {"num_warps": self.warps, "num_stages": self.stages} | self.together)
@@ -104,12 +104,12 @@ class Launch:
         self.kernels, self.steps, self.given, self.sizes, self.plan = kernels, steps, given, sizes, plan
 
     def arrays(self, name: str) -> dict[str, Any]:
-        """What the kernel of that name takes."""
+        """Return the names of the arguments of a kernel."""
         every = {**self.given, **self.sizes}
         return {a: every.get(a) for a in self.kernels.arguments[name]}
 
     def whole(self, way: str, flags: dict[str, bool], precision: str) -> None:
-        """All steps in one kernel."""
+        """Launch one kernel for all steps."""
         steps, plan = self.steps, self.plan
         grid = (-(-steps.batch // plan.rows), plan.parts)
         name = f"{way}_held{plan.pieces}" if plan.pieces else way
@@ -120,7 +120,7 @@ class Launch:
         )  # fmt: skip
 
     def step(self, name: str, block: TileBlock, step: int, flags: dict[str, bool]) -> None:
-        """One block of one step."""
+        """Launch the kernel of one block and step."""
         at, rows, plan = self.steps.each_at, self.steps.each_rows, self.plan
         grid = (-(-rows[step] // plan.rows), -(-self.sizes[block.size] // plan.units))
         options = {} if INTERPRETED else {"num_warps": plan.warps}

@@ -16,7 +16,7 @@ one another after each stage ("grid"), or do that and hold their weights ("held"
 
 
 def forced() -> str | None:
-    """The way that $CAROUSEL_TRITON_WAY asks for. Raises ValueError for one that there is not."""
+    """Return the way that $CAROUSEL_TRITON_WAY asks for. Raises ValueError for one that there is not."""
     way = os.environ.get("CAROUSEL_TRITON_WAY") or None
     if way is not None and way not in WAYS:
         raise ValueError(f"CAROUSEL_TRITON_WAY may be {' or '.join(WAYS)}, not {way!r}")
@@ -24,7 +24,7 @@ def forced() -> str | None:
 
 
 def precision(dtype: torch.dtype) -> str:
-    """How products inside a kernel are rounded: float32 as PyTorch's setting says."""
+    """Return how products inside a kernel are rounded: float32 as PyTorch's setting says."""
     if INTERPRETED:
         return "widened"
     if dtype is not torch.float32:
@@ -51,8 +51,10 @@ def plan(
     *,
     hold: bool = True,
 ) -> Plan:
-    """How a loop runs, ``way``: forward or backward; ``hold``: weights may be held. Raises ValueError for a way asked for
-    that these sizes do not allow."""
+    """Return how a loop runs. Raises ValueError where these sizes do not allow the way that was asked for.
+
+    ``way``: forward or backward; ``hold``: weights may be held.
+    """
     return _planned(program, way, tuple(sizes.items()), batch, dtype, _card(device), forced(), hold)
 
 
@@ -81,7 +83,7 @@ def plan_for(
     chosen: str | None = None,
     hold: bool = True,
 ) -> Plan:
-    """``plan`` for a card of so many multiprocessors and bytes of shared memory; ``chosen``: the way asked for."""
+    """Return ``plan`` for a card of so many multiprocessors and bytes of shared memory; ``chosen``: the way asked for."""
     blocks = [b for stage in (program.forward if way == "forward" else program.backward) for b in stage]
     units = max(sizes[b.size] for b in blocks)
     processors, shared = card

@@ -59,7 +59,7 @@ def arrive(counter):  # type: ignore[no-untyped-def]
 
 @triton.jit
 def wait(counter, arrived):  # type: ignore[no-untyped-def]
-    """Until ``arrived`` have come."""
+    """Wait until ``arrived`` programs have come."""
     while tl.atomic_add(counter, 0, sem="acquire", scope="gpu") < arrived:
         pass
     tl.debug_barrier()

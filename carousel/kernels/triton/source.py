@@ -15,7 +15,7 @@ _NAMES = re.compile(r"\b_(?:[A-Z]_\w+|output|given|clock|resets|barrier)\b")
 
 
 def source(program: TritonProgram) -> str:
-    """All kernels of a loop: ``forward_STAGE_SIZE``, ``backward_…`` a step each, ``forward`` and ``backward`` for all."""
+    """Return all kernels of a loop: ``forward_STAGE_SIZE``, ``backward_…`` of a step, ``forward`` and ``backward`` of all."""
     parts = [f"# {program.loop.name}, made by carousel from its equations\n"]
     for way, stages in (("forward", program.forward), ("backward", program.backward)):
         parts += [_step_kernel(way, b) for stage in stages for b in stage]
@@ -25,17 +25,17 @@ def source(program: TritonProgram) -> str:
 
 
 def step_name(way: str, block: TileBlock) -> str:
-    """The name of a block's kernel."""
+    """Return the name of a block's kernel."""
     return f"{way}_{block.stage}_{block.size}"
 
 
 def sums(product: TileProduct) -> str:
-    """The array of a product's sums, where cuBLAS computes it."""
+    """Return the array of a product's sums, where cuBLAS computes it."""
     return f"_P{product.weight[2:]}" if product.transposed else f"_P_{product.group}"
 
 
 def arrays(text: str) -> list[str]:
-    """The arrays that a kernel's text names."""
+    """Return the arrays that a kernel's text names."""
     return list(dict.fromkeys(_NAMES.findall(text)))
 
 
@@ -64,7 +64,7 @@ def _step_kernel(way: str, block: TileBlock) -> str:
 
 
 def _held_kernel(way: str, stages: list[list[TileBlock]], pieces: int) -> str:
-    """All steps, each program keeping the weights of its units: loaded before the loop, for as long as it runs."""
+    """Write all steps, each program keeping the weights of its units: loaded before the loop, for as long as it runs."""
     lines = ["r = tl.program_id(0) * BB + tl.arange(0, BB)", "u = (tl.program_id(1) * BU + tl.arange(0, BU))[None, :]"]
     for block in (b for stage in stages for b in stage):
         for p in block.products:
@@ -93,7 +93,7 @@ def _held_kernel(way: str, stages: list[list[TileBlock]], pieces: int) -> str:
 
 
 def _pieces(p: TileProduct, pieces: int) -> list[tuple[str, str, str, str]]:
-    """Of each piece of a product's weights: its name, where it begins along the operand, its numbers, where they end."""
+    """Return for each piece of a product's weights its name, where it begins along the operand, its numbers, where they end."""
     found = []
     for n in range(p.width):
         for c in range(pieces):
@@ -136,7 +136,7 @@ def _vectors(block: TileBlock) -> list[str]:
 
 
 def _there(p: TileProduct) -> list[str]:
-    """Which rows a product has."""
+    """Return the condition for the rows of a product."""
     lines = ["there = (r < rows)[:, None]" + (" & (r < next_rows)[:, None]" if p.later else "")]
     if p.later:
         lines += ["if RESETS:", "    there = there & (tl.load(_resets + next_row, mask=there, other=0) == 0)"]
@@ -205,7 +205,7 @@ def _masks(block: TileBlock) -> list[str]:
 
 
 def _dots(block: TileBlock) -> list[str]:
-    """The products inside the kernel, a piece of the operand at a time."""
+    """Return the products inside the kernel, a piece of the operand at a time."""
     lines = []
     for s in dict.fromkeys(s for p in block.products for s in p.symbols):
         lines.append(f"{s} = tl.zeros([BB, BU], dtype=tl.float32)")
@@ -226,7 +226,7 @@ def _dots(block: TileBlock) -> list[str]:
 
 
 def _reads(block: TileBlock, *, vectors: bool = True) -> list[str]:
-    """What a block reads but for the operands of its products; with or without what is the same at every step."""
+    """Return the loads of a block but for the operands of its products, of every step or of each."""
     n = block.size
     lines = []
     for s, kind, array, width, column in block.reads:
@@ -246,7 +246,7 @@ def _reads(block: TileBlock, *, vectors: bool = True) -> list[str]:
 
 
 def _body(block: TileBlock) -> list[str]:
-    """Assignments and what is written."""
+    """Return the lines of a block's assignments and stores."""
     return [*_equations(block), *_writes(block, shared=True), *_writes(block, shared=False)]
 
 
@@ -258,7 +258,7 @@ def _equations(block: TileBlock) -> list[str]:
 
 
 def _writes(block: TileBlock, *, shared: bool) -> list[str]:
-    """What products of other programs read, or the rest."""
+    """Return the stores that products of other programs read, or the rest."""
     lines = []
     for kind, value, array, width, column in block.writes:
         if shared == array.startswith(("_X_", "_A_")):

@@ -66,6 +66,30 @@ def test_an_exported_program_needs_no_cell_and_takes_sequences_of_any_length(nam
     torch.testing.assert_close(torch.export.load(file).module()(x), wanted)
 
 
+class WithResets(torch.nn.Module):
+    def __init__(self, **options):
+        super().__init__()
+        torch.manual_seed(0)
+        self.layer = Recurrent("lstm-v3", 4, 5, **options)
+
+    def forward(self, x, resets):
+        return self.layer(x, resets=resets)[0]
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("options", [{"bidirectional": True}, {"segment_length": 3}], ids=str)
+@pytest.mark.parametrize("way", ["export", "trace"])
+def test_resets_and_segments_leave_no_length_in_a_program(way, options):
+    model, x, resets = WithResets(**options), torch.randn(13, 3, 4), torch.rand(13, 3) < 0.3
+    given = x[:8, :2].contiguous(), resets[:8, :2].contiguous()
+    if way == "trace":
+        program = torch.jit.trace(model, given)
+    else:
+        free = {0: torch.export.Dim("time", min=2), 1: torch.export.Dim("batch", min=2)}
+        program = torch.export.export(model, given, dynamic_shapes={"x": free, "resets": free}).module()
+    torch.testing.assert_close(program(x, resets), model(x, resets))
+
+
 def test_what_is_written_out_step_by_step_is_not_exported_for_any_length(layer):
     free = {"input": {0: torch.export.Dim("time", min=2)}}
     with kernels.use("reference"), pytest.raises(ValueError, match="export needs a fixed number of them"):
