@@ -59,7 +59,7 @@ def _file(path: Path) -> ModuleType:
         spec.loader.exec_module(module)
     except EquationError:
         raise
-    except Exception as error:
+    except Exception as error:  # a user's file may raise anything
         raise ValueError(f"{path} cannot be run: {_said(error)}") from None
     return module
 
@@ -69,7 +69,7 @@ def _module(name: str) -> ModuleType:
         return importlib.import_module(name)
     except EquationError:
         raise
-    except Exception as error:
+    except Exception as error:  # so may a package
         raise ValueError(f"module {name} cannot be imported: {_said(error)}") from None
 
 

@@ -75,7 +75,7 @@ def command(
                         forget_bias=forget_bias,
                         seed=seed,
                         jacobian=jacobian,
-                        tick=lambda done, of, k=k: tick(k * of + done, len(names) * of),  # type: ignore[misc]
+                        tick=lambda done, of, k=k: tick(k * of + done, len(names) * of),  # type: ignore[misc]  # k is no argument of a Tick
                     )
                 )
     weights = "" if size is None else f", largest singular value {size:g}"

@@ -208,7 +208,7 @@ class Term:
     def __eq__(self, other: Any) -> Term:  # type: ignore[override]  # an equation, as in SymPy and PyTorch
         return self._compare(sympy.Eq, other)
 
-    __hash__ = None  # type: ignore[assignment]
+    __hash__ = None  # type: ignore[assignment]  # as Python does where equality is redefined
 
     def __bool__(self) -> bool:
         raise EquationError("a condition is not known while the cell is defined: use where(condition, x, y)")
@@ -331,4 +331,4 @@ class Namespace:
     __add__ = __radd__ = __sub__ = __rsub__ = __neg__ = __mul__ = __rmul__ = __matmul__ = __rmatmul__ = _refuse
     __truediv__ = __rtruediv__ = __pow__ = __rpow__ = __mod__ = __rmod__ = __lt__ = __le__ = __gt__ = __ge__ = _refuse
     __eq__ = __ne__ = _refuse
-    __hash__ = None  # type: ignore[assignment]
+    __hash__ = None  # type: ignore[assignment]  # as Python does where equality is redefined

@@ -85,7 +85,7 @@ def trace(function: Callable[..., Any], constants: frozenset[str], name: str) ->
     notes, values = symbols(state_names, constants)
     try:
         returned, variables = _run(function, [values[a] for a in arguments])
-    except Exception as error:
+    except Exception as error:  # whatever a user's function raises is told with its line
         lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == filename]
         reason = error.reason if isinstance(error, EquationError) else _explain(error)
         raise refuse(reason, lines[-1] if lines and lines[-1] else first) from error

@@ -199,7 +199,7 @@ class _LoopBackward(torch.autograd.Function):
         directions: list[Tensor | None] = [None] * len(flat)
         for place, u in zip(run.gradients(ctx.asked), changes, strict=True):
             directions[place] = u
-        found, pull = torch.func.vjp(lambda *x: _tangent(run, clock, resets, x, directions), *flat)  # type: ignore[misc]
+        found, pull = torch.func.vjp(lambda *x: _tangent(run, clock, resets, x, directions), *flat)  # type: ignore[misc]  # of PyTorch's stubs
         return (None, None, None, None, *found, *pull(tuple(given)), *[None] * len(saved))
 
     @staticmethod
@@ -209,7 +209,7 @@ class _LoopBackward(torch.autograd.Function):
         given_u, flat_u, _ = _parted(run, changes)
         moved = [torch.zeros_like(x) if u is None else u for x, u in zip(given, given_u, strict=True)]
         straight = _LoopBackward.apply(run, ctx.asked, clock, resets, *moved, *flat, *saved)
-        _, pull = torch.func.vjp(lambda *x: _tangent(run, clock, resets, x, flat_u), *flat)  # type: ignore[misc]
+        _, pull = torch.func.vjp(lambda *x: _tangent(run, clock, resets, x, flat_u), *flat)  # type: ignore[misc]  # of PyTorch's stubs
         bent = pull(tuple(given))
         return tuple(x + bent[place] for place, x in zip(run.gradients(ctx.asked), straight, strict=True))
 

@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-from carousel.cells import FOUND
+from carousel.cells import FOUND, finding
 from carousel.language.folder import load_run
 
 CELL = '''
@@ -116,6 +116,13 @@ def test_what_is_no_cell_is_one_line(carousel, text, own, tmp_path, reference, p
     (tmp_path / "wrong.py").write_text("from carousel.equations import *\n@cell\ndef mine(e, h, W):\n    return h @ e\n")
     status, _, err = carousel("train", text, "--cell", reference)
     assert status == 2 and err.count("\n") == 1 and part in err, err
+
+
+def test_another_process_finds_it_from_any_folder(own, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    found = finding.find(own)
+    monkeypatch.chdir("/")
+    assert finding.find(finding.REFERENCES["mine"]).text == found.text
 
 
 def test_a_run_folder_runs_nothing(carousel, text, own, small, tmp_path):

@@ -92,7 +92,7 @@ def usable(cell: Cell, data: Tensor, dtype: torch.dtype | None = None) -> bool:
 def _bfloat(data: Tensor) -> bool:
     """Return whether products are wanted in bfloat16 (autocast, or PyTorch's setting for recurrent layers) and there."""
     autocast = torch.is_autocast_enabled("cpu") and torch.get_autocast_dtype("cpu") is torch.bfloat16
-    wanted = autocast or torch.backends.mkldnn.rnn.fp32_precision == "bf16"  # type: ignore[attr-defined]
+    wanted = autocast or torch.backends.mkldnn.rnn.fp32_precision == "bf16"  # type: ignore[attr-defined]  # newer than the stubs
     return wanted and data.dtype is torch.float32 and compiler.bfloat16()
 
 

@@ -1,4 +1,7 @@
-"""What all printed kernels call: functions of a tile, and the barrier of programs between two steps."""
+"""Functions that all printed kernels call: of a tile, and the barrier of programs between two steps.
+
+Triton's compiler takes no annotations but its own, so mypy is told not to ask for them.
+"""
 
 from __future__ import annotations
 
