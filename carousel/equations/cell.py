@@ -11,6 +11,7 @@ from functools import cached_property
 from typing import Any, overload
 
 import numpy as np
+import sympy
 
 from carousel.equations import printing
 from carousel.equations.errors import EquationError
@@ -87,7 +88,15 @@ class Cell:
         """Return a key that tells cells apart that share a name, as when one is defined again."""
         # An equation has a symbol for a product, so its operand belongs to it.
         products = [(s, p.weight.name, p.operand, p.part) for s, p in self.trace.products.items()]
-        said = repr((self.trace.equations, products))
+        roots: dict[Any, int] = {}
+
+        def number_of(size: Size | None) -> int | None:
+            return None if size is None else roots.setdefault(size.root, len(roots))
+
+        sizes = [(x, number_of(size)) for x, size in self.trace.sizes.items()]
+        # Their order is that in which the terms of a sum were written, which SymPy's own text leaves out.
+        parameters = [(p.name, p.kind, number_of(p.rows), *map(number_of, p.columns)) for p in self.trace.parameters]
+        said = sympy.sstr((self.trace.equations, products, sizes, parameters), order="none")
         key = f"{self.name}:{hashlib.sha256(said.encode()).hexdigest()[:12]}"
         others = _OF_KEY.setdefault(key, [])
         if (self.constants, self.masks) not in others:

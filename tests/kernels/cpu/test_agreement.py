@@ -178,6 +178,22 @@ def test_cells_of_one_name_that_multiply_something_else_are_two_cells(agree):
         agree(own)
 
 
+def test_cells_of_one_name_that_add_in_another_order_are_two_cells(agree):
+    @cell(name="twin")
+    def first(e, h, W, w, b):
+        h = tanh(W.he @ e) * tanh(b.h + w.hh * h)
+        return h
+
+    @cell(name="twin")
+    def second(e, h, W, w, b):
+        h = tanh(W.he @ e) * tanh(w.hh * h + b.h)
+        return h
+
+    assert first.learned != second.learned  # the second ran the first one's loop, which took b.h for w.hh
+    for own in (first, second, first):
+        agree(own)
+
+
 @cell
 def of_parameters_alone(e, h, k, W, b):
     """A product that needs neither input nor state, inside the loop (the kernels read past its end)."""
