@@ -175,16 +175,16 @@ class Interface:
         )
         return Stack(name, symbols, operand, self.size(symbols[0]), self.size(operand), parts, biases)
 
-    def _sources(self, products: Sequence[Product]) -> dict[str, tuple[str, int, int]]:
-        """Return for each size the kind, number and dimension of a tensor that has it alone."""
-        found: dict[str, tuple[str, int, int]] = {}
-        for kind in ("before", "vectors", "data", "dense"):
+    def _sources(self, products: Sequence[Product]) -> dict[str, tuple[str, int, int, int]]:
+        """Return for each size the kind, number and dimension of a tensor that has it alone, and how many times there."""
+        found: dict[str, tuple[str, int, int, int]] = {}
+        for kind in ("before", "vectors", "data", "dense", "hoisted"):
             for k, tensor in enumerate(self.tensors[kind]):
                 for dimension, sizes in enumerate(tensor.shape):
-                    if len(sizes) == 1:
-                        found.setdefault(sizes[0], (kind, k, dimension))
+                    if len(set(sizes)) == 1:
+                        found.setdefault(sizes[0], (kind, k, dimension, len(sizes)))
         # A part of a concatenation that is made of parameters alone: what nothing decides is of the states' own size.
-        first, *others = ((self.size(s), ("before", k, 1)) for k, s in enumerate(self.states))
+        first, *others = ((self.size(s), ("before", k, 1, 1)) for k, s in enumerate(self.states))
         own = next((place for size, place in others if size not in (first[0], self.size(self.loop.input))), first[1])
         for size in (self.names[c.root] for p in products for c in p.weight.columns):
             found.setdefault(size, own)
@@ -197,7 +197,7 @@ class Interface:
 
     def lengths(self, shapes: Mapping[str, Sequence[torch.Size | tuple[int, ...]]]) -> dict[str, int]:
         """Return the number of units behind each size, from the shapes of tensors by kind."""
-        return {size: shapes[kind][k][dimension] for size, (kind, k, dimension) in self.sources.items()}
+        return {size: shapes[kind][k][dimension] // times for size, (kind, k, dimension, times) in self.sources.items()}
 
     def lengths_of(self, lists: Mapping[str, Sequence[Tensor]]) -> dict[str, int]:
         """Return the number of units behind each size, from tensors by kind."""
