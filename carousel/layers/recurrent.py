@@ -113,6 +113,7 @@ class Recurrent(nn.Module):
         self.directions = 2 if self.bidirectional else 1
         self.output_size = self.cell.length(self.cell.trace.states[0].size, input_size, hidden_size, self.proj_size)
 
+        self._places = self._all_places()
         self.W, self.w, self.b, self.initial = Parameters(), Parameters(), Parameters(), Parameters()
         for layer in range(num_layers):
             for direction in range(self.directions):
@@ -140,6 +141,12 @@ class Recurrent(nn.Module):
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__({"bias": True, **state})  # pickles of 0.1.0 have none
         kernels.register(self.cell)
+        self._places = self._all_places()
+
+    def _all_places(self) -> dict[tuple[int, int], list[tuple[str, str, str]]]:
+        """Return where the parameters of each layer and direction are; a small call would feel it if this were made anew."""
+        each = [(layer, direction) for layer in range(self.num_layers) for direction in range(self.directions)]
+        return {at: [(name, *place(name, *at)) for name in self.cell.learned] for at in each}
 
     def _input_size(self, layer: int) -> int:
         return self.input_size if layer == 0 else self.output_size * self.directions
@@ -348,7 +355,9 @@ class Recurrent(nn.Module):
 
     def parameters_of(self, layer: int = 0, direction: int = 0) -> dict[str, Tensor]:
         """Return all parameters of a layer's cell by the equations' names."""
-        return {name: self.parameter(name, layer, direction) for name in self.cell.learned}
+        spaces: Any = self._modules
+        each = [(name, spaces[space]._parameters.get(key)) for name, space, key in self._places[layer, direction]]
+        return {name: self.parameter(name, layer, direction) if x is None else x for name, x in each}
 
     def units(self, layer: int = 0) -> Mapping[str, int]:
         """Return the size of every quantity of a layer that has units."""

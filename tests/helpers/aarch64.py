@@ -51,6 +51,10 @@ class Emulated:
         self.program, self.function, self.signature = program, function, signature
         self.weights = {p: stack for stack in described.interface.stacks for p in pointers(stack)}
 
+    def counted(self, numbers: Mapping[str, int]) -> Mapping[str, int]:
+        """As ``Entry.counted``."""
+        return numbers
+
     def bound(self, arrays: Mapping[str, Tensor | int | None], numbers: Mapping[str, int]) -> Callable[[], None]:
         """As ``Entry.bound``."""
         itemsize = next(x for x in arrays.values() if isinstance(x, Tensor) and x.is_floating_point()).itemsize
@@ -139,7 +143,7 @@ def difference(cell: str, dtype: torch.dtype, threads: int = 1) -> float:
         assert not bfloat
         return EmulatedKernel(loop, dtype)
 
-    everyone = mock.patch("carousel.kernels.cpu.calls.threads_for", lambda *_: threads)
+    everyone = mock.patch("carousel.kernels.cpu.layout.threads_for", lambda *_: threads)
     sized = mock.patch("carousel.kernels.cpu.calls.scratch", apart)
     with mock.patch.object(backend, "kernel", emulated), everyone, sized, kernels.use("cpu"):
         found = _ran(layer, x, resets)

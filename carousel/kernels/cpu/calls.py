@@ -5,37 +5,18 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from itertools import accumulate
 
 import torch
 from torch import Tensor
 
 from carousel.kernels import stacks
 from carousel.kernels.compiled import Run
-from carousel.kernels.cpu.kernel import Kernel, threads_for
-from carousel.kernels.cpu.program import CppProgram, panel, pointers, stride
+from carousel.kernels.cpu.kernel import Kernel, most_threads
+from carousel.kernels.cpu.layout import Arrays, backward_layout, forward_layout, scratch, shapes
+from carousel.kernels.cpu.program import CppProgram
 from carousel.kernels.gradients import Adjoints, gradients
-from carousel.kernels.interface import Arriving, Stack, Tensors
+from carousel.kernels.interface import Arriving, Tensors
 from carousel.kernels.steps import Steps
-
-LINE = 64  # numbers: no two arrays share a line of the cache
-ROWS_AT_ONCE = 96  # of the input, that a thread multiplies before it takes their steps
-
-Arrays = dict[str, Tensor | int | None]
-Numbers = dict[str, int]
-
-
-def weights(used: Sequence[Stack], lengths: Mapping[str, int], dense: Sequence[Tensor]) -> tuple[Arrays, Numbers]:
-    """Return the addresses and strides of the weights of some stacks."""
-    begins = [x.data_ptr() for x in dense]
-    size = dense[0].itemsize if dense else 0
-    addresses: Arrays = {}
-    strides: Numbers = {}
-    for stack in used:
-        for pointer, (number, prefix) in zip(pointers(stack), stack.parts, strict=True):
-            before = size * sum([lengths[n] for n in prefix]) if prefix else 0
-            addresses[pointer], strides[stride(pointer)] = begins[number] + before, dense[number].shape[1]
-    return addresses, strides
 
 
 def common(program: CppProgram, tensors: Tensors, steps: Steps, flags: Tensor | None) -> Arrays:
@@ -48,41 +29,23 @@ def common(program: CppProgram, tensors: Tensors, steps: Steps, flags: Tensor | 
     return arrays
 
 
-def inputs(k: Kernel, tensors: Tensors, lengths: Mapping[str, int], rows: int) -> tuple[Arrays, Numbers]:
-    """Return what sums of the input begin with, and how many numbers packed weights and such sums, in ``rows`` rows, are."""
-    arrays: Arrays = {}
-    counts = {panel(stack): k.panel(stack, lengths) for stack in k.program.interface.stacks}
-    for name, stack in k.program.sums_of_input.items():
-        arrays[f"bias_{stack.name}"] = bias = stacks.begin(stack, lengths, tensors.biases, tensors.data)
-        counts[name] = rows * len(bias)
-    return arrays, counts
-
-
-def scratch(like: Tensor, counts: Mapping[str, int]) -> tuple[Tensor, Arrays]:
-    """Return memory for arrays that nobody sees, and the address of each; ``counts``: of numbers, by name."""
-    lines = [-(-count // LINE) for count in counts.values()]
-    room = like.new_empty(LINE * sum(lines))
-    places = accumulate(lines[:-1], initial=0)
-    begin, size = room.data_ptr(), LINE * room.itemsize
-    return room, {name: begin + at * size for name, at in zip(counts, places, strict=False)}
+def begins(program: CppProgram, tensors: Tensors, lengths: Mapping[str, int]) -> Arrays:
+    """Return what sums of the input begin with."""
+    used = program.interface.outer
+    return {f"bias_{stack.name}": stacks.begin(stack, lengths, tensors.biases, tensors.data) for stack in used}
 
 
 def forward(k: Kernel, run: Run, tensors: Tensors, lengths: dict[str, int], save: bool) -> list[Tensor]:
     """Run a loop forwards, as ``compiled.Kernels.forward`` says."""
-    program, steps = k.program, Steps.of(run.rows, run.reverse)
-    data, dense = tensors.data.contiguous(), _contiguous(tensors.dense)
-    threads = threads_for(dense, steps.total)
-    flags = None if tensors.resets is None else tensors.resets.contiguous()
-    chunk = min(steps.count, max(1, ROWS_AT_ONCE * threads // steps.batch))
-    addresses, strides = weights(program.interface.stacks, lengths, dense)
-    biases, counts = inputs(k, tensors, lengths, chunk * steps.batch)
-    if not save:  # two places are enough: the step's, and the next one's
-        counts |= {s.array: 2 * steps.batch * lengths[s.size] for s in program.stored.values() if s.always}
-    room, places = scratch(data, counts)
-    arrays = common(program, tensors, steps, flags) | biases | addresses | places
-    stored = {x: data.new_empty(steps.total, lengths[s.size]) for x, s in program.stored.items()} if save else {}
+    program, data, dense = k.program, tensors.data.contiguous(), _contiguous(tensors.dense)
+    layout = forward_layout(k, run.rows, run.reverse, tuple(lengths.values()), shapes(dense), most_threads(), save)
+    steps, flags = layout.steps, None if tensors.resets is None else tensors.resets.contiguous()
+    memory, places = scratch(data, layout.room)
+    arrays = common(program, tensors, steps, flags)
+    arrays |= begins(program, tensors, lengths) | layout.addresses(dense) | places
     if not save:
         arrays["slot"] = steps.turns
+    stored = {x: data.new_empty(steps.total, lengths[s.size]) for x, s in program.stored.items()} if save else {}
     for x, s in program.stored.items():
         arrays[s.array] = stored[x] if save else places.get(s.array)
         if s.state is not None and (save or s.always):
@@ -96,14 +59,13 @@ def forward(k: Kernel, run: Run, tensors: Tensors, lengths: dict[str, int], save
     for name, state in program.initial.items():
         arrays[name] = None if flags is None else tensors.initial[state].contiguous()
     output = data.new_empty(steps.total, tensors.before[0].shape[1])
-    final = [torch.empty(x.shape, dtype=x.dtype) for x in tensors.before]
+    final = [torch.empty_like(x, memory_format=torch.contiguous_format) for x in tensors.before]
     recorded = [data.new_empty(steps.total, lengths[program.size(s)]) for s in program.recorded]
-    arrays |= {"x": data, "output": output}
+    arrays["x"], arrays["output"] = data, output
     arrays.update(zip(program.recorded.values(), recorded, strict=True))
     arrays.update(zip(program.final, final, strict=True))
-    numbers = {"steps": steps.count, "batch": steps.batch, "threads": threads, "chunk": chunk, "packed": 0}
-    k.forward.bound(arrays, {**numbers, **lengths, **strides})()
-    del room  # until now
+    k.forward.bound(arrays, layout.numbers)()
+    del memory  # until now
     return [output, *final, *recorded, *(stored[x] for x in program.saved if save)]
 
 
@@ -111,8 +73,9 @@ def _begin(place: Tensor | int | None, now: Tensor, times: int) -> None:
     """Write a state before the first step where the steps will read it, in one place or in two that follow each other."""
     begin = place.data_ptr() if isinstance(place, Tensor) else place
     assert begin is not None
+    source, size = now.data_ptr(), now.numel() * now.itemsize
     for k in range(times):
-        ctypes.memmove(begin + k * now.nbytes, now.data_ptr(), now.nbytes)
+        ctypes.memmove(begin + k * size, source, size)
 
 
 def backward(
@@ -123,13 +86,11 @@ def backward(
     arriving: Arriving,
 ) -> dict[str, list[Tensor]]:
     """Run a loop backwards, as ``compiled.Kernels.backward`` says."""
-    asked = arriving.asked
-    program, steps, data = k.program, Steps.of(run.rows, run.reverse), tensors.data
-    inner = tuple(program.interface.inner.values())
+    asked, program, data = arriving.asked, k.program, tensors.data
     dense, saved = _contiguous(tensors.dense), _contiguous(arriving.saved)
-    threads = threads_for(dense, steps.total)
+    layout = backward_layout(k, run.rows, run.reverse, tuple(lengths.values()), shapes(dense), most_threads())
+    steps, threads = layout.steps, layout.threads
     flags = None if tensors.resets is None else tensors.resets.contiguous()
-    addresses, strides = weights(inner, lengths, dense)
 
     def room(rows: int, sizes: Mapping[str, tuple[int, str]]) -> dict[str, Tensor]:
         return {name: data.new_empty(rows, count * lengths[n]) for name, (count, n) in sizes.items()}
@@ -138,16 +99,15 @@ def backward(
     adjoints = room(steps.total, program.adjoints | program.own)
     carried = [x.clone(memory_format=torch.contiguous_format) for x in arriving.final]
     direct = [torch.empty(steps.total, x.shape[1], dtype=x.dtype) if "initial" in asked else None for x in carried]
-    counts = {panel(stack): k.panel(stack, lengths, transposed=True) for stack in inner}
-    memory, places = scratch(data, counts | {name: steps.batch * lengths[n] for name, n in program.cross_back.items()})
-    arrays = common(program, tensors, steps, flags) | addresses | sums | adjoints | places
+    memory, places = scratch(data, layout.room)
+    arrays = common(program, tensors, steps, flags)
+    arrays |= layout.addresses(dense) | sums | adjoints | places
     arrays.update((program.stored[x].array, value) for x, value in zip(program.saved, saved, strict=True))
     arrays.update(zip(program.carried, carried, strict=True))
     arrays.update(zip(program.direct, direct, strict=True))
     arrays[program.given] = arriving.given.contiguous()
     arrays.update(zip(program.given_recorded, _contiguous(arriving.recorded), strict=True))
-    numbers = {"steps": steps.count, "batch": steps.batch, "threads": threads, "chunk": 1, "packed": 0}
-    k.backward.bound(arrays, {**numbers, **lengths, **strides})()
+    k.backward.bound(arrays, layout.numbers)()
     del memory  # until now
 
     found = Adjoints(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import torch
@@ -41,10 +41,20 @@ def _openmp() -> Any:
     return (ctypes.c_void_p * len(names))(*found)
 
 
-def threads_for(weights: Sequence[Tensor], rows: int) -> int:
-    """Threads that the work is worth: a team costs some microseconds. One in a process that was forked."""
-    work = 2 * rows * sum(w.numel() for w in weights)
-    return 1 if _forked or work < 2_000_000 else torch.get_num_threads()
+def most_threads() -> int:
+    """Return how many threads a run may have: PyTorch's, but one in a process that was forked."""
+    return 1 if _forked else torch.get_num_threads()
+
+
+def threads_for(weights: Sequence[tuple[int, int]], rows: int, most: int) -> int:
+    """Return the threads, ``most`` of them or one, that the work is worth: a team costs some microseconds.
+
+    Args:
+        weights: the shapes of the dense ones.
+        rows: of all steps.
+        most: how many there may be.
+    """
+    return most if 2 * rows * sum(units * depth for units, depth in weights) >= 2_000_000 else 1
 
 
 class Entry:
@@ -56,17 +66,20 @@ class Entry:
         self.function, self.arrays, self.numbers = function, signature.arrays, signature.numbers
         self.pointers, self.integers = ctypes.c_void_p * len(self.arrays), ctypes.c_int64 * len(self.numbers)
 
-    def bound(self, arrays: Mapping[str, Tensor | int | None], numbers: Mapping[str, int]) -> Callable[[], None]:
+    def counted(self, numbers: Mapping[str, int]) -> Any:
+        """Return numbers by name as the function takes them."""
+        return self.integers(*[numbers[n] for n in self.numbers])
+
+    def bound(self, arrays: Mapping[str, Tensor | int | None], numbers: Any) -> Callable[[], None]:
         """Return a call of the function.
 
         Args:
             arrays: tensors or addresses by name, null where there is None. What they point to must outlive the call.
-            numbers: by name.
+            numbers: as ``counted`` gives them.
         """
         each = [arrays[n] for n in self.arrays]
         pointers = self.pointers(*[x.data_ptr() if isinstance(x, Tensor) else x for x in each])
-        integers = self.integers(*[numbers[n] for n in self.numbers])
-        return lambda: self.function(pointers, integers, _openmp())
+        return partial(self.function, pointers, numbers, _openmp())
 
 
 class Kernel:

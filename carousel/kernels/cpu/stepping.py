@@ -10,11 +10,11 @@ from torch import Tensor
 from carousel.equations import Cell
 from carousel.kernels.alike import alike
 from carousel.kernels.boundary import check, check_step
-from carousel.kernels.cpu.calls import common, inputs, scratch, weights
+from carousel.kernels.cpu.calls import begins, common
 from carousel.kernels.cpu.kernel import kernel
+from carousel.kernels.cpu.layout import forward_layout, scratch, shapes
 from carousel.kernels.inputs import hoist_rest, loop_of
 from carousel.kernels.interface import Tensors
-from carousel.kernels.steps import Steps
 
 
 def steppable(cell: Cell) -> bool:
@@ -55,10 +55,10 @@ class CpuStepper:
         lengths = check(interface, (rows,), first.dtype, {**tensors.lists(), "clock": clock}, None)
         self.output, self.turn = first.new_empty(rows, first.shape[1]), 0
 
-        addresses, strides = weights(interface.stacks, lengths, dense)
-        begins, counts = inputs(made, tensors, lengths, rows)
-        room, places = scratch(first, counts)
-        arrays = common(program, tensors, Steps.of((rows,), False), None) | begins | addresses | places
+        layout = forward_layout(made, (rows,), False, tuple(lengths.values()), shapes(dense), 1, True)
+        room, places = scratch(first, layout.room)
+        arrays = common(program, tensors, layout.steps, None)
+        arrays |= begins(program, tensors, lengths) | layout.addresses(dense) | places
         arrays |= dict.fromkeys(program.initial) | {"x": self.data, "output": self.output}
         for s in program.stored.values():
             arrays[s.array] = first.new_empty(rows, lengths[s.size]) if s.always and s.state is None else None
@@ -66,11 +66,11 @@ class CpuStepper:
         for now, after in (self.states, self.states[::-1]):
             read = {s.array: now[s.state] for s in program.stored.values() if s.state is not None}
             turns.append(arrays | read | dict(zip(program.final, after, strict=True)))
-        numbers = {"steps": 1, "batch": rows, "threads": 1, "chunk": 1, "packed": 1, **lengths, **strides}
-        self.steps = [made.forward.bound(each, numbers) for each in turns]
+        packed = made.forward.counted(layout.named | {"packed": 1})
+        self.steps = [made.forward.bound(each, packed) for each in turns]
         self._alive = (turns, dense, room)  # the addresses above stay good as long as their tensors do
         states = [x.clone() for x in self.states[0]]
-        made.forward.bound(turns[1], numbers | {"packed": 0})()  # packs the weights; what it computes is thrown away
+        made.forward.bound(turns[1], layout.numbers)()  # packs the weights; what it computes is thrown away
         for x, y in zip(self.states[0], states, strict=True):
             x.copy_(y)
 
