@@ -33,8 +33,8 @@ class Function:
         gate: whether its values lie between 0 and 1, so that it gates a factor.
         slope: the bound of its slope's absolute value; None where there is none.
         drawn: its label in a drawing; without, the name.
-        torch, jax, cpp, triton, latex: its name in these languages; C++'s operands and Triton's are vectors, C++'s numbers
-            ``T``.
+        torch, jax, cpp, triton, c, latex: its name in these languages; C++'s operands and Triton's are vectors, C++'s numbers
+            ``T``; C's numbers are ``float``, and a function of SymPy's is called there as here, with an f.
     """
 
     definition: Callable[..., Expr]
@@ -47,6 +47,7 @@ class Function:
     jax: str | None = None
     cpp: str | None = None
     triton: str | None = None
+    c: str | None = None
     latex: str | None = None
 
     def __post_init__(self) -> None:
@@ -98,6 +99,7 @@ def function(symbol: Any = None, **record: Any) -> Callable[[Callable[..., Expr]
     jax="jax.nn.sigmoid",
     cpp="logistic",
     triton="logistic",
+    c="logistic",
 )
 def logistic(x: Expr) -> Expr:
     """Return the logistic function 1 / (1 + exp(−x)), per unit. A logistic that multiplies something is a gate."""
@@ -140,25 +142,27 @@ def detach(x: Expr) -> Expr:
     return x
 
 
-@function(sympy.Abs, slope=1.0, torch="torch.abs", jax="jnp.abs", cpp="select({0} < T(0), -{0}, {0})", triton="tl.abs")
+@function(
+    sympy.Abs, slope=1.0, torch="torch.abs", jax="jnp.abs", cpp="select({0} < T(0), -{0}, {0})", triton="tl.abs", c="fabsf"
+)
 def absolute(x: Expr) -> Expr:
     """Return the absolute value, per unit."""
     return sympy.Abs(x, evaluate=False)
 
 
-@function(sympy.Max, drawn="max", torch="torch.maximum", jax="jnp.maximum", cpp="maximum", triton="maximum")
+@function(sympy.Max, drawn="max", torch="torch.maximum", jax="jnp.maximum", cpp="maximum", triton="maximum", c="maximum")
 def maximum(x: Expr, y: Expr) -> Expr:
     """Return the larger of two, per unit."""
     return sympy.Max(x, y, evaluate=False)
 
 
-@function(sympy.Min, drawn="min", torch="torch.minimum", jax="jnp.minimum", cpp="minimum", triton="minimum")
+@function(sympy.Min, drawn="min", torch="torch.minimum", jax="jnp.minimum", cpp="minimum", triton="minimum", c="minimum")
 def minimum(x: Expr, y: Expr) -> Expr:
     """Return the smaller of two, per unit."""
     return sympy.Min(x, y, evaluate=False)
 
 
-@function(sympy.Piecewise, torch="torch.where", jax="jnp.where", cpp="select", triton="tl.where")
+@function(sympy.Piecewise, torch="torch.where", jax="jnp.where", cpp="select", triton="tl.where", c="({0} ? {1} : {2})")
 def where(condition: Expr, x: Expr, y: Expr) -> Expr:
     """Return x where the condition holds (``t % c.T == 0``, ``h > 0``), else y, per unit.
 

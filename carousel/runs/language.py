@@ -107,6 +107,19 @@ class LanguageRun:
         """Return the words of a text that the vocabulary does not have."""
         return [word for word, token in self.vocabulary.pieces(text) if token == self.vocabulary.unknown]
 
+    def c(self, precision: str = "float32") -> str:
+        """Return the model as one C99 file that needs ``math.h`` alone; with ``-DMAIN`` it is a program that writes and scores.
+
+        Args:
+            precision: of the weights: float32, bfloat16 or int8. All sums are in float32.
+
+        Raises:
+            InputError: an adaptive output layer, or weights that are not finite.
+        """
+        from carousel.export.c99.language import of_language
+
+        return of_language(self.model, self.vocabulary, precision)
+
     # Looking inside
 
     def watch(self, text: str, *, clamp: Clamps | None = None, predictions: int = 8, chances: bool = False) -> Watched:

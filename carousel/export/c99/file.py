@@ -1,0 +1,72 @@
+"""The whole file: constants, the state, a step of all layers."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from pathlib import Path
+
+import carousel
+from carousel.export.c99.layers import check, layer_code
+from carousel.layers import Recurrent
+
+HERE = Path(__file__).parent
+
+
+def of_layer(layer: Recurrent, precision: str = "float32") -> str:
+    """Return layers as one C99 file, which needs ``math.h`` alone: ``model_init``, ``model_step``, no global state.
+
+    Args:
+        layer: in one direction. Constant arrays hold its parameters.
+        precision: of dense weights: float32, bfloat16 or int8. All sums are in float32.
+
+    Raises:
+        InputError: the layer reads in both directions, its weights are not finite, or there is no such precision.
+    """
+    body = layers_code(layer, precision)
+    sizes = f"#define MODEL_INPUTS {layer.input_size}\n#define MODEL_OUTPUTS {layer.output_size}\n"
+    return f"{head(layer, precision)}{sizes}\n{helpers(body)}\n{body}"
+
+
+def layers_code(layer: Recurrent, precision: str) -> str:
+    """Return the constants, the state and the functions of layers; arguments as those of ``of_layer``."""
+    check(layer)
+    codes = [layer_code(layer, number, precision) for number in range(layer.num_layers)]
+    steps = []
+    for number in range(layer.num_layers):
+        begin, end = f"y{number - 1}" if number else "x", f"y{number}" if number < layer.num_layers - 1 else "y"
+        steps.append(f"  layer{number}(s, {begin}, {end});")
+    between = [f"  float y{number}[{layer.output_size}];" for number in range(layer.num_layers - 1)]
+    initial = "".join(c.initial for c in codes)
+    parts = [
+        "".join(c.weights for c in codes),
+        "typedef struct {\n" + "".join(c.members for c in codes) + "} model_state;\n",
+        *(c.step for c in codes),
+        "/* Sets the states before the first step. */\nvoid model_init(model_state *s);",
+        f"void model_init(model_state *s) {{\n{'  int k;' + chr(10) if 'k = 0' in initial else ''}{initial}}}\n",
+        f"/* Takes a step with the input x[{layer.input_size}]; the output is y[{layer.output_size}]. */",
+        "void model_step(model_state *s, const float *x, float *y);",
+        "\n".join(["void model_step(model_state *s, const float *x, float *y) {", *between, *steps, "}"]),
+    ]
+    return "\n".join(parts) + "\n"
+
+
+def head(layer: Recurrent, precision: str) -> str:
+    """Return how the file begins."""
+    said = f"{layer!r}, weights in {precision}"
+    return f"/* {said}. Made by carousel {carousel.__version__}. */\n\n#include <math.h>\n#include <string.h>\n\n"
+
+
+def helpers(body: str) -> str:
+    """Return the functions that some text of C calls, and those that they call, in the order of ``helpers.c``."""
+    found, code = "", re.sub(r"/\*.*?\*/", "", body, flags=re.DOTALL)
+    for name, text in reversed(_helpers().items()):
+        if re.search(rf"\b{name}\(", code + found):
+            found = text + found
+    return found
+
+
+@cache
+def _helpers() -> dict[str, str]:
+    parts = re.split(r"^/\* (\w+) \*/\n", (HERE / "helpers.c").read_text(), flags=re.MULTILINE)
+    return dict(zip(parts[1::2], parts[2::2], strict=True))

@@ -1,0 +1,45 @@
+/* logistic */
+static float logistic(float x) { return 1.0f / (1.0f + expf(-x)); }
+/* maximum */
+static float maximum(float a, float b) { return a > b || a != a ? a : b; }
+/* minimum */
+static float minimum(float a, float b) { return a < b || a != a ? a : b; }
+/* modulo */
+static float modulo(float a, float b) {
+  float m = fmodf(a, b);
+  return m != 0.0f && (m < 0.0f) != (b < 0.0f) ? m + b : m;
+}
+/* dot */
+static float dot(const float *w, const float *x, int n) {
+  float sums[8] = {0.0f, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f};
+  int k = 0, j;
+  for (; k + 8 <= n; k += 8)
+    for (j = 0; j < 8; j++) sums[j] += w[k + j] * x[k + j];
+  for (; k < n; k++) sums[0] += w[k] * x[k];
+  return ((sums[0] + sums[4]) + (sums[2] + sums[6])) + ((sums[1] + sums[5]) + (sums[3] + sums[7]));
+}
+/* widened */
+static float widened(unsigned short half) {
+  unsigned int bits = (unsigned int)half << 16;
+  float x;
+  memcpy(&x, &bits, sizeof x);
+  return x;
+}
+/* dot_bfloat16 */
+static float dot_bfloat16(const unsigned short *w, const float *x, int n) {
+  float sums[8] = {0.0f, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f};
+  int k = 0, j;
+  for (; k + 8 <= n; k += 8)
+    for (j = 0; j < 8; j++) sums[j] += widened(w[k + j]) * x[k + j];
+  for (; k < n; k++) sums[0] += widened(w[k]) * x[k];
+  return ((sums[0] + sums[4]) + (sums[2] + sums[6])) + ((sums[1] + sums[5]) + (sums[3] + sums[7]));
+}
+/* dot_int8 */
+static float dot_int8(const signed char *w, const float *x, int n) {
+  float sums[8] = {0.0f, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f};
+  int k = 0, j;
+  for (; k + 8 <= n; k += 8)
+    for (j = 0; j < 8; j++) sums[j] += (float)w[k + j] * x[k + j];
+  for (; k < n; k++) sums[0] += (float)w[k] * x[k];
+  return ((sums[0] + sums[4]) + (sums[2] + sums[6])) + ((sums[1] + sums[5]) + (sums[3] + sums[7]));
+}

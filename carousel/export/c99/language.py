@@ -1,0 +1,66 @@
+"""A language model as one C file: its layers, embedding, output layer and vocabulary, and a program that writes and scores."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from carousel.errors import InputError
+from carousel.export.c99.file import head, helpers, layers_code
+from carousel.export.c99.vocabulary import program
+from carousel.export.c99.weights import vector, weight
+from carousel.language.model import LanguageModel
+from carousel.language.softmax import FullSoftmax
+from carousel.text.vocabulary import Vocabulary
+
+
+def of_language(model: LanguageModel, vocabulary: Vocabulary, precision: str = "float32") -> str:
+    """Return a language model as one C99 file: ``model_init``, ``model_token``; with ``-DMAIN`` a program.
+
+    Args:
+        model: of a run.
+        vocabulary: the model's.
+        precision: of dense weights: float32, bfloat16 or int8. All sums are in float32.
+
+    Raises:
+        InputError: an output layer that has no row for each token; weights that are not finite.
+    """
+    if not isinstance(model.output, FullSoftmax):
+        raise InputError("an adaptive output layer cannot be exported to C; train with the full or the sampled one")
+    embedding = weight("model_embedding", _array(model.embedding.weight), precision)
+    output = embedding if model.config.tied else weight("model_output", _array(model.output.weight), precision)
+    size, inputs = model.recurrent.output_size, model.config.input_size
+    layers = layers_code(model.recurrent, precision)
+    constants = embedding.text + ("" if output is embedding else output.text)
+    constants += vector("model_output_bias", _array(model.output.bias))
+    fresh = "  if (token == MODEL_END) model_init(s);\n" if model.fresh_at is not None else ""
+    body = f"""{layers}
+{constants}
+/* Reads a token; logits[MODEL_VOCABULARY] are the scores of the next. */
+void model_token(model_state *s, int token, float *logits);
+void model_token(model_state *s, int token, float *logits) {{
+  float x[{inputs}], y[{size}];
+  int k;
+{fresh}  for (k = 0; k < {inputs}; k++) x[k] = {embedding.number("token", inputs)};
+  model_step(s, x, y);
+  for (k = 0; k < MODEL_VOCABULARY; k++) logits[k] = model_output_bias[k] + {output.row("k", 0, "y", size)};
+}}
+
+{program(vocabulary)}"""
+    known = {
+        "INPUTS": inputs,
+        "OUTPUTS": size,
+        "VOCABULARY": vocabulary.size,
+        "END": vocabulary.end,
+        "UNKNOWN": -1 if vocabulary.unknown is None else vocabulary.unknown,
+        "WORDS": int(vocabulary.kind == "word"),
+        "SENTENCES": int(model.fresh_at is not None),
+    }
+    defined = "".join(f"#define MODEL_{name} {value}\n" for name, value in known.items())
+    return f"{head(model.recurrent, precision)}{defined}\n{helpers(body)}\n{body}"
+
+
+def _array(x: Any) -> Any:
+    assert isinstance(x, torch.Tensor)
+    return x.detach().to("cpu", torch.float64).numpy()

@@ -1,0 +1,195 @@
+"""Recurrent layers as C: the state, and one step, printed from each cell's stages."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+import torch
+
+from carousel.equations import Cell
+from carousel.equations.stages import Accumulator
+from carousel.equations.terms import Expr, Product
+from carousel.errors import InputError
+from carousel.export.c99.printer import Printer
+from carousel.export.c99.weights import Weight, vector, weight
+from carousel.layers import Recurrent
+
+
+@dataclass(frozen=True)
+class LayerCode:
+    """A layer in C: constant arrays, the members of the state, their first values, and the function of a step."""
+
+    weights: str
+    members: str
+    initial: str
+    step: str
+    bytes: int
+
+
+@dataclass
+class _Writer:
+    cell: Cell
+    sizes: tuple[int, int, int]
+    number: int
+    precision: str
+    values: Mapping[str, np.ndarray]  # of parameters, masked, and constants
+    lines: list[str] = field(default_factory=list)
+
+    @cached_property
+    def printer(self) -> Printer:
+        return Printer(self.name)
+
+    @cached_property
+    def parameters(self) -> dict[Expr, str]:
+        return {p.symbol: f"l{self.number}_{p.name.replace('.', '_')}" for p in self.cell.trace.parameters}
+
+    @cached_property
+    def dense(self) -> dict[str, Weight]:
+        of = {p.name: self.parameters[p.symbol] for p in self.cell.trace.parameters if p.kind == "dense"}
+        return {name: weight(called, self.values[name], self.precision) for name, called in of.items()}
+
+    @cached_property
+    def units(self) -> dict[Expr, int | None]:
+        """The number of units of each symbol; None: one number."""
+        trace = self.cell.trace
+        stages = (*self.cell.schedule.outside, *self.cell.schedule.inside)
+        found = {trace.input: trace.input_size, **trace.sizes}
+        found |= {s.before: s.size for s in trace.states} | {s.after: s.size for s in trace.states}
+        found |= {p.symbol: p.rows for p in trace.parameters if p.kind != "dense"}
+        found |= {a.symbol: a.rows for stage in stages for a in stage.accumulators}
+        return {x: None if size is None else self.cell.length(size, *self.sizes) for x, size in found.items()}
+
+    @cached_property
+    def needed(self) -> set[Expr]:
+        """All symbols that some new state follows from."""
+        uses: dict[Expr, set[Expr]] = {}
+        for stage in (*self.cell.schedule.outside, *self.cell.schedule.inside):
+            uses |= {x: set(expr.free_symbols) for x, expr in stage.equations}
+            for a in stage.accumulators:
+                operands = {s for p in a.products for s in p.operand.free_symbols}
+                uses[a.symbol] = operands | {*a.biases} | ({a.start} if a.start is not None else set())
+        found: set[Expr] = set()
+        waiting = [s.after for s in self.cell.trace.states]
+        while waiting:
+            if (x := waiting.pop()) not in found:
+                found.add(x)
+                waiting += uses.get(x, set())
+        return found
+
+    def name(self, symbol: Expr) -> str:
+        called = self.parameters.get(symbol, str(symbol))
+        return called if self.units[symbol] is None else f"{called}[k]"
+
+    def loop(self, units: int | None, body: list[str]) -> None:
+        if units is None:
+            self.lines += [f"  {line}" for line in body]
+        else:
+            self.lines += [f"  for (k = 0; k < {units}; k++) {{", *(f"    {line}" for line in body), "  }"]
+
+    def operand(self, product: Product, known: dict[tuple[Expr, int], str]) -> tuple[str, int]:
+        """Return an array of C that holds what a weight multiplies, and its length."""
+        length = self.cell.length(product.weight.columns[product.part], *self.sizes)
+        expr = product.operand
+        if expr.is_Symbol and self.units[expr] is not None:
+            return self.parameters.get(expr, str(expr)), length
+        if (expr, length) not in known:
+            known[expr, length] = name = f"x{len(known)}"
+            self.loop(length, [f"{name}[k] = {self.printer.doprint(expr)};"])
+        return known[expr, length], length
+
+    def accumulate(self, a: Accumulator, known: dict[tuple[Expr, int], str]) -> None:
+        terms = [self.name(x) for x in ([a.start] if a.start is not None else []) + list(a.biases)]
+        for p in a.products:
+            array, length = self.operand(p, known)
+            first = sum(self.cell.length(c, *self.sizes) for c in p.weight.columns[: p.part])
+            terms.append(self.dense[p.weight.name].row("k", first, array, length))
+        self.loop(self.units[a.symbol], [f"{a.symbol}[k] = {' + '.join(terms)};"])
+
+    def step(self) -> str:
+        """Return the function of a step."""
+        trace, n, input = self.cell.trace, self.number, str(self.cell.trace.input)
+        local = self.stages()
+        for s in trace.states:
+            member = f"s->l{n}_{s.name}{'' if s.size is None else '[k]'}"
+            self.loop(self.units[s.after], [f"{member} = {self.name(s.after)};"])
+        self.loop(self.units[trace.states[0].after], [f"y[k] = {self.name(trace.states[0].after)};"])
+        body = "\n".join(self.lines)
+        read = [s for s in trace.states if re.search(rf"\b{s.before!s}\b", body)]
+        befores = [f"  const float {'' if s.size is None else '*'}{s.before} = s->l{n}_{s.name};" for s in read]
+        arrays = [f"  float {name}{'' if units is None else f'[{units}]'};" for name, units in local.items()]
+        unread = [] if re.search(rf"\b{input}\b", body) else [f"  (void){input};"]
+        equations = "\n".join(f"   {line}" for line in self.cell.text.splitlines())
+        begin = (
+            f"/* {self.cell.name}\n\n{equations} */\nstatic void layer{n}(model_state *s, const float *{input}, float *y) {{"
+        )
+        return "\n".join([begin, *befores, *arrays, "  int k;", *unread, body, "}"]) + "\n"
+
+    def stages(self) -> dict[str, int | None]:
+        """Write the work of all stages; return the arrays that it takes, with their units (None: a number)."""
+        local: dict[str, int | None] = {}
+        known: dict[tuple[Expr, int], str] = {}
+        for stage in (*self.cell.schedule.outside, *self.cell.schedule.inside):
+            for a in stage.accumulators:
+                if a.symbol in self.needed:
+                    local[str(a.symbol)] = self.units[a.symbol]
+                    self.accumulate(a, known)
+            together: list[tuple[int | None, list[str]]] = []
+            for x, expr in stage.equations:
+                if x in self.needed:
+                    local[str(x)] = self.units[x]
+                    if not together or together[-1][0] != self.units[x]:
+                        together.append((self.units[x], []))
+                    together[-1][1].append(f"{self.name(x)} = {self.printer.doprint(expr)};")
+            for units, lines in together:
+                self.loop(units, lines)
+        return local | {name: length for (_, length), name in known.items()}
+
+
+def layer_code(layer: Recurrent, number: int, precision: str) -> LayerCode:
+    """Return one of a layer's layers as C.
+
+    Args:
+        layer: read in one direction.
+        number: of the layer, from 0.
+        precision: of dense weights, one of ``weights.PRECISIONS``.
+    """
+    cell, sizes = layer.cell, layer.sizes(number)
+    values: dict[str, np.ndarray] = {}
+    for p in cell.trace.parameters:
+        if p.kind == "constant":
+            values[p.name] = np.asarray(cell.constants[p.letters](cell.length(p.rows, *sizes)), dtype=float)
+            continue
+        values[p.name] = layer.parameter(p.name, number).detach().to("cpu", torch.float64).numpy()
+        if p.name in cell.masks:
+            values[p.name] = values[p.name] * np.asarray(cell.masks[p.name](*values[p.name].shape))
+    writer = _Writer(cell, sizes, number, precision, values)
+    step = writer.step()
+    used = [p for p in cell.trace.parameters if re.search(rf"\b{writer.parameters[p.symbol]}\b", step)]
+    vectors = [p for p in used if p.kind != "dense"]
+    matrices = [writer.dense[p.name] for p in used if p.kind == "dense"]
+    weights = "".join(w.text for w in matrices)
+    weights += "".join(vector(writer.parameters[p.symbol], values[p.name]) for p in vectors)
+    members, initial = "", ""
+    for s in cell.trace.states:
+        units, member = writer.units[s.before], f"l{number}_{s.name}"
+        members += f"  float {member}{'' if units is None else f'[{units}]'};\n"
+        if layer.learned_initial and units is not None:
+            start = layer.parameter(f"initial.{s.name}", number).detach().to("cpu", torch.float64).numpy()
+            weights += vector(f"{member}_first", start)
+            initial += f"  for (k = 0; k < {units}; k++) s->{member}[k] = {member}_first[k];\n"
+        else:
+            initial += (
+                f"  s->{member} = 0.0f;\n" if units is None else f"  for (k = 0; k < {units}; k++) s->{member}[k] = 0.0f;\n"
+            )
+    size = sum(w.bytes for w in matrices) + 4 * sum(values[p.name].size for p in vectors)
+    return LayerCode(weights, members, initial, step, size)
+
+
+def check(layer: Recurrent) -> None:
+    """Raise InputError for layers that cannot be taken step by step."""
+    if layer.bidirectional:
+        raise InputError("a layer that reads from both ends needs the whole sequence, so it has no step to export")

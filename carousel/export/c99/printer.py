@@ -1,0 +1,70 @@
+"""SymPy expressions as C99 of one unit, in single precision."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import sympy
+from sympy.printing.c import C99CodePrinter
+
+from carousel.equations.functions import Function, Words
+from carousel.equations.terms import Expr
+
+
+class Printer(Words, C99CodePrinter):
+    """Expressions of one unit.
+
+    Args:
+        name: returns the C text of a symbol.
+    """
+
+    language = "c"
+
+    def __init__(self, name: Callable[[Expr], str]):
+        super().__init__()
+        self.name = name
+
+    def words(self, known: Function) -> str | None:
+        """Return the function's words in C; SymPy's are called as in ``math.h``, with the f of single precision."""
+        return known.c or (None if known.own else f"{known.name}f")
+
+    def _print_Symbol(self, expr: Expr) -> str:
+        return self.name(expr)
+
+    def _number(self, value: float) -> str:
+        text = repr(value)
+        return f"{text}f" if any(mark in text for mark in ".en") else f"{text}.0f"
+
+    def _print_Integer(self, expr: sympy.Integer) -> str:
+        return self._number(float(int(expr)))
+
+    def _print_Rational(self, expr: sympy.Rational) -> str:
+        return f"({self._number(float(expr.p))} / {self._number(float(expr.q))})"
+
+    def _print_Float(self, expr: sympy.Float) -> str:
+        return self._number(float(expr))
+
+    def _print_NumberSymbol(self, expr: sympy.NumberSymbol) -> str:
+        return self._number(float(expr))
+
+    def _print_Infinity(self, expr: Expr) -> str:
+        return "INFINITY"
+
+    def _print_NegativeInfinity(self, expr: Expr) -> str:
+        return "(-INFINITY)"
+
+    def _print_NaN(self, expr: Expr) -> str:
+        return "NAN"
+
+    def _print_Pow(self, expr: sympy.Pow) -> str:
+        base, exponent = expr.args
+        if exponent.is_Integer and 0 < abs(int(exponent)) <= 4:
+            product = " * ".join([self.parenthesize(base, 60)] * abs(int(exponent)))
+            return f"({product})" if exponent > 0 else f"(1.0f / ({product}))"
+        return f"powf({self._print(base)}, {self._print(exponent)})"
+
+    def _print_Relational(self, expr: sympy.core.relational.Relational) -> str:
+        return f"({self._print(expr.lhs)} {expr.rel_op} {self._print(expr.rhs)})"
+
+    def _print_Mod(self, expr: sympy.Mod) -> str:
+        return f"modulo({self._print(expr.args[0])}, {self._print(expr.args[1])})"

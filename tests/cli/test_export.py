@@ -1,0 +1,43 @@
+"""``carousel export``: a file that is whole, or a line."""
+
+import json
+import subprocess
+
+import pytest
+from compiled_c import built, needs_compiler
+
+
+@pytest.fixture
+def run(carousel, text, small):
+    status, _, err = carousel("train", text, *small, "--epochs", 1, "-o", "run")
+    assert status == 0, err
+    return "run"
+
+
+@needs_compiler
+def test_the_program_scores_as_the_command_does(carousel, run, text, tmp_path):
+    status, out, err = carousel("export", run, "-o", "model.c")
+    assert status == 0 and "cc -O3 -DMAIN model.c -lm -o model" in out, err
+    score = json.loads(carousel("score", run, text, "--json")[1])
+    program = built((tmp_path / "model.c").read_text(), tmp_path, "-DMAIN")
+    done = subprocess.run([program, "-p"], stdin=(tmp_path / text).open(), capture_output=True, text=True, check=True)
+    assert float(done.stdout.split()[1].rstrip(",")) == pytest.approx(score["perplexity"], rel=1e-5)
+    smaller = json.loads(carousel("export", run, "-o", "small.c", "--precision", "int8", "--json")[1])
+    assert smaller["precision"] == "int8" and smaller["bytes"] == (tmp_path / "small.c").stat().st_size
+
+
+@pytest.mark.parametrize(
+    ("arguments", "part"),
+    [
+        (["run", "-o", "no/model.c"], "there is no folder no"),
+        (["run", "-o", "run"], "it is a folder"),
+        (["run", "-o", "model.c", "--precision", "int4"], "int4"),
+        (["run", "-o", "model.c", "--to", "fortran"], "fortran"),
+        (["run"], "--out"),
+        (["nowhere", "-o", "model.c"], "nowhere"),
+    ],
+)
+def test_bad_input_is_one_line(carousel, run, tmp_path, arguments, part):
+    status, out, err = carousel("export", *arguments)
+    assert status == 2 and part in err and err.count("\n") == 1 and not out
+    assert not (tmp_path / "model.c").exists()
