@@ -136,6 +136,11 @@ class _Maker:
         known = FUNCTIONS.get(type(expr))
         if known is None:
             return self._function(type(expr).__name__.lower(), expr.args)  # any other function of SymPy
+        if known.own and known.operands > 1:
+            numbers = [_number(x) for x in expr.args if x.is_number]
+            if len(numbers) == known.operands - 1:
+                return self._function(f"{known.drawn} {' '.join(numbers)}", [x for x in expr.args if not x.is_number])
+            return self._node(known.definition(*expr.args))
         if known.operands > 1:
             return self._chain("larger", known.drawn, list(expr.args))
         terms = _terms(expr.args[0])

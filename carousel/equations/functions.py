@@ -23,13 +23,14 @@ from carousel.equations.terms import Expr, Term
 class Function:
     """One function, to be called on terms or on SymPy expressions.
 
-    A language writes a name to be called, ``torch.sigmoid``, or a template of the operands, ``({0} < 0)``. None leaves
+    A language writes a name to be called, ``torch.sigmoid``, or a template of the operands, ``(2 * ({0}))``. None leaves
     it to the definition where the function is our own, else to SymPy's printer.
 
     Args:
         definition: the expression for one unit; its name, operands and docstring are the function's.
         symbol: the SymPy class of its values; None makes one.
-        derivative: of one operand x and the value y = f(x); None leaves it to SymPy.
+        derivative: of the operands and the value, ``lambda x, y: …``; of several operands one for each; None leaves it to
+            SymPy.
         gate: whether its values lie between 0 and 1, so that it gates a factor.
         slope: the bound of its slope's absolute value; None where there is none.
         drawn: its label in a drawing; without, the name.
@@ -39,7 +40,7 @@ class Function:
 
     definition: Callable[..., Expr]
     symbol: Any = None
-    derivative: Callable[..., Expr] | None = None
+    derivative: Callable[..., Expr] | tuple[Callable[..., Expr], ...] | None = None
     gate: bool = False
     slope: float | None = None
     drawn: str = ""
@@ -69,12 +70,16 @@ class Function:
     def _slope(self, value: Expr, number: int) -> Expr:
         """Return the partial derivative of an own function by the operand of that number, at the value's operands."""
         if self.derivative is not None:
-            return sympy.sympify(self.derivative(*value.args, value))
+            known = self.derivative if isinstance(self.derivative, tuple) else (self.derivative,)
+            return sympy.sympify(known[number - 1](*value.args, value))
         slots = sympy.symbols(f"x:{self.operands}", real=True, cls=sympy.Dummy)
         return self.definition(*slots).diff(slots[number - 1]).subs(dict(zip(slots, value.args, strict=True)))
 
 
 FUNCTIONS: dict[Any, Function] = {}  # by SymPy class
+# √½, 1/√π, √(2/π): as numbers, since a language would compute SymPy's powers anew for every unit.
+ROOT_HALF, ROOT_PI_INVERSE, STEEP = (sympy.Float(x) for x in (0.7071067811865476, 0.5641895835477563, 0.7978845608028654))
+CUBIC = sympy.Float(0.044715)  # of GELU's approximation
 
 
 def function(symbol: Any = None, **record: Any) -> Callable[[Callable[..., Expr]], Function]:
@@ -142,12 +147,214 @@ def detach(x: Expr) -> Expr:
     return x
 
 
-@function(
-    sympy.Abs, slope=1.0, torch="torch.abs", jax="jnp.abs", cpp="select({0} < T(0), -{0}, {0})", triton="tl.abs", c="fabsf"
-)
+@function(sympy.Abs, slope=1.0, torch="torch.abs", jax="jnp.abs", cpp="absolute", triton="tl.abs", c="fabsf")
 def absolute(x: Expr) -> Expr:
-    """Return the absolute value, per unit."""
+    """Return the absolute value, per unit; ``abs(x)`` is the same."""
     return sympy.Abs(x, evaluate=False)
+
+
+@function(
+    derivative=lambda x, y: logistic(x),
+    slope=1.0,
+    torch="torch.nn.functional.softplus({0}, threshold=40)",  # from 20 on, PyTorch's own is x: in float64, 1e-10 off
+    jax="jax.nn.softplus",
+    cpp="softplus",
+    triton="softplus",
+    c="softplus",
+)
+def softplus(x: Expr) -> Expr:
+    """Return log(1 + exp(x)), per unit: positive, and x itself where x is large."""
+    return sympy.log(1 + sympy.exp(x))
+
+
+@function(
+    derivative=lambda x, y: logistic(x) + y * (1 - logistic(x)),
+    slope=1.0999,
+    torch="torch.nn.functional.silu",
+    jax="jax.nn.silu",
+    cpp="silu",
+    triton="silu",
+    c="silu",
+)
+def silu(x: Expr) -> Expr:
+    """Return x · logistic(x), per unit (SiLU, also called swish)."""
+    return x / (1 + sympy.exp(-x))
+
+
+@function(
+    derivative=lambda x, y: 2 * ROOT_PI_INVERSE * sympy.exp(-(x**2)),
+    slope=1.1284,
+    torch="torch.erf",
+    jax="jax.scipy.special.erf",
+    cpp="erf",
+    triton="erf",
+    c="erff",
+)
+def erf(x: Expr) -> Expr:
+    """Return the error function, per unit."""
+    return sympy.erf(x)
+
+
+@function(
+    derivative=lambda x, y: -2 * ROOT_PI_INVERSE * sympy.exp(-(x**2)),
+    slope=1.1284,
+    torch="torch.special.erfc",
+    jax="jax.scipy.special.erfc",
+    cpp="erfc",
+    triton="erfc",
+    c="erfcf",
+)
+def erfc(x: Expr) -> Expr:
+    """Return 1 − erf(x), per unit, also where erf(x) is nearly 1."""
+    return sympy.erfc(x)
+
+
+@function(
+    derivative=lambda x, y: erfc(-ROOT_HALF * x) / 2 + x * sympy.exp(-(x**2) / 2) * (ROOT_HALF * ROOT_PI_INVERSE),
+    slope=1.129,
+    torch="(0.5 * ({0}) * torch.special.erfc(-0.7071067811865476 * ({0})))",  # PyTorch's own loses the tail: 1 + erf
+    jax="jax.nn.gelu({0}, approximate=False)",
+    cpp="gelu",
+    triton="gelu",
+    c="gelu",
+)
+def gelu(x: Expr) -> Expr:
+    """Return x · Φ(x), Φ the normal distribution's, per unit (GELU)."""
+    return x * erfc(-ROOT_HALF * x) / 2
+
+
+def _bend(x: Expr) -> Expr:
+    return 2 * STEEP * (x + CUBIC * x**3)
+
+
+@function(
+    derivative=lambda x, y: logistic(_bend(x)) + y * (1 - logistic(_bend(x))) * (2 * STEEP + 6 * STEEP * CUBIC * x**2),
+    slope=1.13,
+    torch="(({0}) * torch.sigmoid(1.5957691216057308 * ({0} + 0.044715 * ({0}) ** 3)))",  # here, too
+    jax="jax.nn.gelu({0}, approximate=True)",
+    cpp="gelu_tanh",
+    triton="gelu_tanh",
+    c="gelu_tanh",
+)
+def gelu_tanh(x: Expr) -> Expr:
+    """Return GELU's approximation by tanh, per unit: PyTorch's ``gelu`` with ``approximate="tanh"``."""
+    return x / (1 + sympy.exp(-_bend(x)))
+
+
+@function(
+    derivative=lambda x, y: sympy.Piecewise((1, x > 0), (sympy.exp(x), True)),
+    slope=1.0,
+    torch="torch.nn.functional.elu",
+    jax="jax.nn.elu",
+    cpp="elu",
+    triton="elu",
+    c="elu",
+)
+def elu(x: Expr) -> Expr:
+    """Return x where it is positive, else exp(x) − 1, per unit."""
+    return sympy.Piecewise((x, x > 0), (sympy.exp(x) - 1, True))
+
+
+@function(
+    # The second branch is for values that are no number: infinity over infinity.
+    derivative=lambda x, y: sympy.Piecewise(((1 + sympy.Abs(x)) ** -2, y**2 <= 1), (y, True)),
+    slope=1.0,
+    torch="torch.nn.functional.softsign",
+    jax="jax.nn.soft_sign",
+    cpp="softsign",
+    triton="softsign",
+    c="softsign",
+)
+def softsign(x: Expr) -> Expr:
+    """Return x / (1 + |x|), per unit."""
+    return x / (1 + sympy.Abs(x))
+
+
+@function(
+    derivative=lambda x, y: sympy.Piecewise((sympy.Rational(1, 6), sympy.Abs(x) < 3), (0, True)),
+    gate=True,
+    slope=1 / 6,
+    torch="(torch.nn.functional.relu6({0} + 3) / 6)",  # PyTorch's own has a slope of 1/6 in single precision
+    jax="jax.nn.hard_sigmoid",
+    cpp="hard_sigmoid",
+    triton="hard_sigmoid",
+    c="hard_sigmoid",
+)
+def hard_sigmoid(x: Expr) -> Expr:
+    """Return x / 6 + ½ between 0 and 1, per unit: a gate, as ``logistic`` is."""
+    return sympy.Min(sympy.Max(x + 3, 0), 6) / 6
+
+
+@function(
+    derivative=lambda x, y: sympy.Piecewise((0, sympy.Abs(y) >= 1), (1, True)),
+    slope=1.0,
+    torch="torch.nn.functional.hardtanh",
+    jax="jax.nn.hard_tanh",
+    cpp="hard_tanh",
+    triton="hard_tanh",
+    c="hard_tanh",
+)
+def hard_tanh(x: Expr) -> Expr:
+    """Return x between −1 and 1, per unit; its slope is 0 at both."""
+    return sympy.Min(sympy.Max(x, -1), 1)
+
+
+@function(sympy.sin, slope=1.0, torch="torch.sin", jax="jnp.sin", cpp="sin", triton="tl.sin")
+def sin(x: Expr) -> Expr:
+    """Return the sine, per unit."""
+    return sympy.sin(x, evaluate=False)
+
+
+@function(sympy.cos, slope=1.0, torch="torch.cos", jax="jnp.cos", cpp="cos", triton="tl.cos")
+def cos(x: Expr) -> Expr:
+    """Return the cosine, per unit."""
+    return sympy.cos(x, evaluate=False)
+
+
+@function(
+    derivative=lambda x, y: 1 / (2 * y),
+    drawn="√",
+    torch="torch.sqrt",
+    jax="jnp.sqrt",
+    cpp="sqrt",
+    triton="tl.sqrt_rn",
+    c="sqrtf",
+    latex=r"\sqrt{{{0}}}",
+)
+def sqrt(x: Expr) -> Expr:
+    """Return the square root, per unit; its slope at zero is infinite."""
+    return sympy.sqrt(x)
+
+
+@function(
+    derivative=lambda x, y: 0,
+    slope=0.0,
+    torch="torch.sign",
+    jax="jnp.where({0} > 0, 1.0, jnp.where({0} < 0, -1.0, 0.0))",  # JAX's own keeps what is no number
+    cpp="sign",
+    triton="sign",
+    c="sign",
+)
+def sign(x: Expr) -> Expr:
+    """Return −1, 0 or 1, per unit; no error flows back through it."""
+    return sympy.sign(x)
+
+
+@function(
+    derivative=(
+        lambda x, low, high, y: sympy.Piecewise((1, sympy.And(x >= low, x <= high)), (0, True)),
+        lambda x, low, high, y: sympy.Piecewise((1, sympy.And(x < low, low < high)), (0, True)),
+        lambda x, low, high, y: sympy.Piecewise((1, sympy.Or(x > high, high < low)), (0, True)),
+    ),
+    torch="torch.clamp",
+    jax="jnp.clip",
+    cpp="clip",
+    triton="clip",
+    c="clip",
+)
+def clip(x: Expr, low: Expr, high: Expr) -> Expr:
+    """Return x between two bounds, per unit; its slope is 1 at both, as PyTorch's ``clip`` has it."""
+    return sympy.Min(sympy.Max(x, low), high)
 
 
 @function(sympy.Max, drawn="max", torch="torch.maximum", jax="jnp.maximum", cpp="maximum", triton="maximum", c="maximum")

@@ -146,7 +146,8 @@ class _Latex(Words, LatexPrinter):
         )
 
     def words(self, known: Function) -> str | None:
-        called = rf"\operatorname{{{{{known.name}}}}}\left({{0}}\right)" if known.own else None
+        operands = ", ".join(f"{{{k}}}" for k in range(known.operands))
+        called = rf"\operatorname{{{{{_escaped(known.name)}}}}}\left({operands}\right)" if known.own else None
         return known.latex or called
 
     def _print_Piecewise(self, expr: Expr, exp: str | None = None) -> str:

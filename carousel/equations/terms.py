@@ -187,6 +187,9 @@ class Term:
             raise EquationError("a power of a dense term: apply a function to it first")
         return Term.apply(lambda a, b: sympy.Pow(a, b, evaluate=False), "**", (self, other))
 
+    def __abs__(self) -> Term:
+        return Term.apply(lambda a: sympy.Abs(a, evaluate=False), "abs", (self,))
+
     def __mod__(self, other: Any) -> Term:
         return Term.apply(lambda a, b: sympy.Mod(a, b, evaluate=False), "%", (self, other))
 
@@ -329,6 +332,6 @@ class Namespace:
         raise self.refusal()
 
     __add__ = __radd__ = __sub__ = __rsub__ = __neg__ = __mul__ = __rmul__ = __matmul__ = __rmatmul__ = _refuse
-    __truediv__ = __rtruediv__ = __pow__ = __rpow__ = __mod__ = __rmod__ = __lt__ = __le__ = __gt__ = __ge__ = _refuse
+    __abs__ = __truediv__ = __rtruediv__ = __pow__ = __rpow__ = __mod__ = __rmod__ = __lt__ = __le__ = __gt__ = __ge__ = _refuse
     __eq__ = __ne__ = _refuse
     __hash__ = None  # type: ignore[assignment]  # as Python does where equality is redefined

@@ -91,5 +91,11 @@ class _Printer(Words, PythonCodePrinter):
     def _print_Mod(self, expr: sympy.Mod) -> str:
         return " % ".join(f"({self._print(x)})" for x in expr.args)
 
+    def _print_And(self, expr: sympy.And) -> str:
+        return " & ".join(f"({self._print(x)})" for x in expr.args)
+
+    def _print_Or(self, expr: sympy.Or) -> str:
+        return " | ".join(f"({self._print(x)})" for x in expr.args)
+
     def _print_Integer(self, expr: Expr) -> str:
         return str(int(expr)) if abs(int(expr)) < 2**53 else self._print_number(expr)  # beyond, PyTorch's whole numbers end

@@ -5,7 +5,7 @@ import math
 import pytest
 import sympy
 
-from carousel.equations.functions import FUNCTIONS, detach, logistic, relu, tamed
+from carousel.equations.functions import FUNCTIONS, detach, logistic, relu, tamed, where
 
 x = sympy.Symbol("x", real=True)
 NUMERIC = {logistic: lambda v: 1 / (1 + math.exp(-v)), relu: lambda v: max(0.0, v)}
@@ -50,7 +50,7 @@ def test_relu_has_no_slope_at_zero():
 def test_every_function_can_be_differentiated_twice(function):
     """No Derivative or Subs stays behind, nor a function that only SymPy knows: the kernels' backward needs a closed form."""
     y = sympy.Symbol("y", real=True)
-    operands = {1: (x,), 2: (x, y), 3: (y > 0, x, y)}[function.operands]
+    operands = {1: (x,), 2: (x, y), 3: (y > 0 if function is where else 2 * y, x, y)}[function.operands]
     expr = function(*operands)
     for _ in range(2):
         expr = tamed(expr.diff(x))

@@ -174,10 +174,10 @@ WRONG = [
     ),
     (
         "undefined function",
-        "unknown function or variable softplus.*logistic",
+        "unknown function or variable mish.*logistic",
         """def f(e, h, W, b):
     i = logistic(W.ie @ e + b.i)
-    h = i * softplus(W.he @ e + W.hh @ h)  # wrong
+    h = i * mish(W.he @ e + W.hh @ h)  # wrong
     return h""",
     ),
     (

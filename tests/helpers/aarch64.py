@@ -110,7 +110,7 @@ def _built(text: str, dtype: torch.dtype) -> Path:
     Path(folder, "kernel.cpp").write_text(text)
     typed = f"-DT={compiler.TYPES[dtype]}"
     files = [folder / "kernel.cpp", HARNESS, "-o", folder / "kernel"]
-    command = [COMPILER, *FLAGS, typed, f"-I{compiler.RUNTIME.parent}", "-static", *files, "-fopenmp"]
+    command = [COMPILER, *FLAGS, typed, f"-I{compiler.HEADERS[0].parent}", "-static", *files, "-fopenmp"]
     done = subprocess.run(command, capture_output=True, text=True)  # the linker warns of dlopen in libgomp
     assert done.returncode == 0, done.stderr
     return folder / "kernel"

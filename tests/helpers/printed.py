@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
+from exact_functions import EXACT
 from torch import Tensor
 
 
@@ -70,12 +71,8 @@ def _tensors(function: Any) -> Any:
 
 
 _FUNCTIONS = {
-    "logistic": _tensors(torch.sigmoid),
-    "relu": _tensors(torch.relu),
-    "tanh": _tensors(torch.tanh),
-    "exp": _tensors(torch.exp),
-    "log": _tensors(torch.log),
-    "sqrt": _tensors(torch.sqrt),
+    **{name: _tensors(exact.torch) for name, exact in EXACT.items() if name != "clip"},
+    "clip": _tensors(torch.clamp),
     "maximum": _tensors(torch.maximum),
     "minimum": _tensors(torch.minimum),
     "detach": _tensors(lambda x: x),

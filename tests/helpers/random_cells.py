@@ -278,6 +278,9 @@ class _Writer:
             "detach",
             "ticks",
             "ticks",
+            "wave",
+            "bounded",
+            "bounded",
         )
         if kind in ("tanh", "logistic"):
             return call(kind, self.moderate(size, d))
@@ -291,6 +294,10 @@ class _Writer:
         if kind == "clipped":
             x = self.moderate(size, d)
             return Text(f"minimum(maximum({x}, -1), {self.one('1', '0.5')})", size, chosen=x.chosen)
+        if kind == "bounded":
+            return self.bounded(size, d)
+        if kind == "wave":
+            return call(self.one("sin", "cos"), self.moderate(size, d))
         if kind == "detach" and self.maybe(2):
             return call("detach", self.small(size, d))
         if kind == "ticks" and self.clock:
@@ -309,7 +316,7 @@ class _Writer:
         d = depth - 1
         kind = self.one(
             *("leaf", "sum", "small", "gated", "plus", "minus", "negative", "scaled", "over", "relu", "larger", "exp", "log"),
-            *("power", "where", "where", "identity", "raised"),
+            *("power", "where", "where", "identity", "raised", "smooth", "smooth", "size"),
         )
         if kind == "leaf":
             return self.leaf(size)
@@ -338,12 +345,36 @@ class _Writer:
             return replace(x, text=f"{x} / ({self.one('1', '2')} + {y} * {y})", chosen=x.chosen or y.chosen)
         if kind == "relu":
             return call("relu", x)
+        if kind == "smooth":
+            return call(self.one("softplus", "silu", "gelu", "gelu_tanh", "elu"), x)
+        if kind == "size":
+            return call(self.one("abs", "absolute"), x)
         if kind == "larger":
             y = Text(self.one(*NUMBERS), NUMBER) if self.maybe(2) else self.moderate(size, d)
             return replace(same, text=f"{self.one('maximum', 'minimum')}({x}, {y})", chosen=x.chosen or y.chosen)
         if kind == "identity":
             return call("identity", x)
         return self.small(size, d)
+
+    def bounded(self, size: str, depth: int) -> Text:
+        """One of the functions that stay between two numbers."""
+        name = self.one("softsign", "hard_sigmoid", "hard_tanh", "erf", "erfc", "sign", "clip", "sqrt")
+        x = self.moderate(size, depth)
+        if name == "erfc":
+            return replace(call(name, x), text=f"({call(name, x)} - 1)")
+        if name == "clip" and self.maybe(2):
+            return Text(f"clip({bare(x)}, -{self.bound(size)}, {self.bound(size)})", size, chosen=x.chosen)
+        if name == "clip":
+            return Text(f"clip({bare(x)}, {self.one('-1', '-0.5', '0')}, {self.one('1', '0.5')})", size, chosen=x.chosen)
+        if name == "sqrt":
+            y = self.small(size, 0)
+            return Text(f"sqrt({y} * {self.plain(y)} / 2 + {self.one('0.1', '0.5')})", size, chosen=y.chosen)
+        return call(name, x)
+
+    def bound(self, size: str) -> Text:
+        """A bound of ``clip`` that differs from unit to unit."""
+        y = self.small(size, 0)
+        return Text(f"(0.5 + {self.plain(y)} ** 2)", size, chosen=y.chosen)
 
     def curved(self, size: str, depth: int, kind: str) -> Text:
         x = self.small(size, depth)

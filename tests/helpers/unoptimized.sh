@@ -12,7 +12,7 @@ done
 if [ -z "$source" ] || ! "$1" --version | grep -q 'Free Software Foundation'; then
     exec "$@" -O0
 fi
-prepared=${TMPDIR:-/tmp}/carousel-header-$(id -u)-$( (echo "$* $flags" | sed "s#[^ ]*/[^ ]*##g"; cat "$headers/runtime.h") | cksum | tr ' ' -)
+prepared=${TMPDIR:-/tmp}/carousel-header-$(id -u)-$( (echo "$* $flags" | sed "s#[^ ]*/[^ ]*##g"; cat "$headers"/*.h) | cksum | tr ' ' -)
 if [ ! -f "$prepared/runtime.h.gch" ]; then
     mkdir -p -m 700 "$prepared"
     # shellcheck disable=SC2086  # the flags are several words

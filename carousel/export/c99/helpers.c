@@ -4,6 +4,32 @@ static float logistic(float x) { return 1.0f / (1.0f + expf(-x)); }
 static float maximum(float a, float b) { return a > b || a != a ? a : b; }
 /* minimum */
 static float minimum(float a, float b) { return a < b || a != a ? a : b; }
+/* softplus */
+static float softplus(float x) { return (x < 0.0f ? 0.0f : x) + log1pf(expf(-fabsf(x))); }
+/* silu */
+static float silu(float x) {
+  float e = expf(-fabsf(x));
+  return x * ((x < 0.0f ? e : 1.0f) / (1.0f + e));
+}
+/* gelu */
+static float gelu(float x) { return x * (0.5f * erfcf(x * -0.70710678f)); }
+/* gelu_tanh */
+static float gelu_tanh(float x) {
+  float u = 1.5957691f * (x + 0.044715f * (x * x * x)), e = expf(-fabsf(u));
+  return x * ((u < 0.0f ? e : 1.0f) / (1.0f + e));
+}
+/* elu */
+static float elu(float x) { return x < 0.0f ? expm1f(x) : x; }
+/* softsign */
+static float softsign(float x) { return x / (1.0f + fabsf(x)); }
+/* clip */
+static float clip(float x, float low, float high) { return minimum(maximum(x, low), high); }
+/* hard_sigmoid */
+static float hard_sigmoid(float x) { return clip(x + 3.0f, 0.0f, 6.0f) / 6.0f; }
+/* hard_tanh */
+static float hard_tanh(float x) { return clip(x, -1.0f, 1.0f); }
+/* sign */
+static float sign(float x) { return (float)((x > 0.0f) - (x < 0.0f)); }
 /* modulo */
 static float modulo(float a, float b) {
   float m = fmodf(a, b);

@@ -21,7 +21,7 @@ import torch
 
 from carousel.kernels.backend import Unavailable
 
-RUNTIME = Path(__file__).with_name("runtime.h")
+HEADERS = tuple(Path(__file__).with_name(name) for name in ("runtime.h", "functions.h"))
 # Vector extensions: bytes of a vector, and what the compiler is told.
 SIMD: dict[str, tuple[int, list[str]]] = {
     "avx512": (64, ["-march=x86-64-v4", "-mprefer-vector-width=512"]),
@@ -143,7 +143,7 @@ def library(name: str, source: str, dtype: torch.dtype, bfloat: bool = False) ->
     flags = [*FLAGS, *architecture, f"-DT={TYPES[dtype]}", f"-DWIDTH={width}"]
     if bfloat:
         flags += ["-DBFLOAT", "-mavx512bf16"]
-    identity = [source, RUNTIME.read_text(), *flags, *command, _version(tuple(command))]
+    identity = [source, *(header.read_text() for header in HEADERS), *flags, *command, _version(tuple(command))]
     key = hashlib.sha256("\0".join(identity).encode()).hexdigest()[:20]
     place = folder()
     path, note = place / f"{name}-{key}.so", place / f"{name}-{key}.json"
@@ -164,7 +164,7 @@ def _build(command: list[str], flags: list[str], source: str, path: Path, note: 
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".build-") as room:
         text, made, noted = (Path(room, name) for name in ("kernel.cpp", "kernel.so", "kernel.json"))
         text.write_text(source)
-        compiling = [*flags, f"-I{RUNTIME.parent}", str(text)]
+        compiling = [*flags, f"-I{HEADERS[0].parent}", str(text)]
         if zig(tuple(command)) and sys.platform == "linux":
             # To link, Zig first builds a C++ library for this processor: a minute, for nothing that a kernel calls. What a
             # kernel does call, the process has.

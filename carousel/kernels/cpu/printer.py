@@ -41,3 +41,9 @@ class Printer(Words, CXX17CodePrinter):
 
     def _print_Mod(self, expr: sympy.Mod) -> str:
         return f"modulo(all({self._print(expr.args[0])}), all({self._print(expr.args[1])}))"
+
+    def _print_And(self, expr: sympy.And) -> str:
+        return f"({' & '.join(self._print(x) for x in expr.args)})"
+
+    def _print_Or(self, expr: sympy.Or) -> str:
+        return f"({' | '.join(self._print(x) for x in expr.args)})"

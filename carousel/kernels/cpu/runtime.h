@@ -1,4 +1,4 @@
-// What every generated kernel stands on: vectors, functions of vectors, matrix products, a team of threads.
+// What every generated kernel stands on: vectors, functions of vectors (functions.h), matrix products, a team of threads.
 // Vector extensions that GCC and Clang share; T (float or double) and WIDTH (bytes of a vector) come from the command line.
 // With BFLOAT (AVX-512 alone), T is float, and what is multiplied is rounded to bfloat16; sums and all else stay float.
 #include <atomic>
@@ -50,84 +50,7 @@ inline void store_part(T* p, V v, long n) { std::memcpy(p, &v, n * sizeof(T)); }
 template <bool TAIL> inline V load(const T* p, long n) { if constexpr (TAIL) return load_part(p, n); else return load(p); }
 template <bool TAIL> inline void store(T* p, V v, long n) { if constexpr (TAIL) store_part(p, v, n); else store(p, v); }
 
-// ---------------------------------------------------------------- functions
-
-constexpr int TERMS = SINGLE ? 7 : 13;  // of the Taylor series of exp on |r| <= ln 2 / 2: below half a unit in the last place
-
-// exp(x) = 2^n (1 + q): q, and n as a whole number in T.
-inline V expm1_reduced(V x, V& n) {
-  const T magic = SINGLE ? T(12582912.0) : T(6755399441055744.0);  // 1.5 * 2^23, 1.5 * 2^52: adding it rounds
-  n = (x * T(1.4426950408889634) + magic) - magic;
-  const V r = SINGLE ? (x - n * T(0.693359375)) + n * T(2.12194440e-4)
-                     : (x - n * T(6.93147180369123816490e-01)) - n * T(1.90821492927058770002e-10);
-  V q = all(T(1));
-#pragma GCC unroll 16
-  for (int k = TERMS; k > 1; --k) q = q * r * T(1.0 / k) + T(1);
-  return q * r;
-}
-
-inline V power_of_two(V n) {
-  const M k = __builtin_convertvector(n, M);
-  const M bits = (k + I(SINGLE ? 127 : 1023)) << I(SINGLE ? 23 : 52);
-  V v; std::memcpy(&v, &bits, WIDTH); return v;
-}
-
-// Comparisons that leave NaN alone.
-inline V at_most(V x, T limit) { return select(x > limit, all(limit), x); }
-inline V at_least(V x, T limit) { return select(x < limit, all(limit), x); }
-
-inline V exp(V x) {
-  V n;
-  const V q = expm1_reduced(at_least(at_most(x, SINGLE ? T(90) : T(711)), SINGLE ? T(-105) : T(-747)), n);
-  const V half = all(T(0)) + __builtin_convertvector(__builtin_convertvector(n * T(0.5), M), V);
-  return (q + T(1)) * power_of_two(half) * power_of_two(n - half);  // in two steps: 2^n alone may be too large or small
-}
-
-inline V logistic(V x) {
-  V n;
-  const V q = expm1_reduced(at_least(at_most(-x, SINGLE ? T(87) : T(708)), SINGLE ? T(-87) : T(-708)), n);
-  const V s = power_of_two(n);
-  return T(1) / (q * s + (s + T(1)));
-}
-
-inline V tanh(V x) {
-  V n;
-  const T limit = SINGLE ? T(20) : T(40);
-  const V q = expm1_reduced(at_least(at_most(x + x, limit), -limit), n);
-  const V s = power_of_two(n);
-  const V e = q * s + (s - T(1));  // exp(2x) - 1, exact to the last place also near zero
-  return e / (e + T(2));
-}
-
-inline V log(V x) {
-  M bits; std::memcpy(&bits, &x, WIDTH);
-  constexpr int MANTISSA = SINGLE ? 23 : 52;
-  const V tiny = all(SINGLE ? T(1.17549435e-38) : T(2.2250738585072014e-308));
-  const M small = (x > T(0)) & (x < tiny);
-  const V scaled = select(small, x * (SINGLE ? T(16777216.0) : T(18014398509481984.0)), x);
-  std::memcpy(&bits, &scaled, WIDTH);
-  const I root_half = SINGLE ? I(0x3f3504f3) : I(0x3fe6a09e667f3bccLL);
-  const M k = (bits - root_half) >> I(MANTISSA);
-  const M rest = bits - (k << I(MANTISSA));
-  V m; std::memcpy(&m, &rest, WIDTH);  // in [sqrt(1/2), sqrt(2)), x = m 2^k
-  const V f = m - T(1), s = f / (f + T(2)), z = s * s;
-  V series = all(T(0));
-  constexpr int LOG_TERMS = SINGLE ? 5 : 11;
-#pragma GCC unroll 12
-  for (int j = LOG_TERMS; j > 0; --j) series = (series + T(1.0 / (2 * j + 1))) * z;
-  const V n = __builtin_convertvector(k, V) - select(small, all(SINGLE ? T(24) : T(54)), all(T(0)));
-  V y = n * T(0.69314718055994530942) + T(2) * s * (series + T(1));
-  y = select(x == T(0), all(T(-INFINITY)), y);
-  y = select(x < T(0), all(T(NAN)), y);
-  return select((x == T(INFINITY)) | (x != x), x, y);
-}
-
-inline V maximum(V a, V b) { return select((a > b) | (a != a), a, b); }
-inline V minimum(V a, V b) { return select((a < b) | (a != a), a, b); }
-inline V lanes(V a, V b, T (*f)(T, T)) { V y; for (int k = 0; k < LANES; ++k) y[k] = f(a[k], b[k]); return y; }
-inline V power(V a, V b) { return lanes(a, b, [](T x, T y) { return T(std::pow(x, y)); }); }
-// The remainder with the divisor's sign, as Python and PyTorch have it.
-inline V modulo(V a, V b) { return lanes(a, b, [](T x, T y) { T m = std::fmod(x, y); return m != 0 && (m < 0) != (y < 0) ? m + y : m; }); }
+#include "functions.h"
 
 // ---------------------------------------------------------------- matrix products
 //

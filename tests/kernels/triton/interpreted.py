@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from exact_functions import EXACT, cell_of, check
 
 from carousel import kernels
 from carousel.cells import CELLS
@@ -94,6 +95,18 @@ def test_a_users_cell_without_a_recurrent_product():
 
     agree(minimal, torch.float32, [3, 3, 1], resets=True)
     agree(minimal, torch.bfloat16, [2, 2])
+
+
+@pytest.mark.parametrize("name", EXACT)
+def test_value_and_slope_of_a_function_over_the_whole_range(name):
+    def apply(x):
+        h = x.reshape(1, -1).requires_grad_()
+        with kernels.use("triton"):
+            output = kernels.run(kernels.Call(cell_of(name), torch.zeros(1, 1), [1], {"h": h}, {})).output
+        slopes = torch.autograd.grad(output.sum(), h)[0] if output.requires_grad else torch.zeros_like(h)
+        return output.detach()[0], slopes[0]
+
+    check(name, apply, torch.float32, of_one=1)
 
 
 def test_exponential_gates_with_a_maximum(slstm, way):
