@@ -139,7 +139,8 @@ class Cell:
         """The states' own size where the output has another (v4's memory); None where there is one size."""
         output = self._output
         for state in self.trace.states:
-            if state.size is not None and state.size.root not in (output, self.trace.input_size.root):
+            own = self.trace.input_like is not None or state.size is None or state.size.root is not self.trace.input_size.root
+            if own and state.size is not None and state.size.root is not output:
                 return state.size.root
         return None
 
@@ -166,6 +167,19 @@ class Cell:
         sizes = [s.size for s in self.trace.states] + [x for p in self.trace.parameters for x in (p.rows, *p.columns)]
         sizes += self.trace.sizes.values()
         return any(s is not None and s.root is not self.trace.input_size.root for s in sizes)
+
+    @property
+    def input_is_memory(self) -> bool:
+        """Whether the input has the size of the states rather than that of a projected output, where the cell says its size."""
+        return not self.has_projection or self.trace.input_size.root is not self._output
+
+    def from_state(self, parameter: Parameter) -> bool:
+        """Return whether a dense weight multiplies what depends on a state, or has a state's size."""
+        own = self.trace.input_size.root
+        if self.trace.input_like is None:
+            return any(c.root is not own for c in parameter.columns)
+        operands = [p.operand for p in self.trace.products.values() if p.weight.name == parameter.name]
+        return any(x != self.trace.input for x in operands)
 
     def length(self, size: Size | None, input_size: int, hidden_size: int, proj_size: int = 0) -> int:
         """Return the number of units behind a size of the trace; the step number has 1."""
@@ -202,7 +216,7 @@ class Cell:
         def shape(p: Parameter) -> Shape:
             sizes = (p.rows, *p.columns)
             rows, *columns = (self.length(s, input_size, hidden_size, proj_size) for s in sizes)
-            from_state = any(c.root is not self.trace.input_size.root for c in p.columns)
+            from_state = self.from_state(p)
             initial: str | float = recurrent_init if from_state else "uniform"
             if p.name == "b.f" and forget_bias is not None:
                 initial = forget_bias
@@ -240,7 +254,11 @@ class Cell:
 def cell(function: Callable[..., Any], /) -> Cell: ...
 @overload
 def cell(
-    *, name: str | None = None, constants: Mapping[str, Constant] | None = None, masks: Mapping[str, Mask] | None = None
+    *,
+    name: str | None = None,
+    constants: Mapping[str, Constant] | None = None,
+    masks: Mapping[str, Mask] | None = None,
+    input_size: str | None = None,
 ) -> Callable[[Callable[..., Any]], Cell]: ...
 
 
@@ -251,6 +269,7 @@ def cell(
     name: str | None = None,
     constants: Mapping[str, Constant] | None = None,
     masks: Mapping[str, Mask] | None = None,
+    input_size: str | None = None,
 ) -> Any:
     """Make a cell of a function that states its equations.
 
@@ -263,6 +282,8 @@ def cell(
         name: the function's by default, with hyphens.
         constants: from a constant's letters to a function of the number of units.
         masks: from a dense weight's name to a function of (rows, columns) that gives 0 where no connection is.
+        input_size: the state that has as many units as the input, ``"h"``, for equations in which both meet unit by unit,
+            such as ``o * tanh(h) + e``. A layer of the cell takes no other input.
 
     Raises:
         EquationError: with file and line, where the equations cannot be a cell.
@@ -280,7 +301,7 @@ def cell(
         if not inspect.isfunction(f):
             raise TypeError(f"@cell stands above a function that states equations, not {_a(f)}")
         doc, _, rest = (inspect.getdoc(f) or "").partition("\n")
-        made = trace(f, frozenset(constants or {}), name or f.__name__.replace("_", "-"))
+        made = trace(f, frozenset(constants or {}), name or f.__name__.replace("_", "-"), input_size)
         return Cell(made, doc, " ".join(rest.split()), constants, masks, f)
 
     return make if function is None else make(function)

@@ -41,6 +41,7 @@ def read(
     constants: frozenset[str],
     *,
     clock: bool,
+    input_like: str | None = None,
 ) -> Trace:
     """Return the trace of the cell that ``written`` wrote.
 
@@ -51,6 +52,7 @@ def read(
         parameters: their names in the order in which a layer has them.
         constants: letters of the constants.
         clock: whether the number of the step is among the states.
+        input_like: the state that has the input's size, where the cell says so.
 
     Raises:
         EquationError: an equation, which it names, is none of a cell in this notation.
@@ -59,7 +61,7 @@ def read(
         raise EquationError(f"no state can be called {min(taken)}")
     if len(equations) > MOST:
         raise EquationError(f"{len(equations)} equations are more than the {MOST} that a cell may have")
-    notes, arguments = symbols(list(states), constants)
+    notes, arguments = symbols(list(states), constants, input_like)
     known: dict[tuple[str, bool], Any] = {("e", True): arguments["e"]}
     known |= {(s, False): arguments[s] for s in states}
     reader = _Reader(notes, known, arguments)
@@ -78,7 +80,7 @@ def read(
         if value.size is not None:
             notes.sizes[state].join(value.size)
     variables = {n: v for (n, now), v in known.items() if now and n not in states and n != "e"}
-    made = traced(name, notes, list(states), outputs, variables, clock=clock)
+    made = traced(name, notes, list(states), outputs, variables, clock=clock, input_like=input_like)
     check_names(made)
     if sorted(parameters) != sorted(p.name for p in made.parameters):
         raise EquationError("its parameters are not those of its equations")

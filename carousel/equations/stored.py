@@ -22,7 +22,8 @@ class StoredCell(Cell):
         facts = _checked(data)
         equations, constants = facts["equations"], facts["constants"]
         states, clock = [s for s in facts["states"] if s != "t"], "t" in facts["states"]
-        trace = notation.read(facts["name"], states, equations, facts["parameters"], frozenset(constants), clock=clock)
+        names, like = facts["parameters"], facts.get("input_size")
+        trace = notation.read(facts["name"], states, equations, names, frozenset(constants), clock=clock, input_like=like)
         super().__init__(
             trace,
             facts["doc"],
@@ -56,7 +57,7 @@ def as_data(cell: Cell, sizes: Iterable[Sizes]) -> dict[str, Any]:
         for p in cell.parameter_specs(*given):
             if p.name in cell.masks:
                 masks[p.name]["x".join(map(str, p.shape))] = np.asarray(cell.masks[p.name](*p.shape)).tolist()
-    return {
+    data = {
         "format": FORMAT,
         "name": cell.name,
         "doc": cell.doc,
@@ -67,6 +68,7 @@ def as_data(cell: Cell, sizes: Iterable[Sizes]) -> dict[str, Any]:
         "constants": constants,
         "masks": masks,
     }
+    return data if cell.trace.input_like is None else {**data, "input_size": cell.trace.input_like}
 
 
 TEXTS, LISTS, TABLES = ("name", "doc", "citation"), ("states", "equations", "parameters"), ("constants", "masks")
@@ -90,7 +92,9 @@ def _checked(data: Any) -> dict[str, Any]:
     names = [*data["states"], *data["constants"]]
     if not data["states"] or len(set(data["states"])) < len(data["states"]) or not all(n.isidentifier() for n in names):
         raise EquationError("its states are not as a stored cell has them")
-    return {key: data[key] for key in ("format", *TEXTS, *LISTS, *TABLES)}
+    if data.get("input_size") not in (None, *(n for n in data["states"] if n != "t")):
+        raise EquationError("its input has the size of none of its states")
+    return {key: data[key] for key in ("format", *TEXTS, *LISTS, *TABLES, "input_size") if key in data}
 
 
 def _array(cell: str, name: str, arrays: Mapping[str, Any]) -> Callable[..., np.ndarray]:

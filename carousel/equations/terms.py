@@ -39,7 +39,8 @@ class Size:
             inner = b if a.is_input else a
             raise EquationError(
                 f"sizes that cannot agree: '{inner.letter}' has as many units as the hidden state, 'e' as many as the "
-                "input; bring e to that size with a dense weight, such as W.he @ e"
+                "input; bring e to that size with a dense weight, such as W.he @ e, or say that it has the size of a state: "
+                '@cell(input_size="h")'
             )
         b._parent = a
         a.is_input |= b.is_input

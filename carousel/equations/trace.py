@@ -55,6 +55,7 @@ class Trace:
     concatenations: Mapping[Expr, tuple[Expr, ...]]
     sizes: Mapping[Expr, Size | None]  # of each equation's symbol
     gates: tuple[str, ...]
+    input_like: str | None = None  # the state that has the input's size, where the cell says so
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -67,8 +68,11 @@ def symbol(name: str, when: str = "t") -> Expr:
     return sympy.Symbol(f"{name}_{when}", real=True)
 
 
-def trace(function: Callable[..., Any], constants: frozenset[str], name: str) -> Trace:
-    """Trace ``function``. Raises EquationError, with the line, for equations that cannot be a cell."""
+def trace(function: Callable[..., Any], constants: frozenset[str], name: str, input_like: str | None = None) -> Trace:
+    """Trace ``function``, whose input has the size of the state ``input_like`` where one is given.
+
+    Raises EquationError, with the line, for equations that cannot be a cell.
+    """
     filename, first = inspect.getfile(function), function.__code__.co_firstlineno
 
     def refuse(reason: str, line: int = first) -> EquationError:
@@ -81,8 +85,10 @@ def trace(function: Callable[..., Any], constants: frozenset[str], name: str) ->
         raise refuse("the first argument of a cell is its input, e")
     if not state_names:
         raise refuse("a cell needs a state: an argument such as h besides e, W, w, b")
+    if input_like is not None and input_like not in state_names:
+        raise refuse(f"input_size names a state of the cell, {' or '.join(state_names)}, not {input_like!r}")
 
-    notes, values = symbols(state_names, constants)
+    notes, values = symbols(state_names, constants, input_like)
     try:
         returned, variables = _run(function, [values[a] for a in arguments])
     except Exception as error:  # whatever a user's function raises is told with its line
@@ -96,7 +102,7 @@ def trace(function: Callable[..., Any], constants: frozenset[str], name: str) ->
         outputs = _new_states(returned, state_names, notes.sizes)
         _check_order(outputs, state_names, values, variables)
         own = {variable: value for variable, value in variables.items() if variable not in arguments}
-        made = traced(name, notes, state_names, outputs, own, clock=STEP in arguments)
+        made = traced(name, notes, state_names, outputs, own, clock=STEP in arguments, input_like=input_like)
     except EquationError as error:
         raise refuse(error.reason, last) from error
     try:
@@ -106,9 +112,11 @@ def trace(function: Callable[..., Any], constants: frozenset[str], name: str) ->
     return made
 
 
-def symbols(states: list[str], constants: frozenset[str]) -> tuple[Notes, dict[str, Any]]:
+def symbols(states: list[str], constants: frozenset[str], input_like: str | None) -> tuple[Notes, dict[str, Any]]:
     """Return the values that stand for a cell's arguments, by name, and the notes that are taken of their use."""
-    notes = Notes({a: Size(a, is_input=a == INPUT) for a in (INPUT, *states)}, constants)
+    notes = Notes({a: Size(a, is_input=a == INPUT and input_like is None) for a in (INPUT, *states)}, constants)
+    if input_like is not None:
+        notes.sizes[input_like].join(notes.sizes[INPUT])
     values: dict[str, Any] = {s: Namespace(notes, s) for s in HOLDS}
     values[INPUT] = Term(notes, symbol(INPUT), notes.sizes[INPUT], letter=INPUT)
     values[STEP] = Term(notes, symbol(STEP, "tm1"), None)
@@ -116,7 +124,14 @@ def symbols(states: list[str], constants: frozenset[str]) -> tuple[Notes, dict[s
 
 
 def traced(
-    name: str, notes: Notes, states: list[str], outputs: tuple[Term, ...], variables: Mapping[str, Any], *, clock: bool
+    name: str,
+    notes: Notes,
+    states: list[str],
+    outputs: tuple[Term, ...],
+    variables: Mapping[str, Any],
+    *,
+    clock: bool,
+    input_like: str | None,
 ) -> Trace:
     """Return the trace of a cell, of its states' new values and its variables. Raises EquationError."""
     named = list(zip(states, outputs, strict=True))
@@ -140,6 +155,7 @@ def traced(
         concatenations=notes.concatenations,
         sizes={symbol(n): v.size for n, v in quantities.items()},
         gates=_gates(equations, notes),
+        input_like=input_like,
     )
 
 

@@ -105,9 +105,8 @@ def carousel(layer: Recurrent, recorded: dict[str, np.ndarray], steps: int, numb
 @torch.no_grad()
 def rescale(layer: Recurrent, scale: float) -> None:
     """Give every dense weight that multiplies one state alone this largest singular value."""
-    own = layer.cell.trace.input_size.root
     for number in range(layer.num_layers):
         for p in layer.cell.trace.parameters:
-            if p.kind == "dense" and len(p.columns) == 1 and p.columns[0].root is not own:
+            if p.kind == "dense" and len(p.columns) == 1 and layer.cell.from_state(p):
                 size = largest_singular_value(layer, p.name, number)
                 layer.parameter(p.name, number).mul_(scale / size)

@@ -10,6 +10,8 @@ import numpy as np
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
+from carousel.equations import Cell
+
 
 class Parameters(nn.ParameterDict):
     """A dictionary of parameters that refuses any other tensor.
@@ -32,6 +34,29 @@ class Parameters(nn.ParameterDict):
         """Compute anew what hooks compute before each call of a module (torch.nn.utils.prune, weight_norm)."""
         for number, hook in self._forward_pre_hooks.items():
             hook(self, (), {}) if number in self._forward_pre_hooks_with_kwargs else hook(self, ())
+
+
+def check_input(cell: Cell, input_size: int, hidden_size: int, proj_size: int, num_layers: int, directions: int) -> None:
+    """Check the input of a cell whose equations bring it to no size of its own. Raises ValueError."""
+    if cell.trace.input_like is None:
+        if input_size != hidden_size and not cell.has_hidden:
+            raise ValueError(
+                f"cell {cell.name} has no weights that bring the input to another size, "
+                f"so hidden_size must be input_size, {input_size}, not {hidden_size}"
+            )
+        return
+    what, wanted = ("hidden_size", hidden_size) if cell.input_is_memory else ("proj_size", proj_size)
+    if input_size != wanted:
+        raise ValueError(
+            f"the input of cell {cell.name} has the size of its state {cell.trace.input_like}, "
+            f"so input_size must be {what}, {wanted}, not {input_size}"
+        )
+    above = (proj_size if cell.has_projection else hidden_size) * directions
+    if num_layers > 1 and above != wanted:
+        raise ValueError(
+            f"the input of cell {cell.name} has the size of its state {cell.trace.input_like}, {wanted}, "
+            f"but a layer above the first would get {above} numbers"
+        )
 
 
 def suffix(layer: int, direction: int) -> str:

@@ -14,7 +14,17 @@ from torch.nn.utils.rnn import PackedSequence
 from carousel import cells, kernels
 from carousel.equations import Cell
 from carousel.layers.clamp import Clamp, Clamps, arrays, check, listed, sizes
-from carousel.layers.parameters import Parameters, finite_number, flag, place, probability, suffix, tensor, whole_number
+from carousel.layers.parameters import (
+    Parameters,
+    check_input,
+    finite_number,
+    flag,
+    place,
+    probability,
+    suffix,
+    tensor,
+    whole_number,
+)
 from carousel.layers.sequences import Sequences
 
 State = Tensor | tuple[Tensor, ...]
@@ -95,11 +105,6 @@ class Recurrent(nn.Module):
             raise ValueError(f"recurrent_init must be 'uniform' or 'orthogonal', not {recurrent_init!r}")
         if proj_size and not projects:
             raise ValueError(f"cell {self.cell.name} has no projection, so proj_size must be 0, not {proj_size}")
-        if input_size != hidden_size and not self.cell.has_hidden:
-            raise ValueError(
-                f"cell {self.cell.name} has no weights that bring the input to another size, "
-                f"so hidden_size must be input_size, {input_size}, not {hidden_size}"
-            )
         self.input_size, self.hidden_size, self.num_layers = input_size, hidden_size, num_layers
         self.proj_size = max(1, hidden_size // 2) if projects and proj_size is None else proj_size or 0
         self.bias = flag("bias", bias)
@@ -111,6 +116,7 @@ class Recurrent(nn.Module):
         self.dropout, self.forget_bias = dropout, forget_bias
         self.recurrent_init, self.segment_length = recurrent_init, segment_length
         self.directions = 2 if self.bidirectional else 1
+        check_input(self.cell, input_size, hidden_size, self.proj_size, num_layers, self.directions)
         self.output_size = self.cell.length(self.cell.trace.states[0].size, input_size, hidden_size, self.proj_size)
 
         self._places = self._all_places()

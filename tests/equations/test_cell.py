@@ -5,7 +5,7 @@ import cProfile
 import pytest
 
 from carousel.cells import CELLS
-from carousel.equations import cell, tanh
+from carousel.equations import EquationError, cell, logistic, tanh
 
 E, H, P = 3, 5, 2
 
@@ -138,3 +138,40 @@ def test_a_program_under_the_profiler_defines_cells_and_goes_on_being_profiled()
     profile.disable()
     assert plain.states == ("h",)
     assert any("casefold" in str(entry.code) for entry in profile.getstats())
+
+
+def test_the_input_may_have_the_size_of_a_state_where_the_cell_says_so():
+    @cell(input_size="h")
+    def residual(e, m, h, W, b):
+        o = logistic(W.oe @ e + W.om @ m + b.o)
+        h = h + tanh(W.he @ (o * e) + W.hm @ m)
+        m = o * tanh(h) + e
+        return m, h
+
+    specs = {p.name: p for p in residual.parameter_specs(4, 4)}
+    assert {p.shape for p in specs.values()} == {(4, 4), (4,)} and not residual.has_projection
+    assert [n for n, p in specs.items() if p.recurrent] == ["W.om", "W.he", "W.hm"]  # o * e hears the state, too
+
+
+def test_the_input_may_have_the_size_of_the_memory_or_of_the_projected_message():
+    def equations(size):
+        @cell(input_size=size)
+        def projected(e, m, h, W):
+            h = tanh(W.he @ e + W.hm @ m) + (e if size == "h" else 0)
+            m = W.mh @ h + (e if size == "m" else 0)
+            return m, h
+
+        return projected
+
+    memory, message = equations("h"), equations("m")
+    assert memory.has_projection and message.has_projection
+    assert {p.name: p.shape for p in memory.parameter_specs(5, 5, 2)} == {"W.he": (5, 5), "W.hm": (5, 2), "W.mh": (2, 5)}
+    assert {p.name: p.shape for p in message.parameter_specs(2, 5, 2)} == {"W.he": (5, 2), "W.hm": (5, 2), "W.mh": (2, 5)}
+
+
+def test_the_input_has_the_size_of_a_state_and_of_nothing_else():
+    with pytest.raises(EquationError, match="input_size names a state of the cell, m or h, not 'x'"):
+
+        @cell(input_size="x")
+        def wrong(e, m, h, W):
+            return W.mh @ h, h + 1

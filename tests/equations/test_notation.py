@@ -219,3 +219,17 @@ def test_data_that_was_changed_anywhere_is_a_cell_or_refused(cell, choose):
         StoredCell({**data, key: value})
     except EquationError as error:
         assert "\n" not in str(error)
+
+
+def test_the_size_of_the_input_is_kept():
+    @cell(input_size="h")
+    def residual(e, m, h, W):
+        h = tanh(W.he @ e + W.hm @ m) + e
+        m = W.mh @ h
+        return m, h
+
+    found = again(residual, (3, 3, 2))
+    assert found.text == residual.text and found.trace.input_like == "h"
+    assert found.parameter_specs(3, 3, 2) == residual.parameter_specs(3, 3, 2)
+    with pytest.raises(EquationError, match="size of none of its states"):
+        StoredCell({**as_data(residual, [(3, 3, 2)]), "input_size": "x"})

@@ -122,7 +122,7 @@ HEAD = "import math\nimport numpy as np\nimport torch\nfrom carousel.equations i
 WRONG = [
     (
         "sizes that cannot agree",
-        "sizes that cannot agree.*bring e to that size.*W.[fh]e @ e",
+        r"sizes that cannot agree.*bring e to that size.*W.[fh]e @ e, or say .* size of a state: @cell\(input_size=\"h\"\)",
         """def f(e, h, W, b):
     f = logistic(W.fe @ e + W.fh @ h + b.f)
     h = f * h + e  # wrong

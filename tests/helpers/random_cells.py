@@ -71,13 +71,14 @@ class _Writer:
         count = draw(st.integers(1, 3))
         self.states = draw(st.permutations(STATES))[:count]
         sizes = dict.fromkeys(self.states, HIDDEN)
+        self.wide = self.maybe(6)  # the input has the states' size
         if count > 1 and self.maybe(4):
             sizes[self.states[0]] = OUTPUT
-        elif count > 1 and self.maybe(4):
+        elif count > 1 and not self.wide and self.maybe(4):
             sizes[self.states[-1]] = INPUT  # a state that keeps what was read
         self.clock, self.constant, self.mask = self.maybe(2), self.maybe(4), self.maybe(5)
         self.letters = dict(sizes)  # the size of what a letter stands for, in the names of parameters
-        self.vectors = {"e": Text("e", INPUT), **{s: Text(s, sizes[s]) for s in self.states}}
+        self.vectors = {"e": Text("e", HIDDEN if self.wide else INPUT), **{s: Text(s, sizes[s]) for s in self.states}}
         self.raw = {"e", *self.states}  # those that have not been set anew
         self.weights: dict[str, tuple[str, ...]] = {}
         self.sure: dict[str, None] = {}  # weights that states' new values are made with, so that they are learned
@@ -104,7 +105,7 @@ class _Writer:
         self.sure, first = {}, len(self.lines)
         returned = [self.state(s) for s in self.states]
         arguments = ["e", *self.states, *(["t"] if self.clock else []), "W", "w", "b", *(["c"] if self.constant else [])]
-        options = []
+        options = [f'input_size="{next(s for s, size in self.letters.items() if size == HIDDEN)}"'] if self.wide else []
         if self.constant:
             options.append('constants={"T": lambda n: 1.0 + np.arange(n) % 3}')
         squares = [
@@ -242,7 +243,7 @@ class _Writer:
             other = [into + x for x in LOCALS if self.weights.get(into + x, sizes) == sizes and len(parts) == 1]
             if not other or parts[0].text in self.raw:
                 letters, operand = into + "e", "e"
-                self.weights.setdefault(letters, (size, INPUT))
+                self.weights.setdefault(letters, (size, self.vectors["e"].size))
             else:
                 letters = other[0]
                 self.weights[letters] = sizes
@@ -466,6 +467,10 @@ class Case:
     @property
     def cell(self) -> Cell:
         return made(self.text)
+
+    def __post_init__(self) -> None:
+        if "input_size=" in self.text:
+            object.__setattr__(self, "sizes", (self.sizes[1], *self.sizes[1:]))
 
     @property
     def batch_sizes(self) -> tuple[int, ...]:

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
+from carousel import kernels
 from carousel.cells import CELLS
-from carousel.equations import cell, tanh
+from carousel.equations import cell, logistic, tanh
 from carousel.layers import Recurrent
 from carousel.layers.sequences import Sequences
 
@@ -425,3 +426,71 @@ def test_a_reset_after_a_rows_end_changes_nothing():
 def test_a_copy_has_the_same_cell(name):
     layer = Recurrent(name, 3, 3)
     assert deepcopy(layer).cell is layer.cell
+
+
+@cell(input_size="h")
+def highway(e, h, W, b):
+    """A recurrent network with a way past it."""
+    g = logistic(W.ge @ e + W.gh @ h + b.g)
+    h = g * tanh(W.he @ e + W.hh @ h + b.h) + (1 - g) * e
+    return h
+
+
+@cell(input_size="h")
+def highway_projected(e, m, h, W):
+    h = tanh(W.he @ e + W.hm @ m) + e
+    m = W.mh @ h
+    return m, h
+
+
+def test_an_input_that_is_added_to_the_state():
+    torch.manual_seed(1)
+    layer = Recurrent(highway, 4, 4, num_layers=2, dtype=torch.float64)
+    x = torch.randn(6, 3, 4, dtype=torch.float64, requires_grad=True)
+    outputs = x
+    for k in range(2):
+        W, b = (
+            {n: getattr(layer, s)[f"{n}_l{k}"] for n in names} for s, names in (("W", ("ge", "gh", "he", "hh")), ("b", "gh"))
+        )
+        h, found = torch.zeros(3, 4, dtype=torch.float64), []
+        for e in outputs:
+            g = torch.sigmoid(e @ W["ge"].T + h @ W["gh"].T + b["g"])
+            h = g * torch.tanh(e @ W["he"].T + h @ W["hh"].T + b["h"]) + (1 - g) * e
+            found.append(h)
+        outputs = torch.stack(found)
+    leaves = [x, *layer.parameters()]
+    wanted = torch.autograd.grad(outputs.square().sum(), leaves)
+    for back_end in ("cpu", "reference"):
+        with kernels.use(back_end):
+            output, _ = layer(x)
+            torch.testing.assert_close(output, outputs, rtol=1e-12, atol=1e-12)
+            torch.testing.assert_close(torch.autograd.grad(output.square().sum(), leaves), wanted, rtol=1e-9, atol=1e-11)
+
+
+@pytest.mark.parametrize(
+    ("cell", "sizes", "options", "message"),
+    [
+        (
+            highway,
+            (3, 4),
+            {},
+            "the input of cell highway has the size of its state h, so input_size must be hidden_size, 4, not 3",
+        ),
+        (
+            highway,
+            (4, 4),
+            {"num_layers": 2, "bidirectional": True},
+            "state h, 4, but a layer above the first would get 8 numbers",
+        ),
+        (highway_projected, (4, 4), {"num_layers": 2, "proj_size": 2}, "but a layer above the first would get 2 numbers"),
+    ],
+)
+def test_an_input_of_another_size_than_the_state_is_refused(cell, sizes, options, message):
+    with pytest.raises(ValueError, match=message):
+        Recurrent(cell, *sizes, **options)
+
+
+def test_two_directions_of_half_the_size_are_stacked():
+    layer = Recurrent(highway_projected, 4, 4, num_layers=2, proj_size=2, bidirectional=True)
+    assert layer(torch.randn(5, 2, 4))[0].shape == (5, 2, 4)
+    assert Recurrent(highway, 4, 4, bidirectional=True)(torch.randn(5, 2, 4))[0].shape == (5, 2, 8)
