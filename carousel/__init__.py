@@ -39,7 +39,7 @@ if TYPE_CHECKING:
         tanh,
         where,
     )
-    from carousel.layers import Clamp, Recurrent, Streaming, from_torch, from_torch_state, to_torch, to_torch_state
+    from carousel.layers import Clamp, Recurrent, Streaming, chrono, from_torch, from_torch_state, to_torch, to_torch_state
     from carousel.runs.loading import LanguageRun, TranslatorRun, Trials, load
     from carousel.runs.training import resume, train
 
@@ -57,6 +57,7 @@ __all__ = [
     "__version__",
     "absolute",
     "cell",
+    "chrono",
     "clip",
     "concat",
     "cos",

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 import operator
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from carousel.equations import Cell
+from carousel.equations import Cell, Shape
 
 
 class Parameters(nn.ParameterDict):
@@ -34,6 +35,27 @@ class Parameters(nn.ParameterDict):
         """Compute anew what hooks compute before each call of a module (torch.nn.utils.prune, weight_norm)."""
         for number, hook in self._forward_pre_hooks.items():
             hook(self, (), {}) if number in self._forward_pre_hooks_with_kwargs else hook(self, ())
+
+
+KINDS = {"dense": "input", "diagonal": "peephole", "bias": "bias"}
+
+
+def grouped(layer: nn.Module, specs: Iterable[tuple[Shape, str, str]]) -> dict[str, list[nn.Parameter]]:
+    """Return a layer's parameters by what they are; of one that is computed from others, those.
+
+    Args:
+        layer: which has ``W``, ``w``, ``b`` and ``initial``.
+        specs: of each parameter, with the place where the layer keeps it.
+    """
+    kinds = {tuple(place): "recurrent" if p.kind == "dense" and p.recurrent else KINDS[p.kind] for p, *place in specs}
+    found: dict[str, list[nn.Parameter]] = {kind: [] for kind in ("recurrent", "input", "peephole", "bias", "initial")}
+    for name, parameter in layer.named_parameters():
+        space, *rest = name.split(".")
+        key = rest[1] if rest[0] == "parametrizations" else rest[0]
+        if (space, key) not in kinds:  # as PyTorch's older tools name what they compute a weight from
+            key = key.rpartition("_")[0]
+        found["initial" if space == "initial" else kinds[space, key]].append(parameter)
+    return found
 
 
 def check_input(cell: Cell, input_size: int, hidden_size: int, proj_size: int, num_layers: int, directions: int) -> None:

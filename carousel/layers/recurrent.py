@@ -14,11 +14,13 @@ from torch.nn.utils.rnn import PackedSequence
 from carousel import cells, kernels
 from carousel.equations import Cell
 from carousel.layers.clamp import Clamp, Clamps, arrays, check, listed, sizes
+from carousel.layers.first_values import Rule, rules, start_all
 from carousel.layers.parameters import (
     Parameters,
     check_input,
     finite_number,
     flag,
+    grouped,
     place,
     probability,
     suffix,
@@ -51,6 +53,10 @@ class Recurrent(nn.Module):
         segment_length: for long sequences: keep only the states between segments of that many steps for the way back, and run
             each segment twice; memory grows with the square root of the length where this is it. 0: keep every step's.
         forget_bias: start the forget gate's bias ``b.f`` there (Jozefowicz et al. 2015 advise 1).
+        init: how parameters start, by the names that the equations give them, before all else that says it:
+            ``{"b.f": chrono(1, 100), "b.i": "-b.f", "W.*m": "orthogonal", "w.*": 0.0}``. Names are patterns as ``fnmatch`` has
+            them, the last that fits holds; a value is a number, the name of a function of ``torch.nn.init``, a function that
+            fills a tensor or returns one of its shape, or ``"-b.f"``, the negative of another parameter.
 
     Up to ``dtype`` the arguments are those of torch.nn.LSTM, in its order, after the cell.
 
@@ -84,6 +90,7 @@ class Recurrent(nn.Module):
         recurrent_init: str = "uniform",
         forget_bias: float | None = None,
         segment_length: int = 0,
+        init: Mapping[str, Rule] | None = None,
     ):
         super().__init__()
         self.cell = cells.get(cell)
@@ -115,6 +122,8 @@ class Recurrent(nn.Module):
         self.learned_initial = flag("learned_initial", learned_initial)
         self.dropout, self.forget_bias = dropout, forget_bias
         self.recurrent_init, self.segment_length = recurrent_init, segment_length
+        present = [p.name for p in self.cell.trace.parameters if p.kind != "constant" and (self.bias or p.kind != "bias")]
+        self.init = rules({} if init is None else init, present, self.cell.name)
         self.directions = 2 if self.bidirectional else 1
         check_input(self.cell, input_size, hidden_size, self.proj_size, num_layers, self.directions)
         self.output_size = self.cell.length(self.cell.trace.states[0].size, input_size, hidden_size, self.proj_size)
@@ -145,7 +154,7 @@ class Recurrent(nn.Module):
         self.reset_parameters()
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__({"bias": True, **state})  # pickles of 0.1.0 have none
+        super().__setstate__({"bias": True, "init": {}, **state})  # older pickles have none
         kernels.register(self.cell)
         self._places = self._all_places()
 
@@ -168,6 +177,13 @@ class Recurrent(nn.Module):
         size = self.cell.trace.states[k].size
         return self.cell.length(size, *self.sizes(layer))
 
+    def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
+        """Return all parameters, each once: "recurrent" and "input" (dense weights from states, from the input), "peephole"
+        (diagonal weights), "bias", "initial" (states that are learned). Of a weight that is computed from others, those.
+        """
+        places = [(k, d) for k in range(self.num_layers) for d in range(self.directions)]
+        return grouped(self, ((p, *place(p.name, k, d)) for k, d in places for p in self._specs(k)))
+
     @torch.no_grad()
     def reset_parameters(self) -> None:
         """Draw all parameters anew: uniform in ±1/√hidden_size as torch.nn.LSTM, or as the options say."""
@@ -178,12 +194,18 @@ class Recurrent(nn.Module):
                     parameter = self.parameter(p.name, layer, direction)
                     if p.kind == "bias" and not self.bias:
                         nn.init.zeros_(parameter)
+                    elif p.name in self.init:
+                        continue
                     elif p.initial == "orthogonal":
                         nn.init.orthogonal_(parameter)
                     elif p.initial == "uniform":
                         nn.init.uniform_(parameter, -bound, bound)
                     else:
                         nn.init.constant_(parameter, float(p.initial))
+                start_all(
+                    self.init,
+                    {p.name: self.parameter(p.name, layer, direction) for p in self._specs(layer)} if self.init else {},
+                )
         for start in self.initial.values():
             nn.init.zeros_(start)
 
