@@ -1,4 +1,4 @@
-"""Every cell of the lectures and of their reading list, by name."""
+"""Every cell of the lectures and of their reading list, by name; those of papers are in ``papers``."""
 
 from difflib import get_close_matches
 from inspect import isfunction
@@ -25,6 +25,13 @@ CELLS: dict[str, Cell] = {
 FOUND: dict[str, Cell] = {}  # cells of users' files and packages, found in this process by ``cells.finding``
 
 
+def paper_cells() -> dict[str, Cell]:
+    """Return the cells of papers, by name; the first call defines them."""
+    from carousel.cells.papers import PAPERS
+
+    return PAPERS
+
+
 def get(name: str | Cell) -> Cell:
     """Return the cell of a name; a cell is returned as it is.
 
@@ -39,13 +46,13 @@ def get(name: str | Cell) -> Cell:
         hint = f": write @cell above {called}" if isfunction(name) else ""
         kind = "function" if isfunction(name) else type(name).__name__
         raise TypeError(f"a cell is wanted, or the name of one, not {kind} {called}".rstrip() + hint)
-    if name in FOUND:
-        return FOUND[name]
-    if name not in CELLS:
-        near = get_close_matches(name, CELLS, n=3)
-        hint = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(CELLS)}"
+    known = FOUND.get(name) or CELLS.get(name) or paper_cells().get(name)
+    if known is None:
+        every = [*CELLS, *paper_cells()]
+        near = get_close_matches(name, every, n=3)
+        hint = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(every)}"
         raise ValueError(f"no cell is called {name!r}; {hint}")
-    return CELLS[name]
+    return known
 
 
-__all__ = ["CELLS", "get"]
+__all__ = ["CELLS", "get", "paper_cells"]

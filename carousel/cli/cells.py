@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from carousel import files
-from carousel.cells import CELLS
+from carousel.cells.catalogue import Entry, catalogue, found
 from carousel.cli import commands, screen
 from carousel.drawing.svg import standalone
 from carousel.equations import Cell
@@ -19,6 +19,9 @@ EXAMPLE = "Example: carousel cells lstm-v3 --latex"
 
 def command(
     name: Annotated[str | None, typer.Argument(help="A cell, or file.py:name; without it, all.", show_default=False)] = None,
+    find: Annotated[
+        str | None, typer.Option(help="List the cells with that in name, family, source or equations.", show_default=False)
+    ] = None,
     latex: Annotated[bool, typer.Option("--latex", help="Print the equations as LaTeX.")] = False,
     source: Annotated[bool, typer.Option("--source", help="Print the C++ that is made of the equations.")] = False,
     draw: Annotated[
@@ -31,19 +34,26 @@ def command(
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """List every cell of the lectures with its source, parameters and gates; or print the equations of one."""
+    """List every cell of the lectures and of papers with its source, parameters and gates; or print the equations of one."""
+    if name is not None and find is not None:
+        raise InputError("--find is for all cells: carousel cells --find highway")
     for option, wanted in (("--latex", latex), ("--source", source), ("--draw cell.svg", draw is not None)):
         if name is None and wanted:
             raise InputError(f"{option} is for one cell: carousel cells lstm-v3 {option}")
     if draw is not None and draw.suffix != ".svg":
         raise InputError(f"a drawing is .svg, not {draw.name!r}")
-    chosen = [commands.cell(name)] if name else list(CELLS.values())
+    entries = catalogue() if name is None else []
+    if find is not None and not (entries := found(find, entries)):
+        raise InputError(f"no cell has {find!r} in its name, family, source or equations")
+    chosen = [commands.cell(name)] if name else [entry.cell for entry in entries]
     sizes = (input_size, hidden_size, proj_size or max(1, hidden_size // 2))
     if draw is not None:
         files.write(draw, standalone(chosen[0]))
     if json:
-        found = [_facts(c, sizes) for c in chosen]
-        screen.print_json(found[0] if name else found)
+        facts = [_facts(c, sizes) for c in chosen]
+        for entry, each in zip(entries, facts, strict=False):
+            each |= {"family": entry.family, "year": entry.year}
+        screen.print_json(facts[0] if name else facts)
     elif latex:
         print(chosen[0].latex)
     elif source:
@@ -53,7 +63,7 @@ def command(
     elif name:
         _print_one(chosen[0], sizes)
     else:
-        _print_all(chosen, sizes)
+        _print_all(entries, sizes)
 
 
 def _facts(cell: Cell, sizes: tuple[int, int, int]) -> dict[str, Any]:
@@ -96,15 +106,17 @@ def _projected(cell: Cell, sizes: tuple[int, int, int]) -> str:
     return f", m = {sizes[2]}" if cell.has_projection else ""
 
 
-def _print_all(cells: list[Cell], sizes: tuple[int, int, int]) -> None:
+def _print_all(entries: list[Entry], sizes: tuple[int, int, int]) -> None:
     rows = [
         {
-            "cell": c.name,
-            "gates": " ".join(c.gates),
-            f"parameters ({sizes[0]}, {sizes[1]})": f"{c.count(*sizes):,}",
-            "source": c.citation.rstrip("."),
+            "family": entry.family,
+            "year": str(entry.year),
+            "cell": entry.cell.name,
+            "gates": " ".join(entry.cell.gates),
+            f"parameters ({sizes[0]}, {sizes[1]})": f"{entry.cell.count(*sizes):,}",
+            "source": entry.cell.citation.rstrip("."),
         }
-        for c in cells
+        for entry in entries
     ]
     headings = list(rows[0])
     columns = {h: "right" if h.startswith("parameters") else "left" for h in headings}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, overload
@@ -259,6 +259,7 @@ def cell(
     constants: Mapping[str, Constant] | None = None,
     masks: Mapping[str, Mask] | None = None,
     input_size: str | None = None,
+    same: Sequence[str] = (),
 ) -> Callable[[Callable[..., Any]], Cell]: ...
 
 
@@ -270,6 +271,7 @@ def cell(
     constants: Mapping[str, Constant] | None = None,
     masks: Mapping[str, Mask] | None = None,
     input_size: str | None = None,
+    same: Sequence[str] = (),
 ) -> Any:
     """Make a cell of a function that states its equations.
 
@@ -284,6 +286,7 @@ def cell(
         masks: from a dense weight's name to a function of (rows, columns) that gives 0 where no connection is.
         input_size: the state that has as many units as the input, ``"h"``, for equations in which both meet unit by unit,
             such as ``o * tanh(h) + e``. A layer of the cell takes no other input.
+        same: states that have one size though no equation says so, ``("y", "z")``; else the output has a size of its own.
 
     Raises:
         EquationError: with file and line, where the equations cannot be a cell.
@@ -301,7 +304,7 @@ def cell(
         if not inspect.isfunction(f):
             raise TypeError(f"@cell stands above a function that states equations, not {_a(f)}")
         doc, _, rest = (inspect.getdoc(f) or "").partition("\n")
-        made = trace(f, frozenset(constants or {}), name or f.__name__.replace("_", "-"), input_size)
+        made = trace(f, frozenset(constants or {}), name or f.__name__.replace("_", "-"), input_size, tuple(same))
         return Cell(made, doc, " ".join(rest.split()), constants, masks, f)
 
     return make if function is None else make(function)

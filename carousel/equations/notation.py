@@ -20,7 +20,7 @@ import sympy
 from carousel.equations.errors import EquationError
 from carousel.equations.functions import FUNCTIONS, identity
 from carousel.equations.printing import Text, shown, visible
-from carousel.equations.terms import HOLDS, Concatenation, Expr, Namespace, Notes, Term, Weight, concat
+from carousel.equations.terms import Concatenation, Expr, Namespace, Notes, Term, Weight, concat
 from carousel.equations.trace import STEP, Trace, check_names, symbol, symbols, traced
 
 LONGEST, MOST = 10_000, 500  # letters of an equation, equations of a cell: more is no cell, and would take long to read
@@ -42,6 +42,7 @@ def read(
     *,
     clock: bool,
     input_like: str | None = None,
+    same: Sequence[str] = (),
 ) -> Trace:
     """Return the trace of the cell that ``written`` wrote.
 
@@ -53,15 +54,16 @@ def read(
         constants: letters of the constants.
         clock: whether the number of the step is among the states.
         input_like: the state that has the input's size, where the cell says so.
+        same: states that have one size, where the cell says so.
 
     Raises:
         EquationError: an equation, which it names, is none of a cell in this notation.
     """
-    if taken := {"e", STEP, *HOLDS}.intersection(states):
+    if taken := {"e", STEP, "W", "w", "b", *("c" if constants else "")}.intersection(states):
         raise EquationError(f"no state can be called {min(taken)}")
     if len(equations) > MOST:
         raise EquationError(f"{len(equations)} equations are more than the {MOST} that a cell may have")
-    notes, arguments = symbols(list(states), constants, input_like)
+    notes, arguments = symbols(list(states), constants, input_like, same)
     known: dict[tuple[str, bool], Any] = {("e", True): arguments["e"]}
     known |= {(s, False): arguments[s] for s in states}
     reader = _Reader(notes, known, arguments)
@@ -80,7 +82,7 @@ def read(
         if value.size is not None:
             notes.sizes[state].join(value.size)
     variables = {n: v for (n, now), v in known.items() if now and n not in states and n != "e"}
-    made = traced(name, notes, list(states), outputs, variables, clock=clock, input_like=input_like)
+    made = traced(name, notes, list(states), outputs, variables, clock=clock, input_like=input_like, same=tuple(same))
     check_names(made)
     if sorted(parameters) != sorted(p.name for p in made.parameters):
         raise EquationError("its parameters are not those of its equations")
@@ -233,7 +235,8 @@ class _Reader:
 
     def _named(self, node: ast.Attribute | ast.Subscript) -> Term:
         owner = self.arguments.get(node.value.id) if isinstance(node.value, ast.Name) else None
-        if isinstance(owner, Namespace):
+        step = isinstance(node, ast.Subscript) and not isinstance(node.slice, ast.Constant)  # c[t], a variable called c
+        if isinstance(owner, Namespace) and not step:
             letters = node.attr if isinstance(node, ast.Attribute) else getattr(node.slice, "value", None)
             if not isinstance(letters, str) or letters.startswith("_") or not letters:
                 raise EquationError(f"{ast.unparse(node)} is no parameter")

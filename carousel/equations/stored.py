@@ -22,8 +22,8 @@ class StoredCell(Cell):
         facts = _checked(data)
         equations, constants = facts["equations"], facts["constants"]
         states, clock = [s for s in facts["states"] if s != "t"], "t" in facts["states"]
-        names, like = facts["parameters"], facts.get("input_size")
-        trace = notation.read(facts["name"], states, equations, names, frozenset(constants), clock=clock, input_like=like)
+        sizes = {"input_like": facts.get("input_size"), "same": facts.get("same", [])}
+        trace = notation.read(facts["name"], states, equations, facts["parameters"], frozenset(constants), clock=clock, **sizes)
         super().__init__(
             trace,
             facts["doc"],
@@ -57,7 +57,7 @@ def as_data(cell: Cell, sizes: Iterable[Sizes]) -> dict[str, Any]:
         for p in cell.parameter_specs(*given):
             if p.name in cell.masks:
                 masks[p.name]["x".join(map(str, p.shape))] = np.asarray(cell.masks[p.name](*p.shape)).tolist()
-    data = {
+    data: dict[str, Any] = {
         "format": FORMAT,
         "name": cell.name,
         "doc": cell.doc,
@@ -68,7 +68,11 @@ def as_data(cell: Cell, sizes: Iterable[Sizes]) -> dict[str, Any]:
         "constants": constants,
         "masks": masks,
     }
-    return data if cell.trace.input_like is None else {**data, "input_size": cell.trace.input_like}
+    if cell.trace.input_like is not None:
+        data["input_size"] = cell.trace.input_like
+    if cell.trace.same:
+        data["same"] = list(cell.trace.same)
+    return data
 
 
 TEXTS, LISTS, TABLES = ("name", "doc", "citation"), ("states", "equations", "parameters"), ("constants", "masks")
@@ -92,9 +96,12 @@ def _checked(data: Any) -> dict[str, Any]:
     names = [*data["states"], *data["constants"]]
     if not data["states"] or len(set(data["states"])) < len(data["states"]) or not all(n.isidentifier() for n in names):
         raise EquationError("its states are not as a stored cell has them")
-    if data.get("input_size") not in (None, *(n for n in data["states"] if n != "t")):
+    vectors = [n for n in data["states"] if n != "t"]
+    if data.get("input_size") not in (None, *vectors):
         raise EquationError("its input has the size of none of its states")
-    return {key: data[key] for key in ("format", *TEXTS, *LISTS, *TABLES, "input_size") if key in data}
+    if not isinstance(data.get("same", []), list) or not all(n in vectors for n in data.get("same", [])):
+        raise EquationError("what has one size are none of its states")
+    return {key: data[key] for key in ("format", *TEXTS, *LISTS, *TABLES, "input_size", "same") if key in data}
 
 
 def _array(cell: str, name: str, arrays: Mapping[str, Any]) -> Callable[..., np.ndarray]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import sys
 import traceback
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import FrameType
 from typing import Any
@@ -56,6 +56,7 @@ class Trace:
     sizes: Mapping[Expr, Size | None]  # of each equation's symbol
     gates: tuple[str, ...]
     input_like: str | None = None  # the state that has the input's size, where the cell says so
+    same: tuple[str, ...] = ()  # states that have one size, where the cell says so
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -68,8 +69,14 @@ def symbol(name: str, when: str = "t") -> Expr:
     return sympy.Symbol(f"{name}_{when}", real=True)
 
 
-def trace(function: Callable[..., Any], constants: frozenset[str], name: str, input_like: str | None = None) -> Trace:
-    """Trace ``function``, whose input has the size of the state ``input_like`` where one is given.
+def trace(
+    function: Callable[..., Any],
+    constants: frozenset[str],
+    name: str,
+    input_like: str | None = None,
+    same: tuple[str, ...] = (),
+) -> Trace:
+    """Trace ``function``, whose input has the size of the state ``input_like``, and whose states ``same`` have one size.
 
     Raises EquationError, with the line, for equations that cannot be a cell.
     """
@@ -87,8 +94,10 @@ def trace(function: Callable[..., Any], constants: frozenset[str], name: str, in
         raise refuse("a cell needs a state: an argument such as h besides e, W, w, b")
     if input_like is not None and input_like not in state_names:
         raise refuse(f"input_size names a state of the cell, {' or '.join(state_names)}, not {input_like!r}")
+    for wrong in [s for s in same if s not in state_names]:
+        raise refuse(f"same names states of the cell, {' or '.join(state_names)}, not {wrong!r}")
 
-    notes, values = symbols(state_names, constants, input_like)
+    notes, values = symbols(state_names, constants, input_like, same)
     try:
         returned, variables = _run(function, [values[a] for a in arguments])
     except Exception as error:  # whatever a user's function raises is told with its line
@@ -102,7 +111,7 @@ def trace(function: Callable[..., Any], constants: frozenset[str], name: str, in
         outputs = _new_states(returned, state_names, notes.sizes)
         _check_order(outputs, state_names, values, variables)
         own = {variable: value for variable, value in variables.items() if variable not in arguments}
-        made = traced(name, notes, state_names, outputs, own, clock=STEP in arguments, input_like=input_like)
+        made = traced(name, notes, state_names, outputs, own, clock=STEP in arguments, input_like=input_like, same=same)
     except EquationError as error:
         raise refuse(error.reason, last) from error
     try:
@@ -112,11 +121,15 @@ def trace(function: Callable[..., Any], constants: frozenset[str], name: str, in
     return made
 
 
-def symbols(states: list[str], constants: frozenset[str], input_like: str | None) -> tuple[Notes, dict[str, Any]]:
+def symbols(
+    states: list[str], constants: frozenset[str], input_like: str | None, same: Sequence[str] = ()
+) -> tuple[Notes, dict[str, Any]]:
     """Return the values that stand for a cell's arguments, by name, and the notes that are taken of their use."""
     notes = Notes({a: Size(a, is_input=a == INPUT and input_like is None) for a in (INPUT, *states)}, constants)
     if input_like is not None:
         notes.sizes[input_like].join(notes.sizes[INPUT])
+    for state in same[1:]:
+        notes.sizes[same[0]].join(notes.sizes[state])
     values: dict[str, Any] = {s: Namespace(notes, s) for s in HOLDS}
     values[INPUT] = Term(notes, symbol(INPUT), notes.sizes[INPUT], letter=INPUT)
     values[STEP] = Term(notes, symbol(STEP, "tm1"), None)
@@ -132,12 +145,13 @@ def traced(
     *,
     clock: bool,
     input_like: str | None,
+    same: tuple[str, ...] = (),
 ) -> Trace:
     """Return the trace of a cell, of its states' new values and its variables. Raises EquationError."""
     named = list(zip(states, outputs, strict=True))
     for variable, value in variables.items():
-        if isinstance(value, Term) and not isinstance(value, Weight | Concatenation):
-            named.append((variable, value))
+        several = [(f"{variable}{k}", x) for k, x in enumerate(value)] if isinstance(value, list) else [(variable, value)]
+        named += [(n, x) for n, x in several if isinstance(x, Term) and not isinstance(x, Weight | Concatenation)]
     equations, quantities = _named_equations(named, notes, len(states))
     made = [State(s, symbol(s, "tm1"), symbol(s), notes.sizes[s]) for s in states]
     if clock:
@@ -156,6 +170,7 @@ def traced(
         sizes={symbol(n): v.size for n, v in quantities.items()},
         gates=_gates(equations, notes),
         input_like=input_like,
+        same=same,
     )
 
 

@@ -17,8 +17,11 @@ from typing import Any
 from mkdocs.structure.files import File, Files
 
 from carousel.cells import CELLS
+from carousel.cells.catalogue import MEANING, catalogue
+from carousel.cells.papers import PAPERS
 from carousel.cli import whole
 from carousel.drawing.svg import standalone
+from carousel.equations import Cell
 from carousel.equations.functions import FUNCTIONS, identity
 
 ROOT = Path(__file__).parents[2]
@@ -37,7 +40,7 @@ def on_files(files: Files, config: Any) -> Files:
     for source, name in PAGES.items():
         text = (ROOT / source).read_text()
         add(name, moved(text) if name != "license.md" else f"# License\n\n```\n{text}```\n")
-    for cell in CELLS.values():
+    for cell in (*CELLS.values(), *PAPERS.values()):
         add(f"reference/cells/{cell.name}.svg", standalone(cell))
     for name, content in notebook(json.loads((ROOT / f"docs/{NOTEBOOK}.ipynb").read_text())).items():
         add(name, content)
@@ -51,7 +54,7 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     if page.file.src_uri == f"{NOTEBOOK}.md":
         return markdown
     name = Path(NOTEBOOK).name
-    for place, made in {"commands": commands, "cells": cells, "functions": functions}.items():
+    for place, made in {"commands": commands, "cells": cells, "papers": papers, "functions": functions}.items():
         mark = f"<!-- {place}: made by docs/site/hooks.py -->"
         if mark in markdown:
             markdown = markdown.replace(mark, "\n".join(made()))
@@ -130,18 +133,34 @@ def functions() -> Iterator[str]:
 # Cells
 
 
+def papers() -> Iterator[str]:
+    """The cells of papers: a table by family and year, then drawing, equations and states of each."""
+    entries = [entry for entry in catalogue() if entry.cell.name in PAPERS]
+    for family, meaning in MEANING.items():
+        yield f"\n**{family.capitalize()}**: {meaning}.\n\n| cell | year | parameters | |\n| --- | --- | --- | --- |"
+        for entry in (x for x in entries if x.family == family):
+            c = entry.cell
+            yield f"| [{c.name}](#{c.name}) | {entry.year} | {c.count(200, 200, 200):,} | {c.doc} |"
+    for entry in entries:
+        yield from _cell(entry.cell)
+
+
 def cells() -> Iterator[str]:
-    """All cells: a table, then drawing, equations and states of each."""
+    """The cells of the lectures: a table, then drawing, equations and states of each."""
     yield "| cell | gates | parameters | |\n| --- | --- | --- | --- |"
     for c in CELLS.values():
         yield f"| [{c.name}](#{c.name}) | {' '.join(c.gates)} | {c.count(200, 200):,} | {c.doc} |"
     for c in CELLS.values():
-        citation = inspect.getdoc(c.function).partition("\n")[2].strip()
-        yield f"\n## {c.name}\n\n{c.doc}\n\n{citation}\n"
-        yield f"```\n{c.text}\n```\n"
-        yield f"States: {', '.join(f'`{s}`' for s in c.states)}; the first is the output. In the library: "
-        yield f'`Recurrent("{c.name}", …)`.\n'
-        yield f"![{c.name}, drawn from its equations](cells/{c.name}.svg)"
+        yield from _cell(c)
+
+
+def _cell(c: Cell) -> Iterator[str]:
+    citation = inspect.getdoc(c.function).partition("\n")[2].strip()
+    yield f"\n## {c.name}\n\n{c.doc}\n\n{citation}\n"
+    yield f"```\n{c.text}\n```\n"
+    yield f"States: {', '.join(f'`{s}`' for s in c.states)}; the first is the output. In the library: "
+    yield f'`Recurrent("{c.name}", …)`.\n'
+    yield f"![{c.name}, drawn from its equations](cells/{c.name}.svg)"
 
 
 # The notebook

@@ -7,6 +7,7 @@ import torch
 from safetensors.torch import load_file
 
 from carousel.cells import CELLS
+from carousel.cells.papers import PAPERS
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -34,6 +35,15 @@ def test_one_cell_is_printed_as_on_the_slide(carousel):
     assert r"W^{oe} \mathbf{e}_{t}" in latex
 
 
+def test_cells_are_searched(carousel):
+    _, out, _ = carousel("cells", "--find", "Jozefowicz")
+    assert all(name in out for name in ("mut1", "mut2", "mut3")) and "peepholes" not in out
+    assert [c["name"] for c in json.loads(carousel("cells", "--find", "HIGHWAY", "--json")[1])] == ["rhn", "sru"]
+    for arguments in (("--find", "zzz"), ("gru", "--find", "gated")):
+        status, out, err = carousel("cells", *arguments)
+        assert (status, out, err.count("\n")) == (2, "", 1)
+
+
 def test_a_cell_is_drawn_into_a_file(carousel, tmp_path):
     assert carousel("cells", "gru", "--draw", "gru.svg")[0] == 0
     assert (tmp_path / "gru.svg").read_text().startswith("<svg")
@@ -44,7 +54,12 @@ def test_a_cell_is_drawn_into_a_file(carousel, tmp_path):
 
 def test_cells_as_json(carousel):
     found = json.loads(carousel("cells", "--json")[1])
-    assert [c["name"] for c in found] == list(CELLS)
+    assert sorted(c["name"] for c in found) == sorted([*CELLS, *PAPERS])
+    assert [(c["family"], c["year"]) for c in found if c["name"] in ("rnn", "gru", "sru")] == [
+        ("simple", 1990),
+        ("gated", 2014),
+        ("linear", 2018),
+    ]
     one = json.loads(carousel("cells", "lstm-v4", "-e", 10, "--hidden", 20, "--projection", 5, "--json")[1])
     assert one["shapes"]["W.mm"] == [5, 20]
     assert one["parameters"] == sum(a * (b[0] if b else 1) for a, *b in one["shapes"].values())

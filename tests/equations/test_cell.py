@@ -6,6 +6,7 @@ import pytest
 
 from carousel.cells import CELLS
 from carousel.equations import EquationError, cell, logistic, tanh
+from carousel.equations.stored import StoredCell, as_data
 
 E, H, P = 3, 5, 2
 
@@ -175,3 +176,37 @@ def test_the_input_has_the_size_of_a_state_and_of_nothing_else():
         @cell(input_size="x")
         def wrong(e, m, h, W):
             return W.mh @ h, h + 1
+
+
+def test_states_have_one_size_where_the_cell_says_so():
+    def equations(**options):
+        @cell(**options)
+        def two(e, y, z, W):
+            z = tanh(W.zy @ y + W.ze @ e)
+            y = tanh(W.yz @ z + W.ye @ e)
+            return y, z
+
+        return two
+
+    apart, together = equations(), equations(same=("y", "z"))
+    assert apart.has_projection and not together.has_projection and apart.key != together.key
+    assert {p.shape for p in together.parameter_specs(E, H)} == {(H, E), (H, H)}
+    again = StoredCell(as_data(together, [(E, H, 0)]))
+    assert again.trace.same == ("y", "z") and not again.has_projection
+    with pytest.raises(EquationError, match="same names states of the cell, y or z, not 'x'"):
+        equations(same=("y", "x"))
+    with pytest.raises(EquationError, match="what has one size are none of its states"):
+        StoredCell({**as_data(together, []), "same": ["x"]})
+
+
+def test_a_list_names_its_quantities():
+    @cell
+    def deep(e, s, W, b):
+        r = [s]
+        for k in range(2):
+            r.append(tanh(W[f"s{k}"] @ r[-1] + b[f"s{k}"]))
+        s = r[-1] + W.se @ e
+        return s
+
+    assert deep.names == ("r1", "r2", "s")
+    assert deep.text.splitlines()[1] == "r2ₜ = tanh(W.s1 r1ₜ + b.s1)"

@@ -233,3 +233,16 @@ def test_the_size_of_the_input_is_kept():
     assert found.parameter_specs(3, 3, 2) == residual.parameter_specs(3, 3, 2)
     with pytest.raises(EquationError, match="size of none of its states"):
         StoredCell({**as_data(residual, [(3, 3, 2)]), "input_size": "x"})
+
+
+def test_a_quantity_may_have_the_letter_of_a_namespace_that_the_cell_does_not_use():
+    """So it may in ``@cell``; such a cell could be trained, and its run not be opened."""
+
+    @cell
+    def lettered(e, h, c, W):
+        w = logistic(W.we @ e)
+        c = w * c + tanh(W.ce @ e)
+        h = tanh(c)
+        return h, c
+
+    assert again(lettered).text == lettered.text

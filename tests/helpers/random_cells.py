@@ -470,7 +470,8 @@ class Case:
 
     def __post_init__(self) -> None:
         if "input_size=" in self.text:
-            object.__setattr__(self, "sizes", (self.sizes[1], *self.sizes[1:]))
+            size = self.sizes[1] if self.cell.input_is_memory else self.sizes[2]
+            object.__setattr__(self, "sizes", (size, *self.sizes[1:]))
 
     @property
     def batch_sizes(self) -> tuple[int, ...]:
