@@ -7,6 +7,7 @@ from exact_functions import EXACT, cell_of, check
 
 from carousel import kernels
 from carousel.cells import CELLS
+from carousel.cells.papers import PAPERS
 from carousel.equations import cell, logistic, tanh
 from carousel.kernels import BACKENDS, Call, registry
 from carousel.kernels.triton import calls, planner
@@ -31,10 +32,11 @@ def solve(back_end, c, dtype, batch_sizes, *, reverse=False, resets=False):
     projected = PROJECTED if c.has_projection else 0
     vectors = [s for s in c.trace.states if s.size is not None]
     clock = {s.name: torch.full((rows, 1), 2.0) for s in c.trace.states if s.size is None}
-    leaves = {"e": draw(total, INPUT)}
-    parameters = {s.name: draw(*s.shape) for s in c.parameter_specs(INPUT, UNITS, projected)}
-    before = {s.name: draw(rows, c.length(s.size, INPUT, UNITS, projected)) for s in vectors}
-    initial = {s.name: draw(rows, c.length(s.size, INPUT, UNITS, projected)) for s in vectors} if resets else {}
+    size = UNITS if c.trace.input_like else INPUT
+    leaves = {"e": draw(total, size)}
+    parameters = {s.name: draw(*s.shape) for s in c.parameter_specs(size, UNITS, projected)}
+    before = {s.name: draw(rows, c.length(s.size, size, UNITS, projected)) for s in vectors}
+    initial = {s.name: draw(rows, c.length(s.size, size, UNITS, projected)) for s in vectors} if resets else {}
     options = {"reverse": reverse}
     if resets:
         options["resets"] = torch.rand(total, generator=generator) < 0.4
@@ -71,6 +73,11 @@ def way(request, monkeypatch):
 def test_every_cell_packed_and_reset(name, way):
     assert usable(CELLS[name], torch.zeros(1))  # the reference would agree with itself
     agree(CELLS[name], torch.float32, [3, 2, 1], resets=True)
+
+
+@pytest.mark.parametrize("name", ["sru", "mut1", "rhn", "nas", "lem", "intersection-rnn"])
+def test_cells_of_papers(name):
+    agree(PAPERS[name], torch.float32, [3, 2, 1], resets=True)
 
 
 @pytest.mark.parametrize("name", ["lstm-v3", "lstm-v4", "gru-original", "clockwork"])
