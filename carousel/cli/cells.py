@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from carousel import files
-from carousel.cells.catalogue import Entry, catalogue, found
 from carousel.cli import commands, screen
 from carousel.drawing.svg import standalone
 from carousel.equations import Cell
 from carousel.errors import InputError
+
+if TYPE_CHECKING:
+    from carousel.cells.catalogue import Entry
 
 EXAMPLE = "Example: carousel cells lstm-v3 --latex"
 
@@ -42,9 +44,7 @@ def command(
             raise InputError(f"{option} is for one cell: carousel cells lstm-v3 {option}")
     if draw is not None and draw.suffix != ".svg":
         raise InputError(f"a drawing is .svg, not {draw.name!r}")
-    entries = catalogue() if name is None else []
-    if find is not None and not (entries := found(find, entries)):
-        raise InputError(f"no cell has {find!r} in its name, family, source or equations")
+    entries = [] if name else _entries(find)
     chosen = [commands.cell(name)] if name else [entry.cell for entry in entries]
     sizes = (input_size, hidden_size, proj_size or max(1, hidden_size // 2))
     if draw is not None:
@@ -64,6 +64,15 @@ def command(
         _print_one(chosen[0], sizes)
     else:
         _print_all(entries, sizes)
+
+
+def _entries(find: str | None) -> list[Entry]:
+    from carousel.cells.catalogue import catalogue, found  # it defines every cell of a paper, which one cell does not need
+
+    entries = catalogue() if find is None else found(find, catalogue())
+    if not entries:
+        raise InputError(f"no cell has {find!r} in its name, family, source or equations")
+    return entries
 
 
 def _facts(cell: Cell, sizes: tuple[int, int, int]) -> dict[str, Any]:

@@ -170,7 +170,7 @@ class Cell:
 
     @property
     def input_is_memory(self) -> bool:
-        """Whether the input has the size of the states rather than that of a projected output, where the cell says its size."""
+        """Whether the input is free to have another size than a projected output."""
         return not self.has_projection or self.trace.input_size.root is not self._output
 
     def from_state(self, parameter: Parameter) -> bool:

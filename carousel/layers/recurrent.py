@@ -113,7 +113,8 @@ class Recurrent(nn.Module):
         if proj_size and not projects:
             raise ValueError(f"cell {self.cell.name} has no projection, so proj_size must be 0, not {proj_size}")
         self.input_size, self.hidden_size, self.num_layers = input_size, hidden_size, num_layers
-        self.proj_size = max(1, hidden_size // 2) if projects and proj_size is None else proj_size or 0
+        usual = max(1, hidden_size // 2) if self.cell.input_is_memory else input_size
+        self.proj_size = usual if projects and proj_size is None else proj_size or 0
         self.bias = flag("bias", bias)
         if forget_bias is not None and not self.bias:
             raise ValueError("forget_bias starts the bias b.f, which bias=False leaves out")

@@ -490,6 +490,19 @@ def test_an_input_of_another_size_than_the_state_is_refused(cell, sizes, options
         Recurrent(cell, *sizes, **options)
 
 
+def test_a_projected_output_has_the_inputs_size_where_the_cell_says_so():
+    @cell(input_size="m")
+    def past(e, m, h, W):
+        h = tanh(W.he @ e + W.hm @ m)
+        m = W.mh @ h + e
+        return m, h
+
+    layer = Recurrent(past, 3, 8, num_layers=2)
+    assert layer.proj_size == 3 and layer(torch.randn(5, 2, 3))[0].shape == (5, 2, 3)
+    with pytest.raises(ValueError, match="state m, so input_size must be proj_size, 4, not 3"):
+        Recurrent(past, 3, 8, proj_size=4)
+
+
 def test_two_directions_of_half_the_size_are_stacked():
     layer = Recurrent(highway_projected, 4, 4, num_layers=2, proj_size=2, bidirectional=True)
     assert layer(torch.randn(5, 2, 4))[0].shape == (5, 2, 4)
