@@ -18,7 +18,7 @@ from carousel.errors import InputError, TrainingError
 
 # The help of each command, so that the list shows without importing them; a test compares.
 COMMANDS = {
-    "cells": "List every cell of the lectures and of papers with its source, parameters and gates; or print the equations of one.",
+    "cells": "List all cells by family and year, with source, parameters and gates; or print the equations of one.",
     "train": "Train a language model on text files; Ctrl-C stops it so that --resume can continue.",
     "generate": "Write text with a trained model, each word as it comes.",
     "score": "Tell perplexity, bits per character and share of unknown words of a text.",

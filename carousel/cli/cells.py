@@ -36,7 +36,7 @@ def command(
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """List every cell of the lectures and of papers with its source, parameters and gates; or print the equations of one."""
+    """List all cells by family and year, with source, parameters and gates; or print the equations of one."""
     if name is not None and find is not None:
         raise InputError("--find is for all cells: carousel cells --find highway")
     for option, wanted in (("--latex", latex), ("--source", source), ("--draw cell.svg", draw is not None)):

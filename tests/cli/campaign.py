@@ -206,7 +206,7 @@ OPTIONS = {
     "pairs": ("replace", "layer", "clamp", "figure"),
     "probe": ("property", "state", "layer", "units", "held-out", "seed", "figure"),
     "gradients": ("cells", "steps", "figure", "batch-size", "layers", "hidden"),
-    "cells": ("draw", "input", "hidden", "projection", "find"),
+    "cells": ("draw", "input", "hidden", "projection"),
     "translate run": ("beam", "best", "alpha", "rows", "longest"),
     "translate score": ("labels", "out", "beam", "alpha", "rows", "longest", "threads"),
     "walkthrough": ("replace", "labels", "sentences", "layer", "units", "figure"),
