@@ -5,10 +5,14 @@ import dataclasses
 import pytest
 import torch
 from compiled_c import needs_compiler, outputs
+from exact_functions import EXACT
 from random_cells import stored
 
 from carousel import export
 from carousel.cells import CELLS
+from carousel.cells.papers import PAPERS
+from carousel.equations import cell
+from carousel.equations.functions import FUNCTIONS
 from carousel.errors import InputError
 from carousel.export.c99 import weights
 from carousel.layers import Recurrent
@@ -37,6 +41,26 @@ def test_every_cell_over_two_hundred_steps(name, tmp_path):
         for p in layer.parameters() if name == "cec" else ():  # its memory has no gate, and grows
             p *= 0.1
     assert difference(layer, tmp_path) < 1e-5
+
+
+@pytest.mark.parametrize("name", PAPERS)
+def test_cells_of_papers(name, tmp_path):
+    torch.manual_seed(3)
+    size = 7 if PAPERS[name].trace.input_like else 5
+    assert difference(Recurrent(PAPERS[name], size, 7), tmp_path, steps=50) < 1e-4
+
+
+@pytest.mark.parametrize("name", EXACT)
+def test_functions(name, tmp_path):
+    function = next(f for f in FUNCTIONS.values() if f.name == name)
+
+    @cell
+    def one(e, h):
+        x = abs(e) if EXACT[name].least == 0 else 4 * e
+        h = function(x, -1, 2) if name == "clip" else function(x)
+        return h
+
+    assert difference(Recurrent(one, 5, 5), tmp_path) < 1e-6
 
 
 @pytest.mark.parametrize("options", [{"num_layers": 3}, {"learned_initial": True}, {"bias": False}, {"proj_size": 3}], ids=str)
