@@ -10,7 +10,7 @@ def coupled_oscillators(dt: float = 0.042, gamma: float = 2.7, epsilon: float = 
     def cornn(e, y, z, W, b):
         """coRNN: coupled oscillators, driven and damped; γ = 2.7, ε = 4.7, Δt = 0.042 but where another is made.
 
-        Rusch and Mishra 2021, "Coupled oscillatory recurrent neural network (coRNN)", equation (3), damped by the last z.
+        Rusch and Mishra 2021, "Coupled oscillatory recurrent neural network (coRNN)", damped by the last z.
         """
         z = z + dt * (tanh(W.zy @ y + W.zz @ z + W.ze @ e + b.z) - gamma * y - epsilon * z)
         y = y + dt * z
@@ -27,7 +27,7 @@ cornn.function.__qualname__ = "cornn"  # where pickle finds it
 def lem(e, y, z, W, b):
     """Long expressive memory: two states with steps of time that are learned, Δt = 1.
 
-    Rusch, Mishra, Erichson and Mahoney 2022, "Long expressive memory for sequence modeling", equation (3).
+    Rusch, Mishra, Erichson and Mahoney 2022, "Long expressive memory for sequence modeling".
     """
     d = logistic(W.dy @ y + W.de @ e + b.d)
     u = logistic(W.uy @ y + W.ue @ e + b.u)

@@ -82,7 +82,7 @@ def mut3(e, h, W, b):
 def cfn(e, h, W, b):
     """Chaos-free network: without input its state decays to zero.
 
-    Laurent and von Brecht 2017, "A recurrent neural network without chaos", equations (1) and (2).
+    Laurent and von Brecht 2017, "A recurrent neural network without chaos".
     """
     f = logistic(W.fe @ e + W.fh @ h + b.f)
     i = logistic(W.ie @ e + W.ih @ h + b.i)

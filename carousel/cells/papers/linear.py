@@ -19,7 +19,7 @@ def t_rnn(e, h, W, b):
 def qrnn(e, m, h, p, W):
     """Quasi-recurrent network: convolution over two inputs, and pooling with forget and output gates (fo-pooling).
 
-    Bradbury, Merity, Xiong and Socher 2017, "Quasi-recurrent neural networks", equations (1) to (4); p holds the last input.
+    Bradbury, Merity, Xiong and Socher 2017, "Quasi-recurrent neural networks"; p holds the last input.
     """
     n = tanh(W.np @ p + W.ne @ e)
     f = logistic(W.fp @ p + W.fe @ e)
@@ -46,7 +46,7 @@ def gilr(e, h, W, b):
 def sru(e, m, h, W, w, b):
     """Simple recurrent unit: light recurrence, and a highway past it.
 
-    Lei, Zhang, Wang, Dai and Artzi 2018, "Simple recurrent units for highly parallelizable recurrence", equations (1) to (4).
+    Lei, Zhang, Wang, Dai and Artzi 2018, "Simple recurrent units for highly parallelizable recurrence".
     """
     f = logistic(W.fe @ e + w.fh * h + b.f)
     r = logistic(W.re @ e + w.rh * h + b.r)

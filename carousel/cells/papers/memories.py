@@ -104,7 +104,7 @@ def mogrifier_lstm(rounds: int = 5, name: str | None = None) -> Cell:
     def mogrifier(e, m, h, W, b):
         """Mogrifier LSTM: input and message gate each other, in turns, before the gates see them.
 
-        Melis, Kočiský and Blunsom 2020, "Mogrifier LSTM", equations (1) to (3).
+        Melis, Kočiský and Blunsom 2020, "Mogrifier LSTM".
         """
         x, y = [e], [m]  # a list gives its quantities the names x1, x2, …
         for k in range(1, rounds + 1):

@@ -65,7 +65,7 @@ def recurrent_highway(depth: int = 5, name: str | None = None) -> Cell:
     def rhn(e, s, W, b):
         """Recurrent highway network: several layers within a step, each with a way past it.
 
-        Zilly, Srivastava, Koutník and Schmidhuber 2017, "Recurrent highway networks", equations (6) to (8), c = 1 − t.
+        Zilly, Srivastava, Koutník and Schmidhuber 2017, "Recurrent highway networks", c = 1 − t.
         """
         r = [s]  # a list gives its quantities the names r1, r2, …
         for k in range(1, depth + 1):
