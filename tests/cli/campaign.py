@@ -21,6 +21,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -433,19 +434,25 @@ def attempt(base: Path, here: Path, seed: int, number: int) -> tuple[Case, Outco
 
 
 def prepare() -> None:
-    """Import everything once, with nothing running beside."""
+    """Import everything once, with nothing running beside: a process that is forked has it already."""
     os.environ |= {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
-    import matplotlib.figure
-    import numpy as np
-    import sklearn.linear_model
-    import torch
-    import torch._dynamo  # by the first optimizer, and it makes a folder among the temporary files
+    import importlib
+    import pkgutil
 
-    import carousel.cli  # noqa: F401
+    import carousel
+
+    for module in pkgutil.walk_packages(carousel.__path__, "carousel."):
+        if not module.name.endswith("__main__"):
+            with suppress(ModuleNotFoundError):  # what another package is for that is not there
+                importlib.import_module(module.name)
+    # Imported by the function that needs them; the first optimizer takes torch._dynamo, which makes a temporary folder.
+    for name in ("matplotlib.figure", "matplotlib.backends.backend_agg", "sacrebleu", "sklearn.linear_model", "torch._dynamo", "uvicorn"):
+        importlib.import_module(name)
+    import numpy as np
+    import torch
 
     np.ones((4, 4)) @ np.ones((4, 4))
     torch.set_num_threads(1)
-    assert matplotlib.figure and sklearn.linear_model
 
 
 def main() -> int:
