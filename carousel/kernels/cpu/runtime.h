@@ -89,11 +89,18 @@ inline void to_words(const T* x, long n, Word* out) {
   if (k < n) out[k / 2] = word(x[k], T(0));
 }
 
+// The last words of a row, then zero. Not inlined: rows are read sixteen at once, and a compiler works on that for seconds.
+__attribute__((noinline)) Words last_words(const T* x, long n) {
+  alignas(64) Word some[LANES] = {};
+  to_words(x, n, some);
+  Words w; std::memcpy(&w, some, WIDTH); return w;
+}
+
 // The next LANES words of a row, or as many as n numbers make, then zero.
 inline Words row_words(const T* x, long n) {
-  alignas(64) Word some[LANES] = {};
-  to_words(x, n < 2 * LANES ? n : 2 * LANES, some);
-  Words w; std::memcpy(&w, some, WIDTH); return w;
+  if (n < PAIR * LANES) return last_words(x, n);
+  const __m512bh both = _mm512_cvtne2ps_pbh(_mm512_loadu_ps(x + LANES), _mm512_loadu_ps(x));
+  Words w; std::memcpy(&w, &both, WIDTH); return w;
 }
 #else
 typedef T Word;
@@ -345,11 +352,12 @@ template <int S> inline void turn(Words* rows) {
   }
 }
 
-// G dense weights with the same operand, each with its own row stride.
-template <int G> struct Weights { const T* w[G]; long stride[G]; };
+// Some dense weights with the same operand, each with its own row stride.
+struct Dense { const T* const* w; const long* stride; int count; };
 
-// For sums of them: panel[tile][k][u * G + g][lane] = w[g][unit][k], PAIR of them a word.
-template <int G> void pack(const Weights<G>& weights, T* panel, long units, long depth, int tile_units, Range tiles) {
+// For sums of them: panel[tile][k][u * count + g][lane] = w[g][unit][k], PAIR of them a word.
+__attribute__((noinline)) void pack(Dense weights, T* panel, long units, long depth, int tile_units, Range tiles) {
+  const int G = weights.count;
   const long blocks = (units + LANES - 1) / LANES;
   for (long tile = tiles.from; tile < tiles.to; ++tile) {
     const long first = tile * tile_units, width = (blocks - first < tile_units ? blocks - first : tile_units) * G;
@@ -370,8 +378,8 @@ template <int G> void pack(const Weights<G>& weights, T* panel, long units, long
 }
 
 // For sums over the units of all of them, of what they are multiplied with: panel[tile][g * rows + k][u][lane] = w[g][k][unit].
-template <int G> void pack_transposed(const Weights<G>& weights, T* panel, long units, long rows, int tile_units, Range tiles) {
-  const long blocks = (units + LANES - 1) / LANES, depth = G * rows;
+__attribute__((noinline)) void pack_transposed(Dense weights, T* panel, long units, long rows, int tile_units, Range tiles) {
+  const long blocks = (units + LANES - 1) / LANES, depth = weights.count * rows;
   for (long tile = tiles.from; tile < tiles.to; ++tile) {
     const long first = tile * tile_units, width = blocks - first < tile_units ? blocks - first : tile_units;
     Word* out = (Word*)panel + first * LANES * words(depth);
@@ -384,6 +392,13 @@ template <int G> void pack_transposed(const Weights<G>& weights, T* panel, long 
     }
   }
 }
+
+// The same of G weights, by value: functions of their own for every G would be compiled as often.
+template <int G> struct Weights {
+  const T* w[G];
+  long stride[G];
+  operator Dense() const { return {w, stride, G}; }
+};
 
 // What needs the input alone, for the steps [begin, end): e[step][row][g * n + unit] = w[g] @ x[row of step] + bias.
 // The rows of several steps share a tile, so that few rows a step do not mean small tiles.
