@@ -1,13 +1,19 @@
 """What tests of several rooms share."""
 
 import os
+import shlex
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
 os.environ["OMP_NUM_THREADS"] = "1"  # of commands that tests start, before anything counts the processors
 import torch
+import torch._inductor.config  # which reads $CXX once: PyTorch's own
 
+from carousel.cells import CELLS
 from carousel.equations import cell, exp, log, logistic, maximum, tanh
+from carousel.kernels.cpu import compiler
 
 
 def pytest_addoption(parser):
@@ -16,13 +22,21 @@ def pytest_addoption(parser):
     group.addoption("--calls", type=int, default=300, help="how many random calls (tests/layers/test_random_calls.py)")
     group.addoption("--seed", type=int, default=0, help="of the first fifty of them; 0: the hundred that are stored")
     group.addoption("--shrink", action="store_true", help="look for the smallest cell that fails")
-    group.addoption("--optimized", action="store_true", help="compile them as for users")
+    group.addoption("--optimized", action="store_true", help="compile all kernels as for users")
 
 
 def pytest_configure(config):
-    """Compiled kernels are kept among pytest's own files, not among the user's."""
+    """Compiled kernels are kept among pytest's own files, not among the user's.
+
+    Those of the lectures' cells are compiled as for users, and all others (of tests' own cells, recording, clamping, tangents)
+    without optimization, unless ``--optimized`` or $CXX says how.
+    """
     if "CAROUSEL_CACHE" not in os.environ and hasattr(config, "cache"):
         os.environ["CAROUSEL_CACHE"] = str(config.cache.mkdir("carousel"))
+    if "CXX" not in os.environ and not config.getoption("optimized"):  # workers of pytest-xdist have it from their parent
+        unoptimized = Path(__file__).parent / "helpers" / "unoptimized.sh"
+        with suppress(compiler.CompileError):
+            os.environ["CXX"] = shlex.join(["sh", str(unoptimized), ",".join(CELLS), *compiler.compiler()])
     torch.set_num_threads(1)  # workers of pytest-xdist share the processors
 
 

@@ -162,13 +162,14 @@ def _whole(path: Path, note: Path) -> bool:
 
 def _build(command: list[str], flags: list[str], source: str, path: Path, note: Path) -> None:
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".build-") as room:
-        text, made, noted = (Path(room, name) for name in ("kernel.cpp", "kernel.so", "kernel.json"))
+        named = Path(room, path.name)  # debuggers and profilers show a kernel's name
+        text, made, noted = (named.with_suffix(ending) for ending in (".cpp", ".so", ".json"))
         text.write_text(source)
         compiling = [*flags, f"-I{HEADERS[0].parent}", str(text)]
         if zig(tuple(command)) and sys.platform == "linux":
             # To link, Zig first builds a C++ library for this processor: a minute, for nothing that a kernel calls. What a
             # kernel does call, the process has.
-            half = Path(room, "kernel.o")
+            half = text.with_suffix(".o")
             steps = [[*compiling, "-c", "-o", str(half)], ["-shared", "-nostdlib", str(half), "-o", str(made)]]
         else:
             steps = [[*compiling, "-shared", "-o", str(made)]]

@@ -1,8 +1,6 @@
 """A function is one record: a new one is added here, used everywhere, and taken away again; PyTorch has it too."""
 
 import re
-import shlex
-from pathlib import Path
 
 import pytest
 import torch
@@ -13,19 +11,11 @@ from carousel.drawing.svg import draw
 from carousel.equations import EquationError, cell, exp, log, logistic, maximum, minimum, tanh
 from carousel.equations.functions import FUNCTIONS, function
 from carousel.insight import theory
-from carousel.kernels.cpu import compiler
 from carousel.kernels.inputs import loop_of
 from carousel.kernels.reference import Reference
 from carousel.kernels.triton.program import TritonProgram
 from carousel.kernels.triton.source import source
 from carousel.layers import Recurrent
-
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch):
-    """Kernels are compiled without optimization."""
-    unoptimized = Path(__file__).parents[2] / "helpers" / "unoptimized.sh"
-    monkeypatch.setenv("CXX", shlex.join(["sh", str(unoptimized), *compiler.compiler()]))
 
 
 def log_sigmoid_():

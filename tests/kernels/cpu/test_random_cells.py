@@ -1,20 +1,18 @@
 """Cells that nobody wrote: kernels, reference and finite differences agree on them, and all else that a cell can do works.
 
 A hundred cells are always the same; a campaign draws others, and with ``-s`` tells at once of one that fails:
-``PYTHONHASHSEED=0 python -m pytest -s tests/kernels/cpu/test_random_cells.py --cells 5000 --seed 7``. Kernels are compiled
-without optimization (``tests/helpers/unoptimized.sh``), those of fifty cells at once; ``--optimized`` compiles them as for
-users. ``--shrink`` looks for the smallest cell that fails, which takes minutes.
+``PYTHONHASHSEED=0 python -m pytest -s tests/kernels/cpu/test_random_cells.py --cells 5000 --seed 7``. Kernels of fifty
+cells are compiled at once, without optimization; ``--optimized`` compiles them as for users. ``--shrink`` looks for the
+smallest cell that fails, which takes minutes.
 """
 
 import copy
 import os
 import pickle
 import random
-import shlex
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from pathlib import Path
 from xml.etree import ElementTree
 
 import printed
@@ -30,7 +28,6 @@ from carousel.drawing.svg import standalone
 from carousel.equations.derivative import NoDerivative
 from carousel.equations.variants import computed
 from carousel.kernels import reference
-from carousel.kernels.cpu import compiler
 from carousel.kernels.cpu.backend import usable
 from carousel.kernels.cpu.kernel import kernel
 from carousel.kernels.inputs import loop_of
@@ -39,7 +36,6 @@ from carousel.kernels.variants import variant
 from carousel.layers import Recurrent, Streaming
 
 AT_ONCE = 50
-UNOPTIMIZED = Path(__file__).parents[2] / "helpers" / "unoptimized.sh"
 
 
 def pytest_generate_tests(metafunc):
@@ -52,10 +48,8 @@ def pytest_generate_tests(metafunc):
 
 
 @pytest.fixture(autouse=True)
-def quick(request, monkeypatch, tmp_path):
-    """Kernels of these cells are compiled without optimization; those of a campaign are not kept."""
-    if not request.config.getoption("optimized"):
-        monkeypatch.setenv("CXX", shlex.join(["sh", str(UNOPTIMIZED), *compiler.compiler()]))
+def forgotten(request, monkeypatch, tmp_path):
+    """Kernels of a campaign are not kept."""
     if request.config.getoption("seed"):
         monkeypatch.setenv("CAROUSEL_CACHE", str(tmp_path))
 
