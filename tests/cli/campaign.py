@@ -445,8 +445,9 @@ def prepare() -> None:
         if not module.name.endswith("__main__"):
             with suppress(ModuleNotFoundError):  # what another package is for that is not there
                 importlib.import_module(module.name)
-    # Imported by the function that needs them; the first optimizer takes torch._dynamo, which makes a temporary folder.
-    for name in ("matplotlib.figure", "matplotlib.backends.backend_agg", "sacrebleu", "sklearn.linear_model", "torch._dynamo", "uvicorn"):
+    # Imported by functions that need them; the first optimizer takes torch._dynamo, which makes a temporary folder.
+    late = "matplotlib.backends.backend_agg matplotlib.figure sacrebleu sklearn.linear_model torch._dynamo uvicorn"
+    for name in late.split():
         importlib.import_module(name)
     import numpy as np
     import torch
