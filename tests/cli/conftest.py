@@ -1,6 +1,7 @@
 """Run the command as a shell would, in this process or in one of its own."""
 
 import json
+import shutil
 import subprocess
 import sys
 
@@ -28,10 +29,38 @@ def small():
     return ("--hidden", 8, "--batch-size", 4, "--length", 8, "--threads", 1)
 
 
+@pytest.fixture(scope="session")
+def _made(tmp_path_factory):
+    """Of what tests made with ``once``: the folder where each was made first, and its copy."""
+    return {}, tmp_path_factory.mktemp("made")
+
+
 @pytest.fixture
-def trained(carousel, text, small):
+def once(_made, tmp_path):
+    """``once(name, make)`` makes files in a test's folder where no test has made them yet, else it puts copies there."""
+
+    def fill(name, make):
+        places, kept = _made
+        if name not in places:
+            make()
+            shutil.copytree(tmp_path, kept / name)
+            places[name] = tmp_path
+            return
+        shutil.copytree(kept / name, tmp_path, dirs_exist_ok=True)
+        for config in tmp_path.glob("*/config.json"):  # paths in it are absolute
+            config.write_text(config.read_text().replace(str(places[name]), str(tmp_path)))
+
+    return fill
+
+
+@pytest.fixture
+def trained(carousel, text, small, once):
     """A run folder after two epochs."""
-    assert carousel("train", text, *small, "--epochs", 2, "--out", "run")[0] == 0
+
+    def make():
+        assert carousel("train", text, *small, "--epochs", 2, "--out", "run")[0] == 0
+
+    once("trained", make)
     return text.parent / "run"
 
 

@@ -102,11 +102,15 @@ def test_what_is_refused(carousel, trained, arguments, part, tmp_path):
 
 
 @pytest.fixture
-def corpus(carousel, tmp_path):
+def corpus(carousel, tmp_path, once):
     """A little of the corpus with agreement at a distance, and a run that has read it."""
-    assert carousel("agreement", "corpus", "agree", "--train", 300, "--valid", 10, "--test", 60)[0] == 0
-    options = ("--hidden", 8, "--epochs", 1, "--feed", "sentences", "--threads", 1, "--out", "english")
-    assert carousel("train", "agree/train.txt", "--valid", "agree/valid.txt", *options)[0] == 0
+
+    def make():
+        assert carousel("agreement", "corpus", "agree", "--train", 300, "--valid", 10, "--test", 60)[0] == 0
+        options = ("--hidden", 8, "--epochs", 1, "--feed", "sentences", "--threads", 1, "--out", "english")
+        assert carousel("train", "agree/train.txt", "--valid", "agree/valid.txt", *options)[0] == 0
+
+    once("corpus", make)
     return tmp_path / "agree"
 
 

@@ -25,9 +25,10 @@ def losses(rows):
     return [(r["event"], r["step"], r["loss"]) for r in rows]
 
 
-def test_killed_it_goes_on_bit_for_bit(start, text, tmp_path, rows):
-    whole = start("train", text, *LONG, "-o", "whole")
-    assert whole.wait(120) == 0
+def test_json_is_all_there_is_on_standard_output_and_killed_it_goes_on_bit_for_bit(start, text, tmp_path, rows):
+    whole = start("train", text, *LONG, "--json", "-o", "whole")
+    out, _ = whole.communicate(timeout=120)
+    assert whole.returncode == 0 and json.loads(out)["event"] == "end"
     killed = start("train", text, *LONG, "-o", "killed")
     wait_for(tmp_path / "killed" / "checkpoint.safetensors")
     wait_for(tmp_path / "killed" / "metrics.jsonl")
@@ -65,9 +66,9 @@ def test_a_full_disk_is_one_line_and_leaves_no_half_file(start, text, tmp_path):
     assert list((tmp_path / "run").glob(".*.tmp")) == []
 
 
-def test_two_processes_learn_as_one(start, text, tmp_path, rows):
+def test_two_processes_learn_as_one(start, carousel, text, tmp_path, rows):
     options = [*LONG[:-4], "--save-every", 600, "--log-every", 3, "--dropout", 0]
-    assert start("train", text, *options, "-o", "one").wait(120) == 0
+    assert carousel("train", text, *options, "-o", "one")[0] == 0
     module = ["--nproc-per-node", 2, "-m", "carousel", "train", text, *options, "-o", "two"]
     two = start(*module, module="torch.distributed.run")
     _, err = two.communicate(timeout=200)
@@ -75,12 +76,6 @@ def test_two_processes_learn_as_one(start, text, tmp_path, rows):
     one, both = losses(rows(tmp_path / "one")), losses(rows(tmp_path / "two"))
     assert [r[:2] for r in one] == [r[:2] for r in both]
     assert [r[2] for r in both] == pytest.approx([r[2] for r in one], rel=1e-4)
-
-
-def test_json_is_all_there_is_on_standard_output(start, text):
-    run = start("train", text, *LONG, "--json", "-o", "run")
-    out, _ = run.communicate(timeout=120)
-    assert json.loads(out)["event"] == "end"
 
 
 def test_the_module_runs_as_the_command(start):

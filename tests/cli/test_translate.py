@@ -226,9 +226,9 @@ def test_it_can_be_continued(carousel, pair):
     one_line(carousel("translate", "train", "a.txt", "b.txt", "--resume", "run"), "leave the files out")
 
 
-def test_two_processes_learn_as_one(start, pair, rows):
+def test_two_processes_learn_as_one(start, carousel, pair, rows):
     options = [*SMALL, "--epochs", 2, "--log-every", 3, "--attention", "general", "--bidirectional"]
-    assert start("translate", "train", *pair, *options, "-o", "one").wait(120) == 0
+    assert carousel("translate", "train", *pair, *options, "-o", "one")[0] == 0
     module = ["--nproc-per-node", 2, "-m", "carousel", "translate", "train", *pair, *options, "-o", "two"]
     two = start(*module, module="torch.distributed.run")
     _, err = two.communicate(timeout=200)

@@ -6,12 +6,16 @@ import pytest
 
 
 @pytest.fixture
-def run(carousel):
+def run(carousel, once):
     """A translator of the generated corpus, hardly trained."""
-    assert carousel("translate", "corpus", "pairs", "--train", 60, "--valid", 10, "--test", 130)[0] == 0
-    files = ("pairs/train.en", "pairs/train.cs", "--valid", "pairs/valid.en", "pairs/valid.cs")
-    options = ("--hidden", 8, "--vocab-size", 500, "--batch-size", 20, "--epochs", 1, "--threads", 1, "--out", "run")
-    assert carousel("translate", "train", *files, *options)[0] == 0
+
+    def make():
+        assert carousel("translate", "corpus", "pairs", "--train", 60, "--valid", 10, "--test", 130)[0] == 0
+        files = ("pairs/train.en", "pairs/train.cs", "--valid", "pairs/valid.en", "pairs/valid.cs")
+        options = ("--hidden", 8, "--vocab-size", 500, "--batch-size", 20, "--epochs", 1, "--threads", 1, "--out", "run")
+        assert carousel("translate", "train", *files, *options)[0] == 0
+
+    once("walkthrough", make)
     return "run"
 
 
