@@ -21,6 +21,7 @@ import torch
 from hypothesis import HealthCheck, Phase, given, note, seed, settings
 from hypothesis.errors import UnsatisfiedAssumption
 from random_cells import Case, cases, stored
+from together import compile_together
 
 from carousel import kernels
 from carousel.drawing.graph import graph
@@ -30,6 +31,7 @@ from carousel.equations.variants import computed
 from carousel.kernels import reference
 from carousel.kernels.cpu.backend import usable
 from carousel.kernels.cpu.kernel import kernel
+from carousel.kernels.cpu.program import program_of
 from carousel.kernels.inputs import loop_of
 from carousel.kernels.registry import TANGENT, key_of, loop_called
 from carousel.kernels.variants import variant
@@ -59,7 +61,7 @@ def test_random_cells(batch, problem, request):
     same = settings(max_examples=count, deadline=None, database=None, suppress_health_check=list(HealthCheck), print_blob=False)
     chosen: list[Case] = []
     seed(number)(settings(same, phases=[Phase.generate])(given(cases())(lambda case: chosen.append(case))))()
-    _compile_all(chosen)
+    _compile_all(chosen, request.config.getoption("optimized"))
     if request.config.getoption("shrink"):
         phases = settings(same, phases=[Phase.generate, Phase.shrink])
         seed(number)(phases(given(cases())(lambda case: note(repr(case)) or everything(case, problem))))()
@@ -88,7 +90,7 @@ def test_cells_that_were_drawn_once(first, problem, request):
     if request.config.getoption("seed"):
         pytest.skip("a campaign draws its own")
     chosen = stored()[first : first + 25]
-    _compile_all(chosen)
+    _compile_all(chosen, request.config.getoption("optimized"))
     assert chosen
     _all_of(chosen, problem, most_skipped=2)
 
@@ -107,18 +109,26 @@ def everything(case, problem):
     return smooth
 
 
-def _compile_all(chosen):
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        list(pool.map(_compile, chosen))
+def _compile_all(chosen, optimized):
+    """Compile their kernels at once, as one file unless they are to be as for users."""
+    loops = list(dict.fromkeys(loop for case in chosen for loop in _loops(case)))
+    if optimized:
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            list(pool.map(lambda loop: kernel(loop, torch.float64), loops))
+    else:
+        compile_together(loops, torch.float64)
 
 
-def _compile(case):
+def _loops(case):
+    """The loops of a case that kernels run, whole and looked into, with their tangents."""
     if not usable(case.cell, torch.zeros(1, dtype=torch.float64)):
         return
     for key in (key_of(case.cell), looked_key(case.cell, *looking(case))):
         for name in (key, key + TANGENT):
             with suppress(NoDerivative):
-                kernel(loop_called(name), torch.float64)
+                loop = loop_called(name)
+                program_of(loop)
+                yield loop
 
 
 def looking(case):
