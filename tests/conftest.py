@@ -1,5 +1,6 @@
 """What tests of several rooms share."""
 
+import multiprocessing
 import os
 import shlex
 from contextlib import suppress
@@ -9,7 +10,6 @@ import pytest
 
 os.environ["OMP_NUM_THREADS"] = "1"  # of commands that tests start, before anything counts the processors
 import torch
-import torch._inductor.config  # which reads $CXX once: PyTorch's own
 
 from carousel.cells import CELLS
 from carousel.equations import cell, exp, log, logistic, maximum, tanh
@@ -43,6 +43,14 @@ def pytest_configure(config):
 @pytest.fixture(autouse=True)
 def one_thread():
     torch.set_num_threads(1)
+
+
+@pytest.fixture
+def forked_trials(monkeypatch):
+    """Processes of trials are forked from one that has imported everything, where users' are started anew."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["carousel.tasks.trial", "torch._dynamo"])
+    monkeypatch.setattr(multiprocessing, "get_context", lambda method: context)
 
 
 @pytest.fixture(scope="session")

@@ -22,7 +22,7 @@ def test_the_list(carousel):
     assert len(rows) == 29 and rows[3]["no."] == "2c" and rows[3]["cap"] == 3000
 
 
-def test_run_resume_report(carousel, tmp_path):
+def test_run_resume_report(carousel, tmp_path, forked_trials):
     options = ("order", "--cell", "lstm-v1,gru", "--seeds", 2, "--cap", 6, "--processes", 1, "--out", "r")
     status, out, err = carousel("tasks", "run", *options)
     assert status == 0 and "not in 6" in out and "31,390" in out and err.count("failed, 6 sequences") == 4
@@ -41,7 +41,7 @@ def test_run_resume_report(carousel, tmp_path):
     ]
 
 
-def test_the_faithful_recipe(carousel):
+def test_the_faithful_recipe(carousel, forked_trials):
     status, out, _ = carousel(
         "tasks", "run", "3a", "--T", 100, "--N", 1, "--recipe", "faithful", "--seeds", 1, "--cap", 5, "--json"
     )
@@ -49,13 +49,13 @@ def test_the_faithful_recipe(carousel):
     assert status == 0 and found["weights"] == 102 and found["settings"]["rate"] == 1.0 and found["cell"] == "lstm-1997"
 
 
-def test_the_gradient_of_1997(carousel):
+def test_the_gradient_of_1997(carousel, forked_trials):
     options = ("tasks", "run", "2c", "--q", 50, "--seeds", 1, "--cap", 5, "--json", "--recipe")
     (found,) = json.loads(carousel(*options, "truncated")[1])
     assert found["cell"] == "lstm-1997-truncated" and found["weights"] == 364
 
 
-def test_a_detail_left_out(carousel):
+def test_a_detail_left_out(carousel, forked_trials):
     options = ("tasks", "run", "2c", "--q", 50, "--seeds", 1, "--cap", 5, "-o", "r", "--json")
     found = json.loads(carousel(*options, "--without", "start,filter")[1])
     assert [(r["recipe"], r["settings"]["learner"]) for r in found] == [("without-start", "kalman"), ("without-filter", "adam")]

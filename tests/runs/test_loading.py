@@ -29,7 +29,7 @@ def test_a_translator(translator_folder, carousel_command):
         run.score([line, line], ["x"])
 
 
-def test_trials(carousel_command, tmp_path):
+def test_trials(carousel_command, tmp_path, forked_trials):
     options = ("order", "--cell", "gru", "--seeds", 2, "--cap", 6, "--processes", 1, "--out", tmp_path / "r")
     assert carousel_command("tasks", "run", *options)[0] == 0
     found = carousel.load(tmp_path / "r")

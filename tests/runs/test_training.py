@@ -10,7 +10,7 @@ import torch
 import carousel
 from carousel.runs import training
 
-SETTINGS = {"hidden": 8, "batch_size": 4, "length": 8, "threads": 1, "epochs": 2}
+SETTINGS = {"hidden": 8, "batch_size": 16, "length": 8, "threads": 1, "epochs": 2}
 
 
 def weights(run):
