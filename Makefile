@@ -30,7 +30,7 @@ notebook: .venv/installed
 	$(BIN)/python tests/helpers/notebook.py docs/tutorial/*.ipynb
 
 tests: .venv/installed
-	$(BIN)/python -m pytest -n auto -rs
+	$(BIN)/python -m pytest -n auto --dist worksteal -rs
 
 format: .venv/installed
 	$(BIN)/ruff check --fix .
@@ -38,7 +38,7 @@ format: .venv/installed
 
 # The suite with the oldest packages that pyproject.toml allows, in an environment of its own.
 test-oldest: .venv-oldest/installed-$(OLDEST_TORCH)
-	.venv-oldest/bin/python -m pytest -n auto -rs
+	.venv-oldest/bin/python -m pytest -n auto --dist worksteal -rs
 
 .venv-oldest/installed-$(OLDEST_TORCH): pyproject.toml constraints-oldest.txt
 	$(PYTHON) -m venv --clear .venv-oldest

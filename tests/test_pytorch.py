@@ -356,7 +356,7 @@ def check_export(kind, tmp_path):
 def check_packaged(kind, tmp_path):
     model, program = exported(kind)
     # The system's compiler, not what conftest.py puts before it; headers are not prepared for one file.
-    with torch._inductor.config.patch({"cpp.cxx": (None, "g++"), "cpp_cache_precompile_headers": False}):
+    with torch._inductor.config.patch({"cpp.cxx": (None, "g++"), "aot_inductor.precompile_headers": False}):
         package = torch._inductor.aoti_compile_and_package(program, package_path=str(tmp_path / "model.pt2"))
     x = data(20, 7)
     load = "model = torch._inductor.aoti_load_package(sys.argv[1])"
