@@ -45,10 +45,14 @@ def work(layer: Recurrent, data: Tensor, *, training: bool) -> Work:
         inner = {g.symbols: [stacked([p[k] for p in g.products], given) for k in range(len(g.operands))] for g in loop.groups}
 
         def step(states: Any, now: Any) -> Any:
-            values = {v: given[v] for v in loop.vectors} | dict(zip([s.before for s in loop.states], states, strict=True))
+            values = {v: given[v] for v in loop.vectors} | {s: float(lengths[n.root]) for s, n in loop.counts.items()}
+            values |= dict(zip([s.before for s in loop.states], states, strict=True))
             for outer, all_ in zip(loop.outer, now, strict=True):
                 values.update(zip(outer.symbols, jnp.split(all_, len(outer.symbols), axis=1), strict=True))
             for stage, compute in stages:
+                for r in stage.reductions:
+                    over = jnp.sum if r.kind == "sum" else lambda x, **how: jax.lax.stop_gradient(jnp.max(x, **how))
+                    values[r.symbol] = over(values[r.operand], axis=-1, keepdims=True)
                 for group in stage.groups:
                     total = sum(values[x] @ w for x, w in zip(group.operands, inner[group.symbols], strict=True))
                     values.update(zip(group.symbols, jnp.split(total, len(group.symbols), axis=1), strict=True))

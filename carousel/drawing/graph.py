@@ -17,6 +17,7 @@ from carousel.equations import Cell
 from carousel.equations.functions import FUNCTIONS
 from carousel.equations.printing import plain
 from carousel.equations.terms import Expr
+from carousel.equations.units import OVER_UNITS
 
 
 @dataclass(frozen=True)
@@ -133,6 +134,8 @@ class _Maker:
             return self._function("1/x", [expr.base])
         if expr.is_Pow and expr.exp.is_number:
             return self._function(f"x^{_number(expr.exp)}", [expr.base])
+        if type(expr) in OVER_UNITS:
+            return self._over_units(expr)
         known = FUNCTIONS.get(type(expr))
         if known is None:
             return self._function(type(expr).__name__.lower(), expr.args)  # any other function of SymPy
@@ -143,10 +146,23 @@ class _Maker:
             return self._node(known.definition(*expr.args))
         if known.operands > 1:
             return self._chain("larger", known.drawn, list(expr.args))
-        terms = _terms(expr.args[0])
-        if any(t in self.trace.products for t in terms):
-            return self._layer(known.drawn, terms)
-        return self._function(known.drawn, expr.args)
+        return self._squash(known.drawn, expr.args[0])
+
+    def _squash(self, label: str, operand: Expr) -> str:
+        """Make the node of a function of one operand: a layer where that is a sum that holds dense products."""
+        terms = _terms(operand)
+        dense = any(t in self.trace.products for t in terms)
+        return self._layer(label, terms) if dense else self._function(label, [operand])
+
+    def _over_units(self, expr: Expr) -> str:
+        """Make the node of a function over units; a gain and a bias that are no parameters are operations of their own."""
+        function = OVER_UNITS[type(expr)]
+        key = self._squash(function.drawn, expr.args[0])
+        for name, x in zip(function.defaults, expr.args[1:], strict=False):
+            if x not in self.vectors and not x.is_number:
+                kind, sign = ("times", "×") if name == "gain" else ("plus", "+")
+                key = self._new(kind, sign, [Wire(key), Wire(self._node(x))])
+        return key
 
     def _function(self, label: str, operands: Iterable[Expr]) -> str:
         return self._new("function", label, [Wire(self._node(x)) for x in operands])
@@ -266,7 +282,7 @@ def _terms(expr: Expr) -> list[Expr]:
 
 
 def _squashes(expr: Expr) -> bool:
-    return type(expr) in FUNCTIONS and FUNCTIONS[type(expr)].operands == 1
+    return type(expr) in OVER_UNITS or (type(expr) in FUNCTIONS and FUNCTIONS[type(expr)].operands == 1)
 
 
 def _negative(expr: Expr) -> bool:

@@ -31,6 +31,7 @@ from carousel.equations.functions import (
     where,
 )
 from carousel.equations.terms import concat
+from carousel.equations.units import layer_norm, mean, norm, rms_norm, softmax, total
 
 __all__ = [
     "Cell",
@@ -52,10 +53,13 @@ __all__ = [
     "hard_sigmoid",
     "hard_tanh",
     "identity",
+    "layer_norm",
     "log",
     "logistic",
     "maximum",
+    "mean",
     "minimum",
+    "norm",
     "relu",
     "sign",
     "silu",
@@ -63,6 +67,9 @@ __all__ = [
     "softplus",
     "softsign",
     "sqrt",
+    "rms_norm",
+    "softmax",
     "tanh",
+    "total",
     "where",
 ]

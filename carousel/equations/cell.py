@@ -16,8 +16,9 @@ import sympy
 from carousel.equations import printing
 from carousel.equations.errors import EquationError
 from carousel.equations.stages import Schedule, schedule
-from carousel.equations.terms import Parameter, Size
+from carousel.equations.terms import ROW, Parameter, Size
 from carousel.equations.trace import Trace, trace
+from carousel.equations.units import gains_and_biases
 
 Constant = Callable[[int], np.ndarray]
 Mask = Callable[[int, int], np.ndarray]
@@ -29,7 +30,7 @@ class Shape:
     """One parameter of a cell at given sizes, and how it starts.
 
     ``initial`` is "uniform" (±1/√hidden_size, PyTorch's rule), "orthogonal" (dense weights from a state, on request)
-    or a number (a forget gate's bias, on request).
+    or a number (a forget gate's bias, on request; gains and biases of a normalisation).
     """
 
     name: str
@@ -213,11 +214,14 @@ class Cell:
         if forget_bias is not None and "b.f" not in {p.name for p in self.trace.parameters}:
             raise ValueError(f"cell {self.name} has no bias b.f, so forget_bias has nothing to set")
 
+        normal = gains_and_biases(self.trace.expressions)
+
         def shape(p: Parameter) -> Shape:
             sizes = (p.rows, *p.columns)
             rows, *columns = (self.length(s, input_size, hidden_size, proj_size) for s in sizes)
             from_state = self.from_state(p)
             initial: str | float = recurrent_init if from_state else "uniform"
+            initial = normal.get(p.symbol, initial)
             if p.name == "b.f" and forget_bias is not None:
                 initial = forget_bias
             return Shape(p.name, p.kind, (rows, sum(columns)) if columns else (rows,), from_state, initial)
@@ -244,8 +248,10 @@ class Cell:
                     for p in a.products:
                         columns = self.length(p.weight.columns[p.part], input_size, hidden_size, proj_size)
                         dense[inside] += 2 * rows * columns
+                pointwise += sum(self.length(r.size, input_size, hidden_size, proj_size) for r in stage.reductions)
                 for symbol, expr in stage.equations:
-                    units = self.length(self.trace.sizes.get(symbol), input_size, hidden_size, proj_size)
+                    size = self.schedule.sizes.get(symbol)
+                    units = self.length(None if size is ROW else size, input_size, hidden_size, proj_size)
                     pointwise += units * int(expr.count_ops())
         return Work(dense[0], dense[1], pointwise)
 

@@ -3,6 +3,7 @@
 Reverse accumulation over the assignments of a step, each derived by SymPy and written with the values that the step
 itself has computed (the derivative of y = logistic(x) is y·(1 − y)). What multiplies dense weights waits for a product
 with the transposed weight: of the same step where the operand was computed in it, of the next step where it is a state.
+A sum over units hands its adjoint to every unit; one number a row, which every unit reads, receives a sum over units.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ import sympy
 
 from carousel.equations.functions import FUNCTIONS, tamed
 from carousel.equations.loop import Equation, Loop
-from carousel.equations.terms import Expr, Size
+from carousel.equations.stages import Reduction
+from carousel.equations.terms import ROW, Expr, Size
 
 
 class NoDerivative(Exception):
@@ -37,10 +39,11 @@ class Transposed:
 
 @dataclass
 class BackwardStage:
-    """Products, then assignments."""
+    """Products and reductions of what stages before have computed, then assignments."""
 
     products: list[Transposed] = field(default_factory=list)
     equations: list[Equation] = field(default_factory=list)
+    reductions: list[Reduction] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,7 @@ class Derivative:
     ``arriving``: the symbol of the error that is carried back to each state from the step after, ``given`` of the error that
     the loop's result gives the first state at this step, and ``recorded`` of the error that each recorded value is given.
     ``saved``: the values of the forward step that are needed and not worth computing again; ``recomputed``: how the others
-    follow from them.
+    follow from them. ``counts`` stand for numbers of units, the loop's among them.
     """
 
     stages: tuple[BackwardStage, ...]
@@ -66,6 +69,7 @@ class Derivative:
     saved: tuple[Expr, ...]
     recomputed: tuple[Equation, ...]
     sizes: dict[Expr, Size | None]
+    counts: dict[Expr, Size]
 
 
 def derive(loop: Loop) -> Derivative:
@@ -77,6 +81,9 @@ class _Deriver:
     def __init__(self, loop: Loop):
         self.loop = loop
         self.bars: dict[Expr, list[Expr]] = defaultdict(list)  # contributions to each symbol's adjoint
+        self.spread: dict[Expr, list[tuple[Expr, Size]]] = defaultdict(list)  # of each unit, to what is one number a row
+        self.reduced: dict[Expr, Expr] = {}  # the sum over units of each expression that has one
+        self.counts = {size.root: symbol for symbol, size in loop.counts.items()}
         self.level: dict[Expr, int] = {}  # the backward stage in which a symbol is known
         self.stages = [BackwardStage()]
         self.sizes = dict(loop.sizes)
@@ -109,15 +116,18 @@ class _Deriver:
             for symbol, expr in reversed(stage.equations):
                 self.through(symbol, expr)
             for number in reversed(numbers):
-                adjoints[number] = tuple(self.adjoint(s) for s in groups[number].symbols)
+                adjoints[number] = tuple(self.outcome(s) for s in groups[number].symbols)
                 ready = max(self.level.get(b, 0) for b in adjoints[number])
                 for k, operand in enumerate(groups[number].operands):
                     if operand not in before and not self.from_outside(operand):
                         q = self.product(number, k, self.sizes[operand], ready + 1, later=False)
                         self.bars[operand].append(q)
-        hoisted = tuple(tuple(self.adjoint(s) for s in symbols) for symbols in loop.hoisted)
-        vectors = {s: self.adjoint(s) for s in loop.vectors if s in self.learned}
-        carried = {s: self.adjoint(s) for s in before}
+            for r in reversed(stage.reductions):
+                if r.kind == "sum":
+                    self.bars[r.operand].append(self.adjoint(r.symbol))
+        hoisted = tuple(tuple(self.outcome(s) for s in symbols) for symbols in loop.hoisted)
+        vectors = {s: self.outcome(s) for s in loop.vectors if s in self.learned}
+        carried = {s: self.outcome(s) for s in before}
         results = {e for es in (*adjoints, *hoisted, vectors.values(), carried.values()) for e in es}
         self.prune(results)
         saved = self.choose()
@@ -133,6 +143,7 @@ class _Deriver:
             saved=saved,
             recomputed=tuple(self.again),
             sizes=self.sizes,
+            counts={symbol: size for size, symbol in self.counts.items()},
         )
 
     def from_outside(self, symbol: Expr) -> bool:
@@ -144,25 +155,87 @@ class _Deriver:
 
     def product(self, group: int, operand: int, size: Size | None, level: int, *, later: bool) -> Expr:
         symbol = self.known(sympy.Symbol(f"q{group}_{operand}", real=True), size, level)
-        while len(self.stages) <= level:
-            self.stages.append(BackwardStage())
-        self.stages[level].products.append(Transposed(symbol, group, operand, size, later))
+        self.stage(level).products.append(Transposed(symbol, group, operand, size, later))
         return symbol
 
+    def stage(self, level: int) -> BackwardStage:
+        while len(self.stages) <= level:
+            self.stages.append(BackwardStage())
+        return self.stages[level]
+
     def adjoint(self, symbol: Expr) -> Expr:
-        """Return the sum of all that has come back to a symbol, as a symbol of its own (or zero)."""
+        """Return the sum of all that has come back to a symbol, as a symbol (or zero).
+
+        It is one number a row where it is the same for all units.
+        """
         parts = [p for p in self.bars.pop(symbol, []) if p != 0]
+        parts += [p for p in self.over_units(self.spread.pop(symbol, [])) if p != 0]
         if len(parts) == 1 and parts[0].is_Symbol:
             self.bars[symbol] = parts
             return parts[0]
-        total = sympy.Add(*parts)
+        return self.named(symbol, sympy.Add(*parts))
+
+    def outcome(self, symbol: Expr) -> Expr:
+        """Return the adjoint of a symbol with the symbol's own size."""
+        found = self.adjoint(symbol)
+        return (
+            self.named(symbol, found) if found != 0 and self.sizes[symbol] is not ROW is self.sizes.get(found, ROW) else found
+        )
+
+    def named(self, symbol: Expr, total: Expr) -> Expr:
+        """Make a symbol of the sum of all that has come back to one."""
         if total == 0:
             return total
-        level = max((self.level.get(s, 0) for s in total.free_symbols), default=0)
+        level = self.ready(total)
         made = self.known(_symbol(symbol, "bar"), self.sizes.get(symbol), level)
-        self.stages[level].equations.append((made, total))
+        self.stage(level).equations.append((made, total))
         self.bars[symbol] = [made]
         return made
+
+    def ready(self, expr: Expr) -> int:
+        return max((self.level.get(s, 0) for s in expr.free_symbols), default=0)
+
+    def over_units(self, contributions: list[tuple[Expr, Size]]) -> list[Expr]:
+        """Return Σ over units of contributions, of which each has a size.
+
+        Factors that are one number a row stand before the sum, so that it can be taken before they are known.
+        """
+        sums: dict[tuple[Size, Expr], list[Expr]] = defaultdict(list)
+        for expr, size in contributions:
+            for term in sympy.Add.make_args(expr):
+                row, units = self.parted(term)
+                sums[size.root, row].append(units)
+        return [row * self.sum(sympy.Add(*parts), size) for (size, row), parts in sums.items()]
+
+    def parted(self, term: Expr) -> tuple[Expr, Expr]:
+        """Return a product as one number a row times what differs from unit to unit."""
+        factors = sympy.Mul.make_args(term)
+        units = [x for x in factors if any(self.sizes.get(s) not in (ROW, None) for s in x.free_symbols)]
+        return sympy.Mul(*(x for x in factors if x not in units)), sympy.Mul(*units)
+
+    def linear(self, expr: Expr, size: Size) -> Expr | None:
+        """Return Σ over units where it follows from sums that the loop has taken and the number of units; else None."""
+        taken = {r.operand: r.symbol for stage in self.loop.stages for r in stage.reductions if r.kind == "sum"}
+        count = self.counts.setdefault(size, sympy.Symbol(f"n_{len(self.counts)}", real=True))
+        found = []
+        for row, units in map(self.parted, sympy.Add.make_args(expr)):
+            if units != 1 and units not in taken:
+                return None
+            found.append(row * (count if units == 1 else taken[units]))
+        return sympy.Add(*found)
+
+    def sum(self, expr: Expr, size: Size) -> Expr:
+        """Return Σ over the units of that size of an expression."""
+        known = self.linear(expr, size)
+        if known is not None:
+            return known
+        if expr not in self.reduced:
+            level, number = self.ready(expr), len(self.reduced)
+            operand = self.known(sympy.Symbol(f"s{number}_over", real=True), size, level)
+            self.stage(level).equations.append((operand, expr))
+            self.reduced[expr] = self.known(sympy.Symbol(f"s{number}_sum", real=True), ROW, level + 1)
+            self.stage(level + 1).reductions.append(Reduction(self.reduced[expr], "sum", operand, size))
+        return self.reduced[expr]
 
     def through(self, symbol: Expr, expr: Expr) -> None:
         """Hand the adjoint of ``symbol`` = ``expr`` on to the symbols in ``expr``."""
@@ -170,9 +243,13 @@ class _Deriver:
         if bar == 0:
             return
         for s in sorted(expr.free_symbols, key=str):
-            if s in self.loop.constants or s == self.loop.clock:
+            if s in self.loop.constants or s == self.loop.clock or s in self.loop.counts:
                 continue
-            self.bars[s].append(times(bar, partial(symbol, expr, s)))
+            part, size = times(bar, partial(symbol, expr, s)), self.sizes[symbol]
+            if self.sizes[s] is ROW and size is not None and size is not ROW:
+                self.spread[s].append((part, size))
+            else:
+                self.bars[s].append(part)
 
     def prune(self, results: set[Expr]) -> None:
         """Leave out every value that no result needs; assign in the order of needs."""
@@ -184,6 +261,8 @@ class _Deriver:
                     wanted |= expr.free_symbols
                     needed.append((symbol, expr))
             stage.equations = needed[::-1]
+            stage.reductions = [r for r in stage.reductions if r.symbol in wanted]
+            wanted |= {r.operand for r in stage.reductions}
             stage.products = [p for p in stage.products if p.symbol in wanted]
 
     def choose(self) -> tuple[Expr, ...]:
@@ -198,11 +277,14 @@ class _Deriver:
             expr = self.forward.get(symbol)
             if symbol in saved or symbol in {s for s, _ in again}:
                 return
-            if expr is not None and type(expr) not in FUNCTIONS and not expr.is_Pow and self.cheap(expr):
+            if expr is not None and self.sizes.get(symbol) is None:
+                return  # the step number or numbers of units decide it
+            row = self.sizes.get(symbol) is ROW  # it takes no room
+            if expr is not None and type(expr) not in FUNCTIONS and not expr.is_Pow and not row and self.cheap(expr):
                 for s in sorted(expr.free_symbols, key=str):
                     need(s)
                 again.append((symbol, expr))
-            elif symbol not in self.loop.vectors and symbol != self.loop.clock and symbol not in self.level:
+            elif symbol not in (*self.loop.vectors, self.loop.clock, *self.counts.values()) and symbol not in self.level:
                 saved.append(symbol)
 
         for stage in self.stages:

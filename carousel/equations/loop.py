@@ -2,19 +2,19 @@
 
 From a schedule: each dense sum is split into its product, which a back end computes as one stacked matrix product with
 others of the same operands (a **group**), and what is added to it; each function's value gets a symbol of its own, so
-that a derivative can be written with it.
+that a derivative can be written with it. Reductions stay as they are: their operands are symbols.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 import sympy
 
 from carousel.equations.functions import FUNCTIONS
-from carousel.equations.stages import Accumulator, Schedule
-from carousel.equations.terms import Expr, Parameter, Product, Size, rebuild
+from carousel.equations.stages import Accumulator, Reduction, Schedule
+from carousel.equations.terms import ROW, Expr, Parameter, Product, Size, rebuild
 from carousel.equations.trace import State, Trace
 
 Equation = tuple[Expr, Expr]  # a symbol, and its value
@@ -41,10 +41,16 @@ class Outer:
 
 @dataclass(eq=False)  # compared and hashed by identity, so that back ends can cache by it
 class LoopStage:
-    """Groups whose operands are known, then the assignments that they allow, in order."""
+    """Groups and reductions whose operands are known from stages before, then the assignments that they allow, in order."""
 
     groups: list[Group] = field(default_factory=list)
     equations: list[Equation] = field(default_factory=list)
+    reductions: list[Reduction] = field(default_factory=list)
+
+    @property
+    def operands(self) -> set[Expr]:
+        """The vectors of which the stage needs all units."""
+        return {x for g in self.groups for x in g.operands} | {r.operand for r in self.reductions}
 
 
 @dataclass(frozen=True, eq=False)  # compared and hashed by identity, as stages are
@@ -52,8 +58,9 @@ class Loop:
     """The work of a step. ``name`` and ``about`` (the equations as text) say of which cell.
 
     ``hoisted`` are symbols with a value for every step from outside the loop, all of one outer product together; ``outer``'s
-    come first. ``vectors`` are the same at every step. ``sizes`` has every symbol's size (None: one a row). ``recorded`` are
-    symbols of a step whose values are given back beside the first state's.
+    come first. ``vectors`` are the same at every step. ``sizes`` has every symbol's size: ROW of one number a row, None of a
+    number that the step number alone decides. ``counts`` stand for numbers of units. ``recorded`` are symbols of a step whose
+    values are given back beside the first state's.
     """
 
     name: str
@@ -69,6 +76,7 @@ class Loop:
     input: Expr
     order: int = 0  # how many times it is a tangent
     recorded: tuple[Expr, ...] = ()
+    counts: Mapping[Expr, Size] = field(default_factory=dict)
 
     @property
     def groups(self) -> tuple[Group, ...]:
@@ -79,6 +87,12 @@ class Loop:
     def definitions(self) -> dict[Expr, Expr]:
         """The expression that each symbol of the step equals."""
         return {symbol: expr for s in self.stages for symbol, expr in s.equations}
+
+    @property
+    def goes_over_units(self) -> bool:
+        """Whether any of its values is one number a row that a reduction has made, inside the loop or before it."""
+        given = {s for symbols in self.hoisted for s in symbols} | {*self.vectors, *self.definitions}
+        return any(s.reductions for s in self.stages) or any(self.sizes.get(s) is ROW for s in given)
 
 
 def loop(trace: Trace, schedule: Schedule, about: str = "") -> Loop:
@@ -92,7 +106,7 @@ class _Maker:
         self.vectors = {p.symbol: p for p in trace.parameters if p.kind != "dense"}
         self.sizes: dict[Expr, Size | None] = {s: p.rows for s, p in self.vectors.items()}
         self.sizes |= {trace.input: trace.input_size} | {s.before: s.size for s in trace.states}
-        self.sizes |= dict(trace.sizes) | {s.after: s.size for s in trace.states}
+        self.sizes |= schedule.sizes
         clocks = [s for s in trace.states if s.size is None]
         self.clock = clocks[0].before if clocks else None
         self.outside: dict[Expr, bool] = {trace.input: True}  # symbols from outside the loop: do they have rows?
@@ -110,14 +124,18 @@ class _Maker:
                     products = tuple(a.products[0] for a in accumulators)
                     plain[found[-1]] = Outer(found[-1], products, tuple(a.biases for a in accumulators))
                 self.sizes |= {a.symbol: a.rows for a in accumulators}
+            for r in stage.reductions:
+                self.outside[r.symbol] = self.outside.get(r.operand, False)
+                found.append((r.symbol,))
             for symbol, expr in stage.equations:
                 self.outside[symbol] = any(self.outside.get(s, False) for s in expr.free_symbols)
                 found.append((symbol,))
         inside = self.schedule.inside
-        if any(not p.operand.is_Symbol for s in inside[:1] for a in s.accumulators for p in a.products):
+        first = [p.operand for s in inside[:1] for a in s.accumulators for p in a.products]
+        if any(not x.is_Symbol for x in first) or any(s.reductions for s in inside[:1]):
             self.stages.append(LoopStage())  # work on the states before the first product
         for stage in inside:
-            made = LoopStage()
+            made = LoopStage(reductions=list(stage.reductions))
             self.stages.append(made)
             for accumulators in grouped(stage.accumulators):
                 made.groups.append(self.group(accumulators))
@@ -130,7 +148,7 @@ class _Maker:
                     continue  # the step number goes on by itself
                 made.equations.append((symbol, self.flat(expr, made, self.sizes.get(symbol), top=True)))
         used = {s for stage in self.stages for _, e in stage.equations for s in e.free_symbols}
-        used |= {x for stage in self.stages for g in stage.groups for x in g.operands}
+        used |= {x for stage in self.stages for x in stage.operands}
         used |= {s.after for s in self.trace.states}
         hoisted = [symbols for symbols in found if any(s in used and self.outside[s] for s in symbols)]
         hoisted.sort(key=lambda symbols: symbols not in plain)
@@ -148,6 +166,7 @@ class _Maker:
             stages=tuple(_merged(self.stages)),
             sizes=self.sizes,
             input=self.trace.input,
+            counts=self.schedule.counts,
         )
 
     def group(self, accumulators: list[Accumulator]) -> Group:
@@ -167,6 +186,8 @@ class _Maker:
         """Return a symbol for an expression, the one it has where it has one."""
         if expr.is_Symbol or expr.is_number:
             return expr
+        if expr.free_symbols <= self.schedule.counts.keys():
+            size = None
         for symbol, known in stage.equations:
             if known == expr and _of_size(self.sizes.get(symbol), size):
                 return symbol
@@ -194,18 +215,16 @@ def _of_size(known: Size | None, size: Size | None) -> bool:
 
 
 def _merged(stages: list[LoopStage]) -> Iterator[LoopStage]:
-    """Merge a stage without products into the next one, whose products need nothing of it."""
-    waiting: list[Equation] = []
+    """Merge a stage without products into the next one, whose products and reductions need nothing of it."""
+    waiting, first = LoopStage(), True
     for stage, after in zip(stages, [*stages, LoopStage()][1:], strict=True):
-        made = LoopStage(stage.groups, waiting + stage.equations)
-        waiting = []
-        if (
-            not made.groups
-            and after.groups
-            and not {s for s, _ in made.equations} & {x for g in after.groups for x in g.operands}
-        ):
-            waiting = made.equations
+        made = LoopStage(stage.groups, waiting.equations + stage.equations, waiting.reductions + stage.reductions)
+        defined = {s for s, _ in made.equations} | {r.symbol for r in made.reductions}
+        waiting = LoopStage()
+        if not made.groups and after.operands and defined.isdisjoint(after.operands) and not (first and after.reductions):
+            waiting = made
         else:
+            first = False  # what a stage reduces is taken over the units of a stage before
             yield made
 
 

@@ -22,6 +22,7 @@ from carousel.equations.functions import FUNCTIONS, identity
 from carousel.equations.printing import Text, shown, visible
 from carousel.equations.terms import Concatenation, Expr, Namespace, Notes, Term, Weight, concat
 from carousel.equations.trace import STEP, Trace, check_names, symbol, symbols, traced
+from carousel.equations.units import OVER_UNITS
 
 LONGEST, MOST = 10_000, 500  # letters of an equation, equations of a cell: more is no cell, and would take long to read
 LARGEST, LARGEST_POWER = 2**53, 1000  # of numbers
@@ -161,6 +162,7 @@ class _Reader:
     def __init__(self, notes: Notes, known: dict[tuple[str, bool], Any], arguments: dict[str, Any]):
         self.notes, self.known, self.arguments = notes, known, arguments
         self.functions = {f.name: f for f in FUNCTIONS.values()}
+        self.over_units = {f.name: f for f in OVER_UNITS.values()}
 
     def equation(self, line: str) -> tuple[str, Term]:
         if len(line) > LONGEST:
@@ -216,12 +218,21 @@ class _Reader:
     def _applied(self, name: str, operands: list[Term]) -> Term:
         if name == "concat":
             return concat(*operands)
+        if name in self.over_units:
+            return self._over_units(name, operands)
         function = self.functions.get(name)
         if function is None:
             raise EquationError(f"there is no function {name}")
         if len(operands) < function.operands:
             raise EquationError(f"{name} takes {function.operands} operands")
         return cast(Term, reduce(function, operands) if len(operands) > function.operands else function(*operands))
+
+    def _over_units(self, name: str, operands: list[Term]) -> Term:
+        function = self.over_units[name]
+        if not function.fewest <= len(operands) <= function.operands:
+            raise EquationError(f"{name} takes {function.fewest} to {function.operands} operands")
+        first, *rest = operands
+        return cast(Term, function(first, *(float(x.expr) if x.expr.is_number else x for x in rest)))
 
     def _combined(self, combine: Callable[[Any, Any], Any], left: ast.AST, right: ast.AST) -> Term:
         a, b = self.term(left), self.term(right)

@@ -1,9 +1,9 @@
 """Order a trace's work: products that leave the loop over time, and the order within a step.
 
-An **accumulator** is a sum of dense products (and biases) of one equation: Σ W·x + b. A **stage** is a set of
-accumulators whose operands are all known, then every pointwise equation that they allow. Stages that need only the
-input are **outside** the loop: they run once for all steps. The others are **inside** it; ``loop.py`` makes of these what back
-ends read.
+An **accumulator** is a sum of dense products (and biases) of one equation: Σ W·x + b. A **reduction** is a sum or maximum over
+the units of a vector. A **stage** is a set of accumulators and reductions whose operands are all known, then every pointwise
+equation that they allow. Stages that need only the input are **outside** the loop: they run once for all steps. The others are
+**inside** it; ``loop.py`` makes of these what back ends read.
 """
 
 from __future__ import annotations
@@ -12,8 +12,10 @@ from dataclasses import dataclass, field
 
 import sympy
 
-from carousel.equations.terms import Expr, Product, Size, rebuild
+from carousel.equations.errors import EquationError
+from carousel.equations.terms import ROW, Expr, Product, Size, rebuild
 from carousel.equations.trace import Trace
+from carousel.equations.units import OVER_UNITS, Count, Largest, total
 
 
 @dataclass(frozen=True)
@@ -27,20 +29,41 @@ class Accumulator:
     rows: Size
 
 
+@dataclass(frozen=True)
+class Reduction:
+    """``symbol``, one number a row, is the "sum" or the "max" of ``operand`` over its units, whose number is ``size``.
+
+    A maximum hands no error back.
+    """
+
+    symbol: Expr
+    kind: str
+    operand: Expr
+    size: Size
+
+
 @dataclass(eq=False)  # compared and hashed by identity, so that back ends can cache by it
 class Stage:
-    """Dense work, then pointwise work: ``accumulators`` then ``equations`` (symbol, expression), in order."""
+    """Work that needs all units of its operands, then pointwise work: ``accumulators`` and ``reductions``, then ``equations``
+    (symbol, expression), in order."""
 
     accumulators: list[Accumulator] = field(default_factory=list)
+    reductions: list[Reduction] = field(default_factory=list)
     equations: list[tuple[Expr, Expr]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """All of a cell's work: the stages outside the loop over time, and the ones inside."""
+    """All of a cell's work: the stages outside the loop over time, and the ones inside.
+
+    ``sizes``: of all symbols that have units, and ROW of those that reductions make one number a row. ``counts``: symbols that
+    stand for the number of units of a size.
+    """
 
     outside: tuple[Stage, ...]
     inside: tuple[Stage, ...]
+    sizes: dict[Expr, Size | None]
+    counts: dict[Expr, Size]
 
 
 def schedule(trace: Trace) -> Schedule:
@@ -56,18 +79,26 @@ class _Planner:
         self.known: dict[Expr, tuple[bool, int]] = {s.before: (True, 0) for s in trace.states}
         self.stages: dict[tuple[bool, int], Stage] = {(False, 0): Stage(), (True, 0): Stage()}
         self.made: dict[tuple[tuple[Expr, ...], tuple[Expr, ...], bool, Expr | None], Expr] = {}
+        self.reduced: dict[tuple[str, Expr], Expr] = {}
+        self.counts: dict[Size, Expr] = {}
+        self.given: dict[Expr, Expr] = {}  # a name for each expression that a reduction, or several of them, need
+        self.sizes: dict[Expr, Size | None] = {p.symbol: p.rows for p in trace.parameters if p.kind != "dense"}
+        self.sizes |= {trace.input: trace.input_size} | {s.before: s.size for s in trace.states}
 
     def plan(self) -> Schedule:
         for target, expr in self.trace.equations:
             rewritten = self.split(expr)
+            size = self.size(rewritten) if self.trace.sizes.get(target) is None else self.trace.sizes[target]
+            rewritten = self.rows_named(rewritten, top=size is ROW)
+            self.sizes[target] = {s.after: s.size for s in self.trace.states}.get(target, size)
             # A state's new value belongs to the step, even where it is only the input handed on.
             where = self.when(rewritten)
             self.known[target] = where
             self.stage(where).equations.append((target, rewritten))
         ordered = sorted(self.stages.items())
-        outside = [s for (inside, _), s in ordered if not inside and (s.accumulators or s.equations)]
-        inside = [s for (inside, _), s in ordered if inside and (s.accumulators or s.equations)]
-        return Schedule(tuple(outside), tuple(inside))
+        used = [(inside, s) for (inside, _), s in ordered if s.accumulators or s.reductions or s.equations]
+        outside, inside = (tuple(s for where, s in used if where is wanted) for wanted in (False, True))
+        return Schedule(outside, inside, self.sizes, {symbol: size for size, symbol in self.counts.items()})
 
     def stage(self, where: tuple[bool, int]) -> Stage:
         return self.stages.setdefault(where, Stage())
@@ -79,7 +110,9 @@ class _Planner:
         return True, max(k for inside, k in places if inside)
 
     def split(self, expr: Expr) -> Expr:
-        """Return the expression with its dense sums replaced by accumulators."""
+        """Return the expression with its dense sums replaced by accumulators, what goes over units by its definition."""
+        if type(expr) in OVER_UNITS:
+            return self.over_units(expr)
         if expr in self.trace.products:
             return self.accumulate([self.trace.products[expr]], [])
         if not expr.args:
@@ -99,7 +132,7 @@ class _Planner:
         groups: dict[bool, list[Product]] = {}
         level = {False: 0, True: 0}
         for p in products:
-            operand = self.split(p.operand)
+            operand = self.rows_named(self.split(p.operand))
             inside, known = self.when(operand)
             level[inside] = max(level[inside], known + 1)  # a sum waits for the last of its operands
             groups.setdefault(inside, []).append(Product(p.symbol, p.weight, operand, p.part, p.shown))
@@ -114,6 +147,73 @@ class _Planner:
             symbol = sympy.Symbol(f"a{len(self.made)}", real=True)
             rows = products[0].weight.rows
             self.stage(where).accumulators.append(Accumulator(symbol, tuple(products), tuple(biases), start, rows))
-            self.known[symbol] = where
+            self.known[symbol], self.sizes[symbol] = where, rows
             self.made[key] = symbol
         return self.made[key]
+
+    # What goes over units.
+
+    def over_units(self, expr: Expr) -> Expr:
+        """Return a function over units by its definition: reductions, and what is computed with them."""
+        first, *rest = (self.split(x) for x in expr.args)
+        return self.reduce(OVER_UNITS[type(expr)].definition(self.name(first), *rest))
+
+    def reduce(self, expr: Expr) -> Expr:
+        """Return the expression with its sums, maxima and numbers of units replaced by their symbols."""
+        if not expr.args:
+            return expr
+        args = [self.reduce(x) for x in expr.args]
+        if expr.func is Count:
+            return self.count(self.units(args[0]))
+        if expr.func in (Largest, total.symbol):
+            return self.reduction("sum" if expr.func is total.symbol else "max", self.name(self.rows_named(args[0])))
+        return rebuild(expr, args)
+
+    def reduction(self, kind: str, operand: Expr) -> Expr:
+        if (kind, operand) not in self.reduced:
+            symbol = sympy.Symbol(f"r{len(self.reduced)}", real=True)
+            inside, known = self.when(operand)
+            self.stage((inside, known + 1)).reductions.append(Reduction(symbol, kind, operand, self.units(operand)))
+            self.known[symbol], self.sizes[symbol] = (inside, known + 1), ROW
+            self.reduced[kind, operand] = symbol
+        return self.reduced[kind, operand]
+
+    def count(self, size: Size) -> Expr:
+        return self.counts.setdefault(size.root, sympy.Symbol(f"n_{len(self.counts)}", real=True))
+
+    def units(self, operand: Expr) -> Size:
+        """Return the number of units that a reduction goes over. Raises EquationError where there are none."""
+        size = self.size(operand)
+        if size is None or size is ROW:
+            raise EquationError(f"{operand} has no units to go over")
+        return size.root
+
+    def size(self, expr: Expr) -> Size | None:
+        """Return the size of an expression's value: ROW for one number a row that a reduction has made."""
+        sizes = [s for s in map(self.sizes.get, sorted(expr.free_symbols, key=str)) if s is not None]
+        return next((s for s in sizes if s is not ROW), ROW if sizes else None)
+
+    def name(self, expr: Expr) -> Expr:
+        """Return a symbol for an expression, the one it has where it has one."""
+        if expr.is_Symbol or expr.is_number:
+            return expr
+        if expr not in self.given:
+            symbol = sympy.Symbol(f"u{len(self.given)}", real=True)
+            where = self.when(expr)
+            self.stage(where).equations.append((symbol, expr))
+            self.known[symbol], self.sizes[symbol] = where, self.size(expr)
+            self.given[expr] = symbol
+        return self.given[expr]
+
+    def rows_named(self, expr: Expr, *, top: bool = False) -> Expr:
+        """Return the expression with what is one number a row named, so that it is computed once; ``top``: not the whole."""
+        if not expr.args or (expr.is_Mul and len(expr.args) == 2 and expr.args[0] == -1 and expr.args[1].is_Symbol):
+            return expr
+        if not top and isinstance(expr, sympy.Expr) and self.size(expr) is ROW:
+            return self.name(expr)
+        args = [self.rows_named(x) for x in expr.args]
+        rows = [x for x in args if isinstance(x, sympy.Expr) and x.free_symbols and self.size(x) in (ROW, None)]
+        if (expr.is_Mul or expr.is_Add) and 1 < len(rows) < len(args) and ROW in map(self.size, rows):
+            args = [*(x for x in args if x not in rows), self.name(expr.func(*rows, evaluate=False))]
+        made = rebuild(expr, args)
+        return made if top else self.given.get(made, made)

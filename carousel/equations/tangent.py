@@ -12,6 +12,7 @@ import sympy
 
 from carousel.equations.derivative import partial, times
 from carousel.equations.loop import Equation, Group, Loop, LoopStage
+from carousel.equations.stages import Reduction
 from carousel.equations.terms import Expr, Parameter, Product
 from carousel.equations.trace import State
 
@@ -88,6 +89,12 @@ class _Maker:
         groups: list[Group] = []
         for group in stage.groups:
             groups += [group, self.group(group)]
+        reductions: list[Reduction] = []
+        for r in stage.reductions:
+            reductions.append(r)
+            if r.kind == "sum" and r.operand in self.moving:
+                self.move(r.symbol)
+                reductions.append(Reduction(self.dotted(r.symbol), r.kind, self.dotted(r.operand), r.size))
         equations: list[Equation] = []
         for symbol, expr in stage.equations:
             equations.append((symbol, expr))
@@ -98,7 +105,7 @@ class _Maker:
             if change != 0:
                 self.move(symbol)
                 equations.append((self.dotted(symbol), change))
-        return LoopStage(groups, equations)
+        return LoopStage(groups, equations, reductions)
 
     def group(self, group: Group) -> Group:
         """Return W ẋ of the operands that change, and Ẇ x of all."""

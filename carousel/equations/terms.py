@@ -47,6 +47,9 @@ class Size:
         a.has_rows |= b.has_rows
 
 
+ROW = Size("row")  # of one number a row, such as a mean over units: its length is one
+
+
 @dataclass(frozen=True)
 class Parameter:
     """One named array of a cell: ``W.ie`` (dense), ``w.ih`` (diagonal), ``b.i`` (bias) or ``c.T`` (a constant)."""
@@ -213,6 +216,9 @@ class Term:
         return self._compare(sympy.Eq, other)
 
     __hash__ = None  # type: ignore[assignment]  # as Python does where equality is redefined
+
+    def __iter__(self) -> Any:
+        raise EquationError("a vector of the equations has no parts to go through; the sum over its units is total(x)")
 
     def __bool__(self) -> bool:
         raise EquationError("a condition is not known while the cell is defined: use where(condition, x, y)")

@@ -27,6 +27,7 @@ from carousel.equations.terms import (
     Weight,
     rebuild,
 )
+from carousel.equations.units import OVER_UNITS
 
 INPUT, STEP = "e", "t"
 
@@ -62,6 +63,11 @@ class Trace:
     def names(self) -> tuple[str, ...]:
         """The names that can be watched: every named quantity of a step, gates and states among them."""
         return tuple(str(symbol)[:-2] for symbol, _ in self.equations)
+
+    @property
+    def expressions(self) -> tuple[Expr, ...]:
+        """The right sides of the equations, and what dense weights multiply."""
+        return (*(expr for _, expr in self.equations), *(p.operand for p in self.products.values()))
 
 
 def symbol(name: str, when: str = "t") -> Expr:
@@ -251,7 +257,8 @@ def check_names(made: Trace) -> None:
 
 
 def _explain(error: Exception) -> str:
-    known = ", ".join([*(f.name for f in FUNCTIONS.values()), "identity", "concat"])
+    names = [f.name for f in FUNCTIONS.values()] + [f.name for f in OVER_UNITS.values()]
+    known = ", ".join([*names, "identity", "concat"])
     if isinstance(error, NameError):
         return f"unknown function or variable {error.name}; the functions of carousel.equations are {known}"
     return f"{type(error).__name__}: {error}; the functions of carousel.equations are {known}"
@@ -265,8 +272,9 @@ def _named_equations(
     A gate is named by its bias letter even where the function gives it no variable of its own.
     """
     quantities = dict(named[:states])
-    # An expression is replaced by its name wherever it occurs; a bare symbol or parameter is not worth a name.
-    by_expr = {v.expr: s for s, v in quantities.items() if v.expr.args}
+    # An expression is replaced by its name wherever it occurs; a bare symbol or parameter is not worth a name. A state that is
+    # set to one number a row has units, so its name cannot stand for that number.
+    by_expr = {v.expr: s for s, v in quantities.items() if v.expr.args and v.size is not None}
     for local, value in named[states:]:
         if value.expr.args and value.expr not in by_expr:
             taken = local in quantities or (local in notes.sizes and local in "et")

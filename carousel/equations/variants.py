@@ -38,7 +38,7 @@ def clamped(loop: Loop, names: Iterable[str]) -> Loop:
     sizes = dict(loop.sizes)
     for s, pair in pairs.items():
         sizes |= dict.fromkeys((*pair, _of(s, "free")), sizes[s])
-    stages = tuple(LoopStage(s.groups, [e for q in s.equations for e in _held(q, pairs)]) for s in loop.stages)
+    stages = tuple(LoopStage(s.groups, [e for q in s.equations for e in _held(q, pairs)], s.reductions) for s in loop.stages)
     hoisted = (*loop.hoisted, *pairs.values())
     return replace(loop, name=f"{loop.name}-clamped", hoisted=hoisted, stages=stages, sizes=sizes)
 

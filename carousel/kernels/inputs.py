@@ -12,7 +12,7 @@ from torch import Tensor
 
 from carousel.equations import Cell
 from carousel.equations.loop import Loop, blocks, grouped, loop
-from carousel.equations.stages import Accumulator
+from carousel.equations.stages import Accumulator, Reduction
 from carousel.equations.terms import Expr, Product, Size
 from carousel.kernels.interface import interface_of
 from carousel.kernels.pointwise import Values, evaluate, pointwise
@@ -101,6 +101,7 @@ def outside(
 ) -> tuple[Values, dict[tuple[Expr, ...], Tensor]]:
     """Compute all values that need no state, by symbol, and sums side by side; sums in ``leave`` are left out."""
     values: Values = {cell.trace.input: data, **_constants(cell, data, parameters, lengths)}
+    values |= {s: units(lengths[size.root], data) for s, size in cell.schedule.counts.items()}
     stacked: dict[tuple[Expr, ...], Tensor] = {}
     for stage in cell.schedule.outside:
         for accumulators in grouped(stage.accumulators):
@@ -112,8 +113,21 @@ def outside(
                 total = total.expand(data.shape[0], -1)
             stacked[symbols] = total
             values.update(zip(symbols, total.split([lengths[a.rows.root] for a in accumulators], dim=-1), strict=True))
+        values |= {r.symbol: reduced(r, values[r.operand]) for r in stage.reductions}
         values |= pointwise(tuple(stage.equations))(values)
     return values, stacked
+
+
+def units(count: int, like: Tensor) -> Tensor:
+    """Return a number of units as a value of the equations, in a precision that has it."""
+    return torch.full((), count, dtype=torch.promote_types(like.dtype, torch.float32), device=like.device)
+
+
+def reduced(r: Reduction, x: Tensor) -> Tensor:
+    """Return a reduction of ``x``, (…, units), one number a row: (…, 1). Sums of half precision are single."""
+    if r.kind == "sum":
+        return x.sum(-1, keepdim=True, dtype=torch.promote_types(x.dtype, torch.float32))
+    return x.detach().amax(-1, keepdim=True)
 
 
 def hoist_rest(
@@ -153,6 +167,7 @@ def _left(cell: Cell) -> frozenset[Expr]:
     """Outer sums that nothing outside the loop reads."""
     read = {s for stage in cell.schedule.outside for _, expr in stage.equations for s in expr.free_symbols}
     read |= {a.start for stage in cell.schedule.outside for a in stage.accumulators}
+    read |= {r.operand for stage in cell.schedule.outside for r in stage.reductions}
     read |= {
         s for stage in cell.schedule.outside for a in stage.accumulators for p in a.products for s in p.operand.free_symbols
     }
@@ -171,8 +186,8 @@ def _outer(accumulators: list[Accumulator], values: Values, lengths: dict[Size, 
         rows = next((p.shape[0] for p in parts if p.dim() == 2), None)
         total = torch.cat(parts if rows is None else [p.expand(rows, p.shape[-1]) for p in parts], dim=-1)
     for k, product in enumerate(accumulators[0].products):
-        x = evaluate(product.operand)(values)
         weight = torch.cat([_block(a.products[k], values, lengths) for a in accumulators]).t()
+        x = evaluate(product.operand)(values).to(weight.dtype)  # what goes over units may be more precise
         total = x @ weight if total is None else total + x @ weight if x.dim() == 1 else torch.addmm(total, x, weight)
     assert total is not None  # an accumulator has at least one product
     return total

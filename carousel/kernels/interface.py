@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from carousel.equations.loop import Loop
-from carousel.equations.terms import Expr, Product, Size
+from carousel.equations.terms import ROW, Expr, Product, Size
 
 # Kinds of tensors that have derivatives, in the order in which a call gives them.
 KINDS = ("data", "dense", "biases", "hoisted", "vectors", "before", "initial")
@@ -109,6 +109,7 @@ class Interface:
         for root in dict.fromkeys(s.root for s in loop.sizes.values() if s is not None):
             name = f"n_{root.letter}"
             self.names[root] = f"{name}{len(self.names)}" if name in self.names.values() else name
+        self.row = tuple(name for root, name in self.names.items() if root is ROW)  # the size of one number a row, if any
         rest = loop.hoisted[len(loop.outer) :]
         inner = [(g, j, group) for g, group in enumerate(loop.groups) for j in range(len(group.operands))]
         products = [p for o in loop.outer for p in o.products] + [p[j] for _, j, group in inner for p in group.products]
@@ -188,16 +189,17 @@ class Interface:
         own = next((place for size, place in others if size not in (first[0], self.size(self.loop.input))), first[1])
         for size in (self.names[c.root] for p in products for c in p.weight.columns):
             found.setdefault(size, own)
-        return {n: place for n, place in found.items() if n.startswith("n_")}
+        return {n: place for n, place in found.items() if n.startswith("n_") and n not in self.row}
 
     @property
     def sizes(self) -> tuple[str, ...]:
-        """The names of the sizes that a call's tensors decide."""
-        return tuple(self.sources)
+        """The names of the sizes that have a length in each call."""
+        return (*self.sources, *self.row)
 
     def lengths(self, shapes: Mapping[str, Sequence[torch.Size | tuple[int, ...]]]) -> dict[str, int]:
         """Return the number of units behind each size, from the shapes of tensors by kind."""
-        return {size: shapes[kind][k][dimension] // times for size, (kind, k, dimension, times) in self.sources.items()}
+        found = {size: shapes[kind][k][dimension] // times for size, (kind, k, dimension, times) in self.sources.items()}
+        return found | dict.fromkeys(self.row, 1)
 
     def lengths_of(self, lists: Mapping[str, Sequence[Tensor]]) -> dict[str, int]:
         """Return the number of units behind each size, from tensors by kind."""

@@ -1,18 +1,21 @@
 """Which block of a loop defines and reads which values, forward and backward; every printer of kernels builds on this.
 
-A **block** is what one stage does with the units of one size. What a block reads and another has computed in the same step is
-**cross-stage**; what the run backwards reads of a step is **saved** by the run forwards.
+A **block** is what one stage does with the units of one size, or with what is one number a row, which comes first. What a
+block reads and another has computed in the same step is **cross-stage**; what the run backwards reads of a step is **saved** by
+the run forwards. What a stage reduces over units is **gathered** by a block of the stage before.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from functools import cached_property
 from typing import NamedTuple
 
-from carousel.equations.derivative import Transposed, derive
-from carousel.equations.loop import Equation, Group, Loop
-from carousel.equations.terms import Expr, Size
+from carousel.equations.derivative import BackwardStage, Transposed, derive
+from carousel.equations.loop import Equation, Group, Loop, LoopStage
+from carousel.equations.stages import Reduction
+from carousel.equations.terms import ROW, Expr, Size
 
 Place = tuple[int, Size]  # of a block: its stage, and the size of its units
 
@@ -38,7 +41,8 @@ class Liveness:
         self.loop, self.derivative = loop, derive(loop)
         self.states = {s.before: s for s in loop.states if s.size is not None}
         roots = dict.fromkeys(s.root for s in loop.sizes.values() if s is not None)
-        self.rank = {root: k for k, root in enumerate(roots)}
+        self.rank = {root: k for k, root in enumerate(sorted(roots, key=lambda root: root is not ROW))}
+        self.counts = {**loop.counts, **self.derivative.counts}
         # Values that follow from the step number alone, as expressions of it.
         self.plain: dict[Expr, Expr] = {}
         for symbol, expr in loop.definitions.items():
@@ -55,6 +59,7 @@ class Liveness:
         # Of each state, whether something goes back to it without a product.
         self.passing = tuple(self.derivative.carried[s] != 0 for s in self.states)
         self.forward, self.backward = ForwardFlow(self), BackwardFlow(self)
+        self.flows: dict[str, ForwardFlow | BackwardFlow] = {"forward": self.forward, "backward": self.backward}
 
     def root(self, symbol: Expr) -> Size:
         """Return the size of a symbol."""
@@ -62,9 +67,14 @@ class Liveness:
         assert found is not None, symbol
         return found.root
 
+    def row(self, symbol: Expr) -> bool:
+        """Return whether a value is one number a row."""
+        return self.derivative.sizes.get(symbol) is ROW
+
     def read(self) -> set[Expr]:
-        """Return what the assignments of a step read."""
-        return {x for s in self.loop.stages for _, e in s.equations for x in e.free_symbols}
+        """Return what the assignments and reductions of a step read."""
+        found = {x for s in self.loop.stages for _, e in s.equations for x in e.free_symbols}
+        return found | {r.operand for s in self.loop.stages for r in s.reductions}
 
 
 class _Flow(ABC):
@@ -95,6 +105,24 @@ class _Flow(ABC):
         """Return a block's assignments, those that follow from the step number alone put in."""
         return [(s, e.subs(self.live.plain)) for s, e in self.equations(place)]
 
+    def gathered(self, place: Place) -> list[Reduction]:
+        """Return the reductions of the stage after a block's, for which the block gathers its units."""
+        after = self._stages[place[0] + 1 : place[0] + 2]
+        return [r for stage in after for r in stage.reductions if r.size.root is place[1]]
+
+    def reduced(self, place: Place) -> list[Reduction]:
+        """Return the reductions that a block, of one number a row, has the results of."""
+        return list(self._stages[place[0]].reductions) if place[1] is ROW else []
+
+    def _define(self) -> None:
+        """Note where reductions are known."""
+        self.defined |= {r.symbol: (k, ROW) for k, stage in enumerate(self._stages) for r in stage.reductions}
+        self._gathering = {(k - 1, r.size.root) for k, stage in enumerate(self._stages) for r in stage.reductions}
+
+    @property
+    @abstractmethod
+    def _stages(self) -> Sequence[LoopStage | BackwardStage]: ...
+
     @abstractmethod
     def _places(self) -> set[Place]: ...
 
@@ -116,6 +144,11 @@ class ForwardFlow(_Flow):
             for symbol in [s for g in stage.groups for s in g.symbols] + [s for s, _ in stage.equations]:
                 if symbol not in live.plain:
                     self.defined[symbol] = (k, live.root(symbol))
+        self._define()
+
+    @property
+    def _stages(self) -> Sequence[LoopStage]:
+        return self.loop.stages
 
     def home(self, before: Expr) -> Place:
         """Return the block that knows the new value of a state."""
@@ -126,7 +159,7 @@ class ForwardFlow(_Flow):
         return max((k for k, z in self.defined.values() if z == size), default=len(self.loop.stages) - 1), size
 
     def _places(self) -> set[Place]:
-        return {*self.defined.values(), *(self.home(before) for before in self.live.states)}
+        return {*self.defined.values(), *self._gathering, *(self.home(before) for before in self.live.states)}
 
     def equations(self, place: Place) -> list[Equation]:
         return [(s, e) for s, e in self.loop.stages[place[0]].equations if self.defined.get(s) == place]
@@ -134,6 +167,7 @@ class ForwardFlow(_Flow):
     def reads(self, place: Place) -> list[Expr]:
         found = self.free(self.equations(place))
         found |= dict.fromkeys(s.after for before, s in self.live.states.items() if self.home(before) == place)
+        found |= dict.fromkeys(r.operand for r in self.gathered(place))
         return [s for s in found if self.defined.get(s) != place]
 
     def groups(self, place: Place) -> list[tuple[int, Group]]:
@@ -154,6 +188,7 @@ class BackwardFlow(_Flow):
         for k, stage in enumerate(self.derivative.stages):
             for symbol in [p.symbol for p in stage.products] + [s for s, _ in stage.equations]:
                 self.defined[symbol] = (k, live.root(symbol))
+        self._define()
         groups, hoisted = enumerate(self.loop.groups), enumerate(self.loop.hoisted)
         every = [(("group", g), x.symbols, self.derivative.adjoints[g]) for g, x in groups]
         every += [(("hoisted", j), x, self.derivative.hoisted[j]) for j, x in hoisted if live.shared[j] is None]
@@ -162,6 +197,10 @@ class BackwardFlow(_Flow):
             for array, symbols, adjoints in every
             for column, (s, a) in enumerate(zip(symbols, adjoints, strict=True))
         ]
+
+    @property
+    def _stages(self) -> Sequence[BackwardStage]:
+        return self.derivative.stages
 
     def home(self, value: Expr, like: Expr) -> Place:
         """Return the block that stores a value: where it is computed; the first stage for what only arrives, or is zero."""
@@ -188,7 +227,8 @@ class BackwardFlow(_Flow):
 
     def _places(self) -> set[Place]:
         vectors = (self.home(a, v) for v, a in self.derivative.vectors.items() if a != 0)
-        return {*self.defined.values(), *(r.place for r in self.outcomes), *map(self.carrier, self.live.states), *vectors}
+        own = {*self.defined.values(), *self._gathering, *(r.place for r in self.outcomes)}
+        return own | {*map(self.carrier, self.live.states), *vectors}
 
     def equations(self, place: Place) -> list[Equation]:
         """Return a block's assignments, after those values of the forward step that it computes again."""
@@ -211,5 +251,6 @@ class BackwardFlow(_Flow):
         values = [r.value for r in self.outcomes if r.place == place]
         values += [a for _, a in [*self.vectors(place), *self.carried(place)]]
         found = self.free(equations) | dict.fromkeys(v for v in values if v != 0)
-        own = {s for s, _ in equations} | {p.symbol for p in self.products(place)}
+        found |= dict.fromkeys(r.operand for r in self.gathered(place))
+        own = {s for s, _ in equations} | {p.symbol for p in self.products(place)} | {r.symbol for r in self.reduced(place)}
         return [s for s in found if s not in own]

@@ -88,6 +88,9 @@ class _Printer(Words, PythonCodePrinter):
 
     _print_Float = _print_Infinity = _print_NegativeInfinity = _print_NaN = _print_number
 
+    def _print_Pow(self, expr: sympy.Pow, rational: bool = False) -> str:
+        return str(super()._print_Pow(expr, rational=True))  # SymPy would take a root of Python's numbers
+
     def _print_Mod(self, expr: sympy.Mod) -> str:
         return " % ".join(f"({self._print(x)})" for x in expr.args)
 

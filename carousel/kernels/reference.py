@@ -20,7 +20,7 @@ from carousel.equations.terms import Expr
 from carousel.equations.trace import symbol
 from carousel.kernels.alike import alike
 from carousel.kernels.backend import Backend, Call, Result
-from carousel.kernels.inputs import hoist, in_rows, loop_of
+from carousel.kernels.inputs import hoist, in_rows, loop_of, reduced
 from carousel.kernels.pointwise import Values, pointwise
 
 
@@ -47,11 +47,12 @@ def run(call: Call) -> Result:
     alike(cell, call.data, before, call.parameters)
     inputs = hoist(cell, call.data, before, call.parameters)
     trace, loop, like = cell.trace, loop_of(cell), before[cell.states[0]]
-    constants: Values = dict(zip(loop.vectors, inputs.vectors, strict=True))
+    constants: Values = dict(zip(loop.vectors, inputs.vectors, strict=True)) | {s: inputs.values[s] for s in loop.counts}
     # Split once: the gradient of a slice is as large as all steps together, that of a split is one concatenation.
     hoisted = {s: x.split(batch_sizes) for s, x in zip(loop.hoisted, inputs.hoisted, strict=True)}
     plans = [_plan(stage, loop.hoisted) for stage in loop.stages]
     read = {s for plan in plans for _, expr in plan.equations for s in expr.free_symbols} | {s.after for s in trace.states}
+    read |= {r.operand for stage in loop.stages for r in stage.reductions}
     used = {symbols: steps for symbols, steps in hoisted.items() if not read.isdisjoint(symbols)}
     weights = iter([w.t() for w in inputs.weights])
     stacked = {group.symbols: [next(weights) for _ in group.operands] for group in loop.groups}
@@ -84,12 +85,13 @@ def run(call: Call) -> Result:
             values[loop.clock] = values[loop.clock].to(torch.promote_types(like.dtype, torch.float32))
         for symbols, steps in used.items():
             values.update(zip(symbols, steps[step].chunk(len(symbols), dim=1), strict=True))
-        for plan in plans:
+        for stage, plan in zip(loop.stages, plans, strict=True):
+            values |= {r.symbol: reduced(r, values[r.operand]) for r in stage.reductions}
             for group, begin, targets in plan.groups:
                 total = hoisted[begin][step] if begin else None
                 for operand, weight in zip(group.operands, stacked[group.symbols], strict=True):
                     x = values[operand]
-                    if loop.clock is not None:  # whose precision may be in it
+                    if loop.clock is not None or loop.goes_over_units:  # whose precision may be in it
                         x = x.to(weight.dtype)
                     total = x @ weight if total is None else torch.addmm(total, x, weight)
                 assert total is not None  # a group has at least one operand

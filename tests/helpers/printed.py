@@ -76,5 +76,11 @@ _FUNCTIONS = {
     "maximum": _tensors(torch.maximum),
     "minimum": _tensors(torch.minimum),
     "detach": _tensors(lambda x: x),
+    "mean": _tensors(lambda x: x.mean(-1, keepdim=True)),
+    "total": _tensors(lambda x: x.sum(-1, keepdim=True)),
+    "norm": _tensors(lambda x: torch.linalg.vector_norm(x, dim=-1, keepdim=True)),
+    "softmax": _tensors(lambda x: x.softmax(-1)),
+    "layer_norm": lambda x, gain=1, bias=0, eps=1e-5: torch.nn.functional.layer_norm(x, x.shape[-1:], eps=eps) * gain + bias,
+    "rms_norm": lambda x, gain=1, eps=1e-5: torch.nn.functional.rms_norm(x, x.shape[-1:], eps=eps) * gain,
     "where": lambda c, a, b: torch.where(c, *(_tensors(lambda x: x)(y) for y in (a, b))),
 }

@@ -28,6 +28,7 @@ LOCALS = "afgioruxyz"
 NUMBERS = ("0.5", "2", "-1", "0.1", "3", "0.25", "-0.3", "1.5")
 FRACTIONS = ("0.5", "0.1", "-1", "1", "0.25", "-0.3", "0.001", "0")
 INPUT, HIDDEN, OUTPUT, NUMBER = "input", "hidden", "output", "number"  # sizes; a number is one for all units
+ROWS = ("mu", "nu", "xi")  # names of numbers that the units of a row decide
 
 HEAD = """import numpy as np
 
@@ -83,6 +84,8 @@ class _Writer:
         self.weights: dict[str, tuple[str, ...]] = {}
         self.sure: dict[str, None] = {}  # weights that states' new values are made with, so that they are learned
         self.biases: dict[str, str] = {}
+        self.rows: list[Text] = []  # numbers that the units of a row decide, by name
+        self.reduces = self.maybe(2)  # whether anything goes over units
         self.target = ""  # the letter of the line that is written
         self.lines: list[str] = []
 
@@ -100,6 +103,8 @@ class _Writer:
     def function(self) -> str:
         for _ in range(self.draw(st.integers(1, 4))):
             self.gate()
+            if self.reduces and self.maybe(4) and len(self.rows) < len(ROWS):
+                self.row_named()
         for _ in range(self.draw(st.integers(0, 2))):
             self.local()
         self.sure, first = {}, len(self.lines)
@@ -170,7 +175,34 @@ class _Writer:
         self.put(new, value)
         return new
 
+    def row_named(self) -> None:
+        """A name for one number a row."""
+        name, self.target = ROWS[len(self.rows)], LOCALS[0]
+        made = self.row(1)
+        self.lines.append(f"{name} = {bare(made)}")
+        self.rows.append(replace(made, text=name))
+
     # ------------------------------------------------------------------------------------------------ expressions
+
+    def row(self, depth: int) -> Text:
+        """One number a row, between about −1 and 1, of the units of some vector."""
+        if self.rows and self.maybe(3):
+            return self.one(*self.rows)
+        x = self.small(self.one(*sorted({v.size for v in self.vectors.values()})), depth)
+        text = self.one("mean({})", "mean({})", "0.1 * total({})", "0.3 * norm({})", "norm(softmax({}))")
+        return Text(f"({text.format(bare(x))})", NUMBER, chosen=x.chosen)
+
+    def normal(self, size: str, depth: int) -> Text:
+        """A vector that all units decide together."""
+        x = self.moderate(size, depth)
+        if size == INPUT or self.maybe(3):
+            given = self.one("", ", eps=0.1")
+        else:
+            given = f", {self.named('w', self.into(size) + self.one(*LOCALS))}{self.one('', ', eps=0.1')}"
+        kind = self.one("layer_norm", "layer_norm", "rms_norm", "softmax")
+        if kind == "layer_norm" and size != INPUT and self.maybe(2):
+            given = f", {self.one('1', '2')}, {self.bias(size)}" if self.maybe(2) else f", bias={self.bias(size)}"
+        return Text(f"{kind}({bare(x)}{'' if kind == 'softmax' else given})", size, chosen=x.chosen)
 
     def vector(self, size: str) -> Text:
         return self.one(*(x for x in self.vectors.values() if x.size == size))
@@ -282,7 +314,12 @@ class _Writer:
             "wave",
             "bounded",
             "bounded",
+            *(("normal", "row") if self.reduces else ()),
         )
+        if kind == "normal":
+            return call("tanh", self.normal(size, d))
+        if kind == "row":
+            return self.times(self.row(d), self.small(size, d))
         if kind in ("tanh", "logistic"):
             return call(kind, self.moderate(size, d))
         if kind == "less":
@@ -318,7 +355,13 @@ class _Writer:
         kind = self.one(
             *("leaf", "sum", "small", "gated", "plus", "minus", "negative", "scaled", "over", "relu", "larger", "exp", "log"),
             *("power", "where", "where", "identity", "raised", "smooth", "smooth", "size"),
+            *(("normal", "normal", "row") if self.reduces else ()),
         )
+        if kind == "normal":
+            return self.normal(size, d)
+        if kind == "row":
+            x = self.moderate(size, d)
+            return self.plus(x, self.row(d)) if self.maybe(2) else self.times(x, self.row(d))
         if kind == "leaf":
             return self.leaf(size)
         if kind == "sum" and size != INPUT:
@@ -406,6 +449,8 @@ class _Writer:
             period = self.one("2", "3", *(["c.T"] if self.constant and size == HIDDEN else []))
             return Text(self.one(f"t % {period} == {self.one('0', '1')}", "t < 4", "t >= 3"), NUMBER)
         a, b = self.moderate(size, depth), self.leaf(size)
+        if self.reduces and self.maybe(4):
+            a = self.row(depth)
         if a.chosen:
             a = self.leaf(size)
         if a.chosen:

@@ -4,6 +4,7 @@ from carousel.cells.papers.dynamical import cornn, coupled_oscillators, lem
 from carousel.cells.papers.gated import atr, brc, cfn, intersection_rnn, mgu, minimal_rnn, mut1, mut2, mut3, nbrc, star, ugrnn
 from carousel.cells.papers.linear import gilr, min_gru, min_lstm, qrnn, sru, t_rnn
 from carousel.cells.papers.memories import janet, mogrifier, mogrifier_lstm, multiplicative_lstm, nas, ran, slstm, sub_lstm
+from carousel.cells.papers.normalised import gru_layer_norm, lstm_layer_norm
 from carousel.cells.papers.plain import fast_grnn, fast_rnn, ind_rnn, multiplicative_rnn, recurrent_highway, rhn, scrn
 from carousel.equations import Cell
 
@@ -12,12 +13,12 @@ FAMILIES: dict[str, dict[int, tuple[Cell, ...]]] = {
     "simple": {2011: (multiplicative_rnn,), 2015: (scrn,), 2017: (rhn,), 2018: (ind_rnn, fast_rnn, fast_grnn)},
     "gated": {
         2015: (mut1, mut2, mut3),
-        2016: (mgu,),
+        2016: (mgu, gru_layer_norm),
         2017: (cfn, minimal_rnn, ugrnn, intersection_rnn),
         2018: (atr,),
         2021: (brc, nbrc, star),
     },
-    "memory": {2016: (multiplicative_lstm,), 2017: (nas, ran, sub_lstm), 2018: (janet,), 2020: (mogrifier,), 2024: (slstm,)},
+    "memory": {2016: (multiplicative_lstm, lstm_layer_norm), 2017: (nas, ran, sub_lstm), 2018: (janet,), 2020: (mogrifier,), 2024: (slstm,)},
     "linear": {2016: (t_rnn,), 2017: (qrnn,), 2018: (gilr, sru), 2024: (min_gru, min_lstm)},
     "dynamical": {2021: (cornn,), 2022: (lem,)},
 }

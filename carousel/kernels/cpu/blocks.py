@@ -1,4 +1,4 @@
-"""What each block of a loop does, in C++: products, assignments unit by unit in registers, loads and stores.
+"""What each block of a loop does, in C++: products, assignments unit by unit (or row by row) in registers, loads and stores.
 
 Forward and backward differ in what is loaded and stored.
 """
@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from carousel.equations.loop import Equation
-from carousel.equations.terms import Expr
+from carousel.equations.stages import Reduction
+from carousel.equations.terms import ROW, Expr
 from carousel.kernels.cpu.program import CppProgram, panel, pointers
 from carousel.kernels.liveness import BackwardFlow, ForwardFlow, Place
 
@@ -33,11 +34,14 @@ class CppProduct:
 
 @dataclass
 class CppBlock:
-    """One stage's work on the units of one size."""
+    """One stage's work on the units of one size, or on what is one number a row (``row``)."""
 
     name: str
     title: str
     size: str
+    row: bool = False
+    results: list[tuple[Expr, str]] = field(default_factory=list)  # of reductions, and how each is loaded
+    gathers: list[Reduction] = field(default_factory=list)  # reductions that the next stage has the results of
     products: list[CppProduct] = field(default_factory=list)
     vectors: list[Expr] = field(default_factory=list)
     loads: list[tuple[Expr, str]] = field(default_factory=list)
@@ -89,18 +93,60 @@ class _Direction(ABC, Generic[Flow]):
 
     def block(self, place: Place) -> CppBlock:
         letter = self.program.interface.names[place[1]].removeprefix("n_")
-        title = f"{self.name}, stage {place[0] + 1} of {1 + self.flow.places[-1][0]}: units of {letter}."
-        made = CppBlock(f"{self.name.lower()}_{place[0]}_{letter}", title, f"n_{letter}", self.products(place))
+        row = place[1] is ROW
+        what = "one number a row" if row else f"units of {letter}"
+        title = f"{self.name}, stage {place[0] + 1} of {1 + self.flow.places[-1][0]}: {what}."
+        name = f"{self.name.lower()}_{place[0]}_{letter}"
+        made = CppBlock(name, title, f"n_{letter}", row, products=self.products(place), gathers=self.flow.gathered(place))
+        for r in self.flow.reduced(place):
+            made.results.append((r.symbol, f"reduced_{r.kind}<TAIL>(c.{r.symbol}_partial, team, c.batch, row, n)"))
         for s in self.flow.reads(place):
-            if s in self.loop.vectors:
+            if s in self.live.counts:
+                made.loads.append((s, f"all(T(c.{self.program.interface.names[self.live.counts[s].root]}))"))
+            elif s in self.loop.vectors and not self.live.row(s):
                 made.vectors.append(s)
-            elif s == self.loop.clock:
-                made.loads.append((s, f"all(c.{s}[s.at + row])"))
+            elif s == self.loop.clock or self.live.row(s):
+                made.loads.append((s, self.number(s, row)))
             else:
                 made.loads.append((s, self.found(s)))
         made.equations = self.flow.assigned(place)
-        self.store(made, place)
+        if row:
+            self.store_rows(made, place)
+        else:
+            self.store(made, place)
         return made
+
+    # What is one number a row. A block of such numbers has those of some rows in a vector, any other block one for all units.
+
+    def number(self, symbol: Expr, row: bool) -> str:
+        """Return the expression that loads one number a row."""
+        if symbol in self.loop.vectors:
+            return f"all(c.{symbol}[0])"
+        array, at, width, column = self.place_of_number(symbol)
+        if not row:
+            return f"all(c.{array}[({at}) * {width} + {column}])" if width > 1 else f"all(c.{array}[{at}])"
+        return f"load_rows<TAIL>(c.{array} + ({at}) * {width} + {column}, {width}, n)"
+
+    def place_of_number(self, symbol: Expr) -> tuple[str, str, int, int]:
+        """Return where one number a row is: an array, a row of it, and the row's width and column."""
+        if symbol == self.loop.clock:
+            return str(symbol), "s.at + row", 1, 0
+        if symbol in self.flow.defined:
+            return f"{symbol}_own", "own + row", 1, 0
+        if symbol in self.live.column:
+            j, column = self.live.column[symbol]
+            return f"E_{j}", "s.at + row", len(self.loop.hoisted[j]), column
+        return self.given_number(symbol), "s.at + row", 1, 0
+
+    def store_rows(self, made: CppBlock, place: Place) -> None:
+        """Add what a block of such numbers writes: for its own thread, and once of all threads that share the row."""
+        for s in self.flow.cross_stage:
+            if self.flow.defined[s] == place:
+                made.stores.append(f"store<TAIL>(c.{s}_own + own + row, {s}, n);")
+        for array, width, column, value in self.row_results(place):
+            text, wanted = "V{}" if value == 0 else str(value), f" && c.{array}" if array.endswith("_stored") else ""
+            at = f"c.{array} + (s.at + row) * {width} + {column}"
+            made.stores.append(f"if (first{wanted}) store_rows<TAIL>({at}, {width}, {text}, n);")
 
     # What the directions differ in.
 
@@ -111,6 +157,14 @@ class _Direction(ABC, Generic[Flow]):
     @abstractmethod
     def found(self, symbol: Expr) -> str:
         """Return the expression that loads a value which a block reads."""
+
+    @abstractmethod
+    def given_number(self, symbol: Expr) -> str:
+        """Return the array of one number a row that another run has computed."""
+
+    @abstractmethod
+    def row_results(self, place: Place) -> list[tuple[str, int, int, Expr]]:
+        """Return what leaves a block of such numbers: an array, the width of its rows, a column, the value."""
 
     @abstractmethod
     def store(self, made: CppBlock, place: Place) -> None:
@@ -131,6 +185,14 @@ class _Forward(_Direction[ForwardFlow]):
 
     def found(self, symbol: Expr) -> str:
         return self.hoisted(symbol) if symbol in self.live.column else self.loading(symbol, f"{symbol}_stored", "s.slot + row")
+
+    def given_number(self, symbol: Expr) -> str:
+        raise AssertionError(symbol)  # a run forwards reads none
+
+    def row_results(self, place: Place) -> list[tuple[str, int, int, Expr]]:
+        here = {s for s, where in self.flow.defined.items() if where == place}
+        saved = [(f"{s}_stored", 1, 0, s) for s in self.program.saved if s in here]
+        return [*saved, *((array, 1, 0, s) for s, array in self.program.recorded.items() if s in here)]
 
     def store(self, made: CppBlock, place: Place) -> None:
         program = self.program
@@ -187,6 +249,18 @@ class _Backward(_Direction[BackwardFlow]):
         if symbol in self.live.column and symbol not in self.program.saved:
             return self.hoisted(symbol)
         return self.loading(symbol, f"{symbol}_stored", "s.at + row")
+
+    def given_number(self, symbol: Expr) -> str:
+        arriving = symbol == self.live.derivative.given or symbol in self.live.derivative.recorded
+        return str(symbol) if arriving else f"{symbol}_stored"
+
+    def row_results(self, place: Place) -> list[tuple[str, int, int, Expr]]:
+        return [(f"E_{r.array[1]}_bar", r.width, r.column, r.value) for r in self.flow.outcomes if r.place == place]
+
+    def store_rows(self, made: CppBlock, place: Place) -> None:
+        super().store_rows(made, place)
+        for v, value in self.flow.vectors(place):
+            made.stores.append(f"if (first) c.{v}_bar[team.group()] += folded(only<TAIL>({value}, n, T(0)));")
 
     def store(self, made: CppBlock, place: Place) -> None:
         for s in self.flow.cross_stage:

@@ -83,6 +83,7 @@ def forward_layout(
     counts = inputs(k, sizes, chunk * steps.batch)
     if not save:  # two places are enough: the step's, and the next one's
         counts |= {s.array: 2 * steps.batch * sizes[s.size] for s in program.stored.values() if s.always}
+    counts |= own(k, "forward", threads * steps.batch)
     weights, strides = weights_of(program.interface.stacks, sizes, dense)
     named = {"steps": steps.count, "batch": steps.batch, "threads": threads, "chunk": chunk, "packed": 0, **sizes, **strides}
     return Layout(steps, threads, weights, Room(counts), named, k.forward.counted(named))
@@ -98,6 +99,7 @@ def backward_layout(
     inner = tuple(program.interface.inner.values())
     counts = {panel(stack): k.panel(stack, sizes, transposed=True) for stack in inner}
     counts |= {name: steps.batch * sizes[n] for name, n in program.cross_back.items()}
+    counts |= own(k, "backward", threads * steps.batch)
     weights, strides = weights_of(inner, sizes, dense)
     named = {"steps": steps.count, "batch": steps.batch, "threads": threads, "chunk": 1, "packed": 0, **sizes, **strides}
     return Layout(steps, threads, weights, Room(counts), named, k.backward.counted(named))
@@ -107,6 +109,11 @@ def inputs(k: Kernel, lengths: Lengths, rows: int) -> dict[str, int]:
     """Return how many numbers packed weights and, in ``rows`` rows, sums of the input are, by name."""
     counts = {panel(stack): k.panel(stack, lengths) for stack in k.program.interface.stacks}
     return counts | {name: rows * len(s.parts) * lengths[s.size] for name, s in k.program.sums_of_input.items()}
+
+
+def own(k: Kernel, way: str, rows: int) -> dict[str, int]:
+    """Return how many numbers the arrays are that each thread has for itself, by name; ``rows``: of all threads."""
+    return {name: rows * (vectors * k.lanes or 1) for name, vectors in k.program.gathers[way].items()}
 
 
 def weights_of(

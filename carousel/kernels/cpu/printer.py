@@ -34,6 +34,9 @@ class Printer(Words, CXX17CodePrinter):
             factor = self.parenthesize(base, 60)
             product = " * ".join([factor] * abs(int(exponent)))
             return f"({product})" if exponent > 0 else f"(T(1) / ({product}))"
+        if abs(exponent) == sympy.Rational(1, 2):
+            root = f"sqrt(all({self._print(base)}))"
+            return root if exponent > 0 else f"(T(1) / {root})"
         return f"power(all({self._print(base)}), all({self._print(exponent)}))"
 
     def _print_Relational(self, expr: sympy.core.relational.Relational) -> str:

@@ -10,6 +10,7 @@ V_stored     a value of a step: of every step where derivatives are wanted, else
 S_initial    states that a reset returns to, S_final those after each row's last step
 A_g          adjoints of a group's sums, E_j_bar of a hoisted input, of every step; v_bar of a vector, one a thread
 V_recorded   a recorded value of every step, V_given its gradient
+V_own        one number a row that another block reads, of each thread and row; V_partial what a thread has of a reduction
 S_bar        what is carried back to a state, S_direct the same of every step; V_cross what a later block reads
 at slot rows where each step's rows are, and how many; ``resets`` of all rows of all steps
 ============ ==========================================================================================================
@@ -24,9 +25,10 @@ from functools import cache, cached_property
 from carousel.equations.loop import Loop
 from carousel.equations.terms import Expr
 from carousel.kernels.interface import Described, Stack, interface_of
-from carousel.kernels.liveness import Liveness
+from carousel.kernels.liveness import BackwardFlow, ForwardFlow, Liveness
 
 STEPS = ("at", "slot", "rows", "resets")  # arrays of every call
+VECTORS = {"sum": 2, "max": 1}  # that hold what a thread has of a reduction: a sum, and what rounding has taken from it
 NUMBERS = ("steps", "batch", "threads", "chunk", "packed")  # numbers of every call
 
 
@@ -78,7 +80,7 @@ class CppProgram:
         # States whose value before the step is read, or saved.
         self.read_states = tuple(s for s in self.live.states if s in self.live.read() | set(self.saved))
         # Values that are stored also where nothing is saved, since a later stage reads them.
-        read_later = [*self.live.operands, *self.live.forward.cross_stage]
+        read_later = [*self.live.operands, *(x for x in self.live.forward.cross_stage if not self.live.row(x))]
         self.cross_stage = tuple(x for x in dict.fromkeys(read_later) if x not in self.live.states)
         always, states = {*self.read_states, *self.cross_stage}, list(self.live.states)
         self.stored = {
@@ -102,7 +104,8 @@ class CppProgram:
         }
         self.carried = tuple(f"{s}_bar" for s in states)
         self.direct = tuple(f"{s}_direct" for s in states)
-        self.cross_back = {f"{x}_cross": self.size(x) for x in self.live.backward.cross_stage}
+        self.cross_back = {f"{x}_cross": self.size(x) for x in self.live.backward.cross_stage if not self.live.row(x)}
+        self.gathers = {way: _gathers(self.live, flow) for way, flow in self.live.flows.items()}
         self.clock = "" if loop.clock is None else str(loop.clock)
         self.given = str(back.given)
         self.recorded = {x: f"{x}_recorded" for x in loop.recorded}
@@ -118,7 +121,7 @@ class CppProgram:
         stacks = self.interface.stacks
         arrays = ["x", *(f"bias_{s.name}" for s in self.interface.outer), *self.sums_of_input, *self.hoisted, *self.vectors]
         arrays += [*map(panel, stacks), *(s.array for s in self.stored.values()), *self.initial, *self.final, "output"]
-        arrays += self.recorded.values()
+        arrays += [*self.recorded.values(), *self.gathers["forward"]]
         return self._signature(arrays, stacks)
 
     @cached_property
@@ -127,12 +130,19 @@ class CppProgram:
         stacks = tuple(self.interface.inner.values())
         arrays = [*self.hoisted, *self.vectors, *map(panel, stacks), *(f"{x}_stored" for x in self.saved)]
         arrays += [*self.sums, *self.adjoints, *self.own, *self.carried, *self.direct, *self.cross_back]
-        return self._signature([*arrays, self.given, *self.given_recorded], stacks)
+        return self._signature([*arrays, self.given, *self.given_recorded, *self.gathers["backward"]], stacks)
 
     def _signature(self, arrays: list[str], stacks: Iterable[Stack]) -> Signature:
         weights = [w for s in stacks for w in pointers(s)]
         clock = [self.clock] if self.clock else []
         return Signature((*STEPS, *arrays, *weights, *clock), (*NUMBERS, *self.interface.sizes, *map(stride, weights)))
+
+
+def _gathers(live: Liveness, flow: ForwardFlow | BackwardFlow) -> dict[str, int]:
+    """Return the arrays that each thread has for itself, and how many vectors of each row (0: one number)."""
+    rows = {f"{x}_own": 0 for x in flow.cross_stage if live.row(x)}
+    partial = [r for place in flow.places for r in flow.gathered(place)]
+    return rows | {f"{r.symbol}_partial": VECTORS[r.kind] for r in partial}
 
 
 @cache

@@ -325,6 +325,80 @@ inline void Team::divide(const Steps& steps, long blocks, double depth, int most
   rows = deal(steps.rows, steps.count, steps.batch, size / across, group());
 }
 
+// ---------------------------------------------------------------- over units
+
+template <int... K> constexpr M counted(std::integer_sequence<int, K...>) { return M{K...}; }
+
+// The first n lanes of a vector, the others at `rest`.
+template <bool TAIL> inline V only(V v, long n, T rest) {
+  if constexpr (TAIL) return select(counted(std::make_integer_sequence<int, LANES>{}) < I(n), v, all(rest));
+  else return v;
+}
+
+// The sum of all lanes, pair by pair; the largest.
+inline T folded(V v) {
+  T x[LANES];
+  store(x, v);
+#pragma GCC unroll 4
+  for (int half = LANES / 2; half > 0; half /= 2)
+    for (int k = 0; k < half; ++k) x[k] += x[k + half];
+  return x[0];
+}
+
+inline T largest(V v) {
+  T x = v[0];
+  for (int k = 1; k < LANES; ++k) x = x > v[k] || x != x ? x : v[k];
+  return x;
+}
+
+// What a thread has of a row's sum: in each lane a sum, and what rounding has added to it (Kahan), so that many units cost no
+// digits. Once a sum is infinite nothing is known of the rest.
+inline void begin_sum(T* p) { store(p, V{}); store(p + LANES, V{}); }
+template <bool TAIL> inline void gather_sum(T* p, V v, long n) {
+  const V sum = load(p), y = only<TAIL>(v, n, T(0)) - load(p + LANES), next = sum + y, added = (next - sum) - y;
+  store(p, next);
+  store(p + LANES, select(added == added, added, V{}));
+}
+
+inline void begin_max(T* p) { store(p, all(T(-INFINITY))); }
+template <bool TAIL> inline void gather_max(T* p, V v, long n) { store(p, maximum(load(p), only<TAIL>(v, n, T(-INFINITY)))); }
+
+// Of some rows, what all threads that share them have gathered; always in the same order.
+template <bool TAIL> inline V reduced_sum(const T* partial, const Team& team, long batch, long row, long n) {
+  V found{};
+  for (long r = 0; r < n; ++r) {
+    V sum{};
+    for (int k = 0; k < team.across; ++k) {
+      const T* p = partial + ((team.rank - team.column() + k) * batch + row + r) * 2 * LANES;
+      sum += load(p) - load(p + LANES);
+    }
+    found[r] = folded(sum);
+  }
+  return found;
+}
+
+template <bool TAIL> inline V reduced_max(const T* partial, const Team& team, long batch, long row, long n) {
+  V found{};
+  for (long r = 0; r < n; ++r) {
+    V most = all(T(-INFINITY));
+    for (int k = 0; k < team.across; ++k) most = maximum(most, load(partial + ((team.rank - team.column() + k) * batch + row + r) * LANES));
+    found[r] = largest(most);
+  }
+  return found;
+}
+
+// One number of each of some rows, `width` apart.
+template <bool TAIL> inline V load_rows(const T* p, long width, long n) {
+  if (width == 1) return load<TAIL>(p, n);
+  V v{};
+  for (long r = 0; r < n; ++r) v[r] = p[r * width];
+  return v;
+}
+template <bool TAIL> inline void store_rows(T* p, long width, V v, long n) {
+  if (width == 1) return store<TAIL>(p, v, n);
+  for (long r = 0; r < n; ++r) p[r * width] = v[r];
+}
+
 // ---------------------------------------------------------------- packing
 
 // Lanes of two rows of a square that change places where it is turned by blocks of S: first the new upper row, then the lower.

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from carousel.equations.stages import Reduction
 from carousel.equations.terms import Expr
 from carousel.kernels.cpu import blocks
 from carousel.kernels.cpu.blocks import CppBlock, CppProduct
 from carousel.kernels.cpu.printer import Printer
-from carousel.kernels.cpu.program import STEPS, CppProgram, Signature, panel, pointers, stride
+from carousel.kernels.cpu.program import STEPS, VECTORS, CppProgram, Signature, panel, pointers, stride
 
 _printer = Printer()
 
@@ -60,7 +61,7 @@ def _direction(what: str, signature: Signature, stages: list[list[CppBlock]], ru
   void run(Team team) const;
 }};
 
-{"".join(f"{_units(what, b)}{chr(10)}{_tiles(what, b)}{chr(10)}" for stage in stages for b in stage)}
+{"".join(_block(what, b) for stage in stages for b in stage)}
 {run}"""
 
 
@@ -75,6 +76,32 @@ def _groups(block: CppBlock) -> list[tuple[Expr, ...]]:
 
 def _most(block: CppBlock) -> int:
     return max((len(g) for g in _groups(block)), default=1)
+
+
+def _block(what: str, block: CppBlock) -> str:
+    return _rows(what, block) if block.row else f"{_units(what, block)}\n{_tiles(what, block)}\n"
+
+
+def _rows(what: str, block: CppBlock) -> str:
+    """Return the assignments of what is one number a row, for some rows at once."""
+    lines = [f"const V {symbol} = {text};" for symbol, text in [*block.results, *block.loads]]
+    lines += [f"const V {symbol} = all({_printer.doprint(expr)});" for symbol, expr in block.equations]
+    return f"""// {block.title}
+template <bool TAIL>
+inline void {block.name}_rows(const {what}& c, const Step& s, const Team& team, long row, long n) {{
+  const long own = team.rank * c.batch;
+  const bool first = team.column() == 0;
+{_indent([*lines, *block.stores], 2)}}}
+
+inline void {block.name}(const {what}& c, const Step& s, const Team& team) {{
+  const Range mine = team.rows_of(s);
+  for (long row = mine.from; row < mine.to; row += LANES) {{
+    if (mine.to - row >= LANES) {block.name}_rows<false>(c, s, team, row, LANES);
+    else {block.name}_rows<true>(c, s, team, row, mine.to - row);
+  }}
+}}
+
+"""
 
 
 def _units(what: str, block: CppBlock) -> str:
@@ -93,6 +120,7 @@ def _units(what: str, block: CppBlock) -> str:
     lines += [f"const V {symbol} = {text};" for symbol, text in block.loads]
     lines += [f"const V {symbol} = all({_printer.doprint(expr)});" for symbol, expr in block.equations]
     lines += block.stores
+    lines += [f"gather_{r.kind}<TAIL>({_partial(r)}, {r.operand}, n);" for r in block.gathers]
     lines += [f"{array}_sum += {_printer.doprint(expr)};" for array, expr in block.sums]
     if any(p.later for p in block.products):
         lines.insert(0, "const bool goes_on = row < s.next_rows && !(s.next_resets && s.next_resets[row]);")
@@ -102,7 +130,7 @@ def _units(what: str, block: CppBlock) -> str:
         after.append(f"store<TAIL>({place}, load<TAIL>({place}, n) + {array}_sum, n);")
     return f"""// {block.title}
 template <bool TAIL>
-inline void {block.name}_units(const {what}& c, const Step& s, Range rows, long unit, int rank{passed}) {{
+inline void {block.name}_units(const {what}& c, const Step& s, Range rows, long unit, int rank, long own{passed}) {{
   const long n = c.{block.size} - unit;
 {_indent(before, 2)}  for (long row = rows.from; row < rows.to; ++row) {{
 {_indent(lines, 4)}  }}
@@ -116,14 +144,15 @@ def _tiles(what: str, block: CppBlock) -> str:
     sums = [f"V {_sums(g)}[Tile::ROWS * Tile::MOST_UNITS * {len(g)}];" for g in groups]
     products = [line for p in block.products for line in _product(p)]
     given = "".join(f", {_sums(g)} + u * {len(g)}, wide * {len(g)}" for g in groups)
-    call = f"(c, s, rows, unit, team.group(){given});"
+    call = f"(c, s, rows, unit, team.group(), own{given});"
+    begin = [f"for (long row = mine.from; row < mine.to; ++row) begin_{r.kind}({_partial(r)});" for r in block.gathers]
     return f"""inline void {block.name}(const {what}& c, const Step& s, const Team& team) {{
   typedef Tiling<{_most(block)}> Tile;
   const int units = team.units<Tile>();
   const long blocks = (c.{block.size} + LANES - 1) / LANES;
   const Range tiles = team.tiles(blocks, units), mine = team.rows_of(s);
-  const long count = (mine.to - mine.from + Tile::ROWS - 1) / Tile::ROWS;
-{_indent(sums, 2)}  for (long tile = tiles.from; tile < tiles.to; ++tile) {{
+  const long count = (mine.to - mine.from + Tile::ROWS - 1) / Tile::ROWS, own = team.rank * c.batch;
+{_indent(begin, 2)}{_indent(sums, 2)}  for (long tile = tiles.from; tile < tiles.to; ++tile) {{
     const long block = tile * units;
     const int wide = int(blocks - block < units ? blocks - block : units);
     for (long k = 0; k < count; ++k) {{
@@ -137,6 +166,11 @@ def _tiles(what: str, block: CppBlock) -> str:
   }}
 }}
 """
+
+
+def _partial(r: Reduction) -> str:
+    """Return the place of what a thread has of a reduction, of a row."""
+    return f"c.{r.symbol}_partial + (own + row) * {VECTORS[r.kind]} * LANES"
 
 
 def _product(p: CppProduct) -> list[str]:
@@ -154,7 +188,7 @@ def _product(p: CppProduct) -> list[str]:
 
 def _divide(stages: list[list[CppBlock]]) -> str:
     """Return how the team shares the work, by the block with the most of it."""
-    every = [b for stage in stages for b in stage]
+    every = [b for stage in stages for b in stage if not b.row]
     busiest = max(every, key=lambda b: sum(len(p.symbols) for p in b.products))
     depth = " + ".join(f"{len(p.symbols)} * {p.depth.replace('c.', '')}" for p in busiest.products) or "1"
     return f"  team.divide(all_steps, ({busiest.size} + LANES - 1) / LANES, double({depth}), Tiling<{_most(busiest)}>::ROWS);\n"

@@ -77,6 +77,8 @@ class TritonProgram:
     """
 
     def __init__(self, loop: Loop, mixed: bool):
+        if loop.goes_over_units:
+            raise Unsupported(f"{loop.name} goes over the units of a step")
         self.loop, self.mixed, self.live, self.interface = loop, mixed, Liveness(loop), interface_of(loop)
         self.states, back = self.live.states, self.live.derivative
         self._letters = {root: f"{root.letter}{k}" for root, k in self.live.rank.items()}
