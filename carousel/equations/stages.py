@@ -68,12 +68,16 @@ class Schedule:
 
 def schedule(trace: Trace) -> Schedule:
     """Split a trace's equations into stages."""
-    return _Planner(trace).plan()
+    planner = _Planner(trace)
+    plan, taken = planner.plan(), planner.taken_inside()
+    return _Planner(trace, taken).plan() if taken else plan
 
 
 class _Planner:
-    def __init__(self, trace: Trace):
-        self.trace = trace
+    """``inside``: reductions that need no state, by kind and operand, and are taken inside the loop all the same."""
+
+    def __init__(self, trace: Trace, inside: frozenset[tuple[str, Expr]] = frozenset()):
+        self.trace, self.inside = trace, inside
         self.biases = {p.symbol for p in trace.parameters if p.kind == "bias"}
         # Where a symbol is known: (inside the loop?, after which stage). Parameters and the input: from the start.
         self.known: dict[Expr, tuple[bool, int]] = {s.before: (True, 0) for s in trace.states}
@@ -173,10 +177,35 @@ class _Planner:
         if (kind, operand) not in self.reduced:
             symbol = sympy.Symbol(f"r{len(self.reduced)}", real=True)
             inside, known = self.when(operand)
+            if (kind, operand) in self.inside:  # with the first that need a state
+                inside, known = True, max(known if inside else 0, 1 if (True, 1) in self.stages else 0)
             self.stage((inside, known + 1)).reductions.append(Reduction(symbol, kind, operand, self.units(operand)))
             self.known[symbol], self.sizes[symbol] = (inside, known + 1), ROW
             self.reduced[kind, operand] = symbol
         return self.reduced[kind, operand]
+
+    def taken_inside(self) -> frozenset[tuple[str, Expr]]:
+        """Return the reductions of sums of the input that no product outside the loop waits for.
+
+        Inside the loop they cost little, since the sums are at hand; outside, each would go through all steps in memory.
+        """
+        stages = [s for (inside, _), s in self.stages.items() if not inside]
+        needs = {symbol: expr.free_symbols for s in stages for symbol, expr in s.equations}
+        needs |= {r.symbol: {r.operand} for s in stages for r in s.reductions}
+        sums = [a for s in stages for a in s.accumulators]
+        needs |= {a.symbol: {x for p in a.products for x in p.operand.free_symbols} | {a.start} for a in sums}
+
+        def all_of(symbols: set[Expr]) -> set[Expr]:
+            found: set[Expr] = set()
+            while symbols:
+                found |= symbols
+                symbols = {y for x in symbols for y in needs.get(x, ())} - found
+            return found
+
+        waited = all_of({x for a in sums for x in needs[a.symbol]})
+        of_input = {a.symbol for a in sums if self.trace.input in all_of({a.symbol})}
+        found = [r for s in stages for r in s.reductions if r.symbol not in waited]
+        return frozenset((r.kind, r.operand) for r in found if of_input & all_of({r.operand}))
 
     def count(self, size: Size) -> Expr:
         return self.counts.setdefault(size.root, sympy.Symbol(f"n_{len(self.counts)}", real=True))

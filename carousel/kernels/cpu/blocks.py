@@ -197,7 +197,8 @@ class _Forward(_Direction[ForwardFlow]):
     def store(self, made: CppBlock, place: Place) -> None:
         program = self.program
         here = {s for s, where in self.flow.defined.items() if where == place}
-        here |= {s for s in self.flow.reads(place) if s in self.live.column}
+        read = (s for s in self.flow.reads(place) if s in self.live.column)
+        here |= {s for s in read if place == next(p for p in self.flow.places if s in self.flow.reads(p))}
         for s in dict.fromkeys([*program.cross_stage, *program.saved]):
             if s in here:
                 text = self.storing(f"{s}_stored", "s.slot + row", made.size, str(s))
