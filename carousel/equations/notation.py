@@ -232,7 +232,9 @@ class _Reader:
         if not function.fewest <= len(operands) <= function.operands:
             raise EquationError(f"{name} takes {function.fewest} to {function.operands} operands")
         first, *rest = operands
-        return cast(Term, function(first, *(float(x.expr) if x.expr.is_number else x for x in rest)))
+        numbers = [x.expr if x.expr.is_number else None for x in rest]
+        given = [x if n is None else int(n) if n.is_Integer else float(n) for x, n in zip(rest, numbers, strict=True)]
+        return cast(Term, function(first, *given))
 
     def _combined(self, combine: Callable[[Any, Any], Any], left: ast.AST, right: ast.AST) -> Term:
         a, b = self.term(left), self.term(right)

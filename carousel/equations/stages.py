@@ -160,7 +160,8 @@ class _Planner:
     def over_units(self, expr: Expr) -> Expr:
         """Return a function over units by its definition: reductions, and what is computed with them."""
         first, *rest = (self.split(x) for x in expr.args)
-        return self.reduce(OVER_UNITS[type(expr)].definition(self.name(first), *rest))
+        made = self.reduce(OVER_UNITS[type(expr)].definition(self.name(first), *rest))
+        return self.name(made) if made.has(sympy.Piecewise) else made  # SymPy would multiply it out in a condition
 
     def reduce(self, expr: Expr) -> Expr:
         """Return the expression with its sums, maxima and numbers of units replaced by their symbols."""
