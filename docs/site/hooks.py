@@ -23,6 +23,7 @@ from carousel.cli import whole
 from carousel.drawing.svg import standalone
 from carousel.equations import Cell
 from carousel.equations.functions import FUNCTIONS, identity
+from carousel.equations.units import OVER_UNITS
 
 ROOT = Path(__file__).parents[2]
 PAGES = {"README.md": "index.md", "CHANGELOG.md": "changes.md", "CONTRIBUTING.md": "contributing.md", "LICENSE": "license.md"}
@@ -125,7 +126,7 @@ def _plain(text: str) -> str:
 def functions() -> Iterator[str]:
     """The functions of the equations: names, operands, what they say of themselves."""
     yield "| function | for each unit |\n| --- | --- |"
-    for function in (*FUNCTIONS.values(), identity):
+    for function in (*FUNCTIONS.values(), identity, *OVER_UNITS.values()):
         said, _, _ = (inspect.getdoc(function) or "").partition("\n\n")
         yield f"| `{function.__name__}({', '.join(inspect.signature(function).parameters)})` | {_plain(said)} |"
 

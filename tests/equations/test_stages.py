@@ -49,14 +49,15 @@ def test_products_with_the_input_stand_outside_the_loop(name):
 @pytest.mark.parametrize("name", CELLS)
 def test_every_equation_comes_after_what_it_needs(name):
     trace, schedule = CELLS[name].trace, CELLS[name].schedule
-    known = {trace.input, *(p.symbol for p in trace.parameters), *(s.before for s in trace.states)}
+    known = {trace.input, *(p.symbol for p in trace.parameters), *(s.before for s in trace.states), *schedule.counts}
     for k, stage in enumerate((*schedule.outside, *schedule.inside)):
         if k < len(schedule.outside):
             assert not any(s.before in expr.free_symbols for s in trace.states for _, expr in stage.equations)
         for a in stage.accumulators:
             needed = {s for p in a.products for s in p.operand.free_symbols} | set(a.biases)
             assert needed | ({a.start} - {None}) <= known
-        known |= {a.symbol for a in stage.accumulators}
+        assert {r.operand for r in stage.reductions} <= known
+        known |= {a.symbol for a in stage.accumulators} | {r.symbol for r in stage.reductions}
         for target, expr in stage.equations:
             assert expr.free_symbols <= known
             known.add(target)

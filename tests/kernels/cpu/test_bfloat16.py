@@ -9,6 +9,7 @@ from torch.nn.utils.rnn import pack_sequence
 from carousel import kernels
 from carousel.cells import CELLS
 from carousel.kernels.cpu import compiler
+from carousel.kernels.inputs import loop_of
 from carousel.layers import Recurrent
 
 pytestmark = pytest.mark.skipif(not compiler.bfloat16(), reason="this processor does not multiply bfloat16")
@@ -58,7 +59,13 @@ def test_every_cell_is_near_single_precision(name):
     expected = gradients(layer, x, wanted)
     with autocast():
         found = gradients(layer, x, wanted)
-    assert_close(found, expected)
+    if loop_of(layer.cell).goes_over_units:  # small variances make rounding large: as PyTorch's operations have it
+        with autocast(), kernels.use("reference"):
+            rounded_too = gradients(layer, x, wanted)
+        for a, b, wide in zip(found, expected, rounded_too, strict=True):
+            assert (a - b).norm() <= 1.5 * (wide - b).norm() + 0.02 * b.norm()
+    else:
+        assert_close(found, expected)
     assert not torch.allclose(found[0], expected[0], rtol=1e-6, atol=1e-6)  # it was rounded
     assert all(g.dtype == torch.float32 for g in found)
 
