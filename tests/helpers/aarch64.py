@@ -32,7 +32,7 @@ from carousel.layers import Recurrent
 
 HARNESS = Path(__file__).with_suffix(".cpp")
 COMPILER, EMULATORS = "aarch64-linux-gnu-g++", ("qemu-aarch64", "qemu-aarch64-static")
-CELLS = ("lstm-v3", "lstm-v4", "gru-original", "clockwork")
+CELLS = ("lstm-v3", "lstm-v4", "gru-original", "clockwork", "gru-layer-norm")
 WIDTH, FLAGS = compiler.SIMD["generic"]  # all that a processor other than x86 is given: vectors of 16 bytes, no -march
 FLAGS = [*compiler.FLAGS, *FLAGS, f"-DWIDTH={WIDTH}"]
 

@@ -201,13 +201,14 @@ def test_kernels_of_the_lectures_cells_are_tested_as_users_have_them(cache, tmp_
 
 @pytest.mark.parametrize("simd", list(compiler.SIMD))
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_every_width_of_vectors(agree, monkeypatch, simd, dtype):
+@pytest.mark.parametrize("name", ["lstm-v4", "lstm-layer-norm"])
+def test_every_width_of_vectors(agree, monkeypatch, simd, dtype, name):
     monkeypatch.setenv("CAROUSEL_SIMD", simd)
     try:
         compiler.simd()
     except ValueError as error:
         pytest.skip(str(error))
-    agree(CELLS["lstm-v4"], 1e-4 if dtype == torch.float32 else 1e-9, sizes=(5, 21, 9), batch_sizes=(9, 9, 4, 1), dtype=dtype)
+    agree(CELLS[name], 1e-4 if dtype == torch.float32 else 1e-9, sizes=(5, 21, 9), batch_sizes=(9, 9, 4, 1), dtype=dtype)
 
 
 def test_the_cells_equations_can_be_recognised_in_the_source():
