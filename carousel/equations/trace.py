@@ -257,8 +257,8 @@ def check_names(made: Trace) -> None:
 
 
 def _explain(error: Exception) -> str:
-    names = [f.name for f in FUNCTIONS.values()] + [f.name for f in OVER_UNITS.values()]
-    known = ", ".join([*names, "identity", "concat"])
+    over_units = [f.name for f in OVER_UNITS.values()]
+    known = ", ".join([*(f.name for f in FUNCTIONS.values()), "identity", "concat", *over_units])
     if isinstance(error, NameError):
         return f"unknown function or variable {error.name}; the functions of carousel.equations are {known}"
     return f"{type(error).__name__}: {error}; the functions of carousel.equations are {known}"

@@ -38,7 +38,9 @@ class Reference(Backend):
         return run(call)
 
     def explain(self, cell: Cell, data: Tensor, rows: int, sizes: tuple[int, int, int]) -> str | None:
-        return f"{self.name}: PyTorch operations, one after the other"
+        over_units = data.device.type == "cuda" and loop_of(cell).goes_over_units
+        why = ", since kernels for GPUs do not go over the units of a step" if over_units else ""
+        return f"{self.name}: PyTorch operations, one after the other{why}"
 
 
 def run(call: Call) -> Result:
