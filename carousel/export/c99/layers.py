@@ -12,11 +12,13 @@ import torch
 
 from carousel.equations import Cell
 from carousel.equations.stages import Accumulator
-from carousel.equations.terms import Expr, Product
+from carousel.equations.terms import ROW, Expr, Product
 from carousel.errors import InputError
 from carousel.export.c99.printer import Printer
 from carousel.export.c99.weights import Weight, vector, weight
 from carousel.layers import Recurrent
+
+REDUCTIONS = {"sum": "total", "max": "largest"}  # functions of helpers.c
 
 
 @dataclass(frozen=True)
@@ -54,14 +56,15 @@ class _Writer:
 
     @cached_property
     def units(self) -> dict[Expr, int | None]:
-        """The number of units of each symbol; None: one number."""
+        """The number of units of each symbol; None: one number, as the step number and what a reduction gives."""
         trace = self.cell.trace
         stages = (*self.cell.schedule.outside, *self.cell.schedule.inside)
-        found = {trace.input: trace.input_size, **trace.sizes}
+        found = {trace.input: trace.input_size, **trace.sizes, **self.cell.schedule.sizes}
         found |= {s.before: s.size for s in trace.states} | {s.after: s.size for s in trace.states}
         found |= {p.symbol: p.rows for p in trace.parameters if p.kind != "dense"}
         found |= {a.symbol: a.rows for stage in stages for a in stage.accumulators}
-        return {x: None if size is None else self.cell.length(size, *self.sizes) for x, size in found.items()}
+        found |= dict.fromkeys(self.cell.schedule.counts)
+        return {x: None if size in (None, ROW) else self.cell.length(size, *self.sizes) for x, size in found.items()}
 
     @cached_property
     def needed(self) -> set[Expr]:
@@ -69,6 +72,7 @@ class _Writer:
         uses: dict[Expr, set[Expr]] = {}
         for stage in (*self.cell.schedule.outside, *self.cell.schedule.inside):
             uses |= {x: set(expr.free_symbols) for x, expr in stage.equations}
+            uses |= {r.symbol: {r.operand} for r in stage.reductions}
             for a in stage.accumulators:
                 operands = {s for p in a.products for s in p.operand.free_symbols}
                 uses[a.symbol] = operands | {*a.biases} | ({a.start} if a.start is not None else set())
@@ -81,6 +85,8 @@ class _Writer:
         return found
 
     def name(self, symbol: Expr) -> str:
+        if symbol in self.cell.schedule.counts:
+            return f"{self.cell.length(self.cell.schedule.counts[symbol], *self.sizes)}.0f"
         called = self.parameters.get(symbol, str(symbol))
         return called if self.units[symbol] is None else f"{called}[k]"
 
@@ -137,6 +143,12 @@ class _Writer:
                 if a.symbol in self.needed:
                     local[str(a.symbol)] = self.units[a.symbol]
                     self.accumulate(a, known)
+            for r in stage.reductions:
+                if r.symbol in self.needed:
+                    local[str(r.symbol)] = None
+                    length = self.cell.length(r.size, *self.sizes)
+                    operand = self.parameters.get(r.operand, str(r.operand))
+                    self.lines.append(f"  {r.symbol} = {REDUCTIONS[r.kind]}({operand}, {length});")
             together: list[tuple[int | None, list[str]]] = []
             for x, expr in stage.equations:
                 if x in self.needed:

@@ -61,6 +61,8 @@ class Printer(Words, C99CodePrinter):
         if exponent.is_Integer and 0 < abs(int(exponent)) <= 4:
             product = " * ".join([self.parenthesize(base, 60)] * abs(int(exponent)))
             return f"({product})" if exponent > 0 else f"(1.0f / ({product}))"
+        if abs(exponent) == sympy.Rational(1, 2):
+            return f"sqrtf({self._print(base)})" if exponent > 0 else f"(1.0f / sqrtf({self._print(base)}))"
         return f"powf({self._print(base)}, {self._print(exponent)})"
 
     def _print_Relational(self, expr: sympy.core.relational.Relational) -> str:
