@@ -228,6 +228,26 @@ def lem(p, u, y, z):
     return (1 - dt_bar) * y + dt_bar * tanh(p("W.yz", z) + p("W.ye", u) + p["b.y"]), z
 
 
+def layer_norm(p, letters, x):
+    return torch.nn.functional.layer_norm(x, x.shape[1:], p[f"w.{letters}"], p[f"b.{letters}"])
+
+
+def layer_norm_lstm(p, x, h, c):
+    def gate(k):
+        return layer_norm(p, f"{k}m", p(f"W.{k}m", h)) + layer_norm(p, f"{k}e", p(f"W.{k}e", x)) + p[f"b.{k}"]
+
+    c = σ(gate("f")) * c + σ(gate("i")) * tanh(gate("h"))
+    return σ(gate("o")) * tanh(layer_norm(p, "mh", c)), c
+
+
+def layer_norm_gru(p, x, h):
+    def part(k, other, y):
+        return layer_norm(p, k + other, p(f"W.{k}{other}", y))
+
+    z, r = (σ(part(k, "h", h) + part(k, "e", x)) for k in "zr")
+    return ((1 - z) * h + z * tanh(part("n", "e", x) + r * part("n", "h", h)),)
+
+
 STEPS = {
     "multiplicative-rnn": m_rnn,
     "scrn": scrn,
@@ -239,6 +259,7 @@ STEPS = {
     "mut2": mut2,
     "mut3": mut3,
     "mgu": mgu,
+    "gru-layer-norm": layer_norm_gru,
     "cfn": cfn,
     "minimal-rnn": minimal_rnn,
     "ugrnn": ugrnn,
@@ -248,6 +269,7 @@ STEPS = {
     "nbrc": lambda p, x, h: bistable(p, x, h, lambda k, h: p(f"W.{k}h", h)),
     "star": star,
     "multiplicative-lstm": m_lstm,
+    "lstm-layer-norm": layer_norm_lstm,
     "nas": nas,
     "ran": ran,
     "sub-lstm": sub_lstm,

@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 
-from carousel.cells import CELLS
+from carousel.cells import CELLS, get
 from carousel.drawing.graph import graph
 from carousel.equations import (
     EquationError,
@@ -54,7 +54,7 @@ def test_latex_has_names_of_the_field():
     assert normed.latex.count(r"\left") == normed.latex.count(r"\right")
 
 
-@pytest.mark.parametrize("c", [normed, CELLS["lstm-layer-norm"]], ids=lambda c: c.name)
+@pytest.mark.parametrize("c", [normed, get("lstm-layer-norm")], ids=lambda c: c.name)
 def test_a_cell_that_was_stored_is_the_same(c):
     back = StoredCell(json.loads(json.dumps(as_data(c, [(3, 5, 0)]))))
     assert back.text == c.text
@@ -103,23 +103,23 @@ def test_sums_of_the_input_are_normalised_in_the_loop_and_the_input_before_it():
 
 
 def test_gains_start_at_one_and_biases_at_zero():
-    specs = {s.name: s.initial for s in CELLS["lstm-layer-norm"].parameter_specs(3, 5)}
+    specs = {s.name: s.initial for s in get("lstm-layer-norm").parameter_specs(3, 5)}
     assert specs["w.im"] == 1.0 and specs["b.im"] == 0.0 and specs["w.mh"] == 1.0
     assert specs["b.i"] == "uniform" and specs["W.im"] == "uniform"
     layer = Recurrent("lstm-layer-norm", 3, 5)
     assert torch.equal(layer.parameter("w.mh"), torch.ones(5))
-    specs = {s.name: s.initial for s in CELLS["lstm-layer-norm"].parameter_specs(3, 5, forget_bias=1.0)}
+    specs = {s.name: s.initial for s in get("lstm-layer-norm").parameter_specs(3, 5, forget_bias=1.0)}
     assert specs["b.f"] == 1.0 and specs["b.fm"] == 0.0
 
 
 def test_work_and_parameters_are_counted():
-    c = CELLS["gru-layer-norm"]
+    c = get("gru-layer-norm")
     assert c.count(3, 5) == 3 * (5 * 5 + 5 * 3) + 6 * 2 * 5
     assert c.work(3, 5).pointwise > CELLS["gru"].work(3, 5).pointwise
 
 
 def test_drawing_has_a_layer_for_a_normalised_product():
-    kinds = {(n.kind, n.label) for n in graph(CELLS["lstm-layer-norm"]).nodes.values()}
+    kinds = {(n.kind, n.label) for n in graph(get("lstm-layer-norm")).nodes.values()}
     assert ("layer", "LN") in kinds and ("function", "LN") in kinds
 
     @cell

@@ -18,7 +18,13 @@ FAMILIES: dict[str, dict[int, tuple[Cell, ...]]] = {
         2018: (atr,),
         2021: (brc, nbrc, star),
     },
-    "memory": {2016: (multiplicative_lstm, lstm_layer_norm), 2017: (nas, ran, sub_lstm), 2018: (janet,), 2020: (mogrifier,), 2024: (slstm,)},
+    "memory": {
+        2016: (multiplicative_lstm, lstm_layer_norm),
+        2017: (nas, ran, sub_lstm),
+        2018: (janet,),
+        2020: (mogrifier,),
+        2024: (slstm,),
+    },
     "linear": {2016: (t_rnn,), 2017: (qrnn,), 2018: (gilr, sru), 2024: (min_gru, min_lstm)},
     "dynamical": {2021: (cornn,), 2022: (lem,)},
 }

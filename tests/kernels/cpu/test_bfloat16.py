@@ -55,7 +55,7 @@ def test_one_step_of_what_is_rounded_already_is_exact(name, tolerance, rows, uni
     torch.testing.assert_close(found_hx, hx, rtol=tolerance, atol=tolerance)
 
 
-@pytest.mark.parametrize("name", CELLS)
+@pytest.mark.parametrize("name", [*CELLS, "lstm-layer-norm", "gru-layer-norm"])
 def test_every_cell_is_near_single_precision(name):
     torch.manual_seed(0)
     layer = Recurrent(name, 36, 18, 2, bidirectional=True)

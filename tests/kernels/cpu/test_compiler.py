@@ -12,7 +12,7 @@ import torch
 from forked import verdict
 
 from carousel import kernels
-from carousel.cells import CELLS
+from carousel.cells import CELLS, get
 from carousel.kernels.cpu import compiler
 from carousel.kernels.cpu.kernel import Kernel
 from carousel.kernels.cpu.program import CppProgram
@@ -208,7 +208,7 @@ def test_every_width_of_vectors(agree, monkeypatch, simd, dtype, name):
         compiler.simd()
     except ValueError as error:
         pytest.skip(str(error))
-    agree(CELLS[name], 1e-4 if dtype == torch.float32 else 1e-9, sizes=(5, 21, 9), batch_sizes=(9, 9, 4, 1), dtype=dtype)
+    agree(get(name), 1e-4 if dtype == torch.float32 else 1e-9, sizes=(5, 21, 9), batch_sizes=(9, 9, 4, 1), dtype=dtype)
 
 
 def test_the_cells_equations_can_be_recognised_in_the_source():

@@ -10,13 +10,11 @@ from carousel.cells import CELLS
 from carousel.cells.papers import PAPERS
 from carousel.equations import cell, logistic, tanh
 from carousel.kernels import BACKENDS, Call, registry
-from carousel.kernels.inputs import loop_of
 from carousel.kernels.triton import calls, planner
 from carousel.kernels.triton.backend import usable
 from carousel.layers import Recurrent
 
 torch.set_num_threads(1)
-PRINTED = [n for n, c in CELLS.items() if not loop_of(c).goes_over_units]  # the reference runs the others
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")  # NumPy's, of lanes beyond the last row or unit
 INPUT, UNITS, PROJECTED = 5, 19, 7
 TOLERANCE = {torch.float32: 2e-5, torch.bfloat16: 4e-2, torch.float16: 6e-3}
@@ -71,7 +69,7 @@ def way(request, monkeypatch):
     return request.param
 
 
-@pytest.mark.parametrize("name", PRINTED)
+@pytest.mark.parametrize("name", CELLS)
 def test_every_cell_packed_and_reset(name, way):
     assert usable(CELLS[name], torch.zeros(1))  # the reference would agree with itself
     agree(CELLS[name], torch.float32, [3, 2, 1], resets=True)
