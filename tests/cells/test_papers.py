@@ -2,8 +2,6 @@
 
 import json
 import pickle
-import shlex
-from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
@@ -15,7 +13,6 @@ from carousel.cells.catalogue import MEANING, catalogue, found
 from carousel.cells.papers import FAMILIES, PAPERS, coupled_oscillators, mogrifier_lstm, recurrent_highway
 from carousel.drawing.svg import standalone
 from carousel.equations.stored import StoredCell, as_data
-from carousel.kernels.cpu import compiler
 from carousel.layers import Recurrent
 
 D, N, P, T, B = 3, 5, 2, 4, 2  # input, units, units of an output of its own size, steps, rows
@@ -291,13 +288,6 @@ MADE = {
     "rhn-3": (recurrent_highway(3), highway(3)),
     "cornn-0.1-1-0.5": (coupled_oscillators(0.1, 1.0, 0.5), oscillators(0.1, 1.0, 0.5)),
 }
-
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch):
-    """Kernels are compiled without optimization."""
-    unoptimized = Path(__file__).parents[1] / "helpers" / "unoptimized.sh"
-    monkeypatch.setenv("CXX", shlex.join(["sh", str(unoptimized), *compiler.compiler()]))
 
 
 def test_every_cell_has_an_independent_step():
