@@ -15,7 +15,7 @@ for argument; do
 done
 case ,$names, in *,"${source%-*}",*) source='' ;; esac  # after the name comes the hash of all that the kernel is made of
 [ "$source" ] || exec "$compiler" "$@"
-prepared=${TMPDIR:-/tmp}/carousel-header-$(id -u)-$( (echo "$compiler $flags"; cat "$headers"/*.h) | cksum | tr ' ' -)
+prepared=${PREPARED_HEADERS:-/tmp}/carousel-header-$(id -u)-$( (echo "$compiler $flags"; cat "$headers"/*.h) | cksum | tr ' ' -)
 if [ ! -f "$prepared/runtime.h.gch" ]; then
     "$compiler" --version | grep -q 'Free Software Foundation' || exec "$compiler" "$@" -O0
     mkdir -p -m 700 "$prepared"
