@@ -98,8 +98,11 @@ def _ask(command: tuple[str, ...], *arguments: str) -> subprocess.CompletedProce
 
 
 def _environment(room: str) -> dict[str, str]:
-    """Zig keeps its own libraries beside our objects, since it may have no home; the rest goes with the room."""
-    return {"ZIG_GLOBAL_CACHE_DIR": str(folder() / "zig"), **os.environ, "ZIG_LOCAL_CACHE_DIR": room}
+    """Return the environment in which all that a compiler leaves behind, also when interrupted, goes with the room.
+
+    Zig keeps its own libraries beside our objects, since it may have no home.
+    """
+    return {"ZIG_GLOBAL_CACHE_DIR": str(folder() / "zig"), **os.environ, "ZIG_LOCAL_CACHE_DIR": room, "TMPDIR": room}
 
 
 def folder() -> Path:

@@ -40,6 +40,18 @@ def cache(tmp_path, monkeypatch):
     return tmp_path / "kernels"
 
 
+def test_a_compiler_leaves_no_files_behind(cache, tmp_path, monkeypatch):
+    fake, temporary = tmp_path / "fake", tmp_path / "temporary"
+    temporary.mkdir()
+    fake.write_text('#!/bin/sh\n[ "$1" = --version ] && exec echo 1\necho part > "$TMPDIR/cc.s"\necho error: no >&2; exit 1\n')
+    fake.chmod(0o755)
+    monkeypatch.setenv("CXX", str(fake))
+    monkeypatch.setenv("TMPDIR", str(temporary))
+    with pytest.raises(compiler.CompileError, match="error: no"):
+        answer()
+    assert not [*temporary.iterdir()]
+
+
 def test_built_once_and_loaded_again(cache, monkeypatch):
     assert compiler.library("answer", SOURCE, torch.float32).answer() == 42
     monkeypatch.setattr(compiler, "_build", lambda *_: pytest.fail("built again"))
