@@ -346,7 +346,7 @@ def sign(x: Expr) -> Expr:
         lambda x, low, high, y: sympy.Piecewise((1, sympy.And(x < low, low < high)), (0, True)),
         lambda x, low, high, y: sympy.Piecewise((1, sympy.Or(x > high, high < low)), (0, True)),
     ),
-    torch="torch.clamp",
+    torch="torch.clamp(*torch.broadcast_tensors({0}, {1}, {2}))",  # its own derivative fails where a bound has more dimensions
     jax="jnp.clip",
     cpp="clip",
     triton="clip",
