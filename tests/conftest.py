@@ -12,8 +12,8 @@ import pytest
 os.environ["OMP_NUM_THREADS"] = "1"  # of commands that tests start, before anything counts the processors
 import torch
 
+from carousel import cells
 from carousel.cells import CELLS
-from carousel.equations import cell, exp, log, logistic, maximum, tanh
 from carousel.kernels.cpu import compiler
 
 
@@ -57,22 +57,5 @@ def forked_trials(monkeypatch):
 
 @pytest.fixture(scope="session")
 def slstm():
-    """A cell as a user would write it: exponential gates with a normaliser and a stabiliser.
-
-    Beck et al. 2024, xLSTM, equations (8) to (17).
-    """
-
-    @cell
-    def slstm(e, m, h, n, s, W, b):
-        i_raw = W.ie @ e + W.im @ m + b.i
-        f_raw = log(logistic(W.fe @ e + W.fm @ m + b.f))
-        s_new = maximum(f_raw + s, i_raw)
-        i = exp(i_raw - s_new)
-        f = exp(f_raw + s - s_new)
-        h = f * h + i * tanh(W.he @ e + W.hm @ m + b.h)
-        n = f * n + i
-        o = logistic(W.oe @ e + W.om @ m + b.o)
-        m = o * h / n
-        return m, h, n, s_new
-
-    return slstm
+    """A cell with exponential gates, a normaliser and a stabiliser."""
+    return cells.get("slstm")

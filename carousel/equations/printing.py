@@ -9,9 +9,10 @@ from sympy.printing.latex import LatexPrinter
 from sympy.printing.precedence import PRECEDENCE
 from sympy.printing.str import StrPrinter
 
-from carousel.equations.functions import Function, Words
+from carousel.equations.functions import Function
 from carousel.equations.terms import Expr, rebuild
 from carousel.equations.trace import Trace
+from carousel.equations.words import Words
 
 
 def plain(trace: Trace) -> str:

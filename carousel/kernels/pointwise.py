@@ -11,10 +11,10 @@ import torch
 from sympy.printing.pycode import PythonCodePrinter
 from torch import Tensor
 
-from carousel.equations.functions import Words
 from carousel.equations.loop import Equation
 from carousel.equations.terms import Expr
 from carousel.equations.trace import STEP, symbol
+from carousel.equations.words import Words
 
 Values = dict[Any, Tensor]  # a symbol of the trace → its value
 CLOCK = symbol(STEP, "tm1")

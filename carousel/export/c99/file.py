@@ -61,7 +61,7 @@ def helpers(body: str) -> str:
     """Return the functions that some text of C calls, and those that they call, in the order of ``helpers.c``."""
     found, code = "", re.sub(r"/\*.*?\*/", "", body, flags=re.DOTALL)
     for name, text in reversed(_helpers().items()):
-        if re.search(rf"\b{name}\(", code + found):
+        if re.search(rf"\b{name}[()]", code + found):
             found = text + found
     return found
 

@@ -54,15 +54,19 @@ static float largest(const float *x, int n) {
   for (k = 1; k < n; k++) found = found > x[k] || found != found ? found : x[k];
   return found;
 }
+/* DOT */
+/* Eight sums, which a compiler can put into one vector without changing the order of additions. */
+#define DOT(name, type, number) \
+  static float name(const type *w, const float *x, int n) { \
+    float s[8] = {0.0f, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f}; \
+    int k = 0, j; \
+    for (; k + 8 <= n; k += 8) \
+      for (j = 0; j < 8; j++) s[j] += number(w[k + j]) * x[k + j]; \
+    for (; k < n; k++) s[0] += number(w[k]) * x[k]; \
+    return ((s[0] + s[4]) + (s[2] + s[6])) + ((s[1] + s[5]) + (s[3] + s[7])); \
+  }
 /* dot */
-static float dot(const float *w, const float *x, int n) {
-  float sums[8] = {0.0f, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f};
-  int k = 0, j;
-  for (; k + 8 <= n; k += 8)
-    for (j = 0; j < 8; j++) sums[j] += w[k + j] * x[k + j];
-  for (; k < n; k++) sums[0] += w[k] * x[k];
-  return ((sums[0] + sums[4]) + (sums[2] + sums[6])) + ((sums[1] + sums[5]) + (sums[3] + sums[7]));
-}
+DOT(dot, float, (float))
 /* widened */
 static float widened(unsigned short half) {
   unsigned int bits = (unsigned int)half << 16;
@@ -71,20 +75,6 @@ static float widened(unsigned short half) {
   return x;
 }
 /* dot_bfloat16 */
-static float dot_bfloat16(const unsigned short *w, const float *x, int n) {
-  float sums[8] = {0.0f, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f};
-  int k = 0, j;
-  for (; k + 8 <= n; k += 8)
-    for (j = 0; j < 8; j++) sums[j] += widened(w[k + j]) * x[k + j];
-  for (; k < n; k++) sums[0] += widened(w[k]) * x[k];
-  return ((sums[0] + sums[4]) + (sums[2] + sums[6])) + ((sums[1] + sums[5]) + (sums[3] + sums[7]));
-}
+DOT(dot_bfloat16, unsigned short, widened)
 /* dot_int8 */
-static float dot_int8(const signed char *w, const float *x, int n) {
-  float sums[8] = {0.0f, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f};
-  int k = 0, j;
-  for (; k + 8 <= n; k += 8)
-    for (j = 0; j < 8; j++) sums[j] += (float)w[k + j] * x[k + j];
-  for (; k < n; k++) sums[0] += (float)w[k] * x[k];
-  return ((sums[0] + sums[4]) + (sums[2] + sums[6])) + ((sums[1] + sums[5]) + (sums[3] + sums[7]));
-}
+DOT(dot_int8, signed char, (float))

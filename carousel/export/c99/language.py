@@ -46,8 +46,7 @@ void model_token(model_state *s, int token, float *logits) {{
   model_step(s, x, y);
   for (k = 0; k < MODEL_VOCABULARY; k++) logits[k] = model_output_bias[k] + {output.row("k", 0, "y", size)};
 }}
-
-{program(vocabulary)}"""
+"""
     known = {
         "INPUTS": inputs,
         "OUTPUTS": size,
@@ -58,7 +57,7 @@ void model_token(model_state *s, int token, float *logits) {{
         "SENTENCES": int(model.fresh_at is not None),
     }
     defined = "".join(f"#define MODEL_{name} {value}\n" for name, value in known.items())
-    return f"{head(model.recurrent, precision)}{defined}\n{helpers(body)}\n{body}"
+    return f"{head(model.recurrent, precision)}{defined}\n{helpers(body)}\n{body}\n{program(vocabulary)}"
 
 
 def _array(x: Any) -> Any:

@@ -7,8 +7,9 @@ from collections.abc import Callable
 import sympy
 from sympy.printing.c import C99CodePrinter
 
-from carousel.equations.functions import Function, Words
+from carousel.equations.functions import Function
 from carousel.equations.terms import Expr
+from carousel.equations.words import Words
 
 
 class Printer(Words, C99CodePrinter):
@@ -18,7 +19,7 @@ class Printer(Words, C99CodePrinter):
         name: returns the C text of a symbol.
     """
 
-    language = "c"
+    language, one = "c", "1.0f"
 
     def __init__(self, name: Callable[[Expr], str]):
         super().__init__()
@@ -58,11 +59,11 @@ class Printer(Words, C99CodePrinter):
 
     def _print_Pow(self, expr: sympy.Pow) -> str:
         base, exponent = expr.args
-        if exponent.is_Integer and 0 < abs(int(exponent)) <= 4:
-            product = " * ".join([self.parenthesize(base, 60)] * abs(int(exponent)))
-            return f"({product})" if exponent > 0 else f"(1.0f / ({product}))"
+        if power := self.whole_power(expr):
+            return power
         if abs(exponent) == sympy.Rational(1, 2):
-            return f"sqrtf({self._print(base)})" if exponent > 0 else f"(1.0f / sqrtf({self._print(base)}))"
+            root = f"sqrtf({self._print(base)})"
+            return root if exponent > 0 else f"({self.one} / {root})"
         return f"powf({self._print(base)}, {self._print(exponent)})"
 
     def _print_Relational(self, expr: sympy.core.relational.Relational) -> str:

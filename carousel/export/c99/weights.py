@@ -72,18 +72,6 @@ def weight(name: str, values: np.ndarray, precision: str) -> Weight:
     )
 
 
-def rounded(values: np.ndarray, precision: str) -> np.ndarray:
-    """Return a dense weight as the file holds it, in single precision."""
-    values = values.astype(np.float32)
-    if precision == "bfloat16":
-        bits = values.view(np.uint32).astype(np.uint64)
-        return (((bits + 0x7FFF + (bits >> 16 & 1)) >> 16 << 16).astype(np.uint32)).view(np.float32)
-    if precision == "int8":
-        scale = (np.abs(values).max(1) / 127)[:, None].astype(np.float32)
-        return np.rint(values / np.where(scale > 0, scale, 1)) * scale
-    return values
-
-
 def _check(name: str, values: np.ndarray) -> None:
     if not np.isfinite(values).all():
         raise InputError(f"{name} holds numbers that are not finite; was the model trained to the end?")

@@ -5,13 +5,13 @@ from __future__ import annotations
 import sympy
 from sympy.printing.cxx import CXX17CodePrinter
 
-from carousel.equations.functions import Words
+from carousel.equations.words import Words
 
 
 class Printer(Words, CXX17CodePrinter):
     """Expressions over vectors of T."""
 
-    language = "cpp"
+    language, one = "cpp", "T(1)"
 
     def operand(self, x: sympy.Expr, expr: sympy.Expr) -> str:
         return f"all({self._print(x)})"
@@ -30,13 +30,11 @@ class Printer(Words, CXX17CodePrinter):
 
     def _print_Pow(self, expr: sympy.Pow) -> str:
         base, exponent = expr.args
-        if exponent.is_Integer and 0 < abs(int(exponent)) <= 4:
-            factor = self.parenthesize(base, 60)
-            product = " * ".join([factor] * abs(int(exponent)))
-            return f"({product})" if exponent > 0 else f"(T(1) / ({product}))"
+        if power := self.whole_power(expr):
+            return power
         if abs(exponent) == sympy.Rational(1, 2):
             root = f"sqrt(all({self._print(base)}))"
-            return root if exponent > 0 else f"(T(1) / {root})"
+            return root if exponent > 0 else f"({self.one} / {root})"
         return f"power(all({self._print(base)}), all({self._print(exponent)}))"
 
     def _print_Relational(self, expr: sympy.core.relational.Relational) -> str:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import sympy
 from sympy.printing.pycode import PythonCodePrinter
 
-from carousel.equations.functions import Words
+from carousel.equations.words import Words
 
 
 class Printer(Words, PythonCodePrinter):
     """Expressions; functions are Triton's, or those of ``runtime``, where NaN goes where the reference sends it."""
 
-    language = "triton"
+    language, one = "triton", "1.0"
 
     def __init__(self) -> None:
         super().__init__({"fully_qualified_modules": False})
@@ -29,9 +29,8 @@ class Printer(Words, PythonCodePrinter):
 
     def _print_Pow(self, expr: sympy.Pow, rational: bool = False) -> str:
         base, exponent = expr.args
-        if exponent.is_Integer and 0 < abs(int(exponent)) <= 4:
-            product = "*".join([self.parenthesize(base, 60)] * abs(int(exponent)))
-            return f"({product})" if exponent > 0 else f"(1.0/({product}))"
+        if power := self.whole_power(expr):
+            return power
         return f"power({self._print(base)}, {self._print(exponent)})"
 
     def _print_Relational(self, expr: sympy.core.relational.Relational) -> str:
