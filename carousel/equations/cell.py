@@ -164,14 +164,14 @@ class Cell:
 
     @cached_property
     def has_hidden(self) -> bool:
-        """Whether anything but the input's size is in it, so that ``hidden_size`` says something."""
+        """Whether some vector has another size than the input, so that ``hidden_size`` has a meaning."""
         sizes = [s.size for s in self.trace.states] + [x for p in self.trace.parameters for x in (p.rows, *p.columns)]
         sizes += self.trace.sizes.values()
         return any(s is not None and s.root is not self.trace.input_size.root for s in sizes)
 
     @property
     def input_is_memory(self) -> bool:
-        """Whether the input is free to have another size than a projected output."""
+        """Whether the input may have another size than a projected output."""
         return not self.has_projection or self.trace.input_size.root is not self._output
 
     def from_state(self, parameter: Parameter) -> bool:

@@ -90,7 +90,7 @@ class Loop:
 
     @property
     def goes_over_units(self) -> bool:
-        """Whether any of its values is one number a row that a reduction has made, inside the loop or before it."""
+        """Whether a reduction, inside the loop or before it, makes one of the values: one number a row."""
         given = {s for symbols in self.hoisted for s in symbols} | {*self.vectors, *self.definitions}
         return any(s.reductions for s in self.stages) or any(self.sizes.get(s) is ROW for s in given)
 

@@ -80,7 +80,7 @@ class Product:
 
 @dataclass
 class Notes:
-    """All that a trace writes down while the function runs."""
+    """The record that a trace keeps while the function runs."""
 
     sizes: dict[str, Size]
     constants: frozenset[str]

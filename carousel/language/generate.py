@@ -47,7 +47,7 @@ def choose(logits: Tensor, generator: torch.Generator, temperature: float = 1.0,
 
 
 class Choosing(TypedDict, total=False):
-    """How ``generate`` chooses the next token; its own documentation tells each."""
+    """The options of ``generate`` that choose the next token; ``generate`` describes each of them."""
 
     temperature: float
     top_k: int

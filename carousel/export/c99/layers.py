@@ -68,7 +68,7 @@ class _Writer:
 
     @cached_property
     def needed(self) -> set[Expr]:
-        """All symbols that some new state follows from."""
+        """The symbols on which some new state depends."""
         uses: dict[Expr, set[Expr]] = {}
         for stage in (*self.cell.schedule.outside, *self.cell.schedule.inside):
             uses |= {x: set(expr.free_symbols) for x, expr in stage.equations}

@@ -25,7 +25,7 @@ _NAMES = {torch.float32: "*fp32", torch.bfloat16: "*bf16", torch.float16: "*fp16
 
 @dataclass(frozen=True)
 class Report:
-    """What a compiled kernel takes: registers a thread, bytes of stack (0: nothing is spilled), shared memory, code."""
+    """The resources of a compiled kernel: registers a thread, bytes of stack (0: nothing is spilled), shared memory, code."""
 
     kernel: str
     registers: int

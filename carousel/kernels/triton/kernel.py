@@ -67,8 +67,11 @@ def steps_of(batch_sizes: tuple[int, ...], reverse: bool, device: torch.device) 
 
 @dataclass(frozen=True)
 class Plan:
-    """How a loop runs. ``way``: "stepwise", a kernel a stage and step beside cuBLAS; "rows", "grid" and "pointwise", one
-    kernel for all steps, its programs keeping some rows and all units, or some of both."""
+    """The way in which a loop runs.
+
+    ``way``: "stepwise", a kernel a stage and step beside cuBLAS; "rows", "grid" and "pointwise", one kernel for all steps, its
+    programs keeping some rows and all units, or some of both.
+    """
 
     way: str
     rows: int  # of a tile
