@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import torch
-
 from carousel.errors import InputError
 from carousel.export.c99.file import head, helpers, layers_code
 from carousel.export.c99.vocabulary import program
-from carousel.export.c99.weights import vector, weight
+from carousel.export.c99.weights import numbers, vector, weight
 from carousel.language.model import LanguageModel
 from carousel.language.softmax import FullSoftmax
 from carousel.text.vocabulary import Vocabulary
@@ -28,12 +24,12 @@ def of_language(model: LanguageModel, vocabulary: Vocabulary, precision: str = "
     """
     if not isinstance(model.output, FullSoftmax):
         raise InputError("an adaptive output layer cannot be exported to C; train with the full or the sampled one")
-    embedding = weight("model_embedding", _array(model.embedding.weight), precision)
-    output = embedding if model.config.tied else weight("model_output", _array(model.output.weight), precision)
+    embedding = weight("model_embedding", numbers(model.embedding.weight), precision)
+    output = embedding if model.config.tied else weight("model_output", numbers(model.output.weight), precision)
     size, inputs = model.recurrent.output_size, model.config.input_size
     layers = layers_code(model.recurrent, precision)
     constants = embedding.text + ("" if output is embedding else output.text)
-    constants += vector("model_output_bias", _array(model.output.bias))
+    constants += vector("model_output_bias", numbers(model.output.bias))
     fresh = "  if (token == MODEL_END) model_init(s);\n" if model.fresh_at is not None else ""
     body = f"""{layers}
 {constants}
@@ -58,8 +54,3 @@ void model_token(model_state *s, int token, float *logits) {{
     }
     defined = "".join(f"#define MODEL_{name} {value}\n" for name, value in known.items())
     return f"{head(model.recurrent, precision)}{defined}\n{helpers(body)}\n{body}\n{program(vocabulary)}"
-
-
-def _array(x: Any) -> Any:
-    assert isinstance(x, torch.Tensor)
-    return x.detach().to("cpu", torch.float64).numpy()

@@ -8,14 +8,13 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
-import torch
 
 from carousel.equations import Cell
 from carousel.equations.stages import Accumulator
 from carousel.equations.terms import ROW, Expr, Product
 from carousel.errors import InputError
 from carousel.export.c99.printer import Printer
-from carousel.export.c99.weights import Weight, vector, weight
+from carousel.export.c99.weights import Weight, numbers, vector, weight
 from carousel.layers import Recurrent
 
 REDUCTIONS = {"sum": "total", "max": "largest"}  # functions of helpers.c
@@ -175,7 +174,7 @@ def layer_code(layer: Recurrent, number: int, precision: str) -> LayerCode:
         if p.kind == "constant":
             values[p.name] = np.asarray(cell.constants[p.letters](cell.length(p.rows, *sizes)), dtype=float)
             continue
-        values[p.name] = layer.parameter(p.name, number).detach().to("cpu", torch.float64).numpy()
+        values[p.name] = numbers(layer.parameter(p.name, number))
         if p.name in cell.masks:
             values[p.name] = values[p.name] * np.asarray(cell.masks[p.name](*values[p.name].shape))
     writer = _Writer(cell, sizes, number, precision, values)
@@ -190,7 +189,7 @@ def layer_code(layer: Recurrent, number: int, precision: str) -> LayerCode:
         units, member = writer.units[s.before], f"l{number}_{s.name}"
         members += f"  float {member}{'' if units is None else f'[{units}]'};\n"
         if layer.learned_initial and units is not None:
-            start = layer.parameter(f"initial.{s.name}", number).detach().to("cpu", torch.float64).numpy()
+            start = numbers(layer.parameter(f"initial.{s.name}", number))
             weights += vector(f"{member}_first", start)
             initial += f"  for (k = 0; k < {units}; k++) s->{member}[k] = {member}_first[k];\n"
         else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -24,6 +25,12 @@ class Weight:
     row: Callable[[str, int, str, int], str]
     number: Callable[[str, int], str]
     bytes: int
+
+
+def numbers(x: Any) -> np.ndarray:
+    """Return a tensor's numbers in double precision."""
+    found: np.ndarray = x.detach().double().cpu().numpy()
+    return found
 
 
 def vector(name: str, values: np.ndarray) -> str:
