@@ -128,3 +128,21 @@ def agree():
 def problem():
     """A random run of a cell."""
     return Problem
+
+
+@pytest.fixture
+def with_threads(problem):
+    """So many threads change a cell's results by rounding alone, and are deterministic."""
+    before = torch.get_num_threads()
+
+    def check(cell, threads, atol=1e-10):
+        torch.set_num_threads(threads)
+        for rows in (9, 1):
+            p = problem(cell, sizes=(30, 170, 40), batch_sizes=(rows,) * 20, scale=0.05)
+            first, second, expected = p.solve("cpu"), p.solve("cpu"), p.solve("reference")
+            for name, wanted in expected.items():
+                torch.testing.assert_close(first[name], wanted, rtol=1e-8, atol=atol)
+                assert torch.equal(first[name], second[name]), name
+
+    yield check
+    torch.set_num_threads(before)

@@ -146,18 +146,8 @@ def test_infinity_and_nan_go_where_the_reference_sends_them(problem, name):
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3])
-def test_the_number_of_threads_changes_no_result_but_by_rounding_and_each_is_deterministic(problem, threads):
-    before = torch.get_num_threads()
-    try:
-        torch.set_num_threads(threads)
-        for rows in (9, 1):
-            p = problem(CELLS["lstm-v4"], sizes=(30, 170, 40), batch_sizes=(rows,) * 20, scale=0.05)
-            first, second, expected = p.solve("cpu"), p.solve("cpu"), p.solve("reference")
-            for name, wanted in expected.items():
-                torch.testing.assert_close(first[name], wanted, rtol=1e-8, atol=1e-10)
-                assert torch.equal(first[name], second[name]), name
-    finally:
-        torch.set_num_threads(before)
+def test_the_number_of_threads_changes_no_result_but_by_rounding_and_each_is_deterministic(with_threads, threads):
+    with_threads(CELLS["lstm-v4"], threads)
 
 
 def test_cells_of_one_name_that_multiply_something_else_are_two_cells(agree):

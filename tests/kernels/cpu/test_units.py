@@ -188,18 +188,8 @@ def test_a_norm_of_nothing_hands_no_error_back(agree):
 
 @pytest.mark.parametrize("threads", [1, 2, 3])
 @pytest.mark.parametrize("c", CELLS, ids=lambda c: c.name)
-def test_the_number_of_threads_changes_no_result_but_by_rounding_and_each_is_deterministic(problem, c, threads):
-    before = torch.get_num_threads()
-    try:
-        torch.set_num_threads(threads)
-        for rows in (9, 1):
-            p = problem(c, sizes=(30, 170, 40), batch_sizes=(rows,) * 20, scale=0.05)
-            first, second, expected = p.solve("cpu"), p.solve("cpu"), p.solve("reference")
-            for name, wanted in expected.items():
-                torch.testing.assert_close(first[name], wanted, rtol=1e-8, atol=1e-9)
-                assert torch.equal(first[name], second[name]), name
-    finally:
-        torch.set_num_threads(before)
+def test_the_number_of_threads_changes_no_result_but_by_rounding_and_each_is_deterministic(with_threads, c, threads):
+    with_threads(c, threads, atol=1e-9)
 
 
 def test_half_precision_runs_the_reference_with_sums_in_single():
