@@ -30,8 +30,8 @@ class Wire:
 
 @dataclass
 class Node:
-    """A part of a drawing. ``kind``: input, before (a state as it comes in), after, output, layer, times, plus,
-    function (pointwise, one input), larger (maximum, minimum), switch, constant, join (wires that come together).
+    """A part of a drawing. ``kind``: input, before (a state as it comes in; "h 2" is of two steps ago), after, output, layer,
+    times, plus, function (pointwise, one input), larger (maximum, minimum), switch, constant, join (wires that come together).
     ``name``: the quantity that it computes, if it has one.
     """
 
@@ -62,7 +62,9 @@ def graph(cell: Cell) -> Graph:
 class _Maker:
     def __init__(self, cell: Cell):
         self.trace = cell.trace
-        self.equations = dict(cell.trace.equations)
+        self.states = cell.trace.declared
+        past = {s.after for s in cell.trace.states} - {s.after for s in self.states}
+        self.equations = {symbol: expr for symbol, expr in cell.trace.equations if symbol not in past}
         self.vectors = {p.symbol: p.name for p in cell.trace.parameters if p.kind != "dense"}
         self.nodes: dict[str, Node] = {}
         self.made: dict[Expr, str] = {}  # expressions that have a node
@@ -70,17 +72,19 @@ class _Maker:
 
     def make(self) -> Graph:
         self.made[self.trace.input] = self._new("input", "e")
-        for state in self.trace.states:
+        for state in self.states:
             self.made[state.before] = self._new("before", state.name)
-        befores = {s.after: s.before for s in self.trace.states}
+        for before, (name, steps) in self.trace.delays.items():
+            self.made[before] = self._new("before", f"{name} {steps}")
+        befores = {s.after: s.before for s in self.states}
         # Pipes first: their operands come in the order in which the pipe meets them.
         for symbol, expr in sorted(self.equations.items(), key=lambda e: not self._is_carried(e[1], befores.get(e[0]))):
             self._quantity(symbol, expr, befores)
-        for state in self.trace.states:
+        for state in self.states:
             self._new("after", state.name, [Wire(self.made[state.after])])
-        self._new("output", self.trace.states[0].name, [Wire(self.made[self.trace.states[0].after])])
+        self._new("output", self.states[0].name, [Wire(self.made[self.states[0].after])])
         pipes: dict[str, list[str]] = {}
-        for state in self.trace.states:
+        for state in self.states:
             path = self._path(self.made[state.after], f"before {state.name}", {k for p in pipes.values() for k in p})
             if path:
                 pipes[state.name] = path
@@ -113,7 +117,7 @@ class _Maker:
     def _node(self, expr: Expr) -> str:
         """Return the key of the node that computes ``expr``."""
         if expr not in self.made and expr in self.equations:
-            befores = {s.after: s.before for s in self.trace.states}
+            befores = {s.after: s.before for s in self.states}
             self._quantity(expr, self.equations[expr], befores)
         if expr not in self.made:
             self.made[expr] = self._build(expr)

@@ -166,11 +166,12 @@ class _Drawer:
 
     def _end(self, node: Node, place: Place) -> str:
         x, y = place.x * UNIT, place.y * UNIT
-        when = "t−1" if node.kind == "before" else "t"
+        name, _, steps = node.label.partition(" ")
+        when = f"t−{steps or 1}" if node.kind == "before" else "t"
         if node.label == "t":  # the number of the step needs no index
             text = "t" if node.kind == "before" else "t+1"
         else:
-            text = f'{escape(node.label)}<tspan class="index" dy="5">{when}</tspan>'
+            text = f'{escape(name)}<tspan class="index" dy="5">{when}</tspan>'
         inside = f'<text class="end" x="{x}" y="{y + 5}">{text}</text>'
         if node.kind != "after" or node.label == "t":
             kind = "after clock state" if node.kind == "after" else node.kind

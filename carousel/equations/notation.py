@@ -19,7 +19,7 @@ import sympy
 
 from carousel.equations.errors import EquationError
 from carousel.equations.functions import FUNCTIONS, identity
-from carousel.equations.printing import Text, shown, visible
+from carousel.equations.printing import Text, shown, step, visible
 from carousel.equations.terms import Concatenation, Expr, Namespace, Notes, Term, Weight, concat
 from carousel.equations.trace import STEP, Trace, check_names, symbol, symbols, traced
 from carousel.equations.units import OVER_UNITS
@@ -65,8 +65,8 @@ def read(
     if len(equations) > MOST:
         raise EquationError(f"{len(equations)} equations are more than the {MOST} that a cell may have")
     notes, arguments = symbols(list(states), constants, input_like, same)
-    known: dict[tuple[str, bool], Any] = {("e", True): arguments["e"]}
-    known |= {(s, False): arguments[s] for s in states}
+    known: dict[tuple[str, int], Any] = {("e", 0): arguments["e"]}  # by name, and how many steps ago
+    known |= {(s, 1): arguments[s] for s in states}
     reader = _Reader(notes, known, arguments)
     for line in equations:
         try:
@@ -74,21 +74,21 @@ def read(
         except (EquationError, SyntaxError, RecursionError, MemoryError, ValueError) as error:
             reason = error.reason if isinstance(error, EquationError) else "it is no equation of this notation"
             raise EquationError(f"{line[:200]!r}: {reason}") from None
-        known[target, True] = value
-    missing = [s for s in states if (s, True) not in known]
+        known[target, 0] = value
+    missing = [s for s in states if (s, 0) not in known]
     if missing:
         raise EquationError(f"state {missing[0]} is never set")
-    outputs = tuple(known[s, True] for s in states)
+    outputs = tuple(known[s, 0] for s in states)
     for state, value in zip(states, outputs, strict=True):
         if value.size is not None:
             notes.sizes[state].join(value.size)
-    variables = {n: v for (n, now), v in known.items() if now and n not in states and n != "e"}
+    variables = {n: v for (n, ago), v in known.items() if not ago and n not in states and n != "e"}
     made = traced(name, notes, list(states), outputs, variables, clock=clock, input_like=input_like, same=tuple(same))
     check_names(made)
     if sorted(parameters) != sorted(p.name for p in made.parameters):
         raise EquationError("its parameters are not those of its equations")
     # As they were written: an optimizer knows parameters by their order.
-    order = [str(symbol(n)) for n, now in known if now]
+    order = [str(symbol(n)) for n, ago in known if not ago]
     return replace(
         made,
         equations=tuple(sorted(made.equations, key=lambda e: order.index(str(e[0])) if str(e[0]) in order else len(order))),
@@ -109,8 +109,8 @@ class _Notation(Text):
         if symbol in self.parameters:
             space, letters = self.parameters[symbol].split(".")
             return f'{space}["{letters}"]' if keyword.iskeyword(letters) or not letters.isidentifier() else f"{space}.{letters}"
-        name, _, when = str(symbol).rpartition("_")
-        return f"{name}[{'t' if when == 't' else 't-1'}]"
+        name, steps = step(symbol, self.trace.delays)
+        return f"{name}[t{f'-{steps}' if steps else ''}]"
 
     def text(self, expr: Expr) -> str:
         """Print a product in parentheses but where it is added: Python reads ``a * W @ x`` as ``(a * W) @ x``."""
@@ -159,7 +159,7 @@ COMPARED: dict[type, Callable[[Any, Any], Any]] = {
 class _Reader:
     """Python's grammar read by hand: terms, numbers and the functions of the table are all that there is."""
 
-    def __init__(self, notes: Notes, known: dict[tuple[str, bool], Any], arguments: dict[str, Any]):
+    def __init__(self, notes: Notes, known: dict[tuple[str, int], Any], arguments: dict[str, Any]):
         self.notes, self.known, self.arguments = notes, known, arguments
         self.functions = {f.name: f for f in FUNCTIONS.values()}
         self.over_units = {f.name: f for f in OVER_UNITS.values()}
@@ -171,22 +171,22 @@ class _Reader:
         if len(body) != 1 or not isinstance(body[0], ast.Assign) or len(body[0].targets) != 1:
             raise EquationError("it is no equation of this notation")
         target = body[0].targets[0]
-        name, now = self._step(target)
-        if not now:
+        name, ago = self._step(target)
+        if ago:
             raise EquationError("an equation sets a value at step t")
-        if (name, True) in self.known or name == STEP:
+        if (name, 0) in self.known or name == STEP:
             raise EquationError(f"{name}[t] is set already")
         value = self.term(body[0].value)
         if isinstance(value, Weight | Concatenation) or value.expr.is_number or value.expr.is_Relational:
             raise EquationError("it sets no vector")
         return name, value
 
-    def _step(self, node: ast.AST) -> tuple[str, bool]:
-        """Return the name, and whether it is of this step, of ``h[t]`` or ``h[t-1]``."""
+    def _step(self, node: ast.AST) -> tuple[str, int]:
+        """Return the name of ``h[t]`` or ``h[t-2]``, and how many steps ago it was."""
         if isinstance(node, ast.Subscript) and isinstance(node.value, ast.Name):
-            when = ast.unparse(node.slice)
-            if when in ("t", "t - 1"):
-                return node.value.id, when == "t"
+            when = re.fullmatch(r"t(?: - ([1-9]\d?))?", ast.unparse(node.slice))
+            if when:
+                return node.value.id, int(when[1] or 0)
         raise EquationError(f"{ast.unparse(node)} is neither a value at a step, such as h[t-1], nor a parameter")
 
     def term(self, node: ast.AST) -> Term:
@@ -254,10 +254,12 @@ class _Reader:
             if not isinstance(letters, str) or letters.startswith("_") or not letters:
                 raise EquationError(f"{ast.unparse(node)} is no parameter")
             return owner[letters]
-        name, now = self._step(node)
-        if (name, now) not in self.known:
-            raise EquationError(f"{ast.unparse(node)} is not known there")
-        return self.known[name, now]
+        name, ago = self._step(node)
+        if (name, ago) in self.known:
+            return self.known[name, ago]
+        if ago and name in self.arguments and isinstance(self.arguments[name], Term):
+            return cast(Term, self.arguments[name].ago(ago))
+        raise EquationError(f"{ast.unparse(node)} is not known there")
 
 
 def _number(node: ast.AST) -> float | None:

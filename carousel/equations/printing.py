@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 import sympy
 from sympy.printing.latex import LatexPrinter
@@ -29,8 +30,19 @@ def latex(trace: Trace) -> str:
 
 
 def shown(trace: Trace) -> list[tuple[Expr, Expr]]:
-    clocks = [s.after for s in trace.states if s.size is None]
-    return [(s, expr) for s, expr in trace.equations if s not in clocks]  # the clock ticks unseen
+    """Return the equations that a reader sees."""
+    return [(s, expr) for s, expr in trace.equations if s not in trace.unseen]
+
+
+SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
+
+
+def step(symbol: Expr, delays: Mapping[Expr, tuple[str, int]]) -> tuple[str, int]:
+    """Return the name of a quantity, and how many steps ago it was: h_tm1 is h of one step ago."""
+    if symbol in delays:
+        return delays[symbol]
+    name, _, when = str(symbol).rpartition("_")
+    return name, int(when == "tm1")
 
 
 class _Names:
@@ -39,22 +51,25 @@ class _Names:
     def __init__(self, trace: Trace):
         self.parameters = {p.symbol: p for p in trace.parameters}
         self.clocks = [s.before for s in trace.states if s.size is None]
+        self.delays = trace.delays
 
     def plain(self, symbol: Expr) -> str:
         if symbol in self.parameters:
             return self.parameters[symbol].name
-        name, _, when = str(symbol).rpartition("_")
-        return name if symbol in self.clocks else name + {"t": "ₜ", "tm1": "ₜ₋₁"}[when]
+        if symbol in self.clocks:
+            return str(symbol).removesuffix("_tm1")
+        name, steps = step(symbol, self.delays)
+        return f"{name}ₜ" + (f"₋{steps}".translate(SUBSCRIPTS) if steps else "")
 
     def latex(self, symbol: Expr) -> str:
         if symbol in self.parameters:
             space, letters = self.parameters[symbol].name.split(".", 1)
             return f"{'W' if space == 'W' else chr(92) + 'mathbf{' + space + '}'}^{{{_escaped(letters)}}}"
-        name, _, when = str(symbol).rpartition("_")
         if symbol in self.clocks:
-            return name
+            return str(symbol).removesuffix("_tm1")
+        name, steps = step(symbol, self.delays)
         name = name if len(name) == 1 else f"\\mathrm{{{_escaped(name)}}}"
-        return f"\\mathbf{{{name}}}_{{{'t' if when == 't' else 't-1'}}}"
+        return f"\\mathbf{{{name}}}_{{t{f'-{steps}' if steps else ''}}}"
 
 
 def _escaped(name: str) -> str:

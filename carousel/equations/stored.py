@@ -62,7 +62,7 @@ def as_data(cell: Cell, sizes: Iterable[Sizes]) -> dict[str, Any]:
         "name": cell.name,
         "doc": cell.doc,
         "citation": cell.citation,
-        "states": list(cell.states),
+        "states": [s.name for s in cell.trace.declared],
         "equations": notation.written(cell.trace),
         "parameters": [p.name for p in cell.trace.parameters],
         "constants": constants,

@@ -88,6 +88,7 @@ class Notes:
     products: dict[Expr, Product] = field(default_factory=dict)
     concatenations: dict[Expr, tuple[Expr, ...]] = field(default_factory=dict)
     written: dict[Expr, int] = field(default_factory=dict)  # when each expression was first written: the slide's order
+    delays: dict[str, int] = field(default_factory=dict)  # of the input and of states, by letter: the most steps back
 
     def parameter(self, namespace: str, letters: str) -> Parameter:
         name = f"{namespace}.{letters}"
@@ -103,6 +104,14 @@ class Notes:
             rows.root.has_rows = True
         self.parameters[name] = Parameter(name, kind, sympy.Symbol(f"{namespace}_{letters}", real=True), rows)
         return self.parameters[name]
+
+
+MOST_STEPS = 64  # of a delay: each costs a state, which is copied at every step
+
+
+def delayed(letter: str, steps: int) -> str:
+    """Return the name of the state that keeps a value of so many steps ago."""
+    return f"{letter}_ago{steps}"
 
 
 class Term:
@@ -143,6 +152,24 @@ class Term:
         notes, expr = terms[0].notes, build(*values)
         notes.written.setdefault(expr, len(notes.written))
         return Term(notes, expr, size, dense=dense)
+
+    def ago(self, steps: int) -> Term:
+        """Return the input or a state of so many steps ago, zero before the first step: ``h.ago(2)`` is h of step t − 2.
+
+        A state as it comes in is of one step ago, so ``h.ago(1)`` is ``h``, and ``e.ago(0)`` is ``e``.
+
+        Raises:
+            EquationError: for anything but the input and the states as they come in, and for steps that are still to come.
+        """
+        if self.letter is None:
+            raise EquationError("only the input and the states as they come in have a past: h.ago(2), before h is set")
+        least = 0 if self.letter == "e" else 1
+        if not isinstance(steps, int) or isinstance(steps, bool) or not least <= steps <= MOST_STEPS:
+            raise EquationError(f"{self.letter}.ago takes a whole number of steps from {least} to {MOST_STEPS}, not {steps!r}")
+        if steps == least:
+            return self
+        self.notes.delays[self.letter] = max(steps, self.notes.delays.get(self.letter, 0))
+        return Term(self.notes, sympy.Symbol(f"{delayed(self.letter, steps)}_tm1", real=True), self.size)
 
     def _sum(self, other: Any, sign: int = 1) -> Term:
         def build(a: Expr, b: Expr) -> Expr:

@@ -6,7 +6,7 @@ import inspect
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import FrameType
 from typing import Any
 
@@ -25,6 +25,7 @@ from carousel.equations.terms import (
     Size,
     Term,
     Weight,
+    delayed,
     rebuild,
 )
 from carousel.equations.units import OVER_UNITS
@@ -58,11 +59,23 @@ class Trace:
     gates: tuple[str, ...]
     input_like: str | None = None  # the state that has the input's size, where the cell says so
     same: tuple[str, ...] = ()  # states that have one size, where the cell says so
+    delays: Mapping[Expr, tuple[str, int]] = field(default_factory=dict)  # states that keep a value of so many steps ago
+
+    @property
+    def declared(self) -> tuple[State, ...]:
+        """The states that the cell's function has as arguments: all but those that keep a value of some steps ago."""
+        return tuple(s for s in self.states if s.before not in self.delays)
+
+    @property
+    def unseen(self) -> frozenset[Expr]:
+        """New values of the states that go on by themselves, whose equations nobody writes: the clock's and the past's."""
+        return frozenset(s.after for s in self.states if s.size is None or s.before in self.delays)
 
     @property
     def names(self) -> tuple[str, ...]:
         """The names that can be watched: every named quantity of a step, gates and states among them."""
-        return tuple(str(symbol)[:-2] for symbol, _ in self.equations)
+        past = self.unseen - {s.after for s in self.declared}
+        return tuple(str(symbol)[:-2] for symbol, _ in self.equations if symbol not in past)
 
     @property
     def expressions(self) -> tuple[Expr, ...]:
@@ -160,6 +173,17 @@ def traced(
         named += [(n, x) for n, x in several if isinstance(x, Term) and not isinstance(x, Weight | Concatenation)]
     equations, quantities = _named_equations(named, notes, len(states))
     made = [State(s, symbol(s, "tm1"), symbol(s), notes.sizes[s]) for s in states]
+    delays: dict[Expr, tuple[str, int]] = {}
+    for letter in (x for x in (INPUT, *states) if x in notes.delays):
+        last = symbol(INPUT) if letter == INPUT else symbol(letter, "tm1")
+        for steps in range(1 if letter == INPUT else 2, notes.delays[letter] + 1):
+            kept = delayed(letter, steps)
+            if kept in quantities or kept in states:
+                raise EquationError(f"{kept} is the name of {letter}.ago({steps}): call the other one something else")
+            made.append(State(kept, symbol(kept, "tm1"), symbol(kept), notes.sizes[letter]))
+            equations.append((symbol(kept), last))
+            last = symbol(kept, "tm1")
+            delays[last] = letter, steps
     if clock:
         made.append(State(STEP, symbol(STEP, "tm1"), symbol(STEP), None))
         equations.append((symbol(STEP), symbol(STEP, "tm1") + 1))
@@ -173,10 +197,11 @@ def traced(
         parameters=tuple(p for p in notes.parameters.values() if p.symbol in used),
         products={s: p for s, p in notes.products.items() if s in used},
         concatenations=notes.concatenations,
-        sizes={symbol(n): v.size for n, v in quantities.items()},
+        sizes={symbol(n): v.size for n, v in quantities.items()} | {s.after: s.size for s in made if s.before in delays},
         gates=_gates(equations, notes),
         input_like=input_like,
         same=same,
+        delays=delays,
     )
 
 

@@ -10,7 +10,15 @@ import torch
 from carousel import kernels
 from carousel.cells import CELLS, get
 from carousel.cells.catalogue import MEANING, catalogue, found
-from carousel.cells.papers import FAMILIES, PAPERS, coupled_oscillators, mogrifier_lstm, recurrent_highway
+from carousel.cells.papers import (
+    FAMILIES,
+    PAPERS,
+    coupled_oscillators,
+    dilated_lstm,
+    higher_order,
+    mogrifier_lstm,
+    recurrent_highway,
+)
 from carousel.drawing.svg import standalone
 from carousel.equations.stored import StoredCell, as_data
 from carousel.layers import Recurrent
@@ -237,6 +245,29 @@ def layer_norm_lstm(p, x, h, c):
     return σ(gate("o")) * tanh(layer_norm(p, "mh", c)), c
 
 
+def narx(p, x, y1, x1, y2, y3):
+    hidden = tanh(p("W.he", x) + p("W.hx", x1) + p("W.hm", y1) + p("W.hn", y2) + p("W.ho", y3) + p["b.h"])
+    return p("W.mh", hidden) + p["b.m"], x, y1, y2
+
+
+def higher(order):
+    def step(p, x, *h):
+        new = tanh(p("W.he", x) + sum(p(f"W.h{n}", h[n - 1]) for n in range(1, order + 1)) + p["b.h"])
+        return new, *h[:-1]
+
+    return step
+
+
+def dilated(s):
+    def step(p, x, y1, c1, *past):
+        y, c = [y1, *past[: s - 1]], [c1, *past[s - 1 :]]
+        i, f, o = (σ(p.sum(k, x, y[-1], "m")) for k in "ifo")
+        new = f * c[-1] + i * tanh(p.sum("h", x, y[-1], "m"))
+        return o * tanh(new), new, *y[:-1], *c[:-1]
+
+    return step
+
+
 def layer_norm_gru(p, x, h):
     def part(k, other, y):
         return layer_norm(p, k + other, p(f"W.{k}{other}", y))
@@ -248,6 +279,9 @@ def layer_norm_gru(p, x, h):
 STEPS = {
     "multiplicative-rnn": m_rnn,
     "scrn": scrn,
+    "narx": narx,
+    "horn": higher(3),
+    "lstm-dilated": dilated(2),
     "rhn": highway(5),
     "ind-rnn": ind_rnn,
     "fast-rnn": fast_rnn,
@@ -284,6 +318,9 @@ STEPS = {
 }
 MADE = {
     "mogrifier-2": (mogrifier_lstm(2), mogrifier(2)),
+    "horn-5": (higher_order(5), higher(5)),
+    "lstm-dilated-1": (dilated_lstm(1), dilated(1)),
+    "lstm-dilated-4": (dilated_lstm(4), dilated(4)),
     "rhn-1": (recurrent_highway(1), highway(1)),
     "rhn-3": (recurrent_highway(3), highway(3)),
     "cornn-0.1-1-0.5": (coupled_oscillators(0.1, 1.0, 0.5), oscillators(0.1, 1.0, 0.5)),
@@ -343,7 +380,7 @@ def test_every_cell_is_named_cited_and_picklable(name):
 def test_every_cell_is_drawn_printed_and_kept_as_data(name):
     c = PAPERS[name]
     drawn = ElementTree.fromstring(standalone(c))
-    assert {g.get("data-name") for g in drawn.iter() if g.get("data-name")} >= {*c.states, *c.gates}
+    assert {g.get("data-name") for g in drawn.iter() if g.get("data-name")} >= {s.name for s in c.trace.declared} | {*c.gates}
     assert c.latex.count("{") == c.latex.count("}")
     sizes = (N, N, N)
     again = StoredCell(json.loads(json.dumps(as_data(c, [sizes]))))

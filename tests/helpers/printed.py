@@ -28,7 +28,7 @@ def step(text: str, given: Mapping[str, Any]) -> dict[str, Tensor]:
 
 def python(text: str) -> str:
     """A printed expression as Python: ``W.he eₜ`` becomes ``times("W.he", e_now)``."""
-    text = text.replace("ₜ₋₁", "_before").replace("ₜ", "_now").replace("^", "**").replace("⊙", "*")
+    text = re.sub(r"(\w+?)ₜ₋([₀-₉]+)", _ago, text).replace("ₜ", "_now").replace("^", "**").replace("⊙", "*")
     text = text.replace(" mod ", " % ").replace(" = ", " == ")
     text = re.sub(r"(?<![\w.])(\d+(?:\.\d+)?) (?=[A-Za-z(])", r"\1 * ", text)
     text = re.sub(r"(?<![\w.])([wbc]\.\w+)", r'given["\1"]', text)
@@ -40,6 +40,11 @@ def python(text: str) -> str:
             operand = f"cat({_split(operand[1:-1])})"
         text = f'{text[: weight.start()]}times("{weight[1]}", {operand}){text[end:]}'
     return text
+
+
+def _ago(found: re.Match[str]) -> str:
+    name, steps = found[1], int(found[2].translate(str.maketrans("₀₁₂₃₄₅₆₇₈₉", "0123456789")))
+    return f"{name}_before" if steps == 1 and name != "e" else f"{name}_ago{steps}_before"
 
 
 def _end(text: str, begin: int) -> int:

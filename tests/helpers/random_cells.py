@@ -86,6 +86,7 @@ class _Writer:
         self.biases: dict[str, str] = {}
         self.rows: list[Text] = []  # numbers that the units of a row decide, by name
         self.reduces = self.maybe(2)  # whether anything goes over units
+        self.remembers = self.maybe(5)  # whether anything is of some steps ago
         self.target = ""  # the letter of the line that is written
         self.lines: list[str] = []
 
@@ -205,7 +206,13 @@ class _Writer:
         return Text(f"{kind}({bare(x)}{'' if kind == 'softmax' else given})", size, chosen=x.chosen)
 
     def vector(self, size: str) -> Text:
-        return self.one(*(x for x in self.vectors.values() if x.size == size))
+        return self.ago(self.one(*(x for x in self.vectors.values() if x.size == size)))
+
+    def ago(self, x: Text) -> Text:
+        """The input or a state, perhaps of some steps ago."""
+        if not self.remembers or x.text not in self.raw or self.maybe(2):
+            return x
+        return replace(x, text=f"{x}.ago({self.one(*((0, 1, 2) if x.text == 'e' else (1, 2, 3)))})")
 
     def has(self, size: str) -> bool:
         return any(x.size == size for x in self.vectors.values())
@@ -285,7 +292,7 @@ class _Writer:
     def operand(self) -> Text:
         x = self.one(*self.vectors.values())
         if not self.maybe(3):
-            return x
+            return self.ago(x)
         made = self.small(x.size, 0) if self.maybe(2) else self.times(self.small(x.size, 0), x)
         return replace(made, text=made.text if made.text.isidentifier() else f"({bare(made)})")
 

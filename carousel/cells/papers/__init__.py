@@ -1,5 +1,6 @@
 """Cells of papers, by name; each a few lines of equations, with the paper and where in it they stand."""
 
+from carousel.cells.papers.delayed import dilated_lstm, higher_order, horn, lstm_dilated, narx
 from carousel.cells.papers.dynamical import cornn, coupled_oscillators, lem
 from carousel.cells.papers.gated import atr, brc, cfn, intersection_rnn, mgu, minimal_rnn, mut1, mut2, mut3, nbrc, star, ugrnn
 from carousel.cells.papers.linear import gilr, min_gru, min_lstm, qrnn, sru, t_rnn
@@ -10,7 +11,14 @@ from carousel.equations import Cell
 
 # By family: what remembers, and how it is guarded.
 FAMILIES: dict[str, dict[int, tuple[Cell, ...]]] = {
-    "simple": {2011: (multiplicative_rnn,), 2015: (scrn,), 2017: (rhn,), 2018: (ind_rnn, fast_rnn, fast_grnn)},
+    "simple": {
+        1996: (narx,),
+        2011: (multiplicative_rnn,),
+        2015: (scrn,),
+        2016: (horn,),
+        2017: (rhn,),
+        2018: (ind_rnn, fast_rnn, fast_grnn),
+    },
     "gated": {
         2015: (mut1, mut2, mut3),
         2016: (mgu, gru_layer_norm),
@@ -20,7 +28,7 @@ FAMILIES: dict[str, dict[int, tuple[Cell, ...]]] = {
     },
     "memory": {
         2016: (multiplicative_lstm, lstm_layer_norm),
-        2017: (nas, ran, sub_lstm),
+        2017: (nas, ran, sub_lstm, lstm_dilated),
         2018: (janet,),
         2020: (mogrifier,),
         2024: (slstm,),
@@ -30,4 +38,4 @@ FAMILIES: dict[str, dict[int, tuple[Cell, ...]]] = {
 }
 PAPERS: dict[str, Cell] = {c.name: c for years in FAMILIES.values() for cells in years.values() for c in cells}
 
-__all__ = ["FAMILIES", "PAPERS", "coupled_oscillators", "mogrifier_lstm", "recurrent_highway"]
+__all__ = ["FAMILIES", "PAPERS", "coupled_oscillators", "dilated_lstm", "higher_order", "mogrifier_lstm", "recurrent_highway"]

@@ -16,18 +16,17 @@ def t_rnn(e, h, W, b):
 
 
 @cell
-def qrnn(e, m, h, p, W):
+def qrnn(e, m, h, W):
     """Quasi-recurrent network: convolution over two inputs, and pooling with forget and output gates (fo-pooling).
 
-    Bradbury, Merity, Xiong and Socher 2017, "Quasi-recurrent neural networks"; p holds the last input.
+    Bradbury, Merity, Xiong and Socher 2017, "Quasi-recurrent neural networks".
     """
-    n = tanh(W.np @ p + W.ne @ e)
-    f = logistic(W.fp @ p + W.fe @ e)
-    o = logistic(W.op @ p + W.oe @ e)
+    n = tanh(W.np @ e.ago(1) + W.ne @ e)
+    f = logistic(W.fp @ e.ago(1) + W.fe @ e)
+    o = logistic(W.op @ e.ago(1) + W.oe @ e)
     h = f * h + (1 - f) * n
     m = o * h
-    p = e
-    return m, h, p
+    return m, h
 
 
 @cell

@@ -253,7 +253,7 @@ def printing(case, problem):
     assert graph(cell).nodes
     if len(graph(cell).nodes) <= 24:  # the layout of a large one takes a second or two
         drawn = ElementTree.fromstring(standalone(cell))
-        assert {g.get("data-name") for g in drawn.iter() if g.get("data-name")} >= set(cell.states)
+        assert {g.get("data-name") for g in drawn.iter() if g.get("data-name")} >= {s.name for s in cell.trace.declared}
 
     states = {n: x.detach() for n, x in {**p.before, **p.clock}.items()}
     rows = case.batch_sizes[0]
