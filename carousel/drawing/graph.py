@@ -65,7 +65,7 @@ class _Maker:
         self.states = cell.trace.declared
         past = {s.after for s in cell.trace.states} - {s.after for s in self.states}
         self.equations = {symbol: expr for symbol, expr in cell.trace.equations if symbol not in past}
-        self.vectors = {p.symbol: p.name for p in cell.trace.parameters if p.kind != "dense"}
+        self.vectors = {p.symbol: p.name for p in cell.trace.parameters if not p.is_matrix}
         self.nodes: dict[str, Node] = {}
         self.made: dict[Expr, str] = {}  # expressions that have a node
         self.own: Expr = None  # the old value of the state whose equation is being read

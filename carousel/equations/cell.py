@@ -22,7 +22,7 @@ from carousel.equations.units import gains_and_biases
 
 Constant = Callable[[int], np.ndarray]
 Mask = Callable[[int, int], np.ndarray]
-_OF_KEY: dict[str, list[Any]] = {}  # constants and masks of the cells whose equations are the same
+_OF_KEY: dict[str, list[Any]] = {}  # constants, masks and matrices of the cells whose equations are the same
 
 
 @dataclass(frozen=True)
@@ -69,16 +69,17 @@ class Cell:
         citation: str = "",
         constants: Mapping[str, Constant] | None = None,
         masks: Mapping[str, Mask] | None = None,
+        matrices: Mapping[str, Mask] | None = None,
         function: Callable[..., Any] | None = None,
     ):
         self.trace, self.name, self.doc, self.citation = trace, trace.name, doc, citation
         # Made here: torch.compile does not enter a cached property.
         self.states = tuple(s.name for s in trace.states)
         self.names = trace.names
-        self.learned = tuple(p.name for p in trace.parameters if p.kind != "constant")
+        self.learned = tuple(p.name for p in trace.parameters if p.learned)
         if function is not None:
             self.function, self.__module__ = function, function.__module__
-        self.constants, self.masks = dict(constants or {}), dict(masks or {})
+        self.constants, self.masks, self.matrices = dict(constants or {}), dict(masks or {}), dict(matrices or {})
         self.schedule: Schedule = schedule(trace)
         self.key = self._key()
         for mask in self.masks:
@@ -100,9 +101,10 @@ class Cell:
         said = sympy.sstr((self.trace.equations, products, sizes, parameters), order="none")
         key = f"{self.name}:{hashlib.sha256(said.encode()).hexdigest()[:12]}"
         others = _OF_KEY.setdefault(key, [])
-        if (self.constants, self.masks) not in others:
-            others.append((self.constants, self.masks))
-        number = others.index((self.constants, self.masks))
+        given = self.constants, self.masks, self.matrices
+        if given not in others:
+            others.append(given)
+        number = others.index(given)
         return f"{key}.{number}" if number else key
 
     def __repr__(self) -> str:
@@ -226,7 +228,7 @@ class Cell:
                 initial = forget_bias
             return Shape(p.name, p.kind, (rows, sum(columns)) if columns else (rows,), from_state, initial)
 
-        return [shape(p) for p in self.trace.parameters if p.kind != "constant"]
+        return [shape(p) for p in self.trace.parameters if p.learned]
 
     def count(self, input_size: int, hidden_size: int, proj_size: int = 0) -> int:
         """Return the number of parameters (masked-out weights are counted as the mask leaves them)."""
@@ -264,6 +266,7 @@ def cell(
     name: str | None = None,
     constants: Mapping[str, Constant] | None = None,
     masks: Mapping[str, Mask] | None = None,
+    matrices: Mapping[str, Mask] | None = None,
     input_size: str | None = None,
     same: Sequence[str] = (),
 ) -> Callable[[Callable[..., Any]], Cell]: ...
@@ -276,13 +279,14 @@ def cell(
     name: str | None = None,
     constants: Mapping[str, Constant] | None = None,
     masks: Mapping[str, Mask] | None = None,
+    matrices: Mapping[str, Mask] | None = None,
     input_size: str | None = None,
     same: Sequence[str] = (),
 ) -> Any:
     """Make a cell of a function that states its equations.
 
     The function's arguments are the input ``e``, then the states, then ``W`` (dense weights), ``w`` (diagonal ones),
-    ``b`` (biases) and, where wanted, ``t`` (the number of steps before this one) and ``c`` (per-unit constants). It
+    ``b`` (biases) and, where wanted, ``t`` (the number of steps before this one) and ``c`` (constants). It
     returns the states' new values in the order of its arguments; the first is the layer's output.
 
     Args:
@@ -290,6 +294,7 @@ def cell(
         name: the function's by default, with hyphens.
         constants: from a constant's letters to a function of the number of units.
         masks: from a dense weight's name to a function of (rows, columns) that gives 0 where no connection is.
+        matrices: from a constant matrix's letters to a function of (rows, columns): ``c.A @ h``.
         input_size: the state that has as many units as the input, ``"h"``, for equations in which both meet unit by unit,
             such as ``o * tanh(h) + e``. A layer of the cell takes no other input.
         same: states that have one size though no equation says so, ``("y", "z")``; else the output has a size of its own.
@@ -298,7 +303,12 @@ def cell(
         EquationError: with file and line, where the equations cannot be a cell.
         TypeError: there is no function.
     """
-    for what, given, takes in (("constants", constants, "the number of units"), ("masks", masks, "(rows, columns)")):
+    shaped = "(rows, columns)"
+    for what, given, takes in (
+        ("constants", constants, "the number of units"),
+        ("masks", masks, shaped),
+        ("matrices", matrices, shaped),
+    ):
         for key, value in (given or {}).items():
             if not callable(value):
                 raise TypeError(
@@ -310,8 +320,11 @@ def cell(
         if not inspect.isfunction(f):
             raise TypeError(f"@cell stands above a function that states equations, not {_a(f)}")
         doc, _, rest = (inspect.getdoc(f) or "").partition("\n")
-        made = trace(f, frozenset(constants or {}), name or f.__name__.replace("_", "-"), input_size, tuple(same))
-        return Cell(made, doc, " ".join(rest.split()), constants, masks, f)
+        if both := set(constants or {}) & set(matrices or {}):
+            raise TypeError(f"c.{min(both)} is among the constants and the matrices: give one of them other letters")
+        letters = frozenset(constants or {}), frozenset(matrices or {})
+        made = trace(f, *letters, name or f.__name__.replace("_", "-"), input_size, tuple(same))
+        return Cell(made, doc, " ".join(rest.split()), constants, masks, matrices, f)
 
     return make if function is None else make(function)
 

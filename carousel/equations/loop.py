@@ -103,7 +103,7 @@ def loop(trace: Trace, schedule: Schedule, about: str = "") -> Loop:
 class _Maker:
     def __init__(self, trace: Trace, schedule: Schedule):
         self.trace, self.schedule = trace, schedule
-        self.vectors = {p.symbol: p for p in trace.parameters if p.kind != "dense"}
+        self.vectors = {p.symbol: p for p in trace.parameters if not p.is_matrix}
         self.sizes: dict[Expr, Size | None] = {s: p.rows for s, p in self.vectors.items()}
         self.sizes |= {trace.input: trace.input_size} | {s.before: s.size for s in trace.states}
         self.sizes |= schedule.sizes

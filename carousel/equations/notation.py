@@ -40,6 +40,7 @@ def read(
     equations: Sequence[str],
     parameters: Sequence[str],
     constants: frozenset[str],
+    matrices: frozenset[str] = frozenset(),
     *,
     clock: bool,
     input_like: str | None = None,
@@ -52,7 +53,8 @@ def read(
         states: their names in the order of a layer's ``hx``, without the clock.
         equations: one a line.
         parameters: their names in the order in which a layer has them.
-        constants: letters of the constants.
+        constants: letters of the constants of each unit.
+        matrices: letters of the constant matrices.
         clock: whether the number of the step is among the states.
         input_like: the state that has the input's size, where the cell says so.
         same: states that have one size, where the cell says so.
@@ -60,11 +62,11 @@ def read(
     Raises:
         EquationError: an equation, which it names, is none of a cell in this notation.
     """
-    if taken := {"e", STEP, "W", "w", "b", *("c" if constants else "")}.intersection(states):
+    if taken := {"e", STEP, "W", "w", "b", *("c" if constants or matrices else "")}.intersection(states):
         raise EquationError(f"no state can be called {min(taken)}")
     if len(equations) > MOST:
         raise EquationError(f"{len(equations)} equations are more than the {MOST} that a cell may have")
-    notes, arguments = symbols(list(states), constants, input_like, same)
+    notes, arguments = symbols(list(states), constants, matrices, input_like, same)
     known: dict[tuple[str, int], Any] = {("e", 0): arguments["e"]}  # by name, and how many steps ago
     known |= {(s, 1): arguments[s] for s in states}
     reader = _Reader(notes, known, arguments)
@@ -107,8 +109,9 @@ class _Notation(Text):
         if symbol in self.clocks:
             return STEP
         if symbol in self.parameters:
-            space, letters = self.parameters[symbol].split(".")
-            return f'{space}["{letters}"]' if keyword.iskeyword(letters) or not letters.isidentifier() else f"{space}.{letters}"
+            space, letters, *turned = self.parameters[symbol].split(".")
+            plain = letters.isidentifier() and not keyword.iskeyword(letters)
+            return ".".join([f"{space}.{letters}" if plain else f'{space}["{letters}"]', *turned])
         name, steps = step(symbol, self.trace.delays)
         return f"{name}[t{f'-{steps}' if steps else ''}]"
 
@@ -199,6 +202,8 @@ class _Reader:
             return cast(Term, self.arguments[STEP])
         if isinstance(node, ast.Attribute | ast.Subscript) and isinstance(node.value, ast.Name):
             return self._named(node)
+        if isinstance(node, ast.Attribute) and node.attr == "T" and isinstance(weight := self.term(node.value), Weight):
+            return weight.T
         if isinstance(node, ast.BinOp) and isinstance(node.op, ast.MatMult):
             weight, operand = self.term(node.left), self.term(node.right)
             if not isinstance(weight, Weight) or operand.expr.is_number:

@@ -63,8 +63,10 @@ class _Names:
 
     def latex(self, symbol: Expr) -> str:
         if symbol in self.parameters:
-            space, letters = self.parameters[symbol].name.split(".", 1)
-            return f"{'W' if space == 'W' else chr(92) + 'mathbf{' + space + '}'}^{{{_escaped(letters)}}}"
+            space, letters, *turned = self.parameters[symbol].name.split(".")
+            letter = space.upper() if self.parameters[symbol].is_matrix else f"\\mathbf{{{space}}}"
+            text = f"{letter}^{{{_escaped(letters)}}}"
+            return f"{{{text}}}^{{\\top}}" if turned else text
         if symbol in self.clocks:
             return str(symbol).removesuffix("_tm1")
         name, steps = step(symbol, self.delays)

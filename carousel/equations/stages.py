@@ -86,7 +86,7 @@ class _Planner:
         self.reduced: dict[tuple[str, Expr], Expr] = {}
         self.counts: dict[Size, Expr] = {}
         self.given: dict[Expr, Expr] = {}  # a name for each expression that a reduction, or several of them, need
-        self.sizes: dict[Expr, Size | None] = {p.symbol: p.rows for p in trace.parameters if p.kind != "dense"}
+        self.sizes: dict[Expr, Size | None] = {p.symbol: p.rows for p in trace.parameters if not p.is_matrix}
         self.sizes |= {trace.input: trace.input_size} | {s.before: s.size for s in trace.states}
 
     def plan(self) -> Schedule:

@@ -20,16 +20,18 @@ class StoredCell(Cell):
 
     def __init__(self, data: Mapping[str, Any]):
         facts = _checked(data)
-        equations, constants = facts["equations"], facts["constants"]
+        equations, constants, matrices = facts["equations"], facts["constants"], facts.get("matrices", {})
         states, clock = [s for s in facts["states"] if s != "t"], "t" in facts["states"]
         sizes = {"input_like": facts.get("input_size"), "same": facts.get("same", [])}
-        trace = notation.read(facts["name"], states, equations, facts["parameters"], frozenset(constants), clock=clock, **sizes)
+        given = facts["parameters"], frozenset(constants), frozenset(matrices)
+        trace = notation.read(facts["name"], states, equations, *given, clock=clock, **sizes)
         super().__init__(
             trace,
             facts["doc"],
             facts["citation"],
             {letters: _array(facts["name"], f"c.{letters}", arrays) for letters, arrays in constants.items()},
             {weight: _array(facts["name"], weight, arrays) for weight, arrays in facts["masks"].items()},
+            {letters: _array(facts["name"], f"c.{letters}", arrays) for letters, arrays in matrices.items()},
         )
         self.data = facts
 
@@ -42,18 +44,23 @@ def as_data(cell: Cell, sizes: Iterable[Sizes]) -> dict[str, Any]:
 
     Args:
         cell: any cell.
-        sizes: of the layers that use it. Constants and masks are functions of sizes, so their values are kept for these.
+        sizes: of the layers that use it. Constants, masks and matrices are functions of sizes, so values for these are kept.
     """
     if isinstance(cell, StoredCell):
         return cell.data
     constants: dict[str, dict[str, Any]] = {letters: {} for letters in cell.constants}
     masks: dict[str, dict[str, Any]] = {weight: {} for weight in cell.masks}
+    matrices: dict[str, dict[str, Any]] = {letters: {} for letters in cell.matrices}
     rows = {p.letters: p.rows for p in cell.trace.parameters if p.kind == "constant"}
     for given in sizes:
         for letters, function in cell.constants.items():
             if letters in rows:  # else no equation uses it
                 n = cell.length(rows[letters], *given)
                 constants[letters][str(n)] = np.asarray(function(n)).tolist()
+        for c in cell.trace.parameters:
+            if c.kind == "matrix":
+                shape = cell.length(c.rows, *given), sum(cell.length(x, *given) for x in c.columns)
+                matrices[c.letters]["x".join(map(str, shape))] = np.asarray(cell.matrices[c.letters](*shape)).tolist()
         for p in cell.parameter_specs(*given):
             if p.name in cell.masks:
                 masks[p.name]["x".join(map(str, p.shape))] = np.asarray(cell.masks[p.name](*p.shape)).tolist()
@@ -68,6 +75,8 @@ def as_data(cell: Cell, sizes: Iterable[Sizes]) -> dict[str, Any]:
         "constants": constants,
         "masks": masks,
     }
+    if matrices:
+        data["matrices"] = matrices
     if cell.trace.input_like is not None:
         data["input_size"] = cell.trace.input_like
     if cell.trace.same:
@@ -75,13 +84,14 @@ def as_data(cell: Cell, sizes: Iterable[Sizes]) -> dict[str, Any]:
     return data
 
 
-TEXTS, LISTS, TABLES = ("name", "doc", "citation"), ("states", "equations", "parameters"), ("constants", "masks")
+TEXTS, LISTS, TABLES = ("name", "doc", "citation"), ("states", "equations", "parameters"), ("constants", "masks", "matrices")
 
 
 def _checked(data: Any) -> dict[str, Any]:
     """Return the data, of which every part is of the right kind. Raises EquationError."""
     if not isinstance(data, Mapping) or data.get("format") != FORMAT:
         raise EquationError(f"it is no cell as data of format {FORMAT}")
+    data = {"matrices": {}, **data}  # which older files have not
     for key in (*TEXTS, *LISTS, *TABLES):
         value = data.get(key)
         good = (
@@ -93,7 +103,7 @@ def _checked(data: Any) -> dict[str, Any]:
         )
         if not good:
             raise EquationError(f"its {key} are not as a stored cell has them")
-    names = [*data["states"], *data["constants"]]
+    names = [*data["states"], *data["constants"], *data["matrices"]]
     if not data["states"] or len(set(data["states"])) < len(data["states"]) or not all(n.isidentifier() for n in names):
         raise EquationError("its states are not as a stored cell has them")
     vectors = [n for n in data["states"] if n != "t"]

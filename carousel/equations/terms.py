@@ -7,7 +7,7 @@ the vector it belongs to beside it. Sizes are unknowns that the equations join; 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import sympy
@@ -52,13 +52,24 @@ ROW = Size("row")  # of one number a row, such as a mean over units: its length 
 
 @dataclass(frozen=True)
 class Parameter:
-    """One named array of a cell: ``W.ie`` (dense), ``w.ih`` (diagonal), ``b.i`` (bias) or ``c.T`` (a constant)."""
+    """One named array of a cell: ``W.ie`` (dense), ``w.ih`` (diagonal), ``b.i`` (bias), ``c.T`` (a constant), ``c.A`` (a
+    constant matrix) or ``W.hh.T`` (a dense weight transposed)."""
 
     name: str
-    kind: str  # "dense", "diagonal", "bias", "constant"
+    kind: str  # "dense", "diagonal", "bias", "constant", "matrix", "transposed"
     symbol: Expr
     rows: Size
-    columns: tuple[Size, ...] = ()  # dense only; several where the operand is a concatenation
+    columns: tuple[Size, ...] = ()  # of matrices only; several where the operand is a concatenation
+
+    @property
+    def learned(self) -> bool:
+        """Whether a layer has it; all others are given, or made of those."""
+        return self.kind in ("dense", "diagonal", "bias")
+
+    @property
+    def is_matrix(self) -> bool:
+        """Whether it multiplies with @."""
+        return self.kind in ("dense", "matrix", "transposed")
 
     @property
     def letters(self) -> str:
@@ -84,6 +95,7 @@ class Notes:
 
     sizes: dict[str, Size]
     constants: frozenset[str]
+    matrices: frozenset[str] = frozenset()  # of the constants
     parameters: dict[str, Parameter] = field(default_factory=dict)
     products: dict[Expr, Product] = field(default_factory=dict)
     concatenations: dict[Expr, tuple[Expr, ...]] = field(default_factory=dict)
@@ -94,16 +106,27 @@ class Notes:
         name = f"{namespace}.{letters}"
         if name in self.parameters:
             return self.parameters[name]
-        kind = {"W": "dense", "w": "diagonal", "b": "bias", "c": "constant"}[namespace]
+        kind = {"W": "dense", "w": "diagonal", "b": "bias", "c": "matrix" if letters in self.matrices else "constant"}[
+            namespace
+        ]
         if kind == "constant" and letters not in self.constants:
-            raise EquationError(f"{name} is not among the constants of @cell(constants=…): {sorted(self.constants)}")
+            known = sorted(self.constants | self.matrices)
+            raise EquationError(f"{name} is not among the constants of @cell(constants=…, matrices=…): {known}")
         # "into a from b": the rows have a's size if a is the input or a state, else a size of their own.
-        into = letters if letters in self.sizes or kind in ("bias", "constant") else letters[0]
-        rows = self.sizes.setdefault(into, Size(into, has_rows=kind != "constant"))
-        if rows.root is not self.sizes["e"].root and kind != "constant":
+        given = namespace == "c"
+        into = letters if letters in self.sizes or kind == "bias" or given else letters[0]
+        rows = self.sizes.setdefault(into, Size(into, has_rows=not given))
+        if rows.root is not self.sizes["e"].root and not given:
             rows.root.has_rows = True
-        self.parameters[name] = Parameter(name, kind, sympy.Symbol(f"{namespace}_{letters}", real=True), rows)
-        return self.parameters[name]
+        return self.enter(Parameter(name, kind, sympy.Symbol(f"{namespace}_{letters}", real=True), rows))
+
+    def enter(self, parameter: Parameter) -> Parameter:
+        """Note a parameter. Raises EquationError where another one has its symbol."""
+        for other in self.parameters.values():
+            if other.symbol == parameter.symbol and other.name != parameter.name:
+                raise EquationError(f"{parameter.name} and {other.name} cannot be told apart: give one of them other letters")
+        self.parameters[parameter.name] = parameter
+        return parameter
 
 
 MOST_STEPS = 64  # of a delay: each costs a state, which is copied at every step
@@ -293,11 +316,28 @@ def concat(*parts: Term) -> Concatenation:
 
 
 class Weight(Term):
-    """A dense weight; ``@`` is all that it can do."""
+    """A dense weight or a constant matrix: it multiplies with ``@``, and ``T`` transposes it."""
 
     def __init__(self, notes: Notes, parameter: Parameter):
         super().__init__(notes, parameter.symbol, parameter.rows)
         self.parameter = parameter
+
+    @property
+    def T(self) -> Weight:  # as NumPy and PyTorch name it
+        """The weight transposed, the same numbers: ``W.hh @ h - W.hh.T @ h`` is antisymmetric."""
+        own = self.notes.parameters[self.parameter.name]
+        if own.kind != "dense":
+            raise EquationError(f"{own.name}.T: only a dense weight is transposed")
+        if not own.columns:
+            letter = own.letters[-1]
+            columns = (self.notes.sizes[letter] if letter in self.notes.sizes else Size(letter),)
+            own = self.notes.parameters[own.name] = replace(own, columns=columns)
+        if len(own.columns) > 1:
+            raise EquationError(f"{own.name} multiplies several vectors side by side, so it is not transposed")
+        turned = Parameter(
+            f"{own.name}.T", "transposed", sympy.Symbol(f"{own.symbol}_T", real=True), own.columns[0], (own.rows,)
+        )
+        return Weight(self.notes, self.notes.parameters.get(turned.name) or self.notes.enter(turned))
 
     def __matmul__(self, other: Any) -> Term:
         if isinstance(other, Namespace):
@@ -306,7 +346,13 @@ class Weight(Term):
             raise EquationError(f"{self.parameter.name} @ takes a vector of the equations")
         notes, name, letters = self.notes, self.parameter.name, self.parameter.letters
         parts = other.parts if isinstance(other, Concatenation) else (other,)
-        if len(letters) == 2 and other.letter and letters[1] != other.letter and letters[1] in notes.sizes:
+        if (
+            self.parameter.kind == "dense"
+            and len(letters) == 2
+            and other.letter
+            and letters[1] != other.letter
+            and letters[1] in notes.sizes
+        ):
             raise EquationError(
                 f"{name} reads 'into {letters[0]} from {letters[1]}', but multiplies {other.letter}: "
                 f"write W.{letters[0]}{other.letter} @ {other.letter}"
@@ -314,7 +360,7 @@ class Weight(Term):
         columns = tuple(p.size if p.size is not None else Size(letters[-1]) for p in parts)
         known = notes.parameters[name]
         if not known.columns:
-            known = notes.parameters[name] = Parameter(name, "dense", known.symbol, known.rows, columns)
+            known = notes.parameters[name] = replace(known, columns=columns)
         elif len(known.columns) != len(columns):
             raise EquationError(f"{name} multiplies {len(columns)} vectors here and {len(known.columns)} elsewhere")
         for a, b in zip(known.columns, columns, strict=True):
@@ -347,7 +393,7 @@ class Namespace:
         if letters.startswith("__"):
             raise AttributeError(letters)
         parameter = self._notes.parameter(self._name, letters)
-        if self._name == "W":
+        if parameter.is_matrix:
             return Weight(self._notes, parameter)
         return Term(self._notes, parameter.symbol, parameter.rows)
 

@@ -91,6 +91,7 @@ def symbol(name: str, when: str = "t") -> Expr:
 def trace(
     function: Callable[..., Any],
     constants: frozenset[str],
+    matrices: frozenset[str],
     name: str,
     input_like: str | None = None,
     same: tuple[str, ...] = (),
@@ -105,7 +106,7 @@ def trace(
         return EquationError(reason, filename, line, name)
 
     arguments = list(inspect.signature(function).parameters)
-    spaces = {"W", "w", "b"} | ({"c"} if constants else set())
+    spaces = {"W", "w", "b"} | ({"c"} if constants or matrices else set())
     state_names = [a for a in arguments if a not in spaces | {INPUT, STEP}]
     if not arguments or arguments[0] != INPUT:
         raise refuse("the first argument of a cell is its input, e")
@@ -116,7 +117,7 @@ def trace(
     for wrong in [s for s in same if s not in state_names]:
         raise refuse(f"same names states of the cell, {' or '.join(state_names)}, not {wrong!r}")
 
-    notes, values = symbols(state_names, constants, input_like, same)
+    notes, values = symbols(state_names, constants, matrices, input_like, same)
     try:
         returned, variables = _run(function, [values[a] for a in arguments])
     except Exception as error:  # whatever a user's function raises is told with its line
@@ -141,10 +142,14 @@ def trace(
 
 
 def symbols(
-    states: list[str], constants: frozenset[str], input_like: str | None, same: Sequence[str] = ()
+    states: list[str],
+    constants: frozenset[str],
+    matrices: frozenset[str],
+    input_like: str | None,
+    same: Sequence[str] = (),
 ) -> tuple[Notes, dict[str, Any]]:
     """Return the values that stand for a cell's arguments, by name, and the notes that are taken of their use."""
-    notes = Notes({a: Size(a, is_input=a == INPUT and input_like is None) for a in (INPUT, *states)}, constants)
+    notes = Notes({a: Size(a, is_input=a == INPUT and input_like is None) for a in (INPUT, *states)}, constants, matrices)
     if input_like is not None:
         notes.sizes[input_like].join(notes.sizes[INPUT])
     for state in same[1:]:
@@ -188,6 +193,8 @@ def traced(
         made.append(State(STEP, symbol(STEP, "tm1"), symbol(STEP), None))
         equations.append((symbol(STEP), symbol(STEP, "tm1") + 1))
     used = _used(equations, notes)
+    turned = [p for p in notes.parameters.values() if p.kind == "transposed" and p.symbol in used]
+    used |= {notes.parameters[p.name.removesuffix(".T")].symbol for p in turned}
     return Trace(
         name=name,
         input=symbol(INPUT),
@@ -197,7 +204,7 @@ def traced(
         parameters=tuple(p for p in notes.parameters.values() if p.symbol in used),
         products={s: p for s, p in notes.products.items() if s in used},
         concatenations=notes.concatenations,
-        sizes={symbol(n): v.size for n, v in quantities.items()} | {s.after: s.size for s in made if s.before in delays},
+        sizes={symbol(n): v.size for n, v in quantities.items()} | {s.after: s.size for s in made},
         gates=_gates(equations, notes),
         input_like=input_like,
         same=same,

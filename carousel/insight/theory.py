@@ -56,6 +56,8 @@ def _plain(cell: Cell) -> tuple[str, float] | None:
     if group.operands[0] != state.before or known is None or known.slope is None:
         return None
     sum_ = inside.definitions.get(value.args[0], value.args[0])
+    if not group.products[0][0].weight.learned:
+        return None
     if sympy.diff(sum_, group.symbols[0]) != 1 or state.before in sum_.free_symbols:
         return None
     return group.products[0][0].weight.name, known.slope

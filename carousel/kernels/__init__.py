@@ -50,7 +50,7 @@ def _in_graph(
 ) -> list[Tensor]:
     """Run a call inside that operator, which takes and gives tensors, numbers and texts alone."""
     cell = registered(key)
-    names = [p.name for p in cell.trace.parameters if p.kind != "constant"]
+    names = [p.name for p in cell.trace.parameters if p.learned]
     states = dict(zip(cell.states, before, strict=True))
     starts = dict(zip(cell.states, initial, strict=True)) if initial else None
     given = dict(zip(names, parameters, strict=True))

@@ -147,7 +147,7 @@ def parameters_alone(cell: Cell) -> tuple[tuple[str, ...], ...] | None:
     Returns:
         Those of its dense weights, biases and vectors, as ``Interface`` orders them; None where anything is computed first.
     """
-    inside, known = loop_of(cell), {p.symbol: p.name for p in cell.trace.parameters if p.kind != "constant"}
+    inside, known = loop_of(cell), {p.symbol: p.name for p in cell.trace.parameters if p.learned}
     interface = interface_of(inside)
     kinds = (interface.dense_symbols, interface.biases, inside.vectors)
     if cell.masks or len(inside.hoisted) > len(inside.outer) or not all(s in known for symbols in kinds for s in symbols):
@@ -201,7 +201,7 @@ def _block(product: Product, values: Values, lengths: dict[Size, int]) -> Tensor
 @cache
 def _roots(cell: Cell) -> tuple[list[tuple[str, int, Size]], list[tuple[str, Size | None]], list[Size]]:
     """Return each parameter's name, number of dimensions and size, each state's name and size, and all sizes of parameters."""
-    learned = [p for p in cell.trace.parameters if p.kind != "constant"]
+    learned = [p for p in cell.trace.parameters if p.learned]
     parameters = [(p.name, 2 if p.kind == "dense" else 1, p.rows.root) for p in learned]
     states = [(s.name, None if s.size is None else s.size.root) for s in cell.trace.states]
     return parameters, states, [size.root for p in cell.trace.parameters for size in (p.rows, *p.columns)]
@@ -228,12 +228,18 @@ def _lengths(cell: Cell, data: Tensor, before: Mapping[str, Tensor], parameters:
 
 
 def _constants(cell: Cell, like: Tensor, parameters: Mapping[str, Tensor], lengths: dict[Size, int]) -> Values:
-    """Values that are the same at every step: parameters (masked) and per-unit constants."""
+    """Values that are the same at every step: parameters (masked, transposed) and constants."""
     values: Values = {}
+    turned: dict[Expr, str] = {}
     for p in cell.trace.parameters:
         if p.kind == "constant":
             units = lengths[p.rows.root]
             values[p.symbol] = _array(cell, p.name, cell.constants[p.letters](units), (units,), like)
+        elif p.kind == "matrix":
+            shape = lengths[p.rows.root], sum(lengths[c.root] for c in p.columns)
+            values[p.symbol] = _array(cell, p.name, cell.matrices[p.letters](*shape), shape, like)
+        elif p.kind == "transposed":
+            turned[p.symbol] = p.name.removesuffix(".T")
         elif p.name in cell.masks:
             weight = parameters[p.name]
             rows, columns = weight.shape
@@ -241,7 +247,8 @@ def _constants(cell: Cell, like: Tensor, parameters: Mapping[str, Tensor], lengt
             values[p.symbol] = weight * _array(cell, f"the mask of {p.name}", mask, (rows, columns), weight)
         else:
             values[p.symbol] = parameters[p.name]
-    return values
+    named = {p.name: values[p.symbol] for p in cell.trace.parameters if p.kind == "dense"}
+    return values | {symbol: named[name].t().contiguous() for symbol, name in turned.items()}
 
 
 def _array(cell: Cell, what: str, given: Any, shape: tuple[int, ...], like: Tensor) -> Tensor:

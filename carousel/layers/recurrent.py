@@ -123,7 +123,7 @@ class Recurrent(nn.Module):
         self.learned_initial = flag("learned_initial", learned_initial)
         self.dropout, self.forget_bias = dropout, forget_bias
         self.recurrent_init, self.segment_length = recurrent_init, segment_length
-        present = [p.name for p in self.cell.trace.parameters if p.kind != "constant" and (self.bias or p.kind != "bias")]
+        present = [p.name for p in self.cell.trace.parameters if p.learned and (self.bias or p.kind != "bias")]
         self.init = rules({} if init is None else init, present, self.cell.name)
         self.directions = 2 if self.bidirectional else 1
         check_input(self.cell, input_size, hidden_size, self.proj_size, num_layers, self.directions)

@@ -16,6 +16,8 @@ from carousel.cells.papers import (
     coupled_oscillators,
     dilated_lstm,
     higher_order,
+    legendre_memory,
+    lipschitz,
     mogrifier_lstm,
     recurrent_highway,
 )
@@ -227,6 +229,47 @@ def oscillators(dt, γ, ε):
     return step
 
 
+def antisymmetric(p, x, h):
+    matrix = p["W.hh"] - p["W.hh"].T - 0.01 * torch.eye(N, dtype=x.dtype)
+    return (h + 0.1 * tanh(h @ matrix.T + p("W.he", x) + p["b.h"]),)
+
+
+def antisymmetric_gated(p, x, h):
+    flow = h @ (p["W.hh"] - p["W.hh"].T - 0.01 * torch.eye(N, dtype=x.dtype)).T
+    return (h + 0.1 * σ(flow + p("W.ze", x) + p["b.z"]) * tanh(flow + p("W.he", x) + p["b.h"]),)
+
+
+def lipschitz_step(ε, β, γ):
+    def matrix(m):
+        return (1 - β) * (m + m.T) + β * (m - m.T) - γ * torch.eye(N, dtype=m.dtype)
+
+    def step(p, x, h):
+        flow = tanh(h @ matrix(p["W.sh"]).T + p("W.he", x) + p["b.h"])
+        return (h + ε * (h @ matrix(p["W.ah"]).T + flow),)
+
+    return step
+
+
+def legendre(θ):
+    """The memory as a delay line that is fed one number, by the series of its differential equation's solution."""
+
+    def a_and_b(d):
+        a = torch.tensor([[(2 * i + 1) * (-1.0 if i < j else (-1.0) ** (i - j + 1)) for j in range(d)] for i in range(d)])
+        b = torch.tensor([(2 * i + 1) * (-1.0) ** i for i in range(d)])
+        return a.double() / θ, b.double() / θ
+
+    def step(p, x, h, m):
+        u = x @ p["w.e"] + h @ p["w.h"] + m @ p["w.m"]
+        a, b = a_and_b(m.shape[1])
+        term, new = m @ a.T + u[:, None] * b, m
+        for k in range(1, 40):  # m' = Am + Bu with u held: the series of its solution after one step
+            new = new + term
+            term = term @ a.T / (k + 1)
+        return tanh(p("W.he", x) + p("W.hh", h) + p("W.hm", new)), new
+
+    return step
+
+
 def lem(p, u, y, z):
     dt, dt_bar = σ(p.sum("d", u, y, "y")), σ(p.sum("u", u, y, "y"))
     z = (1 - dt) * z + dt * tanh(p.sum("z", u, y, "y"))
@@ -315,9 +358,15 @@ STEPS = {
     "min-lstm": min_lstm,
     "cornn": oscillators(0.042, 2.7, 4.7),
     "lem": lem,
+    "antisymmetric-rnn": antisymmetric,
+    "antisymmetric-gated": antisymmetric_gated,
+    "lipschitz-rnn": lipschitz_step(0.1, 0.75, 0.001),
+    "lmu": legendre(100.0),
 }
 MADE = {
     "mogrifier-2": (mogrifier_lstm(2), mogrifier(2)),
+    "lipschitz-rnn-0.03-0.9-0.1": (lipschitz(0.03, 0.9, 0.1), lipschitz_step(0.03, 0.9, 0.1)),
+    "lmu-7.5": (legendre_memory(7.5), legendre(7.5)),
     "horn-5": (higher_order(5), higher(5)),
     "lstm-dilated-1": (dilated_lstm(1), dilated(1)),
     "lstm-dilated-4": (dilated_lstm(4), dilated(4)),

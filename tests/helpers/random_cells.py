@@ -86,6 +86,7 @@ class _Writer:
         self.biases: dict[str, str] = {}
         self.rows: list[Text] = []  # numbers that the units of a row decide, by name
         self.reduces = self.maybe(2)  # whether anything goes over units
+        self.matrix, self.turns = self.maybe(6), self.maybe(5)  # a constant one; dense weights are used transposed, too
         self.remembers = self.maybe(5)  # whether anything is of some steps ago
         self.target = ""  # the letter of the line that is written
         self.lines: list[str] = []
@@ -110,10 +111,20 @@ class _Writer:
             self.local()
         self.sure, first = {}, len(self.lines)
         returned = [self.state(s) for s in self.states]
-        arguments = ["e", *self.states, *(["t"] if self.clock else []), "W", "w", "b", *(["c"] if self.constant else [])]
+        arguments = [
+            "e",
+            *self.states,
+            *(["t"] if self.clock else []),
+            "W",
+            "w",
+            "b",
+            *(["c"] if self.constant or self.matrix else []),
+        ]
         options = [f'input_size="{next(s for s, size in self.letters.items() if size == HIDDEN)}"'] if self.wide else []
         if self.constant:
             options.append('constants={"T": lambda n: 1.0 + np.arange(n) % 3}')
+        if self.matrix:
+            options.append('matrices={"A": lambda n, m: np.cos(np.arange(n * m)).reshape(n, m) / 2}')
         squares = [
             w for w in self.sure if len(self.weights[w]) == 2 and f"{self.named('W', w)} @" in "".join(self.lines[first:])
         ]
@@ -212,7 +223,7 @@ class _Writer:
         """The input or a state, perhaps of some steps ago."""
         if not self.remembers or x.text not in self.raw or self.maybe(2):
             return x
-        return replace(x, text=f"{x}.ago({self.one(*((0, 1, 2) if x.text == 'e' else (1, 2, 3)))})")
+        return replace(x, text=f"{x}.ago({self.one(*((1, 2) if x.text == 'e' else (2, 3)))})")
 
     def has(self, size: str) -> bool:
         return any(x.size == size for x in self.vectors.values())
@@ -267,7 +278,22 @@ class _Writer:
         text = bare(parts[0]) + "".join(f" {self.one('+', '+', '+', '-')} {bare(p)}" for p in parts[1:])
         return Text(f"({text})", size, True, any(p.chosen for p in parts))
 
+    def turned(self, size: str) -> Text | None:
+        """A product with a weight that has been used, transposed."""
+        fitting = [
+            (w, x) for w, (rows, *of) in self.weights.items() for x in self.vectors.values() if [size] == of and x.size == rows
+        ]
+        if not fitting:
+            return None
+        letters, x = self.one(*fitting)
+        self.sure[letters] = None
+        return Text(f"({self.named('W', letters)}.T @ {self.ago(x)})", size, True)
+
     def product(self, size: str) -> Text:
+        if self.matrix and size == HIDDEN and self.has(HIDDEN) and self.maybe(4):
+            return Text(f"(c.A @ {self.vector(HIDDEN)})", size, True)
+        if self.turns and self.maybe(3) and (made := self.turned(size)):
+            return made
         into = self.into(size)
         if self.maybe(6):
             parts = [self.operand() for _ in range(self.draw(st.integers(2, 3)))]

@@ -1,7 +1,17 @@
 """Cells of papers, by name; each a few lines of equations, with the paper and where in it they stand."""
 
 from carousel.cells.papers.delayed import dilated_lstm, higher_order, horn, lstm_dilated, narx
-from carousel.cells.papers.dynamical import cornn, coupled_oscillators, lem
+from carousel.cells.papers.dynamical import (
+    antisymmetric_gated,
+    antisymmetric_rnn,
+    cornn,
+    coupled_oscillators,
+    legendre_memory,
+    lem,
+    lipschitz,
+    lipschitz_rnn,
+    lmu,
+)
 from carousel.cells.papers.gated import atr, brc, cfn, intersection_rnn, mgu, minimal_rnn, mut1, mut2, mut3, nbrc, star, ugrnn
 from carousel.cells.papers.linear import gilr, min_gru, min_lstm, qrnn, sru, t_rnn
 from carousel.cells.papers.memories import janet, mogrifier, mogrifier_lstm, multiplicative_lstm, nas, ran, slstm, sub_lstm
@@ -34,8 +44,22 @@ FAMILIES: dict[str, dict[int, tuple[Cell, ...]]] = {
         2024: (slstm,),
     },
     "linear": {2016: (t_rnn,), 2017: (qrnn,), 2018: (gilr, sru), 2024: (min_gru, min_lstm)},
-    "dynamical": {2021: (cornn,), 2022: (lem,)},
+    "dynamical": {
+        2019: (antisymmetric_rnn, antisymmetric_gated, lmu),
+        2021: (cornn, lipschitz_rnn),
+        2022: (lem,),
+    },
 }
 PAPERS: dict[str, Cell] = {c.name: c for years in FAMILIES.values() for cells in years.values() for c in cells}
 
-__all__ = ["FAMILIES", "PAPERS", "coupled_oscillators", "dilated_lstm", "higher_order", "mogrifier_lstm", "recurrent_highway"]
+__all__ = [
+    "FAMILIES",
+    "PAPERS",
+    "coupled_oscillators",
+    "dilated_lstm",
+    "higher_order",
+    "legendre_memory",
+    "lipschitz",
+    "mogrifier_lstm",
+    "recurrent_highway",
+]

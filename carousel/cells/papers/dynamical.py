@@ -1,6 +1,10 @@
 """Networks that are differential equations, a step of time at once."""
 
-from carousel.equations import Cell, cell, logistic, tanh
+from collections.abc import Callable
+
+import numpy as np
+
+from carousel.equations import Cell, cell, identity, logistic, tanh, total
 
 
 def coupled_oscillators(dt: float = 0.042, gamma: float = 2.7, epsilon: float = 4.7, name: str | None = None) -> Cell:
@@ -21,6 +25,89 @@ def coupled_oscillators(dt: float = 0.042, gamma: float = 2.7, epsilon: float = 
 
 cornn = coupled_oscillators(name="cornn")
 cornn.function.__qualname__ = "cornn"  # where pickle finds it
+
+
+@cell
+def antisymmetric_rnn(e, h, W, b):
+    """AntisymmetricRNN: the error neither grows nor fades along the stable flow; ε = 0.1, γ = 0.01.
+
+    Chang, Chen, Haber and Chi 2019, "AntisymmetricRNN: a dynamical system view on recurrent neural networks", eq. 10.
+    """
+    h = h + 0.1 * tanh(W.hh @ h - W.hh.T @ h - 0.01 * h + W.he @ e + b.h)
+    return h
+
+
+@cell
+def antisymmetric_gated(e, h, W, b):
+    """AntisymmetricRNN with a gate that shares the antisymmetric weights; ε = 0.1, γ = 0.01.
+
+    Chang, Chen, Haber and Chi 2019, "AntisymmetricRNN: a dynamical system view on recurrent neural networks", eq. 12.
+    """
+    s = identity(W.hh @ h - W.hh.T @ h - 0.01 * h)
+    z = logistic(s + W.ze @ e + b.z)
+    h = h + 0.1 * z * tanh(s + W.he @ e + b.h)
+    return h
+
+
+def lipschitz(dt: float = 0.1, beta: float = 0.75, gamma: float = 0.001, name: str | None = None) -> Cell:
+    """Return the Lipschitz RNN with that step of time, share β of the antisymmetric part, and damping γ."""
+
+    @cell(name=name or f"lipschitz-rnn-{dt:g}-{beta:g}-{gamma:g}")
+    def lipschitz_rnn(e, h, W, b):
+        """Lipschitz RNN: linear parts whose symmetric share is tuned, and tanh; β = 0.75, γ = 0.001, ε = 0.1.
+
+        Erichson, Azencot, Queiruga, Hodgkinson and Mahoney 2021, "Lipschitz recurrent neural networks", eq. 4 and 7: A and W
+        are (1 − β)(M + Mᵀ) + β(M − Mᵀ) − γI.
+        """
+        a = (1 - beta) * (W.ah @ h + W.ah.T @ h) + beta * (W.ah @ h - W.ah.T @ h) - gamma * h
+        s = (1 - beta) * (W.sh @ h + W.sh.T @ h) + beta * (W.sh @ h - W.sh.T @ h) - gamma * h
+        h = h + dt * (a + tanh(s + W.he @ e + b.h))
+        return h
+
+    return lipschitz_rnn
+
+
+lipschitz_rnn = lipschitz(name="lipschitz-rnn")
+lipschitz_rnn.function.__qualname__ = "lipschitz_rnn"
+
+
+def legendre(window: float) -> tuple[Callable[[int, int], np.ndarray], Callable[[int], np.ndarray]]:
+    """Return Ā and B̄ of the Legendre memory unit as functions of the order, held constant over a step (zero-order hold)."""
+
+    def both(order: int) -> np.ndarray:
+        from torch import from_numpy, matrix_exp  # here: no command that lists cells needs it
+
+        i, j = np.mgrid[:order, :order]
+        system = np.zeros((order + 1, order + 1))
+        system[:order, :order] = (2 * i + 1) * np.where(i < j, -1.0, (-1.0) ** (i - j + 1))
+        system[:order, order] = (2 * i[:, 0] + 1) * (-1.0) ** i[:, 0]
+        made: np.ndarray = matrix_exp(from_numpy(system / window)).numpy()
+        return made
+
+    return lambda rows, columns: both(rows)[:rows, :columns], lambda order: both(order)[:order, order]
+
+
+def legendre_memory(window: float = 100.0, name: str | None = None) -> Cell:
+    """Return the Legendre memory unit that remembers so many steps."""
+    a, b = legendre(window)
+
+    @cell(name=name or f"lmu-{window:g}", matrices={"A": a}, constants={"B": b})
+    def lmu(e, h, m, W, w, c):
+        """Legendre memory unit: m holds the last θ = 100 steps of u, as coefficients of Legendre polynomials.
+
+        Voelker, Kajić and Eliasmith 2019, "Legendre memory units: continuous-time representation in recurrent neural
+        networks", eq. 1 to 8; the order of the memory is ``hidden_size``, the number of units of h ``proj_size``.
+        """
+        u = total(w.e * e) + total(w.h * h) + total(w.m * m)
+        m = c.A @ m + c.B * u
+        h = tanh(W.he @ e + W.hh @ h + W.hm @ m)
+        return h, m
+
+    return lmu
+
+
+lmu = legendre_memory(name="lmu")
+lmu.function.__qualname__ = "lmu"
 
 
 @cell(same=("y", "z"))

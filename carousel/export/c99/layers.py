@@ -50,7 +50,7 @@ class _Writer:
 
     @cached_property
     def dense(self) -> dict[str, Weight]:
-        of = {p.name: self.parameters[p.symbol] for p in self.cell.trace.parameters if p.kind == "dense"}
+        of = {p.name: self.parameters[p.symbol] for p in self.cell.trace.parameters if p.is_matrix}
         return {name: weight(called, self.values[name], self.precision) for name, called in of.items()}
 
     @cached_property
@@ -60,7 +60,7 @@ class _Writer:
         stages = (*self.cell.schedule.outside, *self.cell.schedule.inside)
         found = {trace.input: trace.input_size, **trace.sizes, **self.cell.schedule.sizes}
         found |= {s.before: s.size for s in trace.states} | {s.after: s.size for s in trace.states}
-        found |= {p.symbol: p.rows for p in trace.parameters if p.kind != "dense"}
+        found |= {p.symbol: p.rows for p in trace.parameters if not p.is_matrix}
         found |= {a.symbol: a.rows for stage in stages for a in stage.accumulators}
         found |= dict.fromkeys(self.cell.schedule.counts)
         return {x: None if size in (None, ROW) else self.cell.length(size, *self.sizes) for x, size in found.items()}
@@ -171,17 +171,24 @@ def layer_code(layer: Recurrent, number: int, precision: str) -> LayerCode:
     cell, sizes = layer.cell, layer.sizes(number)
     values: dict[str, np.ndarray] = {}
     for p in cell.trace.parameters:
-        if p.kind == "constant":
-            values[p.name] = np.asarray(cell.constants[p.letters](cell.length(p.rows, *sizes)), dtype=float)
+        if p.kind in ("constant", "matrix"):
+            rows, columns = cell.length(p.rows, *sizes), sum(cell.length(c, *sizes) for c in p.columns)
+            made = cell.matrices[p.letters](rows, columns) if p.columns else cell.constants[p.letters](rows)
+            values[p.name] = np.asarray(made, dtype=float)
+            continue
+        if p.kind == "transposed":
             continue
         values[p.name] = numbers(layer.parameter(p.name, number))
         if p.name in cell.masks:
             values[p.name] = values[p.name] * np.asarray(cell.masks[p.name](*values[p.name].shape))
+    for p in cell.trace.parameters:
+        if p.kind == "transposed":
+            values[p.name] = values[p.name.removesuffix(".T")].T
     writer = _Writer(cell, sizes, number, precision, values)
     step = writer.step()
     used = [p for p in cell.trace.parameters if re.search(rf"\b{writer.parameters[p.symbol]}\b", step)]
-    vectors = [p for p in used if p.kind != "dense"]
-    matrices = [writer.dense[p.name] for p in used if p.kind == "dense"]
+    vectors = [p for p in used if not p.is_matrix]
+    matrices = [writer.dense[p.name] for p in used if p.is_matrix]
     weights = "".join(w.text for w in matrices)
     weights += "".join(vector(writer.parameters[p.symbol], values[p.name]) for p in vectors)
     members, initial = "", ""

@@ -256,15 +256,20 @@ def printing(case, problem):
         assert {g.get("data-name") for g in drawn.iter() if g.get("data-name")} >= {s.name for s in cell.trace.declared}
 
     states = {n: x.detach() for n, x in {**p.before, **p.clock}.items()}
-    rows = case.batch_sizes[0]
+    first = case.batch_sizes[0]
     parameters = {n: x.detach() for n, x in p.parameters.items()}
-    _, _, recorded = reference.run(kernels.Call(cell, p.data[:rows].detach(), [rows], states, parameters, record=cell.names))
+    _, _, recorded = reference.run(kernels.Call(cell, p.data[:first].detach(), [first], states, parameters, record=cell.names))
     masked = {n: x * torch.as_tensor(cell.masks[n](*x.shape)) if n in cell.masks else x for n, x in parameters.items()}
     for constant in cell.trace.parameters:
         if constant.kind == "constant":
             size = cell.length(constant.rows, *case.sizes)
             masked[constant.name] = torch.as_tensor(cell.constants[constant.letters](size))
-    found = printed.step(cell.text, {"e": p.data[:rows].detach(), **states, **masked})
+        elif constant.kind == "matrix":
+            rows, columns = (cell.length(x, *case.sizes) for x in (constant.rows, *constant.columns))
+            masked[constant.name] = torch.as_tensor(cell.matrices[constant.letters](rows, columns))
+        elif constant.kind == "transposed":
+            masked[constant.name] = masked[constant.name.removesuffix(".T")].t()
+    found = printed.step(cell.text, {"e": p.data[:first].detach(), **states, **masked})
     assert set(found) == {n for n in cell.names if n != "t"}
     for name, value in found.items():
         value = value.double().expand_as(recorded[name])
