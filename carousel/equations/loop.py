@@ -115,6 +115,7 @@ class _Maker:
 
     def make(self) -> Loop:
         found: list[tuple[Expr, ...]] = [(self.trace.input,)]
+        sunk = self.sunk()
         plain: dict[tuple[Expr, ...], Outer] = {}
         for stage in self.schedule.outside:
             for accumulators in grouped(stage.accumulators):
@@ -129,11 +130,14 @@ class _Maker:
                 found.append((r.symbol,))
             for symbol, expr in stage.equations:
                 self.outside[symbol] = any(self.outside.get(s, False) for s in expr.free_symbols)
-                found.append((symbol,))
+                if symbol not in sunk:
+                    found.append((symbol,))
         inside = self.schedule.inside
         first = [p.operand for s in inside[:1] for a in s.accumulators for p in a.products]
-        if any(not x.is_Symbol for x in first) or any(s.reductions for s in inside[:1]):
-            self.stages.append(LoopStage())  # work on the states before the first product
+        if sunk or any(not x.is_Symbol for x in first) or any(s.reductions for s in inside[:1]):
+            self.stages.append(LoopStage())  # work on the input and the states before the first product
+        for symbol, expr in sunk.items():
+            self.stages[0].equations.append((symbol, self.flat(expr, self.stages[0], self.sizes.get(symbol), top=True)))
         for stage in inside:
             made = LoopStage(reductions=list(stage.reductions))
             self.stages.append(made)
@@ -168,6 +172,24 @@ class _Maker:
             input=self.trace.input,
             counts=self.schedule.counts,
         )
+
+    def sunk(self) -> dict[Expr, Expr]:
+        """Return the pointwise equations that need no state but are computed in the loop: no product outside needs them, and
+        numbers that are computed where they are used are neither written to memory nor read again.
+        """
+        stages, found = self.schedule.outside, {}
+        waiting = {s for stage in stages for a in stage.accumulators for p in a.products for s in p.operand.free_symbols}
+        waiting |= {a.start for stage in stages for a in stage.accumulators} | {r.operand for s in stages for r in s.reductions}
+        with_rows = {self.trace.input} | {a.symbol for stage in stages for a in stage.accumulators}
+        for symbol, expr in (e for stage in stages for e in stage.equations):
+            if with_rows & expr.free_symbols:
+                with_rows.add(symbol)
+        for symbol, expr in reversed([e for stage in stages for e in stage.equations]):
+            if symbol in waiting or symbol not in with_rows or self.sizes.get(symbol) in (ROW, None):
+                waiting |= expr.free_symbols
+            else:
+                found[symbol] = expr
+        return dict(reversed(found.items()))
 
     def group(self, accumulators: list[Accumulator]) -> Group:
         operands = []

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from carousel.equations import Cell
-from carousel.equations.loop import Loop, blocks, grouped, loop
-from carousel.equations.stages import Accumulator, Reduction
+from carousel.equations.loop import Equation, Loop, blocks, grouped, loop
+from carousel.equations.stages import Accumulator, Reduction, Stage
 from carousel.equations.terms import Expr, Product, Size
 from carousel.kernels.interface import interface_of
 from carousel.kernels.pointwise import Values, evaluate, pointwise
@@ -114,8 +114,15 @@ def outside(
             stacked[symbols] = total
             values.update(zip(symbols, total.split([lengths[a.rows.root] for a in accumulators], dim=-1), strict=True))
         values |= {r.symbol: reduced(r, values[r.operand]) for r in stage.reductions}
-        values |= pointwise(tuple(stage.equations))(values)
+        values |= pointwise(_equations(cell, stage))(values)
     return values, stacked
+
+
+@cache
+def _equations(cell: Cell, stage: Stage) -> tuple[Equation, ...]:
+    """Return the equations of a stage outside the loop that the loop does not compute itself."""
+    inside = loop_of(cell).definitions
+    return tuple(e for e in stage.equations if e[0] not in inside)
 
 
 def units(count: int, like: Tensor) -> Tensor:
@@ -165,7 +172,7 @@ def in_rows(value: Tensor, rows: int, like: Tensor) -> Tensor:
 @cache
 def _left(cell: Cell) -> frozenset[Expr]:
     """Outer sums that nothing outside the loop reads."""
-    read = {s for stage in cell.schedule.outside for _, expr in stage.equations for s in expr.free_symbols}
+    read = {s for stage in cell.schedule.outside for _, expr in _equations(cell, stage) for s in expr.free_symbols}
     read |= {a.start for stage in cell.schedule.outside for a in stage.accumulators}
     read |= {r.operand for stage in cell.schedule.outside for r in stage.reductions}
     read |= {

@@ -66,7 +66,7 @@ def run(call: Call) -> Result:
     clamped = {symbol(name): given for name, given in (call.clamp or {}).items()}
     for wanted in clamped:
         if wanted not in defined:
-            raise ValueError(f"cell {cell.name}: {str(wanted)[:-2]} does not depend on the states, so it cannot be clamped")
+            raise ValueError(f"cell {cell.name}: {str(wanted)[:-2]} is computed for all steps before the loop, so it cannot be clamped")
 
     rows = batch_sizes[-1] if reverse else batch_sizes[0]
     states = {name: before[name][:rows] for name in cell.states}

@@ -213,7 +213,9 @@ def _pack(how: str, weights: tuple[str, ...], panel: str, size: str, depth: str,
 
 
 def _steps(stages: list[list[CppBlock]]) -> str:
-    return "".join("".join(f"{b.name}(*this, s, team), " for b in stage) + "team.wait();\n" for stage in stages)
+    """Return the calls of a step. Where units need nothing of one another, threads that share a row do not wait."""
+    wait = "team.wait();" if any(b.products or b.gathers or b.row for stage in stages for b in stage) else ""
+    return "".join("".join(f"{b.name}(*this, s, team); " for b in stage) + wait + "\n" for stage in stages)
 
 
 def _run_forward(program: CppProgram, stages: list[list[CppBlock]]) -> str:

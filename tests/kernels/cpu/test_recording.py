@@ -64,13 +64,14 @@ def test_any_shape(agree, name, sizes, lengths, reverse, resets, clamped):
 
 @cell
 def everywhere(e, m, h, k, t, W, w, b):
-    """Quantities outside the loop (u, v), of the clock (g), that nothing reads (d), and a state that is handed the input."""
+    """Quantities outside the loop (u, v), of the input but in it (q, k), of the clock (g), that nothing reads (d)."""
     u = tanh(W.ue @ e + b.u)
+    q = tanh(W.qu @ u)
     v = tanh(b.v)
     g = where(t % 2 == 0, 1, 0.5) * v
     a = w.ah * h
     r = logistic(W.rm @ m + W.re @ e)
-    h = g * h + u * tanh(W.hm @ m) + a
+    h = g * h + u * q * tanh(W.hm @ m) + a
     d = h * h  # noqa: F841
     k = e
     m = tanh(W.mr @ r + W.mh @ h)
@@ -78,8 +79,8 @@ def everywhere(e, m, h, k, t, W, w, b):
 
 
 def test_quantities_of_every_kind(agree, compiled):
-    assert {"u", "v", "g", "r", "d", "k", "t"} <= set(everywhere.names)
-    assert not {"u", "v", "k"} & set(inside(everywhere))
+    assert {"u", "q", "v", "g", "r", "d", "k", "t"} <= set(everywhere.names)
+    assert not {"u", "v"} & set(inside(everywhere)) and {"q", "k"} <= set(inside(everywhere))
     for options in OPTIONS.values():
         agree(everywhere, record=everywhere.names, **options)
         agree(everywhere, record=everywhere.names, clamp=inside(everywhere), **options)
@@ -255,10 +256,10 @@ def test_a_clamp_that_holds_nowhere_asks_for_no_kernel(compiled, monkeypatch):
     assert calls == [{}]
 
 
-@pytest.mark.parametrize("name", ["u", "k"])
+@pytest.mark.parametrize("name", ["u", "v"])
 def test_what_the_loop_does_not_compute_is_not_clamped(name):
     layer = Recurrent(everywhere, 3, 3)
-    with pytest.raises(ValueError, match=f"{name} does not depend on the states"):
+    with pytest.raises(ValueError, match=f"{name} is computed for all steps before the loop"):
         layer(torch.randn(4, 2, 3), clamp={name: 0.0})
 
 
