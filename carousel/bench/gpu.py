@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from statistics import median
 from typing import Any
 
@@ -13,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from carousel import kernels
-from carousel.bench.timing import PYTORCHS, Work, forward
+from carousel.bench.timing import PYTORCHS, Work, forward, further
 from carousel.cells import get
 from carousel.layers import Recurrent
 
@@ -48,19 +49,21 @@ def measure(case: Case, *, ways: list[str], eager: bool = True, seconds: float =
     """
     torch.manual_seed(0)
     dtype, device = TYPES[case.dtype], torch.device("cuda")
-    ours = Recurrent(case.cell, case.hidden, case.hidden, device=device, dtype=dtype)
+    sizes = dict.fromkeys(get(case.cell).sized, case.hidden)
+    layer = Recurrent(case.cell, case.hidden, case.hidden, device=device, dtype=dtype, input_sizes=sizes)
+    ours = partial(layer, **further(layer, case.steps, case.batch))
     runs: dict[str, Callable[[Tensor], Any]] = {"carousel": ours}
     runs |= {f"carousel {way}": _forced(ours, way) for way in ways}
     theirs = PYTORCHS.get(case.cell)
     if theirs is not None:
         runs[f"torch.nn.{theirs.__name__}"] = theirs(case.hidden, case.hidden, device=device, dtype=dtype)
-    elif ours.proj_size:
-        projected = nn.LSTM(case.hidden, case.hidden, proj_size=ours.proj_size, device=device, dtype=dtype)
+    elif layer.proj_size:
+        projected = nn.LSTM(case.hidden, case.hidden, proj_size=layer.proj_size, device=device, dtype=dtype)
         runs["torch.nn.LSTM(proj_size)"] = projected
     if eager:
         runs["eager loop"] = _eager(ours)
     data = torch.randn(case.steps, case.batch, case.hidden, device=device, dtype=dtype)
-    work = ours.cell.work(case.hidden, case.hidden, ours.proj_size)
+    work = layer.cell.work(*layer.sizes())
     products = case.batch * case.steps * (work.input_products + work.recurrent_products)
     with _tf32(), torch.cuda.device(device):
         for what, make, times in (("forward", forward, 1), ("training", _training, 3)):
@@ -77,7 +80,7 @@ def measure(case: Case, *, ways: list[str], eager: bool = True, seconds: float =
                 "what": what,
                 "seconds": side_by_side(works, seconds),
                 "floor_seconds": times * products / peak(dtype),
-                "plan": ours.explain(data),
+                "plan": layer.explain(data),
             }
 
 
@@ -91,7 +94,7 @@ def _tf32() -> Iterator[None]:
         torch.set_float32_matmul_precision(before)
 
 
-def _forced(layer: Recurrent, way: str) -> Callable[[Tensor], Any]:
+def _forced(layer: Callable[[Tensor], Any], way: str) -> Callable[[Tensor], Any]:
     def run(x: Tensor) -> Any:
         before = os.environ.get("CAROUSEL_TRITON_WAY")
         os.environ["CAROUSEL_TRITON_WAY"] = way
@@ -120,7 +123,7 @@ def _setting(way: str) -> Callable[[Tensor], None]:
     return hook
 
 
-def _eager(layer: Recurrent) -> Callable[[Tensor], Any]:
+def _eager(layer: Callable[[Tensor], Any]) -> Callable[[Tensor], Any]:
     def run(x: Tensor) -> Any:
         with kernels.use("reference"):
             return layer(x)
@@ -198,7 +201,7 @@ def compile_ahead(case: Case) -> list[dict[str, Any]]:
     from carousel.kernels.triton.program import program_of
 
     cell, dtype = get(case.cell), TYPES[case.dtype]
-    sizes = (case.hidden, case.hidden, max(1, case.hidden // 2))
+    sizes = (case.hidden, case.hidden, max(1, case.hidden // 2), *[case.hidden] * len(cell.sized))
     program = program_of(loop_of(cell), dtype is not torch.float32)
     units = program.units(lambda size: cell.length(size, *sizes))
     reports = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_sequence
 
-from carousel import files, kernels
+from carousel import cells, files, kernels
 from carousel.bench import jax_scan, onnx_lstm
-from carousel.bench.timing import PYTORCHS, Work, forward, peak, side_by_side
+from carousel.bench.timing import PYTORCHS, Work, forward, further, peak, side_by_side
 from carousel.layers import Recurrent
 
 SIZES = [(1, 256, 100), (20, 200, 35), (32, 256, 70), (64, 512, 70), (20, 650, 35)]
@@ -32,7 +33,8 @@ class Case:
 
     def layer(self) -> Recurrent:
         """Return our layer, freshly drawn."""
-        return Recurrent(self.cell, self.hidden, self.hidden)
+        sizes = dict.fromkeys(cells.get(self.cell).sized, self.hidden)
+        return Recurrent(self.cell, self.hidden, self.hidden, input_sizes=sizes)
 
     def rows(self) -> int:
         """Return the number of rows of all steps together."""
@@ -71,7 +73,8 @@ def measure(
     """
     torch.manual_seed(0)
     ours = case.layer()
-    runs: dict[str, Callable[[Any], Any]] = {"carousel": ours}
+    given = further(ours, case.steps, case.batch)
+    runs: dict[str, Callable[[Any], Any]] = {"carousel": partial(ours, **given)}
     theirs = PYTORCHS.get(case.cell)
     if theirs is not None:
         runs[f"torch.nn.{theirs.__name__}"] = theirs(case.hidden, case.hidden)
@@ -80,7 +83,7 @@ def measure(
 
     def eager(x: Any) -> Any:
         with kernels.use("reference"):
-            return ours(x)
+            return ours(x, **given)
 
     runs["eager loop"] = eager
     compile_seconds = None
@@ -94,12 +97,12 @@ def measure(
         runs |= {f"{name} bfloat16": _autocast(run) for name, run in runs.items() if name != "eager loop"}
     # The plain LSTM with its weights apart, as ONNX has them.
     same = Recurrent("lstm-v2", case.hidden, case.hidden) if case.cell == "lstm" else ours
-    work = ours.cell.work(case.hidden, case.hidden, ours.proj_size)
+    work = ours.cell.work(*ours.sizes())
     products = case.rows() * (work.input_products + work.recurrent_products)
     data = case.data()
     for what, make, times in (("forward", forward, 1), ("training", _train, 3)):
         works = {name: make(run, data) for name, run in runs.items()}
-        if jax and isinstance(data, Tensor):
+        if jax and isinstance(data, Tensor) and not given:
             works["JAX lax.scan"] = jax_scan.work(ours, data, training=what == "training")
         if onnx and what == "forward" and same.cell.name in onnx_lstm.CELLS and isinstance(data, Tensor):
             works["ONNX Runtime"] = onnx_lstm.work(same, data, torch.get_num_threads())

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from carousel import kernels
 from carousel.bench.kernels import Case
-from carousel.bench.timing import Work, side_by_side
+from carousel.bench.timing import Work, further, side_by_side
 from carousel.layers import Clamp, Recurrent
 
 SIZES = [(1, 256, 100), (20, 200, 35)]
@@ -20,6 +20,7 @@ def measure(case: Case, *, seconds: float) -> Iterator[dict[str, Any]]:
     """Measure recording and clamping, forward (without derivatives) and in training (gradients of recorded values included)."""
     torch.manual_seed(0)
     layer, data = case.layer(), torch.randn(case.steps, case.batch, case.hidden)
+    inputs = further(layer, case.steps, case.batch)
     memory = [s.name for s in layer.cell.trace.states if s.size is not None][-1]
     gate = (layer.cell.gates or layer.cell.states)[0]
     asked: dict[str, dict[str, Any]] = {
@@ -28,8 +29,8 @@ def measure(case: Case, *, seconds: float) -> Iterator[dict[str, Any]]:
         "clamp": {"clamp": [Clamp(gate, 0.5, tuple(range(0, layer.units()[gate], 2)))]},
     }
     for what, make in (("forward", _forward), ("training", _train)):
-        works = {name: make(layer, data, given, "cpu") for name, given in asked.items()}
-        works |= {f"eager {name}": make(layer, data, given, "reference") for name, given in asked.items()}
+        works = {name: make(layer, data, given | inputs, "cpu") for name, given in asked.items()}
+        works |= {f"eager {name}": make(layer, data, given | inputs, "reference") for name, given in asked.items()}
         yield {
             "cell": case.cell,
             "batch": case.batch,

@@ -8,7 +8,9 @@ from statistics import median
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+
+from carousel.layers import Recurrent
 
 Work = Callable[[], Any]
 PYTORCHS: dict[str, Any] = {"lstm": nn.LSTM, "lstm-v2": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}  # of the same equations
@@ -22,6 +24,15 @@ def forward(run: Callable[[Any], Any], data: Any) -> Work:
             run(data)
 
     return work
+
+
+def further(layer: Recurrent, steps: int, rows: int) -> dict[str, Tensor]:
+    """Return random values of a layer's further inputs, between 0 and 1, (steps, rows, units) by name."""
+    cell, like = layer.cell, next(layer.parameters())
+    return {
+        x.name: torch.rand(steps, rows, cell.length(x.size, *layer.sizes()), device=like.device, dtype=like.dtype)
+        for x in cell.trace.inputs
+    }
 
 
 def side_by_side(works: Mapping[str, Work], seconds: float = 1.0, rounds: int = 5) -> dict[str, float]:

@@ -55,4 +55,12 @@ def get(name: str | Cell) -> Cell:
     return known
 
 
-__all__ = ["CELLS", "get", "paper_cells"]
+def fed_alone(name: str | Cell) -> Cell:
+    """Return the cell of a name, as ``get``, for who feeds its input ``e`` alone. Raises ValueError where it has others."""
+    cell = get(name)
+    if cell.inputs:
+        raise ValueError(f"cell {cell.name} takes {', '.join(cell.inputs)} beside its input, and nothing here feeds that")
+    return cell
+
+
+__all__ = ["CELLS", "fed_alone", "get", "paper_cells"]

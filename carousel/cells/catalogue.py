@@ -26,6 +26,7 @@ MEANING = {
     "memory": "a memory beside the message: relatives of the LSTM",
     "linear": "a weighted mean over time, without a dense product in the recurrence",
     "dynamical": "differential equations, a step of time at once",
+    "told": "more than one input: the time of each, what is missing, how much each counts",
 }
 
 

@@ -68,7 +68,7 @@ def kernels(
         raise InputError(f"--device must be cpu or cuda, not {device!r}")
     used = _threads(threads)
     try:
-        names = commands.cells(cells)
+        names = commands.cells(cells, alone=False)
         shapes = [_shape(s) for s in sizes or []] or bench_kernels.SIZES
     except ValueError as error:
         raise InputError(str(error)) from None
@@ -149,7 +149,7 @@ def recording(
     """Time the recording of every step's memory and a clamped gate, beside the plain run and the eager loop."""
     used = _threads(threads)
     shapes = [_checked(s) for s in sizes or []] or bench_recording.SIZES
-    cases = [bench_kernels.Case(n, *s) for s in shapes for n in commands.cells(cells)]
+    cases = [bench_kernels.Case(n, *s) for s in shapes for n in commands.cells(cells, alone=False)]
     rows: list[dict[str, Any]] = []
     with screen.counting("measuring") as tick:
         for k, case in enumerate(cases):

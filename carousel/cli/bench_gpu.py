@@ -21,7 +21,7 @@ def kernels(
         raise InputError("this needs Triton, which comes with PyTorch for GPUs: pip install carousel-rnn[gpu]")
     if not compile_only and not torch.cuda.is_available():
         raise InputError("--device cuda: PyTorch sees no GPU here; --compile-only compiles the kernels without one")
-    names = commands.cells(cells)
+    names = commands.cells(cells, alone=False)
     chosen = _several("--types", types, tuple(gpu.TYPES))
     forced = _several("--ways", ways, ("stepwise", "rows", "grid", "held"))
     try:

@@ -11,6 +11,7 @@ from carousel import files
 from carousel.cli import commands, screen
 from carousel.drawing.svg import standalone
 from carousel.equations import Cell
+from carousel.equations.terms import Input
 from carousel.errors import InputError
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def command(
     if draw is not None and draw.suffix != ".svg":
         raise InputError(f"a drawing is .svg, not {draw.name!r}")
     entries = [] if name else _entries(find)
-    chosen = [commands.cell(name)] if name else [entry.cell for entry in entries]
+    chosen = [commands.cell(name, alone=False)] if name else [entry.cell for entry in entries]
     sizes = (input_size, hidden_size, proj_size or max(1, hidden_size // 2))
     if draw is not None:
         files.write(draw, standalone(chosen[0]))
@@ -75,18 +76,20 @@ def _entries(find: str | None) -> list[Entry]:
     return entries
 
 
-def _facts(cell: Cell, sizes: tuple[int, int, int]) -> dict[str, Any]:
+def _facts(cell: Cell, sizes: tuple[int, ...]) -> dict[str, Any]:
+    sizes = _all_sizes(cell, sizes)
     work = cell.work(*sizes)
     return {
         "name": cell.name,
         "description": cell.doc,
         "source": cell.citation,
         "states": cell.states,
+        "inputs": dict(cell.inputs),
         "gates": cell.gates,
         "quantities": cell.names,
         "equations": cell.text.splitlines(),
         "latex": cell.latex,
-        "sizes": dict(zip(("input", "hidden", "projection"), sizes, strict=True)),
+        "sizes": dict(zip(("input", "hidden", "projection", *cell.sized), sizes, strict=True)),
         "parameters": cell.count(*sizes),
         "shapes": {p.name: p.shape for p in cell.parameter_specs(*sizes)},
         "flops_per_step": {
@@ -98,11 +101,14 @@ def _facts(cell: Cell, sizes: tuple[int, int, int]) -> dict[str, Any]:
     }
 
 
-def _print_one(cell: Cell, sizes: tuple[int, int, int]) -> None:
+def _print_one(cell: Cell, sizes: tuple[int, ...]) -> None:
+    sizes = _all_sizes(cell, sizes)
     work = cell.work(*sizes)
     print(f"{cell.name}: {cell.doc}\n{cell.citation}\n")
     print("\n".join(f"  {line}" for line in cell.text.splitlines()))
     print(f"\nstates      {', '.join(cell.states)} (the first is the output)")
+    if cell.inputs:
+        print(f"inputs      {', '.join(f'{x.name} ({_like(x)})' for x in cell.trace.inputs)}")
     print(f"gates       {', '.join(cell.gates) or 'none'}")
     shapes = [f"{p.name} {'×'.join(map(str, p.shape))}" for p in cell.parameter_specs(*sizes)]
     print(f"parameters  {cell.count(*sizes):,} with e = {sizes[0]}, h = {sizes[1]}" + _projected(cell, sizes))
@@ -111,18 +117,27 @@ def _print_one(cell: Cell, sizes: tuple[int, int, int]) -> None:
     print(f"operations  {work.total:,} a step and row ({products})")
 
 
-def _projected(cell: Cell, sizes: tuple[int, int, int]) -> str:
+def _all_sizes(cell: Cell, sizes: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the sizes with those of further inputs, which count as large as e."""
+    return *sizes, *[sizes[0]] * len(cell.sized)
+
+
+def _like(x: Input) -> str:
+    return "a number" if x.is_number else f"as {x.like}" if x.like else "any size"
+
+
+def _projected(cell: Cell, sizes: tuple[int, ...]) -> str:
     return f", m = {sizes[2]}" if cell.has_projection else ""
 
 
-def _print_all(entries: list[Entry], sizes: tuple[int, int, int]) -> None:
+def _print_all(entries: list[Entry], sizes: tuple[int, ...]) -> None:
     rows = [
         {
             "family": entry.family,
             "year": str(entry.year),
             "cell": entry.cell.name,
             "gates": " ".join(entry.cell.gates),
-            f"parameters ({sizes[0]}, {sizes[1]})": f"{entry.cell.count(*sizes):,}",
+            f"parameters ({sizes[0]}, {sizes[1]})": f"{entry.cell.count(*_all_sizes(entry.cell, sizes)):,}",
             "source": entry.cell.citation.rstrip("."),
         }
         for entry in entries

@@ -10,6 +10,7 @@ from typing import Any
 import typer
 from typer.core import TyperCommand
 
+from carousel.cells import fed_alone
 from carousel.cells.finding import find
 from carousel.equations import Cell
 from carousel.errors import InputError, TrainingError
@@ -22,17 +23,21 @@ def with_flags(text: str, known: Mapping[str, str]) -> str:
     return re.sub(r"`(\w+)`", lambda found: known.get(found[1], found[1]), text)
 
 
-def cell(reference: str) -> Cell:
-    """Return the cell that a command names. Raises InputError where there is none."""
+def cell(reference: str, *, alone: bool = True) -> Cell:
+    """Return the cell that a command names. Raises InputError where there is none.
+
+    ``alone``: also where it has further inputs, which the command would not feed.
+    """
     try:
-        return find(reference.strip())
+        found = find(reference.strip())
+        return fed_alone(found) if alone else found
     except ValueError as error:
         raise InputError(str(error)) from None
 
 
-def cells(references: str) -> list[str]:
-    """Return the names of cells that a command names, separated by commas. Raises InputError where one is none."""
-    found = [cell(reference).name for reference in references.split(",") if reference.strip()]
+def cells(references: str, *, alone: bool = True) -> list[str]:
+    """Return the names of cells that a command names, separated by commas. Raises InputError as ``cell``."""
+    found = [cell(reference, alone=alone).name for reference in references.split(",") if reference.strip()]
     if not found:
         raise InputError("--cells needs at least one cell")
     return found

@@ -152,7 +152,7 @@ def bench(
         torch.set_num_threads(threads)
     rows = []
     for size in SIZES:
-        for cell in commands.cells(cells_):
+        for cell in commands.cells(cells_, alone=False):
             for found in bench_kernels.measure(bench_kernels.Case(cell, *size), jax=jax, seconds=seconds):
                 steps = size[0] * size[1] * size[2]
                 each = {name: 1e9 * s / steps for name, s in found["seconds"].items()}

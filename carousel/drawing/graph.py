@@ -72,6 +72,7 @@ class _Maker:
 
     def make(self) -> Graph:
         self.made[self.trace.input] = self._new("input", "e")
+        self.made |= {x.symbol: self._new("input", x.name) for x in self.trace.inputs}
         for state in self.states:
             self.made[state.before] = self._new("before", state.name)
         for before, (name, steps) in self.trace.delays.items():

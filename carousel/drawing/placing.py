@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from carousel.drawing.graph import Graph, Node
 from carousel.drawing.routing import DOWN, LEFT, RIGHT, UP, Point, Port, Router, along_way
 
-MARGIN, LANE = 6, 3  # grid points: at the sides, between lanes
+MARGIN, LANE, APART = 6, 3, 5  # grid points: at the sides, between lanes, from one input to the next
 TRIES = ((3, "near"), (4, "near"), (4, "far"))  # points between columns, and which wires come first
 WIDER = (6, 9)  # where wires have run together
 LAYER, ROW = 2, 5  # half a layer's side; from one row of operations to the next
@@ -225,7 +225,11 @@ class _Placer:
                 self.places[key] = Place(self.right + 6, self.lane[node.label], 2, 1)
             elif node.kind == "input":
                 readers = [self.places[k].x for k in self.graph.readers(key) if k in self.places]
-                self.places[key] = Place(min(readers, default=MARGIN + 3), self.bottom + 3, 2, 1)
+                x = min(readers, default=MARGIN + 3)
+                others = [self.places[k].x for k, n in nodes.items() if n.kind == "input" and k in self.places]
+                while any(abs(x - other) < APART for other in others):
+                    x += 1
+                self.places[key] = Place(x, self.bottom + 3, 2, 1)
             elif node.kind == "output":
                 self.places[key] = Place(self.right, 1, 2, 1)
 

@@ -15,6 +15,7 @@ import sympy
 
 from carousel.equations import printing
 from carousel.equations.errors import EquationError
+from carousel.equations.inputs import Inputs
 from carousel.equations.stages import Schedule, schedule
 from carousel.equations.terms import ROW, Parameter, Size
 from carousel.equations.trace import Trace, trace
@@ -59,7 +60,8 @@ class Cell:
     Made by :func:`cell`. Attributes: ``name``; ``trace`` (the symbols); ``schedule`` (the stages that back ends run);
     ``states`` (their names in the order of a layer's ``hx``; the first is the output); ``names`` (all that can be recorded);
     ``learned`` (the names of all parameters that a layer learns); ``doc`` and ``citation`` (the first line and the rest of the
-    docstring); ``gates`` (names); ``has_projection`` (the output has a size of its own).
+    docstring); ``gates`` (names); ``has_projection`` (the output has a size of its own); ``inputs`` (the further ones, by name
+    as ``cell`` takes them).
     """
 
     def __init__(
@@ -77,6 +79,9 @@ class Cell:
         self.states = tuple(s.name for s in trace.states)
         self.names = trace.names
         self.learned = tuple(p.name for p in trace.parameters if p.learned)
+        self.inputs: Inputs = {x.name: x.like for x in trace.inputs}
+        self.sized = tuple(x.name for x in trace.inputs if x.like is None)  # the inputs whose sizes a layer is given
+        self._sized = [x.size.root for x in trace.inputs if x.like is None]
         if function is not None:
             self.function, self.__module__ = function, function.__module__
         self.constants, self.masks, self.matrices = dict(constants or {}), dict(masks or {}), dict(matrices or {})
@@ -98,7 +103,8 @@ class Cell:
         sizes = [(x, number_of(size)) for x, size in self.trace.sizes.items()]
         # Their order is that in which the terms of a sum were written, which SymPy's own text leaves out.
         parameters = [(p.name, p.kind, number_of(p.rows), *map(number_of, p.columns)) for p in self.trace.parameters]
-        said = sympy.sstr((self.trace.equations, products, sizes, parameters), order="none")
+        inputs = [(x.name, x.is_number, number_of(x.size)) for x in self.trace.inputs]
+        said = sympy.sstr((self.trace.equations, products, sizes, parameters, *([inputs] if inputs else [])), order="none")
         key = f"{self.name}:{hashlib.sha256(said.encode()).hexdigest()[:12]}"
         others = _OF_KEY.setdefault(key, [])
         given = self.constants, self.masks, self.matrices
@@ -112,7 +118,7 @@ class Cell:
         said = [f"gates {', '.join(self.gates)}"] if self.gates else []
         said += [f"parameters {', '.join(f'{count} {space}' for space, count in spaces.items())}"] if spaces else []
         said += [self.doc] if self.doc else []
-        return f"<cell {self.name}({', '.join(('e', *self.states))}): {'; '.join(said)}>"
+        return f"<cell {self.name}({', '.join(('e', *self.inputs, *self.states))}): {'; '.join(said)}>"
 
     def _repr_latex_(self) -> str:
         """Return the equations as a notebook shows them."""
@@ -141,9 +147,9 @@ class Cell:
     def _hidden(self) -> Size | None:
         """The states' own size where the output has another (v4's memory); None where there is one size."""
         output = self._output
+        given = [*self._sized, *([self.trace.input_size.root] if self.trace.input_like is None else [])]
         for state in self.trace.states:
-            own = self.trace.input_like is not None or state.size is None or state.size.root is not self.trace.input_size.root
-            if own and state.size is not None and state.size.root is not output:
+            if state.size is not None and state.size.root not in (output, *given):
                 return state.size.root
         return None
 
@@ -169,7 +175,7 @@ class Cell:
         """Whether some vector has another size than the input, so that ``hidden_size`` has a meaning."""
         sizes = [s.size for s in self.trace.states] + [x for p in self.trace.parameters for x in (p.rows, *p.columns)]
         sizes += self.trace.sizes.values()
-        return any(s is not None and s.root is not self.trace.input_size.root for s in sizes)
+        return any(s is not None and s.root not in (self.trace.input_size.root, *self._sized) for s in sizes)
 
     @property
     def input_is_memory(self) -> bool:
@@ -178,18 +184,30 @@ class Cell:
 
     def from_state(self, parameter: Parameter) -> bool:
         """Return whether a dense weight multiplies what depends on a state, or has a state's size."""
-        own = self.trace.input_size.root
-        if self.trace.input_like is None:
-            return any(c.root is not own for c in parameter.columns)
+        given = (self.trace.input_size.root, *self._sized)
+        vectors = [x for x in self.trace.inputs if not x.is_number]
+        if self.trace.input_like is None and all(x.size.root in given for x in vectors):
+            return any(c.root not in given for c in parameter.columns)
         operands = [p.operand for p in self.trace.products.values() if p.weight.name == parameter.name]
-        return any(x != self.trace.input for x in operands)
+        inputs = {self.trace.input, *(x.symbol for x in self.trace.inputs)}
+        return any(not x.free_symbols <= inputs for x in operands)
 
-    def length(self, size: Size | None, input_size: int, hidden_size: int, proj_size: int = 0) -> int:
-        """Return the number of units behind a size of the trace; the step number has 1."""
-        if size is None:
+    def length(self, size: Size | None, input_size: int, hidden_size: int, proj_size: int = 0, *further: int) -> int:
+        """Return the number of units behind a size of the trace; the step number has 1, and one number a row.
+
+        ``further``: the sizes of the inputs that ``sized`` names.
+        """
+        if len(further) != len(self._sized):
+            raise ValueError(
+                f"cell {self.name} has inputs of any sizes, {', '.join(self.sized) or 'none'}: {len(further)} are given"
+            )
+        if size is None or size is ROW:
             return 1
         if size.root is self.trace.input_size.root:
             return input_size
+        for root, units in zip(self._sized, further, strict=True):
+            if size.root is root:
+                return units
         return proj_size if self.has_projection and size.root is self._output else hidden_size
 
     def parameter_specs(
@@ -197,7 +215,7 @@ class Cell:
         input_size: int,
         hidden_size: int,
         proj_size: int = 0,
-        *,
+        *further: int,
         recurrent_init: str = "uniform",
         forget_bias: float | None = None,
     ) -> list[Shape]:
@@ -207,6 +225,7 @@ class Cell:
             input_size: numbers of the input, as a layer's.
             hidden_size: units of the states.
             proj_size: units of a projected message.
+            further: units of the inputs that ``sized`` names.
             recurrent_init: of dense weights from a state, "uniform" or "orthogonal".
             forget_bias: where ``b.f`` starts; by default as the other biases.
 
@@ -220,7 +239,7 @@ class Cell:
 
         def shape(p: Parameter) -> Shape:
             sizes = (p.rows, *p.columns)
-            rows, *columns = (self.length(s, input_size, hidden_size, proj_size) for s in sizes)
+            rows, *columns = (self.length(s, input_size, hidden_size, proj_size, *further) for s in sizes)
             from_state = self.from_state(p)
             initial: str | float = recurrent_init if from_state else "uniform"
             initial = normal.get(p.symbol, initial)
@@ -230,30 +249,30 @@ class Cell:
 
         return [shape(p) for p in self.trace.parameters if p.learned]
 
-    def count(self, input_size: int, hidden_size: int, proj_size: int = 0) -> int:
+    def count(self, input_size: int, hidden_size: int, proj_size: int = 0, *further: int) -> int:
         """Return the number of parameters (masked-out weights are counted as the mask leaves them)."""
         total = 0
-        for p in self.parameter_specs(input_size, hidden_size, proj_size):
+        for p in self.parameter_specs(input_size, hidden_size, proj_size, *further):
             mask = self.masks.get(p.name)
             total += int(mask(*p.shape).sum()) if mask else int(np.prod(p.shape))
         return total
 
-    def work(self, input_size: int, hidden_size: int, proj_size: int = 0) -> Work:
+    def work(self, input_size: int, hidden_size: int, proj_size: int = 0, *further: int) -> Work:
         """Count the operations of one step of one row; each pointwise function counts as one."""
-        dense = [0, 0]
+        sizes, dense = (input_size, hidden_size, proj_size, *further), [0, 0]
         pointwise = 0
         for inside, stages in enumerate((self.schedule.outside, self.schedule.inside)):
             for stage in stages:
                 for a in stage.accumulators:
-                    rows = self.length(a.rows, input_size, hidden_size, proj_size)
+                    rows = self.length(a.rows, *sizes)
                     pointwise += rows * (len(a.biases) + (a.start is not None))
                     for p in a.products:
-                        columns = self.length(p.weight.columns[p.part], input_size, hidden_size, proj_size)
+                        columns = self.length(p.weight.columns[p.part], *sizes)
                         dense[inside] += 2 * rows * columns
-                pointwise += sum(self.length(r.size, input_size, hidden_size, proj_size) for r in stage.reductions)
+                pointwise += sum(self.length(r.size, *sizes) for r in stage.reductions)
                 for symbol, expr in stage.equations:
                     size = self.schedule.sizes.get(symbol)
-                    units = self.length(None if size is ROW else size, input_size, hidden_size, proj_size)
+                    units = self.length(None if size is ROW else size, *sizes)
                     pointwise += units * int(expr.count_ops())
         return Work(dense[0], dense[1], pointwise)
 
@@ -269,6 +288,7 @@ def cell(
     matrices: Mapping[str, Mask] | None = None,
     input_size: str | None = None,
     same: Sequence[str] = (),
+    inputs: Inputs | None = None,
 ) -> Callable[[Callable[..., Any]], Cell]: ...
 
 
@@ -282,11 +302,12 @@ def cell(
     matrices: Mapping[str, Mask] | None = None,
     input_size: str | None = None,
     same: Sequence[str] = (),
+    inputs: Inputs | None = None,
 ) -> Any:
     """Make a cell of a function that states its equations.
 
     The function's arguments are the input ``e``, then the states, then ``W`` (dense weights), ``w`` (diagonal ones),
-    ``b`` (biases) and, where wanted, ``t`` (the number of steps before this one) and ``c`` (constants). It
+    ``b`` (biases) and, where wanted, ``t`` (the number of steps before this one), ``c`` (constants) and further inputs. It
     returns the states' new values in the order of its arguments; the first is the layer's output.
 
     Args:
@@ -298,6 +319,8 @@ def cell(
         input_size: the state that has as many units as the input, ``"h"``, for equations in which both meet unit by unit,
             such as ``o * tanh(h) + e``. A layer of the cell takes no other input.
         same: states that have one size though no equation says so, ``("y", "z")``; else the output has a size of its own.
+        inputs: further inputs of each step, from the argument's name to 1 (one number a row), the name of the input or a state
+            (as many units as that has), or None (a size that the layer is given): ``{"d": 1, "k": "h"}``.
 
     Raises:
         EquationError: with file and line, where the equations cannot be a cell.
@@ -323,7 +346,7 @@ def cell(
         if both := set(constants or {}) & set(matrices or {}):
             raise TypeError(f"c.{min(both)} is among the constants and the matrices: give one of them other letters")
         letters = frozenset(constants or {}), frozenset(matrices or {})
-        made = trace(f, *letters, name or f.__name__.replace("_", "-"), input_size, tuple(same))
+        made = trace(f, *letters, name or f.__name__.replace("_", "-"), input_size, tuple(same), inputs)
         return Cell(made, doc, " ".join(rest.split()), constants, masks, matrices, f)
 
     return make if function is None else make(function)

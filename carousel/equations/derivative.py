@@ -10,13 +10,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass, field
+from typing import Any
 
 import sympy
 
 from carousel.equations.functions import FUNCTIONS, tamed
 from carousel.equations.loop import Equation, Loop
 from carousel.equations.stages import Reduction
-from carousel.equations.terms import ROW, Expr, Size
+from carousel.equations.terms import ROW, Expr, Size, rebuild
 
 
 class NoDerivative(Exception):
@@ -310,12 +311,29 @@ def partial(symbol: Expr, expr: Expr, s: Expr) -> Expr:
     """Return ∂expr/∂s, written with ``symbol`` where expr itself occurs in it. Raises NoDerivative where SymPy has none."""
     if isinstance(expr, sympy.Piecewise):
         return sympy.Piecewise(*((partial(e, e, s), c) for e, c in expr.args))
-    found = expr.diff(s)
+    known = _swapped(expr, sympy.Mod, _Remainder) if expr.has(sympy.Mod) else expr
+    found = known.diff(s)
     if type(expr) in FUNCTIONS or expr.is_Pow:
-        found = found.subs(expr, symbol)
+        found = found.subs(known, symbol)
+    if found.has(_Remainder):
+        found = _swapped(found, _Remainder, sympy.Mod)
     if found.atoms(sympy.Derivative, sympy.Subs):
         raise NoDerivative(f"no derivative of {expr} is known")
     return tamed(found)
+
+
+class _Remainder(sympy.Function):
+    """A remainder that has a derivative, unlike SymPy's: of its divisor as well, by whole quotients."""
+
+    def fdiff(self, argindex: int = 1) -> Expr:
+        a, b = self.args
+        return sympy.Integer(1) if argindex == 1 else (self - a) / b
+
+
+def _swapped(expr: Expr, old: Any, new: Any) -> Expr:
+    """Return the expression with another class for the nodes of one."""
+    args = [_swapped(x, old, new) for x in expr.args]
+    return new(*args, evaluate=False) if isinstance(expr, old) else rebuild(expr, args)
 
 
 def times(change: Expr, factor: Expr) -> Expr:

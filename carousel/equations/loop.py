@@ -109,12 +109,13 @@ class _Maker:
         self.sizes |= schedule.sizes
         clocks = [s for s in trace.states if s.size is None]
         self.clock = clocks[0].before if clocks else None
-        self.outside: dict[Expr, bool] = {trace.input: True}  # symbols from outside the loop: do they have rows?
+        # Symbols from outside the loop: do they have rows?
+        self.outside: dict[Expr, bool] = dict.fromkeys([trace.input, *(x.symbol for x in trace.inputs)], True)
         self.stages: list[LoopStage] = []
         self.fresh = 0
 
     def make(self) -> Loop:
-        found: list[tuple[Expr, ...]] = [(self.trace.input,)]
+        found: list[tuple[Expr, ...]] = [(symbol,) for symbol in self.outside]
         sunk = self.sunk()
         plain: dict[tuple[Expr, ...], Outer] = {}
         for stage in self.schedule.outside:
@@ -180,12 +181,17 @@ class _Maker:
         stages, found = self.schedule.outside, {}
         waiting = {s for stage in stages for a in stage.accumulators for p in a.products for s in p.operand.free_symbols}
         waiting |= {a.start for stage in stages for a in stage.accumulators} | {r.operand for s in stages for r in s.reductions}
-        with_rows = {self.trace.input} | {a.symbol for stage in stages for a in stage.accumulators}
+        with_rows = {self.trace.input, *(x.symbol for x in self.trace.inputs)} | {
+            a.symbol for stage in stages for a in stage.accumulators
+        }
         for symbol, expr in (e for stage in stages for e in stage.equations):
             if with_rows & expr.free_symbols:
                 with_rows.add(symbol)
         for symbol, expr in reversed([e for stage in stages for e in stage.equations]):
-            if symbol in waiting or symbol not in with_rows or self.sizes.get(symbol) in (ROW, None):
+            of_rows = any(
+                self.sizes.get(s) is ROW for s in expr.free_symbols
+            )  # whose error is a sum over units on the way back
+            if symbol in waiting or symbol not in with_rows or of_rows or self.sizes.get(symbol) in (ROW, None):
                 waiting |= expr.free_symbols
             else:
                 found[symbol] = expr

@@ -19,6 +19,7 @@ import sympy
 
 from carousel.equations.errors import EquationError
 from carousel.equations.functions import FUNCTIONS, identity
+from carousel.equations.inputs import Inputs, check
 from carousel.equations.printing import Text, shown, step, visible
 from carousel.equations.terms import Concatenation, Expr, Namespace, Notes, Term, Weight, concat
 from carousel.equations.trace import STEP, Trace, check_names, symbol, symbols, traced
@@ -45,6 +46,7 @@ def read(
     clock: bool,
     input_like: str | None = None,
     same: Sequence[str] = (),
+    inputs: Inputs | None = None,
 ) -> Trace:
     """Return the trace of the cell that ``written`` wrote.
 
@@ -58,16 +60,20 @@ def read(
         clock: whether the number of the step is among the states.
         input_like: the state that has the input's size, where the cell says so.
         same: states that have one size, where the cell says so.
+        inputs: the further ones, as ``cell`` takes them.
 
     Raises:
         EquationError: an equation, which it names, is none of a cell in this notation.
     """
-    if taken := {"e", STEP, "W", "w", "b", *("c" if constants or matrices else "")}.intersection(states):
+    spaces = {"W", "w", "b", *("c" if constants or matrices else "")}
+    if taken := {"e", STEP, *spaces}.intersection(states):
         raise EquationError(f"no state can be called {min(taken)}")
     if len(equations) > MOST:
         raise EquationError(f"{len(equations)} equations are more than the {MOST} that a cell may have")
-    notes, arguments = symbols(list(states), constants, matrices, input_like, same)
-    known: dict[tuple[str, int], Any] = {("e", 0): arguments["e"]}  # by name, and how many steps ago
+    check(inputs or {}, ["e", *states, *(inputs or ())], states, {*spaces, *states})
+    notes, arguments = symbols(list(states), constants, matrices, input_like, same, inputs)
+    given = ("e", *notes.inputs)
+    known: dict[tuple[str, int], Any] = {(n, 0): arguments[n] for n in given}  # by name, and how many steps ago
     known |= {(s, 1): arguments[s] for s in states}
     reader = _Reader(notes, known, arguments)
     for line in equations:
@@ -84,7 +90,7 @@ def read(
     for state, value in zip(states, outputs, strict=True):
         if value.size is not None:
             notes.sizes[state].join(value.size)
-    variables = {n: v for (n, ago), v in known.items() if not ago and n not in states and n != "e"}
+    variables = {n: v for (n, ago), v in known.items() if not ago and n not in (*states, *given)}
     made = traced(name, notes, list(states), outputs, variables, clock=clock, input_like=input_like, same=tuple(same))
     check_names(made)
     if sorted(parameters) != sorted(p.name for p in made.parameters):

@@ -88,6 +88,7 @@ class _Planner:
         self.given: dict[Expr, Expr] = {}  # a name for each expression that a reduction, or several of them, need
         self.sizes: dict[Expr, Size | None] = {p.symbol: p.rows for p in trace.parameters if not p.is_matrix}
         self.sizes |= {trace.input: trace.input_size} | {s.before: s.size for s in trace.states}
+        self.sizes |= {x.symbol: x.size for x in trace.inputs}
 
     def plan(self) -> Schedule:
         for target, expr in self.trace.equations:
@@ -204,7 +205,8 @@ class _Planner:
             return found
 
         waited = all_of({x for a in sums for x in needs[a.symbol]})
-        of_input = {a.symbol for a in sums if self.trace.input in all_of({a.symbol})}
+        given = {self.trace.input, *(x.symbol for x in self.trace.inputs)}
+        of_input = {a.symbol for a in sums if given & all_of({a.symbol})}
         found = [r for s in stages for r in s.reductions if r.symbol not in waited]
         return frozenset((r.kind, r.operand) for r in found if of_input & all_of({r.operand}))
 

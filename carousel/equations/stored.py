@@ -12,7 +12,7 @@ from carousel.equations.cell import Cell
 from carousel.equations.errors import EquationError
 
 FORMAT = 1
-Sizes = tuple[int, int, int]  # of the input, of the states, of the projection
+Sizes = tuple[int, ...]  # of the input, of the states, of the projection, of further inputs
 
 
 class StoredCell(Cell):
@@ -22,7 +22,7 @@ class StoredCell(Cell):
         facts = _checked(data)
         equations, constants, matrices = facts["equations"], facts["constants"], facts.get("matrices", {})
         states, clock = [s for s in facts["states"] if s != "t"], "t" in facts["states"]
-        sizes = {"input_like": facts.get("input_size"), "same": facts.get("same", [])}
+        sizes = {"input_like": facts.get("input_size"), "same": facts.get("same", []), "inputs": facts.get("inputs")}
         given = facts["parameters"], frozenset(constants), frozenset(matrices)
         trace = notation.read(facts["name"], states, equations, *given, clock=clock, **sizes)
         super().__init__(
@@ -81,6 +81,8 @@ def as_data(cell: Cell, sizes: Iterable[Sizes]) -> dict[str, Any]:
         data["input_size"] = cell.trace.input_like
     if cell.trace.same:
         data["same"] = list(cell.trace.same)
+    if cell.inputs:
+        data["inputs"] = dict(cell.inputs)
     return data
 
 
@@ -111,7 +113,10 @@ def _checked(data: Any) -> dict[str, Any]:
         raise EquationError("its input has the size of none of its states")
     if not isinstance(data.get("same", []), list) or not all(n in vectors for n in data.get("same", [])):
         raise EquationError("what has one size are none of its states")
-    return {key: data[key] for key in ("format", *TEXTS, *LISTS, *TABLES, "input_size", "same") if key in data}
+    inputs = data.get("inputs", {})
+    if not isinstance(inputs, Mapping) or not all(isinstance(n, str) and n.isidentifier() for n in inputs):
+        raise EquationError("its inputs are not as a stored cell has them")
+    return {key: data[key] for key in ("format", *TEXTS, *LISTS, *TABLES, "input_size", "same", "inputs") if key in data}
 
 
 def _array(cell: str, name: str, arrays: Mapping[str, Any]) -> Callable[..., np.ndarray]:

@@ -20,9 +20,9 @@ Expr = Any  # SymPy ships no types: an expression, a symbol or a condition
 class Size:
     """An unknown vector length. Lengths that the equations join share one ``root``."""
 
-    def __init__(self, letter: str, *, is_input: bool = False, has_rows: bool = False):
+    def __init__(self, letter: str, *, of_input: str = "", has_rows: bool = False):
         self.letter = letter
-        self.is_input = is_input  # the size of e, which the caller of a layer chooses
+        self.of_input = of_input  # the input whose size it is, which the caller of a layer chooses
         self.has_rows = has_rows  # the rows of a weight or a bias, which the hidden size decides
         self._parent: Size | None = None
 
@@ -31,19 +31,27 @@ class Size:
         return self if self._parent is None else self._parent.root
 
     def join(self, other: Size) -> None:
-        """Make both one length; refuse where that would tie the hidden size to the input's."""
+        """Make both one length; refuse where that would tie the hidden size to an input's, or two inputs' to each other."""
         a, b = self.root, other.root
         if a is b:
             return
-        if (a.is_input and b.has_rows) or (b.is_input and a.has_rows):
-            inner = b if a.is_input else a
+        if a.of_input and b.of_input:
+            one, other_one = sorted((a.of_input, b.of_input), key=lambda n: n == "e")
             raise EquationError(
-                f"sizes that cannot agree: '{inner.letter}' has as many units as the hidden state, 'e' as many as the "
-                "input; bring e to that size with a dense weight, such as W.he @ e, or say that it has the size of a state: "
-                '@cell(input_size="h")'
+                f"sizes that cannot agree: '{one}' and '{other_one}' are inputs of any sizes; say where they have one: "
+                f'@cell(inputs={{"{one}": "{other_one}"}})'
+            )
+        if (a.of_input and b.has_rows) or (b.of_input and a.has_rows):
+            inner, name = (b, a.of_input) if a.of_input else (a, b.of_input)
+            said = '@cell(input_size="h")' if name == "e" else f'@cell(inputs={{"{name}": "h"}})'
+            whose = "the input" if name == "e" else "the layer is given"
+            raise EquationError(
+                f"sizes that cannot agree: '{inner.letter}' has as many units as the hidden state, '{name}' as many as {whose}"
+                f"; bring {name} to that size with a dense weight, such as W.h{name} @ {name}, or say that it has the size of "
+                f"a state: {said}"
             )
         b._parent = a
-        a.is_input |= b.is_input
+        a.of_input = a.of_input or b.of_input
         a.has_rows |= b.has_rows
 
 
@@ -89,6 +97,22 @@ class Product:
     beside: tuple[Expr, ...] = ()  # all parts of the concatenation
 
 
+@dataclass(frozen=True)
+class Input:
+    """A further input of each step. ``like``: 1 of one number a row (``size`` is ROW), the name of what has as many units, or
+    None, where the layer is given its size."""
+
+    name: str
+    like: int | str | None
+    symbol: Expr
+    size: Size
+
+    @property
+    def is_number(self) -> bool:
+        """Whether it is one number a row."""
+        return self.size is ROW
+
+
 @dataclass
 class Notes:
     """The record that a trace keeps while the function runs."""
@@ -96,6 +120,7 @@ class Notes:
     sizes: dict[str, Size]
     constants: frozenset[str]
     matrices: frozenset[str] = frozenset()  # of the constants
+    inputs: dict[str, Input] = field(default_factory=dict)  # the further ones
     parameters: dict[str, Parameter] = field(default_factory=dict)
     products: dict[Expr, Product] = field(default_factory=dict)
     concatenations: dict[Expr, tuple[Expr, ...]] = field(default_factory=dict)
@@ -115,8 +140,10 @@ class Notes:
         # "into a from b": the rows have a's size if a is the input or a state, else a size of their own.
         given = namespace == "c"
         into = letters if letters in self.sizes or kind == "bias" or given else letters[0]
+        if not given and into in self.inputs and self.inputs[into].is_number:
+            raise EquationError(f"{name} reads 'into {into}', but {into} is an input, one number a row: rename one of them")
         rows = self.sizes.setdefault(into, Size(into, has_rows=not given))
-        if rows.root is not self.sizes["e"].root and not given:
+        if not rows.root.of_input and rows.root is not self.sizes["e"].root and not given:
             rows.root.has_rows = True
         return self.enter(Parameter(name, kind, sympy.Symbol(f"{namespace}_{letters}", real=True), rows))
 
@@ -186,7 +213,9 @@ class Term:
         """
         if self.letter is None:
             raise EquationError("only the input and the states as they come in have a past: h.ago(2), before h is set")
-        least = 0 if self.letter == "e" else 1
+        if self.size is None:
+            raise EquationError(f"{self.letter} is one number a row, and only vectors have a past: hand the layer what it was")
+        least = 0 if self.letter in ("e", *self.notes.inputs) else 1
         if not isinstance(steps, int) or isinstance(steps, bool) or not least <= steps <= MOST_STEPS:
             raise EquationError(f"{self.letter}.ago takes a whole number of steps from {least} to {MOST_STEPS}, not {steps!r}")
         if steps == least:
@@ -357,6 +386,11 @@ class Weight(Term):
                 f"{name} reads 'into {letters[0]} from {letters[1]}', but multiplies {other.letter}: "
                 f"write W.{letters[0]}{other.letter} @ {other.letter}"
             )
+        for part in parts:
+            if part.size is None and not part.expr.is_number:
+                raise EquationError(
+                    f"{name} is dense, and multiplies one number a row here: write w.{letters} * {part.letter or '…'}"
+                )
         columns = tuple(p.size if p.size is not None else Size(letters[-1]) for p in parts)
         known = notes.parameters[name]
         if not known.columns:

@@ -14,10 +14,13 @@ import sympy
 
 from carousel.equations.errors import EquationError
 from carousel.equations.functions import FUNCTIONS, gates
+from carousel.equations.inputs import Inputs, check
 from carousel.equations.terms import (
     HOLDS,
+    ROW,
     Concatenation,
     Expr,
+    Input,
     Namespace,
     Notes,
     Parameter,
@@ -59,6 +62,7 @@ class Trace:
     gates: tuple[str, ...]
     input_like: str | None = None  # the state that has the input's size, where the cell says so
     same: tuple[str, ...] = ()  # states that have one size, where the cell says so
+    inputs: tuple[Input, ...] = ()  # the further ones
     delays: Mapping[Expr, tuple[str, int]] = field(default_factory=dict)  # states that keep a value of so many steps ago
 
     @property
@@ -95,10 +99,12 @@ def trace(
     name: str,
     input_like: str | None = None,
     same: tuple[str, ...] = (),
+    inputs: Inputs | None = None,
 ) -> Trace:
     """Trace ``function``, whose input has the size of the state ``input_like``, and whose states ``same`` have one size.
 
-    Raises EquationError, with the line, for equations that cannot be a cell.
+    ``inputs`` are the further ones, as ``cell`` takes them. Raises EquationError, with the line, for equations that cannot be a
+    cell.
     """
     filename, first = inspect.getfile(function), function.__code__.co_firstlineno
 
@@ -107,7 +113,7 @@ def trace(
 
     arguments = list(inspect.signature(function).parameters)
     spaces = {"W", "w", "b"} | ({"c"} if constants or matrices else set())
-    state_names = [a for a in arguments if a not in spaces | {INPUT, STEP}]
+    state_names = [a for a in arguments if a not in spaces | {INPUT, STEP, *(inputs or ())}]
     if not arguments or arguments[0] != INPUT:
         raise refuse("the first argument of a cell is its input, e")
     if not state_names:
@@ -117,7 +123,11 @@ def trace(
     for wrong in [s for s in same if s not in state_names]:
         raise refuse(f"same names states of the cell, {' or '.join(state_names)}, not {wrong!r}")
 
-    notes, values = symbols(state_names, constants, matrices, input_like, same)
+    try:
+        check(inputs or {}, arguments, state_names, spaces)
+    except EquationError as error:
+        raise refuse(error.reason) from error
+    notes, values = symbols(state_names, constants, matrices, input_like, same, inputs)
     try:
         returned, variables = _run(function, [values[a] for a in arguments])
     except Exception as error:  # whatever a user's function raises is told with its line
@@ -128,6 +138,7 @@ def trace(
     last = max((line for _, _, line in function.__code__.co_lines() if line), default=first)
     try:
         _check_spaces(returned, state_names, variables, spaces & set(arguments))
+        _check_inputs(returned, state_names, [values[n] for n in inputs or ()])
         outputs = _new_states(returned, state_names, notes.sizes)
         _check_order(outputs, state_names, values, variables)
         own = {variable: value for variable, value in variables.items() if variable not in arguments}
@@ -147,16 +158,25 @@ def symbols(
     matrices: frozenset[str],
     input_like: str | None,
     same: Sequence[str] = (),
+    inputs: Inputs | None = None,
 ) -> tuple[Notes, dict[str, Any]]:
     """Return the values that stand for a cell's arguments, by name, and the notes that are taken of their use."""
-    notes = Notes({a: Size(a, is_input=a == INPUT and input_like is None) for a in (INPUT, *states)}, constants, matrices)
+    own = {a: a for a, like in (inputs or {}).items() if like is None} | ({} if input_like else {INPUT: INPUT})
+    vectors = [a for a, like in (inputs or {}).items() if like != 1]
+    notes = Notes({a: Size(a, of_input=own.get(a, "")) for a in (INPUT, *states, *vectors)}, constants, matrices)
     if input_like is not None:
+        notes.sizes[INPUT].has_rows = True  # no further input has it by chance
         notes.sizes[input_like].join(notes.sizes[INPUT])
     for state in same[1:]:
         notes.sizes[same[0]].join(notes.sizes[state])
+    for name, like in (inputs or {}).items():
+        notes.inputs[name] = Input(name, like, symbol(name), notes.sizes.get(name, ROW))
+        if isinstance(like, str):
+            notes.sizes[like].join(notes.sizes[name])
     values: dict[str, Any] = {s: Namespace(notes, s) for s in HOLDS}
     values[INPUT] = Term(notes, symbol(INPUT), notes.sizes[INPUT], letter=INPUT)
     values[STEP] = Term(notes, symbol(STEP, "tm1"), None)
+    values |= {n: Term(notes, x.symbol, None if x.is_number else x.size, letter=n) for n, x in notes.inputs.items()}
     return notes, values | {s: Term(notes, symbol(s, "tm1"), notes.sizes[s], letter=s) for s in states}
 
 
@@ -179,9 +199,10 @@ def traced(
     equations, quantities = _named_equations(named, notes, len(states))
     made = [State(s, symbol(s, "tm1"), symbol(s), notes.sizes[s]) for s in states]
     delays: dict[Expr, tuple[str, int]] = {}
-    for letter in (x for x in (INPUT, *states) if x in notes.delays):
-        last = symbol(INPUT) if letter == INPUT else symbol(letter, "tm1")
-        for steps in range(1 if letter == INPUT else 2, notes.delays[letter] + 1):
+    for letter in (x for x in (INPUT, *notes.inputs, *states) if x in notes.delays):
+        now = letter not in states
+        last = symbol(letter) if now else symbol(letter, "tm1")
+        for steps in range(1 if now else 2, notes.delays[letter] + 1):
             kept = delayed(letter, steps)
             if kept in quantities or kept in states:
                 raise EquationError(f"{kept} is the name of {letter}.ago({steps}): call the other one something else")
@@ -209,6 +230,7 @@ def traced(
         input_like=input_like,
         same=same,
         delays=delays,
+        inputs=tuple(notes.inputs.values()),
     )
 
 
@@ -260,6 +282,14 @@ def _check_spaces(returned: Any, states: list[str], found: Mapping[str, Any], sp
         )
 
 
+def _check_inputs(returned: Any, states: list[str], inputs: list[Term]) -> None:
+    """Refuse an input that is returned as a state is."""
+    outputs = returned if isinstance(returned, tuple) else (returned,)
+    for x in inputs:
+        if len(outputs) > len(states) and any(value is x for value in outputs):
+            raise EquationError(f"{x.letter} is an input, which a step only reads: return {', '.join(states)}")
+
+
 def _check_order(outputs: tuple[Term, ...], states: list[str], values: Mapping[str, Any], found: Mapping[str, Any]) -> None:
     """Refuse ``return h, m`` of a cell (e, m, h, …) that has assigned both: each state would get the other's value."""
     for k, (state, value) in enumerate(zip(states, outputs, strict=True)):
@@ -281,7 +311,7 @@ def _own(state: str) -> tuple[str, ...]:
 
 def check_names(made: Trace) -> None:
     """Refuse a parameter whose symbol is another quantity's too: the bias ``b.x_t`` and a variable ``b_x``."""
-    quantities = {s for s, _ in made.equations} | {s.before for s in made.states}
+    quantities = {s for s, _ in made.equations} | {s.before for s in made.states} | {x.symbol for x in made.inputs}
     for p in made.parameters:
         if p.symbol in quantities:
             name = str(p.symbol).rpartition("_")[0]
@@ -316,7 +346,7 @@ def _named_equations(
     for expr in everywhere:
         for gate in expr.atoms(*gates()):
             letters = _bias_letters(gate, notes)
-            if gate not in by_expr and letters and letters not in quantities:
+            if gate not in by_expr and letters and letters not in quantities and letters not in (INPUT, *notes.inputs):
                 quantities[letters] = Term(notes, gate, notes.sizes[letters])
                 by_expr[gate] = letters
 

@@ -126,7 +126,7 @@ def at_first_weights(
     """
     torch.manual_seed(seed)
     try:
-        cell = cells.get(name)
+        cell = cells.fed_alone(name)
         own = forget_bias if any(p.name == "b.f" for p in cell.trace.parameters) else None
         layer = Recurrent(cell, hidden, hidden, forget_bias=own)
     except ValueError as error:

@@ -10,6 +10,7 @@ from sb3_contrib.common.recurrent.policies import RecurrentActorCriticPolicy
 from stable_baselines3.common.type_aliases import Schedule
 from torch import Tensor, nn
 
+from carousel.cells import fed_alone
 from carousel.equations import Cell
 from carousel.layers import Recurrent
 
@@ -88,7 +89,7 @@ class RecurrentPolicy(RecurrentActorCriticPolicy):
         **how: Any,
     ):
         def memory(inputs: int) -> Memory:
-            return Memory(Recurrent(cell, inputs, lstm_hidden_size, n_lstm_layers, **(lstm_kwargs or {})))
+            return Memory(Recurrent(fed_alone(cell), inputs, lstm_hidden_size, n_lstm_layers, **(lstm_kwargs or {})))
 
         # The networks behind the layer are as wide as what it gives, so they are made with that size; the rest is made anew.
         output_size = memory(lstm_hidden_size).layer.output_size

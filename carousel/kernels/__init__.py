@@ -29,7 +29,7 @@ def _into_graph(call: Call, leaves: bool) -> Result:
     clamp, held = ",".join(call.clamp or ()), [x for pair in (call.clamp or {}).values() for x in pair]
     output, *others = torch.ops.carousel.run(
         *(key, call.data, call.batch_sizes, before, parameters, call.reverse, call.resets, starts),
-        *(",".join(call.record), clamp, held),
+        *(",".join(call.record), clamp, held, [call.inputs[n] for n in call.cell.inputs]),
     )
     after = dict(zip(call.before, others, strict=False))
     return Result(output, after, dict(zip(call.record, others[len(after) :], strict=True)))
@@ -47,6 +47,7 @@ def _in_graph(
     record: str,
     clamp: str,
     held: list[Tensor],
+    inputs: list[Tensor] | None = None,  # programs that were exported earlier have none
 ) -> list[Tensor]:
     """Run a call inside that operator, which takes and gives tensors, numbers and texts alone."""
     cell = registered(key)
@@ -56,7 +57,8 @@ def _in_graph(
     given = dict(zip(names, parameters, strict=True))
     recorded = [n for n in record.split(",") if n]
     clamps = dict(zip([n for n in clamp.split(",") if n], zip(held[::2], held[1::2], strict=True), strict=True))
-    call = Call(cell, data, batch_sizes, states, given, reverse, resets, starts, recorded, clamps)
+    further = dict(zip(cell.inputs, inputs or (), strict=True))
+    call = Call(cell, data, batch_sizes, states, given, reverse, resets, starts, recorded, clamps, inputs=further)
     found = BACKENDS["reference"].run(call) if torch.onnx.is_in_onnx_export() else choice.run(call)  # ONNX has no such loop
     return [found.output, *(found.states[n] for n in cell.states), *(found.recorded[n] for n in recorded)]
 
@@ -65,7 +67,7 @@ def _in_graph(
 _library = torch.library.Library("carousel", "FRAGMENT")
 _library.define(
     "run(str key, Tensor data, SymInt[]? batch_sizes, Tensor[] before, Tensor[] parameters, bool reverse, Tensor? resets, "
-    "Tensor[] initial, str record, str clamp, Tensor[] held) -> Tensor[]"
+    "Tensor[] initial, str record, str clamp, Tensor[] held, Tensor[]? inputs=None) -> Tensor[]"
 )
 _library.impl("run", _in_graph, "CompositeImplicitAutograd")
 

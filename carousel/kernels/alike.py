@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 
 import torch
 from torch import Tensor
@@ -15,16 +16,23 @@ def autocast(device: torch.device) -> bool:
     return torch.amp.is_autocast_available(device.type) and torch.is_autocast_enabled(device.type)
 
 
-def alike(cell: Cell, data: Tensor, before: Mapping[str, Tensor], parameters: Mapping[str, Tensor]) -> None:
+def alike(
+    cell: Cell,
+    data: Tensor,
+    before: Mapping[str, Tensor],
+    parameters: Mapping[str, Tensor],
+    inputs: Mapping[str, Tensor] = MappingProxyType({}),
+) -> None:
     """Refuse tensors of several types or devices, as torch.nn.LSTM does. Raises ValueError."""
     states = {s.name: before[s.name] for s in cell.trace.states if s.size is not None}
     clocks = {s.name: before[s.name] for s in cell.trace.states if s.size is None}  # the step number has its own type
-    types = {(x.dtype, x.device) for x in (data, *states.values(), *parameters.values())}
+    types = {(x.dtype, x.device) for x in (data, *inputs.values(), *states.values(), *parameters.values())}
     if len(types) == 1 and all(x.device == data.device for x in clocks.values()):
         return
     named = {f"parameter {k}": x for k, x in parameters.items()}
     named |= {f"state {k}": x for k, x in (states | clocks).items()}
     wanted = next(iter({**parameters, **states}.values()))
+    named |= {f"input {k}": x for k, x in inputs.items()}
     for name, x in {"input": data, **named}.items():
         if x.device != wanted.device:
             raise ValueError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple, Protocol
 
 import torch
@@ -36,6 +36,7 @@ class Call:
         clamp: by name, values that stand instead of what the equation says, and where; (steps, units) each.
         segment_length: save only the states between segments of that many steps, and run each segment again on the way
             back; 0: save what each step needs.
+        inputs: the further ones, (Σ batch_sizes, size) by name; a number is (Σ batch_sizes, 1).
     """
 
     cell: Cell
@@ -49,6 +50,7 @@ class Call:
     record: Sequence[str] = ()
     clamp: Clamp | None = None
     segment_length: int = 0
+    inputs: Mapping[str, Tensor] = field(default_factory=dict)
 
     @property
     def rows(self) -> list[int]:
@@ -101,14 +103,14 @@ class Backend(Protocol):
         """Return a stepper from the states ``before``, or None where calls of one step each are the way to go."""
         return None
 
-    def explain(self, cell: Cell, data: Tensor, rows: int, sizes: tuple[int, int, int]) -> str | None:
+    def explain(self, cell: Cell, data: Tensor, rows: int, sizes: tuple[int, ...]) -> str | None:
         """Return how ``rows`` rows of such data would run, or None where they would not.
 
         Args:
             cell: whose loop.
             data: an input of the layer; its type and device count.
             rows: of the batch.
-            sizes: of the input, the states and the projection.
+            sizes: of the input, the states, the projection and the inputs that ``cell.sized`` names.
         """
         return None
 
@@ -141,6 +143,8 @@ def input_type(call: Call) -> torch.dtype:
 
 
 def uncast(call: Call) -> Call:
-    """Return the call with its input brought to that type."""
+    """Return the call with its inputs brought to that type."""
     dtype = input_type(call)
-    return call if dtype is call.data.dtype else replace(call, data=call.data.to(dtype))
+    if all(x.dtype is dtype for x in (call.data, *call.inputs.values())):
+        return call
+    return replace(call, data=call.data.to(dtype), inputs={n: x.to(dtype) for n, x in call.inputs.items()})

@@ -74,8 +74,9 @@ def run(call: Call) -> Result:
     """
     like = next(iter(call.parameters.values()), call.data)
     states = [call.before[s.name].dtype for s in call.cell.trace.states if s.size is not None]
-    if call.data.dtype is not like.dtype or call.data.device != like.device or any(t is not call.data.dtype for t in states):
-        alike(call.cell, call.data, call.before, call.parameters)
+    given = (call.data, *call.inputs.values())
+    if any(x.dtype is not like.dtype or x.device != like.device for x in given) or any(t is not like.dtype for t in states):
+        alike(call.cell, call.data, call.before, call.parameters, call.inputs)
     name = backend()
     for each in candidates(name):
         try:
@@ -104,7 +105,7 @@ def steppers(cell: Cell, layers: Sequence[tuple[int, Mapping[str, Tensor], Mappi
     return None
 
 
-def explain(cell: Cell, data: Tensor, rows: int, sizes: tuple[int, int, int]) -> str:
+def explain(cell: Cell, data: Tensor, rows: int, sizes: tuple[int, ...]) -> str:
     """Return how a layer's loop would run; arguments as those of ``Backend.explain``."""
     found = (each.explain(cell, data, rows, sizes) for each in candidates(backend()))
     return next(text for text in found if text is not None)

@@ -14,6 +14,7 @@ from carousel.equations import Cell
 from carousel.equations.loop import Equation, Loop, blocks, grouped, loop
 from carousel.equations.stages import Accumulator, Reduction, Stage
 from carousel.equations.terms import Expr, Product, Size
+from carousel.kernels.backend import Call
 from carousel.kernels.interface import interface_of
 from carousel.kernels.pointwise import Values, evaluate, pointwise
 
@@ -39,11 +40,11 @@ def loop_of(cell: Cell) -> Loop:
     return loop(cell.trace, cell.schedule, f"{cell.name}: {cell.doc}\n\n{cell.text}")
 
 
-def hoist(cell: Cell, data: Tensor, before: Mapping[str, Tensor], parameters: Mapping[str, Tensor]) -> Inputs:
-    """Compute what leaves the loop; arguments as those of ``reference.run``."""
-    inside = loop_of(cell)
-    lengths = _lengths(cell, data, before, parameters)
-    values, stacked = outside(cell, data, lengths, parameters)
+def hoist(call: Call) -> Inputs:
+    """Compute what leaves the loop."""
+    inside = loop_of(call.cell)
+    lengths = _lengths(call)
+    values, stacked = outside(call, lengths)
     return Inputs(
         hoisted=[stacked[s] if s in stacked else values[s[0]] for s in inside.hoisted],
         vectors=[values[v] for v in inside.vectors],
@@ -97,10 +98,12 @@ def _equal_steps(value: Tensor, start: Tensor, steps: int, reverse: bool, resets
 
 
 def outside(
-    cell: Cell, data: Tensor, lengths: dict[Size, int], parameters: Mapping[str, Tensor], leave: frozenset[Expr] = frozenset()
+    call: Call, lengths: dict[Size, int], leave: frozenset[Expr] = frozenset()
 ) -> tuple[Values, dict[tuple[Expr, ...], Tensor]]:
     """Compute all values that need no state, by symbol, and sums side by side; sums in ``leave`` are left out."""
-    values: Values = {cell.trace.input: data, **_constants(cell, data, parameters, lengths)}
+    cell, data = call.cell, call.data
+    values: Values = {cell.trace.input: data, **_constants(cell, data, call.parameters, lengths)}
+    values |= {x.symbol: call.inputs[x.name] for x in cell.trace.inputs}
     values |= {s: units(lengths[size.root], data) for s, size in cell.schedule.counts.items()}
     stacked: dict[tuple[Expr, ...], Tensor] = {}
     for stage in cell.schedule.outside:
@@ -137,12 +140,10 @@ def reduced(r: Reduction, x: Tensor) -> Tensor:
     return x.detach().amax(-1, keepdim=True)
 
 
-def hoist_rest(
-    cell: Cell, data: Tensor, before: Mapping[str, Tensor], parameters: Mapping[str, Tensor]
-) -> tuple[list[Tensor], list[Tensor], Values]:
+def hoist_rest(call: Call) -> tuple[list[Tensor], list[Tensor], Values]:
     """Return the hoisted inputs outside ``Loop.outer``, which a back end computes itself, the vectors, and all values."""
-    inside = loop_of(cell)
-    values, stacked = outside(cell, data, _lengths(cell, data, before, parameters), parameters, _left(cell))
+    inside = loop_of(call.cell)
+    values, stacked = outside(call, _lengths(call), _left(call.cell))
     rest = inside.hoisted[len(inside.outer) :]
     return [stacked[s] if s in stacked else values[s[0]] for s in rest], [values[v] for v in inside.vectors], values
 
@@ -214,8 +215,9 @@ def _roots(cell: Cell) -> tuple[list[tuple[str, int, Size]], list[tuple[str, Siz
     return parameters, states, [size.root for p in cell.trace.parameters for size in (p.rows, *p.columns)]
 
 
-def _lengths(cell: Cell, data: Tensor, before: Mapping[str, Tensor], parameters: Mapping[str, Tensor]) -> dict[Size, int]:
+def _lengths(call: Call) -> dict[Size, int]:
     """Return the number behind every size of the trace. Raises ValueError where there are other dimensions."""
+    cell, data, before, parameters = call.cell, call.data, call.before, call.parameters
     known, states, sizes = _roots(cell)
     for name, dimensions, _ in known:
         if parameters[name].dim() != dimensions:
@@ -228,10 +230,31 @@ def _lengths(cell: Cell, data: Tensor, before: Mapping[str, Tensor], parameters:
     lengths = {size: parameters[name].shape[0] for name, _, size in known}
     lengths |= {size: before[name].shape[-1] for name, size in states if size is not None}
     lengths[cell.trace.input_size.root] = data.shape[-1]
+    lengths |= _given(call, lengths)
     for size in sizes:  # a constant's, or an operand's, that nothing else has
         if size not in lengths:
             lengths[size] = before[cell.hidden].shape[-1]
+    for p in cell.trace.parameters if cell.inputs else ():  # of a concatenation no product would miss a column
+        columns = sum(lengths[c.root] for c in p.columns)
+        if p.kind == "dense" and parameters[p.name].shape[1] != columns:
+            shape = tuple(parameters[p.name].shape)
+            raise ValueError(f"parameter {p.name} of cell {cell.name} has shape {shape}, expected {columns} columns")
     return lengths
+
+
+def _given(call: Call, lengths: Mapping[Size, int]) -> dict[Size, int]:
+    """Return the number behind the size of each further input. Raises ValueError for another shape than it must have."""
+    found: dict[Size, int] = {}
+    for x in call.cell.trace.inputs:
+        value, root = call.inputs.get(x.name), x.size.root
+        if value is None:
+            raise ValueError(f"cell {call.cell.name} needs the input {x.name} of each step")
+        units = 1 if x.is_number else lengths.get(root, found.get(root, value.shape[-1] if value.dim() else 0))
+        if tuple(value.shape) != (call.data.shape[0], units):
+            wanted = (call.data.shape[0], units)
+            raise ValueError(f"input {x.name} of cell {call.cell.name} has shape {tuple(value.shape)}, expected {wanted}")
+        found |= {} if x.is_number else {root: units}
+    return found
 
 
 def _constants(cell: Cell, like: Tensor, parameters: Mapping[str, Tensor], lengths: dict[Size, int]) -> Values:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -98,6 +98,16 @@ class Stack:
     biases: tuple[tuple[int, ...], ...] | None = None
 
 
+class Source(NamedTuple):
+    """The tensor of a call that tells a size: a dimension of it is the size so many ``times``, and the sizes ``beside``."""
+
+    kind: str
+    number: int
+    dimension: int
+    times: int = 1
+    beside: tuple[str, ...] = ()
+
+
 class Interface:
     """The tensors of a loop's calls. Sizes are named ``n_`` and a letter; ``rows`` and ``batch`` are those of all steps and of
     the first."""
@@ -176,16 +186,22 @@ class Interface:
         )
         return Stack(name, symbols, operand, self.size(symbols[0]), self.size(operand), parts, biases)
 
-    def _sources(self, products: Sequence[Product]) -> dict[str, tuple[str, int, int, int]]:
-        """Return for each size the kind, number and dimension of a tensor that has it alone, and how many times there."""
-        found: dict[str, tuple[str, int, int, int]] = {}
+    def _sources(self, products: Sequence[Product]) -> dict[str, Source]:
+        """Return for each size a tensor that has it alone, or beside sizes that are found before."""
+        found: dict[str, Source] = {}
         for kind in ("before", "vectors", "data", "dense", "hoisted"):
             for k, tensor in enumerate(self.tensors[kind]):
                 for dimension, sizes in enumerate(tensor.shape):
                     if len(set(sizes)) == 1:
-                        found.setdefault(sizes[0], (kind, k, dimension, len(sizes)))
+                        found.setdefault(sizes[0], Source(kind, k, dimension, len(sizes)))
+        for k, tensor in enumerate(self.tensors["dense"]):  # a part of a concatenation that has left the loop
+            columns = tensor.shape[1]
+            unknown = [n for n in columns if n not in found]
+            if len(set(unknown)) == 1 and all(n in found for n in columns if n not in unknown):
+                beside = tuple(n for n in columns if n not in unknown)
+                found[unknown[0]] = Source("dense", k, 1, len(unknown), beside)
         # A part of a concatenation that is made of parameters alone: what nothing decides is of the states' own size.
-        first, *others = ((self.size(s), ("before", k, 1, 1)) for k, s in enumerate(self.states))
+        first, *others = ((self.size(s), Source("before", k, 1)) for k, s in enumerate(self.states))
         own = next((place for size, place in others if size not in (first[0], self.size(self.loop.input))), first[1])
         for size in (self.names[c.root] for p in products for c in p.weight.columns):
             found.setdefault(size, own)
@@ -198,7 +214,9 @@ class Interface:
 
     def lengths(self, shapes: Mapping[str, Sequence[torch.Size | tuple[int, ...]]]) -> dict[str, int]:
         """Return the number of units behind each size, from the shapes of tensors by kind."""
-        found = {size: shapes[kind][k][dimension] // times for size, (kind, k, dimension, times) in self.sources.items()}
+        found: dict[str, int] = {}
+        for size, s in self.sources.items():
+            found[size] = (shapes[s.kind][s.number][s.dimension] - sum(found[n] for n in s.beside)) // s.times
         return found | dict.fromkeys(self.row, 1)
 
     def lengths_of(self, lists: Mapping[str, Sequence[Tensor]]) -> dict[str, int]:

@@ -37,7 +37,7 @@ def run(backend: str, call: Call, products: torch.dtype | None = None) -> Result
         hoisted: list[Tensor] = []
     else:
         with torch.autocast(data.device.type, enabled=False):
-            hoisted, vectors, values = hoist_rest(cell, data, call.before, call.parameters)
+            hoisted, vectors, values = hoist_rest(call)
         dense, biases = [values[s] for s in interface.dense_symbols], [values[b] for b in interface.biases]
     initial = call.initial if call.resets is not None else None
     sizes = None if call.batch_sizes is None else tuple(call.batch_sizes)

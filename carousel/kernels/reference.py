@@ -37,7 +37,7 @@ class Reference(Backend):
         states, so that the loop does not compute it."""
         return run(call)
 
-    def explain(self, cell: Cell, data: Tensor, rows: int, sizes: tuple[int, int, int]) -> str | None:
+    def explain(self, cell: Cell, data: Tensor, rows: int, sizes: tuple[int, ...]) -> str | None:
         over_units = data.device.type == "cuda" and loop_of(cell).goes_over_units
         why = ", since kernels for GPUs do not go over the units of a step" if over_units else ""
         return f"{self.name}: PyTorch operations, one after the other{why}"
@@ -46,8 +46,8 @@ class Reference(Backend):
 def run(call: Call) -> Result:
     """Run a call, as ``Reference.run`` does."""
     cell, batch_sizes, before, reverse = call.cell, call.rows, call.before, call.reverse
-    alike(cell, call.data, before, call.parameters)
-    inputs = hoist(cell, call.data, before, call.parameters)
+    alike(cell, call.data, before, call.parameters, call.inputs)
+    inputs = hoist(call)
     trace, loop, like = cell.trace, loop_of(cell), before[cell.states[0]]
     constants: Values = dict(zip(loop.vectors, inputs.vectors, strict=True)) | {s: inputs.values[s] for s in loop.counts}
     # Split once: the gradient of a slice is as large as all steps together, that of a split is one concatenation.
@@ -66,7 +66,9 @@ def run(call: Call) -> Result:
     clamped = {symbol(name): given for name, given in (call.clamp or {}).items()}
     for wanted in clamped:
         if wanted not in defined:
-            raise ValueError(f"cell {cell.name}: {str(wanted)[:-2]} is computed for all steps before the loop, so it cannot be clamped")
+            raise ValueError(
+                f"cell {cell.name}: {str(wanted)[:-2]} is computed for all steps before the loop, so it cannot be clamped"
+            )
 
     rows = batch_sizes[-1] if reverse else batch_sizes[0]
     states = {name: before[name][:rows] for name in cell.states}

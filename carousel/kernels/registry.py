@@ -30,7 +30,8 @@ def register(cell: Cell) -> str:
 def portable(call: Call) -> str:
     """Return a key by which another process, too, finds the call's cell: the cell itself, as data."""
     output, hidden = (int(call.before[name].shape[-1]) for name in (call.cell.states[0], call.cell.hidden))
-    return json.dumps(as_data(call.cell, [(int(call.data.shape[-1]), hidden, output)]))
+    further = (int(call.inputs[name].shape[-1]) for name in call.cell.sized)
+    return json.dumps(as_data(call.cell, [(int(call.data.shape[-1]), hidden, output, *further)]))
 
 
 def registered(key: str) -> Cell:

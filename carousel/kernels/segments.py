@@ -22,19 +22,20 @@ def run(inner: Callable[[Call], Result], call: Call) -> Result:
         first.append(first[-1] + n)
     states, found = dict(call.before), []
 
-    def segment(x: Tensor, within: slice, flags: Tensor | None, now: dict[str, Tensor]) -> Result:
+    def segment(x: Tensor, further: dict[str, Tensor], within: slice, flags: Tensor | None, now: dict[str, Tensor]) -> Result:
         sizes = batch_sizes[within]
         starts = {k: v[: sizes[0]] for k, v in call.initial.items()} if call.initial is not None else None
         clamp = {k: (value[within], where[within]) for k, (value, where) in (call.clamp or {}).items()}
         part = replace(call, data=x, batch_sizes=sizes, before=now, resets=flags, initial=starts, clamp=clamp, segment_length=0)
-        return inner(part)
+        return inner(replace(part, inputs=further))
 
     for end in reversed(ends) if call.reverse else ends:
         begin = (end - 1) // steps * steps
         rows, within, most = slice(first[begin], first[end]), slice(begin, end), batch_sizes[begin]
         now = {k: v[:most] for k, v in states.items()}
         flags = None if call.resets is None else call.resets[rows]
-        part = checkpoint(segment, call.data[rows], within, flags, now, use_reentrant=False, preserve_rng_state=False)
+        given = (call.data[rows], {k: x[rows] for k, x in call.inputs.items()}, within, flags, now)
+        part = checkpoint(segment, *given, use_reentrant=False, preserve_rng_state=False)
         found.append(part)
         # Rows that have ended, or not begun, keep the states that they have.
         states = {k: torch.cat([part.states[k], v[most:]]) for k, v in states.items()}

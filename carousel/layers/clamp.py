@@ -92,11 +92,14 @@ def arrays(
 
 
 @cache
-def sizes(cell: Cell, input_size: int, hidden_size: int, proj_size: int) -> Mapping[str, int]:
-    """Return the units of everything in the loop that has some, by name; the step number counts for itself."""
+def sizes(cell: Cell, *lengths: int) -> Mapping[str, int]:
+    """Return the units of everything in the loop that has some, by name; the step number counts for itself.
+
+    ``lengths``: the sizes of a layer.
+    """
     found, known = {}, {str(s)[:-2]: size for s, size in cell.trace.sizes.items()}  # torch.compile makes no symbols
     for name in cell.names:
         size = known.get(name)
         if size is not None:
-            found[name] = cell.length(size, input_size, hidden_size, proj_size)
+            found[name] = cell.length(size, *lengths)
     return found

@@ -13,6 +13,7 @@ from torch.nn.utils.rnn import PackedSequence
 
 from carousel import cells, kernels
 from carousel.equations import Cell
+from carousel.layers import further
 from carousel.layers.clamp import Clamp, Clamps, arrays, check, listed, sizes
 from carousel.layers.first_values import Rule, rules, start_all
 from carousel.layers.parameters import (
@@ -57,6 +58,7 @@ class Recurrent(nn.Module):
             ``{"b.f": chrono(1, 100), "b.i": "-b.f", "W.*m": "orthogonal", "w.*": 0.0}``. Names are patterns as ``fnmatch`` has
             them, the last that fits holds; a value is a number, the name of a function of ``torch.nn.init``, a function that
             fills a tensor or returns one of its shape, or ``"-b.f"``, the negative of another parameter.
+        input_sizes: of the cell's further inputs that have a size of their own, by name.
 
     Up to ``dtype`` the arguments are those of torch.nn.LSTM, in its order, after the cell.
 
@@ -91,6 +93,7 @@ class Recurrent(nn.Module):
         forget_bias: float | None = None,
         segment_length: int = 0,
         init: Mapping[str, Rule] | None = None,
+        input_sizes: Mapping[str, int] | None = None,
     ):
         super().__init__()
         self.cell = cells.get(cell)
@@ -126,8 +129,11 @@ class Recurrent(nn.Module):
         present = [p.name for p in self.cell.trace.parameters if p.learned and (self.bias or p.kind != "bias")]
         self.init = rules({} if init is None else init, present, self.cell.name)
         self.directions = 2 if self.bidirectional else 1
+        self.input_sizes = further.given_sizes(self.cell, {} if input_sizes is None else input_sizes)
         check_input(self.cell, input_size, hidden_size, self.proj_size, num_layers, self.directions)
-        self.output_size = self.cell.length(self.cell.trace.states[0].size, input_size, hidden_size, self.proj_size)
+        own = (input_size, hidden_size, self.proj_size, *self.input_sizes.values())
+        self.output_size = self.cell.length(self.cell.trace.states[0].size, *own)
+        further.check_sizes(self.cell, [self.sizes(layer) for layer in range(num_layers)])
 
         self._places = self._all_places()
         self.W, self.w, self.b, self.initial = Parameters(), Parameters(), Parameters(), Parameters()
@@ -155,7 +161,7 @@ class Recurrent(nn.Module):
         self.reset_parameters()
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__({"bias": True, "init": {}, **state})  # older pickles have none
+        super().__setstate__({"bias": True, "init": {}, "input_sizes": {}, **state})  # older pickles have none
         kernels.register(self.cell)
         self._places = self._all_places()
 
@@ -167,9 +173,9 @@ class Recurrent(nn.Module):
     def _input_size(self, layer: int) -> int:
         return self.input_size if layer == 0 else self.output_size * self.directions
 
-    def sizes(self, layer: int = 0) -> tuple[int, int, int]:
-        """Return the sizes of a layer's input, states and projection."""
-        return self._input_size(layer), self.hidden_size, self.proj_size
+    def sizes(self, layer: int = 0) -> tuple[int, ...]:
+        """Return the sizes of a layer's input, states, projection, and of its further inputs that have one of their own."""
+        return self._input_size(layer), self.hidden_size, self.proj_size, *self.input_sizes.values()
 
     def _specs(self, layer: int) -> list[Any]:
         return self.cell.parameter_specs(*self.sizes(layer), recurrent_init=self.recurrent_init, forget_bias=self.forget_bias)
@@ -219,6 +225,7 @@ class Recurrent(nn.Module):
         parts += [] if self.bias else ["bias=False"]
         parts += [f"proj_size={self.proj_size}"] if self.proj_size else []
         parts += [f"segment_length={self.segment_length}"] if self.segment_length else []
+        parts += [f"input_sizes={self.input_sizes}"] if self.input_sizes else []
         parts += [
             f"{k}=True" for k in ("batch_first", "bidirectional", "learned_initial", "variational_dropout") if getattr(self, k)
         ]
@@ -246,6 +253,7 @@ class Recurrent(nn.Module):
         resets: Tensor | None = None,
         record: Sequence[str] | None = None,
         clamp: Clamps | None = None,
+        **inputs: Tensor | PackedSequence,
     ) -> Any:
         """Run whole sequences.
 
@@ -258,6 +266,8 @@ class Recurrent(nn.Module):
             record: names of gates, states and other quantities of ``cell.names`` to give back for every step.
             clamp: gates or states to hold at a value: ``{"f": 0.0}`` (all units), ``{"f": {3: 0.0}}``, or a list of
                 :class:`~carousel.layers.Clamp` for chosen steps and layers.
+            inputs: the cell's further inputs by name, laid out as the input (also padded where that is packed): vectors, or
+                one number a row and step, (T, B) or (B, T). Every layer and direction has them.
 
         Returns:
             ``output, hx`` as torch.nn.LSTM; with ``record`` also a dictionary from name to
@@ -267,7 +277,7 @@ class Recurrent(nn.Module):
 
         Raises:
             ValueError: for shapes or names that do not fit.
-            TypeError: for inputs, states or resets that are no tensors.
+            TypeError: for inputs, states or resets that are no tensors; for a further input that is missing or unknown.
         """
         if isinstance(record, str):
             raise TypeError(f"record is a list of names: record=[{record!r}]")
@@ -280,9 +290,10 @@ class Recurrent(nn.Module):
             check(clamps, self.cell, self.num_layers, self.units(0))
         sequences = Sequences(input, self.input_size, self.batch_first)
         flags = None if resets is None else sequences.flags(resets)
+        given = further.rows(self.cell, inputs, sequences, self.sizes())
         self.refresh()
         states = self._states_in(hx, sequences)
-        output, after, recorded = self._run(sequences, states, flags, names, clamps)
+        output, after, recorded = self._run(sequences, states, flags, names, clamps, given)
         if sequences.single or sequences.order is not None:
             after = [sequences.unordered(s) for s in after]
         hx_out: State = after[0] if len(after) == 1 else tuple(after)
@@ -322,6 +333,7 @@ class Recurrent(nn.Module):
         resets: Tensor | None,
         record: tuple[str, ...],
         clamps: list[Clamp],
+        inputs: Mapping[str, Tensor],
     ) -> tuple[Tensor, list[Tensor], Mapping[str, list[Tensor]]]:
         """Run all layers and directions over flat rows; resets are (T, B) in the rows' order."""
         flat_resets: list[Tensor | None] = [None, None]
@@ -351,6 +363,7 @@ class Recurrent(nn.Module):
                     record=record,
                     clamp=arrays(clamps, layer, self.units(layer), sequences.steps, data) if clamps else None,
                     segment_length=self.segment_length,
+                    inputs=inputs,
                 )
                 output, last, seen = kernels.run(call)
                 outputs.append(output)
@@ -395,10 +408,9 @@ class Recurrent(nn.Module):
     def explain(self, input: Tensor | PackedSequence) -> str:
         """Tell in one line how the first layer would run over such an input: by which kernels, on a GPU also in which tiles."""
         if isinstance(input, PackedSequence):
-            sizes = (self.input_size, self.hidden_size, self.proj_size)
-            return kernels.explain(self.cell, input.data, int(input.batch_sizes[0]), sizes)
+            return kernels.explain(self.cell, input.data, int(input.batch_sizes[0]), self.sizes())
         rows = 1 if input.dim() == 2 else input.shape[0 if self.batch_first else 1]
-        return kernels.explain(self.cell, input, rows, (self.input_size, self.hidden_size, self.proj_size))
+        return kernels.explain(self.cell, input, rows, self.sizes())
 
     def refresh(self) -> None:
         """Compute anew the parameters that hooks compute (torch.nn.utils.prune); a call of the layer begins with this."""

@@ -54,11 +54,45 @@ class Sequences:
 
     def flags(self, resets: Tensor) -> Tensor:
         """Return booleans of every step and row, laid out as the input, as (T, B) in the rows' order. Raises ValueError."""
-        wanted = (self.steps,) if self.single else (self.batch, self.steps) if self.batch_first else (self.steps, self.batch)
-        if tuple(tensor("resets", resets).shape) != wanted:
-            raise ValueError(f"resets must have one element per step and row, shape {wanted}, not shape {tuple(resets.shape)}")
-        time_first = resets.unsqueeze(1) if self.single else resets.t() if self.batch_first else resets
-        return time_first.bool() if self.order is None else time_first.bool().index_select(1, self.order)
+        if tuple(tensor("resets", resets).shape) != self.shape:
+            shape = tuple(resets.shape)
+            raise ValueError(f"resets must have one element per step and row, shape {self.shape}, not shape {shape}")
+        return self._time_first(resets.bool())
+
+    def rows(self, name: str, x: Any, units: int, *, number: bool) -> Tensor:
+        """Return a further input, laid out as the input, also where that is packed, as rows one step after the other.
+
+        ``number``: the dimension of ``units`` may be missing.
+
+        Raises:
+            ValueError: for another shape, or another packing.
+            TypeError: for what is no tensor.
+        """
+        if isinstance(x, PackedSequence):
+            if self.packed is None or not _packed_alike(x, self.packed):
+                raise ValueError(f"input {name} is packed, but not as the input is: the same lengths in the same order")
+            flat = x.data.unsqueeze(1) if number and x.data.dim() == 1 else x.data
+            if tuple(flat.shape) != (self.data.shape[0], units):
+                raise ValueError(
+                    f"packed input {name} has data of shape {tuple(x.data.shape)}, expected vectors of size {units}"
+                )
+            return flat
+        given = tensor(f"input {name}", x)
+        padded = given.unsqueeze(-1) if number and tuple(given.shape) == self.shape else given
+        if tuple(padded.shape) != (*self.shape, units):
+            wanted = f"{self.shape}, one number a row" if number else str((*self.shape, units))
+            raise ValueError(f"input {name} has shape {tuple(given.shape)}, expected {wanted}")
+        return self.flat(self._time_first(padded))
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The steps and rows as the input has them: (T, B), or (B, T) with ``batch_first``, or (T,)."""
+        return (self.steps,) if self.single else (self.batch, self.steps) if self.batch_first else (self.steps, self.batch)
+
+    def _time_first(self, x: Tensor) -> Tensor:
+        """Return what is laid out as the input as (T, B, …) in the rows' order."""
+        time_first = x.unsqueeze(1) if self.single else x.transpose(0, 1) if self.batch_first else x
+        return time_first if self.order is None else time_first.index_select(1, self.order)
 
     def one_step_earlier(self, flags: Tensor) -> Tensor:
         """Return booleans, (T, B), each a step earlier; false at the last step, and before the end of a sequence."""
@@ -112,6 +146,14 @@ class Sequences:
             return nn.functional.dropout(flat, p)
         mask = nn.functional.dropout(flat.new_ones(self.batch, flat.shape[1]), p)
         return flat * torch.cat([mask[:n] for n in self.batch_sizes])
+
+
+def _packed_alike(a: PackedSequence, b: PackedSequence) -> bool:
+    """Return whether two are sequences of the same lengths, sorted alike."""
+    one, other = a.sorted_indices, b.sorted_indices
+    if one is None or other is None:
+        return one is other and torch.equal(a.batch_sizes, b.batch_sizes)
+    return torch.equal(a.batch_sizes, b.batch_sizes) and torch.equal(one, other)
 
 
 def dropout(x: Tensor, p: float, training: bool, variational_dropout: bool) -> Tensor:

@@ -7,11 +7,13 @@ from torch import Tensor
 
 from carousel import kernels
 from carousel.layers.clamp import Clamps, listed
+from carousel.layers.further import check_names
+from carousel.layers.parameters import tensor
 from carousel.layers.recurrent import Recurrent, State
 
 
 class Streaming:
-    """``layer`` fed step by step, without derivatives: ``output = stream(x)`` for x (B, input_size).
+    """``layer`` fed step by step, without derivatives: ``output = stream(x)`` for x (B, input_size), ``stream(x, d=gaps)``.
 
     The same as calling the layer with one step and its own state each time, but weights are packed and memory is
     allocated once. Changes of the layer's parameters after that are not seen; dropout is left out.
@@ -53,13 +55,19 @@ class Streaming:
         ]
 
     @torch.no_grad()
-    def __call__(self, x: Tensor) -> Tensor:
-        """Return the layer's output for one step, (B, output_size); the next call overwrites it."""
+    def __call__(self, x: Tensor, **inputs: Tensor) -> Tensor:
+        """Return the layer's output for one step, (B, output_size); the next call overwrites it.
+
+        ``inputs``: the further ones of the step, (B, size) by name, or (B,) of one number a row.
+        """
         if not isinstance(x, Tensor):
             raise TypeError(f"a step's input is a tensor, (rows, input_size), not {type(x).__name__}")
+        check_names(self.layer.cell, inputs)
         if self.steppers is None:
+            time = 1 if self.layer.batch_first else 0
+            given = {name: tensor(f"input {name}", value).unsqueeze(time) for name, value in inputs.items()}
             clamps = [c.later(self.steps) for c in self.clamps]
-            output, self._hx = self.layer(x.unsqueeze(1 if self.layer.batch_first else 0), self._hx, clamp=clamps)
+            output, self._hx = self.layer(x.unsqueeze(time), self._hx, clamp=clamps, **given)
             self.steps += 1
             return output[:, 0] if self.layer.batch_first else output[0]
         for stepper in self.steppers:

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from carousel.cells import fed_alone
 from carousel.layers import Recurrent
 from carousel.tasks.problem import Problem
 
@@ -27,7 +28,7 @@ class Network(nn.Module):
         super().__init__()
         self.symbols, self.lag, self.without = problem.symbols, problem.lag, without
         self.embedding = nn.Parameter(torch.randn(problem.inputs, embedding)) if problem.symbols else None
-        self.layer = Recurrent(cell, embedding if problem.symbols else problem.inputs, hidden)
+        self.layer = Recurrent(fed_alone(cell), embedding if problem.symbols else problem.inputs, hidden)
         self.output = nn.Linear(self.layer.output_size, problem.outputs)
         # Of 2a and 2b, as in the paper: a symbol that follows from the last one alone takes no memory.
         self.direct = nn.Parameter(torch.zeros(problem.inputs, problem.outputs)) if problem.direct else None

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Self, TypeVar
 from torch import nn
 
 from carousel import __version__, files
-from carousel.cells import CELLS
+from carousel.cells import CELLS, fed_alone
 from carousel.equations import Cell, EquationError
 from carousel.equations.stored import StoredCell, as_data
 from carousel.errors import InputError
@@ -57,11 +57,16 @@ class NetworkConfig(Settings):
         return self.hidden if self.embedding is None else self.embedding
 
     def own_cell(self) -> str | Cell:
-        """Return the cell for Recurrent: its name, or the cell that is kept here. Raises InputError for bad data."""
+        """Return the cell for Recurrent: its name, or the cell that is kept here.
+
+        Raises:
+            InputError: for bad data.
+            ValueError: for a cell that is not there, or has further inputs.
+        """
         if self.cell_data is None:
-            return self.cell
+            return fed_alone(self.cell)
         try:
-            return StoredCell(self.cell_data)
+            return fed_alone(StoredCell(self.cell_data))
         except EquationError as error:
             raise InputError(f"the cell that is kept is none: {error}") from None
 

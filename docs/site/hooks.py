@@ -141,7 +141,7 @@ def papers() -> Iterator[str]:
         yield f"\n**{family.capitalize()}**: {meaning}.\n\n| cell | year | parameters | |\n| --- | --- | --- | --- |"
         for entry in (x for x in entries if x.family == family):
             c = entry.cell
-            yield f"| [{c.name}](#{c.name}) | {entry.year} | {c.count(200, 200, 200):,} | {c.doc} |"
+            yield f"| [{c.name}](#{c.name}) | {entry.year} | {c.count(200, 200, 200, *[200] * len(c.sized)):,} | {c.doc} |"
     for entry in entries:
         yield from _cell(entry.cell)
 
@@ -155,10 +155,16 @@ def cells() -> Iterator[str]:
         yield from _cell(c)
 
 
+def _size(like: int | str | None) -> str:
+    return "one number a row" if like == 1 else "any size" if like is None else f"as {like}"
+
+
 def _cell(c: Cell) -> Iterator[str]:
     citation = inspect.getdoc(c.function).partition("\n")[2].strip()
     yield f"\n## {c.name}\n\n{c.doc}\n\n{citation}\n"
     yield f"```\n{c.text}\n```\n"
+    if c.inputs:
+        yield f"Inputs beside `e`: {', '.join(f'`{n}` ({_size(like)})' for n, like in c.inputs.items())}. "
     yield f"States: {', '.join(f'`{s}`' for s in c.states)}; the first is the output. In the library: "
     yield f'`Recurrent("{c.name}", …)`.\n'
     yield f"![{c.name}, drawn from its equations](cells/{c.name}.svg)"

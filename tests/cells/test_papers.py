@@ -1,6 +1,7 @@
 """Every cell of a paper against its equations, written here in plain PyTorch with the paper's letters: values and gradients."""
 
 import json
+import math
 import pickle
 from xml.etree import ElementTree
 
@@ -18,6 +19,7 @@ from carousel.cells.papers import (
     higher_order,
     legendre_memory,
     lipschitz,
+    liquid,
     mogrifier_lstm,
     recurrent_highway,
 )
@@ -26,6 +28,7 @@ from carousel.equations.stored import StoredCell, as_data
 from carousel.layers import Recurrent
 
 D, N, P, T, B = 3, 5, 2, 4, 2  # input, units, units of an output of its own size, steps, rows
+C = 4  # units of a further input
 σ, tanh, relu = torch.sigmoid, torch.tanh, torch.relu
 
 
@@ -276,6 +279,84 @@ def lem(p, u, y, z):
     return (1 - dt_bar) * y + dt_bar * tanh(p("W.yz", z) + p("W.ye", u) + p["b.y"]), z
 
 
+def phased_lstm(p, x, h, c, time):
+    s, τ, r_on, α = p["b.s"], p["b.tau"].exp(), 0.05, 0.001
+    φ = torch.remainder(time - s, τ) / τ
+    k = torch.where(φ < r_on / 2, 2 * φ / r_on, torch.where(φ < r_on, 2 - 2 * φ / r_on, α * φ))
+    i, f = (σ(p.sum(g, x, h, "m") + p[f"w.{g}h"] * c) for g in "if")
+    c_tilde = f * c + i * tanh(p.sum("h", x, h, "m"))
+    h_tilde = σ(p.sum("o", x, h, "m") + p["w.on"] * c_tilde) * tanh(c_tilde)
+    return k * h_tilde + (1 - k) * h, k * c_tilde + (1 - k) * c
+
+
+def time_lstm(p, x, h, c, d):
+    i, f = (σ(p.sum(g, x, h, "m") + p[f"w.{g}h"] * c) for g in "if")
+    T_m = σ(p("W.ge", x) + σ(d * p["w.gd"]) + p["b.g"])
+    c = f * c + i * T_m * tanh(p.sum("h", x, h, "m"))
+    o = σ(p.sum("o", x, h, "m") + d * p["w.od"] + p["w.oh"] * c)
+    return o * tanh(c), c
+
+
+def t_lstm(p, x, h, c, d):
+    c_short = tanh(p("W.sh", c) + p["b.s"])
+    c_star = (c - c_short) + c_short / torch.log(torch.e + d)
+    f, i, o = (σ(p.sum(g, x, h, "m")) for g in "fio")
+    c = f * c_star + i * tanh(p.sum("h", x, h, "m"))
+    return o * tanh(c), c
+
+
+def gru_d(p, x, h, x_last, k, d):
+    m, δ, x_mean = k, d, 0
+    γ_x = torch.exp(-torch.clamp(p["w.ed"] * δ + p["b.e"], min=0))
+    γ_h = torch.exp(-torch.clamp(p("W.ud", δ) + p["b.u"], min=0))
+    x_hat, h = m * x + (1 - m) * (γ_x * x_last + (1 - γ_x) * x_mean), γ_h * h
+    r, z = (σ(p(f"W.{g}x", x_hat) + p(f"W.{g}u", h) + p(f"W.{g}k", m) + p[f"b.{g}"]) for g in "rz")
+    h_tilde = tanh(p("W.hx", x_hat) + p("W.hu", r * h) + p("W.hk", m) + p["b.h"])
+    return (1 - z) * h + z * h_tilde, m * x + (1 - m) * x_last
+
+
+def hawkes(p, x, _, c, c_bar, δ, o, d):
+    c_t = c_bar + (c - c_bar) * torch.exp(-δ * d)
+    h_t = o * (2 * σ(2 * c_t) - 1)
+    i, f, o, i_bar, f_bar = (σ(p.sum(g, x, h_t, "m")) for g in "ifojg")
+    z, δ = 2 * σ(p.sum("z", x, h_t, "m")) - 1, torch.nn.functional.softplus(p.sum("v", x, h_t, "m"))
+    return h_t, f * c_t + i * z, f_bar * c_bar + i_bar * z, δ, o
+
+
+def attention_gru(p, x, h, a):
+    r = σ(p.sum("r", x, h))
+    return (a * tanh(p("W.ne", x) + r * p("W.nh", h) + p["b.n"]) + (1 - a) * h,)
+
+
+def augru(p, x, h, a):
+    u, r = σ(p.sum("u", x, h)), σ(p.sum("r", x, h))
+    return ((1 - a * u) * h + a * u * tanh(p("W.ne", x) + r * p("W.nh", h) + p["b.n"]),)
+
+
+def contextual_lstm(p, x, h, c_before, c):
+    T, c = c, c_before
+    i, f = (σ(p.sum(g, x, h, "m") + p[f"w.{g}h"] * c + p(f"W.{g}c", T)) for g in "if")
+    c = f * c + i * tanh(p.sum("h", x, h, "m") + p("W.hc", T))
+    return σ(p.sum("o", x, h, "m") + p["w.oh"] * c + p("W.oc", T)) * tanh(c), c
+
+
+def liquid_time(steps):
+    def step(p, I, x, d):  # noqa: E741  # the paper's letter
+        for _ in range(steps):
+            f, Δt = σ(p.sum("f", I, x)), d / steps
+            x = (x + Δt * f * p["b.a"]) / (1 + Δt * (torch.nn.functional.softplus(p["b.tau"]) + f))
+        return (x,)
+
+    return step
+
+
+def closed_form(p, x, h, d):
+    z = 1.7159 * tanh(0.666 * p.sum("x", x, h))
+    f, g, a, b = (p(f"W.{k}x", z) + p[f"b.{k}"] for k in "fgak")
+    gate = σ(a * d + b)
+    return (tanh(f) * (1 - gate) + gate * tanh(g),)
+
+
 def layer_norm(p, letters, x):
     return torch.nn.functional.layer_norm(x, x.shape[1:], p[f"w.{letters}"], p[f"b.{letters}"])
 
@@ -362,6 +443,16 @@ STEPS = {
     "antisymmetric-gated": antisymmetric_gated,
     "lipschitz-rnn": lipschitz_step(0.1, 0.75, 0.001),
     "lmu": legendre(100.0),
+    "ltc": liquid_time(6),
+    "cfc": closed_form,
+    "phased-lstm": phased_lstm,
+    "attention-gru": attention_gru,
+    "contextual-lstm": contextual_lstm,
+    "time-lstm": time_lstm,
+    "t-lstm": t_lstm,
+    "neural-hawkes": hawkes,
+    "gru-d": gru_d,
+    "augru": augru,
 }
 MADE = {
     "mogrifier-2": (mogrifier_lstm(2), mogrifier(2)),
@@ -372,6 +463,7 @@ MADE = {
     "lstm-dilated-4": (dilated_lstm(4), dilated(4)),
     "rhn-1": (recurrent_highway(1), highway(1)),
     "rhn-3": (recurrent_highway(3), highway(3)),
+    "ltc-2": (liquid(2), liquid_time(2)),
     "cornn-0.1-1-0.5": (coupled_oscillators(0.1, 1.0, 0.5), oscillators(0.1, 1.0, 0.5)),
 }
 
@@ -386,22 +478,27 @@ def test_values_and_gradients_are_those_of_the_papers_equations(name):
     assert cell.name == name
     torch.manual_seed(3)
     size = N if cell.trace.input_like else D
-    layer = Recurrent(cell, size, N, proj_size=P if cell.has_projection else 0, dtype=torch.float64)
+    own = dict.fromkeys(cell.sized, C)
+    layer = Recurrent(cell, size, N, proj_size=P if cell.has_projection else 0, input_sizes=own, dtype=torch.float64)
     for parameter in layer.parameters():
         torch.nn.init.normal_(parameter, std=0.6)
     x = torch.randn(T, B, size, dtype=torch.float64, requires_grad=True)
     zeros = layer.initial_state(B)
     before = [torch.randn_like(s).requires_grad_() for s in (zeros if isinstance(zeros, tuple) else (zeros,))]
+    inputs = {
+        x.name: (0.1 + torch.rand(T, B, cell.length(x.size, *layer.sizes()), dtype=torch.float64)).requires_grad_()
+        for x in cell.trace.inputs
+    }
     parameters = dict(layer.named_parameters())
     p = Weights({k.removesuffix("_l0"): v for k, v in parameters.items()})
 
     states, outputs = tuple(s[0] for s in before), []
-    for row in x:
-        states = step(p, row, *states)
+    for k, row in enumerate(x):
+        states = step(p, row, *states, **{name: values[k] for name, values in inputs.items()})
         outputs.append(states[0])
     results = [torch.stack(outputs), *states]
     weights = [torch.randn_like(r) for r in results]
-    leaves = [x, *before, *parameters.values()]
+    leaves = [x, *before, *inputs.values(), *parameters.values()]
 
     def gradients(of):  # of a message that its cell does not hear, None: it is zero
         found = torch.autograd.grad(sum((r * w).sum() for r, w in zip(of, weights, strict=True)), leaves, allow_unused=True)
@@ -411,10 +508,47 @@ def test_values_and_gradients_are_those_of_the_papers_equations(name):
     assert all(g.any() for g in wanted[1 + len(before) :])
     for back_end in ("reference", "cpu"):
         with kernels.use(back_end):
-            output, after = layer(x, tuple(before) if len(before) > 1 else before[0])
+            output, after = layer(x, tuple(before) if len(before) > 1 else before[0], **inputs)
         results_of = [output, *(s[0] for s in (after if isinstance(after, tuple) else (after,)))]
         for ours, theirs in zip((*results_of, *gradients(results_of)), (*results, *wanted), strict=True):
             torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-10, msg=lambda m, b=back_end: f"{b}: {m}")
+
+
+def test_the_phased_gate_opens_and_shuts_in_its_rhythm():
+    layer = Recurrent("phased-lstm", 1, 1, dtype=torch.float64)
+    with torch.no_grad():
+        layer.parameter("b.s").fill_(2.0)
+        layer.parameter("b.tau").fill_(math.log(10))
+    φ = torch.tensor([0.005, 0.01, 0.02499, 0.0251, 0.04, 0.0501, 0.5, 0.999], dtype=torch.float64)
+    time = 2 + 10 * (φ + torch.tensor([-1, 0, 3, 0, 1, -2, 7, 0]))
+    _, _, seen = layer(torch.zeros(8, 1, dtype=torch.float64), record=["k"], time=time)
+    wanted = [0.2, 0.4, 0.9996, 2 - 0.0251 * 40, 0.4, 0.0000501, 0.0005, 0.000999]
+    torch.testing.assert_close(seen["k"].flatten(), torch.tensor(wanted, dtype=torch.float64), rtol=1e-9, atol=1e-9)
+
+
+def test_missing_inputs_of_gru_d_are_not_looked_at():
+    torch.manual_seed(0)
+    layer, x = Recurrent("gru-d", D, N), torch.randn(T, B, D)
+    mask, gaps = (torch.rand(T, B, D) < 0.5).float(), torch.rand(T, B, D)
+    torch.testing.assert_close(*(layer(y, k=mask, d=gaps)[0] for y in (x, torch.where(mask > 0, x, 99.0))))
+
+
+def test_cfc_is_the_packages():
+    ncps = pytest.importorskip("ncps.torch")
+    torch.manual_seed(0)
+    theirs = ncps.CfC(D, N, backbone_units=N, backbone_layers=1, mode="default").double()
+    ours, state = Recurrent("cfc", D, N, dtype=torch.float64), dict(theirs.named_parameters())
+    found = {name.split("rnn_cell.")[1]: value for name, value in state.items()}
+    first = found["backbone.0.weight"]
+    weights = {"W.xe_l0": first[:, :D], "W.xh_l0": first[:, D:], "b.x_l0": found["backbone.0.bias"]}
+    for letter, name in (("f", "ff1"), ("g", "ff2"), ("a", "time_a"), ("k", "time_b")):
+        weights |= {f"W.{letter}x_l0": found[f"{name}.weight"], f"b.{letter}_l0": found[f"{name}.bias"]}
+    ours.load_state_dict(weights)
+    x, gaps = torch.randn(B, T, D, dtype=torch.float64), torch.rand(B, T, dtype=torch.float64)
+    found, _ = ours(x.transpose(0, 1), d=gaps.t())
+    for row in range(B):  # theirs takes the gaps of one sequence alone
+        wanted, _ = theirs(x[row : row + 1], timespans=gaps[row : row + 1])
+        torch.testing.assert_close(found[:, row], wanted[0], rtol=1e-9, atol=1e-10)
 
 
 @pytest.mark.parametrize("name", PAPERS)
@@ -431,7 +565,7 @@ def test_every_cell_is_drawn_printed_and_kept_as_data(name):
     drawn = ElementTree.fromstring(standalone(c))
     assert {g.get("data-name") for g in drawn.iter() if g.get("data-name")} >= {s.name for s in c.trace.declared} | {*c.gates}
     assert c.latex.count("{") == c.latex.count("}")
-    sizes = (N, N, N)
+    sizes = (N, N, N, *[C] * len(c.sized))
     again = StoredCell(json.loads(json.dumps(as_data(c, [sizes]))))
     assert (again.text, again.gates) == (c.text, c.gates)
     assert again.parameter_specs(*sizes) == c.parameter_specs(*sizes)

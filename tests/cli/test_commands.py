@@ -65,6 +65,14 @@ def test_cells_as_json(carousel):
     assert one["parameters"] == sum(a * (b[0] if b else 1) for a, *b in one["shapes"].values())
 
 
+def test_a_cell_says_what_further_inputs_it_takes(carousel):
+    assert "inputs      c (any size)\n" in carousel("cells", "contextual-lstm")[1]
+    assert "inputs      k (as e), d (as e)\n" in carousel("cells", "gru-d")[1]
+    one = json.loads(carousel("cells", "contextual-lstm", "-e", 10, "--hidden", 20, "--json")[1])
+    assert one["inputs"] == {"c": None} and one["sizes"]["c"] == 10 and one["shapes"]["W.ic"] == [20, 10]
+    assert json.loads(carousel("cells", "phased-lstm", "--json")[1])["inputs"] == {"time": 1}
+
+
 def test_training_leaves_a_run_folder(trained):
     names = {p.name for p in trained.iterdir()}
     assert {"config.json", "model.safetensors", "vocab.json", "metrics.jsonl", "curve.png", "checkpoint.safetensors"} <= names

@@ -22,10 +22,13 @@ pytestmark = needs_compiler
 
 def difference(layer, folder, precision="float32", steps=200, like=None, name="model"):
     """The largest difference of the outputs, of their largest number."""
-    x = torch.randn(steps, layer.input_size)
+    x, inputs = torch.randn(steps, layer.input_size), layer.cell.trace.inputs
+    units = {i.name: [] if i.is_number else [layer.cell.length(i.size, *layer.sizes())] for i in inputs}
+    further = {i: torch.rand(steps, *n) for i, n in units.items()}
     with torch.no_grad():
-        wanted = (like or layer).double()(x.double())[0]
-    found = torch.tensor(outputs(export.c(layer, precision), folder, x, layer.output_size, name), dtype=torch.float64)
+        wanted = (like or layer).double()(x.double(), **{i: value.double() for i, value in further.items()})[0]
+    text = export.c(layer, precision)
+    found = torch.tensor(outputs(text, folder, x, layer.output_size, name, further.values()), dtype=torch.float64)
     return float((found - wanted).abs().max() / (wanted.abs().max() + 1e-3))
 
 
@@ -47,7 +50,8 @@ def test_every_cell_over_two_hundred_steps(name, tmp_path):
 def test_cells_of_papers(name, tmp_path):
     torch.manual_seed(3)
     size = 7 if PAPERS[name].trace.input_like else 5
-    assert difference(Recurrent(PAPERS[name], size, 7), tmp_path, steps=50) < 1e-4
+    own = dict.fromkeys(PAPERS[name].sized, 3)
+    assert difference(Recurrent(PAPERS[name], size, 7, input_sizes=own), tmp_path, steps=50) < 1e-4
 
 
 @pytest.mark.parametrize("name", EXACT)

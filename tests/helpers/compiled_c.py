@@ -20,13 +20,20 @@ def built(text, folder, *flags, compiler="cc", name="model"):
     return made
 
 
-def outputs(text, folder, steps, size, name="model"):
-    """The outputs of ``model_step`` for inputs (T, input_size), (T, ``size``), as lists."""
+def outputs(text, folder, steps, size, name="model", further=()):
+    """The outputs of ``model_step`` for inputs (T, input_size), (T, ``size``), as lists.
+
+    ``further``: the other inputs in order, (T, units), or (T,) of numbers.
+    """
     library = ctypes.CDLL(str(built(text, folder, "-O0", "-shared", "-fPIC", name=name)))
     state, y = ctypes.create_string_buffer(1 << 16), (ctypes.c_float * size)()
     library.model_init(state)
     found = []
-    for x in steps.tolist():
-        library.model_step(state, (ctypes.c_float * len(x))(*x), y)
+    for x, *others in zip(steps.tolist(), *(each.tolist() for each in further), strict=True):
+        library.model_step(state, _array(x), *(_array(each) for each in others), y)
         found.append(list(y))
     return found
+
+
+def _array(x):
+    return (ctypes.c_float * len(x))(*x) if isinstance(x, list) else ctypes.c_float(x)

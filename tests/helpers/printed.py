@@ -11,10 +11,11 @@ from exact_functions import EXACT
 from torch import Tensor
 
 
-def step(text: str, given: Mapping[str, Any]) -> dict[str, Tensor]:
+def step(text: str, given: Mapping[str, Any], inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """One step of the printed equations, by name. ``given``: e, the states before, t, and parameters as ``W.he``, masked."""
     rows = len(given["e"])
-    values: dict[str, Any] = {"e_now": given["e"], "t": given["t"].double() if "t" in given else None}
+    values: dict[str, Any] = {f"{name}_now": x for name, x in inputs.items()}
+    values |= {"e_now": given["e"], "t": given["t"].double() if "t" in given else None}
     values |= {f"{name}_before": x for name, x in given.items() if name not in ("e", "t") and "." not in name}
     values |= _FUNCTIONS | {"given": given, "times": lambda weight, x: x @ given[weight].t()}
     values["cat"] = lambda *xs: torch.cat([x.expand(rows, -1) for x in xs], dim=1)

@@ -28,6 +28,7 @@ LOCALS = "afgioruxyz"
 NUMBERS = ("0.5", "2", "-1", "0.1", "3", "0.25", "-0.3", "1.5")
 FRACTIONS = ("0.5", "0.1", "-1", "1", "0.25", "-0.3", "0.001", "0")
 INPUT, HIDDEN, OUTPUT, NUMBER = "input", "hidden", "output", "number"  # sizes; a number is one for all units
+OWN, OWN_UNITS = "own", 4  # the size of a further input that is given to the layer
 ROWS = ("mu", "nu", "xi")  # names of numbers that the units of a row decide
 
 HEAD = """import numpy as np
@@ -90,6 +91,21 @@ class _Writer:
         self.remembers = self.maybe(5)  # whether anything is of some steps ago
         self.target = ""  # the letter of the line that is written
         self.lines: list[str] = []
+        self.inputs = self.further() if self.maybe(3) else {}
+
+    def further(self) -> dict[str, Any]:
+        """Further inputs, as the cell takes them: some of a number a row, vectors of each size."""
+        hidden = next(s for s, size in self.letters.items() if size == HIDDEN)
+        found: dict[str, Any] = {"d": 1, "v": hidden, "l": "e", "q": None}
+        found = {n: found[n] for n in self.draw(st.sets(st.sampled_from(sorted(found)), min_size=1))}
+        self.rows += [Text("d", NUMBER)] if "d" in found else []
+        for name, size in (("v", HIDDEN), ("l", self.vectors["e"].size)):
+            if name in found:
+                self.vectors[name] = Text(name, size)
+                self.raw.add(name)
+        if "v" in found:
+            self.letters["v"] = HIDDEN
+        return found
 
     # ------------------------------------------------------------------------------------------------ choices
 
@@ -113,6 +129,7 @@ class _Writer:
         returned = [self.state(s) for s in self.states]
         arguments = [
             "e",
+            *self.inputs,
             *self.states,
             *(["t"] if self.clock else []),
             "W",
@@ -121,6 +138,8 @@ class _Writer:
             *(["c"] if self.constant or self.matrix else []),
         ]
         options = [f'input_size="{next(s for s, size in self.letters.items() if size == HIDDEN)}"'] if self.wide else []
+        if self.inputs:
+            options.append(f"inputs={self.inputs}".replace("'", '"'))
         if self.constant:
             options.append('constants={"T": lambda n: 1.0 + np.arange(n) % 3}')
         if self.matrix:
@@ -197,8 +216,8 @@ class _Writer:
     # ------------------------------------------------------------------------------------------------ expressions
 
     def row(self, depth: int) -> Text:
-        """One number a row, between about −1 and 1, of the units of some vector."""
-        if self.rows and self.maybe(3):
+        """One number a row, between about −1 and 1: a further input, or of the units of some vector."""
+        if self.rows and (not self.reduces or self.maybe(3)):
             return self.one(*self.rows)
         x = self.small(self.one(*sorted({v.size for v in self.vectors.values()})), depth)
         text = self.one("mean({})", "mean({})", "0.1 * total({})", "0.3 * norm({})", "norm(softmax({}))")
@@ -231,7 +250,9 @@ class _Writer:
     def leaf(self, size: str) -> Text:
         if size == INPUT:
             return self.vector(size)
-        kind = self.one("vector", "sum", "diagonal", "bias", "constant")
+        kind = self.one("vector", "sum", "diagonal", "bias", "constant", *(["gap"] if "d" in self.inputs else []))
+        if kind == "gap":
+            return self.times(Text(self.named("w", self.into(size) + "d"), size), Text("d", NUMBER))
         if kind == "constant" and self.constant and size == HIDDEN:
             return Text("c.T", size)
         if kind == "bias":
@@ -301,12 +322,12 @@ class _Writer:
         else:
             parts = [self.operand()]
             x = parts[0].text
-            letters = into + (x if x in self.raw else self.one(*LOCALS))
+            letters = into + (x if x in self.raw or x == "q" else self.one(*LOCALS))
             operand = x
         sizes = (size, *(p.size for p in parts))
         if self.weights.setdefault(letters, sizes) != sizes:  # that name multiplies something else: another, or the input
             other = [into + x for x in LOCALS if self.weights.get(into + x, sizes) == sizes and len(parts) == 1]
-            if not other or parts[0].text in self.raw:
+            if not other or parts[0].text in self.raw or parts[0].size == OWN:
                 letters, operand = into + "e", "e"
                 self.weights.setdefault(letters, (size, self.vectors["e"].size))
             else:
@@ -316,7 +337,9 @@ class _Writer:
         return Text(f"({self.named('W', letters)} @ {operand})", size, True)
 
     def operand(self) -> Text:
-        x = self.one(*self.vectors.values())
+        x = self.one(*self.vectors.values(), *([Text("q", OWN)] * 2 if "q" in self.inputs else []))
+        if x.size == OWN:
+            return x
         if not self.maybe(3):
             return self.ago(x)
         made = self.small(x.size, 0) if self.maybe(2) else self.times(self.small(x.size, 0), x)
@@ -347,7 +370,7 @@ class _Writer:
             "wave",
             "bounded",
             "bounded",
-            *(("normal", "row") if self.reduces else ()),
+            *(("normal", "row") if self.reduces else ("row", "row") if self.rows else ()),
         )
         if kind == "normal":
             return call("tanh", self.normal(size, d))
@@ -388,7 +411,7 @@ class _Writer:
         kind = self.one(
             *("leaf", "sum", "small", "gated", "plus", "minus", "negative", "scaled", "over", "relu", "larger", "exp", "log"),
             *("power", "where", "where", "identity", "raised", "smooth", "smooth", "size"),
-            *(("normal", "normal", "row") if self.reduces else ()),
+            *(("normal", "normal", "row") if self.reduces else ("row", "row") if self.rows else ()),
         )
         if kind == "normal":
             return self.normal(size, d)
@@ -550,6 +573,11 @@ class Case:
         if "input_size=" in self.text:
             size = self.sizes[1] if self.cell.input_is_memory else self.sizes[2]
             object.__setattr__(self, "sizes", (size, *self.sizes[1:]))
+
+    @property
+    def every_size(self) -> tuple[int, ...]:
+        """The sizes, with those of further inputs that have their own."""
+        return *self.sizes, *[OWN_UNITS] * len(self.cell.sized)
 
     @property
     def batch_sizes(self) -> tuple[int, ...]:

@@ -21,6 +21,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from carousel import kernels
 from carousel.cells import CELLS
+from carousel.equations import cell, concat, tanh
 from carousel.kernels.cpu import calls
 from carousel.kernels.cpu.kernel import kernel
 from carousel.kernels.inputs import loop_of
@@ -234,6 +235,43 @@ def call_stream(name, dtype, place, how, learn):
     return judge(run, by_reference)
 
 
+@cell(inputs={"d": 1, "c": None, "k": "h"})
+def told(e, h, d, c, k, W, w, b):
+    """A cell with a further input of each kind, in the loop and in a concatenation."""
+    h = tanh(W.he @ e + W.h @ concat(c, h) + w.hd * d + b.h) * k + 0.1 * d * h
+    return h
+
+
+def call_further(name, dtype, place, how, learn):
+    """Further inputs of a call, of a stream, of ``kernels.run``."""
+    torch.manual_seed(3)
+    layer = Recurrent(told, 5, 6, input_sizes={"c": 2}, dtype=dtype)
+    shapes = {"d": (4, 3), "c": (4, 3, 2), "k": (4, 3, 6)}
+    good = {n: drawn(*s, dtype=dtype) for n, s in shapes.items()}
+    given, x = spoilt(good, place % 3, how), drawn(4, 3, 5, dtype=dtype)
+    step = spoilt({n: v[0] for n, v in good.items()}, place % 3, how)
+    if place % 5 == 4 and how not in NO_TENSORS:
+        flat = spoilt({n: v.reshape(12, -1) for n, v in good.items()}, place % 3, how)
+        before, parameters = {"h": torch.zeros(3, 6, dtype=dtype)}, layer.parameters_of(0)
+
+    def run():
+        with torch.set_grad_enabled(learn):
+            if place % 5 == 3:
+                stream = Streaming(layer, batch=3)
+                return [stream(x[0], **step).clone(), stream.hx]
+            if place % 5 == 4 and how not in NO_TENSORS:
+                call = kernels.Call(told, x.reshape(12, 5), [3] * 4, before, parameters, inputs=flat)
+                return backwards(kernels.run(call).output, list(layer.parameters())) if learn else kernels.run(call).output
+            output = layer(x, **given)
+            return backwards(output, list(layer.parameters())) if learn else output
+
+    def by_reference():
+        with kernels.use("reference"):
+            return run()
+
+    return judge(run, by_reference)
+
+
 class _Caught(TorchDispatchMode):
     """Keeps what carousel::loop is called with."""
 
@@ -304,16 +342,16 @@ def call_run(name, dtype, place, how, learn):
     """``kernels.run``, as a back end is called: with tensors."""
     if how in NO_TENSORS:
         how = "flat"
-    cell = CELLS[name]
+    called = CELLS[name]
     layer = of_layer(name, dtype)
     states = layer.initial_state(3)
-    names = dict(zip(cell.states, [s[0] for s in ([states] if isinstance(states, torch.Tensor) else states)], strict=True))
+    names = dict(zip(called.states, [s[0] for s in ([states] if isinstance(states, torch.Tensor) else states)], strict=True))
     arguments = [drawn(9, 5, dtype=dtype), names, layer.parameters_of(0), torch.rand(9) < 0.3, dict(names)]
     data, before, parameters, resets, initial = spoilt(arguments, place % len(tensors(arguments)), how)
 
     def run():
         with torch.set_grad_enabled(learn):
-            call = kernels.Call(cell, data, [3, 3, 2, 1], before, parameters, resets=resets, initial=initial)
+            call = kernels.Call(called, data, [3, 3, 2, 1], before, parameters, resets=resets, initial=initial)
             output, after, _ = kernels.run(call)
             return backwards([output, after], list(layer.parameters())) if learn else [output, after]
 
@@ -380,16 +418,16 @@ def call_conversion(name, dtype, place, how, learn):
 
 ENTRIES = (
     call_layer, call_with_parameters, call_stream, call_operator, call_numbers_of_operator, call_run, call_constructor,
-    call_clamp, call_conversion,
+    call_clamp, call_conversion, call_further,
 )  # fmt: skip
 
 
 @pytest.fixture(scope="module", autouse=True)
 def compiled():
     """Once, so that no child compiles."""
-    for name in ("lstm", *NAMES):
+    for known in (*(CELLS[name] for name in ("lstm", *NAMES)), told):
         for dtype in (torch.float32, torch.float64):
-            kernel(loop_of(CELLS[name]), dtype)
+            kernel(loop_of(known), dtype)
 
 
 @pytest.mark.parametrize("entry", ENTRIES, ids=lambda f: f.__name__.removeprefix("call_"))

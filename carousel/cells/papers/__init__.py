@@ -4,19 +4,32 @@ from carousel.cells.papers.delayed import dilated_lstm, higher_order, horn, lstm
 from carousel.cells.papers.dynamical import (
     antisymmetric_gated,
     antisymmetric_rnn,
+    cfc,
     cornn,
     coupled_oscillators,
     legendre_memory,
     lem,
     lipschitz,
     lipschitz_rnn,
+    liquid,
     lmu,
+    ltc,
 )
 from carousel.cells.papers.gated import atr, brc, cfn, intersection_rnn, mgu, minimal_rnn, mut1, mut2, mut3, nbrc, star, ugrnn
 from carousel.cells.papers.linear import gilr, min_gru, min_lstm, qrnn, sru, t_rnn
 from carousel.cells.papers.memories import janet, mogrifier, mogrifier_lstm, multiplicative_lstm, nas, ran, slstm, sub_lstm
 from carousel.cells.papers.normalised import gru_layer_norm, lstm_layer_norm
 from carousel.cells.papers.plain import fast_grnn, fast_rnn, ind_rnn, multiplicative_rnn, recurrent_highway, rhn, scrn
+from carousel.cells.papers.timed import (
+    attention_gru,
+    augru,
+    contextual_lstm,
+    gru_d,
+    neural_hawkes,
+    phased_lstm,
+    t_lstm,
+    time_lstm,
+)
 from carousel.equations import Cell
 
 # By family: what remembers, and how it is guarded.
@@ -46,8 +59,14 @@ FAMILIES: dict[str, dict[int, tuple[Cell, ...]]] = {
     "linear": {2016: (t_rnn,), 2017: (qrnn,), 2018: (gilr, sru), 2024: (min_gru, min_lstm)},
     "dynamical": {
         2019: (antisymmetric_rnn, antisymmetric_gated, lmu),
-        2021: (cornn, lipschitz_rnn),
-        2022: (lem,),
+        2021: (cornn, lipschitz_rnn, ltc),
+        2022: (lem, cfc),
+    },
+    "told": {
+        2016: (phased_lstm, attention_gru, contextual_lstm),
+        2017: (time_lstm, t_lstm, neural_hawkes),
+        2018: (gru_d,),
+        2019: (augru,),
     },
 }
 PAPERS: dict[str, Cell] = {c.name: c for years in FAMILIES.values() for cells in years.values() for c in cells}
@@ -60,6 +79,7 @@ __all__ = [
     "higher_order",
     "legendre_memory",
     "lipschitz",
+    "liquid",
     "mogrifier_lstm",
     "recurrent_highway",
 ]

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from carousel.equations import Cell, cell, identity, logistic, tanh, total
+from carousel.equations import Cell, cell, identity, logistic, softplus, tanh, total
 
 
 def coupled_oscillators(dt: float = 0.042, gamma: float = 2.7, epsilon: float = 4.7, name: str | None = None) -> Cell:
@@ -121,3 +121,42 @@ def lem(e, y, z, W, b):
     z = (1 - d) * z + d * tanh(W.zy @ y + W.ze @ e + b.z)
     y = (1 - u) * y + u * tanh(W.yz @ z + W.ye @ e + b.y)
     return y, z
+
+
+def liquid(steps: int = 6, name: str | None = None) -> Cell:
+    """Return the liquid time-constant network whose solver takes that many steps from input to input; the paper's takes six."""
+
+    @cell(inputs={"d": 1}, name=name or f"ltc-{steps}")
+    def ltc(e, d, h, W, b):
+        """Liquid time constants: a leak whose speed the network decides, d the time from input to input; algorithm 1, L = 6.
+
+        Hasani, Lechner, Amini, Rus and Grosu 2021, "Liquid time-constant networks", equation 3: f is logistic, so that no
+        denominator vanishes, and 1/τ is softplus(b.tau); A is b.a.
+        """
+        s, f, x = softplus(b.tau), [], [h]
+        for k in range(steps):
+            f.append(logistic(W.fe @ e + W.fh @ x[k] + b.f))
+            x.append((x[k] + d / steps * f[k] * b.a) / (1 + d / steps * (s + f[k])))
+        h = x[-1]
+        return h
+
+    return ltc
+
+
+ltc = liquid(name="ltc")
+ltc.function.__qualname__ = "ltc"
+
+
+@cell(inputs={"d": 1})
+def cfc(e, d, h, W, b):
+    """CfC: the liquid network's state after the time d in closed form; a sigmoid of time goes from one target to another.
+
+    Hasani, Lechner, Amini, Liebenwein, Ray, Tschaikowski, Teschl and Rus 2022, "Closed-form continuous-time neural networks",
+    as the authors' package has it: a first layer that all share, as wide as the state.
+    """
+    x = 1.7159 * tanh(0.666 * (W.xe @ e + W.xh @ h + b.x))
+    f = tanh(W.fx @ x + b.f)
+    g = tanh(W.gx @ x + b.g)
+    k = logistic((W.ax @ x + b.a) * d + W.kx @ x + b.k)
+    h = (1 - k) * f + k * g
+    return h

@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 
 import carousel
-from carousel.export.c99.layers import check, layer_code
+from carousel.export.c99.layers import check, further, layer_code
 from carousel.layers import Recurrent
 
 HERE = Path(__file__).parent
@@ -15,6 +15,8 @@ HERE = Path(__file__).parent
 
 def of_layer(layer: Recurrent, precision: str = "float32") -> str:
     """Return layers as one C99 file, which needs ``math.h`` alone: ``model_init``, ``model_step``, no global state.
+
+    Further inputs of a step stand between ``x`` and ``y``, in the cell's order: vectors as pointers, numbers as they are.
 
     Args:
         layer: in one direction. Constant arrays hold its parameters.
@@ -32,10 +34,14 @@ def layers_code(layer: Recurrent, precision: str) -> str:
     """Return the constants, the state and the functions of layers; arguments as those of ``of_layer``."""
     check(layer)
     codes = [layer_code(layer, number, precision) for number in range(layer.num_layers)]
+    inputs, signature = layer.cell.trace.inputs, f"const float *x, {further(layer.cell)}float *y"
     steps = []
     for number in range(layer.num_layers):
         begin, end = f"y{number - 1}" if number else "x", f"y{number}" if number < layer.num_layers - 1 else "y"
-        steps.append(f"  layer{number}(s, {begin}, {end});")
+        steps.append(f"  layer{number}(s, {begin}, {''.join(f'{x.symbol}, ' for x in inputs)}{end});")
+    units = [layer.cell.length(x.size, *layer.sizes()) for x in inputs]
+    others = [f"x[{layer.input_size}]"]
+    others += [str(x.symbol) if x.is_number else f"{x.symbol}[{n}]" for x, n in zip(inputs, units, strict=True)]
     between = [f"  float y{number}[{layer.output_size}];" for number in range(layer.num_layers - 1)]
     initial = "".join(c.initial for c in codes)
     parts = [
@@ -44,9 +50,9 @@ def layers_code(layer: Recurrent, precision: str) -> str:
         *(c.step for c in codes),
         "/* Sets the states before the first step. */\nvoid model_init(model_state *s);",
         f"void model_init(model_state *s) {{\n{'  int k;' + chr(10) if 'k = 0' in initial else ''}{initial}}}\n",
-        f"/* Takes a step with the input x[{layer.input_size}]; the output is y[{layer.output_size}]. */",
-        "void model_step(model_state *s, const float *x, float *y);",
-        "\n".join(["void model_step(model_state *s, const float *x, float *y) {", *between, *steps, "}"]),
+        f"/* Takes a step with the input {', '.join(others)}; the output is y[{layer.output_size}]. */",
+        f"void model_step(model_state *s, {signature});",
+        "\n".join([f"void model_step(model_state *s, {signature}) {{", *between, *steps, "}"]),
     ]
     return "\n".join(parts) + "\n"
 

@@ -34,7 +34,7 @@ class LayerCode:
 @dataclass
 class _Writer:
     cell: Cell
-    sizes: tuple[int, int, int]
+    sizes: tuple[int, ...]
     number: int
     precision: str
     values: Mapping[str, np.ndarray]  # of parameters, masked, and constants
@@ -59,6 +59,7 @@ class _Writer:
         trace = self.cell.trace
         stages = (*self.cell.schedule.outside, *self.cell.schedule.inside)
         found = {trace.input: trace.input_size, **trace.sizes, **self.cell.schedule.sizes}
+        found |= {x.symbol: x.size for x in trace.inputs}
         found |= {s.before: s.size for s in trace.states} | {s.after: s.size for s in trace.states}
         found |= {p.symbol: p.rows for p in trace.parameters if not p.is_matrix}
         found |= {a.symbol: a.rows for stage in stages for a in stage.accumulators}
@@ -126,11 +127,11 @@ class _Writer:
         read = [s for s in trace.states if re.search(rf"\b{s.before!s}\b", body)]
         befores = [f"  const float {'' if s.size is None else '*'}{s.before} = s->l{n}_{s.name};" for s in read]
         arrays = [f"  float {name}{'' if units is None else f'[{units}]'};" for name, units in local.items()]
-        unread = [] if re.search(rf"\b{input}\b", body) else [f"  (void){input};"]
+        given = [input, *(str(x.symbol) for x in trace.inputs)]
+        unread = [f"  (void){x};" for x in given if not re.search(rf"\b{x}\b", body)]
         equations = "\n".join(f"   {line}" for line in self.cell.text.splitlines())
-        begin = (
-            f"/* {self.cell.name}\n\n{equations} */\nstatic void layer{n}(model_state *s, const float *{input}, float *y) {{"
-        )
+        signature = f"const float *{input}, {further(self.cell)}float *y"
+        begin = f"/* {self.cell.name}\n\n{equations} */\nstatic void layer{n}(model_state *s, {signature}) {{"
         return "\n".join([begin, *befores, *arrays, "  int k;", *unread, body, "}"]) + "\n"
 
     def stages(self) -> dict[str, int | None]:
@@ -205,6 +206,11 @@ def layer_code(layer: Recurrent, number: int, precision: str) -> LayerCode:
             )
     size = sum(w.bytes for w in matrices) + 4 * sum(values[p.name].size for p in vectors)
     return LayerCode(weights, members, initial, step, size)
+
+
+def further(cell: Cell) -> str:
+    """Return the parameters of a step's further inputs, as C has them, each with a comma after it."""
+    return "".join(f"{'float ' if x.is_number else 'const float *'}{x.symbol}, " for x in cell.trace.inputs)
 
 
 def check(layer: Recurrent) -> None:

@@ -47,7 +47,7 @@ class Cpu(Backend):
             return None
         return CpuStepper(cell, input_size, before, parameters)
 
-    def explain(self, cell: Cell, data: Tensor, rows: int, sizes: tuple[int, int, int]) -> str | None:
+    def explain(self, cell: Cell, data: Tensor, rows: int, sizes: tuple[int, ...]) -> str | None:
         return "cpu: a compiled loop" if rows and usable(cell, data) else None
 
     def source(self, cell: Cell, device: torch.device) -> str | None:

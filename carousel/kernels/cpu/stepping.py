@@ -9,6 +9,7 @@ from torch import Tensor
 
 from carousel.equations import Cell
 from carousel.kernels.alike import alike
+from carousel.kernels.backend import Call
 from carousel.kernels.boundary import check, check_step
 from carousel.kernels.cpu.calls import begins, common
 from carousel.kernels.cpu.kernel import kernel
@@ -18,9 +19,9 @@ from carousel.kernels.interface import Tensors
 
 
 def steppable(cell: Cell) -> bool:
-    """Return whether nothing but plain products of the input leaves the cell's loop."""
+    """Return whether nothing but plain products of the input leaves the cell's loop, which has no further inputs."""
     loop = loop_of(cell)
-    return bool(loop.stages) and len(loop.hoisted) == len(loop.outer)
+    return bool(loop.stages) and len(loop.hoisted) == len(loop.outer) and not cell.inputs
 
 
 class CpuStepper:
@@ -44,7 +45,7 @@ class CpuStepper:
         made = kernel(loop_of(cell), first.dtype)
         program, interface = made.program, made.program.interface
         with torch.no_grad():
-            _, vectors, values = hoist_rest(cell, self.data, before, parameters)
+            _, vectors, values = hoist_rest(Call(cell, self.data, None, before, parameters))
         dense = [values[s].detach().contiguous() for s in interface.dense_symbols]
         biases = [values[b].detach() for b in interface.biases]
         self.states = [[before[n].detach().clone() for n in names] for _ in range(2)]

@@ -35,7 +35,7 @@ class Report:
 
 
 def compiled(
-    cell: Cell, sizes: tuple[int, int, int], dtype: torch.dtype, plan: Plan, way: str, *, capability: int = 90
+    cell: Cell, sizes: tuple[int, ...], dtype: torch.dtype, plan: Plan, way: str, *, capability: int = 90
 ) -> list[Report]:
     """Compile what ``plan`` runs, ``way`` "forward" or "backward", for cards of a compute capability.
 

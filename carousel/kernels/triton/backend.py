@@ -39,7 +39,7 @@ class Triton(Backend):
         call, dtype = uncast(call), multiplied(call.data)
         return operator.run(self.name, call, None if dtype is call.data.dtype else dtype)
 
-    def explain(self, cell: Cell, data: Tensor, rows: int, sizes: tuple[int, int, int]) -> str | None:
+    def explain(self, cell: Cell, data: Tensor, rows: int, sizes: tuple[int, ...]) -> str | None:
         if not available() or not usable(cell, data):
             return None
         from carousel.kernels.triton import planner

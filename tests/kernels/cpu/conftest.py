@@ -9,6 +9,8 @@ from carousel import kernels
 from carousel.equations.trace import symbol
 from carousel.kernels import Call
 
+OWN = 4  # units of a further input that has a size of its own
+
 
 class Problem:
     """Random arguments of one run of a cell; ``solve`` gives outputs, states, recorded values and all gradients.
@@ -31,26 +33,31 @@ class Problem:
     ):
         generator = torch.Generator().manual_seed(1)
         e, h, p = sizes
+        further = [OWN] * len(cell.sized)
+        sizes = (*sizes, *further)
 
         def draw(*shape):
             return (scale * torch.randn(*shape, generator=generator, dtype=dtype)).requires_grad_()
 
         rows, total = batch_sizes[0], sum(batch_sizes)
         vectors = [s for s in cell.trace.states if s.size is not None]
-        shapes = [(s.name, (rows, cell.length(s.size, e, h, p))) for s in vectors]
+        shapes = [(s.name, (rows, cell.length(s.size, *sizes))) for s in vectors]
         clock = {s.name: torch.full((rows, 1), 2.0) for s in cell.trace.states if s.size is None}
         self.cell, self.batch_sizes, self.reverse = cell, list(batch_sizes), reverse
         self.data = draw(total, e)
-        self.parameters = {s.name: draw(*s.shape) for s in cell.parameter_specs(e, h, p if cell.has_projection else 0)}
+        self.parameters = {
+            s.name: draw(*s.shape) for s in cell.parameter_specs(e, h, p if cell.has_projection else 0, *further)
+        }
+        self.inputs = {x.name: draw(total, cell.length(x.size, *sizes)) for x in cell.trace.inputs}
         self.before = {n: draw(*s) for n, s in shapes}
         self.resets = torch.rand(total, generator=generator) < 0.4 if resets else None
         self.initial = {n: draw(*s) for n, s in shapes} if resets else {}
         self.clock = clock
-        self.leaves = {"e": self.data, **self.parameters}
+        self.leaves = {"e": self.data, **self.parameters, **{f"input {n}": x for n, x in self.inputs.items()}}
         self.leaves |= {f"{n} before": x for n, x in self.before.items()} | {f"{n} initial": x for n, x in self.initial.items()}
         self.weights = [torch.randn(total, self.before[cell.states[0]].shape[1], generator=generator, dtype=dtype)]
         self.weights += [torch.randn(*s, generator=generator, dtype=dtype) for _, s in shapes]
-        units = {n: cell.length(cell.trace.sizes.get(symbol(n)), e, h, p) for n in (*record, *clamp)}
+        units = {n: cell.length(cell.trace.sizes.get(symbol(n)), *sizes) for n in (*record, *clamp)}
         self.record = tuple(record)
         self.weights += [torch.randn(total, units[n], generator=generator, dtype=dtype) for n in record]
         self.held = {n: draw(len(batch_sizes), units[n]) for n in clamp}
@@ -62,6 +69,7 @@ class Problem:
         made = copy(self)
         made.leaves, made.data = leaves, leaves["e"]
         made.parameters = {n: leaves[n] for n in self.parameters}
+        made.inputs = {n: leaves[f"input {n}"] for n in self.inputs}
         made.before = {n: leaves[f"{n} before"] for n in self.before}
         made.initial = {n: leaves[f"{n} initial"] for n in self.initial}
         made.held = {n: leaves[f"{n} held"] for n in self.held}
@@ -82,6 +90,7 @@ class Problem:
             initial,
             self.record,
             {n: (x, self.where[n]) for n, x in self.held.items()},
+            inputs=self.inputs,
         )
 
     def run(self, back_end):

@@ -258,43 +258,51 @@ def printing(case, problem):
     states = {n: x.detach() for n, x in {**p.before, **p.clock}.items()}
     first = case.batch_sizes[0]
     parameters = {n: x.detach() for n, x in p.parameters.items()}
-    _, _, recorded = reference.run(kernels.Call(cell, p.data[:first].detach(), [first], states, parameters, record=cell.names))
+    inputs = {n: x[:first].detach() for n, x in p.inputs.items()}
+    call = kernels.Call(cell, p.data[:first].detach(), [first], states, parameters, record=cell.names, inputs=inputs)
+    _, _, recorded = reference.run(call)
     masked = {n: x * torch.as_tensor(cell.masks[n](*x.shape)) if n in cell.masks else x for n, x in parameters.items()}
     for constant in cell.trace.parameters:
         if constant.kind == "constant":
-            size = cell.length(constant.rows, *case.sizes)
+            size = cell.length(constant.rows, *case.every_size)
             masked[constant.name] = torch.as_tensor(cell.constants[constant.letters](size))
         elif constant.kind == "matrix":
-            rows, columns = (cell.length(x, *case.sizes) for x in (constant.rows, *constant.columns))
+            rows, columns = (cell.length(x, *case.every_size) for x in (constant.rows, *constant.columns))
             masked[constant.name] = torch.as_tensor(cell.matrices[constant.letters](rows, columns))
         elif constant.kind == "transposed":
             masked[constant.name] = masked[constant.name.removesuffix(".T")].t()
-    found = printed.step(cell.text, {"e": p.data[:first].detach(), **states, **masked})
+    found = printed.step(cell.text, {"e": p.data[:first].detach(), **states, **masked}, inputs)
     assert set(found) == {n for n in cell.names if n != "t"}
     for name, value in found.items():
         value = value.double().expand_as(recorded[name])
         torch.testing.assert_close(value, recorded[name], rtol=1e-9, atol=1e-12, msg=lambda m, n=name: f"{n}: {m}")
 
-    layer = Recurrent(cell, *case.sizes[:2], proj_size=case.sizes[2] if cell.has_projection else 0)
+    layer = made(case)
     masks = sum(x.numel() - int(cell.masks[n](*x.shape).sum()) for n, x in parameters.items() if n in cell.masks)
-    assert cell.count(*case.sizes) == sum(x.numel() for x in layer.parameters()) - masks
-    assert cell.work(*case.sizes).total >= 0
+    assert cell.count(*case.every_size) == sum(x.numel() for x in layer.parameters()) - masks
+    assert cell.work(*case.every_size).total >= 0
+
+
+def made(case, **options):
+    """A layer of the case's cell and sizes."""
+    projected = case.sizes[2] if case.cell.has_projection else 0
+    sizes = dict(zip(case.cell.sized, case.every_size[3:], strict=True))
+    return Recurrent(case.cell, *case.sizes[:2], proj_size=projected, input_sizes=sizes, **options)
 
 
 def layers(case):
     """A layer of the cell, whole sequences and step by step, does what the reference does."""
-    cell, options = case.cell, {"dtype": torch.float64}
-    if cell.has_projection:
-        options["proj_size"] = case.sizes[2]
+    cell = case.cell
     torch.manual_seed(1)
-    layer = Recurrent(cell, *case.sizes[:2], **options)
+    layer = made(case, dtype=torch.float64)
     x = torch.randn(case.lengths[0], len(case.lengths), case.sizes[0], dtype=torch.float64)
+    inputs = {n.name: torch.randn(*x.shape[:2], cell.length(n.size, *case.every_size)).double() for n in cell.trace.inputs}
     with torch.no_grad():
         with kernels.use("reference"):
-            wanted, states = layer(x)
-        found, _ = layer(x)
+            wanted, states = layer(x, **inputs)
+        found, _ = layer(x, **inputs)
         stream = Streaming(layer, batch=x.shape[1])
-        steps = [stream(row).clone() for row in x]
+        steps = [stream(row, **{n: v[k] for n, v in inputs.items()}).clone() for k, row in enumerate(x)]
     for output in (found, torch.stack(steps)):
         torch.testing.assert_close(output, wanted, rtol=1e-9, atol=1e-9)
     last = stream.hx
@@ -306,7 +314,7 @@ def pickling(case):
     """A cell is pickled by where its module has it; one that no module has is refused."""
     cell = case.cell
     assert pickle.loads(pickle.dumps(cell)) is cell
-    layer = copy.deepcopy(Recurrent(cell, *case.sizes[:2]))
+    layer = copy.deepcopy(made(case))
     assert layer.cell is cell
     module = sys.modules.pop(cell.__module__)
     try:

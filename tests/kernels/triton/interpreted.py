@@ -29,15 +29,16 @@ def solve(back_end, c, dtype, batch_sizes, *, reverse=False, resets=False):
         return values.bfloat16().to(dtype).requires_grad_()  # the same numbers for all
 
     rows, total = batch_sizes[0], sum(batch_sizes)
-    projected = PROJECTED if c.has_projection else 0
+    projected, own = PROJECTED if c.has_projection else 0, [4] * len(c.sized)
     vectors = [s for s in c.trace.states if s.size is not None]
     clock = {s.name: torch.full((rows, 1), 2.0) for s in c.trace.states if s.size is None}
     size = UNITS if c.trace.input_like else INPUT
     leaves = {"e": draw(total, size)}
-    parameters = {s.name: draw(*s.shape) for s in c.parameter_specs(size, UNITS, projected)}
-    before = {s.name: draw(rows, c.length(s.size, size, UNITS, projected)) for s in vectors}
-    initial = {s.name: draw(rows, c.length(s.size, size, UNITS, projected)) for s in vectors} if resets else {}
-    options = {"reverse": reverse}
+    parameters = {s.name: draw(*s.shape) for s in c.parameter_specs(size, UNITS, projected, *own)}
+    before = {s.name: draw(rows, c.length(s.size, size, UNITS, projected, *own)) for s in vectors}
+    initial = {s.name: draw(rows, c.length(s.size, size, UNITS, projected, *own)) for s in vectors} if resets else {}
+    inputs = {x.name: draw(total, c.length(x.size, size, UNITS, projected, *own)) for x in c.trace.inputs}
+    options = {"reverse": reverse, "inputs": inputs}
     if resets:
         options["resets"] = torch.rand(total, generator=generator) < 0.4
         options["initial"] = initial | {k: torch.zeros_like(x) for k, x in clock.items()}
@@ -47,6 +48,7 @@ def solve(back_end, c, dtype, batch_sizes, *, reverse=False, resets=False):
     for x in (output, *(after[s.name] for s in vectors)):
         loss = loss + (x.double() * torch.randn(x.shape, generator=given, dtype=torch.float64)).sum()
     leaves |= parameters | {f"{k} before": x for k, x in before.items()} | {f"{k} initial": x for k, x in initial.items()}
+    leaves |= {f"input {k}": x for k, x in inputs.items()}
     gradients = torch.autograd.grad(loss, list(leaves.values()), allow_unused=True)
     found = {"output": output, **{f"{k} after": x for k, x in after.items()}}
     found |= {
@@ -78,6 +80,13 @@ def test_every_cell_packed_and_reset(name, way):
 @pytest.mark.parametrize("name", ["sru", "mut1", "rhn", "nas", "lem", "intersection-rnn"])
 def test_cells_of_papers(name):
     agree(PAPERS[name], torch.float32, [3, 2, 1], resets=True)
+
+
+@pytest.mark.parametrize("name", ["gru-d", "contextual-lstm"])
+def test_further_inputs(name, way):
+    assert usable(PAPERS[name], torch.zeros(1))
+    agree(PAPERS[name], torch.float32, [3, 2, 1], resets=True, reverse=True)
+    agree(PAPERS[name], torch.bfloat16, [2, 2])
 
 
 @pytest.mark.parametrize("name", ["lstm-v3", "lstm-v4", "gru-original", "clockwork"])
