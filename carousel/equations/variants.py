@@ -1,6 +1,6 @@
-"""Variants of a loop: with quantities that are clamped, and with quantities whose value at every step is given back.
+"""Variants of a loop: with quantities that are clamped, or given back at every step, and with numbers of a row as vectors.
 
-Both are loops of the same kind: they have derivatives and tangents as every loop has, and a back end runs them as they stand.
+All are loops of the same kind: they have derivatives and tangents as every loop has, and a back end runs them as they stand.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import replace
 import sympy
 
 from carousel.equations.loop import Equation, Loop, LoopStage
-from carousel.equations.terms import Expr
+from carousel.equations.terms import ROW, Expr, Size, rebuild
 from carousel.equations.trace import symbol
 
 
@@ -53,3 +53,38 @@ def _held(equation: Equation, pairs: dict[Expr, tuple[Expr, Expr]]) -> list[Equa
         return [equation]
     (held, where), free = pairs[s], _of(s, "free")
     return [(free, expr), (s, sympy.Piecewise((held, where > 0), (free, True), evaluate=False))]
+
+
+def numbers(loop: Loop) -> dict[Expr, tuple[Size, ...]]:
+    """Return the hoisted inputs that are one number a row, with the sizes of the vectors whose equations read them."""
+    found: dict[Expr, dict[Size, None]] = {s: {} for symbols in loop.hoisted for s in symbols if loop.sizes[s] is ROW}
+    for target, expr in loop.definitions.items():
+        if (size := loop.sizes.get(target)) is not None:
+            for s in found.keys() & expr.free_symbols:
+                found[s][size.root] = None
+    return {s: tuple(sizes) for s, sizes in found.items()}
+
+
+def widened(loop: Loop) -> Loop:
+    """Return the loop with each hoisted number of a row as vectors, one of each size that it meets, as ``numbers`` has them.
+
+    No error is then summed up over units in the loop, if nothing else in it is one number a row.
+    """
+    met = numbers(loop)
+    wide = {(s, size): _of(s, f"wide{k}") for s, sizes in met.items() for k, size in enumerate(sizes)}
+
+    def read(expr: Expr, size: Size | None) -> Expr:
+        if not expr.args:
+            return expr if size is None else wide.get((expr, size.root), expr)
+        return rebuild(expr, [read(x, size) for x in expr.args])
+
+    stages = tuple(
+        LoopStage(s.groups, [(x, read(expr, loop.sizes.get(x))) for x, expr in s.equations], s.reductions) for s in loop.stages
+    )
+    hoisted = [
+        each
+        for symbols in loop.hoisted
+        for each in ([(wide[symbols[0], size],) for size in met[symbols[0]]] if symbols[0] in met else [symbols])
+    ]
+    sizes = {s: size for s, size in loop.sizes.items() if s not in met} | {x: size for (_, size), x in wide.items()}
+    return replace(loop, name=f"{loop.name}-wide", hoisted=tuple(hoisted), stages=stages, sizes=sizes)

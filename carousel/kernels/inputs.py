@@ -14,6 +14,7 @@ from carousel.equations import Cell
 from carousel.equations.loop import Equation, Loop, blocks, grouped, loop
 from carousel.equations.stages import Accumulator, Reduction, Stage
 from carousel.equations.terms import Expr, Product, Size
+from carousel.equations.variants import numbers
 from carousel.kernels.backend import Call
 from carousel.kernels.interface import interface_of
 from carousel.kernels.pointwise import Values, evaluate, pointwise
@@ -146,6 +147,15 @@ def hoist_rest(call: Call) -> tuple[list[Tensor], list[Tensor], Values]:
     values, stacked = outside(call, _lengths(call), _left(call.cell))
     rest = inside.hoisted[len(inside.outer) :]
     return [stacked[s] if s in stacked else values[s[0]] for s in rest], [values[v] for v in inside.vectors], values
+
+
+def as_vectors(call: Call, hoisted: list[Tensor]) -> list[Tensor]:
+    """Return ``hoist_rest``'s hoisted inputs, numbers of a row as vectors: those of ``widened``'s loop."""
+    inside, lengths = loop_of(call.cell), _lengths(call)
+    met, found = numbers(inside), []
+    for symbols, x in zip(inside.hoisted[len(inside.outer) :], hoisted, strict=True):
+        found += [x.to(call.data.dtype).expand(-1, lengths[size]) for size in met[symbols[0]]] if symbols[0] in met else [x]
+    return found
 
 
 @cache

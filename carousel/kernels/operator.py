@@ -17,18 +17,25 @@ from carousel.kernels.backend import Call, Result
 from carousel.kernels.boundary import clock_type
 from carousel.kernels.compiled import ON_REQUEST, Run, provided
 from carousel.kernels.derivatives import loop, one_by_one
-from carousel.kernels.inputs import hoist_rest, parameters_alone, step_numbers
+from carousel.kernels.inputs import as_vectors, hoist_rest, parameters_alone, step_numbers
 from carousel.kernels.interface import KINDS, Arriving, interface_of
 from carousel.kernels.pointwise import Values
-from carousel.kernels.registry import loop_called
+from carousel.kernels.registry import loop_called, wide_key
 from carousel.kernels.steps import last_numbers
-from carousel.kernels.variants import held, recorded, variant
+from carousel.kernels.variants import Variant, held, recorded, variant
 
 
-def run(backend: str, call: Call, products: torch.dtype | None = None) -> Result:
-    """Run a call by a back end's kernels; ``products``: the type of factors, where it is not the data's."""
+def run(backend: str, call: Call, products: torch.dtype | None = None, *, wide: bool = False) -> Result:
+    """Run a call by a back end's kernels.
+
+    Args:
+        backend: its name.
+        call: which neither records nor clamps, if ``wide``.
+        products: the type of factors, where it is not the data's.
+        wide: hand hoisted numbers of a row to the loop as vectors.
+    """
     cell, data = call.cell, call.data
-    key, record, clamp = variant(call)
+    key, record, clamp = Variant(wide_key(cell)) if wide else variant(call)
     interface = interface_of(loop_called(key))
     names = interface.state_names
     values: Values = {}
@@ -38,6 +45,8 @@ def run(backend: str, call: Call, products: torch.dtype | None = None) -> Result
     else:
         with torch.autocast(data.device.type, enabled=False):
             hoisted, vectors, values = hoist_rest(call)
+            if wide:
+                hoisted = as_vectors(call, hoisted)
         dense, biases = [values[s] for s in interface.dense_symbols], [values[b] for b in interface.biases]
     initial = call.initial if call.resets is not None else None
     sizes = None if call.batch_sizes is None else tuple(call.batch_sizes)

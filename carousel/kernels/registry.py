@@ -10,11 +10,11 @@ from carousel.equations import Cell
 from carousel.equations.loop import Loop
 from carousel.equations.stored import StoredCell, as_data
 from carousel.equations.tangent import tangent
-from carousel.equations.variants import clamped, computed, recorded
+from carousel.equations.variants import clamped, computed, numbers, recorded, widened
 from carousel.kernels.backend import Call
 from carousel.kernels.inputs import loop_of
 
-TANGENT = "'"  # after the key of a loop: its tangent's
+TANGENT, WIDE = "'", "~"  # after the key of a loop: its tangent's, and that of the loop with numbers of a row as vectors
 VARIANT = re.compile(r"(.+)\|([\w,]*)\|([\w,]*)", re.DOTALL)  # the key of a cell, names to record, names to clamp
 
 _cells: dict[str, Cell] = {}
@@ -51,10 +51,16 @@ def key_of(cell: Cell, record: Iterable[str] = (), clamp: Iterable[str] = ()) ->
     return "|".join((register(cell), *names)) if any(names) else register(cell)
 
 
+def wide_key(cell: Cell) -> str:
+    """Register the cell; return the key of its loop with hoisted numbers of a row, if it has any, as vectors."""
+    return register(cell) + WIDE if numbers(loop_of(cell)) else register(cell)
+
+
 def loop_called(key: str) -> Loop:
     """Return the loop of a registered cell, a variant, or a tangent. Raises ValueError where no cell was registered."""
     if key not in _loops:
-        _loops[key] = tangent(loop_called(key[:-1])) if key.endswith(TANGENT) else _variant(key)
+        made = {TANGENT: tangent, WIDE: widened}.get(key[-1:])
+        _loops[key] = made(loop_called(key[:-1])) if made else _variant(key)
     return _loops[key]
 
 

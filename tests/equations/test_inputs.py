@@ -129,6 +129,13 @@ class TestRefusals:
 
         self.refused(f, "d is an input, which a step only reads: return h", inputs={"d": 1})
 
+    def test_a_number_of_some_steps_ago(self):
+        def f(e, h, d, W):
+            h = tanh(W.he @ e) * d.ago(1)
+            return h
+
+        self.refused(f, "d is one number a row, and only vectors have a past", inputs={"d": 1})
+
     def test_dense_weights_of_numbers(self):
         def product(e, h, d, W):
             h = tanh(W.he @ e + W.hd @ d)

@@ -166,6 +166,33 @@ def test_a_stream_takes_them_at_each_step(batch_first):
         Streaming(Recurrent("lstm", E, H))(torch.zeros(1, E), d=torch.zeros(1))
 
 
+def test_a_vector_has_a_past():
+    @cell(inputs={"c": None, "k": "h"})
+    def echo(e, h, c, k, W, b):
+        h = tanh(W.he @ e + W.hc @ c.ago(2) + b.h) * k.ago(1) + 0.5 * h
+        return h
+
+    torch.manual_seed(0)
+    layer, (x, given) = Recurrent(echo, E, H, input_sizes={"c": C}, dtype=torch.float64), drawn(grad=True)
+    inputs = {n: given[n] for n in "ck"}
+    found, _ = layer(x, **inputs)
+    h, wanted = torch.zeros(B, H, dtype=torch.float64), []
+    p = {n: layer.parameter(n) for n in ("W.he", "W.hc", "b.h")}
+    for t in range(T):
+        c, k = (
+            given["c"][t - 2] if t > 1 else torch.zeros(B, C).double(),
+            given["k"][t - 1] if t else torch.zeros(B, H).double(),
+        )
+        h = torch.tanh(x[t] @ p["W.he"].T + c @ p["W.hc"].T + p["b.h"]) * k + 0.5 * h
+        wanted.append(h)
+    leaves = [x, *inputs.values(), *layer.parameters()]
+    both = [[y, *torch.autograd.grad(y.square().sum(), leaves)] for y in (found, torch.stack(wanted))]
+    close(*both)
+    stream = Streaming(layer, batch=B)
+    steps = [stream(e, **through(lambda y, k=k: y[k], inputs)).clone() for k, e in enumerate(x)]
+    close(torch.stack(steps), found)
+
+
 def test_segments_give_the_same_gradients(monkeypatch):
     ran, inner = [], segments.run
     monkeypatch.setattr(segments, "run", lambda *a: (ran.append(1), inner(*a))[1])

@@ -15,7 +15,7 @@ from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
 from carousel.equations import Cell
-from carousel.kernels.inputs import loop_of
+from carousel.kernels.registry import loop_called, wide_key
 from carousel.kernels.triton.kernel import Plan, kernels_of
 from carousel.kernels.triton.program import program_of
 from carousel.kernels.triton.source import NUMBERS
@@ -41,7 +41,7 @@ def compiled(
 
     ``sizes``: of the input, the states and the projection. For whole sequences without resets, derivatives wanted.
     """
-    loop, mixed = loop_of(cell), dtype is not torch.float32
+    loop, mixed = loop_called(wide_key(cell)), dtype is not torch.float32
     program, kernels = program_of(loop, mixed), kernels_of(loop, mixed)
     units = program.units(lambda size: cell.length(size, *sizes))
     if plan.way == "stepwise":

@@ -12,8 +12,8 @@ from carousel.kernels import compiled, operator
 from carousel.kernels.alike import autocast
 from carousel.kernels.backend import Backend, Call, Result, Unavailable, uncast
 from carousel.kernels.compiled import Run
-from carousel.kernels.inputs import loop_of
 from carousel.kernels.interface import Arriving, Described, Tensors
+from carousel.kernels.registry import loop_called, wide_key
 from carousel.kernels.triton import available, interpreted
 from carousel.kernels.triton.program import Unsupported, program_of
 
@@ -37,7 +37,7 @@ class Triton(Backend):
 
     def run(self, call: Call) -> Result:
         call, dtype = uncast(call), multiplied(call.data)
-        return operator.run(self.name, call, None if dtype is call.data.dtype else dtype)
+        return operator.run(self.name, call, None if dtype is call.data.dtype else dtype, wide=True)
 
     def explain(self, cell: Cell, data: Tensor, rows: int, sizes: tuple[int, ...]) -> str | None:
         if not available() or not usable(cell, data):
@@ -45,7 +45,7 @@ class Triton(Backend):
         from carousel.kernels.triton import planner
 
         dtype = multiplied(data)
-        program = program_of(loop_of(cell), dtype is not torch.float32)
+        program = program_of(loop_called(wide_key(cell)), dtype is not torch.float32)
         units = program.units(lambda size: cell.length(size, *sizes))
         plans = [f"{way} {planner.plan(program, way, units, rows, dtype, data.device)}" for way in ("forward", "backward")]
         return f"triton: {', '.join(plans)}"
@@ -55,7 +55,7 @@ class Triton(Backend):
             return None
         from carousel.kernels.triton.source import source
 
-        return source(program_of(loop_of(cell), False))
+        return source(program_of(loop_called(wide_key(cell)), False))
 
 
 class _Kernels(compiled.Kernels):
@@ -98,7 +98,7 @@ def usable(cell: Cell, data: Tensor) -> bool:
     if dtype not in TYPES or not (data.device.type == "cuda" or interpreted()):
         return False
     try:
-        program_of(loop_of(cell), dtype is not torch.float32)
+        program_of(loop_called(wide_key(cell)), dtype is not torch.float32)
     except (NoDerivative, Unsupported):
         return False
     return True

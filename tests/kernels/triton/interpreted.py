@@ -8,7 +8,7 @@ from exact_functions import EXACT, cell_of, check
 from carousel import kernels
 from carousel.cells import CELLS
 from carousel.cells.papers import PAPERS
-from carousel.equations import cell, logistic, tanh
+from carousel.equations import cell, logistic, mean, tanh
 from carousel.kernels import BACKENDS, Call, registry
 from carousel.kernels.triton import calls, planner
 from carousel.kernels.triton.backend import usable
@@ -82,11 +82,51 @@ def test_cells_of_papers(name):
     agree(PAPERS[name], torch.float32, [3, 2, 1], resets=True)
 
 
-@pytest.mark.parametrize("name", ["gru-d", "contextual-lstm"])
+@pytest.mark.parametrize("name", ["gru-d", "contextual-lstm", "t-lstm", "time-lstm", "phased-lstm", "cfc", "augru", "ltc"])
 def test_further_inputs(name, way):
     assert usable(PAPERS[name], torch.zeros(1))
     agree(PAPERS[name], torch.float32, [3, 2, 1], resets=True, reverse=True)
-    agree(PAPERS[name], torch.bfloat16, [2, 2])
+
+
+def test_numbers_of_rows_that_meet_vectors_of_two_sizes(way):
+    @cell(inputs={"d": 1, "c": None})
+    def both(e, m, h, d, c, W, w, b):
+        f = logistic(W.fe @ e + W.fm @ m + w.fd * d + b.f)
+        h = f * h + tanh(W.hc @ c + b.h) * d
+        m = tanh(W.mm @ (h * d)) * d
+        return m, h
+
+    assert usable(both, torch.zeros(1)) and both.has_projection
+    agree(both, torch.float32, [3, 2, 1], resets=True)
+    agree(both, torch.bfloat16, [2, 2])
+
+
+def test_forward_mode_of_a_number(way):
+    torch.manual_seed(0)
+    layer, x, gaps = Recurrent("cfc", INPUT, UNITS), torch.randn(3, 2, INPUT), torch.rand(3, 2)
+
+    def run(back_end):
+        def function(x, d):
+            with kernels.use(back_end):
+                return layer(x, d=d)[0]
+
+        return torch.func.jvp(function, (x, gaps), (torch.ones_like(x), torch.ones_like(gaps)))
+
+    torch.testing.assert_close(run("triton"), run("reference"), rtol=1e-4, atol=1e-5)
+
+
+def test_what_is_still_summed_up_over_units_is_left_to_the_reference():
+    @cell(inputs={"d": 1})
+    def summed(e, h, d, W):
+        h = tanh(W.he @ e + mean(h) * d)
+        return h
+
+    @cell(inputs={"d": 1})
+    def ticking(e, h, t, d, W):
+        h = tanh(W.he @ e + h * (d * t))
+        return h
+
+    assert not usable(summed, torch.zeros(1)) and not usable(ticking, torch.zeros(1))
 
 
 @pytest.mark.parametrize("name", ["lstm-v3", "lstm-v4", "gru-original", "clockwork"])
