@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         concat,
         cos,
         detach,
+        dropout,
         elu,
         erf,
         erfc,
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
         tanh,
         total,
         where,
+        zoneout,
     )
     from carousel.layers import Clamp, Recurrent, Streaming, chrono, from_torch, from_torch_state, to_torch, to_torch_state
     from carousel.runs.loading import LanguageRun, TranslatorRun, Trials, load
@@ -68,6 +70,7 @@ __all__ = [
     "concat",
     "cos",
     "detach",
+    "dropout",
     "elu",
     "erf",
     "erfc",
@@ -104,6 +107,7 @@ __all__ = [
     "total",
     "train",
     "where",
+    "zoneout",
 ]
 
 # Where those names are, the cheapest room first: each imports the ones before it anyway.

@@ -27,10 +27,11 @@ def work(layer: Recurrent, data: Tensor, *, training: bool) -> Work:
     import jax
     import jax.numpy as jnp
 
-    loop, trace = loop_of(layer.cell), layer.cell.trace
+    cell = layer.cell.quiet
+    loop, trace = loop_of(cell), cell.trace
     stages = [(stage, printed(tuple(stage.equations), "jax", {"jax": jax, "jnp": jnp})) for stage in loop.stages]
     symbols = {p.name: p.symbol for p in trace.parameters}
-    weights = {n: jnp.asarray(w.detach().numpy()) for n, w in layer.parameters_of(0).items()}
+    weights = {n: jnp.asarray(w.detach().numpy()) for n, w in (layer.parameters_of(0) | layer.rates_of(cell)).items()}
     sizes = (layer.input_size, layer.hidden_size, layer.proj_size)
     lengths = {size.root: layer.cell.length(size, *sizes) for p in trace.parameters for size in (p.rows, *p.columns)}
 

@@ -15,6 +15,7 @@ import sympy
 
 from carousel.equations import Cell
 from carousel.equations.functions import FUNCTIONS
+from carousel.equations.noise import NOISE
 from carousel.equations.printing import plain
 from carousel.equations.terms import Expr
 from carousel.equations.units import OVER_UNITS
@@ -141,6 +142,8 @@ class _Maker:
             return self._function(f"x^{_number(expr.exp)}", [expr.base])
         if type(expr) in OVER_UNITS:
             return self._over_units(expr)
+        if type(expr) in NOISE:
+            return self._drawn(expr)
         known = FUNCTIONS.get(type(expr))
         if known is None:
             return self._function(type(expr).__name__.lower(), expr.args)  # any other function of SymPy
@@ -168,6 +171,14 @@ class _Maker:
                 kind, sign = ("times", "×") if name == "gain" else ("plus", "+")
                 key = self._new(kind, sign, [Wire(key), Wire(self._node(x))])
         return key
+
+    def _drawn(self, expr: Expr) -> str:
+        """Make the node of a value of noise."""
+        kind = NOISE[type(expr)]
+        name, operands = f"{kind.name.removesuffix('_once')} {self.vectors[expr.args[-2]]}", expr.args[: kind.operands]
+        if len(operands) == 1:
+            return self._squash(name, operands[0])
+        return self._new("switch", name, [Wire(self._node(x)) for x in operands])
 
     def _function(self, label: str, operands: Iterable[Expr]) -> str:
         return self._new("function", label, [Wire(self._node(x)) for x in operands])

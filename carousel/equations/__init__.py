@@ -30,6 +30,7 @@ from carousel.equations.functions import (
     tanh,
     where,
 )
+from carousel.equations.noise import dropout, zoneout
 from carousel.equations.terms import concat
 from carousel.equations.units import layer_norm, mean, norm, rms_norm, softmax, total
 
@@ -44,6 +45,7 @@ __all__ = [
     "concat",
     "cos",
     "detach",
+    "dropout",
     "elu",
     "erf",
     "erfc",
@@ -72,4 +74,5 @@ __all__ = [
     "tanh",
     "total",
     "where",
+    "zoneout",
 ]

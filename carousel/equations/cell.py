@@ -16,6 +16,7 @@ import sympy
 from carousel.equations import printing
 from carousel.equations.errors import EquationError
 from carousel.equations.inputs import Inputs
+from carousel.equations.quiet import quiet
 from carousel.equations.stages import Schedule, schedule
 from carousel.equations.terms import ROW, Parameter, Size
 from carousel.equations.trace import Trace, trace
@@ -59,9 +60,10 @@ class Cell:
 
     Made by :func:`cell`. Attributes: ``name``; ``trace`` (the symbols); ``schedule`` (the stages that back ends run);
     ``states`` (their names in the order of a layer's ``hx``; the first is the output); ``names`` (all that can be recorded);
-    ``learned`` (the names of all parameters that a layer learns); ``doc`` and ``citation`` (the first line and the rest of the
-    docstring); ``gates`` (names); ``has_projection`` (the output has a size of its own); ``inputs`` (the further ones, by name
-    as ``cell`` takes them).
+    ``learned`` (the names of all parameters that a layer learns); ``rates`` (the letters of those that it gives), ``given``
+    (the same by the parameters' names) and ``quiet`` (the cell without noise, for evaluation); ``doc`` and ``citation`` (the
+    first line and the rest of the docstring); ``gates`` (names); ``has_projection`` (the output has a size of its own);
+    ``inputs`` (the further ones, by name as ``cell`` takes them).
     """
 
     def __init__(
@@ -82,11 +84,17 @@ class Cell:
         self.inputs: Inputs = {x.name: x.like for x in trace.inputs}
         self.sized = tuple(x.name for x in trace.inputs if x.like is None)  # the inputs whose sizes a layer is given
         self._sized = [x.size.root for x in trace.inputs if x.like is None]
+        self.rates = tuple(p.letters for p in trace.parameters if p.kind == "rate")
         if function is not None:
             self.function, self.__module__ = function, function.__module__
         self.constants, self.masks, self.matrices = dict(constants or {}), dict(masks or {}), dict(matrices or {})
         self.schedule: Schedule = schedule(trace)
         self.key = self._key()
+        self.quiet, self.given = self, {f"p.{letters}": letters for letters in self.rates}
+        if trace.draws:
+            still, given = quiet(trace)
+            self.quiet = Cell(still, doc, citation, constants, masks, matrices)
+            self.quiet.given = given
         for mask in self.masks:
             if mask not in {p.name for p in trace.parameters if p.kind == "dense"}:
                 raise EquationError(f"masks: {mask} is no dense weight of {self.name}")
@@ -307,8 +315,9 @@ def cell(
     """Make a cell of a function that states its equations.
 
     The function's arguments are the input ``e``, then the states, then ``W`` (dense weights), ``w`` (diagonal ones),
-    ``b`` (biases) and, where wanted, ``t`` (the number of steps before this one), ``c`` (constants) and further inputs. It
-    returns the states' new values in the order of its arguments; the first is the layer's output.
+    ``b`` (biases) and, where wanted, ``t`` (the number of steps before this one), ``c`` (constants), ``p`` (rates of noise,
+    which a layer gives) and further inputs. It returns the states' new values in the order of its arguments; the first is the
+    layer's output.
 
     Args:
         function: of the equations.

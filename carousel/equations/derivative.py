@@ -16,6 +16,7 @@ import sympy
 
 from carousel.equations.functions import FUNCTIONS, tamed
 from carousel.equations.loop import Equation, Loop
+from carousel.equations.noise import COUNTED
 from carousel.equations.stages import Reduction
 from carousel.equations.terms import ROW, Expr, Size, rebuild
 
@@ -244,7 +245,7 @@ class _Deriver:
         if bar == 0:
             return
         for s in sorted(expr.free_symbols, key=str):
-            if s in self.loop.constants or s == self.loop.clock or s in self.loop.counts:
+            if s in self.loop.constants or s == self.loop.clock or s in self.loop.counts or s in COUNTED:
                 continue
             part, size = times(bar, partial(symbol, expr, s)), self.sizes[symbol]
             if self.sizes[s] is ROW and size is not None and size is not ROW:
@@ -281,11 +282,13 @@ class _Deriver:
             if expr is not None and self.sizes.get(symbol) is None:
                 return  # the step number or numbers of units decide it
             row = self.sizes.get(symbol) is ROW  # it takes no room
-            if expr is not None and type(expr) not in FUNCTIONS and not expr.is_Pow and not row and self.cheap(expr):
+            drawn = expr is not None and not COUNTED.isdisjoint(expr.free_symbols)  # a choice, by counting
+            function = not drawn and (type(expr) in FUNCTIONS or (expr is not None and expr.is_Pow))
+            if expr is not None and not function and not row and self.cheap(expr):
                 for s in sorted(expr.free_symbols, key=str):
                     need(s)
                 again.append((symbol, expr))
-            elif symbol not in (*self.loop.vectors, self.loop.clock, *self.counts.values()) and symbol not in self.level:
+            elif symbol not in (*self.loop.vectors, self.loop.clock, *self.counts.values(), *COUNTED, *self.level):
                 saved.append(symbol)
 
         for stage in self.stages:

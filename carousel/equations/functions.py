@@ -15,6 +15,7 @@ from typing import Any
 import sympy
 
 from carousel.equations.errors import EquationError
+from carousel.equations.noise import NOISE
 from carousel.equations.terms import Expr, Term
 
 
@@ -373,13 +374,14 @@ def where(condition: Expr, x: Expr, y: Expr) -> Expr:
     """Return x where the condition holds (``t % c.T == 0``, ``h > 0``), else y, per unit.
 
     Raises:
-        EquationError: there is no condition, or one on a value that another ``where`` of the same step has chosen (SymPy
-            would multiply them out).
+        EquationError: there is no condition, or one on a value that another ``where`` or noise of the same step has chosen
+            (SymPy would multiply them out).
     """
     if not condition.is_Relational:
         raise EquationError("where takes a condition on the equations' terms first, such as h > 0")
-    if condition.has(sympy.Piecewise):
-        raise EquationError("a condition on what another where(…) of this step has chosen: compare a state or a sum instead")
+    if condition.has(sympy.Piecewise, *NOISE):
+        other = "another where(…)" if condition.has(sympy.Piecewise) else "noise"
+        raise EquationError(f"a condition on what {other} of this step has chosen: compare a state or a sum instead")
     return sympy.Piecewise((x, condition), (y, True), evaluate=False)
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 import sympy
 
 from carousel.equations.functions import FUNCTIONS
+from carousel.equations.noise import COUNTED, PLACES, SEQUENCES, counted_within, symbols
 from carousel.equations.stages import Accumulator, Reduction, Schedule
 from carousel.equations.terms import ROW, Expr, Parameter, Product, Size, rebuild
 from carousel.equations.trace import State, Trace
@@ -89,6 +90,11 @@ class Loop:
         return {symbol: expr for s in self.stages for symbol, expr in s.equations}
 
     @property
+    def draws(self) -> bool:
+        """Whether the loop itself draws noise."""
+        return any(not COUNTED.isdisjoint(expr.free_symbols) for expr in self.definitions.values())
+
+    @property
     def goes_over_units(self) -> bool:
         """Whether a reduction, inside the loop or before it, makes one of the values: one number a row."""
         given = {s for symbols in self.hoisted for s in symbols} | {*self.vectors, *self.definitions}
@@ -109,8 +115,10 @@ class _Maker:
         self.sizes |= schedule.sizes
         clocks = [s for s in trace.states if s.size is None]
         self.clock = clocks[0].before if clocks else None
+        self.drawn = [s for d in trace.draws for s in symbols(d.number).values()]
         # Symbols from outside the loop: do they have rows?
-        self.outside: dict[Expr, bool] = dict.fromkeys([trace.input, *(x.symbol for x in trace.inputs)], True)
+        given = [trace.input, *(x.symbol for x in trace.inputs), PLACES, SEQUENCES]
+        self.outside: dict[Expr, bool] = dict.fromkeys(given, True)
         self.stages: list[LoopStage] = []
         self.fresh = 0
 
@@ -138,7 +146,8 @@ class _Maker:
         if sunk or any(not x.is_Symbol for x in first) or any(s.reductions for s in inside[:1]):
             self.stages.append(LoopStage())  # work on the input and the states before the first product
         for symbol, expr in sunk.items():
-            self.stages[0].equations.append((symbol, self.flat(expr, self.stages[0], self.sizes.get(symbol), top=True)))
+            within = self.flat(counted_within(expr), self.stages[0], self.sizes.get(symbol), top=True)
+            self.stages[0].equations.append((symbol, within))
         for stage in inside:
             made = LoopStage(reductions=list(stage.reductions))
             self.stages.append(made)
@@ -158,7 +167,9 @@ class _Maker:
         hoisted = [symbols for symbols in found if any(s in used and self.outside[s] for s in symbols)]
         hoisted.sort(key=lambda symbols: symbols not in plain)
         fixed = [s for s, has_rows in self.outside.items() if not has_rows and s in used]
-        vectors = tuple([s for s in self.vectors if s in used] + fixed)
+        drawn = [s for s in self.drawn if s in used]
+        vectors = tuple([s for s in self.vectors if s in used] + fixed + drawn)
+        given = {s for s, p in self.vectors.items() if not p.learned} | {*drawn}
         return Loop(
             name=self.trace.name,
             about="",
@@ -167,7 +178,7 @@ class _Maker:
             outer=tuple(plain[symbols] for symbols in hoisted if symbols in plain),
             hoisted=tuple(hoisted),
             vectors=vectors,
-            constants=frozenset(s for s in vectors if s in self.vectors and self.vectors[s].kind == "constant"),
+            constants=frozenset(given.intersection(vectors)),
             stages=tuple(_merged(self.stages)),
             sizes=self.sizes,
             input=self.trace.input,
@@ -191,7 +202,9 @@ class _Maker:
             of_rows = any(
                 self.sizes.get(s) is ROW for s in expr.free_symbols
             )  # whose error is a sum over units on the way back
-            if symbol in waiting or symbol not in with_rows or of_rows or self.sizes.get(symbol) in (ROW, None):
+            alias = expr.is_Symbol and symbol not in {s.after for s in self.trace.states}  # another name for what is there
+            stays = alias or of_rows or symbol in waiting or symbol not in with_rows
+            if stays or self.sizes.get(symbol) in (ROW, None):
                 waiting |= expr.free_symbols
             else:
                 found[symbol] = expr

@@ -20,6 +20,7 @@ import sympy
 from carousel.equations.errors import EquationError
 from carousel.equations.functions import FUNCTIONS, identity
 from carousel.equations.inputs import Inputs, check
+from carousel.equations.noise import NOISE, applied
 from carousel.equations.printing import Text, shown, step, visible
 from carousel.equations.terms import Concatenation, Expr, Namespace, Notes, Term, Weight, concat
 from carousel.equations.trace import STEP, Trace, check_names, symbol, symbols, traced
@@ -172,6 +173,7 @@ class _Reader:
         self.notes, self.known, self.arguments = notes, known, arguments
         self.functions = {f.name: f for f in FUNCTIONS.values()}
         self.over_units = {f.name: f for f in OVER_UNITS.values()}
+        self.noise = {kind.name: node for node, kind in NOISE.items()}
 
     def equation(self, line: str) -> tuple[str, Term]:
         if len(line) > LONGEST:
@@ -231,6 +233,8 @@ class _Reader:
             return concat(*operands)
         if name in self.over_units:
             return self._over_units(name, operands)
+        if name in self.noise:
+            return self._drawn(name, operands)
         function = self.functions.get(name)
         if function is None:
             raise EquationError(f"there is no function {name}")
@@ -246,6 +250,13 @@ class _Reader:
         numbers = [x.expr if x.expr.is_number else None for x in rest]
         given = [x if n is None else int(n) if n.is_Integer else float(n) for x, n in zip(rest, numbers, strict=True)]
         return cast(Term, function(first, *given))
+
+    def _drawn(self, name: str, operands: list[Term]) -> Term:
+        node, count = self.noise[name], NOISE[self.noise[name]].operands
+        number = operands[-1].expr if operands else sympy.nan
+        if len(operands) != count + 2 or not (number.is_Integer and 0 <= number < MOST):
+            raise EquationError(f"{name} takes {count + 1} operands and a number")
+        return applied(node, tuple(operands[:count]), operands[count], int(number))
 
     def _combined(self, combine: Callable[[Any, Any], Any], left: ast.AST, right: ast.AST) -> Term:
         a, b = self.term(left), self.term(right)

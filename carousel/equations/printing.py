@@ -111,6 +111,8 @@ class Text(Words, StrPrinter):
 
 
 class _Plain(Text):
+    numbered = False  # uses of noise
+
     def __init__(self, trace: Trace):
         super().__init__()
         self.trace, self.name = trace, _Names(trace).plain

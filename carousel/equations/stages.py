@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 import sympy
 
 from carousel.equations.errors import EquationError
+from carousel.equations.noise import NOISE, counted_within, defined, symbols
 from carousel.equations.terms import ROW, Expr, Product, Size, rebuild
 from carousel.equations.trace import Trace
 from carousel.equations.units import OVER_UNITS, Count, Largest, total
@@ -78,6 +79,7 @@ class _Planner:
 
     def __init__(self, trace: Trace, inside: frozenset[tuple[str, Expr]] = frozenset()):
         self.trace, self.inside = trace, inside
+        self.draws = {d.number: d for d in trace.draws}
         self.biases = {p.symbol for p in trace.parameters if p.kind == "bias"}
         # Where a symbol is known: (inside the loop?, after which stage). Parameters and the input: from the start.
         self.known: dict[Expr, tuple[bool, int]] = {s.before: (True, 0) for s in trace.states}
@@ -97,13 +99,17 @@ class _Planner:
             rewritten = self.rows_named(rewritten, top=size is ROW)
             self.sizes[target] = {s.after: s.size for s in self.trace.states}.get(target, size)
             # A state's new value belongs to the step, even where it is only the input handed on.
-            where = self.when(rewritten)
-            self.known[target] = where
-            self.stage(where).equations.append((target, rewritten))
+            self.known[target] = self.assign(target, rewritten)
         ordered = sorted(self.stages.items())
         used = [(inside, s) for (inside, _), s in ordered if s.accumulators or s.reductions or s.equations]
         outside, inside = (tuple(s for where, s in used if where is wanted) for wanted in (False, True))
         return Schedule(outside, inside, self.sizes, {symbol: size for size, symbol in self.counts.items()})
+
+    def assign(self, target: Expr, expr: Expr) -> tuple[bool, int]:
+        """Add an equation to its stage; return which that is."""
+        where = self.when(expr)
+        self.stage(where).equations.append((target, counted_within(expr) if where[0] else expr))
+        return where
 
     def stage(self, where: tuple[bool, int]) -> Stage:
         return self.stages.setdefault(where, Stage())
@@ -118,6 +124,8 @@ class _Planner:
         """Return the expression with its dense sums replaced by accumulators, what goes over units by its definition."""
         if type(expr) in OVER_UNITS:
             return self.over_units(expr)
+        if type(expr) in NOISE:
+            return self.drawn(expr)
         if expr in self.trace.products:
             return self.accumulate([self.trace.products[expr]], [])
         if not expr.args:
@@ -139,6 +147,7 @@ class _Planner:
         for p in products:
             operand = self.rows_named(self.split(p.operand))
             inside, known = self.when(operand)
+            operand = counted_within(operand) if inside else operand
             level[inside] = max(level[inside], known + 1)  # a sum waits for the last of its operands
             groups.setdefault(inside, []).append(Product(p.symbol, p.weight, operand, p.part, p.shown))
         start: Expr | None = None
@@ -155,6 +164,12 @@ class _Planner:
             self.known[symbol], self.sizes[symbol] = where, rows
             self.made[key] = symbol
         return self.made[key]
+
+    def drawn(self, expr: Expr) -> Expr:
+        """Return a value of noise by its definition."""
+        kind, made = NOISE[type(expr)], self.draws[int(expr.args[-1])]
+        self.sizes |= dict.fromkeys(symbols(made.number).values(), made.size)
+        return defined(kind, [self.split(x) for x in expr.args[: kind.operands]], made.number)
 
     # What goes over units.
 
@@ -231,9 +246,7 @@ class _Planner:
             return expr
         if expr not in self.given:
             symbol = sympy.Symbol(f"u{len(self.given)}", real=True)
-            where = self.when(expr)
-            self.stage(where).equations.append((symbol, expr))
-            self.known[symbol], self.sizes[symbol] = where, self.size(expr)
+            self.known[symbol], self.sizes[symbol] = self.assign(symbol, expr), self.size(expr)
             self.given[expr] = symbol
         return self.given[expr]
 

@@ -61,10 +61,10 @@ ROW = Size("row")  # of one number a row, such as a mean over units: its length 
 @dataclass(frozen=True)
 class Parameter:
     """One named array of a cell: ``W.ie`` (dense), ``w.ih`` (diagonal), ``b.i`` (bias), ``c.T`` (a constant), ``c.A`` (a
-    constant matrix) or ``W.hh.T`` (a dense weight transposed)."""
+    constant matrix), ``W.hh.T`` (a dense weight transposed) or ``p.h`` (a rate of noise, which the layer gives)."""
 
     name: str
-    kind: str  # "dense", "diagonal", "bias", "constant", "matrix", "transposed"
+    kind: str  # "dense", "diagonal", "bias", "constant", "matrix", "transposed", "rate"
     symbol: Expr
     rows: Size
     columns: tuple[Size, ...] = ()  # of matrices only; several where the operand is a concatenation
@@ -83,6 +83,19 @@ class Parameter:
     def letters(self) -> str:
         """The part after the dot: ``ie`` of ``W.ie``."""
         return self.name.split(".", 1)[1]
+
+
+@dataclass(frozen=True)
+class Draw:
+    """One use of noise, by its number in the cell: what is drawn for the units of a vector of that ``size``.
+
+    ``once``: the same for all steps of a sequence.
+    """
+
+    number: int
+    rate: Parameter
+    size: Size
+    once: bool = False
 
 
 @dataclass(frozen=True)
@@ -124,6 +137,7 @@ class Notes:
     parameters: dict[str, Parameter] = field(default_factory=dict)
     products: dict[Expr, Product] = field(default_factory=dict)
     concatenations: dict[Expr, tuple[Expr, ...]] = field(default_factory=dict)
+    draws: dict[int, Draw] = field(default_factory=dict)
     written: dict[Expr, int] = field(default_factory=dict)  # when each expression was first written: the slide's order
     delays: dict[str, int] = field(default_factory=dict)  # of the input and of states, by letter: the most steps back
 
@@ -131,12 +145,13 @@ class Notes:
         name = f"{namespace}.{letters}"
         if name in self.parameters:
             return self.parameters[name]
-        kind = {"W": "dense", "w": "diagonal", "b": "bias", "c": "matrix" if letters in self.matrices else "constant"}[
-            namespace
-        ]
+        of_c = "matrix" if letters in self.matrices else "constant"
+        kind = {"W": "dense", "w": "diagonal", "b": "bias", "c": of_c, "p": "rate"}[namespace]
         if kind == "constant" and letters not in self.constants:
             known = sorted(self.constants | self.matrices)
             raise EquationError(f"{name} is not among the constants of @cell(constants=…, matrices=…): {known}")
+        if kind == "rate":  # of as many units as what it is used with, whatever its letters are
+            return self.enter(Parameter(name, kind, sympy.Symbol(f"p_{letters}", real=True), Size(letters)))
         # "into a from b": the rows have a's size if a is the input or a state, else a size of their own.
         given = namespace == "c"
         into = letters if letters in self.sizes or kind == "bias" or given else letters[0]
@@ -413,12 +428,20 @@ class Weight(Term):
         return Term(notes, expr, known.rows, dense=True)
 
 
+class Rate(Term):
+    """A rate of noise, which a layer of the cell gives."""
+
+    def __init__(self, notes: Notes, parameter: Parameter):
+        super().__init__(notes, parameter.symbol, parameter.rows)
+        self.parameter = parameter
+
+
 # The names asked for in each of a signature's namespaces.
-HOLDS = {"W": "dense weights", "w": "diagonal weights", "b": "biases", "c": "constants"}
+HOLDS = {"W": "dense weights", "w": "diagonal weights", "b": "biases", "c": "constants", "p": "rates"}
 
 
 class Namespace:
-    """``W``, ``w``, ``b`` or ``c`` in a cell's signature: ``W.ie``, or ``W["i", "f"]`` where a keyword stands in the way."""
+    """``W``, ``w``, ``b``, ``c``, ``p`` in a cell's signature: ``W.ie``, or ``W["i", "f"]`` where that is a keyword."""
 
     def __init__(self, notes: Notes, name: str):
         self._notes, self._name = notes, name
@@ -429,6 +452,8 @@ class Namespace:
         parameter = self._notes.parameter(self._name, letters)
         if parameter.is_matrix:
             return Weight(self._notes, parameter)
+        if self._name == "p":
+            return Rate(self._notes, parameter)
         return Term(self._notes, parameter.symbol, parameter.rows)
 
     def __getitem__(self, letters: str | tuple[str, ...]) -> Term:

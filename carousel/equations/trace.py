@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dis
 import inspect
 import sys
 import traceback
@@ -15,10 +16,12 @@ import sympy
 from carousel.equations.errors import EquationError
 from carousel.equations.functions import FUNCTIONS, gates
 from carousel.equations.inputs import Inputs, check
+from carousel.equations.noise import NOISE
 from carousel.equations.terms import (
     HOLDS,
     ROW,
     Concatenation,
+    Draw,
     Expr,
     Input,
     Namespace,
@@ -63,6 +66,7 @@ class Trace:
     input_like: str | None = None  # the state that has the input's size, where the cell says so
     same: tuple[str, ...] = ()  # states that have one size, where the cell says so
     inputs: tuple[Input, ...] = ()  # the further ones
+    draws: tuple[Draw, ...] = ()  # uses of noise
     delays: Mapping[Expr, tuple[str, int]] = field(default_factory=dict)  # states that keep a value of so many steps ago
 
     @property
@@ -112,8 +116,10 @@ def trace(
         return EquationError(reason, filename, line, name)
 
     arguments = list(inspect.signature(function).parameters)
-    spaces = {"W", "w", "b"} | ({"c"} if constants or matrices else set())
-    state_names = [a for a in arguments if a not in spaces | {INPUT, STEP, *(inputs or ())}]
+    inputs = inputs or {}
+    asked = "p" not in inputs and _has_parts(function, "p")  # for rates; else it is an ordinary letter
+    spaces = {"W", "w", "b"} | ({"c"} if constants or matrices else set()) | ({"p"} if asked else set())
+    state_names = [a for a in arguments if a not in spaces | {INPUT, STEP, *inputs}]
     if not arguments or arguments[0] != INPUT:
         raise refuse("the first argument of a cell is its input, e")
     if not state_names:
@@ -124,7 +130,7 @@ def trace(
         raise refuse(f"same names states of the cell, {' or '.join(state_names)}, not {wrong!r}")
 
     try:
-        check(inputs or {}, arguments, state_names, spaces)
+        check(inputs, arguments, state_names, spaces)
     except EquationError as error:
         raise refuse(error.reason) from error
     notes, values = symbols(state_names, constants, matrices, input_like, same, inputs)
@@ -138,7 +144,7 @@ def trace(
     last = max((line for _, _, line in function.__code__.co_lines() if line), default=first)
     try:
         _check_spaces(returned, state_names, variables, spaces & set(arguments))
-        _check_inputs(returned, state_names, [values[n] for n in inputs or ()])
+        _check_inputs(returned, state_names, [values[n] for n in inputs])
         outputs = _new_states(returned, state_names, notes.sizes)
         _check_order(outputs, state_names, values, variables)
         own = {variable: value for variable, value in variables.items() if variable not in arguments}
@@ -231,7 +237,17 @@ def traced(
         same=same,
         delays=delays,
         inputs=tuple(notes.inputs.values()),
+        draws=tuple(d for _, d in sorted(notes.draws.items()) if d.rate.symbol in used),
     )
+
+
+def _has_parts(function: Callable[..., Any], name: str) -> bool:
+    """Return whether the function asks for parts of an argument, ``p.h`` or ``p["h"]``, so that it is no vector."""
+    lines = list(dis.get_instructions(function))
+    loads = [(x.argval if isinstance(x.argval, tuple) else (x.argval,))[-1] == name and "LOAD" in x.opname for x in lines]
+    parts = [x.opname in ("LOAD_ATTR", "LOAD_METHOD") and x.argval != "ago" for x in lines]  # h.ago(2) is of a state
+    const = [x.opname.startswith("LOAD_CONST") and isinstance(x.argval, str) for x in lines]
+    return any(is_p and (attribute or key) for is_p, attribute, key in zip(loads, parts[1:], const[1:], strict=False))
 
 
 def _run(function: Callable[..., Any], arguments: list[Any]) -> tuple[Any, dict[str, Any]]:
@@ -319,8 +335,8 @@ def check_names(made: Trace) -> None:
 
 
 def _explain(error: Exception) -> str:
-    over_units = [f.name for f in OVER_UNITS.values()]
-    known = ", ".join([*(f.name for f in FUNCTIONS.values()), "identity", "concat", *over_units])
+    others = [f.name for f in OVER_UNITS.values()] + [f.name for f in NOISE.values() if not f.once]
+    known = ", ".join([*(f.name for f in FUNCTIONS.values()), "identity", "concat", *others])
     if isinstance(error, NameError):
         return f"unknown function or variable {error.name}; the functions of carousel.equations are {known}"
     return f"{type(error).__name__}: {error}; the functions of carousel.equations are {known}"

@@ -28,7 +28,7 @@ def bound(layer: Recurrent, number: int = 0) -> float | None:
         layer: recurrent layers.
         number: of the layer, from 0.
     """
-    plain = _plain(layer.cell)
+    plain = _plain(layer.cell.quiet)
     if plain is None:
         return None
     weight, steepest = plain
@@ -88,7 +88,7 @@ def carousel(layer: Recurrent, recorded: dict[str, np.ndarray], steps: int, numb
     It is the products of ``memory_path``'s factors, as root mean square over rows and units; None where a cell has no such
     path, or one that the gates do not tell. ``recorded``: gates by name, (layers, steps, B, units).
     """
-    path = memory_path(layer.cell)
+    path = memory_path(layer.cell.quiet)
     if path is None:
         return None
     _, factor = path

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
 from carousel.kernels import choice, segments
 from carousel.kernels.backend import Backend, Call, Result, Stepper, Unavailable
 from carousel.kernels.choice import BACKENDS, backend, check_environment, explain, source, steppers, use
+from carousel.kernels.noise import Noise
 from carousel.kernels.registry import portable, register, registered
 
 
@@ -25,14 +28,22 @@ def _into_graph(call: Call, leaves: bool) -> Result:
     """Run a call where PyTorch writes a graph: as one operator, which it looks no further into."""
     key = portable(call) if leaves and not torch.compiler.is_dynamo_compiling() else call.cell.key
     starts = list(call.initial.values()) if call.initial is not None else []
-    before, parameters = list(call.before.values()), list(call.parameters.values())
+    before = list(call.before.values())
+    parameters = [call.parameters[n] for n in (*call.cell.learned, *call.cell.given)]
     clamp, held = ",".join(call.clamp or ()), [x for pair in (call.clamp or {}).values() for x in pair]
     output, *others = torch.ops.carousel.run(
         *(key, call.data, call.batch_sizes, before, parameters, call.reverse, call.resets, starts),
-        *(",".join(call.record), clamp, held, [call.inputs[n] for n in call.cell.inputs]),
+        *(",".join(call.record), clamp, held, [call.inputs[n] for n in call.cell.inputs], *_of_noise(call)),
     )
     after = dict(zip(call.before, others, strict=False))
     return Result(output, after, dict(zip(call.record, others[len(after) :], strict=True)))
+
+
+def _of_noise(call: Call) -> tuple[Tensor | None, list[float], int]:
+    """Return a call's noise as tensors and numbers."""
+    if call.noise is None:
+        return None, [], 0
+    return call.noise.seed, [call.noise.rates[n] for n in call.cell.rates], call.noise.first
 
 
 def _in_graph(
@@ -48,17 +59,21 @@ def _in_graph(
     clamp: str,
     held: list[Tensor],
     inputs: list[Tensor] | None = None,  # programs that were exported earlier have none
+    seed: Tensor | None = None,
+    rates: Sequence[float] = (),
+    first: int = 0,
 ) -> list[Tensor]:
     """Run a call inside that operator, which takes and gives tensors, numbers and texts alone."""
     cell = registered(key)
-    names = [p.name for p in cell.trace.parameters if p.learned]
+    names = [*cell.learned, *cell.given]
     states = dict(zip(cell.states, before, strict=True))
     starts = dict(zip(cell.states, initial, strict=True)) if initial else None
     given = dict(zip(names, parameters, strict=True))
     recorded = [n for n in record.split(",") if n]
     clamps = dict(zip([n for n in clamp.split(",") if n], zip(held[::2], held[1::2], strict=True), strict=True))
     further = dict(zip(cell.inputs, inputs or (), strict=True))
-    call = Call(cell, data, batch_sizes, states, given, reverse, resets, starts, recorded, clamps, inputs=further)
+    noise = None if seed is None else Noise(seed, dict(zip(cell.rates, rates, strict=True)), first)
+    call = Call(cell, data, batch_sizes, states, given, reverse, resets, starts, recorded, clamps, inputs=further, noise=noise)
     found = BACKENDS["reference"].run(call) if torch.onnx.is_in_onnx_export() else choice.run(call)  # ONNX has no such loop
     return [found.output, *(found.states[n] for n in cell.states), *(found.recorded[n] for n in recorded)]
 
@@ -67,7 +82,8 @@ def _in_graph(
 _library = torch.library.Library("carousel", "FRAGMENT")
 _library.define(
     "run(str key, Tensor data, SymInt[]? batch_sizes, Tensor[] before, Tensor[] parameters, bool reverse, Tensor? resets, "
-    "Tensor[] initial, str record, str clamp, Tensor[] held, Tensor[]? inputs=None) -> Tensor[]"
+    "Tensor[] initial, str record, str clamp, Tensor[] held, Tensor[]? inputs=None, Tensor? seed=None, float[] rates=[], "
+    "SymInt first=0) -> Tensor[]"
 )
 _library.impl("run", _in_graph, "CompositeImplicitAutograd")
 
@@ -76,6 +92,7 @@ __all__ = [
     "BACKENDS",
     "Backend",
     "Call",
+    "Noise",
     "Result",
     "Stepper",
     "Unavailable",

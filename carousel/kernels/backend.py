@@ -11,6 +11,7 @@ from torch import Tensor
 
 from carousel.equations import Cell
 from carousel.kernels.alike import autocast
+from carousel.kernels.noise import Noise
 
 Clamp = Mapping[str, tuple[Tensor, Tensor]]
 
@@ -28,7 +29,7 @@ class Call:
         data: (Σ batch_sizes, input_size), the rows of each step one after the other, as in a PackedSequence.
         batch_sizes: rows of each step, not increasing; None: at every step as many as the states have.
         before: the states before the first step, (B, size) by name.
-        parameters: by name, masks not yet applied.
+        parameters: by name, masks not yet applied; rates of noise among them, (units,) each.
         reverse: take the steps from the last to the first; everything is given back in the input's order.
         resets: (Σ batch_sizes,) boolean; where true, a row's state returns to ``initial`` before that step.
         initial: what ``resets`` returns to, (B, size) by name.
@@ -37,6 +38,7 @@ class Call:
         segment_length: save only the states between segments of that many steps, and run each segment again on the way
             back; 0: save what each step needs.
         inputs: the further ones, (Σ batch_sizes, size) by name; a number is (Σ batch_sizes, 1).
+        noise: what the cell draws from, of a cell that draws; ``cell.quiet`` is the one that does not.
     """
 
     cell: Cell
@@ -51,6 +53,7 @@ class Call:
     clamp: Clamp | None = None
     segment_length: int = 0
     inputs: Mapping[str, Tensor] = field(default_factory=dict)
+    noise: Noise | None = None
 
     @property
     def rows(self) -> list[int]:

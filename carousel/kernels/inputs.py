@@ -15,6 +15,7 @@ from carousel.equations.loop import Equation, Loop, blocks, grouped, loop
 from carousel.equations.stages import Accumulator, Reduction, Stage
 from carousel.equations.terms import Expr, Product, Size
 from carousel.equations.variants import numbers
+from carousel.kernels import noise
 from carousel.kernels.backend import Call
 from carousel.kernels.interface import interface_of
 from carousel.kernels.pointwise import Values, evaluate, pointwise
@@ -103,7 +104,9 @@ def outside(
 ) -> tuple[Values, dict[tuple[Expr, ...], Tensor]]:
     """Compute all values that need no state, by symbol, and sums side by side; sums in ``leave`` are left out."""
     cell, data = call.cell, call.data
-    values: Values = {cell.trace.input: data, **_constants(cell, data, call.parameters, lengths)}
+    values: Values = {cell.trace.input: data}
+    values |= noise.values(cell, call.noise, lengths, data, call.batch_sizes, call.before)
+    values |= _constants(cell, data, call.parameters, lengths)
     values |= {x.symbol: call.inputs[x.name] for x in cell.trace.inputs}
     values |= {s: units(lengths[size.root], data) for s, size in cell.schedule.counts.items()}
     stacked: dict[tuple[Expr, ...], Tensor] = {}
@@ -146,7 +149,9 @@ def hoist_rest(call: Call) -> tuple[list[Tensor], list[Tensor], Values]:
     inside = loop_of(call.cell)
     values, stacked = outside(call, _lengths(call), _left(call.cell))
     rest = inside.hoisted[len(inside.outer) :]
-    return [stacked[s] if s in stacked else values[s[0]] for s in rest], [values[v] for v in inside.vectors], values
+    given = [values[v] for v in inside.vectors]
+    vectors = [x if x.is_floating_point() else x.to(call.data.dtype) for x in given]  # kernels take noise's whole numbers so
+    return [stacked[s] if s in stacked else values[s[0]] for s in rest], vectors, values
 
 
 def as_vectors(call: Call, hoisted: list[Tensor]) -> list[Tensor]:
@@ -165,7 +170,7 @@ def parameters_alone(cell: Cell) -> tuple[tuple[str, ...], ...] | None:
     Returns:
         Those of its dense weights, biases and vectors, as ``Interface`` orders them; None where anything is computed first.
     """
-    inside, known = loop_of(cell), {p.symbol: p.name for p in cell.trace.parameters if p.learned}
+    inside, known = loop_of(cell), {p.symbol: p.name for p in cell.trace.parameters if p.learned or p.kind == "rate"}
     interface = interface_of(inside)
     kinds = (interface.dense_symbols, interface.biases, inside.vectors)
     if cell.masks or len(inside.hoisted) > len(inside.outer) or not all(s in known for symbols in kinds for s in symbols):

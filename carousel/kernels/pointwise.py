@@ -15,6 +15,7 @@ from carousel.equations.loop import Equation
 from carousel.equations.terms import Expr
 from carousel.equations.trace import STEP, symbol
 from carousel.equations.words import Words
+from carousel.kernels.noise import draw, draw_once
 
 Values = dict[Any, Tensor]  # a symbol of the trace → its value
 CLOCK = symbol(STEP, "tm1")
@@ -63,7 +64,7 @@ def _number(value: float, like: Tensor) -> Tensor:
     return torch.full((), value, dtype=like.dtype, device=like.device)
 
 
-TORCH: dict[str, Any] = {"torch": torch, "number": _number}
+TORCH: dict[str, Any] = {"torch": torch, "number": _number, "draw": draw, "draw_once": draw_once}
 
 
 class _Printer(Words, PythonCodePrinter):

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from carousel.equations import Cell
 from carousel.equations.loop import Equation, Group, LoopStage
+from carousel.equations.noise import PLACE, SEQUENCE
 from carousel.equations.terms import Expr
 from carousel.equations.trace import symbol
 from carousel.kernels.alike import alike
@@ -73,6 +74,7 @@ def run(call: Call) -> Result:
     rows = batch_sizes[-1] if reverse else batch_sizes[0]
     states = {name: before[name][:rows] for name in cell.states}
     finished: list[dict[str, Tensor]] = []  # of rows whose sequence has ended, the shortest last
+    rows_of_steps = torch.arange(call.data.shape[0], device=call.data.device).unsqueeze(1).split(batch_sizes)
     reset_rows = call.resets.split(batch_sizes) if call.resets is not None else None
     for step in reversed(range(len(batch_sizes))) if reverse else range(len(batch_sizes)):
         n = batch_sizes[step]
@@ -87,6 +89,8 @@ def run(call: Call) -> Result:
         values = constants | {s.before: states[s.name] for s in trace.states}
         if loop.clock is not None:  # a number of steps in single precision would make its quotients so
             values[loop.clock] = values[loop.clock].to(torch.promote_types(like.dtype, torch.float32))
+        if loop.draws:
+            values |= {PLACE: rows_of_steps[step], SEQUENCE: rows_of_steps[step] - rows_of_steps[step][:1]}
         for symbols, steps in used.items():
             values.update(zip(symbols, steps[step].chunk(len(symbols), dim=1), strict=True))
         for stage, plan in zip(loop.stages, plans, strict=True):

@@ -26,8 +26,9 @@ def run(inner: Callable[[Call], Result], call: Call) -> Result:
         sizes = batch_sizes[within]
         starts = {k: v[: sizes[0]] for k, v in call.initial.items()} if call.initial is not None else None
         clamp = {k: (value[within], where[within]) for k, (value, where) in (call.clamp or {}).items()}
+        noise = call.noise.later(first[within.start]) if call.noise is not None else None
         part = replace(call, data=x, batch_sizes=sizes, before=now, resets=flags, initial=starts, clamp=clamp, segment_length=0)
-        return inner(replace(part, inputs=further))
+        return inner(replace(part, inputs=further, noise=noise))
 
     for end in reversed(ends) if call.reverse else ends:
         begin = (end - 1) // steps * steps

@@ -59,6 +59,8 @@ class LanguageModel(Trainable):
                 recurrent_init=config.recurrent_init,
                 forget_bias=config.forget_bias,
                 learned_initial=config.learned_initial,
+                rates=config.noise_rates(),
+                weight_noise=config.weight_noise,
             )
         except ValueError as error:
             raise InputError(str(error)) from None

@@ -16,6 +16,7 @@ from carousel.equations import Cell
 from carousel.layers import further
 from carousel.layers.clamp import Clamp, Clamps, arrays, check, listed, sizes
 from carousel.layers.first_values import Rule, rules, start_all
+from carousel.layers.noise import checked, running
 from carousel.layers.parameters import (
     Parameters,
     check_input,
@@ -59,6 +60,9 @@ class Recurrent(nn.Module):
             them, the last that fits holds; a value is a number, the name of a function of ``torch.nn.init``, a function that
             fills a tensor or returns one of its shape, or ``"-b.f"``, the negative of another parameter.
         input_sizes: of the cell's further inputs that have a size of their own, by name.
+        rates: of the cell's noise, by the letters of its ``p``: ``{"h": 0.1}``; those left out are 0. What is drawn depends on
+            one seed a call (and layer and direction) from PyTorch's generator for the processor, and only in training.
+        weight_noise: standard deviation of Gaussian noise on dense weights, drawn at each call in training (Graves 2011).
 
     Up to ``dtype`` the arguments are those of torch.nn.LSTM, in its order, after the cell.
 
@@ -94,6 +98,8 @@ class Recurrent(nn.Module):
         segment_length: int = 0,
         init: Mapping[str, Rule] | None = None,
         input_sizes: Mapping[str, int] | None = None,
+        rates: Mapping[str, float] | None = None,
+        weight_noise: float = 0.0,
     ):
         super().__init__()
         self.cell = cells.get(cell)
@@ -126,6 +132,10 @@ class Recurrent(nn.Module):
         self.learned_initial = flag("learned_initial", learned_initial)
         self.dropout, self.forget_bias = dropout, forget_bias
         self.recurrent_init, self.segment_length = recurrent_init, segment_length
+        self.rates = checked(rates or {}, self.cell)
+        self.weight_noise = finite_number("weight_noise", weight_noise)
+        if self.weight_noise < 0:
+            raise ValueError(f"weight_noise is a standard deviation, at least 0, not {weight_noise}")
         present = [p.name for p in self.cell.trace.parameters if p.learned and (self.bias or p.kind != "bias")]
         self.init = rules({} if init is None else init, present, self.cell.name)
         self.directions = 2 if self.bidirectional else 1
@@ -161,7 +171,8 @@ class Recurrent(nn.Module):
         self.reset_parameters()
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__({"bias": True, "init": {}, "input_sizes": {}, **state})  # older pickles have none
+        new = {"bias": True, "init": {}, "input_sizes": {}, "rates": {}, "weight_noise": 0.0}
+        super().__setstate__({**new, **state})  # older pickles have none
         kernels.register(self.cell)
         self._places = self._all_places()
 
@@ -229,7 +240,9 @@ class Recurrent(nn.Module):
         parts += [
             f"{k}=True" for k in ("batch_first", "bidirectional", "learned_initial", "variational_dropout") if getattr(self, k)
         ]
-        return ", ".join(parts + ([f"dropout={self.dropout}"] if self.dropout else []))
+        parts += [f"dropout={self.dropout}"] if self.dropout else []
+        parts += [f"rates={self.rates}"] if any(self.rates.values()) else []
+        return ", ".join(parts + ([f"weight_noise={self.weight_noise}"] if self.weight_noise else []))
 
     def initial_state(self, batch: int) -> State:
         """Return the states before the first step, (num_layers · directions, B, size) each; a tuple where there are several."""
@@ -344,7 +357,7 @@ class Recurrent(nn.Module):
                 flat_resets[1] = sequences.flat(sequences.one_step_earlier(resets))
             initial = self.initial_state(sequences.batch)
             starts = [initial] if isinstance(initial, Tensor) else list(initial)
-        data = sequences.data
+        data, cell = sequences.data, running(self.cell, self.rates, self.training)
         recorded: dict[str, list[Tensor]] = {name: [] for name in record}
         after: list[list[Tensor]] = [[] for _ in self.cell.states]
         for layer in range(self.num_layers):
@@ -352,11 +365,11 @@ class Recurrent(nn.Module):
             for direction in range(self.directions):
                 row = layer * self.directions + direction
                 call = kernels.Call(
-                    self.cell,
+                    cell,
                     data,
                     sequences.batch_sizes,
                     before={name: s[row] for name, s in zip(self.cell.states, states, strict=True)},
-                    parameters=self.parameters_of(layer, direction),
+                    parameters=self._taken(cell, layer, direction),
                     reverse=bool(direction),
                     resets=flat_resets[direction],
                     initial={name: s[row] for name, s in zip(self.cell.states, starts, strict=True)} if starts else None,
@@ -364,6 +377,7 @@ class Recurrent(nn.Module):
                     clamp=arrays(clamps, layer, self.units(layer), sequences.steps, data) if clamps else None,
                     segment_length=self.segment_length,
                     inputs=inputs,
+                    noise=kernels.Noise.drawn(self.rates) if cell.trace.draws else None,
                 )
                 output, last, seen = kernels.run(call)
                 outputs.append(output)
@@ -401,16 +415,30 @@ class Recurrent(nn.Module):
         each = [(name, spaces[space]._parameters.get(key)) for name, space, key in self._places[layer, direction]]
         return {name: self.parameter(name, layer, direction) if x is None else x for name, x in each}
 
+    def _taken(self, cell: Cell, layer: int, direction: int) -> dict[str, Tensor]:
+        """Return what a call takes: parameters, noisy where that is asked for, and rates."""
+        found = self.parameters_of(layer, direction)
+        if self.weight_noise and self.training:
+            found |= {n: x + self.weight_noise * torch.randn_like(x) for n, x in found.items() if n.startswith("W.")}
+        return found | self.rates_of(cell, layer) if cell.given else found
+
+    def rates_of(self, cell: Cell, layer: int = 0) -> dict[str, Tensor]:
+        """Return the rates that a cell's equations take, this layer's cell or its ``quiet`` one, (units,) each by name."""
+        like = next(chain(self.parameters(), self.buffers()))
+        sizes = {p.name: cell.length(p.rows, *self.sizes(layer)) for p in cell.trace.parameters if p.name in cell.given}
+        return {n: like.new_full((size,), self.rates[cell.given[n]]) for n, size in sizes.items()}
+
     def units(self, layer: int = 0) -> Mapping[str, int]:
         """Return the size of every quantity of a layer that has units."""
         return sizes(self.cell, *self.sizes(layer))
 
     def explain(self, input: Tensor | PackedSequence) -> str:
         """Tell in one line how the first layer would run over such an input: by which kernels, on a GPU also in which tiles."""
+        cell = running(self.cell, self.rates, self.training)
         if isinstance(input, PackedSequence):
-            return kernels.explain(self.cell, input.data, int(input.batch_sizes[0]), self.sizes())
+            return kernels.explain(cell, input.data, int(input.batch_sizes[0]), self.sizes())
         rows = 1 if input.dim() == 2 else input.shape[0 if self.batch_first else 1]
-        return kernels.explain(self.cell, input, rows, self.sizes())
+        return kernels.explain(cell, input, rows, self.sizes())
 
     def refresh(self) -> None:
         """Compute anew the parameters that hooks compute (torch.nn.utils.prune); a call of the layer begins with this."""

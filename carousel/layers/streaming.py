@@ -16,7 +16,7 @@ class Streaming:
     """``layer`` fed step by step, without derivatives: ``output = stream(x)`` for x (B, input_size), ``stream(x, d=gaps)``.
 
     The same as calling the layer with one step and its own state each time, but weights are packed and memory is
-    allocated once. Changes of the layer's parameters after that are not seen; dropout is left out.
+    allocated once. Changes of the layer's parameters after that are not seen; dropout and noise are left out.
 
     Args:
         layer: one direction, any depth.
@@ -38,7 +38,7 @@ class Streaming:
             states = layer.states_of(layer.initial_state(batch) if hx is None else hx, batch)
         self._hx: State = states[0] if len(states) == 1 else tuple(states)
         self.clamps, self.steps = listed(clamp), 0
-        self.steppers = None if self.clamps else kernels.steppers(layer.cell, self._each_layer())
+        self.steppers = None if self.clamps else kernels.steppers(layer.cell.quiet, self._each_layer())
 
     def _each_layer(self) -> list[tuple[int, dict[str, Tensor], dict[str, Tensor]]]:
         """Input size, states and parameters of each layer."""
@@ -49,7 +49,7 @@ class Streaming:
             (
                 layer.input_size if k == 0 else layer.output_size,
                 {n: s[k] for n, s in zip(layer.cell.states, states, strict=True)},
-                layer.parameters_of(k),
+                layer.parameters_of(k) | layer.rates_of(layer.cell.quiet, k),
             )
             for k in range(layer.num_layers)
         ]
@@ -67,12 +67,22 @@ class Streaming:
             time = 1 if self.layer.batch_first else 0
             given = {name: tensor(f"input {name}", value).unsqueeze(time) for name, value in inputs.items()}
             clamps = [c.later(self.steps) for c in self.clamps]
-            output, self._hx = self.layer(x.unsqueeze(time), self._hx, clamp=clamps, **given)
+            output, self._hx = self._still(x.unsqueeze(time), clamps, given)
             self.steps += 1
             return output[:, 0] if self.layer.batch_first else output[0]
         for stepper in self.steppers:
             x = stepper.take(x)
         return x
+
+    def _still(self, x: Tensor, clamps: Clamps, inputs: dict[str, Tensor]) -> tuple[Tensor, State]:
+        """Call the layer as in evaluation, without dropout and noise."""
+        layer, training = self.layer, self.layer.training
+        layer.training = False
+        try:
+            output, hx = layer(x, self._hx, clamp=clamps, **inputs)
+        finally:
+            layer.training = training
+        return output, hx
 
     @property
     def hx(self) -> State:

@@ -50,6 +50,24 @@ class NetworkConfig(Settings):
     forget_bias: float | None = setting(None, "Start the forget gate's bias there.")
     variational_dropout: bool = setting(False, "One dropout mask for all steps of a row.")
     dropout: float = setting(0.2, "Dropout on inputs, between layers and on outputs.", least=0, below=1)
+    rates: str = setting("", "Rates of the cell's own noise: h=0.1,m=0.05.")
+    weight_noise: float = setting(0.0, "Standard deviation of noise on the recurrent layers' weights in training.", least=0)
+
+    def check(self) -> None:
+        """Raise InputError for a value that cannot be."""
+        super().check()
+        self.noise_rates()
+
+    def noise_rates(self) -> dict[str, float]:
+        """Return the rates of the cell's noise by their letters. Raises InputError for text that says none."""
+        found: dict[str, float] = {}
+        for part in filter(None, self.rates.replace(" ", "").split(",")):
+            letters, _, number = part.partition("=")
+            try:
+                found[letters] = float(number)
+            except ValueError:
+                raise InputError(f"`rates` must be such as h=0.1,m=0.05, not {self.rates!r}") from None
+        return found
 
     @property
     def input_size(self) -> int:

@@ -113,6 +113,8 @@ class Translator(Trainable):
             variational_dropout=c.variational_dropout,
             recurrent_init=c.recurrent_init,
             forget_bias=c.forget_bias,
+            rates=c.noise_rates(),
+            weight_noise=c.weight_noise,
         )
 
     def forward(self, source: Tensor, lengths: Tensor, x: Tensor, y: Tensor) -> tuple[Tensor, None]:

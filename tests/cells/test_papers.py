@@ -400,6 +400,25 @@ def layer_norm_gru(p, x, h):
     return ((1 - z) * h + z * tanh(part("n", "e", x) + r * part("n", "h", h)),)
 
 
+# Cells with noise, of which a layer draws none by default.
+
+
+def lstm(p, x, h, c):
+    i, f, o = (σ(p.sum(k, x, h, "m")) for k in "ifo")
+    c = f * c + i * tanh(p.sum("h", x, h, "m"))
+    return o * tanh(c), c
+
+
+def gru_with_reset_after(p, x, h):
+    z, r = σ(p.sum("z", x, h)), σ(p.sum("r", x, h))
+    return ((1 - z) * tanh(p("W.ne", x) + p["b.n"] + r * (p("W.nh", h) + p["b.nh"])) + z * h,)
+
+
+def gru_with_reset_before(p, x, h):
+    z, r = σ(p.sum("z", x, h)), σ(p.sum("r", x, h))
+    return ((1 - z) * h + z * tanh(p("W.ge", x) + p("W.gh", r * h) + p["b.g"]),)
+
+
 STEPS = {
     "multiplicative-rnn": m_rnn,
     "scrn": scrn,
@@ -415,19 +434,25 @@ STEPS = {
     "mut3": mut3,
     "mgu": mgu,
     "gru-layer-norm": layer_norm_gru,
+    "gru-recurrent-dropout": gru_with_reset_before,
     "cfn": cfn,
     "minimal-rnn": minimal_rnn,
     "ugrnn": ugrnn,
     "intersection-rnn": intersection,
+    "gru-zoneout": gru_with_reset_after,
     "atr": atr,
     "brc": lambda p, x, h: bistable(p, x, h, lambda k, h: p[f"w.{k}h"] * h),
     "nbrc": lambda p, x, h: bistable(p, x, h, lambda k, h: p(f"W.{k}h", h)),
     "star": star,
     "multiplicative-lstm": m_lstm,
     "lstm-layer-norm": layer_norm_lstm,
+    "lstm-recurrent-dropout": lstm,
+    "lstm-variational": lstm,
     "nas": nas,
     "ran": ran,
     "sub-lstm": sub_lstm,
+    "lstm-zoneout": lstm,
+    "lstm-layer-norm-zoneout": layer_norm_lstm,
     "janet": janet,
     "mogrifier": mogrifier(5),
     "slstm": slstm,

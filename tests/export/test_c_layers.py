@@ -54,6 +54,13 @@ def test_cells_of_papers(name, tmp_path):
     assert difference(Recurrent(PAPERS[name], size, 7, input_sizes=own), tmp_path, steps=50) < 1e-4
 
 
+@pytest.mark.parametrize("name", ["lstm-zoneout", "gru-recurrent-dropout", "lstm-layer-norm-zoneout", "lstm-variational"])
+def test_noise_is_left_out(name, tmp_path):
+    torch.manual_seed(3)
+    layer = Recurrent(name, 5, 7, 2, rates=dict.fromkeys(PAPERS[name].rates, 0.3)).eval()
+    assert difference(layer, tmp_path, steps=50) < 1e-4
+
+
 @pytest.mark.parametrize("name", EXACT)
 def test_functions(name, tmp_path):
     function = next(f for f in FUNCTIONS.values() if f.name == name)

@@ -32,7 +32,7 @@ def python(text: str) -> str:
     text = re.sub(r"(\w+?)ₜ₋([₀-₉]+)", _ago, text).replace("ₜ", "_now").replace("^", "**").replace("⊙", "*")
     text = text.replace(" mod ", " % ").replace(" = ", " == ")
     text = re.sub(r"(?<![\w.])(\d+(?:\.\d+)?) (?=[A-Za-z(])", r"\1 * ", text)
-    text = re.sub(r"(?<![\w.])([wb]\.\w+|c\.T)", r'given["\1"]', text)
+    text = re.sub(r"(?<![\w.])([wbp]\.\w+|c\.T)", r'given["\1"]', text)
     while weights := list(re.finditer(r"(?<![\w.\"])(W\.\w+(?:\.T)?|c\.A) ", text)):
         weight = weights[-1]  # what it multiplies may be a product itself
         begin, end = weight.end(), _end(text, weight.end())

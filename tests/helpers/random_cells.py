@@ -29,6 +29,7 @@ NUMBERS = ("0.5", "2", "-1", "0.1", "3", "0.25", "-0.3", "1.5")
 FRACTIONS = ("0.5", "0.1", "-1", "1", "0.25", "-0.3", "0.001", "0")
 INPUT, HIDDEN, OUTPUT, NUMBER = "input", "hidden", "output", "number"  # sizes; a number is one for all units
 OWN, OWN_UNITS = "own", 4  # the size of a further input that is given to the layer
+RATES = ("p.a", "p.d", 'p["in"]')  # of noise
 ROWS = ("mu", "nu", "xi")  # names of numbers that the units of a row decide
 
 HEAD = """import numpy as np
@@ -89,6 +90,7 @@ class _Writer:
         self.reduces = self.maybe(2)  # whether anything goes over units
         self.matrix, self.turns = self.maybe(6), self.maybe(5)  # a constant one; dense weights are used transposed, too
         self.remembers = self.maybe(5)  # whether anything is of some steps ago
+        self.noisy = "p" not in self.states and self.maybe(4)
         self.target = ""  # the letter of the line that is written
         self.lines: list[str] = []
         self.inputs = self.further() if self.maybe(3) else {}
@@ -137,6 +139,7 @@ class _Writer:
             "b",
             *(["c"] if self.constant or self.matrix else []),
         ]
+        arguments += ["p"] if self.noisy and any(rate in "".join(self.lines) for rate in RATES) else []
         options = [f'input_size="{next(s for s, size in self.letters.items() if size == HIDDEN)}"'] if self.wide else []
         if self.inputs:
             options.append(f"inputs={self.inputs}".replace("'", '"'))
@@ -371,7 +374,11 @@ class _Writer:
             "bounded",
             "bounded",
             *(("normal", "row") if self.reduces else ("row", "row") if self.rows else ()),
+            *(("drawn", "drawn") if self.noisy else ()),
         )
+        if kind == "drawn":
+            x = self.small(size, d)
+            return replace(self.drawn(size, x, self.small), dense=False)
         if kind == "normal":
             return call("tanh", self.normal(size, d))
         if kind == "row":
@@ -412,7 +419,10 @@ class _Writer:
             *("leaf", "sum", "small", "gated", "plus", "minus", "negative", "scaled", "over", "relu", "larger", "exp", "log"),
             *("power", "where", "where", "identity", "raised", "smooth", "smooth", "size"),
             *(("normal", "normal", "row") if self.reduces else ("row", "row") if self.rows else ()),
+            *(("drawn", "drawn") if self.noisy else ()),
         )
+        if kind == "drawn":
+            return self.drawn(size, self.moderate(size, d), self.moderate)
         if kind == "normal":
             return self.normal(size, d)
         if kind == "row":
@@ -455,6 +465,16 @@ class _Writer:
         if kind == "identity":
             return call("identity", x)
         return self.small(size, d)
+
+    def drawn(self, size: str, x: Text, other: Callable[[str, int], Text]) -> Text:
+        """A value of noise, by a name: written twice, it would be drawn twice, and its square could be negative."""
+        rate, name = self.one(*RATES), f"drawn{len(self.lines)}"
+        if self.maybe(2):
+            text = f"dropout({bare(x)}, {rate}{self.one('', ', once=True')})"
+        else:
+            text = f"zoneout({bare(x)}, {bare(other(size, 0))}, {rate})"
+        self.lines.append(f"{name} = {text}")
+        return Text(name, size, chosen=True)
 
     def bounded(self, size: str, depth: int) -> Text:
         """One of the functions that stay between two numbers."""

@@ -23,10 +23,10 @@ def text(tmp_path):
 def make_run(tmp_path, text):
     """``make_run(name, **options)`` gives a prepared run folder and its configuration."""
 
-    def make(name="run", cell="lstm-v2", vocabulary="word", **training):
+    def make(name="run", cell="lstm-v2", vocabulary="word", model=None, **training):
         options = {"batch_size": 4, "length": 6, "epochs": 3, "log_every": 3, "warmup": 2} | training
-        model = ModelConfig(cell, 8, 8, dropout=0.2)
-        config = Config(TextConfig([str(text)], vocabulary=vocabulary), model, TrainConfig(**options))
+        network = ModelConfig(cell, 8, 8, dropout=0.2, **(model or {}))
+        config = Config(TextConfig([str(text)], vocabulary=vocabulary), network, TrainConfig(**options))
         return small_runs.made(tmp_path / name, config, prepare)
 
     return make

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+import torch
 from safetensors.torch import load_file
 from small_runs import ends_the_same, losses, train
 
@@ -34,6 +35,30 @@ def test_it_learns(make_run):
 )
 def test_a_run_that_was_stopped_ends_bit_for_bit_the_same(make_run, stop_at, options):
     assert ends_the_same(make_run, stop_at, **options)
+
+
+NOISE = {"rates": "h=0.3,m=0.1", "weight_noise": 0.05}
+
+
+@pytest.mark.parametrize("feed", [{}, {"feed": "sentences", "length": 0}], ids=["stream", "sentences"])
+def test_noise_goes_on_bit_for_bit(make_run, feed):
+    assert ends_the_same(make_run, 21, cell="lstm-layer-norm-zoneout", model=NOISE, **feed)
+
+
+def test_noise_changes_what_is_learned(make_run):
+    ends = []
+    for name, model in (("still", {}), ("zoneout", {"rates": "h=0.3"}), ("weights", {"weight_noise": 0.05})):
+        folder, config = make_run(name, cell="lstm-zoneout", model=model, epochs=1)
+        train(folder, config)
+        ends.append(load_file(folder / "model.safetensors")["recurrent.W.im_l0"])
+    assert not any(torch.equal(ends[0], other) for other in ends[1:])
+
+
+@pytest.mark.parametrize("rates", ["h", "h=x", "h=", "=0.1", "h=0.1;m=0.2", "h=nan", "h=1", "q=0.1"])
+def test_rates_that_cannot_be_are_refused(make_run, rates):
+    with pytest.raises(InputError, match="rate"):
+        folder, config = make_run(cell="lstm-zoneout", model={"rates": rates})
+        train(folder, config)
 
 
 def test_metrics_written_after_the_last_checkpoint_are_written_again(make_run):

@@ -18,6 +18,14 @@ from carousel.cells.papers.dynamical import (
 from carousel.cells.papers.gated import atr, brc, cfn, intersection_rnn, mgu, minimal_rnn, mut1, mut2, mut3, nbrc, star, ugrnn
 from carousel.cells.papers.linear import gilr, min_gru, min_lstm, qrnn, sru, t_rnn
 from carousel.cells.papers.memories import janet, mogrifier, mogrifier_lstm, multiplicative_lstm, nas, ran, slstm, sub_lstm
+from carousel.cells.papers.noisy import (
+    gru_recurrent_dropout,
+    gru_zoneout,
+    lstm_layer_norm_zoneout,
+    lstm_recurrent_dropout,
+    lstm_variational,
+    lstm_zoneout,
+)
 from carousel.cells.papers.normalised import gru_layer_norm, lstm_layer_norm
 from carousel.cells.papers.plain import fast_grnn, fast_rnn, ind_rnn, multiplicative_rnn, recurrent_highway, rhn, scrn
 from carousel.cells.papers.timed import (
@@ -44,14 +52,14 @@ FAMILIES: dict[str, dict[int, tuple[Cell, ...]]] = {
     },
     "gated": {
         2015: (mut1, mut2, mut3),
-        2016: (mgu, gru_layer_norm),
-        2017: (cfn, minimal_rnn, ugrnn, intersection_rnn),
+        2016: (mgu, gru_layer_norm, gru_recurrent_dropout),
+        2017: (cfn, minimal_rnn, ugrnn, intersection_rnn, gru_zoneout),
         2018: (atr,),
         2021: (brc, nbrc, star),
     },
     "memory": {
-        2016: (multiplicative_lstm, lstm_layer_norm),
-        2017: (nas, ran, sub_lstm, lstm_dilated),
+        2016: (multiplicative_lstm, lstm_layer_norm, lstm_recurrent_dropout, lstm_variational),
+        2017: (nas, ran, sub_lstm, lstm_dilated, lstm_zoneout, lstm_layer_norm_zoneout),
         2018: (janet,),
         2020: (mogrifier,),
         2024: (slstm,),

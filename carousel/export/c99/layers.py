@@ -162,16 +162,18 @@ class _Writer:
 
 
 def layer_code(layer: Recurrent, number: int, precision: str) -> LayerCode:
-    """Return one of a layer's layers as C.
+    """Return one of a layer's layers as C, without noise.
 
     Args:
         layer: read in one direction.
         number: of the layer, from 0.
         precision: of dense weights, one of ``weights.PRECISIONS``.
     """
-    cell, sizes = layer.cell, layer.sizes(number)
-    values: dict[str, np.ndarray] = {}
+    cell, sizes = layer.cell.quiet, layer.sizes(number)
+    values: dict[str, np.ndarray] = {name: numbers(x) for name, x in layer.rates_of(cell, number).items()}
     for p in cell.trace.parameters:
+        if p.name in values:
+            continue
         if p.kind in ("constant", "matrix"):
             rows, columns = cell.length(p.rows, *sizes), sum(cell.length(c, *sizes) for c in p.columns)
             made = cell.matrices[p.letters](rows, columns) if p.columns else cell.constants[p.letters](rows)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from carousel.equations.loop import Equation
+from carousel.equations.noise import COUNTED, PLACE
 from carousel.equations.stages import Reduction
 from carousel.equations.terms import ROW, Expr
 from carousel.kernels.cpu.program import CppProgram, panel, pointers
@@ -103,6 +104,8 @@ class _Direction(ABC, Generic[Flow]):
         for s in self.flow.reads(place):
             if s in self.live.counts:
                 made.loads.append((s, f"all(T(c.{self.program.interface.names[self.live.counts[s].root]}))"))
+            elif s in COUNTED:
+                made.loads.append((s, f"uint32_t({'s.at + row' if s == PLACE else 'row'})"))
             elif s in self.loop.vectors and not self.live.row(s):
                 made.vectors.append(s)
             elif s == self.loop.clock or self.live.row(s):

@@ -21,7 +21,7 @@ import torch
 
 from carousel.kernels.backend import Unavailable
 
-HEADERS = tuple(Path(__file__).with_name(name) for name in ("runtime.h", "functions.h"))
+HEADERS = tuple(Path(__file__).with_name(name) for name in ("runtime.h", "functions.h", "noise.h"))
 # Vector extensions: bytes of a vector, and what the compiler is told.
 SIMD: dict[str, tuple[int, list[str]]] = {
     "avx512": (64, ["-march=x86-64-v4", "-mprefer-vector-width=512"]),

@@ -51,6 +51,7 @@ template <bool TAIL> inline V load(const T* p, long n) { if constexpr (TAIL) ret
 template <bool TAIL> inline void store(T* p, V v, long n) { if constexpr (TAIL) store_part(p, v, n); else store(p, v); }
 
 #include "functions.h"
+#include "noise.h"
 
 // ---------------------------------------------------------------- matrix products
 //

@@ -117,7 +117,7 @@ def _units(what: str, block: CppBlock) -> str:
             value = f"{_sums(g)}[{k}]"
             lines.append(f"const V {symbol} = {f'goes_on ? {value} : V{{}}' if later else value};")
         lines.append(f"{_sums(g)} += {_sums(g)}_width;")
-    lines += [f"const V {symbol} = {text};" for symbol, text in block.loads]
+    lines += [f"const auto {symbol} = {text};" for symbol, text in block.loads]  # V, or a number that is counted
     lines += [f"const V {symbol} = all({_printer.doprint(expr)});" for symbol, expr in block.equations]
     lines += block.stores
     lines += [f"gather_{r.kind}<TAIL>({_partial(r)}, {r.operand}, n);" for r in block.gathers]

@@ -10,7 +10,7 @@ from carousel.equations.derivative import NoDerivative
 from carousel.equations.loop import Loop
 from carousel.kernels import compiled, operator
 from carousel.kernels.alike import autocast
-from carousel.kernels.backend import Backend, Call, Result, Unavailable, uncast
+from carousel.kernels.backend import Backend, Call, Result, Unavailable, input_type, uncast
 from carousel.kernels.compiled import Run
 from carousel.kernels.interface import Arriving, Described, Tensors
 from carousel.kernels.registry import loop_called, wide_key
@@ -21,7 +21,7 @@ TYPES = (torch.float32, torch.bfloat16, torch.float16)
 
 
 class Triton(Backend):
-    """Compiled loops on a GPU. Recording, clamps and float64 are left to others."""
+    """Compiled loops on a GPU. Recording, clamps, float64 and noise in tensors of half precision are left to others."""
 
     name = "triton"
 
@@ -32,6 +32,8 @@ class Triton(Backend):
     def supports(self, call: Call) -> bool:
         if call.record or call.clamp or call.data.shape[0] == 0 or not usable(call.cell, call.data):
             return False
+        if call.noise is not None and input_type(call) is not torch.float32:
+            return False  # whose vectors do not hold the whole numbers that noise is drawn from
         self.configured()
         return True
 

@@ -26,6 +26,7 @@ from functools import cache
 from typing import Generic, TypeVar
 
 from carousel.equations.loop import Equation, Loop
+from carousel.equations.noise import COUNTED, PLACE
 from carousel.equations.terms import Expr, Size
 from carousel.kernels.interface import Described, interface_of
 from carousel.kernels.liveness import BackwardFlow, ForwardFlow, Liveness, Place
@@ -185,6 +186,8 @@ class _Direction(ABC, Generic[Flow]):
         for s in self.flow.reads(place):
             if s in self.loop.vectors:
                 made.reads.append((s, "vector", f"_Y_{s}", 1, 0))
+            elif s in COUNTED:
+                made.reads.append((s, "counted", "row" if s == PLACE else "r[:, None]", 1, 0))
             elif s == self.loop.clock:
                 made.reads.append((s, "clock", "_clock", 1, 0))
             elif s in self.flow.defined:

@@ -108,6 +108,22 @@ def hard_tanh(x):  # type: ignore[no-untyped-def]
 
 
 @triton.jit
+def next_word(x):  # type: ignore[no-untyped-def]
+    return x.to(tl.int32).to(tl.uint32) * 1664525 + 1013904223
+
+
+@triton.jit
+def draw(key, more, first, place):  # type: ignore[no-untyped-def]
+    # Noise: the same bits as ``kernels/noise.py``.
+    x, y, z = next_word(key), next_word(more), next_word(first.to(tl.int32) + place.to(tl.int32))
+    x = x + y * z
+    y = y + z * x
+    z = z + x * y
+    x, y, z = x ^ (x >> 16), y ^ (y >> 16), z ^ (z >> 16)
+    return ((x + y * z) >> 8).to(tl.int32).to(tl.float32)
+
+
+@triton.jit
 def maximum(a, b):  # type: ignore[no-untyped-def]
     return tl.where((a > b) | (a != a), a, b)
 

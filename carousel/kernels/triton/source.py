@@ -235,6 +235,8 @@ def _reads(block: TileBlock, *, vectors: bool = True) -> list[str]:
         place = f"{array} + {{}} * {_wide(width, n)}{_shift(column, n)} + u"
         if kind == "vector":
             lines.append(f"{s} = tl.load({array} + u, mask=u < {n}, other=1.0).to(tl.float32)")
+        elif kind == "counted":
+            lines.append(f"{s} = {array}")
         elif kind == "clock":
             lines.append(f"{s} = tl.load({array} + row, mask=(r < rows)[:, None], other=0.0)")
         elif kind == "step":

@@ -7,7 +7,7 @@ import torch
 
 from carousel import kernels
 from carousel.equations.trace import symbol
-from carousel.kernels import Call
+from carousel.kernels import Call, Noise
 
 OWN = 4  # units of a further input that has a size of its own
 
@@ -49,6 +49,9 @@ class Problem:
             s.name: draw(*s.shape) for s in cell.parameter_specs(e, h, p if cell.has_projection else 0, *further)
         }
         self.inputs = {x.name: draw(total, cell.length(x.size, *sizes)) for x in cell.trace.inputs}
+        self.noise = Noise(torch.tensor(2**40 + 7), dict.fromkeys(cell.rates, 0.3)) if cell.trace.draws else None
+        given = [p for p in cell.trace.parameters if p.kind == "rate"]
+        self.rates = {s.name: torch.full((cell.length(s.rows, *sizes),), 0.3, dtype=dtype) for s in given}
         self.before = {n: draw(*s) for n, s in shapes}
         self.resets = torch.rand(total, generator=generator) < 0.4 if resets else None
         self.initial = {n: draw(*s) for n, s in shapes} if resets else {}
@@ -84,13 +87,14 @@ class Problem:
             self.data,
             self.batch_sizes,
             {**self.before, **self.clock},
-            self.parameters,
+            self.parameters | self.rates,
             self.reverse,
             self.resets,
             initial,
             self.record,
             {n: (x, self.where[n]) for n, x in self.held.items()},
             inputs=self.inputs,
+            noise=self.noise,
         )
 
     def run(self, back_end):

@@ -7,6 +7,7 @@ smallest cell that fails, which takes minutes.
 """
 
 import copy
+import json
 import os
 import pickle
 import random
@@ -27,6 +28,7 @@ from carousel import kernels
 from carousel.drawing.graph import graph
 from carousel.drawing.svg import standalone
 from carousel.equations.derivative import NoDerivative
+from carousel.equations.stored import StoredCell, as_data
 from carousel.equations.variants import computed
 from carousel.kernels import reference
 from carousel.kernels.cpu.backend import usable
@@ -85,7 +87,9 @@ def _all_of(chosen, problem, most_skipped):
     assert skipped <= most_skipped, f"{skipped} of {len(chosen)} cells have no finite differences"
 
 
-@pytest.mark.parametrize("first", range(0, 150, 25))  # from the hundredth on, those that have shown a fault, or go over units
+@pytest.mark.parametrize(
+    "first", range(0, 175, 25)
+)  # from the hundredth on, those that have shown a fault, go over units, or draw noise
 def test_cells_that_were_drawn_once(first, problem, request):
     if request.config.getoption("seed"):
         pytest.skip("a campaign draws its own")
@@ -255,9 +259,14 @@ def printing(case, problem):
         drawn = ElementTree.fromstring(standalone(cell))
         assert {g.get("data-name") for g in drawn.iter() if g.get("data-name")} >= {s.name for s in cell.trace.declared}
 
+    again = StoredCell(json.loads(json.dumps(as_data(cell, [case.sizes]))))  # a run folder's
+    assert [(d.number, d.once) for d in again.trace.draws] == [(d.number, d.once) for d in cell.trace.draws]
     states = {n: x.detach() for n, x in {**p.before, **p.clock}.items()}
     first = case.batch_sizes[0]
-    parameters = {n: x.detach() for n, x in p.parameters.items()}
+    cell = cell.quiet  # whose text says what is computed, too
+    rated = [q for q in cell.trace.parameters if q.kind == "rate"]
+    given = {q.name: torch.full((cell.length(q.rows, *case.every_size),), 0.3, dtype=torch.float64) for q in rated}
+    parameters = {n: x.detach() for n, x in p.parameters.items()} | given
     inputs = {n: x[:first].detach() for n, x in p.inputs.items()}
     call = kernels.Call(cell, p.data[:first].detach(), [first], states, parameters, record=cell.names, inputs=inputs)
     _, _, recorded = reference.run(call)
@@ -294,10 +303,18 @@ def layers(case):
     """A layer of the cell, whole sequences and step by step, does what the reference does."""
     cell = case.cell
     torch.manual_seed(1)
-    layer = made(case, dtype=torch.float64)
+    layer = made(case, dtype=torch.float64, rates=dict.fromkeys(cell.rates, 0.3)).eval()
     x = torch.randn(case.lengths[0], len(case.lengths), case.sizes[0], dtype=torch.float64)
     inputs = {n.name: torch.randn(*x.shape[:2], cell.length(n.size, *case.every_size)).double() for n in cell.trace.inputs}
     with torch.no_grad():
+        if cell.trace.draws:
+            drawn = []
+            for back_end in ("reference", "cpu"):
+                torch.manual_seed(2)
+                with kernels.use(back_end):
+                    drawn.append(layer.train()(x)[0])
+            torch.testing.assert_close(*drawn, rtol=1e-9, atol=1e-9)
+            layer.eval()
         with kernels.use("reference"):
             wanted, states = layer(x, **inputs)
         found, _ = layer(x, **inputs)

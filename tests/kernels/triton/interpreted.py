@@ -9,7 +9,8 @@ from carousel import kernels
 from carousel.cells import CELLS
 from carousel.cells.papers import PAPERS
 from carousel.equations import cell, logistic, mean, tanh
-from carousel.kernels import BACKENDS, Call, registry
+from carousel.kernels import BACKENDS, Call, Noise, registry
+from carousel.kernels.inputs import loop_of
 from carousel.kernels.triton import calls, planner
 from carousel.kernels.triton.backend import usable
 from carousel.layers import Recurrent
@@ -39,6 +40,11 @@ def solve(back_end, c, dtype, batch_sizes, *, reverse=False, resets=False):
     initial = {s.name: draw(rows, c.length(s.size, size, UNITS, projected, *own)) for s in vectors} if resets else {}
     inputs = {x.name: draw(total, c.length(x.size, size, UNITS, projected, *own)) for x in c.trace.inputs}
     options = {"reverse": reverse, "inputs": inputs}
+    if c.trace.draws:
+        options["noise"] = Noise(torch.tensor(2**40 + 3), dict.fromkeys(c.rates, 0.3), first=11)
+    rated = [p for p in c.trace.parameters if p.kind == "rate"]
+    rates = {p.name: torch.full((c.length(p.rows, size, UNITS, projected, *own),), 0.3, dtype=dtype) for p in rated}
+    parameters |= rates
     if resets:
         options["resets"] = torch.rand(total, generator=generator) < 0.4
         options["initial"] = initial | {k: torch.zeros_like(x) for k, x in clock.items()}
@@ -47,8 +53,8 @@ def solve(back_end, c, dtype, batch_sizes, *, reverse=False, resets=False):
     loss = 0
     for x in (output, *(after[s.name] for s in vectors)):
         loss = loss + (x.double() * torch.randn(x.shape, generator=given, dtype=torch.float64)).sum()
-    leaves |= parameters | {f"{k} before": x for k, x in before.items()} | {f"{k} initial": x for k, x in initial.items()}
-    leaves |= {f"input {k}": x for k, x in inputs.items()}
+    leaves |= {n: x for n, x in parameters.items() if n not in rates} | {f"input {k}": x for k, x in inputs.items()}
+    leaves |= {f"{k} before": x for k, x in before.items()} | {f"{k} initial": x for k, x in initial.items()}
     gradients = torch.autograd.grad(loss, list(leaves.values()), allow_unused=True)
     found = {"output": output, **{f"{k} after": x for k, x in after.items()}}
     found |= {
@@ -127,6 +133,33 @@ def test_what_is_still_summed_up_over_units_is_left_to_the_reference():
         return h
 
     assert not usable(summed, torch.zeros(1)) and not usable(ticking, torch.zeros(1))
+
+
+@pytest.mark.parametrize("name", [n for n, c in PAPERS.items() if c.rates and "layer-norm" not in n])
+@pytest.mark.parametrize("reverse", [False, True])
+def test_noise_is_drawn_in_the_kernels(name, reverse, way):
+    c = PAPERS[name]
+    assert loop_of(c).draws and usable(c, torch.zeros(1))
+    agree(c, torch.float32, [3, 2, 1], resets=True, reverse=reverse)
+    agree(c.quiet, torch.float32, [3, 2, 1])
+
+
+def test_noise_of_a_layer_in_these_kernels_and_others(monkeypatch):
+    layer = Recurrent("lstm-variational", INPUT, UNITS, rates={"e": 0.2, "m": 0.4})
+    x, found = torch.randn(4, 3, INPUT), []
+    for back_end in ("triton", "reference", "cpu"):
+        with kernels.use(back_end):
+            torch.manual_seed(1)
+            found.append(layer(x)[0])
+            assert back_end != "triton" or layer.explain(x).startswith("triton")
+    torch.testing.assert_close(found[0], found[1], rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(found[2], found[1], rtol=1e-4, atol=1e-5)
+    half = Recurrent("lstm-variational", INPUT, UNITS, rates={"m": 0.4}, dtype=torch.bfloat16)
+    torch.manual_seed(1)
+    ours, _ = half(x.bfloat16())
+    with kernels.use("reference"):
+        torch.manual_seed(1)
+        assert torch.equal(half(x.bfloat16())[0], ours)
 
 
 @pytest.mark.parametrize("name", ["lstm-v3", "lstm-v4", "gru-original", "clockwork"])
