@@ -259,7 +259,7 @@ def printing(case, problem):
         drawn = ElementTree.fromstring(standalone(cell))
         assert {g.get("data-name") for g in drawn.iter() if g.get("data-name")} >= {s.name for s in cell.trace.declared}
 
-    again = StoredCell(json.loads(json.dumps(as_data(cell, [case.sizes]))))  # a run folder's
+    again = StoredCell(json.loads(json.dumps(as_data(cell, [case.every_size]))))  # a run folder's
     assert [(d.number, d.once) for d in again.trace.draws] == [(d.number, d.once) for d in cell.trace.draws]
     states = {n: x.detach() for n, x in {**p.before, **p.clock}.items()}
     first = case.batch_sizes[0]
@@ -312,7 +312,7 @@ def layers(case):
             for back_end in ("reference", "cpu"):
                 torch.manual_seed(2)
                 with kernels.use(back_end):
-                    drawn.append(layer.train()(x)[0])
+                    drawn.append(layer.train()(x, **inputs)[0])
             torch.testing.assert_close(*drawn, rtol=1e-9, atol=1e-9)
             layer.eval()
         with kernels.use("reference"):
