@@ -55,7 +55,7 @@ class Streaming:
         ]
 
     @torch.no_grad()
-    def __call__(self, x: Tensor, **inputs: Tensor) -> Tensor:
+    def __call__(self, x: Tensor, /, **inputs: Tensor) -> Tensor:
         """Return the layer's output for one step, (B, output_size); the next call overwrites it.
 
         ``inputs``: the further ones of the step, (B, size) by name, or (B,) of one number a row.
