@@ -5,7 +5,7 @@ import pytest
 import torch
 from exact_functions import EXACT, cell_of, check
 
-from carousel import kernels
+from carousel import cells, kernels
 from carousel.cells import CELLS
 from carousel.cells.papers import PAPERS
 from carousel.equations import cell, logistic, mean, tanh
@@ -29,15 +29,16 @@ def solve(back_end, c, dtype, batch_sizes, *, reverse=False, resets=False):
         return values.bfloat16().to(dtype).requires_grad_()  # the same numbers for all
 
     rows, total = batch_sizes[0], sum(batch_sizes)
-    projected, own = PROJECTED if c.has_projection else 0, [4] * len(c.sized)
+    units, narrow = (-(-n // c.heads) * c.heads for n in (UNITS, PROJECTED))
+    projected, own = narrow if c.has_projection else 0, [4] * len(c.sized)
     vectors = [s for s in c.trace.states if s.size is not None]
     clock = {s.name: torch.full((rows, 1), 2.0) for s in c.trace.states if s.size is None}
-    size = UNITS if c.trace.input_like else INPUT
+    size = units if c.trace.input_like else INPUT
     leaves = {"e": draw(total, size)}
-    parameters = {s.name: draw(*s.shape) for s in c.parameter_specs(size, UNITS, projected, *own)}
-    before = {s.name: draw(rows, c.length(s.size, size, UNITS, projected, *own)) for s in vectors}
-    initial = {s.name: draw(rows, c.length(s.size, size, UNITS, projected, *own)) for s in vectors} if resets else {}
-    inputs = {x.name: draw(total, c.length(x.size, size, UNITS, projected, *own)) for x in c.trace.inputs}
+    parameters = {s.name: draw(*s.shape) for s in c.parameter_specs(size, units, projected, *own)}
+    before = {s.name: draw(rows, c.length(s.size, size, units, projected, *own)) for s in vectors}
+    initial = {s.name: draw(rows, c.length(s.size, size, units, projected, *own)) for s in vectors} if resets else {}
+    inputs = {x.name: draw(total, c.length(x.size, size, units, projected, *own)) for x in c.trace.inputs}
     options = {"reverse": reverse, "inputs": inputs}
     if resets:
         options["resets"] = torch.rand(total, generator=generator) < 0.4
@@ -127,6 +128,13 @@ def test_what_is_still_summed_up_over_units_is_left_to_the_reference():
         return h
 
     assert not usable(summed, torch.zeros(1)) and not usable(ticking, torch.zeros(1))
+
+
+@pytest.mark.parametrize(("name", "dtype"), [("gru", torch.bfloat16), ("lstm-v4", torch.float32), ("slstm", torch.float32)])
+def test_heads(name, dtype, way):
+    c = cells.get(name).with_heads(2)
+    assert usable(c, torch.zeros(1))
+    agree(c, dtype, [3, 2, 1], resets=True)
 
 
 @pytest.mark.parametrize("name", ["lstm-v3", "lstm-v4", "gru-original", "clockwork"])
