@@ -36,13 +36,17 @@ def work(layer: Recurrent, data: Tensor, *, training: bool) -> Work:
     lengths = {size.root: layer.cell.length(size, *sizes) for p in trace.parameters for size in (p.rows, *p.columns)}
 
     def stacked(products: Any, given: Any) -> Any:
-        return jnp.concatenate([given[p.weight.symbol][:, blocks(p.weight, p.part, lengths)] for p in products]).T
+        if (heads := products[0].weight.heads) > 1:
+            each = jnp.stack([given[p.weight.symbol] for p in products])
+            return lambda x: jnp.einsum("bac,gaoc->bgao", x.reshape(len(x), heads, -1), each).reshape(len(x), -1)
+        weight = jnp.concatenate([given[p.weight.symbol][:, blocks(p.weight, p.part, lengths)] for p in products]).T
+        return lambda x: x @ weight
 
     def run(named: Any, x: Any) -> Any:
         given, hoisted = {symbols[n]: w for n, w in named.items()}, []
         for outer in loop.outer:
             begin = jnp.concatenate([sum((given[b] for b in bs), 0.0) for bs in outer.biases])
-            hoisted.append(x @ stacked(outer.products, given) + begin)
+            hoisted.append(stacked(outer.products, given)(x) + begin)
         inner = {g.symbols: [stacked([p[k] for p in g.products], given) for k in range(len(g.operands))] for g in loop.groups}
 
         def step(states: Any, now: Any) -> Any:
@@ -53,9 +57,12 @@ def work(layer: Recurrent, data: Tensor, *, training: bool) -> Work:
             for stage, compute in stages:
                 for r in stage.reductions:
                     over = jnp.sum if r.kind == "sum" else lambda x, **how: jax.lax.stop_gradient(jnp.max(x, **how))
-                    values[r.symbol] = over(values[r.operand], axis=-1, keepdims=True)
+                    operand, shape = values[r.operand], values[r.operand].shape
+                    operand = operand if r.heads is None else operand.reshape(*shape[:-1], r.heads, -1)
+                    found = over(operand, axis=-1, keepdims=True)
+                    values[r.symbol] = found if r.heads is None else jnp.broadcast_to(found, operand.shape).reshape(shape)
                 for group in stage.groups:
-                    total = sum(values[x] @ w for x, w in zip(group.operands, inner[group.symbols], strict=True))
+                    total = sum(times(values[x]) for x, times in zip(group.operands, inner[group.symbols], strict=True))
                     values.update(zip(group.symbols, jnp.split(total, len(group.symbols), axis=1), strict=True))
                 values |= compute(values)
             after = tuple(values[s.after] for s in loop.states)

@@ -1,5 +1,6 @@
 """Every cell of the lectures and of their reading list, by name; those of papers are in ``papers``."""
 
+import re
 from difflib import get_close_matches
 from inspect import isfunction
 
@@ -33,7 +34,7 @@ def paper_cells() -> dict[str, Cell]:
 
 
 def get(name: str | Cell) -> Cell:
-    """Return the cell of a name; a cell is returned as it is.
+    """Return the cell of a name, with so many heads where it ends in ``-4-heads``; a cell is returned as it is.
 
     Raises:
         ValueError: there is no such cell; near names are told.
@@ -47,6 +48,8 @@ def get(name: str | Cell) -> Cell:
         kind = "function" if isfunction(name) else type(name).__name__
         raise TypeError(f"a cell is wanted, or the name of one, not {kind} {called}".rstrip() + hint)
     known = FOUND.get(name) or CELLS.get(name) or paper_cells().get(name)
+    if known is None and (headed := re.fullmatch(r"(.+)-(\d+)-heads", name)):
+        return get(headed[1]).with_heads(int(headed[2]))
     if known is None:
         every = [*CELLS, *paper_cells()]
         near = get_close_matches(name, every, n=3)

@@ -15,6 +15,7 @@ import sympy
 
 from carousel.equations import printing
 from carousel.equations.errors import EquationError
+from carousel.equations.heads import in_heads, number, shared
 from carousel.equations.inputs import Inputs
 from carousel.equations.quiet import quiet
 from carousel.equations.stages import Schedule, schedule
@@ -32,7 +33,8 @@ class Shape:
     """One parameter of a cell at given sizes, and how it starts.
 
     ``initial`` is "uniform" (±1/√hidden_size, PyTorch's rule), "orthogonal" (dense weights from a state, on request)
-    or a number (a forget gate's bias, on request; gains and biases of a normalisation).
+    or a number (a forget gate's bias, on request; gains and biases of a normalisation). With ``heads`` a dense weight from a
+    state is (heads, rows of a head, columns of a head).
     """
 
     name: str
@@ -40,6 +42,7 @@ class Shape:
     shape: tuple[int, ...]
     recurrent: bool
     initial: str | float
+    heads: int = 1
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,8 @@ class Cell:
     ``learned`` (the names of all parameters that a layer learns); ``rates`` (the letters of those that it gives), ``given``
     (the same by the parameters' names) and ``quiet`` (the cell without noise, for evaluation); ``doc`` and ``citation`` (the
     first line and the rest of the docstring); ``gates`` (names); ``has_projection`` (the output has a size of its own);
-    ``inputs`` (the further ones, by name as ``cell`` takes them).
+    ``inputs`` (the further ones, by name as ``cell`` takes them); ``heads`` (how many blocks on the diagonal dense weights from
+    states consist of).
     """
 
     def __init__(
@@ -85,6 +89,8 @@ class Cell:
         self.sized = tuple(x.name for x in trace.inputs if x.like is None)  # the inputs whose sizes a layer is given
         self._sized = [x.size.root for x in trace.inputs if x.like is None]
         self.rates = tuple(p.letters for p in trace.parameters if p.kind == "rate")
+        self.heads = trace.heads
+        self._other_heads: dict[int, Cell] = {}
         if function is not None:
             self.function, self.__module__ = function, function.__module__
         self.constants, self.masks, self.matrices = dict(constants or {}), dict(masks or {}), dict(matrices or {})
@@ -96,8 +102,11 @@ class Cell:
             self.quiet = Cell(still, doc, citation, constants, masks, matrices)
             self.quiet.given = given
         for mask in self.masks:
-            if mask not in {p.name for p in trace.parameters if p.kind == "dense"}:
+            dense = {p.name: p.heads for p in trace.parameters if p.kind == "dense"}
+            if mask not in dense:
                 raise EquationError(f"masks: {mask} is no dense weight of {self.name}")
+            if dense[mask] > 1:
+                raise EquationError(f"masks: {mask} consists of the blocks of {dense[mask]} heads, which take no mask")
 
     def _key(self) -> str:
         """Return a key that tells cells apart that share a name, as when one is defined again."""
@@ -112,7 +121,9 @@ class Cell:
         # Their order is that in which the terms of a sum were written, which SymPy's own text leaves out.
         parameters = [(p.name, p.kind, number_of(p.rows), *map(number_of, p.columns)) for p in self.trace.parameters]
         inputs = [(x.name, x.is_number, number_of(x.size)) for x in self.trace.inputs]
-        said = sympy.sstr((self.trace.equations, products, sizes, parameters, *([inputs] if inputs else [])), order="none")
+        said = sympy.sstr(
+            (self.trace.equations, products, sizes, parameters, self.heads, *([inputs] if inputs else [])), order="none"
+        )
         key = f"{self.name}:{hashlib.sha256(said.encode()).hexdigest()[:12]}"
         others = _OF_KEY.setdefault(key, [])
         given = self.constants, self.masks, self.matrices
@@ -125,6 +136,7 @@ class Cell:
         spaces = Counter(p.name.split(".")[0] for p in self.trace.parameters)
         said = [f"gates {', '.join(self.gates)}"] if self.gates else []
         said += [f"parameters {', '.join(f'{count} {space}' for space, count in spaces.items())}"] if spaces else []
+        said += [f"{self.heads} heads"] if self.heads > 1 else []
         said += [self.doc] if self.doc else []
         return f"<cell {self.name}({', '.join(('e', *self.inputs, *self.states))}): {'; '.join(said)}>"
 
@@ -135,6 +147,21 @@ class Cell:
     def __reduce__(self) -> str | tuple[Any, ...]:
         """Pickle and copy by reference, as functions are: a cell is where its module has it."""
         return self.function.__qualname__
+
+    def with_heads(self, heads: int) -> Cell:
+        """Return the cell with so many heads, the same one each time: dense weights from states become block-diagonal.
+
+        It is called ``lstm-4-heads``, by which :func:`carousel.cells.get` finds it.
+
+        Raises:
+            EquationError: a weight cannot be parted, or none is from a state.
+        """
+        heads = number(heads)
+        if heads == self.heads:
+            return self
+        if heads not in self._other_heads:
+            self._other_heads[heads] = HeadedCell(self, heads)
+        return self._other_heads[heads]
 
     @property
     def gates(self) -> tuple[str, ...]:
@@ -192,13 +219,7 @@ class Cell:
 
     def from_state(self, parameter: Parameter) -> bool:
         """Return whether a dense weight multiplies what depends on a state, or has a state's size."""
-        given = (self.trace.input_size.root, *self._sized)
-        vectors = [x for x in self.trace.inputs if not x.is_number]
-        if self.trace.input_like is None and all(x.size.root in given for x in vectors):
-            return any(c.root not in given for c in parameter.columns)
-        operands = [p.operand for p in self.trace.products.values() if p.weight.name == parameter.name]
-        inputs = {self.trace.input, *(x.symbol for x in self.trace.inputs)}
-        return any(not x.free_symbols <= inputs for x in operands)
+        return self.trace.from_state(parameter)
 
     def length(self, size: Size | None, input_size: int, hidden_size: int, proj_size: int = 0, *further: int) -> int:
         """Return the number of units behind a size of the trace; the step number has 1, and one number a row.
@@ -227,7 +248,8 @@ class Cell:
         recurrent_init: str = "uniform",
         forget_bias: float | None = None,
     ) -> list[Shape]:
-        """Return every parameter with its shape and initial value; dense ones are (rows, columns).
+        """Return every parameter with its shape and initial value; dense ones are (rows, columns), of several heads
+        (heads, rows of a head, columns of a head).
 
         Args:
             input_size: numbers of the input, as a layer's.
@@ -238,7 +260,7 @@ class Cell:
             forget_bias: where ``b.f`` starts; by default as the other biases.
 
         Raises:
-            ValueError: the cell has no forget gate to bias.
+            ValueError: the cell has no forget gate to bias, or heads cannot share a vector.
         """
         if forget_bias is not None and "b.f" not in {p.name for p in self.trace.parameters}:
             raise ValueError(f"cell {self.name} has no bias b.f, so forget_bias has nothing to set")
@@ -253,8 +275,14 @@ class Cell:
             initial = normal.get(p.symbol, initial)
             if p.name == "b.f" and forget_bias is not None:
                 initial = forget_bias
-            return Shape(p.name, p.kind, (rows, sum(columns)) if columns else (rows,), from_state, initial)
+            if p.heads == 1:
+                return Shape(p.name, p.kind, (rows, sum(columns)) if columns else (rows,), from_state, initial)
+            shape = (p.heads, *(shared(self.name, p.name, n, p.heads) for n in (rows, *columns)))
+            return Shape(p.name, p.kind, shape, from_state, initial, p.heads)
 
+        for stage in (*self.schedule.outside, *self.schedule.inside):
+            for r in stage.reductions:
+                shared(self.name, "a vector", self.length(r.size, input_size, hidden_size, proj_size, *further), r.heads or 1)
         return [shape(p) for p in self.trace.parameters if p.learned]
 
     def count(self, input_size: int, hidden_size: int, proj_size: int = 0, *further: int) -> int:
@@ -276,13 +304,29 @@ class Cell:
                     pointwise += rows * (len(a.biases) + (a.start is not None))
                     for p in a.products:
                         columns = self.length(p.weight.columns[p.part], *sizes)
-                        dense[inside] += 2 * rows * columns
+                        dense[inside] += 2 * rows * columns // p.weight.heads
                 pointwise += sum(self.length(r.size, *sizes) for r in stage.reductions)
                 for symbol, expr in stage.equations:
                     size = self.schedule.sizes.get(symbol)
                     units = self.length(None if size is ROW else size, *sizes)
                     pointwise += units * int(expr.count_ops())
         return Work(dense[0], dense[1], pointwise)
+
+
+class HeadedCell(Cell):
+    """A cell with another number of heads than it was defined with; it is pickled and copied as that cell and the number."""
+
+    def __init__(self, base: Cell, heads: int):
+        self.base = base
+        trace = in_heads(base.trace, heads, f"{base.name}-{heads}-heads")
+        function = getattr(base, "function", None)
+        super().__init__(trace, base.doc, base.citation, base.constants, base.masks, base.matrices, function)
+
+    def with_heads(self, heads: int) -> Cell:
+        return self.base.with_heads(heads)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return self.base.with_heads, (self.heads,)
 
 
 @overload
@@ -297,6 +341,7 @@ def cell(
     input_size: str | None = None,
     same: Sequence[str] = (),
     inputs: Inputs | None = None,
+    heads: int = 1,
 ) -> Callable[[Callable[..., Any]], Cell]: ...
 
 
@@ -311,6 +356,7 @@ def cell(
     input_size: str | None = None,
     same: Sequence[str] = (),
     inputs: Inputs | None = None,
+    heads: int = 1,
 ) -> Any:
     """Make a cell of a function that states its equations.
 
@@ -330,6 +376,8 @@ def cell(
         same: states that have one size though no equation says so, ``("y", "z")``; else the output has a size of its own.
         inputs: further inputs of each step, from the argument's name to 1 (one number a row), the name of the input or a state
             (as many units as that has), or None (a size that the layer is given): ``{"d": 1, "k": "h"}``.
+        heads: so many blocks on the diagonal are all that dense weights from states consist of, one a head, whose units see no
+            other head's.
 
     Raises:
         EquationError: with file and line, where the equations cannot be a cell.
@@ -356,6 +404,10 @@ def cell(
             raise TypeError(f"c.{min(both)} is among the constants and the matrices: give one of them other letters")
         letters = frozenset(constants or {}), frozenset(matrices or {})
         made = trace(f, *letters, name or f.__name__.replace("_", "-"), input_size, tuple(same), inputs)
+        try:
+            made = in_heads(made, heads)
+        except EquationError as error:
+            raise EquationError(error.reason, inspect.getfile(f), f.__code__.co_firstlineno, made.name) from None
         return Cell(made, doc, " ".join(rest.split()), constants, masks, matrices, f)
 
     return make if function is None else make(function)

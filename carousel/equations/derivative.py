@@ -126,7 +126,7 @@ class _Deriver:
                         self.bars[operand].append(q)
             for r in reversed(stage.reductions):
                 if r.kind == "sum":
-                    self.bars[r.operand].append(self.adjoint(r.symbol))
+                    self.bars[r.operand].append(self.adjoint(r.symbol) if r.heads is None else self.over_heads(r))
         hoisted = tuple(tuple(self.outcome(s) for s in symbols) for symbols in loop.hoisted)
         vectors = {s: self.outcome(s) for s in loop.vectors if s in self.learned}
         carried = {s: self.outcome(s) for s in before}
@@ -209,6 +209,16 @@ class _Deriver:
                 sums[size.root, row].append(units)
         return [row * self.sum(sympy.Add(*parts), size) for (size, row), parts in sums.items()]
 
+    def over_heads(self, r: Reduction) -> Expr:
+        """Return what a sum over each head's units hands to every unit: the same sum of what has come back to it."""
+        bar = self.outcome(r.symbol)
+        if bar == 0:
+            return bar
+        level = self.level[bar] + 1
+        made = self.known(_symbol(r.symbol, "spread"), r.size, level)
+        self.stage(level).reductions.append(Reduction(made, r.kind, bar, r.size, r.heads))
+        return made
+
     def parted(self, term: Expr) -> tuple[Expr, Expr]:
         """Return a product as one number a row times what differs from unit to unit."""
         factors = sympy.Mul.make_args(term)
@@ -217,7 +227,9 @@ class _Deriver:
 
     def linear(self, expr: Expr, size: Size) -> Expr | None:
         """Return Σ over units where it follows from sums that the loop has taken and the number of units; else None."""
-        taken = {r.operand: r.symbol for stage in self.loop.stages for r in stage.reductions if r.kind == "sum"}
+        taken = {
+            r.operand: r.symbol for stage in self.loop.stages for r in stage.reductions if r.kind == "sum" and r.heads is None
+        }
         count = self.counts.setdefault(size, sympy.Symbol(f"n_{len(self.counts)}", real=True))
         found = []
         for row, units in map(self.parted, sympy.Add.make_args(expr)):

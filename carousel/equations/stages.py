@@ -18,6 +18,8 @@ from carousel.equations.terms import ROW, Expr, Product, Size, rebuild
 from carousel.equations.trace import Trace
 from carousel.equations.units import OVER_UNITS, Count, Largest, total
 
+Taken = tuple[str, Expr, int | None]  # a reduction: its kind, operand and heads
+
 
 @dataclass(frozen=True)
 class Accumulator:
@@ -34,13 +36,15 @@ class Accumulator:
 class Reduction:
     """``symbol``, one number a row, is the "sum" or the "max" of ``operand`` over its units, whose number is ``size``.
 
-    A maximum hands no error back.
+    With ``heads`` it is a vector of that size: each of so many heads' units have what their head has. A maximum hands no error
+    back.
     """
 
     symbol: Expr
     kind: str
     operand: Expr
     size: Size
+    heads: int | None = None
 
 
 @dataclass(eq=False)  # compared and hashed by identity, so that back ends can cache by it
@@ -75,9 +79,9 @@ def schedule(trace: Trace) -> Schedule:
 
 
 class _Planner:
-    """``inside``: reductions that need no state, by kind and operand, and are taken inside the loop all the same."""
+    """``inside``: reductions that need no state, by kind, operand and heads, and are taken inside the loop all the same."""
 
-    def __init__(self, trace: Trace, inside: frozenset[tuple[str, Expr]] = frozenset()):
+    def __init__(self, trace: Trace, inside: frozenset[Taken] = frozenset()):
         self.trace, self.inside = trace, inside
         self.draws = {d.number: d for d in trace.draws}
         self.biases = {p.symbol for p in trace.parameters if p.kind == "bias"}
@@ -85,7 +89,7 @@ class _Planner:
         self.known: dict[Expr, tuple[bool, int]] = {s.before: (True, 0) for s in trace.states}
         self.stages: dict[tuple[bool, int], Stage] = {(False, 0): Stage(), (True, 0): Stage()}
         self.made: dict[tuple[tuple[Expr, ...], tuple[Expr, ...], bool, Expr | None], Expr] = {}
-        self.reduced: dict[tuple[str, Expr], Expr] = {}
+        self.reduced: dict[Taken, Expr] = {}
         self.counts: dict[Size, Expr] = {}
         self.given: dict[Expr, Expr] = {}  # a name for each expression that a reduction, or several of them, need
         self.sizes: dict[Expr, Size | None] = {p.symbol: p.rows for p in trace.parameters if not p.is_matrix}
@@ -176,32 +180,36 @@ class _Planner:
     def over_units(self, expr: Expr) -> Expr:
         """Return a function over units by its definition: reductions, and what is computed with them."""
         first, *rest = (self.split(x) for x in expr.args)
-        made = self.reduce(OVER_UNITS[type(expr)].definition(self.name(first), *rest))
+        function = OVER_UNITS[type(expr)]
+        heads = self.trace.heads if function.of_heads else None
+        made = self.reduce(function.definition(self.name(first), *rest), heads)
         return self.name(made) if made.has(sympy.Piecewise) else made  # SymPy would multiply it out in a condition
 
-    def reduce(self, expr: Expr) -> Expr:
+    def reduce(self, expr: Expr, heads: int | None) -> Expr:
         """Return the expression with its sums, maxima and numbers of units replaced by their symbols."""
         if not expr.args:
             return expr
-        args = [self.reduce(x) for x in expr.args]
+        args = [self.reduce(x, heads) for x in expr.args]
         if expr.func is Count:
-            return self.count(self.units(args[0]))
+            return self.count(self.units(args[0])) / (heads or 1)
         if expr.func in (Largest, total.symbol):
-            return self.reduction("sum" if expr.func is total.symbol else "max", self.name(self.rows_named(args[0])))
+            return self.reduction("sum" if expr.func is total.symbol else "max", self.name(self.rows_named(args[0])), heads)
         return rebuild(expr, args)
 
-    def reduction(self, kind: str, operand: Expr) -> Expr:
-        if (kind, operand) not in self.reduced:
+    def reduction(self, kind: str, operand: Expr, heads: int | None) -> Expr:
+        taken = (kind, operand, heads)
+        if taken not in self.reduced:
             symbol = sympy.Symbol(f"r{len(self.reduced)}", real=True)
             inside, known = self.when(operand)
-            if (kind, operand) in self.inside:  # with the first that need a state
+            if taken in self.inside:  # with the first that need a state
                 inside, known = True, max(known if inside else 0, 1 if (True, 1) in self.stages else 0)
-            self.stage((inside, known + 1)).reductions.append(Reduction(symbol, kind, operand, self.units(operand)))
-            self.known[symbol], self.sizes[symbol] = (inside, known + 1), ROW
-            self.reduced[kind, operand] = symbol
-        return self.reduced[kind, operand]
+            size = self.units(operand)
+            self.stage((inside, known + 1)).reductions.append(Reduction(symbol, kind, operand, size, heads))
+            self.known[symbol], self.sizes[symbol] = (inside, known + 1), ROW if heads is None else size
+            self.reduced[taken] = symbol
+        return self.reduced[taken]
 
-    def taken_inside(self) -> frozenset[tuple[str, Expr]]:
+    def taken_inside(self) -> frozenset[Taken]:
         """Return the reductions of sums of the input that no product outside the loop waits for.
 
         Inside the loop they cost little, since the sums are at hand; outside, each would go through all steps in memory.
@@ -223,7 +231,7 @@ class _Planner:
         given = {self.trace.input, *(x.symbol for x in self.trace.inputs)}
         of_input = {a.symbol for a in sums if given & all_of({a.symbol})}
         found = [r for s in stages for r in s.reductions if r.symbol not in waited]
-        return frozenset((r.kind, r.operand) for r in found if of_input & all_of({r.operand}))
+        return frozenset((r.kind, r.operand, r.heads) for r in found if of_input & all_of({r.operand}))
 
     def count(self, size: Size) -> Expr:
         return self.counts.setdefault(size.root, sympy.Symbol(f"n_{len(self.counts)}", real=True))

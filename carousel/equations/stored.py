@@ -10,6 +10,7 @@ import numpy as np
 from carousel.equations import notation
 from carousel.equations.cell import Cell
 from carousel.equations.errors import EquationError
+from carousel.equations.heads import in_heads
 
 FORMAT = 1
 Sizes = tuple[int, ...]  # of the input, of the states, of the projection, of further inputs
@@ -26,7 +27,7 @@ class StoredCell(Cell):
         given = facts["parameters"], frozenset(constants), frozenset(matrices)
         trace = notation.read(facts["name"], states, equations, *given, clock=clock, **sizes)
         super().__init__(
-            trace,
+            in_heads(trace, facts.get("heads", 1)),
             facts["doc"],
             facts["citation"],
             {letters: _array(facts["name"], f"c.{letters}", arrays) for letters, arrays in constants.items()},
@@ -83,6 +84,8 @@ def as_data(cell: Cell, sizes: Iterable[Sizes]) -> dict[str, Any]:
         data["same"] = list(cell.trace.same)
     if cell.inputs:
         data["inputs"] = dict(cell.inputs)
+    if cell.heads > 1:
+        data["heads"] = cell.heads
     return data
 
 
@@ -116,7 +119,9 @@ def _checked(data: Any) -> dict[str, Any]:
     inputs = data.get("inputs", {})
     if not isinstance(inputs, Mapping) or not all(isinstance(n, str) and n.isidentifier() for n in inputs):
         raise EquationError("its inputs are not as a stored cell has them")
-    return {key: data[key] for key in ("format", *TEXTS, *LISTS, *TABLES, "input_size", "same", "inputs") if key in data}
+    return {
+        key: data[key] for key in ("format", *TEXTS, *LISTS, *TABLES, "input_size", "same", "inputs", "heads") if key in data
+    }
 
 
 def _array(cell: str, name: str, arrays: Mapping[str, Any]) -> Callable[..., np.ndarray]:

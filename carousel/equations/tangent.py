@@ -94,7 +94,7 @@ class _Maker:
             reductions.append(r)
             if r.kind == "sum" and r.operand in self.moving:
                 self.move(r.symbol)
-                reductions.append(Reduction(self.dotted(r.symbol), r.kind, self.dotted(r.operand), r.size))
+                reductions.append(replace(r, symbol=self.dotted(r.symbol), operand=self.dotted(r.operand)))
         equations: list[Equation] = []
         for symbol, expr in stage.equations:
             equations.append((symbol, expr))

@@ -68,6 +68,7 @@ class Parameter:
     symbol: Expr
     rows: Size
     columns: tuple[Size, ...] = ()  # of matrices only; several where the operand is a concatenation
+    heads: int = 1  # blocks on the diagonal, of which a dense weight, or one transposed, consists
 
     @property
     def learned(self) -> bool:

@@ -68,6 +68,7 @@ class Trace:
     inputs: tuple[Input, ...] = ()  # the further ones
     draws: tuple[Draw, ...] = ()  # uses of noise
     delays: Mapping[Expr, tuple[str, int]] = field(default_factory=dict)  # states that keep a value of so many steps ago
+    heads: int = 1  # blocks on the diagonal, of which dense weights from states consist
 
     @property
     def declared(self) -> tuple[State, ...]:
@@ -78,6 +79,18 @@ class Trace:
     def unseen(self) -> frozenset[Expr]:
         """New values of the states that go on by themselves, whose equations nobody writes: the clock's and the past's."""
         return frozenset(s.after for s in self.states if s.size is None or s.before in self.delays)
+
+    def from_state(self, parameter: Parameter) -> bool:
+        """Return whether a dense weight multiplies what depends on a state, or has a state's size."""
+        given = (self.input_size.root, *(x.size.root for x in self.inputs if x.like is None))
+        vectors = [x for x in self.inputs if not x.is_number]
+        if self.input_like is None and all(x.size.root in given for x in vectors):
+            return any(c.root not in given for c in parameter.columns)
+        return not all(self.of_inputs(p) for p in self.products.values() if p.weight.name == parameter.name)
+
+    def of_inputs(self, product: Product) -> bool:
+        """Return whether a product's operand is made of a step's inputs alone, as it is written."""
+        return bool(product.operand.free_symbols <= {self.input, *(x.symbol for x in self.inputs)})
 
     @property
     def names(self) -> tuple[str, ...]:

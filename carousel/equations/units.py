@@ -1,7 +1,8 @@
 """Functions over the units of a vector: one number a row (``mean(x)``), or a vector whose units depend on all (``softmax(x)``).
 
 Two of them are primitive, a sum and a maximum; the others are defined by these in a few lines. A trace holds them as they are
-written; ``stages.py`` puts the definitions in, so that all that follows knows sums and maxima alone.
+written; ``stages.py`` puts the definitions in, so that all that follows knows sums and maxima alone. Each has a twin that goes
+over the units of each head, ``mean(x, heads=True)``: always a vector, whose units have what their head has.
 """
 
 from __future__ import annotations
@@ -22,6 +23,9 @@ EPSILON = 1e-5  # added to a variance, as PyTorch's LayerNorm does
 HALF = sympy.Rational(1, 2)
 
 
+OVER_UNITS: dict[Any, OverUnits] = {}  # by SymPy class
+
+
 @dataclass(eq=False, repr=False)
 class OverUnits:
     """One function over units, to be called on terms.
@@ -31,24 +35,31 @@ class OverUnits:
         row: whether its value is one number a row.
         drawn: its label in a drawing; without, the name.
         latex: its name in LaTeX, a template of the operands joined by commas.
+        of_heads: whether it goes over the units of each head.
     """
 
     definition: Callable[..., Expr]
     row: bool = False
     drawn: str = ""
     latex: str = ""
+    of_heads: bool = False
 
     def __post_init__(self) -> None:
         update_wrapper(self, self.definition)
-        self.name = self.definition.__name__
-        self.drawn = self.drawn or self.name
+        self.drawn = self.drawn or self.definition.__name__
+        self.name = f"{'head_' if self.of_heads else ''}{self.definition.__name__}"
         parameters = list(signature(self.definition).parameters.values())
         self.defaults = {p.name: p.default for p in parameters if p.default is not p.empty}
         self.fewest, self.operands = len(parameters) - len(self.defaults), len(parameters)
-        self.symbol = _node(self.name, self.latex or rf"\operatorname{{{self.name}}}\left({{0}}\right)")
+        latex = self.latex or rf"\operatorname{{{self.definition.__name__}}}\left({{0}}\right)"
+        self.symbol = _node(self.name, rf"{latex}_{{\mathrm{{head}}}}" if self.of_heads else latex)
+        OVER_UNITS[self.symbol] = self
+        self.by_head = self if self.of_heads else OverUnits(self.definition, False, self.drawn, self.latex, True)
 
-    def __call__(self, x: Any, *given: Any, **named: Any) -> Any:
-        """Return the value over the units of ``x``; what is left out at the end has its default."""
+    def __call__(self, x: Any, *given: Any, heads: bool = False, **named: Any) -> Any:
+        """Return the value over the units of ``x``, or of each head; what is left out at the end has its default."""
+        if heads and not self.of_heads:
+            return self.by_head(x, *given, **named)
         if not all(n in self.defaults for n in named) or len(given) > len(self.defaults):
             raise TypeError(f"{self.name} takes {', '.join(['x', *self.defaults])}")
         values = dict(zip(self.defaults, given, strict=False))
@@ -78,8 +89,6 @@ def _node(name: str, words: str) -> Any:
     return type(name, (sympy.Function,), {"_latex": latex, "fdiff": fdiff})
 
 
-OVER_UNITS: dict[Any, OverUnits] = {}  # by SymPy class
-
 # What definitions are made of, besides ``total``: the largest of the units, of which no error flows back, and their number.
 Largest, Count = _node("largest", ""), _node("units", "")
 
@@ -88,9 +97,7 @@ def over_units(**record: Any) -> Callable[[Callable[..., Expr]], OverUnits]:
     """Enter a function over units in the table by its definition; the arguments are those of ``OverUnits``."""
 
     def enter(definition: Callable[..., Expr]) -> OverUnits:
-        made = OverUnits(definition, **record)
-        OVER_UNITS[made.symbol] = made
-        return made
+        return OverUnits(definition, **record)
 
     return enter
 

@@ -40,7 +40,7 @@ def largest_singular_value(layer: Recurrent, weight: str, number: int = 0) -> fl
     matrix = layer.parameter(weight, number).detach().double()
     if weight in layer.cell.masks:
         matrix = matrix * torch.as_tensor(layer.cell.masks[weight](*matrix.shape), dtype=matrix.dtype)
-    return float(torch.linalg.matrix_norm(matrix, 2))
+    return float(torch.linalg.matrix_norm(matrix, 2).max())  # of several heads that of one of them
 
 
 @cache

@@ -112,8 +112,8 @@ def _lengths(
             names = ", ".join(x.label for x in known[kind])
             raise ValueError(f"{len(found)} tensors are given for {kind}, expected {len(known[kind])} ({names})")
         for tensor, shape in zip(known[kind], found, strict=False):
-            if len(shape) != len(tensor.shape):
-                raise ValueError(f"{tensor.label} has shape {tuple(shape)}, expected {len(tensor.shape)} dimensions")
+            if len(shape) != tensor.dimensions:
+                raise ValueError(f"{tensor.label} has shape {tuple(shape)}, expected {tensor.dimensions} dimensions")
     lengths, total = interface.lengths(shapes), sum(batch_sizes)
     if min(lengths.values()) < 1:
         raise ValueError("every vector of the cell must have at least one unit")

@@ -96,7 +96,7 @@ def _tangent(
     (data,), (data_u,), lengths = x["data"], u["data"], interface.lengths_of(x)
     sums = []
     for stack in interface.outer:
-        weight, weight_u = (torch.cat(stacks.weights(stack, lengths, dense)).t() for dense in (x["dense"], u["dense"]))
+        weight, weight_u = (stacks.whole(stack, lengths, dense).t() for dense in (x["dense"], u["dense"]))
         bias = stacks.begin(stack, lengths, u["biases"], data)
         sums.append(torch.addmm(torch.addmm(bias, data, weight_u), data_u, weight))
     weights = dict(zip(interface.dense, x["dense"], strict=True))

@@ -14,6 +14,7 @@ from torch import Tensor
 from carousel.equations.terms import Expr
 from carousel.kernels import stacks
 from carousel.kernels.compiled import Run
+from carousel.kernels.heads import joined, parted
 from carousel.kernels.interface import Interface, Stack, Tensors
 from carousel.kernels.liveness import Liveness
 from carousel.kernels.steps import Steps
@@ -68,9 +69,11 @@ def gradients(
     outer, rest = complete[: len(interface.outer)], complete[len(interface.outer) :]
     rounded = _rounding(run.products)
     factors = [rounded(w) for w in dense]
-    products = [_gradient(data, rounded(x), rounded(data)) for x in outer]
-    inner = [(found.groups[g], operands[s.operand]) for (g, _), s in interface.inner.items()]
-    products += [_gradient(data, rounded(x), rounded(operand)) for x, operand in inner]
+    given = [(x, data) for x in outer]
+    given += [(found.groups[g], operands[s.operand]) for (g, _), s in interface.inner.items()]
+    products = [
+        _of_weights(s, data, rounded(x), rounded(operand)) for s, (x, operand) in zip(interface.stacks, given, strict=True)
+    ]
     results = {
         "dense": _of_dense(interface, lengths, dense, products),
         "biases": _of_biases(interface, lengths, outer),
@@ -102,21 +105,23 @@ def gradients(
     return results
 
 
-def _of_dense(interface: Interface, lengths: Lengths, dense: Sequence[Tensor], products: Sequence[Tensor]) -> list[Tensor]:
-    """Return the gradient of each dense weight, from the gradient of each stack (Σ units, operand's units)."""
+def _of_dense(
+    interface: Interface, lengths: Lengths, dense: Sequence[Tensor], products: Sequence[Sequence[Tensor]]
+) -> list[Tensor]:
+    """Return the gradient of each dense weight, from what each stack has of its weights' gradients."""
     pieces: list[list[tuple[int, Tensor]]] = [[] for _ in dense]
     for stack, product in zip(interface.stacks, products, strict=True):
-        for (number, prefix), piece in zip(stack.parts, product.chunk(len(stack.parts)), strict=True):
+        for (number, prefix), piece in zip(stack.parts, product, strict=True):
             pieces[number].append((sum(lengths[n] for n in prefix), piece))
     found = []
     for w, parts in zip(dense, pieces, strict=True):
-        if len({first for first, _ in parts}) == len(parts) and sum(p.shape[1] for _, p in parts) == w.shape[1]:
+        if len({first for first, _ in parts}) == len(parts) and sum(p.shape[-1] for _, p in parts) == w.shape[-1]:
             parts.sort(key=lambda p: p[0])
-            found.append(parts[0][1] if len(parts) == 1 else torch.cat([p for _, p in parts], dim=1))
+            found.append(parts[0][1] if len(parts) == 1 else torch.cat([p for _, p in parts], dim=-1))
         else:  # a weight that multiplies several vectors
             total = torch.zeros_like(w)
             for first, piece in parts:
-                total[:, first : first + piece.shape[1]] += piece
+                total[..., first : first + piece.shape[-1]] += piece
             found.append(total)
     return found
 
@@ -144,7 +149,15 @@ def _rounding(products: torch.dtype | None) -> Callable[[Tensor], Tensor]:
 
 
 def _product(like: Tensor, a: Tensor, b: Tensor) -> Tensor:
-    return (a @ b).to(like.dtype)
+    return (a @ b if a.dim() == 2 else joined(a @ b)).to(like.dtype)
+
+
+def _of_weights(stack: Stack, like: Tensor, sums: Tensor, operand: Tensor) -> Sequence[Tensor]:
+    """Return the gradient of each weight of a stack, from the adjoints of its sums and what it multiplies."""
+    if stack.heads == 1:
+        return _gradient(like, sums, operand).chunk(len(stack.parts))
+    x = parted(operand, stack.heads)
+    return [(parted(s, stack.heads).mT @ x).to(like.dtype) for s in sums.chunk(len(stack.parts), dim=1)]
 
 
 def _gradient(like: Tensor, sums: Tensor, operand: Tensor) -> Tensor:
@@ -160,8 +173,8 @@ def _sum_of_products(like: Tensor, pairs: Sequence[tuple[Tensor, Tensor]]) -> Te
         return torch.zeros_like(like)
     total = _product(like, *pairs[0])
     for a, b in pairs[1:]:
-        if a.dtype == total.dtype:
+        if a.dtype == total.dtype and a.dim() == 2:
             total.addmm_(a, b)
         else:
-            total += a @ b
+            total += _product(like, a, b)
     return total

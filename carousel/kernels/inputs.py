@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
 
@@ -15,7 +16,7 @@ from carousel.equations.loop import Equation, Loop, blocks, grouped, loop
 from carousel.equations.stages import Accumulator, Reduction, Stage
 from carousel.equations.terms import Expr, Product, Size
 from carousel.equations.variants import numbers
-from carousel.kernels import noise
+from carousel.kernels import heads, noise
 from carousel.kernels.backend import Call
 from carousel.kernels.interface import interface_of
 from carousel.kernels.pointwise import Values, evaluate, pointwise
@@ -26,7 +27,8 @@ class Inputs:
     """Tensors of one call, in the order of ``Loop``'s ``hoisted``, ``vectors`` and ``groups`` with their operands.
 
     ``hoisted``: (Σ batch_sizes, width) each, the symbols of one outer product side by side. ``vectors``: (units,) each.
-    ``weights``: of each operand of each group, the dense weights of the group's symbols, stacked: (Σ units, operand's units).
+    ``weights``: of each operand of each group, the dense weights of the group's symbols, stacked: (Σ units, operand's units),
+    or of heads (heads, Σ units of a head, operand's units of a head).
     ``values``: all that is known outside the loop, by symbol.
     """
 
@@ -51,7 +53,7 @@ def hoist(call: Call) -> Inputs:
         hoisted=[stacked[s] if s in stacked else values[s[0]] for s in inside.hoisted],
         vectors=[values[v] for v in inside.vectors],
         weights=[
-            torch.cat([_block(p[k], values, lengths) for p in group.products])
+            torch.cat([_block(p[k], values, lengths) for p in group.products], dim=-2)
             for group in inside.groups
             for k in range(len(group.operands))
         ],
@@ -138,7 +140,11 @@ def units(count: int, like: Tensor) -> Tensor:
 
 
 def reduced(r: Reduction, x: Tensor) -> Tensor:
-    """Return a reduction of ``x``, (…, units), one number a row: (…, 1). Sums of half precision are single."""
+    """Return a reduction of ``x``, (…, units), one number a row: (…, 1), or by head (…, units). Sums of half precision are
+    single."""
+    if r.heads is not None:
+        each = x.unflatten(-1, (r.heads, -1))
+        return reduced(replace(r, heads=None), each).expand(each.shape).flatten(-2)
     if r.kind == "sum":
         return x.sum(-1, keepdim=True, dtype=torch.promote_types(x.dtype, torch.float32))
     return x.detach().amax(-1, keepdim=True)
@@ -209,9 +215,9 @@ def _outer(accumulators: list[Accumulator], values: Values, lengths: dict[Size, 
         rows = next((p.shape[0] for p in parts if p.dim() == 2), None)
         total = torch.cat(parts if rows is None else [p.expand(rows, p.shape[-1]) for p in parts], dim=-1)
     for k, product in enumerate(accumulators[0].products):
-        weight = torch.cat([_block(a.products[k], values, lengths) for a in accumulators]).t()
+        weight = torch.cat([_block(a.products[k], values, lengths) for a in accumulators], dim=-2).mT
         x = evaluate(product.operand)(values).to(weight.dtype)  # what goes over units may be more precise
-        total = x @ weight if total is None else total + x @ weight if x.dim() == 1 else torch.addmm(total, x, weight)
+        total = heads.product(x, weight, len(accumulators), total)
     assert total is not None  # an accumulator has at least one product
     return total
 
@@ -225,7 +231,7 @@ def _block(product: Product, values: Values, lengths: dict[Size, int]) -> Tensor
 def _roots(cell: Cell) -> tuple[list[tuple[str, int, Size]], list[tuple[str, Size | None]], list[Size]]:
     """Return each parameter's name, number of dimensions and size, each state's name and size, and all sizes of parameters."""
     learned = [p for p in cell.trace.parameters if p.learned]
-    parameters = [(p.name, 2 if p.kind == "dense" else 1, p.rows.root) for p in learned]
+    parameters = [(p.name, 3 if p.heads > 1 else 2 if p.kind == "dense" else 1, p.rows.root) for p in learned]
     states = [(s.name, None if s.size is None else s.size.root) for s in cell.trace.states]
     return parameters, states, [size.root for p in cell.trace.parameters for size in (p.rows, *p.columns)]
 
@@ -242,7 +248,7 @@ def _lengths(call: Call) -> dict[Size, int]:
         if x.dim() != 2:
             what = name if x is data else f"state {name}"
             raise ValueError(f"{what} of cell {cell.name} has shape {tuple(x.shape)}, expected 2 dimensions: (rows, units)")
-    lengths = {size: parameters[name].shape[0] for name, _, size in known}
+    lengths = {size: math.prod(parameters[name].shape[: max(1, dimensions - 1)]) for name, dimensions, size in known}
     lengths |= {size: before[name].shape[-1] for name, size in states if size is not None}
     lengths[cell.trace.input_size.root] = data.shape[-1]
     lengths |= _given(call, lengths)
@@ -293,7 +299,7 @@ def _constants(cell: Cell, like: Tensor, parameters: Mapping[str, Tensor], lengt
         else:
             values[p.symbol] = parameters[p.name]
     named = {p.name: values[p.symbol] for p in cell.trace.parameters if p.kind == "dense"}
-    return values | {symbol: named[name].t().contiguous() for symbol, name in turned.items()}
+    return values | {symbol: named[name].mT.contiguous() for symbol, name in turned.items()}
 
 
 def _array(cell: Cell, what: str, given: Any, shape: tuple[int, ...], like: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, NamedTuple
@@ -65,11 +65,18 @@ class Tensors:
 @dataclass(frozen=True, eq=False)  # hashed by identity, quickly: a boundary remembers what has passed
 class Described:
     """A tensor of a call: the user's name for it, of each dimension the sizes whose sum it is, and whether its type is
-    float32 even where others are of lower precision."""
+    float32 even where others are of lower precision. Of several ``heads`` each size is shared out, and the heads are the first
+    dimension."""
 
     label: str
     shape: tuple[tuple[str, ...], ...]
     single: bool = False
+    heads: int = 1
+
+    @property
+    def dimensions(self) -> int:
+        """How many it has."""
+        return len(self.shape) + (self.heads > 1)
 
     def type(self, given: torch.dtype) -> torch.dtype:
         """Return its type where others have the type ``given``."""
@@ -77,7 +84,8 @@ class Described:
 
     def at(self, lengths: Mapping[str, int]) -> tuple[int, ...]:
         """Return the shape where the sizes have these lengths."""
-        return tuple(sum(lengths[n] for n in dimension) for dimension in self.shape)
+        whole = tuple(sum(lengths[n] for n in dimension) for dimension in self.shape)
+        return whole if self.heads == 1 else (self.heads, *(n // self.heads for n in whole))
 
 
 @dataclass(frozen=True, eq=False)  # hashed by identity, quickly: names are made of it at every call
@@ -86,7 +94,7 @@ class Stack:
 
     ``size``: of each sum; ``depth``: of the operand. ``parts``: of each weight its number among the dense ones, and the sizes
     of the columns before those that multiply this operand. ``biases``: of each sum, numbers of what it begins with; None for a
-    stack inside the loop.
+    stack inside the loop. ``heads``: blocks of each weight.
     """
 
     name: str
@@ -96,16 +104,19 @@ class Stack:
     depth: str
     parts: tuple[tuple[int, tuple[str, ...]], ...]
     biases: tuple[tuple[int, ...], ...] | None = None
+    heads: int = 1
 
 
 class Source(NamedTuple):
-    """The tensor of a call that tells a size: a dimension of it is the size so many ``times``, and the sizes ``beside``."""
+    """The tensor of a call that tells a size: a dimension of it is the size so many ``times``, and the sizes ``beside``, shared
+    among ``heads``."""
 
     kind: str
     number: int
     dimension: int
     times: int = 1
     beside: tuple[str, ...] = ()
+    heads: int = 1
 
 
 class Interface:
@@ -134,6 +145,10 @@ class Interface:
             for g, j, group in inner
         }
         self.stacks = (*self.outer, *self.inner.values())
+        # Of a size that weights or reductions part in heads, how many; kernels keep the heads' units apart.
+        self.heads = {size: s.heads for s in self.inner.values() if s.heads > 1 for size in (s.size, s.depth)}
+        reductions = [r for stage in loop.stages for r in stage.reductions]
+        self.heads |= {self.names[r.size.root]: r.heads for r in reductions if r.heads is not None and r.heads > 1}
         # Of each state, the groups and stacks that multiply it.
         self.through = [[(g, s) for (g, _), s in self.inner.items() if s.operand == state] for state in self.states]
         # The vectors that are learned, by number.
@@ -144,7 +159,11 @@ class Interface:
         self.tensors: dict[str, tuple[Described, ...]] = {
             "data": (Described("input", (("rows",), (self.size(loop.input),))),),
             "dense": tuple(
-                Described(f"parameter {n}", ((self.names[w.rows.root],), tuple(self.names[c.root] for c in w.columns)))
+                Described(
+                    f"parameter {n}",
+                    ((self.names[w.rows.root],), tuple(self.names[c.root] for c in w.columns)),
+                    heads=w.heads,
+                )
                 for n, w in weights.items()
             ),
             "biases": tuple(Described(f"parameter {_called(b)}", ((of_bias[b],),)) for b in self.biases),
@@ -178,22 +197,23 @@ class Interface:
         name: str,
         symbols: tuple[Expr, ...],
         operand: Expr,
-        products: Iterable[Product],
+        products: Sequence[Product],
         biases: tuple[tuple[int, ...], ...] | None = None,
     ) -> Stack:
         parts = tuple(
             (self.dense.index(p.weight.name), tuple(self.names[c.root] for c in p.weight.columns[: p.part])) for p in products
         )
-        return Stack(name, symbols, operand, self.size(symbols[0]), self.size(operand), parts, biases)
+        heads = max(p.weight.heads for p in products)
+        return Stack(name, symbols, operand, self.size(symbols[0]), self.size(operand), parts, biases, heads)
 
     def _sources(self, products: Sequence[Product]) -> dict[str, Source]:
         """Return for each size a tensor that has it alone, or beside sizes that are found before."""
         found: dict[str, Source] = {}
         for kind in ("before", "vectors", "data", "dense", "hoisted"):
             for k, tensor in enumerate(self.tensors[kind]):
-                for dimension, sizes in enumerate(tensor.shape):
+                for dimension, sizes in enumerate(tensor.shape, tensor.heads > 1):
                     if len(set(sizes)) == 1:
-                        found.setdefault(sizes[0], Source(kind, k, dimension, len(sizes)))
+                        found.setdefault(sizes[0], Source(kind, k, dimension, len(sizes), heads=tensor.heads))
         for k, tensor in enumerate(self.tensors["dense"]):  # a part of a concatenation that has left the loop
             columns = tensor.shape[1]
             unknown = [n for n in columns if n not in found]
@@ -216,7 +236,7 @@ class Interface:
         """Return the number of units behind each size, from the shapes of tensors by kind."""
         found: dict[str, int] = {}
         for size, s in self.sources.items():
-            found[size] = (shapes[s.kind][s.number][s.dimension] - sum(found[n] for n in s.beside)) // s.times
+            found[size] = (shapes[s.kind][s.number][s.dimension] * s.heads - sum(found[n] for n in s.beside)) // s.times
         return found | dict.fromkeys(self.row, 1)
 
     def lengths_of(self, lists: Mapping[str, Sequence[Tensor]]) -> dict[str, int]:

@@ -111,13 +111,14 @@ class _Flow(ABC):
         return [r for stage in after for r in stage.reductions if r.size.root is place[1]]
 
     def reduced(self, place: Place) -> list[Reduction]:
-        """Return the reductions that a block, of one number a row, has the results of."""
-        return list(self._stages[place[0]].reductions) if place[1] is ROW else []
+        """Return the reductions that a block has the results of: one of one number a row, or of units where they go by head."""
+        return [r for r in self._stages[place[0]].reductions if self.defined[r.symbol] == place]
 
     def _define(self) -> None:
         """Note where reductions are known."""
-        self.defined |= {r.symbol: (k, ROW) for k, stage in enumerate(self._stages) for r in stage.reductions}
-        self._gathering = {(k - 1, r.size.root) for k, stage in enumerate(self._stages) for r in stage.reductions}
+        every = [(k, r) for k, stage in enumerate(self._stages) for r in stage.reductions]
+        self.defined |= {r.symbol: (k, ROW if r.heads is None else r.size.root) for k, r in every}
+        self._gathering = {(k - 1, r.size.root) for k, r in every}
 
     @property
     @abstractmethod

@@ -19,6 +19,7 @@ from carousel.equations.loop import Equation, Group, LoopStage
 from carousel.equations.noise import PLACE, SEQUENCE
 from carousel.equations.terms import Expr
 from carousel.equations.trace import symbol
+from carousel.kernels import heads
 from carousel.kernels.alike import alike
 from carousel.kernels.backend import Backend, Call, Result
 from carousel.kernels.inputs import hoist, in_rows, loop_of, reduced
@@ -57,7 +58,7 @@ def run(call: Call) -> Result:
     read = {s for plan in plans for _, expr in plan.equations for s in expr.free_symbols} | {s.after for s in trace.states}
     read |= {r.operand for stage in loop.stages for r in stage.reductions}
     used = {symbols: steps for symbols, steps in hoisted.items() if not read.isdisjoint(symbols)}
-    weights = iter([w.t() for w in inputs.weights])
+    weights = iter([w.mT for w in inputs.weights])
     stacked = {group.symbols: [next(weights) for _ in group.operands] for group in loop.groups}
 
     defined = {s for plan in plans for s in plan.defined}
@@ -101,7 +102,7 @@ def run(call: Call) -> Result:
                     x = values[operand]
                     if loop.clock is not None or loop.goes_over_units:  # whose precision may be in it
                         x = x.to(weight.dtype)
-                    total = x @ weight if total is None else torch.addmm(total, x, weight)
+                    total = heads.product(x, weight, len(group.symbols), total)
                 assert total is not None  # a group has at least one operand
                 values.update(zip(targets, total.chunk(len(targets), dim=1), strict=True))
             for equations in _pieces(plan.equations, frozenset(clamped)):

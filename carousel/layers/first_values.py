@@ -102,24 +102,31 @@ def functions() -> dict[str, Callable[[Tensor], Tensor]]:
     return found
 
 
-def start_all(found: Mapping[str, Rule], parameters: Mapping[str, Tensor]) -> None:
-    """Give parameters their first values, in place, those last that are the negative of another.
+def start_all(found: Mapping[str, Rule], parameters: Mapping[str, Tensor], heads: Mapping[str, int]) -> None:
+    """Give parameters their first values, in place, those last that are the negative of another; ``heads``: of each, by name.
 
     Raises ValueError where a rule cannot give one.
     """
     opposite = opposites(found)
     for name, rule in found.items():
         if name not in opposite:
-            start(parameters[name], name, rule)
+            start(parameters[name], name, rule, heads[name])
     for name, other in opposite.items():
         start(parameters[name], name, lambda _, other=other: -parameters[other])  # type: ignore[misc]
 
 
 @torch.no_grad()
-def start(parameter: Tensor, name: str, rule: Rule) -> None:
-    """Give a parameter its first value, in place. Raises ValueError where the rule cannot give one."""
+def start(parameter: Tensor, name: str, rule: Rule, heads: int = 1) -> None:
+    """Give a parameter its first value, in place: a function of ``torch.nn.init`` to each head's block.
+
+    Raises ValueError where the rule cannot give one.
+    """
     if isinstance(rule, str):
         rule = functions()[rule.removesuffix("_")]
+        if heads > 1:
+            for block in parameter:
+                start(block, name, rule)
+            return
     if isinstance(rule, int | float):
         nn.init.constant_(parameter, rule)
         return

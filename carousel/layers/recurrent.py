@@ -15,7 +15,7 @@ from carousel import cells, kernels
 from carousel.equations import Cell
 from carousel.layers import further
 from carousel.layers.clamp import Clamp, Clamps, arrays, check, listed, sizes
-from carousel.layers.first_values import Rule, rules, start_all
+from carousel.layers.first_values import Rule, rules, start, start_all
 from carousel.layers.noise import checked, running
 from carousel.layers.parameters import (
     Parameters,
@@ -46,7 +46,8 @@ class Recurrent(nn.Module):
         batch_first: sequences are (B, T, ·) rather than (T, B, ·); states are not affected, as in torch.nn.LSTM.
         dropout: probability of zeroing a layer's outputs, on every layer but the last.
         bidirectional: a second set of cells reads from the end; outputs are concatenated.
-        proj_size: size of the output where the cell projects it (``lstm-v4``); by default half of ``hidden_size``.
+        proj_size: size of the output where the cell projects it (``lstm-v4``); by default half of ``hidden_size``, or a
+            little less, so that heads can share it.
             For a cell without projection 0, as in torch.nn, or nothing.
         device, dtype: of the parameters.
         variational_dropout: draw one dropout mask per sequence and keep it at all steps (Gal and Ghahramani 2016).
@@ -55,6 +56,7 @@ class Recurrent(nn.Module):
         segment_length: for long sequences: keep only the states between segments of that many steps for the way back, and run
             each segment twice; memory grows with the square root of the length where this is it. 0: keep every step's.
         forget_bias: start the forget gate's bias ``b.f`` there (Jozefowicz et al. 2015 advise 1).
+        heads: how many, instead of the cell's own: dense weights from states consist of one block a head on the diagonal.
         init: how parameters start, by the names that the equations give them, before all else that says it:
             ``{"b.f": chrono(1, 100), "b.i": "-b.f", "W.*m": "orthogonal", "w.*": 0.0}``. Names are patterns as ``fnmatch`` has
             them, the last that fits holds; a value is a number, the name of a function of ``torch.nn.init``, a function that
@@ -67,7 +69,7 @@ class Recurrent(nn.Module):
     Up to ``dtype`` the arguments are those of torch.nn.LSTM, in its order, after the cell.
 
     Parameters carry the slide's names and PyTorch's suffixes: ``W.ie_l0``, ``w.oh_l1``, ``b.f_l0_reverse``,
-    ``initial.h_l0``. Dense ones are (into, from).
+    ``initial.h_l0``. Dense ones are (into, from); of several heads (heads, into, from), units of one head each.
 
     A weight that is computed from another one is set by torch.nn.utils.parametrize: ``register_parametrization(layer.W,
     "im_l0", …)``; an assignment of a plain tensor is refused.
@@ -96,13 +98,14 @@ class Recurrent(nn.Module):
         recurrent_init: str = "uniform",
         forget_bias: float | None = None,
         segment_length: int = 0,
+        heads: int | None = None,
         init: Mapping[str, Rule] | None = None,
         input_sizes: Mapping[str, int] | None = None,
         rates: Mapping[str, float] | None = None,
         weight_noise: float = 0.0,
     ):
         super().__init__()
-        self.cell = cells.get(cell)
+        self.cell = cells.get(cell) if heads is None else cells.get(cell).with_heads(whole_number("heads", heads, 1))
         kernels.register(self.cell)
         input_size, hidden_size, num_layers = (
             whole_number(what, value, 1)
@@ -122,7 +125,8 @@ class Recurrent(nn.Module):
         if proj_size and not projects:
             raise ValueError(f"cell {self.cell.name} has no projection, so proj_size must be 0, not {proj_size}")
         self.input_size, self.hidden_size, self.num_layers = input_size, hidden_size, num_layers
-        usual = max(1, hidden_size // 2) if self.cell.input_is_memory else input_size
+        half = max(1, hidden_size // 2 // self.cell.heads) * self.cell.heads
+        usual = half if self.cell.input_is_memory else input_size
         self.proj_size = usual if projects and proj_size is None else proj_size or 0
         self.bias = flag("bias", bias)
         if forget_bias is not None and not self.bias:
@@ -215,17 +219,16 @@ class Recurrent(nn.Module):
                     elif p.name in self.init:
                         continue
                     elif p.initial == "orthogonal":
-                        nn.init.orthogonal_(parameter)
+                        start(parameter, p.name, "orthogonal", p.heads)
                     elif p.initial == "uniform":
                         nn.init.uniform_(parameter, -bound, bound)
                     else:
                         nn.init.constant_(parameter, float(p.initial))
-                start_all(
-                    self.init,
-                    {p.name: self.parameter(p.name, layer, direction) for p in self._specs(layer)} if self.init else {},
-                )
-        for start in self.initial.values():
-            nn.init.zeros_(start)
+                if self.init:
+                    heads = {p.name: p.heads for p in self._specs(layer)}
+                    start_all(self.init, {name: self.parameter(name, layer, direction) for name in heads}, heads)
+        for first in self.initial.values():
+            nn.init.zeros_(first)
 
     def __repr__(self) -> str:
         return f"Recurrent({self.extra_repr()})"

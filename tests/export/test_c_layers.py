@@ -8,7 +8,7 @@ from compiled_c import needs_compiler, outputs
 from exact_functions import EXACT
 from random_cells import stored
 
-from carousel import export
+from carousel import cells, export
 from carousel.cells import CELLS
 from carousel.cells.papers import PAPERS
 from carousel.equations import cell
@@ -34,7 +34,7 @@ def difference(layer, folder, precision="float32", steps=200, like=None, name="m
 
 def made(cell, **options):
     torch.manual_seed(3)
-    return Recurrent(cell, 5, 7 if cell.has_hidden else 5, **options)
+    return Recurrent(cell, 5, 7 * cell.heads if cell.has_hidden else 5, **options)
 
 
 @pytest.mark.parametrize("name", CELLS)
@@ -83,12 +83,12 @@ def test_options_of_a_layer(options, tmp_path):
 
 
 @pytest.mark.parametrize("precision", weights.PRECISIONS)
-@pytest.mark.parametrize("name", ["lstm-v3", "lstm-v4", "lstm", "gru"])
+@pytest.mark.parametrize("name", ["lstm-v3", "lstm-v4", "lstm", "gru", "gru-3-heads", "lstm-v4-2-heads"])
 def test_weights_of_fewer_bits_are_the_rounded_ones(precision, name, tmp_path):
-    layer, rounded = made(CELLS[name], num_layers=2), made(CELLS[name], num_layers=2)
+    layer, rounded = (made(cells.get(name), num_layers=2) for _ in range(2))
     with torch.no_grad():
         for p in rounded.W.values():
-            scale = p.abs().amax(1, keepdim=True) / 127
+            scale = p.abs().amax(-1, keepdim=True) / 127
             p.copy_({"float32": p, "bfloat16": p.bfloat16(), "int8": (p / scale).round() * scale}[precision])
     assert difference(layer, tmp_path, precision, like=rounded) < 1e-5
 

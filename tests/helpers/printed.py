@@ -11,13 +11,13 @@ from exact_functions import EXACT
 from torch import Tensor
 
 
-def step(text: str, given: Mapping[str, Any], inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def step(text: str, given: Mapping[str, Any], inputs: Mapping[str, Tensor], heads: int = 1) -> dict[str, Tensor]:
     """One step of the printed equations, by name. ``given``: e, the states before, t, and parameters as ``W.he``, masked."""
     rows = len(given["e"])
     values: dict[str, Any] = {f"{name}_now": x for name, x in inputs.items()}
     values |= {"e_now": given["e"], "t": given["t"].double() if "t" in given else None}
     values |= {f"{name}_before": x for name, x in given.items() if name not in ("e", "t") and "." not in name}
-    values |= _FUNCTIONS | {"given": given, "times": lambda weight, x: x @ given[weight].t()}
+    values |= _FUNCTIONS | _by_head(heads) | {"given": given, "times": lambda weight, x: x @ given[weight].t()}
     values["cat"] = lambda *xs: torch.cat([x.expand(rows, -1) for x in xs], dim=1)
     found = {}
     for line in text.splitlines():
@@ -74,6 +74,22 @@ def _tensors(function: Any) -> Any:
         return function(*(x if isinstance(x, Tensor) else torch.tensor(float(x), dtype=torch.float64) for x in xs))
 
     return apply
+
+
+def _by_head(heads: int) -> dict[str, Any]:
+    """Functions over the units of each head, by those over the units of a vector."""
+
+    def parted(x: Any) -> Any:
+        return x.unflatten(-1, (heads, -1)) if isinstance(x, Tensor) else x
+
+    def twin(function: Any) -> Any:
+        def by_head(x: Tensor, *rest: Any, **named: Any) -> Tensor:
+            value = function(parted(x), *map(parted, rest), **{k: parted(v) for k, v in named.items()})
+            return value.expand(parted(x).shape).flatten(-2)
+
+        return by_head
+
+    return {f"head_{n}": twin(_FUNCTIONS[n]) for n in ("mean", "total", "norm", "softmax", "layer_norm", "rms_norm")}
 
 
 _FUNCTIONS = {

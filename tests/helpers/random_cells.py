@@ -91,6 +91,7 @@ class _Writer:
         self.matrix, self.turns = self.maybe(6), self.maybe(5)  # a constant one; dense weights are used transposed, too
         self.remembers = self.maybe(5)  # whether anything is of some steps ago
         self.noisy = "p" not in self.states and self.maybe(4)
+        self.heads = self.one(2, 3) if self.maybe(4) else 1
         self.target = ""  # the letter of the line that is written
         self.lines: list[str] = []
         self.inputs = self.further() if self.maybe(3) else {}
@@ -147,10 +148,12 @@ class _Writer:
             options.append('constants={"T": lambda n: 1.0 + np.arange(n) % 3}')
         if self.matrix:
             options.append('matrices={"A": lambda n, m: np.cos(np.arange(n * m)).reshape(n, m) / 2}')
+        if self.heads > 1:
+            options.append(f"heads={self.heads}")
         squares = [
             w for w in self.sure if len(self.weights[w]) == 2 and f"{self.named('W', w)} @" in "".join(self.lines[first:])
         ]
-        if self.mask and squares:
+        if self.mask and squares and self.heads == 1:
             options.append(f'masks={{"W.{self.one(*squares)}": lambda n, m: np.tri(n, m)}}')
         decorator = f"@cell({', '.join(options)})" if options else "@cell"
         lines = [*self.lines, f"return {', '.join(returned)}"]
@@ -236,7 +239,8 @@ class _Writer:
         kind = self.one("layer_norm", "layer_norm", "rms_norm", "softmax")
         if kind == "layer_norm" and size != INPUT and self.maybe(2):
             given = f", {self.one('1', '2')}, {self.bias(size)}" if self.maybe(2) else f", bias={self.bias(size)}"
-        return Text(f"{kind}({bare(x)}{'' if kind == 'softmax' else given})", size, chosen=x.chosen)
+        heads = ", heads=True" if self.heads > 1 and self.maybe(2) else ""
+        return Text(f"{kind}({bare(x)}{'' if kind == 'softmax' else given}{heads})", size, chosen=x.chosen)
 
     def vector(self, size: str) -> Text:
         return self.ago(self.one(*(x for x in self.vectors.values() if x.size == size)))
@@ -319,7 +323,7 @@ class _Writer:
         if self.turns and self.maybe(3) and (made := self.turned(size)):
             return made
         into = self.into(size)
-        if self.maybe(6):
+        if self.maybe(6) and self.heads == 1:
             parts = [self.operand() for _ in range(self.draw(st.integers(2, 3)))]
             letters, operand = into, f"concat({', '.join(p.text for p in parts)})"
         else:
@@ -381,6 +385,9 @@ class _Writer:
             return replace(self.drawn(size, x, self.small), dense=False)
         if kind == "normal":
             return call("tanh", self.normal(size, d))
+        if kind == "row" and self.heads > 1 and self.maybe(2):
+            x, text = self.small(size, d), self.one("mean({}, {})", "0.1 * total({}, {})", "0.3 * norm({}, {})")
+            return replace(x, text=f"({text.format(bare(x), 'heads=True')})", dense=False)
         if kind == "row":
             return self.times(self.row(d), self.small(size, d))
         if kind in ("tanh", "logistic"):
@@ -590,6 +597,9 @@ class Case:
         return made(self.text)
 
     def __post_init__(self) -> None:
+        if "heads=" in self.text:  # they share all units
+            heads = self.cell.heads
+            object.__setattr__(self, "sizes", tuple(-(-n // heads) * heads for n in self.sizes))
         if "input_size=" in self.text:
             size = self.sizes[1] if self.cell.input_is_memory else self.sizes[2]
             object.__setattr__(self, "sizes", (size, *self.sizes[1:]))
@@ -607,12 +617,22 @@ class Case:
         return f"Case({self.sizes}, lengths={self.lengths}, reverse={self.reverse}, resets={self.resets}) of\n{self.text}"
 
 
+REFUSED = (
+    "goes over the units of a vector",
+    "and heads part weights from states alone",
+    "heads part dense weights from states",
+)
+
+
 def over_vectors(text: str) -> bool:
-    """Whether each function over units is given a vector: the writer does not know what the step number alone decides."""
+    """Whether each function over units is given a vector, and heads part a weight from states.
+
+    The writer does not know what the step number alone decides, nor which weights are from states.
+    """
     try:
         return bool(made(text))
     except EquationError as error:
-        if "goes over the units of a vector" in str(error):
+        if any(reason in str(error) for reason in REFUSED):
             return False
         raise
 

@@ -81,9 +81,10 @@ def nas(e, m, h, W, b):
 
 @cell
 def slstm(e, m, h, n, s, W, b):
-    """sLSTM: exponential gates, with a normaliser n and a stabiliser s; one head.
+    """sLSTM: exponential gates, with a normaliser n and a stabiliser s.
 
-    Beck, Pöppel, Spanring, Auer et al. 2024, "xLSTM: extended long short-term memory", equations (8) to (17).
+    Beck, Pöppel, Spanring, Auer et al. 2024, "xLSTM: extended long short-term memory", equations (8) to (17); with the paper's
+    four heads it is slstm-4-heads.
     """
     k = identity(W.ie @ e + W.im @ m + b.i)
     l = log(logistic(W.fe @ e + W.fm @ m + b.f))

@@ -112,6 +112,10 @@ class _Writer:
         for p in a.products:
             array, length = self.operand(p, known)
             first = sum(self.cell.length(c, *self.sizes) for c in p.weight.columns[: p.part])
+            heads = p.weight.heads
+            if heads > 1:  # a unit's row is as long as its head
+                rows, length = self.cell.length(a.rows, *self.sizes) // heads, length // heads
+                array = f"{array} + k / {rows} * {length}"
             terms.append(self.dense[p.weight.name].row("k", first, array, length))
         self.loop(self.units[a.symbol], [f"{a.symbol}[k] = {' + '.join(terms)};"])
 
@@ -145,10 +149,15 @@ class _Writer:
                     self.accumulate(a, known)
             for r in stage.reductions:
                 if r.symbol in self.needed:
-                    local[str(r.symbol)] = None
+                    local[str(r.symbol)] = self.units[r.symbol]
                     length = self.cell.length(r.size, *self.sizes)
                     operand = self.parameters.get(r.operand, str(r.operand))
-                    self.lines.append(f"  {r.symbol} = {REDUCTIONS[r.kind]}({operand}, {length});")
+                    if r.heads is None:
+                        self.lines.append(f"  {r.symbol} = {REDUCTIONS[r.kind]}({operand}, {length});")
+                    else:  # computed at a head's first unit
+                        each, of = length // r.heads, REDUCTIONS[r.kind]
+                        body = f"{r.symbol}[k] = k % {each} ? {r.symbol}[k - 1] : {of}({operand} + k, {each});"
+                        self.loop(length, [body])
             together: list[tuple[int | None, list[str]]] = []
             for x, expr in stage.equations:
                 if x in self.needed:
@@ -186,7 +195,8 @@ def layer_code(layer: Recurrent, number: int, precision: str) -> LayerCode:
             values[p.name] = values[p.name] * np.asarray(cell.masks[p.name](*values[p.name].shape))
     for p in cell.trace.parameters:
         if p.kind == "transposed":
-            values[p.name] = values[p.name.removesuffix(".T")].T
+            values[p.name] = values[p.name.removesuffix(".T")].swapaxes(-1, -2)
+    values |= {n: x.reshape(-1, x.shape[-1]) for n, x in values.items() if x.ndim == 3}  # blocks of heads, one below the other
     writer = _Writer(cell, sizes, number, precision, values)
     step = writer.step()
     used = [p for p in cell.trace.parameters if re.search(rf"\b{writer.parameters[p.symbol]}\b", step)]

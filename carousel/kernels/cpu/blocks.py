@@ -13,7 +13,8 @@ from carousel.equations.loop import Equation
 from carousel.equations.noise import COUNTED, PLACE
 from carousel.equations.stages import Reduction
 from carousel.equations.terms import ROW, Expr
-from carousel.kernels.cpu.program import CppProgram, panel, pointers
+from carousel.kernels.cpu.program import CppProgram, panel, panels, pointers
+from carousel.kernels.interface import Stack
 from carousel.kernels.liveness import BackwardFlow, ForwardFlow, Place
 
 Flow = TypeVar("Flow", ForwardFlow, BackwardFlow)
@@ -21,16 +22,18 @@ Flow = TypeVar("Flow", ForwardFlow, BackwardFlow)
 
 @dataclass
 class CppProduct:
-    """``count`` sums a unit, ``symbols``, from a vector of ``depth`` numbers a row."""
+    """Sums a unit, ``symbols``, from ``depth`` numbers of a row: of several ``heads``, from those of the unit's head."""
 
     symbols: tuple[Expr, ...]
     panel: str
     pointer: str
+    stride: str  # from a row to the next
     depth: str
     rows: str  # of each weight, as it is packed: its columns forward, its rows backward
     weights: tuple[str, ...]
     more: bool  # added to the product before it, which has the same symbols
     later: bool = False  # only for rows that the step after has
+    heads: int = 1
 
 
 @dataclass
@@ -41,7 +44,9 @@ class CppBlock:
     title: str
     size: str
     row: bool = False
+    heads: int = 1  # of its units; a vector holds units of one head alone
     results: list[tuple[Expr, str]] = field(default_factory=list)  # of reductions, and how each is loaded
+    by_head: list[Reduction] = field(default_factory=list)  # those whose results a block of units has
     gathers: list[Reduction] = field(default_factory=list)  # reductions that the next stage has the results of
     products: list[CppProduct] = field(default_factory=list)
     vectors: list[Expr] = field(default_factory=list)
@@ -59,6 +64,11 @@ def forward(program: CppProgram) -> list[list[CppBlock]]:
 def backward(program: CppProgram) -> list[list[CppBlock]]:
     """Return the blocks of each stage of the way back."""
     return _Backward(program, program.live.backward).blocks()
+
+
+def _share(size: str, stack: Stack) -> str:
+    """Return how many of a size's units each head of a stack has."""
+    return f"({size} / {stack.heads})" if stack.heads > 1 else size
 
 
 class _Direction(ABC, Generic[Flow]):
@@ -98,8 +108,14 @@ class _Direction(ABC, Generic[Flow]):
         what = "one number a row" if row else f"units of {letter}"
         title = f"{self.name}, stage {place[0] + 1} of {1 + self.flow.places[-1][0]}: {what}."
         name = f"{self.name.lower()}_{place[0]}_{letter}"
-        made = CppBlock(name, title, f"n_{letter}", row, products=self.products(place), gathers=self.flow.gathered(place))
-        for r in self.flow.reduced(place):
+        heads = self.program.interface.heads.get(f"n_{letter}", 1)
+        made = CppBlock(
+            name, title, f"n_{letter}", row, heads, products=self.products(place), gathers=self.flow.gathered(place)
+        )
+        if not row:
+            made.by_head = self.flow.reduced(place)
+            made.loads += [(r.symbol, f"all(c.{r.symbol}_own[(own + row) * {r.heads} + head])") for r in made.by_head]
+        for r in self.flow.reduced(place) if row else ():
             made.results.append((r.symbol, f"reduced_{r.kind}<TAIL>(c.{r.symbol}_partial, team, c.batch, row, n)"))
         for s in self.flow.reads(place):
             if s in self.live.counts:
@@ -181,9 +197,11 @@ class _Forward(_Direction[ForwardFlow]):
         found = []
         for g, group in self.flow.groups(place):
             for j, operand in enumerate(group.operands):
-                stack, depth = self.program.interface.inner[g, j], f"c.{self.program.size(operand)}"
-                pointer = f"c.{operand}_stored + (s.slot + rows.from) * {depth}"
-                found.append(CppProduct(group.symbols, panel(stack), pointer, depth, depth, pointers(stack), more=j > 0))
+                stack, stride = self.program.interface.inner[g, j], f"c.{self.program.size(operand)}"
+                pointer, depth = f"c.{operand}_stored + (s.slot + rows.from) * {stride}", _share(stride, stack)
+                weights, more = pointers(stack), j > 0
+                made = CppProduct(group.symbols, panel(stack), pointer, stride, depth, depth, weights, more, heads=stack.heads)
+                found.append(made)
         return found
 
     def found(self, symbol: Expr) -> str:
@@ -232,11 +250,17 @@ class _Backward(_Direction[BackwardFlow]):
         found = []
         for p in self.flow.products(place):
             stack, group = self.program.interface.inner[p.group, p.operand], self.loop.groups[p.group]
-            rows = f"c.{self.program.size(group.symbols[0])}"
-            depth = f"({len(group.symbols)} * {rows})"
-            pointer = f"c.A_{p.group} + ({'s.next_at' if p.later else 's.at'} + rows.from) * {depth}"
+            whole = f"c.{self.program.size(group.symbols[0])}"
+            stride, rows, later = f"({len(group.symbols)} * {whole})", _share(whole, stack), p.later
+            pointer = f"c.A_{p.group} + ({'s.next_at' if later else 's.at'} + rows.from) * {stride}"
             weights = pointers(stack)
-            found.append(CppProduct((p.symbol,), panel(stack), pointer, depth, rows, weights, more=False, later=p.later))
+            if stack.heads == 1:
+                made = CppProduct((p.symbol,), panel(stack), pointer, stride, stride, rows, weights, False, later)
+                found.append(made)
+                continue
+            for k, (name, weight) in enumerate(zip(panels(stack), weights, strict=True)):  # a head's adjoints are apart
+                at = f"{pointer} + {k} * {whole}"
+                found.append(CppProduct((p.symbol,), name, at, stride, rows, rows, (weight,), k > 0, later, stack.heads))
         return found
 
     def found(self, symbol: Expr) -> str:

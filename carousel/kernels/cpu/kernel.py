@@ -97,11 +97,16 @@ class Kernel:
         self.pair = 2 if bfloat else 1  # numbers of a weight in a word
 
     def panel(self, stack: Stack, lengths: Mapping[str, int], *, transposed: bool = False) -> int:
-        """Return how many numbers a stack's packed weights are: whole vectors of units."""
-        count, units, depth = len(stack.parts), lengths[stack.size], lengths[stack.depth]
+        """Return how many numbers a stack's packed weights are: whole vectors of units of one head.
+
+        ``transposed``: of each of its panels for products with the transposed.
+        """
+        count, sizes = len(stack.parts), (stack.size, stack.depth)
+        units, depth = (lengths[n] for n in sizes)
         if transposed:
-            count, units, depth = 1, depth, count * units
-        return -(-units // self.lanes) * self.lanes * count * -(-depth // self.pair)
+            count, units, depth, sizes = 1, depth, units if stack.heads > 1 else count * units, sizes[::-1]
+        heads = 1 if stack.biases is not None else self.program.interface.heads.get(sizes[0], 1)
+        return heads * -(-units // heads // self.lanes) * self.lanes * count * -(-depth // stack.heads // self.pair)
 
 
 @cache

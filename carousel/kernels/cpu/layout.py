@@ -14,7 +14,7 @@ from typing import Any
 from torch import Tensor
 
 from carousel.kernels.cpu.kernel import Kernel, threads_for
-from carousel.kernels.cpu.program import panel, pointers, stride
+from carousel.kernels.cpu.program import panel, panels, pointers, stride
 from carousel.kernels.interface import Stack
 from carousel.kernels.steps import Steps
 
@@ -97,7 +97,7 @@ def backward_layout(
     program, steps, sizes = k.program, Steps.of(rows, reverse), dict(zip(k.program.interface.sizes, lengths, strict=True))
     threads = threads_for(dense, steps.total, threads)
     inner = tuple(program.interface.inner.values())
-    counts = {panel(stack): k.panel(stack, sizes, transposed=True) for stack in inner}
+    counts = {name: k.panel(stack, sizes, transposed=True) for stack in inner for name in panels(stack)}
     counts |= {name: steps.batch * sizes[n] for name, n in program.cross_back.items()}
     counts |= own(k, "backward", threads * steps.batch)
     weights, strides = weights_of(inner, sizes, dense)
@@ -113,7 +113,7 @@ def inputs(k: Kernel, lengths: Lengths, rows: int) -> dict[str, int]:
 
 def own(k: Kernel, way: str, rows: int) -> dict[str, int]:
     """Return how many numbers the arrays are that each thread has for itself, by name; ``rows``: of all threads."""
-    return {name: rows * (vectors * k.lanes or 1) for name, vectors in k.program.gathers[way].items()}
+    return {name: rows * (numbers + vectors * k.lanes) for name, (numbers, vectors) in k.program.gathers[way].items()}
 
 
 def weights_of(
@@ -126,5 +126,5 @@ def weights_of(
 
 
 def shapes(dense: Sequence[Tensor]) -> Shapes:
-    """Return the shapes of dense weights."""
-    return tuple([(x.shape[0], x.shape[1]) for x in dense])
+    """Return the shapes of dense weights, the blocks of heads one below the other."""
+    return tuple([(x.numel() // x.shape[-1], x.shape[-1]) for x in dense])

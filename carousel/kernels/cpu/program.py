@@ -4,13 +4,15 @@ This is the only place that knows the order; who calls gives a mapping from name
 
 ============ ==========================================================================================================
 x            the input, of every step; ``output`` the first state, ``given`` its gradient
-panel_S      the weights of stack S, packed; W_S_k the address of its weight k, W_S_k_stride from one row to the next
+panel_S      the weights of stack S, packed (backward of several heads panel_S_k, of weight k alone); W_S_k the address of
+             its weight k, W_S_k_stride from one row to the next
 bias_S       what the sums of a stack that multiplies the input begin with; E_j hoisted inputs, those sums first
 V_stored     a value of a step: of every step where derivatives are wanted, else of two steps
 S_initial    states that a reset returns to, S_final those after each row's last step
 A_g          adjoints of a group's sums, E_j_bar of a hoisted input, of every step; v_bar of a vector, one a thread
 V_recorded   a recorded value of every step, V_given its gradient
-V_own        one number a row that another block reads, of each thread and row; V_partial what a thread has of a reduction
+V_own        one number a row that another block reads, of each thread and row (and head, of a reduction by head); V_partial
+             what a thread has of a reduction
 S_bar        what is carried back to a state, S_direct the same of every step; V_cross what a later block reads
 at slot rows where each step's rows are, and how many; ``resets`` of all rows of all steps
 ============ ==========================================================================================================
@@ -54,6 +56,12 @@ class Stored:
 def panel(stack: Stack) -> str:
     """Return the array of a stack's packed weights."""
     return f"panel_{stack.name}"
+
+
+@cache
+def panels(stack: Stack) -> tuple[str, ...]:
+    """Return the arrays of a stack's weights, packed for products with the transposed; of several heads one a weight."""
+    return tuple(f"{panel(stack)}_{k}" for k in range(len(stack.parts))) if stack.heads > 1 else (panel(stack),)
 
 
 @cache
@@ -128,7 +136,8 @@ class CppProgram:
     def backward(self) -> Signature:
         """The names that a run backwards takes."""
         stacks = tuple(self.interface.inner.values())
-        arrays = [*self.hoisted, *self.vectors, *map(panel, stacks), *(f"{x}_stored" for x in self.saved)]
+        packed = [name for s in stacks for name in panels(s)]
+        arrays = [*self.hoisted, *self.vectors, *packed, *(f"{x}_stored" for x in self.saved)]
         arrays += [*self.sums, *self.adjoints, *self.own, *self.carried, *self.direct, *self.cross_back]
         return self._signature([*arrays, self.given, *self.given_recorded, *self.gathers["backward"]], stacks)
 
@@ -138,11 +147,12 @@ class CppProgram:
         return Signature((*STEPS, *arrays, *weights, *clock), (*NUMBERS, *self.interface.sizes, *map(stride, weights)))
 
 
-def _gathers(live: Liveness, flow: ForwardFlow | BackwardFlow) -> dict[str, int]:
-    """Return the arrays that each thread has for itself, and how many vectors of each row (0: one number)."""
-    rows = {f"{x}_own": 0 for x in flow.cross_stage if live.row(x)}
+def _gathers(live: Liveness, flow: ForwardFlow | BackwardFlow) -> dict[str, tuple[int, int]]:
+    """Return the arrays that each thread has for itself: of each row the numbers, and the vectors."""
+    rows = {f"{x}_own": (1, 0) for x in flow.cross_stage if live.row(x)}
     partial = [r for place in flow.places for r in flow.gathered(place)]
-    return rows | {f"{r.symbol}_partial": VECTORS[r.kind] for r in partial}
+    rows |= {f"{r.symbol}_own": (r.heads, 0) for r in partial if r.heads is not None}
+    return rows | {f"{r.symbol}_partial": (0, VECTORS[r.kind] * (r.heads or 1)) for r in partial}
 
 
 @cache

@@ -261,6 +261,22 @@ struct Steps {
 
 constexpr int MOST_THREADS = 256;
 
+// A tile of units: its head, the number of its first block among all, its first unit, the head's units from there, its blocks.
+struct Piece { long head, block, unit, left; int wide; };
+
+// How the units of a vector are cut: into heads of as many units each, a head into blocks of LANES units, the last of which may
+// not be full, so that no block has units of two heads; blocks of a head into tiles.
+struct Cut {
+  long width, blocks, each, tiles;  // units, blocks and tiles of a head; all tiles
+  int heads, most;  // blocks of a tile
+  Cut(long units, int heads, int most)
+      : width(units / heads), blocks((width + LANES - 1) / LANES), each((blocks + most - 1) / most), tiles(heads * each), heads(heads), most(most) {}
+  Piece at(long tile) const {
+    const long head = heads == 1 ? 0 : tile / each, first = (tile - head * each) * most;
+    return {head, head * blocks + first, head * width + first * LANES, width - first * LANES, int(blocks - first < most ? blocks - first : most)};
+  }
+};
+
 // Which rows and which units of each stage a thread has: rows are dealt out first, because threads that share no row
 // need not wait for one another before the end; units are divided where there are too few rows.
 struct Team {
@@ -273,9 +289,9 @@ struct Team {
   void wait_all() const { barrier[0].wait(size); }
   // The share of a stage's tiles of units. Where threads share rows, smaller tiles are shared out more evenly.
   template <class Tile> int units() const { return across > 1 ? 1 : Tile::MOST_UNITS; }
-  Range tiles(long blocks, long units) const { return share((blocks + units - 1) / units, across, column()); }
+  Range tiles(const Cut& cut) const { return share(cut.tiles, across, column()); }
   // The share of the tiles to pack, which everyone will read.
-  template <class Tile> Range packing(long n) const { return share(((n + LANES - 1) / LANES + units<Tile>() - 1) / units<Tile>(), size, rank); }
+  Range packing(const Cut& cut) const { return share(cut.tiles, size, rank); }
   Range rows_of(const Step& s) const { return {rows.from, rows.to < s.rows ? rows.to : s.rows > rows.from ? s.rows : rows.from}; }
   void divide(const Steps& steps, long blocks, double depth, int most_rows);
 };
@@ -430,16 +446,18 @@ template <int S> inline void turn(Words* rows) {
 // Some dense weights with the same operand, each with its own row stride.
 struct Dense { const T* const* w; const long* stride; int count; };
 
-// For sums of them: panel[tile][k][u * count + g][lane] = w[g][unit][k], PAIR of them a word.
-__attribute__((noinline)) void pack(Dense weights, T* panel, long units, long depth, int tile_units, Range tiles) {
+// For sums of them: panel[tile][k][u * count + g][lane] = w[g][unit][k], PAIR of them a word. Blocks of heads lie one below the
+// other, so that a unit's row is where it would be in a whole weight.
+__attribute__((noinline)) void pack(Dense weights, T* panel, long depth, const Cut& cut, const Team& team) {
   const int G = weights.count;
-  const long blocks = (units + LANES - 1) / LANES;
+  const Range tiles = team.packing(cut);
   for (long tile = tiles.from; tile < tiles.to; ++tile) {
-    const long first = tile * tile_units, width = (blocks - first < tile_units ? blocks - first : tile_units) * G;
-    Word* out = (Word*)panel + first * G * LANES * words(depth);
+    const Piece at = cut.at(tile);
+    const long width = at.wide * G;
+    Word* out = (Word*)panel + at.block * G * LANES * words(depth);
     for (long c = 0; c < width; ++c) {
-      const long unit = (first + c / G) * LANES, g = c % G, n = units - unit < LANES ? units - unit : LANES;
-      const T* in = weights.w[g] + unit * weights.stride[g];
+      const long from = c / G * LANES, g = c % G, n = at.left - from < LANES ? at.left - from : LANES;
+      const T* in = weights.w[g] + (at.unit + from) * weights.stride[g];
       for (long k = 0; k < depth; k += LANES * PAIR) {
         Words rows[LANES];
 #pragma GCC unroll 16
@@ -453,13 +471,16 @@ __attribute__((noinline)) void pack(Dense weights, T* panel, long units, long de
 }
 
 // For sums over the units of all of them, of what they are multiplied with: panel[tile][g * rows + k][u][lane] = w[g][k][unit].
-__attribute__((noinline)) void pack_transposed(Dense weights, T* panel, long units, long rows, int tile_units, Range tiles) {
-  const long blocks = (units + LANES - 1) / LANES, depth = weights.count * rows;
+// ``own``: each head has rows and columns of its own.
+__attribute__((noinline)) void pack_transposed(Dense weights, T* panel, long rows, const Cut& cut, const Team& team, bool own) {
+  const long depth = weights.count * rows;
+  const Range tiles = team.packing(cut);
   for (long tile = tiles.from; tile < tiles.to; ++tile) {
-    const long first = tile * tile_units, width = blocks - first < tile_units ? blocks - first : tile_units;
-    Word* out = (Word*)panel + first * LANES * words(depth);
-    const long from = first * LANES, n = units - from < width * LANES ? units - from : width * LANES;
-    const auto row = [&](long k) { return weights.w[k / rows] + k % rows * weights.stride[k / rows] + from; };
+    const Piece at = cut.at(tile);
+    const long width = at.wide, n = at.left < width * LANES ? at.left : width * LANES;
+    Word* out = (Word*)panel + at.block * LANES * words(depth);
+    const long first = own ? at.head * rows : 0, from = own ? cut.width - at.left : at.unit;
+    const auto row = [&](long k) { return weights.w[k / rows] + (first + k % rows) * weights.stride[k / rows] + from; };
     for (long k = 0; k < depth; k += PAIR, out += width * LANES) {
       const T *a = row(k), *b = k + PAIR <= depth ? row(k + PAIR - 1) : nullptr;
       for (long j = 0; j < n; ++j) out[j] = word(a[j], b ? b[j] : T(0));
@@ -480,9 +501,8 @@ template <int G> struct Weights {
 template <int G> void hoist(const Steps& steps, const Team& team, long begin, long end, const T* x, long depth, const T* panel, const T* bias, T* e, long n) {
   typedef Tiling<G> Tile;
   constexpr int MOST = Tile::ROWS * 32;
-  const int units = team.units<Tile>();
-  const long blocks = (n + LANES - 1) / LANES;
-  const Range tiles = team.tiles(blocks, units);
+  const Cut cut(n, 1, team.units<Tile>());
+  const Range tiles = team.tiles(cut);
   const T* from[MOST];
   T* to[MOST];
   V sums[Tile::ROWS * Tile::MOST_UNITS * G];
@@ -499,16 +519,15 @@ template <int G> void hoist(const Steps& steps, const Team& team, long begin, lo
     }
     const long count = (have + Tile::ROWS - 1) / Tile::ROWS;
     for (long tile = tiles.from; tile < tiles.to; ++tile) {
-      const long block = tile * units;
-      const int wide = int(blocks - block < units ? blocks - block : units);
+      const Piece at = cut.at(tile);
       for (long k = 0; k < count; ++k) {
         const Range part = share(have, count, k);
-        product<G, Tile>(int(part.to - part.from), wide, from + part.from, panel + block * G * LANES * words(depth), depth, sums, false);
+        product<G, Tile>(int(part.to - part.from), at.wide, from + part.from, panel + at.block * G * LANES * words(depth), depth, sums, false);
         const V* sum = sums;
         for (long r = part.from; r < part.to; ++r)
-          for (int u = 0; u < wide; ++u)
+          for (int u = 0; u < at.wide; ++u)
             for (int g = 0; g < G; ++g, ++sum) {
-              const long unit = (block + u) * LANES;
+              const long unit = at.unit + u * LANES;
               if (n - unit >= LANES) store(to[r] + g * n + unit, *sum + load(bias + g * n + unit));
               else store_part(to[r] + g * n + unit, *sum + load_part(bias + g * n + unit, n - unit), n - unit);
             }

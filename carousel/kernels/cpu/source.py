@@ -120,7 +120,7 @@ def _units(what: str, block: CppBlock) -> str:
     lines += [f"const auto {symbol} = {text};" for symbol, text in block.loads]  # V, or a number that is counted
     lines += [f"const V {symbol} = all({_printer.doprint(expr)});" for symbol, expr in block.equations]
     lines += block.stores
-    lines += [f"gather_{r.kind}<TAIL>({_partial(r)}, {r.operand}, n);" for r in block.gathers]
+    lines += [f"gather_{r.kind}<TAIL>({_partial(r, _unit_of(r))}, {r.operand}, n);" for r in block.gathers]
     lines += [f"{array}_sum += {_printer.doprint(expr)};" for array, expr in block.sums]
     if any(p.later for p in block.products):
         lines.insert(0, "const bool goes_on = row < s.next_rows && !(s.next_resets && s.next_resets[row]);")
@@ -130,8 +130,8 @@ def _units(what: str, block: CppBlock) -> str:
         after.append(f"store<TAIL>({place}, load<TAIL>({place}, n) + {array}_sum, n);")
     return f"""// {block.title}
 template <bool TAIL>
-inline void {block.name}_units(const {what}& c, const Step& s, Range rows, long unit, int rank, long own{passed}) {{
-  const long n = c.{block.size} - unit;
+inline void {block.name}_units(
+    const {what}& c, const Step& s, Range rows, long unit, long n, long head, int rank, long own{passed}) {{
 {_indent(before, 2)}  for (long row = rows.from; row < rows.to; ++row) {{
 {_indent(lines, 4)}  }}
 {_indent(after, 2)}}}
@@ -143,23 +143,22 @@ def _tiles(what: str, block: CppBlock) -> str:
     groups = _groups(block)
     sums = [f"V {_sums(g)}[Tile::ROWS * Tile::MOST_UNITS * {len(g)}];" for g in groups]
     products = [line for p in block.products for line in _product(p)]
-    given = "".join(f", {_sums(g)} + u * {len(g)}, wide * {len(g)}" for g in groups)
-    call = f"(c, s, rows, unit, team.group(), own{given});"
-    begin = [f"for (long row = mine.from; row < mine.to; ++row) begin_{r.kind}({_partial(r)});" for r in block.gathers]
+    given = "".join(f", {_sums(g)} + u * {len(g)}, at.wide * {len(g)}" for g in groups)
+    call = f"(c, s, rows, unit, n, at.head, team.group(), own{given});"
+    begin = [f"{_rows_of(r)} c.{r.symbol}_own[own * {r.heads} + k] = {_result(r)};" for r in block.by_head]
+    begin += [f"{_rows_of(r)} begin_{r.kind}({_partial(r, f'own * {r.heads or 1} + k')});" for r in block.gathers]
     return f"""inline void {block.name}(const {what}& c, const Step& s, const Team& team) {{
   typedef Tiling<{_most(block)}> Tile;
-  const int units = team.units<Tile>();
-  const long blocks = (c.{block.size} + LANES - 1) / LANES;
-  const Range tiles = team.tiles(blocks, units), mine = team.rows_of(s);
+  const Cut cut(c.{block.size}, {block.heads}, team.units<Tile>());
+  const Range tiles = team.tiles(cut), mine = team.rows_of(s);
   const long count = (mine.to - mine.from + Tile::ROWS - 1) / Tile::ROWS, own = team.rank * c.batch;
 {_indent(begin, 2)}{_indent(sums, 2)}  for (long tile = tiles.from; tile < tiles.to; ++tile) {{
-    const long block = tile * units;
-    const int wide = int(blocks - block < units ? blocks - block : units);
+    const Piece at = cut.at(tile);
     for (long k = 0; k < count; ++k) {{
       const Range part = share(mine.to - mine.from, count, k), rows{{mine.from + part.from, mine.from + part.to}};
-{_indent(products, 6)}      for (int u = 0; u < wide; ++u) {{
-        const long unit = (block + u) * LANES;
-        if (c.{block.size} - unit >= LANES) {block.name}_units<false>{call}
+{_indent(products, 6)}      for (int u = 0; u < at.wide; ++u) {{
+        const long unit = at.unit + u * LANES, n = at.left - u * LANES;
+        if (n >= LANES) {block.name}_units<false>{call}
         else {block.name}_units<true>{call}
       }}
     }}
@@ -168,9 +167,24 @@ def _tiles(what: str, block: CppBlock) -> str:
 """
 
 
-def _partial(r: Reduction) -> str:
-    """Return the place of what a thread has of a reduction, of a row."""
-    return f"c.{r.symbol}_partial + (own + row) * {VECTORS[r.kind]} * LANES"
+def _partial(r: Reduction, at: str) -> str:
+    """Return the place of what a thread has of a reduction, of a row, or of one of its heads."""
+    return f"c.{r.symbol}_partial + ({at}) * {VECTORS[r.kind]} * LANES"
+
+
+def _unit_of(r: Reduction) -> str:
+    """Return which of a thread's parts of a reduction a unit belongs to."""
+    return "own + row" if r.heads is None else f"(own + row) * {r.heads} + head"
+
+
+def _rows_of(r: Reduction) -> str:
+    """Return the loop over a thread's rows, and over their heads."""
+    return f"for (long k = mine.from * {r.heads or 1}; k < mine.to * {r.heads or 1}; ++k)"
+
+
+def _result(r: Reduction) -> str:
+    """Return the result of a reduction by head, of row and head number k together."""
+    return f"reduced_{r.kind}<true>(c.{r.symbol}_partial, team, c.batch * {r.heads}, k, 1)[0]"
 
 
 def _product(p: CppProduct) -> list[str]:
@@ -180,9 +194,10 @@ def _product(p: CppProduct) -> list[str]:
         rows = f"rows_{p.panel}"
         lines = [f"const int {rows} = int((rows.to < s.next_rows ? rows.to : s.next_rows) - rows.from);"]
         condition = f"if ({rows} > 0) "
-    panel = f"c.{p.panel} + block * {g} * LANES * words({p.depth})"
+    panel = f"c.{p.panel} + at.block * {g} * LANES * words({p.depth})"
+    x = f"{p.pointer} + at.head * {p.depth}" if p.heads > 1 else p.pointer
     more = "true" if p.more else "false"
-    call = f"product<{g}, Tile>({rows}, wide, {p.pointer}, {p.depth}, {panel}, {p.depth}, {_sums(p.symbols)}, {more});"
+    call = f"product<{g}, Tile>({rows}, at.wide, {x}, {p.stride}, {panel}, {p.depth}, {_sums(p.symbols)}, {more});"
     return [*lines, condition + call]
 
 
@@ -191,7 +206,8 @@ def _divide(stages: list[list[CppBlock]]) -> str:
     every = [b for stage in stages for b in stage if not b.row]
     busiest = max(every, key=lambda b: sum(len(p.symbols) for p in b.products))
     depth = " + ".join(f"{len(p.symbols)} * {p.depth.replace('c.', '')}" for p in busiest.products) or "1"
-    return f"  team.divide(all_steps, ({busiest.size} + LANES - 1) / LANES, double({depth}), Tiling<{_most(busiest)}>::ROWS);\n"
+    blocks = f"Cut({busiest.size}, {busiest.heads}, 1).tiles"
+    return f"  team.divide(all_steps, {blocks}, double({depth}), Tiling<{_most(busiest)}>::ROWS);\n"
 
 
 def _packing(stages: list[list[CppBlock]], how: str) -> str:
@@ -200,16 +216,17 @@ def _packing(stages: list[list[CppBlock]], how: str) -> str:
         for p in b.products:
             if p.panel not in done:
                 done.add(p.panel)
-                lines.append(
-                    "  " * (how == "pack") + _pack(how, p.weights, p.panel, b.size, p.rows.replace("c.", ""), _most(b))
-                )
+                rows, whole = p.rows.replace("c.", ""), p.heads == 1
+                lines.append("  " * (how == "pack") + _pack(how, p.weights, p.panel, b.size, b.heads, whole, rows, _most(b)))
     return _indent(lines, 2)
 
 
-def _pack(how: str, weights: tuple[str, ...], panel: str, size: str, depth: str, most: int) -> str:
+def _pack(how: str, weights: tuple[str, ...], panel: str, size: str, heads: int, whole: bool, depth: str, most: int) -> str:
+    """Return the call that packs some weights, for units of so many heads; ``whole``: the weights do not consist of blocks."""
     g = len(weights)
     struct = f"Weights<{g}>{{{{{', '.join(weights)}}}, {{{', '.join(map(stride, weights))}}}}}"
-    return f"{how}({struct}, {panel}, {size}, {depth}, team.units<Tiling<{most}>>(), team.packing<Tiling<{most}>>({size}));"
+    blocks = "" if how == "pack" else f", {'false' if whole else 'true'}"
+    return f"{how}({struct}, {panel}, {depth}, Cut({size}, {heads}, team.units<Tiling<{most}>>()), team{blocks});"
 
 
 def _steps(stages: list[list[CppBlock]]) -> str:
@@ -222,7 +239,7 @@ def _run_forward(program: CppProgram, stages: list[list[CppBlock]]) -> str:
     packing, hoisted = [], []
     for name, stack in program.sums_of_input.items():
         g = len(stack.symbols)
-        packing.append(_pack("pack", pointers(stack), panel(stack), stack.size, stack.depth, g))
+        packing.append(_pack("pack", pointers(stack), panel(stack), stack.size, 1, True, stack.depth, g))
         begin = f"x, {stack.depth}, {panel(stack)}, bias_{stack.name}"
         hoisted.append(f"hoist<{g}>(all_steps, team, begin, end, {begin}, {name}, {stack.size});")
     return f"""void Forward::run(Team team) const {{

@@ -55,7 +55,7 @@ class Task:
         found: Arrays = {f"_E_{j}": x.contiguous() for j, x in enumerate(tensors.hoisted, first)}
         found |= {name("Y", v): x.float().contiguous() for v, x in zip(program.loop.vectors, tensors.vectors, strict=True)}
         for (g, j), stack in interface.inner.items():
-            found[f"_W_{g}_{j}"] = torch.cat(stacks.weights(stack, self.lengths, tensors.dense)).to(self.dtype)
+            found[f"_W_{g}_{j}"] = stacks.whole(stack, self.lengths, tensors.dense).to(self.dtype)
         found["_resets"] = None if tensors.resets is None else tensors.resets.to(torch.uint8).contiguous()
         found["_clock"] = tensors.clock
         return found
@@ -71,7 +71,7 @@ def forward(run: Run, tensors: Tensors, lengths: dict[str, int], save: bool) -> 
     given, data = task.arrays(), tensors.data.to(dtype)
     for j, stack in enumerate(program.interface.outer):
         bias = stacks.begin(stack, lengths, tensors.biases, tensors.data).to(dtype)
-        given[f"_E_{j}"] = torch.addmm(bias, data, torch.cat(stacks.weights(stack, lengths, tensors.dense)).to(dtype).t())
+        given[f"_E_{j}"] = torch.addmm(bias, data, stacks.whole(stack, lengths, tensors.dense).to(dtype).t())
     for array, (single, x) in (program.steps | program.saved_arrays if save else program.steps).items():
         given[array] = task.room(steps.total, lengths[program.of(x)], torch.float32 if single else dtype)
     for k, (s, now) in enumerate(zip(program.states, tensors.before, strict=True)):

@@ -87,9 +87,8 @@ def _all_of(chosen, problem, most_skipped):
     assert skipped <= most_skipped, f"{skipped} of {len(chosen)} cells have no finite differences"
 
 
-@pytest.mark.parametrize(
-    "first", range(0, 175, 25)
-)  # from the hundredth on, those that have shown a fault, go over units, or draw noise
+# From the hundredth on, those that have shown a fault, go over units, draw noise, or have heads.
+@pytest.mark.parametrize("first", range(0, 175, 25))
 def test_cells_that_were_drawn_once(first, problem, request):
     if request.config.getoption("seed"):
         pytest.skip("a campaign draws its own")
@@ -107,6 +106,7 @@ def everything(case, problem):
     looked = posed(case, problem, *looking(case))
     values_and_gradients(looked)
     tangents(case, looked)
+    blocks(case, problem)
     printing(case, problem)
     layers(case)
     pickling(case)
@@ -249,6 +249,20 @@ def tangents(case, p):
         assert abs(along - backwards) <= 1e-9 * (scale + 1e-3)  # which finite differences have confirmed
 
 
+def blocks(case, problem):
+    """A cell with heads is the cell without, with block-diagonal weights; functions over the units of heads are none of it."""
+    if case.cell.heads == 1 or "heads=True" in case.text:
+        return
+    p = posed(case, problem)
+    dense = copy.copy(p)
+    dense.cell = case.cell.with_heads(1)
+    dense.parameters = {n: torch.block_diag(*x) if x.dim() == 3 else x for n, x in p.parameters.items()}
+    expected = dense.solve("reference")
+    for name, found in p.solve("cpu").items():
+        difference = (found - expected[name]).abs().max() / (expected[name].abs().max() + 1e-3)
+        assert difference <= 1e-9, f"{name}: {difference:.1e}"
+
+
 def printing(case, problem):
     """The text says what is computed; LaTeX and the drawing are whole; parameters are counted."""
     cell, p = case.cell, posed(case, problem)
@@ -280,7 +294,8 @@ def printing(case, problem):
             masked[constant.name] = torch.as_tensor(cell.matrices[constant.letters](rows, columns))
         elif constant.kind == "transposed":
             masked[constant.name] = masked[constant.name.removesuffix(".T")].t()
-    found = printed.step(cell.text, {"e": p.data[:first].detach(), **states, **masked}, inputs)
+    masked = {n: torch.block_diag(*x) if x.dim() == 3 else x for n, x in masked.items()}
+    found = printed.step(cell.text, {"e": p.data[:first].detach(), **states, **masked}, inputs, cell.heads)
     assert set(found) == {n for n in cell.names if n != "t"}
     for name, value in found.items():
         value = value.double().expand_as(recorded[name])

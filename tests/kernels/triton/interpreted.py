@@ -5,7 +5,7 @@ import pytest
 import torch
 from exact_functions import EXACT, cell_of, check
 
-from carousel import kernels
+from carousel import cells, kernels
 from carousel.cells import CELLS
 from carousel.cells.papers import PAPERS
 from carousel.equations import cell, logistic, mean, tanh
@@ -30,20 +30,21 @@ def solve(back_end, c, dtype, batch_sizes, *, reverse=False, resets=False):
         return values.bfloat16().to(dtype).requires_grad_()  # the same numbers for all
 
     rows, total = batch_sizes[0], sum(batch_sizes)
-    projected, own = PROJECTED if c.has_projection else 0, [4] * len(c.sized)
+    units, narrow = (-(-n // c.heads) * c.heads for n in (UNITS, PROJECTED))
+    projected, own = narrow if c.has_projection else 0, [4] * len(c.sized)
     vectors = [s for s in c.trace.states if s.size is not None]
     clock = {s.name: torch.full((rows, 1), 2.0) for s in c.trace.states if s.size is None}
-    size = UNITS if c.trace.input_like else INPUT
+    size = units if c.trace.input_like else INPUT
     leaves = {"e": draw(total, size)}
-    parameters = {s.name: draw(*s.shape) for s in c.parameter_specs(size, UNITS, projected, *own)}
-    before = {s.name: draw(rows, c.length(s.size, size, UNITS, projected, *own)) for s in vectors}
-    initial = {s.name: draw(rows, c.length(s.size, size, UNITS, projected, *own)) for s in vectors} if resets else {}
-    inputs = {x.name: draw(total, c.length(x.size, size, UNITS, projected, *own)) for x in c.trace.inputs}
+    parameters = {s.name: draw(*s.shape) for s in c.parameter_specs(size, units, projected, *own)}
+    before = {s.name: draw(rows, c.length(s.size, size, units, projected, *own)) for s in vectors}
+    initial = {s.name: draw(rows, c.length(s.size, size, units, projected, *own)) for s in vectors} if resets else {}
+    inputs = {x.name: draw(total, c.length(x.size, size, units, projected, *own)) for x in c.trace.inputs}
     options = {"reverse": reverse, "inputs": inputs}
     if c.trace.draws:
         options["noise"] = Noise(torch.tensor(2**40 + 3), dict.fromkeys(c.rates, 0.3), first=11)
     rated = [p for p in c.trace.parameters if p.kind == "rate"]
-    rates = {p.name: torch.full((c.length(p.rows, size, UNITS, projected, *own),), 0.3, dtype=dtype) for p in rated}
+    rates = {p.name: torch.full((c.length(p.rows, size, units, projected, *own),), 0.3, dtype=dtype) for p in rated}
     parameters |= rates
     if resets:
         options["resets"] = torch.rand(total, generator=generator) < 0.4
@@ -160,6 +161,13 @@ def test_noise_of_a_layer_in_these_kernels_and_others(monkeypatch):
     with kernels.use("reference"):
         torch.manual_seed(1)
         assert torch.equal(half(x.bfloat16())[0], ours)
+
+
+@pytest.mark.parametrize(("name", "dtype"), [("gru", torch.bfloat16), ("lstm-v4", torch.float32), ("slstm", torch.float32)])
+def test_heads(name, dtype, way):
+    c = cells.get(name).with_heads(2)
+    assert usable(c, torch.zeros(1))
+    agree(c, dtype, [3, 2, 1], resets=True)
 
 
 @pytest.mark.parametrize("name", ["lstm-v3", "lstm-v4", "gru-original", "clockwork"])

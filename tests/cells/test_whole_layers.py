@@ -1,4 +1,5 @@
-"""Cells that normalise, against plain PyTorch in the papers' letters: values and gradients, in all that a layer does."""
+"""Cells that normalise and cells with heads, against plain PyTorch in the papers' letters: values and gradients, in all that a
+layer does."""
 
 import pytest
 import torch
@@ -8,7 +9,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from carousel import kernels
 from carousel.layers import Recurrent, Streaming
 
-E, H, T, B = 4, 7, 6, 3
+E, H, T, B = 4, 12, 6, 3
 
 
 def ln(z, alpha, beta):
@@ -39,7 +40,54 @@ def gru(p, x, state):
     return ((1 - z) * h + z * candidate,)
 
 
-STEPS = {"lstm-layer-norm": lstm, "gru-layer-norm": gru}
+def of_heads(r, h):
+    """R h, where R (heads, d, d) has one block a head."""
+    return torch.einsum("koi,bki->bko", r, h.unflatten(-1, (len(r), -1))).flatten(1)
+
+
+def raw(p, letter, x, h, message="m"):
+    return x @ p[f"W.{letter}e"].T + of_heads(p[f"W.{letter}{message}"], h) + p[f"b.{letter}"]
+
+
+def slstm_heads(p, x, state):
+    """Beck et al. 2024, equations (8) to (17), with R block-diagonal: "multiple heads with memory mixing within each head"."""
+    h, c, n, m = state
+    i, f, z, o = (raw(p, letter, x, h) for letter in "ifho")
+    log_f = torch.nn.functional.logsigmoid(f)
+    m_new = torch.maximum(log_f + m, i)
+    i, f = torch.exp(i - m_new), torch.exp(log_f + m - m_new)
+    c, n = f * c + i * torch.tanh(z), f * n + i
+    return torch.sigmoid(o) * (c / n), c, n, m_new
+
+
+def flash_lstm(p, x, state):
+    """Pöppel, Beck and Hochreiter 2024: i, f, z, o = W x + R h + b, R with one block a head."""
+    h, c = state
+    i, f, z, o = (raw(p, letter, x, h) for letter in "ifho")
+    c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(z)
+    return torch.sigmoid(o) * torch.tanh(c), c
+
+
+def flash_gru(p, x, state):
+    (h,) = state
+    r, z = (torch.sigmoid(raw(p, letter, x, h, "h")) for letter in "rz")
+    g = of_heads(p["W.nh"], h) + p["b.nh"]
+    return (z * h + (1 - z) * torch.tanh(x @ p["W.ne"].T + p["b.n"] + r * g),)
+
+
+def flash_elman(p, x, state):
+    (h,) = state
+    return (torch.tanh(raw(p, "h", x, h, "h")),)
+
+
+STEPS = {
+    "lstm-layer-norm": lstm,
+    "gru-layer-norm": gru,
+    "slstm-4-heads": slstm_heads,
+    "lstm-v2-3-heads": flash_lstm,
+    "gru-4-heads": flash_gru,
+    "rnn-2-heads": flash_elman,
+}
 
 
 def make(name, **options):
@@ -185,10 +233,45 @@ def test_bfloat16_is_near(name):
 
 def test_recorded_and_clamped(name):
     layer, x = make(name), inputs().detach()
-    gate = layer.cell.gates[0]
+    gate = next(iter(layer.cell.gates), "h")
     results = []
     for back_end in ("cpu", "reference"):
         with kernels.use(back_end):
             results.append(layer(x, record=list(layer.cell.names), clamp={gate: 0.25}))
     for a, b in zip(results[0][2].values(), results[1][2].values(), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-9)
+
+
+def of_package(name):
+    """The loop of a package that has the same cells, and the place of our letters in its gates."""
+    if name == "slstm-4-heads":
+        return pytest.importorskip("xlstm.blocks.slstm.src.vanilla").slstm_forward, "ifho"
+    return pytest.importorskip("flashrnn.flashrnn.vanilla").flashrnn_forward, {"gru": "grzn", "lst": "ifho", "rnn": "h"}[
+        name[:3]
+    ]
+
+
+@pytest.mark.parametrize("name", ["slstm-4-heads", "lstm-v2-3-heads", "gru-4-heads", "rnn-2-heads"])
+def test_packages_of_the_papers_authors(name):
+    forward, letters = of_package(name)
+    layer, x = make(name), inputs()
+    p, heads, state = layer.parameters_of(0), layer.cell.heads, layer.cell.states[0]
+    given = {letter: letter for letter in letters} if name != "gru-4-heads" else {"g": "nh", "r": "r", "z": "z", "n": "n"}
+    inner = ["nh" if v == "nh" else v + state for k, v in given.items() if (k, name[:3]) != ("n", "gru")]
+    wx = torch.stack([x @ p[f"W.{v}e"].T for v in given.values() if v != "nh"], 2)  # (T, B, gates, H)
+    r = torch.stack([p[f"W.{v}"] for v in inner])  # (gates, heads, into, from)
+    b = torch.stack([p[f"b.{v}"] for v in given.values()])
+    if name == "slstm-4-heads":
+        from xlstm.blocks.slstm.src.vanilla import slstm_pointwise_function_registry as known
+
+        begun = torch.zeros(4, B, H, dtype=torch.float64)
+        found = forward(wx.flatten(2), begun, r.transpose(0, 1).flatten(1, 2), b.flatten(), known["slstm"])[0][0, 1:]
+    else:
+        from flashrnn.flashrnn.vanilla import flashrnn_pointwise_function_registry as known
+
+        kind = {"lst": "lstm", "gru": "gru", "rnn": "elman"}[name[:3]]
+        begun = torch.zeros(1, B, len(layer.cell.states), heads, H // heads, dtype=torch.float64)
+        each = r.permute(1, 3, 0, 2)  # (heads, from, gates, into)
+        parted = wx.unflatten(-1, (heads, -1))
+        found = forward(parted, begun, each, b.unflatten(-1, (heads, -1)), known[kind])[0][:, :, 0].flatten(2)
+    agree([layer(x)[0]], [found], [x, *layer.parameters()])
