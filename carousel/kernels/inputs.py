@@ -257,7 +257,7 @@ def _lengths(call: Call) -> dict[Size, int]:
             lengths[size] = before[cell.hidden].shape[-1]
     for p in cell.trace.parameters if cell.inputs else ():  # of a concatenation no product would miss a column
         columns = sum(lengths[c.root] for c in p.columns)
-        if p.kind == "dense" and parameters[p.name].shape[1] != columns:
+        if p.kind == "dense" and parameters[p.name].shape[-1] * p.heads != columns:
             shape = tuple(parameters[p.name].shape)
             raise ValueError(f"parameter {p.name} of cell {cell.name} has shape {shape}, expected {columns} columns")
     return lengths
