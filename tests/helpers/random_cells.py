@@ -619,6 +619,7 @@ class Case:
 
 REFUSED = (
     "goes over the units of a vector",
+    "multiplies one number a row here",
     "and heads part weights from states alone",
     "heads part dense weights from states",
 )

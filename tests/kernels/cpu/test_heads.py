@@ -36,8 +36,16 @@ def turned(e, m, h, W, b, c):
     return m, h
 
 
+@cell(inputs={"d": 1, "k": "h", "c": None})
+def further(e, h, d, k, c, W, b):
+    """Further inputs: a number, one of the states' size, whose weight is an input's, and one of a size of its own."""
+    z = logistic(W.ze @ e + W.zk @ k + W.zc @ c + W.zh @ h * d + b.z)
+    h = z * h + (1 - z) * tanh(W.he @ e + W.hh @ (k * h) + b.h)
+    return h
+
+
 NAMES = ["lstm-v3", "lstm-v4", "gru", "gru-original", "slstm", "multiplicative-lstm", "lstm-layer-norm", "nas", "mogrifier"]
-CELLS = [*(cells.get(n) for n in NAMES), mixing, turned]
+CELLS = [*(cells.get(n) for n in NAMES), mixing, turned, further]
 
 
 @pytest.fixture(params=CELLS, ids=lambda c: c.name)
