@@ -11,7 +11,7 @@ from carousel import files
 from carousel.cli import commands, screen
 from carousel.drawing.svg import standalone
 from carousel.equations import Cell
-from carousel.equations.terms import Input
+from carousel.equations.notes import Input
 from carousel.errors import InputError
 
 if TYPE_CHECKING:

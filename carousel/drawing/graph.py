@@ -16,8 +16,8 @@ import sympy
 from carousel.equations import Cell
 from carousel.equations.functions import FUNCTIONS
 from carousel.equations.noise import NOISE
+from carousel.equations.notes import Expr
 from carousel.equations.printing import plain
-from carousel.equations.terms import Expr
 from carousel.equations.units import OVER_UNITS
 
 

@@ -17,9 +17,9 @@ from carousel.equations import printing
 from carousel.equations.errors import EquationError
 from carousel.equations.heads import in_heads, number, shared
 from carousel.equations.inputs import Inputs
+from carousel.equations.notes import ROW, Parameter, Size
 from carousel.equations.quiet import quiet
 from carousel.equations.stages import Schedule, schedule
-from carousel.equations.terms import ROW, Parameter, Size
 from carousel.equations.trace import Trace, trace
 from carousel.equations.units import gains_and_biases
 

@@ -17,8 +17,8 @@ import sympy
 from carousel.equations.functions import FUNCTIONS, tamed
 from carousel.equations.loop import Equation, Loop
 from carousel.equations.noise import COUNTED
+from carousel.equations.notes import ROW, Expr, Size, rebuild
 from carousel.equations.stages import Reduction
-from carousel.equations.terms import ROW, Expr, Size, rebuild
 
 
 class NoDerivative(Exception):

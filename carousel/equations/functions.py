@@ -16,7 +16,8 @@ import sympy
 
 from carousel.equations.errors import EquationError
 from carousel.equations.noise import NOISE
-from carousel.equations.terms import Expr, Term
+from carousel.equations.notes import Expr
+from carousel.equations.terms import Term
 
 
 @dataclass(eq=False, repr=False)

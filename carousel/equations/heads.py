@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from carousel.equations.errors import EquationError
-from carousel.equations.terms import Parameter
+from carousel.equations.notes import Parameter
 from carousel.equations.trace import Trace
 from carousel.equations.units import OVER_UNITS
 

@@ -14,8 +14,8 @@ import sympy
 
 from carousel.equations.functions import FUNCTIONS
 from carousel.equations.noise import COUNTED, PLACES, SEQUENCES, counted_within, symbols
+from carousel.equations.notes import ROW, Expr, Parameter, Product, Size, rebuild
 from carousel.equations.stages import Accumulator, Reduction, Schedule
-from carousel.equations.terms import ROW, Expr, Parameter, Product, Size, rebuild
 from carousel.equations.trace import State, Trace
 
 Equation = tuple[Expr, Expr]  # a symbol, and its value

@@ -13,7 +13,8 @@ from typing import Any
 import sympy
 
 from carousel.equations.errors import EquationError
-from carousel.equations.terms import Draw, Expr, Rate, Term, rebuild
+from carousel.equations.notes import Draw, Expr, rebuild
+from carousel.equations.terms import Rate, Term
 
 BITS = 24  # of a drawn number: so many are exact in single precision
 

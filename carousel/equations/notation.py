@@ -21,8 +21,9 @@ from carousel.equations.errors import EquationError
 from carousel.equations.functions import FUNCTIONS, identity
 from carousel.equations.inputs import Inputs, check
 from carousel.equations.noise import NOISE, applied
+from carousel.equations.notes import Expr, Notes
 from carousel.equations.printing import Text, shown, step, visible
-from carousel.equations.terms import Concatenation, Expr, Namespace, Notes, Term, Weight, concat
+from carousel.equations.terms import Concatenation, Namespace, Term, Weight, concat
 from carousel.equations.trace import STEP, Trace, check_names, symbol, symbols, traced
 from carousel.equations.units import OVER_UNITS
 

@@ -11,7 +11,7 @@ from sympy.printing.precedence import PRECEDENCE
 from sympy.printing.str import StrPrinter
 
 from carousel.equations.functions import Function
-from carousel.equations.terms import Expr, rebuild
+from carousel.equations.notes import Expr, rebuild
 from carousel.equations.trace import Trace
 from carousel.equations.words import Words
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import sympy
 
 from carousel.equations.noise import NOISE
-from carousel.equations.terms import Expr, Parameter, rebuild
+from carousel.equations.notes import Expr, Parameter, rebuild
 from carousel.equations.trace import Trace
 
 

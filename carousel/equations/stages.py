@@ -14,7 +14,7 @@ import sympy
 
 from carousel.equations.errors import EquationError
 from carousel.equations.noise import NOISE, counted_within, defined, symbols
-from carousel.equations.terms import ROW, Expr, Product, Size, rebuild
+from carousel.equations.notes import ROW, Expr, Product, Size, rebuild
 from carousel.equations.trace import Trace
 from carousel.equations.units import OVER_UNITS, Count, Largest, total
 

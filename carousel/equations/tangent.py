@@ -12,8 +12,8 @@ import sympy
 
 from carousel.equations.derivative import partial, times
 from carousel.equations.loop import Equation, Group, Loop, LoopStage
+from carousel.equations.notes import Expr, Parameter, Product
 from carousel.equations.stages import Reduction
-from carousel.equations.terms import Expr, Parameter, Product
 from carousel.equations.trace import State
 
 

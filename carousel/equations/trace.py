@@ -17,23 +17,8 @@ from carousel.equations.errors import EquationError
 from carousel.equations.functions import FUNCTIONS, gates
 from carousel.equations.inputs import Inputs, check
 from carousel.equations.noise import NOISE
-from carousel.equations.terms import (
-    HOLDS,
-    ROW,
-    Concatenation,
-    Draw,
-    Expr,
-    Input,
-    Namespace,
-    Notes,
-    Parameter,
-    Product,
-    Size,
-    Term,
-    Weight,
-    delayed,
-    rebuild,
-)
+from carousel.equations.notes import ROW, Draw, Expr, Input, Notes, Parameter, Product, Size, rebuild
+from carousel.equations.terms import HOLDS, Concatenation, Namespace, Term, Weight, delayed
 from carousel.equations.units import OVER_UNITS
 
 INPUT, STEP = "e", "t"

@@ -17,7 +17,8 @@ import sympy
 
 from carousel.equations.errors import EquationError
 from carousel.equations.functions import exp
-from carousel.equations.terms import Expr, Term
+from carousel.equations.notes import Expr
+from carousel.equations.terms import Term
 
 EPSILON = 1e-5  # added to a variance, as PyTorch's LayerNorm does
 HALF = sympy.Rational(1, 2)

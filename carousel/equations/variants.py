@@ -11,7 +11,7 @@ from dataclasses import replace
 import sympy
 
 from carousel.equations.loop import Equation, Loop, LoopStage
-from carousel.equations.terms import ROW, Expr, Size, rebuild
+from carousel.equations.notes import ROW, Expr, Size, rebuild
 from carousel.equations.trace import symbol
 
 

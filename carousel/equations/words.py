@@ -9,7 +9,7 @@ import sympy
 from sympy.printing.precedence import PRECEDENCE
 
 from carousel.equations.functions import FUNCTIONS, Function
-from carousel.equations.terms import Expr
+from carousel.equations.notes import Expr
 
 
 class Words:

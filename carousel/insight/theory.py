@@ -11,7 +11,7 @@ import torch
 from carousel.equations import Cell
 from carousel.equations.functions import FUNCTIONS, tamed
 from carousel.equations.loop import loop
-from carousel.equations.terms import Expr
+from carousel.equations.notes import Expr
 from carousel.kernels.pointwise import evaluate
 from carousel.layers import Recurrent
 

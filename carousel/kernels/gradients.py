@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from carousel.equations.terms import Expr
+from carousel.equations.notes import Expr
 from carousel.kernels import stacks
 from carousel.kernels.compiled import Run
 from carousel.kernels.heads import joined, parted

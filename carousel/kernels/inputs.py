@@ -13,8 +13,8 @@ from torch import Tensor
 
 from carousel.equations import Cell
 from carousel.equations.loop import Equation, Loop, blocks, grouped, loop
+from carousel.equations.notes import Expr, Product, Size
 from carousel.equations.stages import Accumulator, Reduction, Stage
-from carousel.equations.terms import Expr, Product, Size
 from carousel.equations.variants import numbers
 from carousel.kernels import heads, noise
 from carousel.kernels.backend import Call

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from carousel.equations.loop import Loop
-from carousel.equations.terms import ROW, Expr, Product, Size
+from carousel.equations.notes import ROW, Expr, Product, Size
 
 # Kinds of tensors that have derivatives, in the order in which a call gives them.
 KINDS = ("data", "dense", "biases", "hoisted", "vectors", "before", "initial")

@@ -14,8 +14,8 @@ from typing import NamedTuple
 
 from carousel.equations.derivative import BackwardStage, Transposed, derive
 from carousel.equations.loop import Equation, Group, Loop, LoopStage
+from carousel.equations.notes import ROW, Expr, Size
 from carousel.equations.stages import Reduction
-from carousel.equations.terms import ROW, Expr, Size
 
 Place = tuple[int, Size]  # of a block: its stage, and the size of its units
 

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from carousel.equations import Cell
 from carousel.equations.noise import BITS, PLACES, SEQUENCES, symbols
-from carousel.equations.terms import Draw, Expr, Size
+from carousel.equations.notes import Draw, Expr, Size
 
 WORD = 0xFFFFFFFF
 MOST_PLACES = 2**BITS  # before a segment

@@ -12,7 +12,7 @@ from sympy.printing.pycode import PythonCodePrinter
 from torch import Tensor
 
 from carousel.equations.loop import Equation
-from carousel.equations.terms import Expr
+from carousel.equations.notes import Expr
 from carousel.equations.trace import STEP, symbol
 from carousel.equations.words import Words
 from carousel.kernels.noise import draw, draw_once

@@ -17,7 +17,7 @@ from torch import Tensor
 from carousel.equations import Cell
 from carousel.equations.loop import Equation, Group, LoopStage
 from carousel.equations.noise import PLACE, SEQUENCE
-from carousel.equations.terms import Expr
+from carousel.equations.notes import Expr
 from carousel.equations.trace import symbol
 from carousel.kernels import heads
 from carousel.kernels.alike import alike

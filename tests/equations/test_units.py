@@ -22,8 +22,8 @@ from carousel.equations import (
 )
 from carousel.equations.derivative import derive
 from carousel.equations.loop import loop
+from carousel.equations.notes import ROW
 from carousel.equations.stored import StoredCell, as_data
-from carousel.equations.terms import ROW
 from carousel.layers import Recurrent
 
 

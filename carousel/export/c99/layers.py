@@ -10,8 +10,8 @@ from functools import cached_property
 import numpy as np
 
 from carousel.equations import Cell
+from carousel.equations.notes import ROW, Expr, Product
 from carousel.equations.stages import Accumulator
-from carousel.equations.terms import ROW, Expr, Product
 from carousel.errors import InputError
 from carousel.export.c99.printer import Printer
 from carousel.export.c99.weights import Weight, numbers, vector, weight

@@ -8,7 +8,7 @@ import sympy
 from sympy.printing.c import C99CodePrinter
 
 from carousel.equations.functions import Function
-from carousel.equations.terms import Expr
+from carousel.equations.notes import Expr
 from carousel.equations.words import Words
 
 

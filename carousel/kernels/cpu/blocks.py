@@ -11,8 +11,8 @@ from typing import Generic, TypeVar
 
 from carousel.equations.loop import Equation
 from carousel.equations.noise import COUNTED, PLACE
+from carousel.equations.notes import ROW, Expr
 from carousel.equations.stages import Reduction
-from carousel.equations.terms import ROW, Expr
 from carousel.kernels.cpu.program import CppProgram, panel, panels, pointers
 from carousel.kernels.interface import Stack
 from carousel.kernels.liveness import BackwardFlow, ForwardFlow, Place

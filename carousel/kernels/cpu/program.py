@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from functools import cache, cached_property
 
 from carousel.equations.loop import Loop
-from carousel.equations.terms import Expr
+from carousel.equations.notes import Expr
 from carousel.kernels.interface import Described, Stack, interface_of
 from carousel.kernels.liveness import BackwardFlow, ForwardFlow, Liveness
 

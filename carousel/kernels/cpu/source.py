@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from carousel.equations.notes import Expr
 from carousel.equations.stages import Reduction
-from carousel.equations.terms import Expr
 from carousel.kernels.cpu import blocks
 from carousel.kernels.cpu.blocks import CppBlock, CppProduct
 from carousel.kernels.cpu.printer import Printer

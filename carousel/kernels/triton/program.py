@@ -27,7 +27,7 @@ from typing import Generic, TypeVar
 
 from carousel.equations.loop import Equation, Loop
 from carousel.equations.noise import COUNTED, PLACE
-from carousel.equations.terms import Expr, Size
+from carousel.equations.notes import Expr, Size
 from carousel.kernels.interface import Described, interface_of
 from carousel.kernels.liveness import BackwardFlow, ForwardFlow, Liveness, Place
 
