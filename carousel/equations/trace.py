@@ -6,7 +6,7 @@ import dis
 import inspect
 import sys
 import traceback
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import FrameType
 from typing import Any
@@ -18,6 +18,7 @@ from carousel.equations.functions import FUNCTIONS, gates
 from carousel.equations.inputs import Inputs, check
 from carousel.equations.noise import NOISE
 from carousel.equations.notes import ROW, Draw, Expr, Input, Notes, Parameter, Product, Size, rebuild
+from carousel.equations.returned import check_inputs, check_order, check_spaces
 from carousel.equations.terms import HOLDS, Concatenation, Namespace, Term, Weight, delayed
 from carousel.equations.units import OVER_UNITS
 
@@ -141,10 +142,10 @@ def trace(
 
     last = max((line for _, _, line in function.__code__.co_lines() if line), default=first)
     try:
-        _check_spaces(returned, state_names, variables, spaces & set(arguments))
-        _check_inputs(returned, state_names, [values[n] for n in inputs])
+        check_spaces(returned, state_names, variables, spaces & set(arguments))
+        check_inputs(returned, state_names, [values[n] for n in inputs])
         outputs = _new_states(returned, state_names, notes.sizes)
-        _check_order(outputs, state_names, values, variables)
+        check_order(outputs, state_names, values, variables)
         own = {variable: value for variable, value in variables.items() if variable not in arguments}
         made = traced(name, notes, state_names, outputs, own, clock=STEP in arguments, input_like=input_like, same=same)
     except EquationError as error:
@@ -282,45 +283,6 @@ def _new_states(returned: Any, states: list[str], sizes: dict[str, Size]) -> tup
         if value.size is not None:
             sizes[state].join(value.size)
     return outputs
-
-
-def _check_spaces(returned: Any, states: list[str], found: Mapping[str, Any], spaces: Iterable[str]) -> None:
-    """Refuse a state that has the name of a namespace of parameters, or of the clock: its argument was something else."""
-    outputs = returned if isinstance(returned, tuple) else (returned,)
-    for name in spaces:
-        if name in found and any(x is found[name] for x in outputs):
-            raise EquationError(f"{name} is where {HOLDS[name]} come from, so no state can be called {name}")
-    if len(outputs) > len(states) and any(x is found.get(STEP) for x in outputs):
-        raise EquationError(
-            f"t is the number of the step and goes on by itself: return {', '.join(states)}, and call a state something else"
-        )
-
-
-def _check_inputs(returned: Any, states: list[str], inputs: list[Term]) -> None:
-    """Refuse an input that is returned as a state is."""
-    outputs = returned if isinstance(returned, tuple) else (returned,)
-    for x in inputs:
-        if len(outputs) > len(states) and any(value is x for value in outputs):
-            raise EquationError(f"{x.letter} is an input, which a step only reads: return {', '.join(states)}")
-
-
-def _check_order(outputs: tuple[Term, ...], states: list[str], values: Mapping[str, Any], found: Mapping[str, Any]) -> None:
-    """Refuse ``return h, m`` of a cell (e, m, h, …) that has assigned both: each state would get the other's value."""
-    for k, (state, value) in enumerate(zip(states, outputs, strict=True)):
-        if any(found.get(name) is value for name in _own(state)):
-            continue
-        for other, own in zip(states, outputs, strict=True):
-            assigned = [n for n in _own(other) if found.get(n) is value and found[n] is not values.get(n)]
-            if other != state and assigned and own is not value:
-                raise EquationError(
-                    f"{assigned[0]} is returned in place {k + 1}, which is state {state}'s: "
-                    f"return the states in the order of the arguments, {', '.join(states)}"
-                )
-
-
-def _own(state: str) -> tuple[str, ...]:
-    """Return the variables that are named as a state's new value."""
-    return state, f"{state}_new", f"new_{state}", f"{state}_next", f"next_{state}"
 
 
 def check_names(made: Trace) -> None:
