@@ -94,6 +94,7 @@ class Cell:
         if function is not None:
             self.function, self.__module__ = function, function.__module__
         self.constants, self.masks, self.matrices = dict(constants or {}), dict(masks or {}), dict(matrices or {})
+        self._arrays: dict[tuple[str | int, ...], np.ndarray] = {}
         self.schedule: Schedule = schedule(trace)
         self.key = self._key()
         self.quiet, self.given = self, {f"p.{letters}": letters for letters in self.rates}
@@ -131,6 +132,19 @@ class Cell:
             others.append(given)
         number = others.index(given)
         return f"{key}.{number}" if number else key
+
+    def array(self, name: str, *sizes: int) -> np.ndarray:
+        """Return the array that a function of the cell's makes for these sizes. It is asked once: a call would feel it.
+
+        Args:
+            name: of a constant or constant matrix, ``c.T``, or of the weight that is masked, ``W.hh``.
+            sizes: the number of units of a constant, the rows and columns of the others.
+        """
+        if (name, *sizes) not in self._arrays:
+            functions: dict[str, Any] = {**self.masks, **{f"c.{n}": f for n, f in self.constants.items()}}
+            functions |= {f"c.{n}": f for n, f in self.matrices.items()}
+            self._arrays[name, *sizes] = np.array(functions[name](*sizes))
+        return self._arrays[name, *sizes]
 
     def __repr__(self) -> str:
         spaces = Counter(p.name.split(".")[0] for p in self.trace.parameters)

@@ -54,17 +54,17 @@ def as_data(cell: Cell, sizes: Iterable[Sizes]) -> dict[str, Any]:
     matrices: dict[str, dict[str, Any]] = {letters: {} for letters in cell.matrices}
     rows = {p.letters: p.rows for p in cell.trace.parameters if p.kind == "constant"}
     for given in sizes:
-        for letters, function in cell.constants.items():
+        for letters in cell.constants:
             if letters in rows:  # else no equation uses it
                 n = cell.length(rows[letters], *given)
-                constants[letters][str(n)] = np.asarray(function(n)).tolist()
+                constants[letters][str(n)] = cell.array(f"c.{letters}", n).tolist()
         for c in cell.trace.parameters:
             if c.kind == "matrix":
                 shape = cell.length(c.rows, *given), sum(cell.length(x, *given) for x in c.columns)
-                matrices[c.letters]["x".join(map(str, shape))] = np.asarray(cell.matrices[c.letters](*shape)).tolist()
+                matrices[c.letters]["x".join(map(str, shape))] = cell.array(c.name, *shape).tolist()
         for p in cell.parameter_specs(*given):
             if p.name in cell.masks:
-                masks[p.name]["x".join(map(str, p.shape))] = np.asarray(cell.masks[p.name](*p.shape)).tolist()
+                masks[p.name]["x".join(map(str, p.shape))] = cell.array(p.name, *p.shape).tolist()
     data: dict[str, Any] = {
         "format": FORMAT,
         "name": cell.name,

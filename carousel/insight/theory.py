@@ -39,7 +39,7 @@ def largest_singular_value(layer: Recurrent, weight: str, number: int = 0) -> fl
     """Return the largest singular value of a dense weight that multiplies one vector."""
     matrix = layer.parameter(weight, number).detach().double()
     if weight in layer.cell.masks:
-        matrix = matrix * torch.as_tensor(layer.cell.masks[weight](*matrix.shape), dtype=matrix.dtype)
+        matrix = matrix * torch.as_tensor(layer.cell.array(weight, *matrix.shape), dtype=matrix.dtype)
     return float(torch.linalg.matrix_norm(matrix, 2).max())  # of several heads that of one of them
 
 

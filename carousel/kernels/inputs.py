@@ -6,7 +6,6 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -283,28 +282,23 @@ def _constants(cell: Cell, like: Tensor, parameters: Mapping[str, Tensor], lengt
     values: Values = {}
     turned: dict[Expr, str] = {}
     for p in cell.trace.parameters:
-        if p.kind == "constant":
-            units = lengths[p.rows.root]
-            values[p.symbol] = _array(cell, p.name, cell.constants[p.letters](units), (units,), like)
-        elif p.kind == "matrix":
-            shape = lengths[p.rows.root], sum(lengths[c.root] for c in p.columns)
-            values[p.symbol] = _array(cell, p.name, cell.matrices[p.letters](*shape), shape, like)
+        if p.kind in ("constant", "matrix"):
+            columns = [sum(lengths[c.root] for c in p.columns)] if p.columns else []
+            values[p.symbol] = _array(cell, p.name, p.name, (lengths[p.rows.root], *columns), like)
         elif p.kind == "transposed":
             turned[p.symbol] = p.name.removesuffix(".T")
         elif p.name in cell.masks:
             weight = parameters[p.name]
-            rows, columns = weight.shape
-            mask = cell.masks[p.name](rows, columns)
-            values[p.symbol] = weight * _array(cell, f"the mask of {p.name}", mask, (rows, columns), weight)
+            values[p.symbol] = weight * _array(cell, f"the mask of {p.name}", p.name, tuple(weight.shape), weight)
         else:
             values[p.symbol] = parameters[p.name]
     named = {p.name: values[p.symbol] for p in cell.trace.parameters if p.kind == "dense"}
     return values | {symbol: named[name].mT.contiguous() for symbol, name in turned.items()}
 
 
-def _array(cell: Cell, what: str, given: Any, shape: tuple[int, ...], like: Tensor) -> Tensor:
-    """Return the array that a user's function gave. Raises ValueError for another shape than was asked for."""
-    found = torch.as_tensor(given, dtype=like.dtype, device=like.device)
+def _array(cell: Cell, what: str, name: str, shape: tuple[int, ...], like: Tensor) -> Tensor:
+    """Return the array that a user's function gives. Raises ValueError for another shape than was asked for."""
+    found = torch.as_tensor(cell.array(name, *shape), dtype=like.dtype, device=like.device)
     if tuple(found.shape) != shape:
         raise ValueError(f"cell {cell.name}: {what} must have shape {shape}, but its function gives {tuple(found.shape)}")
     return found

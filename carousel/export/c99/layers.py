@@ -185,14 +185,13 @@ def layer_code(layer: Recurrent, number: int, precision: str) -> LayerCode:
             continue
         if p.kind in ("constant", "matrix"):
             rows, columns = cell.length(p.rows, *sizes), sum(cell.length(c, *sizes) for c in p.columns)
-            made = cell.matrices[p.letters](rows, columns) if p.columns else cell.constants[p.letters](rows)
-            values[p.name] = np.asarray(made, dtype=float)
+            values[p.name] = cell.array(p.name, rows, *([columns] if p.columns else [])).astype(float)
             continue
         if p.kind == "transposed":
             continue
         values[p.name] = numbers(layer.parameter(p.name, number))
         if p.name in cell.masks:
-            values[p.name] = values[p.name] * np.asarray(cell.masks[p.name](*values[p.name].shape))
+            values[p.name] = values[p.name] * cell.array(p.name, *values[p.name].shape)
     for p in cell.trace.parameters:
         if p.kind == "transposed":
             values[p.name] = values[p.name.removesuffix(".T")].swapaxes(-1, -2)
