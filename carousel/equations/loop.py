@@ -190,21 +190,18 @@ class _Maker:
         numbers that are computed where they are used are neither written to memory nor read again.
         """
         stages, found = self.schedule.outside, {}
-        waiting = {s for stage in stages for a in stage.accumulators for p in a.products for s in p.operand.free_symbols}
-        waiting |= {a.start for stage in stages for a in stage.accumulators} | {r.operand for s in stages for r in s.reductions}
-        with_rows = {self.trace.input, *(x.symbol for x in self.trace.inputs)} | {
-            a.symbol for stage in stages for a in stage.accumulators
-        }
-        for symbol, expr in (e for stage in stages for e in stage.equations):
+        sums = [a for stage in stages for a in stage.accumulators]
+        equations = [e for stage in stages for e in stage.equations]
+        waiting = {s for a in sums for p in a.products for s in p.operand.free_symbols} | {a.start for a in sums}
+        waiting |= {r.operand for stage in stages for r in stage.reductions}
+        with_rows = {self.trace.input, *(x.symbol for x in self.trace.inputs), *(a.symbol for a in sums)}
+        for symbol, expr in equations:
             if with_rows & expr.free_symbols:
                 with_rows.add(symbol)
-        for symbol, expr in reversed([e for stage in stages for e in stage.equations]):
-            of_rows = any(
-                self.sizes.get(s) is ROW for s in expr.free_symbols
-            )  # whose error is a sum over units on the way back
+        for symbol, expr in reversed(equations):
             alias = expr.is_Symbol and symbol not in {s.after for s in self.trace.states}  # another name for what is there
-            stays = alias or of_rows or symbol in waiting or symbol not in with_rows
-            if stays or self.sizes.get(symbol) in (ROW, None):
+            number = self.sizes.get(symbol) in (ROW, None)
+            if alias or number or symbol in waiting or symbol not in with_rows:
                 waiting |= expr.free_symbols
             else:
                 found[symbol] = expr

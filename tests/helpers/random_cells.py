@@ -24,7 +24,8 @@ from hypothesis import strategies as st
 from carousel.equations import Cell, EquationError
 
 STATES = "mhknsp"
-LOCALS = "afgioruxyz"
+GATES = "afgioru"  # between about −1 and 1
+LOCALS = GATES + "xyz"
 NUMBERS = ("0.5", "2", "-1", "0.1", "3", "0.25", "-0.3", "1.5")
 FRACTIONS = ("0.5", "0.1", "-1", "1", "0.25", "-0.3", "0.001", "0")
 INPUT, HIDDEN, OUTPUT, NUMBER = "input", "hidden", "output", "number"  # sizes; a number is one for all units
@@ -166,13 +167,13 @@ class _Writer:
         self.vectors[name] = replace(value, text=name)
         self.raw.discard(name)
 
-    def free(self, size: str) -> str | None:
+    def free(self, size: str, letters: str = LOCALS) -> str | None:
         """A letter for a new quantity."""
-        letters = [x for x in LOCALS if x not in self.vectors and self.letters.get(x, size) == size]
+        letters = [x for x in letters if x not in self.vectors and self.letters.get(x, size) == size]
         return self.one(*letters) if letters else None
 
     def gate(self) -> None:
-        name = self.free(HIDDEN)
+        name = self.free(HIDDEN, GATES)
         if name is None:
             return
         self.letters[name] = HIDDEN
@@ -181,8 +182,8 @@ class _Writer:
 
     def local(self) -> None:
         size = self.one(HIDDEN, HIDDEN, *{x.size for x in self.vectors.values()})
-        again = [x for x in self.vectors if x in LOCALS and self.vectors[x].size == size]
-        name = self.one(*again) if again and self.maybe(4) else self.free(size)
+        again = [x for x in self.vectors if x in LOCALS[len(GATES) :] and self.vectors[x].size == size]
+        name = self.one(*again) if again and self.maybe(4) else self.free(size, LOCALS[len(GATES) :])
         if name is None:
             return
         if size != INPUT:
@@ -355,7 +356,7 @@ class _Writer:
     def small(self, size: str, depth: int) -> Text:
         """Between about −1 and 1."""
         if depth <= 0:
-            names = [x for x in self.vectors.values() if x.size == size and x.text in LOCALS[:7]]
+            names = [x for x in self.vectors.values() if x.size == size and x.text in GATES]
             if names and self.maybe(2):
                 return call("tanh", self.one(*names)) if self.maybe(3) else self.one(*names)
             return call(self.one("logistic", "tanh"), self.leaf(size))

@@ -293,7 +293,7 @@ def printing(case, problem):
             rows, columns = (cell.length(x, *case.every_size) for x in (constant.rows, *constant.columns))
             masked[constant.name] = torch.as_tensor(cell.matrices[constant.letters](rows, columns))
         elif constant.kind == "transposed":
-            masked[constant.name] = masked[constant.name.removesuffix(".T")].t()
+            masked[constant.name] = masked[constant.name.removesuffix(".T")].mT
     masked = {n: torch.block_diag(*x) if x.dim() == 3 else x for n, x in masked.items()}
     found = printed.step(cell.text, {"e": p.data[:first].detach(), **states, **masked}, inputs, cell.heads)
     assert set(found) == {n for n in cell.names if n != "t"}
