@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dis
 import inspect
+import keyword
 import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
@@ -322,7 +323,8 @@ def _named_equations(
     for expr in everywhere:
         for gate in expr.atoms(*gates()):
             letters = _bias_letters(gate, notes)
-            if gate not in by_expr and letters and letters not in quantities and letters not in (INPUT, *notes.inputs):
+            taken = letters in quantities or letters in (INPUT, *notes.inputs) or keyword.iskeyword(letters or "")
+            if gate not in by_expr and letters and not taken:
                 quantities[letters] = Term(notes, gate, notes.sizes[letters])
                 by_expr[gate] = letters
 

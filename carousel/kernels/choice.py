@@ -70,11 +70,15 @@ def run(call: Call) -> Result:
 
     Raises:
         ValueError: for tensors that do not fit.
+        TypeError: for an input that is no tensor.
         Unavailable, NoDerivative: where the back end was asked for by name; else another one runs, saying so once.
     """
     like = next(iter(call.parameters.values()), call.data)
     states = [call.before[s.name].dtype for s in call.cell.trace.states if s.size is not None]
     given = (call.data, *call.inputs.values())
+    for x in given:
+        if not isinstance(x, Tensor):
+            raise TypeError(f"an input is a tensor, (rows of all steps, units), not {type(x).__name__}")
     if any(x.dtype is not like.dtype or x.device != like.device for x in given) or any(t is not like.dtype for t in states):
         alike(call.cell, call.data, call.before, call.parameters, call.inputs)
     name = backend()

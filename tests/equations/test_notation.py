@@ -249,3 +249,13 @@ def test_a_quantity_may_have_the_letter_of_a_namespace_that_the_cell_does_not_us
         return h, c
 
     assert again(lettered).text == lettered.text
+
+
+def test_a_gate_whose_bias_has_a_keyword_for_letters_has_no_name():
+    @cell
+    def named(e, h, W, b):
+        h = tanh(W.he @ e + W.hh @ (logistic(b["i", "f"]) * h) + b.h)
+        return h
+
+    again = StoredCell(as_data(named, [(3, 4, 0)]))
+    assert named.names == ("h",) and again.text == named.text
