@@ -176,7 +176,7 @@ def _whom(w: _Writer, p: Phrase) -> None:
         (one, many), paradigm = choose.choice(list(lexicon.KNOWING.items()))
         verb, tense, part = one if who.number == "sg" else many, "present", "verb"
     else:
-        verbs = lexicon.MEETING if kind in ("person", "name") else lexicon.GETTING
+        verbs = lexicon.ENCOUNTERS if kind in ("person", "name") else lexicon.GETTING
         verb, paradigm = choose.choice(list(verbs.items()))
         tense, part = "past", "participle"
     w.write((paradigm, part), class_=who.class_, with_="another")

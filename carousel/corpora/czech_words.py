@@ -188,7 +188,7 @@ GETTING = _pasts(
     "brought přinesl přinesla, stole ukradl ukradla, forgot zapomněl zapomněla, drew nakreslil nakreslila, "
     "chose vybral vybrala"
 )
-MEETING = _pasts("saw viděl viděla, met potkal potkala, invited pozval pozvala, praised pochválil pochválila")
+ENCOUNTERS = _pasts("saw viděl viděla, met potkal potkala, invited pozval pozvala, praised pochválil pochválila")
 KNOWING = _presents("knows zná znají, sees vidí vidí, loves miluje milují, admires obdivuje obdivují")
 FALLING = _pasts("disappeared zmizel zmizela, fell spadl spadla, burned shořel shořela")
 VANISHING = {k: v for k, v in FALLING.items() if k != "burned"}  # verbs of animals

@@ -22,6 +22,7 @@ from carousel.equations.quiet import quiet
 from carousel.equations.stages import Schedule, schedule
 from carousel.equations.trace import Trace, trace
 from carousel.equations.units import gains_and_biases
+from carousel.equations.work import Work, counted
 
 Constant = Callable[[int], np.ndarray]
 Mask = Callable[[int, int], np.ndarray]
@@ -43,19 +44,6 @@ class Shape:
     recurrent: bool
     initial: str | float
     heads: int = 1
-
-
-@dataclass(frozen=True)
-class Work:
-    """Floating-point operations of one step of one row; a multiplication and an addition count as two."""
-
-    input_products: int
-    recurrent_products: int
-    pointwise: int
-
-    @property
-    def total(self) -> int:
-        return self.input_products + self.recurrent_products + self.pointwise
 
 
 class Cell:
@@ -118,13 +106,11 @@ class Cell:
         def number_of(size: Size | None) -> int | None:
             return None if size is None else roots.setdefault(size.root, len(roots))
 
-        sizes = [(x, number_of(size)) for x, size in self.trace.sizes.items()]
+        sizes = [(x, number_of(self.trace.sizes[x])) for x in sorted(self.trace.sizes, key=str)]
         # Their order is that in which the terms of a sum were written, which SymPy's own text leaves out.
         parameters = [(p.name, p.kind, number_of(p.rows), *map(number_of, p.columns)) for p in self.trace.parameters]
         inputs = [(x.name, x.is_number, number_of(x.size)) for x in self.trace.inputs]
-        said = sympy.sstr(
-            (self.trace.equations, products, sizes, parameters, self.heads, *([inputs] if inputs else [])), order="none"
-        )
+        said = sympy.sstr((self.trace.equations, products, sizes, parameters, inputs, self.heads), order="none")
         key = f"{self.name}:{hashlib.sha256(said.encode()).hexdigest()[:12]}"
         others = _OF_KEY.setdefault(key, [])
         given = self.constants, self.masks, self.matrices
@@ -303,28 +289,12 @@ class Cell:
         """Return the number of parameters (masked-out weights are counted as the mask leaves them)."""
         total = 0
         for p in self.parameter_specs(input_size, hidden_size, proj_size, *further):
-            mask = self.masks.get(p.name)
-            total += int(mask(*p.shape).sum()) if mask else int(np.prod(p.shape))
+            total += int(self.array(p.name, *p.shape).sum()) if p.name in self.masks else int(np.prod(p.shape))
         return total
 
     def work(self, input_size: int, hidden_size: int, proj_size: int = 0, *further: int) -> Work:
         """Count the operations of one step of one row; each pointwise function counts as one."""
-        sizes, dense = (input_size, hidden_size, proj_size, *further), [0, 0]
-        pointwise = 0
-        for inside, stages in enumerate((self.schedule.outside, self.schedule.inside)):
-            for stage in stages:
-                for a in stage.accumulators:
-                    rows = self.length(a.rows, *sizes)
-                    pointwise += rows * (len(a.biases) + (a.start is not None))
-                    for p in a.products:
-                        columns = self.length(p.weight.columns[p.part], *sizes)
-                        dense[inside] += 2 * rows * columns // p.weight.heads
-                pointwise += sum(self.length(r.size, *sizes) for r in stage.reductions)
-                for symbol, expr in stage.equations:
-                    size = self.schedule.sizes.get(symbol)
-                    units = self.length(None if size is ROW else size, *sizes)
-                    pointwise += units * int(expr.count_ops())
-        return Work(dense[0], dense[1], pointwise)
+        return counted(self.schedule, lambda size: self.length(size, input_size, hidden_size, proj_size, *further))
 
 
 class HeadedCell(Cell):

@@ -75,7 +75,7 @@ class Described:
 
     @property
     def dimensions(self) -> int:
-        """How many it has."""
+        """The number of its dimensions."""
         return len(self.shape) + (self.heads > 1)
 
     def type(self, given: torch.dtype) -> torch.dtype:

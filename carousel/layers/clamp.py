@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
 
 import torch
 from torch import Tensor
@@ -91,13 +90,12 @@ def arrays(
     return found
 
 
-@cache
 def sizes(cell: Cell, *lengths: int) -> Mapping[str, int]:
     """Return the units of everything in the loop that has some, by name; the step number counts for itself.
 
     ``lengths``: the sizes of a layer.
     """
-    found, known = {}, {str(s)[:-2]: size for s, size in cell.trace.sizes.items()}  # torch.compile makes no symbols
+    found, known = {}, {str(s)[:-2]: size for s, size in cell.trace.sizes.items()}
     for name in cell.names:
         size = known.get(name)
         if size is not None:

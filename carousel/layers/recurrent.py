@@ -149,7 +149,7 @@ class Recurrent(nn.Module):
         self.output_size = self.cell.length(self.cell.trace.states[0].size, *own)
         further.check_sizes(self.cell, [self.sizes(layer) for layer in range(num_layers)])
 
-        self._places = self._all_places()
+        self._places, self._units = self._all_places(), self._all_units()
         self.W, self.w, self.b, self.initial = Parameters(), Parameters(), Parameters(), Parameters()
         for layer in range(num_layers):
             for direction in range(self.directions):
@@ -178,12 +178,16 @@ class Recurrent(nn.Module):
         new = {"bias": True, "init": {}, "input_sizes": {}, "rates": {}, "weight_noise": 0.0}
         super().__setstate__({**new, **state})  # older pickles have none
         kernels.register(self.cell)
-        self._places = self._all_places()
+        self._places, self._units = self._all_places(), self._all_units()
 
     def _all_places(self) -> dict[tuple[int, int], list[tuple[str, str, str]]]:
         """Return where the parameters of each layer and direction are; a small call would feel it if this were made anew."""
         each = [(layer, direction) for layer in range(self.num_layers) for direction in range(self.directions)]
         return {at: [(name, *place(name, *at)) for name in self.cell.learned] for at in each}
+
+    def _all_units(self) -> list[Mapping[str, int]]:
+        """Return what ``units`` says of each layer; torch.compile does not enter what SymPy's symbols are looked up by."""
+        return [sizes(self.cell, *self.sizes(layer)) for layer in range(self.num_layers)]
 
     def _input_size(self, layer: int) -> int:
         return self.input_size if layer == 0 else self.output_size * self.directions
@@ -433,7 +437,7 @@ class Recurrent(nn.Module):
 
     def units(self, layer: int = 0) -> Mapping[str, int]:
         """Return the size of every quantity of a layer that has units."""
-        return sizes(self.cell, *self.sizes(layer))
+        return self._units[layer]
 
     def explain(self, input: Tensor | PackedSequence) -> str:
         """Tell in one line how the first layer would run over such an input: by which kernels, on a GPU also in which tiles."""

@@ -1,19 +1,18 @@
 """Cells with noise in the loop; a layer gives the rates: ``Recurrent("lstm-zoneout", 8, 16, rates={"h": 0.5, "m": 0.05})``."""
 
-from carousel.equations import cell, dropout, layer_norm, logistic, tanh, zoneout
+from carousel.cells.gru import gru
+from carousel.cells.lstm import lstm_v2
+from carousel.cells.papers.normalised import lstm_layer_norm
+from carousel.equations import cell, dropout, logistic, tanh, zoneout
 
 
 @cell
-def lstm_zoneout(e, m, h, W, w, b, p):
+def lstm_zoneout(e, m, h, W, b, p):
     """LSTM with zoneout: units of the memory and of the message keep their old values by chance.
 
     Krueger et al. 2017, "Zoneout: regularizing RNNs by randomly preserving hidden activations", section 3.2.
     """
-    i = logistic(W.ie @ e + W.im @ m + b.i)
-    f = logistic(W.fe @ e + W.fm @ m + b.f)
-    o = logistic(W.oe @ e + W.om @ m + b.o)
-    h_new = f * h + i * tanh(W.he @ e + W.hm @ m + b.h)
-    m_new = o * tanh(h_new)
+    m_new, h_new = lstm_v2.function(e, m, h, W, b)
     return zoneout(m_new, m, p.m), zoneout(h_new, h, p.h)
 
 
@@ -23,28 +22,21 @@ def lstm_layer_norm_zoneout(e, m, h, W, w, b, p):
 
     Ba, Kiros and Hinton 2016, "Layer normalization", supplementary material; Krueger et al. 2017, "Zoneout", section 3.2.
     """
-    i = logistic(layer_norm(W.im @ m, w.im, b.im) + layer_norm(W.ie @ e, w.ie, b.ie) + b.i)
-    f = logistic(layer_norm(W.fm @ m, w.fm, b.fm) + layer_norm(W.fe @ e, w.fe, b.fe) + b.f)
-    o = logistic(layer_norm(W.om @ m, w.om, b.om) + layer_norm(W.oe @ e, w.oe, b.oe) + b.o)
-    h_new = f * h + i * tanh(layer_norm(W.hm @ m, w.hm, b.hm) + layer_norm(W.he @ e, w.he, b.he) + b.h)
-    m_new = o * tanh(layer_norm(h_new, w.mh, b.mh))
+    m_new, h_new = lstm_layer_norm.function(e, m, h, W, w, b)
     return zoneout(m_new, m, p.m), zoneout(h_new, h, p.h)
 
 
 @cell
-def gru_zoneout(e, h, W, w, b, p):
+def gru_zoneout(e, h, W, b, p):
     """GRU with zoneout: units of the state keep their old values by chance.
 
     Krueger et al. 2017, "Zoneout: regularizing RNNs by randomly preserving hidden activations", section 3.2.
     """
-    z = logistic(W.ze @ e + W.zh @ h + b.z)
-    r = logistic(W.re @ e + W.rh @ h + b.r)
-    n = tanh(W.ne @ e + b.n + r * (W.nh @ h + b.nh))
-    return zoneout((1 - z) * n + z * h, h, p.h)
+    return zoneout(gru.function(e, h, W, b), h, p.h)
 
 
 @cell
-def lstm_recurrent_dropout(e, m, h, W, w, b, p):
+def lstm_recurrent_dropout(e, m, h, W, b, p):
     """LSTM with recurrent dropout: units of what is written into the memory are left out, the memory itself is not.
 
     Semeniuta, Severyn and Barth 2016, "Recurrent dropout without memory loss", section 3.
@@ -59,7 +51,7 @@ def lstm_recurrent_dropout(e, m, h, W, w, b, p):
 
 
 @cell
-def gru_recurrent_dropout(e, h, W, w, b, p):
+def gru_recurrent_dropout(e, h, W, b, p):
     """GRU with recurrent dropout: units of the candidate are left out.
 
     Semeniuta, Severyn and Barth 2016, "Recurrent dropout without memory loss", section 3.
@@ -72,7 +64,7 @@ def gru_recurrent_dropout(e, h, W, w, b, p):
 
 
 @cell
-def lstm_variational(e, m, h, W, w, b, p):
+def lstm_variational(e, m, h, W, b, p):
     """Variational LSTM: one mask of the input and one of the message, the same at all steps of a sequence.
 
     Gal and Ghahramani 2016, "A theoretically grounded application of dropout in recurrent neural networks", section 4, with
@@ -80,9 +72,4 @@ def lstm_variational(e, m, h, W, w, b, p):
     """
     x = dropout(e, p.e, once=True)
     n = dropout(m, p.m, once=True)
-    i = logistic(W.ie @ x + W.im @ n + b.i)
-    f = logistic(W.fe @ x + W.fm @ n + b.f)
-    o = logistic(W.oe @ x + W.om @ n + b.o)
-    h = f * h + i * tanh(W.he @ x + W.hm @ n + b.h)
-    m = o * tanh(h)
-    return m, h
+    return lstm_v2.function(x, n, h, W, b)

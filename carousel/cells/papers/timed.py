@@ -1,5 +1,6 @@
 """Networks that are told the time: when each input came, or how long after the last."""
 
+from carousel.cells.lstm import lstm_v2
 from carousel.equations import cell, exp, identity, log, logistic, relu, softplus, tanh, where
 
 GAP = {"d": 1}  # the time since the step before, one number a row
@@ -46,12 +47,7 @@ def t_lstm(e, d, m, h, W, b):
     """
     s = tanh(W.sh @ h + b.s)
     n = h - s + s / log(2.718281828459045 + d)
-    f = logistic(W.fe @ e + W.fm @ m + b.f)
-    i = logistic(W.ie @ e + W.im @ m + b.i)
-    o = logistic(W.oe @ e + W.om @ m + b.o)
-    h = f * n + i * tanh(W.he @ e + W.hm @ m + b.h)
-    m = o * tanh(h)
-    return m, h
+    return lstm_v2.function(e, m, n, W, b)
 
 
 @cell(inputs={"k": "e", "d": "e"})
