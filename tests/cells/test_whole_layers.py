@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch.nn.functional import layer_norm
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+from whole import agree, as_tuple
 
 from carousel import kernels
 from carousel.layers import Recurrent, Streaming
@@ -121,34 +122,14 @@ def zeros(layer):
     return tuple(torch.zeros(B, H, dtype=torch.float64) for _ in layer.cell.states)
 
 
-def agree(found, wanted, leaves):
-    """Values, and gradients of an uneven number made of them, to 1e-9."""
-    gradients = []
-    for values in (found, wanted):
-        loss = sum((x * torch.linspace(-1, 2, x.numel(), dtype=x.dtype).view_as(x)).sum() for x in values)
-        gradients.append(torch.autograd.grad(loss, leaves, allow_unused=True))
-    for a, b in [*zip(found, wanted, strict=True), *zip(*gradients, strict=True)]:
-        torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-9)
-
-
 @pytest.fixture(params=STEPS)
 def name(request):
     return request.param
 
 
-@pytest.fixture(params=["cpu", "reference"])
-def back_end(request):
-    with kernels.use(request.param):
-        yield request.param
-
-
 def inputs():
     torch.manual_seed(4)
     return torch.randn(T, B, E, dtype=torch.float64, requires_grad=True)
-
-
-def as_tuple(states):
-    return states if isinstance(states, tuple) else (states,)
 
 
 def test_whole_sequences(name, back_end):
