@@ -53,6 +53,7 @@ def test_cells_with_other_matrices_are_told_apart():
         return Recurrent(same, 3, 4)
 
     one, two = made(1.0), made(2.0)
+    assert one.cell.key != two.cell.key
     two.load_state_dict(one.state_dict())
     x = torch.randn(3, 1, 3)
     assert not torch.allclose(one(x)[0], two(x)[0])

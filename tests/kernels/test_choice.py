@@ -116,3 +116,19 @@ def test_a_layer_explains_which_kernels_it_would_run_on():
         assert layer.explain(x).startswith("reference: ")
     with kernels.use("cpu"):
         assert layer.explain(x) == "cpu: a compiled loop"
+
+
+@pytest.mark.parametrize("back_end", ["cpu", "reference"])
+def test_an_input_that_is_no_tensor_and_a_step_number_of_another_shape_are_refused(back_end):
+    layer = Recurrent("clockwork", 2, 3)
+    state, number = torch.zeros(4, 3), torch.zeros(4, 1)
+
+    def run(data, before):
+        with kernels.use(back_end):
+            return kernels.run(kernels.Call(layer.cell, data, [4], before, layer.parameters_of()))
+
+    assert run(torch.zeros(4, 2), {"h": state, "t": number}).output.shape == (4, 3)
+    with pytest.raises(TypeError, match="an input is a tensor, .* not NoneType"):
+        run(None, {"h": state, "t": number})
+    with pytest.raises(ValueError, match=r"t of cell clockwork has shape \(4,\), expected"):
+        run(torch.zeros(4, 2), {"h": state, "t": number[:, 0]})

@@ -199,8 +199,8 @@ inline V hard_sigmoid(V x) { return clip(x + T(3), all(T(0)), all(T(6))) / T(6);
 inline V hard_tanh(V x) { return clip(x, all(T(-1)), all(T(1))); }
 inline V lanes(V a, V b, T (*f)(T, T)) { V y; for (int k = 0; k < LANES; ++k) y[k] = f(a[k], b[k]); return y; }
 inline V power(V a, V b) { return lanes(a, b, [](T x, T y) { return T(std::pow(x, y)); }); }
-// The remainder with the divisor's sign, as Python and PyTorch have it. Of a small quotient the rounded floor is right or one too
-// large, and one fused operation finds what is left without rounding.
+// The remainder with the divisor's sign, as Python and PyTorch have it. Of a small quotient the whole part is right or one off, and
+// one fused operation finds what is left without rounding; where that has the other sign, one divisor more is right.
 inline V modulo(V a, V b) {
 #if defined(__FMA__) || defined(__aarch64__)
   const V q = a / b;
@@ -209,8 +209,8 @@ inline V modulo(V a, V b) {
   bool every = true;
   for (int k = 0; k < LANES; ++k) every &= fits[k] != 0;
   if (every) {
-    V n = __builtin_convertvector(__builtin_convertvector(q, M), V), m;
-    n = select(n > q, n - T(1), n);
+    const V n = __builtin_convertvector(__builtin_convertvector(q, M), V);
+    V m;
     for (int k = 0; k < LANES; ++k) m[k] = SINGLE ? T(__builtin_fmaf(-n[k], b[k], a[k])) : T(__builtin_fma(-n[k], b[k], a[k]));
     m = select((m != T(0)) & ((m < T(0)) != (b < T(0))), m + b, m);
     return select(m == T(0), a * T(0), m);

@@ -31,6 +31,8 @@ def test_it_is_exact(dtype):
         (whole * tenths, torch.full_like(whole, float(tenths))),  # quotients beside whole numbers
         (torch.nextafter(whole * tenths, torch.zeros(()).to(dtype)), torch.full_like(whole, float(tenths))),
         (drawn(2000) * 1e9, drawn(2000)),
+        (drawn(64), torch.full((64,), float("inf"), dtype=dtype)),
+        (drawn(64), torch.full((64,), -float("inf"), dtype=dtype)),
         tuple(x.reshape(-1) for x in torch.meshgrid(odd, odd, indexing="ij")),
     ]
     for a, b in pairs:
