@@ -1,4 +1,4 @@
-"""Tensors of one call have one type, unless autocast is on, and are on one device."""
+"""Tensors of one call have one type, unless autocast is on, and are on one device; each row has one number of its step."""
 
 from __future__ import annotations
 
@@ -14,6 +14,18 @@ from carousel.equations import Cell
 def autocast(device: torch.device) -> bool:
     """Return whether autocast is on for a device."""
     return torch.amp.is_autocast_available(device.type) and torch.is_autocast_enabled(device.type)
+
+
+def check_numbers(cell: Cell, before: Mapping[str, Tensor], initial: Mapping[str, Tensor] | None) -> None:
+    """Refuse the steps' numbers of a cell that has them unless each row has one: (rows, 1). Raises ValueError."""
+    if cell.trace.states[-1].size is not None:
+        return
+    name = cell.states[-1]
+    for what, x in (("state", before[name]), ("initial state", initial[name] if initial else None)):
+        if x is not None and tuple(x.shape) != (before[cell.states[0]].shape[0], 1):
+            raise ValueError(
+                f"{what} {name} of cell {cell.name} has shape {tuple(x.shape)}, expected (rows, 1): a number a row"
+            )
 
 
 def alike(

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from carousel.equations import Cell
 from carousel.equations.derivative import NoDerivative
-from carousel.kernels.alike import alike
+from carousel.kernels.alike import alike, check_numbers
 from carousel.kernels.backend import Backend, Call, Result, Stepper, Unavailable
 from carousel.kernels.cpu.backend import Cpu
 from carousel.kernels.reference import Reference
@@ -81,6 +81,7 @@ def run(call: Call) -> Result:
             raise TypeError(f"an input is a tensor, (rows of all steps, units), not {type(x).__name__}")
     if any(x.dtype is not like.dtype or x.device != like.device for x in given) or any(t is not like.dtype for t in states):
         alike(call.cell, call.data, call.before, call.parameters, call.inputs)
+    check_numbers(call.cell, call.before, call.initial)
     name = backend()
     for each in candidates(name):
         try:

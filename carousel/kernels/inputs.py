@@ -74,12 +74,6 @@ def step_numbers(
     if loop_of(cell).clock is None:
         return None
     name = cell.trace.states[-1].name
-    for what, states in (("state", before), ("initial state", initial or {})):
-        if name in states and (states[name].dim() != 2 or states[name].shape[1] != 1):
-            shape = tuple(states[name].shape)
-            raise ValueError(
-                f"{what} {name} of cell {cell.name} has shape {shape}, expected (rows, 1): the number of each row's step"
-            )
     value, start = before[name][:, 0], initial[name][:, 0] if initial is not None else before[name][:, 0]
     if batch_sizes is None:
         return _equal_steps(value, start, total // value.shape[0], reverse, resets).to(dtype)

@@ -123,12 +123,15 @@ def test_an_input_that_is_no_tensor_and_a_step_number_of_another_shape_are_refus
     layer = Recurrent("clockwork", 2, 3)
     state, number = torch.zeros(4, 3), torch.zeros(4, 1)
 
-    def run(data, before):
+    def run(data, before, **options):
         with kernels.use(back_end):
-            return kernels.run(kernels.Call(layer.cell, data, [4], before, layer.parameters_of()))
+            return kernels.run(kernels.Call(layer.cell, data, [4], before, layer.parameters_of(), **options))
 
     assert run(torch.zeros(4, 2), {"h": state, "t": number}).output.shape == (4, 3)
-    with pytest.raises(TypeError, match="an input is a tensor, .* not NoneType"):
+    with pytest.raises(TypeError, match=r"an input is a tensor, .* not NoneType"):
         run(None, {"h": state, "t": number})
     with pytest.raises(ValueError, match=r"t of cell clockwork has shape \(4,\), expected"):
         run(torch.zeros(4, 2), {"h": state, "t": number[:, 0]})
+    again = {"resets": torch.zeros(4, dtype=torch.bool), "initial": {"h": state, "t": number[:, 0]}}
+    with pytest.raises(ValueError, match=r"initial state t of cell clockwork has shape \(4,\), expected \(rows, 1\)"):
+        run(torch.zeros(4, 2), {"h": state, "t": number}, **again)

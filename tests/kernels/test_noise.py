@@ -106,6 +106,15 @@ def test_kernels_and_reference_draw_the_same_bits(c, dtype, reverse):
     assert torch.equal(steps[0][:20], steps[2]) == (c is same_masks)
 
 
+@pytest.mark.parametrize("back_end", ["cpu", "reference"])
+def test_every_bit_of_a_number_is_the_hashs(back_end):
+    """A rate just as large as the number leaves the unit, one 2^-24 larger strikes it."""
+    for place, number in enumerate((uniforms(99, 40, 1) * 2**24).long().flatten().tolist()):
+        for rate, stays in ((number, True), (number + 1, False)):
+            found = left(masks, 1, 1, back_end, first=place, rate=rate / 2**24)
+            assert bool(found != 0) is stays, (place, number)
+
+
 def test_places_after_many_rows():
     many = 2**24 - 3
     ours = [
