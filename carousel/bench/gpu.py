@@ -14,9 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from carousel import kernels
-from carousel.bench.timing import PYTORCHS, Work, forward, further
+from carousel.bench.timing import PYTORCHS, Work, forward, further, layer_of
 from carousel.cells import get
-from carousel.layers import Recurrent
 
 SIZES = [(1, 256, 100), (20, 200, 35), (64, 512, 70), (64, 1024, 256), (256, 1024, 512)]
 TYPES = {"bfloat16": torch.bfloat16, "float32": torch.float32}
@@ -49,8 +48,7 @@ def measure(case: Case, *, ways: list[str], eager: bool = True, seconds: float =
     """
     torch.manual_seed(0)
     dtype, device = TYPES[case.dtype], torch.device("cuda")
-    sizes = dict.fromkeys(get(case.cell).sized, case.hidden)
-    layer = Recurrent(case.cell, case.hidden, case.hidden, device=device, dtype=dtype, input_sizes=sizes)
+    layer = layer_of(case.cell, case.hidden, device=device, dtype=dtype)
     ours = partial(layer, **further(layer, case.steps, case.batch))
     runs: dict[str, Callable[[Tensor], Any]] = {"carousel": ours}
     runs |= {f"carousel {way}": _forced(ours, way) for way in ways}

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_sequence
 
-from carousel import cells, files, kernels
+from carousel import files, kernels
 from carousel.bench import jax_scan, onnx_lstm
-from carousel.bench.timing import PYTORCHS, Work, forward, further, peak, side_by_side
+from carousel.bench.timing import PYTORCHS, Work, forward, further, layer_of, peak, side_by_side
 from carousel.layers import Recurrent
 
 SIZES = [(1, 256, 100), (20, 200, 35), (32, 256, 70), (64, 512, 70), (20, 650, 35)]
@@ -33,8 +33,7 @@ class Case:
 
     def layer(self) -> Recurrent:
         """Return our layer, freshly drawn."""
-        sizes = dict.fromkeys(cells.get(self.cell).sized, self.hidden)
-        return Recurrent(self.cell, self.hidden, self.hidden, input_sizes=sizes)
+        return layer_of(self.cell, self.hidden)
 
     def rows(self) -> int:
         """Return the number of rows of all steps together."""

@@ -10,10 +10,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from carousel.cells import get
 from carousel.layers import Recurrent
 
 Work = Callable[[], Any]
 PYTORCHS: dict[str, Any] = {"lstm": nn.LSTM, "lstm-v2": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}  # of the same equations
+NOISE = 0.1  # the rate of all that a cell draws
 
 
 def forward(run: Callable[[Any], Any], data: Any) -> Work:
@@ -24,6 +26,13 @@ def forward(run: Callable[[Any], Any], data: Any) -> Work:
             run(data)
 
     return work
+
+
+def layer_of(cell: str, units: int, **options: Any) -> Recurrent:
+    """Return a layer of a cell, of as many units as its inputs have; a cell that draws noise does."""
+    known = get(cell)
+    sizes, rates = dict.fromkeys(known.sized, units), dict.fromkeys(known.rates, NOISE)
+    return Recurrent(known, units, units, input_sizes=sizes, rates=rates, **options)
 
 
 def further(layer: Recurrent, steps: int, rows: int) -> dict[str, Tensor]:

@@ -17,5 +17,5 @@ def checked(rates: Mapping[str, float], cell: Cell) -> dict[str, float]:
 
 
 def running(cell: Cell, rates: Mapping[str, float], training: bool) -> Cell:
-    """Return the cell that a layer runs: without noise in evaluation, and where all rates are 0."""
-    return cell if training and any(rates.values()) else cell.quiet
+    """Return the cell that a layer runs: without noise in evaluation, and where all rates are 0. Raises as ``checked``."""
+    return cell if training and cell.rates and any(checked(rates, cell).values()) else cell.quiet

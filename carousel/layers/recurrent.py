@@ -433,7 +433,8 @@ class Recurrent(nn.Module):
         """Return the rates that a cell's equations take, this layer's cell or its ``quiet`` one, (units,) each by name."""
         like = next(chain(self.parameters(), self.buffers()))
         sizes = {p.name: cell.length(p.rows, *self.sizes(layer)) for p in cell.trace.parameters if p.name in cell.given}
-        return {n: like.new_full((size,), self.rates[cell.given[n]]) for n, size in sizes.items()}
+        rates = checked(self.rates, self.cell)  # they may have been set since
+        return {n: like.new_full((size,), rates[cell.given[n]]) for n, size in sizes.items()}
 
     def units(self, layer: int = 0) -> Mapping[str, int]:
         """Return the size of every quantity of a layer that has units."""

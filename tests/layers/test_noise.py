@@ -35,6 +35,16 @@ def test_rates_are_checked_and_shown():
         Recurrent("lstm-v2", 3, 4, weight_noise=-1.0)
 
 
+def test_a_rate_that_is_set_later_is_checked():
+    layer, x = Recurrent("lstm-zoneout", 3, 4, rates={"h": 0.5}), torch.randn(5, 2, 3)
+    layer.rates["h"] = 1.5
+    with pytest.raises(ValueError, match="rate h"):
+        layer(x)
+    layer.rates = {"H": 0.5}
+    with pytest.raises(ValueError, match="has no rate 'H'"):
+        layer(x)
+
+
 def test_without_rates_a_layer_in_training_is_the_plain_one():
     torch.manual_seed(0)
     plain, noisy = Recurrent("lstm-v2", 3, 4), Recurrent("lstm-zoneout", 3, 4)

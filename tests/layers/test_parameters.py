@@ -98,13 +98,21 @@ def test_pruned_and_parametrized_weights_are_converted_as_they_are():
     torch.testing.assert_close(to_torch(layer)(X)[0], layer(X)[0])
 
 
+NEWER = {"bias", "init", "input_sizes", "rates", "weight_noise", "_places", "_units"}  # attributes since 0.1.0
 COPIES = {
     "deepcopy": deepcopy,
     "pickle": lambda layer: pickle.loads(pickle.dumps(layer)),
+    "a pickle of 0.1.0": lambda layer: _unpickled(layer, without=NEWER),
     "torch.save": lambda layer: torch.load(_saved(layer), weights_only=False),
     "load_state_dict": lambda layer: _loaded(layer),
     "load_state_dict, assigned": lambda layer: _loaded(layer, assign=True),
 }
+
+
+def _unpickled(layer, without):
+    found = Recurrent.__new__(Recurrent)
+    found.__setstate__({name: value for name, value in vars(layer).items() if name not in without})
+    return found
 
 
 def _saved(layer):
