@@ -107,18 +107,21 @@ class LanguageRun:
         """Return the words of a text that the vocabulary does not have."""
         return [word for word, token in self.vocabulary.pieces(text) if token == self.vocabulary.unknown]
 
-    def c(self, precision: str = "float32") -> str:
-        """Return the model as one C99 file that needs ``math.h`` alone; with ``-DMAIN`` it is a program that writes and scores.
+    def export(self, path: str | Path, to: str | None = None, precision: str = "float32") -> list[Path]:
+        """Write the model as a file that runs without Carousel, and return the paths of all files that it wrote.
 
         Args:
+            path: of the file.
+            to: the kind of file, ``c`` for one C99 file; None takes it from the end of the path.
             precision: of the weights: float32, bfloat16 or int8. All sums are in float32.
 
         Raises:
-            InputError: an adaptive output layer, or weights that are not finite.
+            InputError: there is no such target or precision, the output layer is adaptive, or weights are not finite.
         """
-        from carousel.export.c99.language import of_language
+        from carousel.export import targets
 
-        return of_language(self.model, self.vocabulary, precision)
+        path = Path(path)
+        return targets.write(self.model, self.vocabulary, path, targets.target(to, path), precision)
 
     # Looking inside
 

@@ -23,7 +23,7 @@ def test_the_program_scores_as_the_command_does(carousel, run, text, tmp_path):
     done = subprocess.run([program, "-p"], stdin=(tmp_path / text).open(), capture_output=True, text=True, check=True)
     assert float(done.stdout.split()[1].rstrip(",")) == pytest.approx(score["perplexity"], rel=1e-5)
     smaller = json.loads(carousel("export", run, "-o", "small.c", "--precision", "int8", "--json")[1])
-    assert smaller["precision"] == "int8" and smaller["bytes"] == (tmp_path / "small.c").stat().st_size
+    assert smaller["precision"] == "int8" and smaller["files"] == {"small.c": (tmp_path / "small.c").stat().st_size}
 
 
 @pytest.mark.parametrize(
@@ -33,6 +33,7 @@ def test_the_program_scores_as_the_command_does(carousel, run, text, tmp_path):
         (["run", "-o", "run"], "it is a folder"),
         (["run", "-o", "model.c", "--precision", "int4"], "int4"),
         (["run", "-o", "model.c", "--to", "fortran"], "fortran"),
+        (["run", "-o", "model"], "--to must be c"),
         (["run"], "--out"),
         (["nowhere", "-o", "model.c"], "nowhere"),
     ],
