@@ -8,6 +8,7 @@ equation that they allow. Stages that need only the input are **outside** the lo
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 
 import sympy
@@ -104,6 +105,7 @@ class _Planner:
             self.sizes[target] = {s.after: s.size for s in self.trace.states}.get(target, size)
             # A state's new value belongs to the step, even where it is only the input handed on.
             self.known[target] = self.assign(target, rewritten)
+        self.share()
         ordered = sorted(self.stages.items())
         used = [(inside, s) for (inside, _), s in ordered if s.accumulators or s.reductions or s.equations]
         outside, inside = (tuple(s for where, s in used if where is wanted) for wanted in (False, True))
@@ -168,6 +170,22 @@ class _Planner:
             self.known[symbol], self.sizes[symbol] = where, rows
             self.made[key] = symbol
         return self.made[key]
+
+    def share(self) -> None:
+        """Give each product that several sums have a sum of its own, so that it is computed once."""
+        places = [(where, a) for where in sorted(self.stages) for a in self.stages[where].accumulators]
+        times = Counter((where[0], p.symbol) for where, a in places for p in a.products)
+        for where, a in places:
+            shared = [p for p in a.products if times[where[0], p.symbol] > 1]
+            rest = [p for p in a.products if p not in shared]
+            start = [] if a.start is None else [a.start]
+            if not shared or not (rest or shared[1:] or start or a.biases):
+                continue
+            terms = [self.make(where, [p], [], None) for p in shared]
+            terms += [self.make(where, rest, list(a.biases), a.start)] if rest else [*start, *a.biases]
+            stage = self.stages[where]
+            stage.accumulators.remove(a)
+            stage.equations.insert(0, (a.symbol, sympy.Add(*terms, evaluate=False)))
 
     def drawn(self, expr: Expr) -> Expr:
         """Return a value of noise by its definition."""
@@ -270,3 +288,4 @@ class _Planner:
             args = [*(x for x in args if x not in rows), self.name(expr.func(*rows, evaluate=False))]
         made = rebuild(expr, args)
         return made if top else self.given.get(made, made)
+

@@ -3,7 +3,9 @@
 import pytest
 import torch
 
-from carousel.cells import CELLS
+from carousel import kernels
+from carousel.cells import CELLS, get
+from carousel.cells.catalogue import catalogue
 from carousel.equations import cell, logistic, tanh
 from carousel.kernels import reference
 from carousel.kernels.backend import Call
@@ -113,3 +115,34 @@ def test_a_product_that_two_sums_share_does_not_bring_the_rest_of_the_other():
     torch.testing.assert_close(after["k"], torch.tanh(h @ parameters["W.hh"].t()))
     wanted = torch.tanh(e @ parameters["W.he"].t() + h @ parameters["W.hh"].t() + parameters["b.h"])
     torch.testing.assert_close(after["h"], wanted)
+
+
+@pytest.mark.parametrize("name", [entry.cell.name for entry in catalogue()])
+def test_each_product_is_computed_once_whatever_it_is_added_to(name):
+    schedule = get(name).schedule
+    found = [p.symbol for p in products((*schedule.outside, *schedule.inside))]
+    assert len(found) == len(set(found))
+
+
+def test_sums_of_the_same_products_share_them_outside_the_loop_and_inside():
+    @cell
+    def twice(e, h, W, b):
+        """Two gates of the same products."""
+        p = W.pe @ e
+        q = W.qh @ h
+        i = logistic(p + q + b.i)
+        f = logistic(p - q + b.f)
+        h = i * tanh(p + b.p) + f * h
+        return h
+
+    work, units = twice.work(16, 16), 16
+    assert work.input_products == work.recurrent_products == 2 * units * units
+    W = torch.randn(2, units, units, dtype=torch.float64)
+    b = torch.randn(3, units, dtype=torch.float64)
+    e, h = torch.randn(2, 3, units, dtype=torch.float64)
+    given = {"W.pe": W[0], "W.qh": W[1], "b.i": b[0], "b.f": b[1], "b.p": b[2]}
+    p, q = e @ W[0].T, h @ W[1].T
+    wanted = torch.sigmoid(p + q + b[0]) * torch.tanh(p + b[2]) + torch.sigmoid(p - q + b[1]) * h
+    call = Call(twice, e, None, {"h": h}, given)
+    for run in (reference.run, kernels.run):
+        torch.testing.assert_close(run(call).output, wanted, rtol=1e-12, atol=1e-12)
