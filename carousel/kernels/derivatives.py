@@ -27,13 +27,13 @@ Optional = Sequence[Tensor | None]
 def loop(run: Run, clock: Tensor | None, resets: Tensor | None, flat: Sequence[Tensor]) -> list[Tensor]:
     """Return outputs, states after each row's last step and recorded values, differentiable; ``flat``: all of ``KINDS``."""
     watched = torch.is_grad_enabled() and any(x.requires_grad for x in flat)
-    if watched or _transformed():
+    if watched or transformed():
         function = _Loop if torch._C._are_functorch_transforms_active() else _QuickLoop
         return list(function.apply(run, clock, resets, *flat))[: run.results]
     return _forward(run, clock, resets, flat, save=False)
 
 
-def _transformed() -> bool:
+def transformed() -> bool:
     """Return whether forward mode or one of torch.func's transforms may look on."""
     return forward_ad._current_level >= 0 or torch._C._are_functorch_transforms_active()
 
@@ -54,7 +54,7 @@ with torch.inference_mode():
 _PLAIN |= _keys([torch.empty(0, device="cpu")])
 
 
-def _plain(*tensors: Tensor | None) -> bool:
+def plain(*tensors: Tensor | None) -> bool:
     """Return whether PyTorch's autograd alone looks on, and all tensors are plain ones of the processor.
 
     Then kernels are called without PyTorch's dispatcher, which a small call would feel.
@@ -65,7 +65,7 @@ def _plain(*tensors: Tensor | None) -> bool:
 
 
 def _forward(run: Run, clock: Tensor | None, resets: Tensor | None, flat: Sequence[Tensor], *, save: bool) -> list[Tensor]:
-    if _plain(clock, resets, *flat):
+    if plain(clock, resets, *flat):
         return compiled.forward(run, run.lists(flat), clock, resets, save)
     with torch._C._AutoDispatchBelowAutograd():
         return torch.ops.carousel.loop(*_given(run, clock, resets, flat), save)
@@ -74,7 +74,7 @@ def _forward(run: Run, clock: Tensor | None, resets: Tensor | None, flat: Sequen
 def _backward(run: Run, asked: Sequence[bool], clock: Tensor | None, resets: Tensor | None, *tensors: Tensor) -> list[Tensor]:
     given, flat, saved = _parted(run, tensors)
     final, recorded = given[1 : 1 + run.states], given[1 + run.states :]
-    if _plain(clock, resets, *tensors):
+    if plain(clock, resets, *tensors):
         wanted = [kind for kind, is_asked in zip(ON_REQUEST, asked, strict=True) if is_asked]
         return compiled.backward(run, run.lists(flat), clock, resets, Arriving(given[0], final, recorded, saved, wanted))
     with torch._C._AutoDispatchBelowAutograd():
@@ -144,7 +144,7 @@ class _Loop(torch.autograd.Function):
         final = [torch.zeros_like(s) if g is None else g for g, s in zip(gradients[1:], before, strict=False)]
         recorded = zip(gradients[1 + run.states : run.results], ctx.recorded, strict=True)
         final += [given.new_zeros(shape) if g is None else g for g, shape in recorded]
-        again = torch.is_grad_enabled() or _transformed()
+        again = torch.is_grad_enabled() or transformed()
         found = (_LoopBackward.apply if again else _backward)(run, asked, clock, resets, given, *final, *tensors)
         results: list[Any] = [None] * (3 + sum(run.counts))
         for place, gradient in zip(run.gradients(asked), found, strict=True):

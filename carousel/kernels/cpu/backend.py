@@ -12,7 +12,7 @@ from carousel.equations.loop import Loop
 from carousel.kernels import compiled, operator
 from carousel.kernels.backend import Backend, Call, Result, Stepper, input_type, uncast
 from carousel.kernels.compiled import Run
-from carousel.kernels.cpu import calls, compiler
+from carousel.kernels.cpu import calls, compiler, plan
 from carousel.kernels.cpu.kernel import kernel
 from carousel.kernels.cpu.program import program_of
 from carousel.kernels.cpu.source import source
@@ -35,10 +35,18 @@ class Cpu(Backend):
         return call.data.shape[0] > 0 and usable(call.cell, call.data, input_type(call)) and expressible(call)
 
     def run(self, call: Call) -> Result:
+        bfloat = bfloat16_asked_for()
+        again = plan.usual(call) and not bfloat
+        if again and (found := plan.remembered(call)) is not None:
+            return found
         call = uncast(call)
-        bfloat = _bfloat(call.data)
-        kernel(loop_called(variant(call).key), call.data.dtype, bfloat)  # compiles at first use, and says here if it cannot
-        return operator.run(self.name, call, torch.bfloat16 if bfloat else None)
+        bfloat = bfloat and call.data.dtype is torch.float32 and compiler.bfloat16()
+        # Compiles at first use, and says here if it cannot.
+        made = kernel(loop_called(variant(call).key), call.data.dtype, bfloat)
+        result = operator.run(self.name, call, torch.bfloat16 if bfloat else None)
+        if again:
+            plan.remember(call, made)
+        return result
 
     def stepper(
         self, cell: Cell, input_size: int, before: Mapping[str, Tensor], parameters: Mapping[str, Tensor]
@@ -89,11 +97,10 @@ def usable(cell: Cell, data: Tensor, dtype: torch.dtype | None = None) -> bool:
     return data.device.type == "cpu" and (dtype or data.dtype) in compiler.TYPES and bool(loop_of(cell).stages)
 
 
-def _bfloat(data: Tensor) -> bool:
-    """Return whether products are wanted in bfloat16 (autocast, or PyTorch's setting for recurrent layers) and there."""
+def bfloat16_asked_for() -> bool:
+    """Return whether products are wanted in bfloat16: by autocast, or by PyTorch's setting for recurrent layers."""
     autocast = torch.is_autocast_enabled("cpu") and torch.get_autocast_dtype("cpu") is torch.bfloat16
-    wanted = autocast or torch.backends.mkldnn.rnn.fp32_precision == "bf16"  # type: ignore[attr-defined]  # newer than the stubs
-    return wanted and data.dtype is torch.float32 and compiler.bfloat16()
+    return autocast or torch.backends.mkldnn.rnn.fp32_precision == "bf16"  # type: ignore[attr-defined]  # newer than the stubs
 
 
 compiled.provide(Cpu.name, _Kernels())

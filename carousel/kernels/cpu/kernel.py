@@ -78,8 +78,11 @@ class Entry:
             numbers: as ``counted`` gives them.
         """
         each = [arrays[n] for n in self.arrays]
-        pointers = self.pointers(*[x.data_ptr() if isinstance(x, Tensor) else x for x in each])
-        return partial(self.function, pointers, numbers, _openmp())
+        return partial(self.call, self.pointers(*[x.data_ptr() if isinstance(x, Tensor) else x for x in each]), numbers)
+
+    def call(self, pointers: Any, numbers: Any) -> None:
+        """Call the function with addresses in the order of ``arrays`` and numbers as ``counted`` gives them."""
+        self.function(pointers, numbers, _openmp())
 
 
 class Kernel:
