@@ -156,6 +156,41 @@ def test_score(carousel, trained, text):
     assert total == pytest.approx(found["bits"], rel=1e-3)
 
 
+def test_scores_of_a_model_that_adapts_stand_beside_the_static_one(carousel, trained, text):
+    how = ("--dynamic", "--dynamic-batches", 2, "--cache", 30)
+    plain, found = (json.loads(carousel("score", trained, text, "--json", *given)[1]) for given in ((), how))
+    assert {**found, "adapted": {}} == {**plain, "adapted": {}} and "adapted" not in plain
+    assert set(found["adapted"]) == {"dynamic", "cache", "dynamic, cache"}
+    lines = carousel("score", trained, text, *how)[1].splitlines()
+    for name, score in (("static", plain), *found["adapted"].items()):
+        (line,) = (line for line in lines if line.startswith(f"{name} "))
+        assert line.split()[-2:] == [f"{score['perplexity']:.2f}", f"{score['bits_per_character']:.4f}"]
+
+
+def test_several_runs_are_an_ensemble(carousel, trained, text):
+    found = json.loads(carousel("score", trained, trained, text, "--json", "--average")[1])
+    one = json.loads(carousel("score", trained, text, "--json")[1])
+    assert found["runs"] == [str(trained)] * 2 and found["members"][1]["bits"] == found["averaged"]["bits"] == one["bits"]
+    assert found["perplexity"] == pytest.approx(one["perplexity"], rel=1e-5)
+    out = carousel("score", trained, trained, text, "--cache", 9)[1]
+    assert "all together" in out and out.count("static") == 3 and out.count("cache") == 3
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (("--words", "--cache", 5), "--words tells the surprisals of one model"),
+        (("--average",), "--average takes the mean of several runs' weights"),
+        (("--cache", 5, "--cache-weight", 1), "--cache-weight"),
+        (("--dynamic", "--dynamic-lr", 0), "--dynamic-lr"),
+    ],
+    ids=str,
+)
+def test_scores_that_cannot_be_are_refused(carousel, trained, text, given, said):
+    status, out, err = carousel("score", trained, text, *given)
+    assert (status, out, err.count("\n")) == (2, "", 1) and said in err
+
+
 def test_unknown_words_are_reported(carousel, trained, tmp_path):
     (tmp_path / "other.txt").write_text("the zebra sat\n")
     assert "1 of 4 (25.00%)" in carousel("score", trained, "other.txt")[1]

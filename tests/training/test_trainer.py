@@ -45,6 +45,35 @@ def test_noise_goes_on_bit_for_bit(make_run, feed):
     assert ends_the_same(make_run, 21, cell="lstm-layer-norm-zoneout", model=NOISE, **feed)
 
 
+REGULARIZERS = {
+    "weights": {"model": {"weight_dropout": 0.5}},
+    "words": {"model": {"dropout_words": 0.2, "variational_dropout": True, "dropout_input": 0.3, "dropout_output": 0.4}},
+    "activations": {"model": {"ar": 2.0, "tar": 1.0}},
+    "labels": {"model": {"smoothing": 0.1}},
+    "lengths": {"vary_length": True, "length": 12},
+    "linear": {"schedule": "linear"},
+    "one-cycle": {"schedule": "one-cycle"},
+}
+
+
+@pytest.mark.parametrize("name", REGULARIZERS)
+def test_a_regularized_run_goes_on_bit_for_bit_and_learns_otherwise(make_run, name):
+    how = {"epochs": 2, **REGULARIZERS[name]}
+    assert ends_the_same(make_run, 16, **how)
+    folder, config = make_run("plain", epochs=2)
+    train(folder, config)
+    ends = [load_file(place / "model.safetensors")["recurrent.W.im_l0"] for place in (folder, folder.parent / "whole")]
+    assert not torch.equal(*ends)
+
+
+def test_the_rate_varies_with_the_length(make_run):
+    folder, config = make_run(vary_length=True, length=12, epochs=1, log_every=1, lr=0.5, schedule="constant", warmup=0)
+    train(folder, config)
+    rates = [r["lr"] for r in read_metrics(folder, PERPLEXITY) if r["event"] == "train"]
+    batches = [*LanguageTask(folder, config, Processes().share).feed("train", config.training.seed).batches()]
+    assert rates == pytest.approx([0.5 * batch.targets / (4 * 12) for batch in batches]) and len({*rates}) > 3
+
+
 def test_noise_changes_what_is_learned(make_run):
     ends = []
     for name, model in (("still", {}), ("zoneout", {"rates": "h=0.3"}), ("weights", {"weight_noise": 0.05})):
