@@ -124,11 +124,12 @@ class TrainConfig(Settings):
     warmup: int = setting(100, "Steps in which the rate grows to `lr`.", least=0)
     schedule: str = setting(
         "cosine",
-        "cosine or linear (to zero at the end), plateau (`decay` when validation is no better), constant, one-cycle (up to `lr`"
-        " in the first 30 % of the steps, then down; without `warmup`).",
-        choices=("cosine", "linear", "plateau", "constant", "one-cycle"),
+        "cosine or linear (to zero at the end), plateau (`decay` when validation is no better), epochs (`decay` each epoch once"
+        " `decay_after` are over), constant, one-cycle (up to `lr` in the first 30 % of the steps and down; without `warmup`).",
+        choices=("cosine", "linear", "plateau", "epochs", "constant", "one-cycle"),
     )
-    decay: float = setting(0.25, "Factor of the rate on a plateau.", least=0)
+    decay: float = setting(0.25, "Factor of the rate on a plateau, or in an epoch.", least=0)
+    decay_after: int = setting(0, "Epochs before the rate falls from epoch to epoch.", least=0)
     clip: float = setting(1.0, "Largest norm of the gradient; 0: no clipping.", least=0)
     vary_length: bool = setting(
         False, "Lengths of back-propagation vary around `length`, and the learning rate with them; of a stream."

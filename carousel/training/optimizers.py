@@ -36,7 +36,7 @@ def configured(training: TrainConfig, parameters: Iterable[Any]) -> torch.optim.
 
 
 def rate(training: TrainConfig, step: int, steps: int, decays: int) -> float:
-    """Return the learning rate of a step: warm-up, then cosine or linear to zero, steps down on plateaus, or constant.
+    """Return the learning rate of a step: warm-up, then the schedule.
 
     "one-cycle" is Smith and Topin 2017 with the numbers of PyTorch's ``OneCycleLR``, whose momentum stands still: from lr / 25
     up to lr, and down to lr / 250 000, both along half a cosine.
@@ -57,4 +57,6 @@ def rate(training: TrainConfig, step: int, steps: int, decays: int) -> float:
         return warm * 0.5 * (1 + math.cos(math.pi * step / steps))
     if training.schedule == "linear":
         return warm * (1 - step / steps)
+    if training.schedule == "epochs":  # Zaremba et al. 2014
+        return warm * training.decay ** max(0, step * training.epochs // steps + 1 - training.decay_after)
     return warm * training.decay**decays if training.schedule == "plateau" else warm

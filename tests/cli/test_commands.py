@@ -156,6 +156,18 @@ def test_score(carousel, trained, text):
     assert total == pytest.approx(found["bits"], rel=1e-3)
 
 
+def test_options_beside_a_recipe_hold(carousel, text, tmp_path):
+    (tmp_path / "mine.toml").write_text("[model]\nhidden = 8\ntied = true\n[training]\nepochs = 1\nbatch_size = 4\nlr = 1e-2\n")
+    status, _, err = carousel("train", text, "--recipe", "mine.toml", "--batch-size", 20, "--length", 8, "-o", "run")
+    assert status == 0, err
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert (config["model"]["hidden"], config["model"]["tied"]) == (8, True)
+    assert (config["training"]["batch_size"], config["training"]["lr"]) == (20, 1e-2)
+    status, out, err = carousel("train", text, "--recipe", "none")
+    assert (status, out) == (2, "") and "no recipe is called 'none'" in err
+    assert "leave --recipe out" in carousel("train", "--resume", "run", "--recipe", "mine.toml")[2]
+
+
 def test_scores_of_a_model_that_adapts_stand_beside_the_static_one(carousel, trained, text):
     how = ("--dynamic", "--dynamic-batches", 2, "--cache", 30)
     plain, found = (json.loads(carousel("score", trained, text, "--json", *given)[1]) for given in ((), how))

@@ -37,6 +37,13 @@ def test_linear_rises_and_falls_to_zero():
     assert found[50] == pytest.approx(1.0) and found[-1] == pytest.approx(0.02)
 
 
+def test_epochs_fall_one_after_the_other():
+    """Zaremba et al. 2014, medium: the rate is 1 for six epochs, then divided by 1.2 after each."""
+    found = rates(39 * 10, schedule="epochs", lr=1.0, decay=1 / 1.2, decay_after=6, epochs=39, warmup=0)
+    assert found[:60] == [1.0] * 60 and found[60:80] == pytest.approx([1 / 1.2] * 10 + [1 / 1.2**2] * 10)
+    assert found[-1] == pytest.approx(1.2**-33)
+
+
 def test_sentences_do_not_vary():
     with pytest.raises(InputError, match="`vary_length` is for a stream"):
         TrainConfig(feed="sentences", vary_length=True).check()
