@@ -84,7 +84,7 @@ def _checked(path: Path, content: dict[str, Any], source: str) -> Recipe:
     _refuse_unknown(path, content, {*SECTIONS, "about", "papers", "differs", "result"}, "")
     for section, kind in SECTIONS.items():
         values = content.get(section, {})
-        types = {f.name: str(f.type) for f in fields(kind)}  # type: ignore[arg-type]  # every kind is a dataclass
+        types = {f.name: str(f.type) for f in fields(kind)}
         about = settings(kind)
         if not isinstance(values, dict):
             raise InputError(f"{path}: {section} must be a table")
