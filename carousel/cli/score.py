@@ -27,8 +27,8 @@ def command(
     ],
     file: Annotated[Path, typer.Argument(help="A text file, UTF-8.", show_default=False)],
     words: Annotated[bool, typer.Option("--words", help="Print each word's surprisal in bits.")] = False,
-    average: Annotated[
-        bool, typer.Option("--average", help="Of several runs of one shape, score the mean of their weights as well.")
+    mean: Annotated[
+        bool, typer.Option("--mean", help="Of several runs of one shape, score the mean of their weights as well.")
     ] = False,
     json: options.Json = False,
     **given: Any,
@@ -41,8 +41,8 @@ def command(
     how = options.chosen(Adaptation, given)
     if words and (adaptation(how).asked or len(runs) > 1):
         raise InputError("--words tells the surprisals of one model as it is; leave it out, or the other runs and options")
-    if average and len(runs) == 1:
-        raise InputError("--average takes the mean of several runs' weights, and there is one run")
+    if mean and len(runs) == 1:
+        raise InputError("--mean takes the mean of several runs' weights, and there is one run")
     ensemble = Ensemble(runs)
     if words:
         print_words(ensemble, file, json)
@@ -51,7 +51,7 @@ def command(
         with screen.preparing() as tick:
             corpus = stack.enter_context(ensemble.runs[0].encoded(file, lambda n: tick("reading", n)))
         with screen.activities() as told:
-            found = ensemble.score(corpus, average=average, told=told, **how)
+            found = ensemble.score(corpus, mean=mean, told=told, **how)
     scored = [(str(run), member) for run, member in zip(runs, found.members, strict=True)]
     if json and len(runs) == 1:
         screen.print_json({"run": str(runs[0]), "file": str(file), **found.members[0].as_dict()})
@@ -61,7 +61,7 @@ def command(
         print(f"perplexity          {found.perplexity:.2f}")
         print(f"bits per character  {found.bits_per_character:.4f}")
     else:
-        scored += [] if found.averaged is None else [("mean of their weights", found.averaged)]
+        scored += [] if found.of_mean is None else [("mean of their weights", found.of_mean)]
         print_table(scored + ([("all together", found)] if len(runs) > 1 else []), alone=len(runs) == 1)
     if not json:
         print(f"unknown words       {found.unknown:,} of {found.tokens:,} ({found.unknown_rate:.2%})")

@@ -288,4 +288,3 @@ class _Planner:
             args = [*(x for x in args if x not in rows), self.name(expr.func(*rows, evaluate=False))]
         made = rebuild(expr, args)
         return made if top else self.given.get(made, made)
-

@@ -19,15 +19,15 @@ from carousel.text.lines import Text
 
 @dataclass(frozen=True)
 class EnsembleScore(Score):
-    """An ensemble's score. ``members``: those of its runs, in their order; ``averaged``: that of the mean of their weights."""
+    """An ensemble's score. ``members``: those of its runs, in their order; ``of_mean``: that of the mean of their weights."""
 
     members: tuple[Score, ...] = ()
-    averaged: Score | None = None
+    of_mean: Score | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Return the values that JSON shows."""
-        averaged = {} if self.averaged is None else {"averaged": self.averaged.as_dict()}
-        return super().as_dict() | {"members": [member.as_dict() for member in self.members]} | averaged
+        of_mean = {} if self.of_mean is None else {"of_mean": self.of_mean.as_dict()}
+        return super().as_dict() | {"members": [member.as_dict() for member in self.members]} | of_mean
 
 
 class Ensemble:
@@ -54,33 +54,35 @@ class Ensemble:
     def __repr__(self) -> str:
         return f"<Ensemble {', '.join(str(run.folder) for run in self.runs)}>"
 
-    def score(self, text: Text | EncodedText, *, average: bool = False, told: Told | None = None, **how: Any) -> EnsembleScore:
+    def score(self, text: Text | EncodedText, *, mean: bool = False, told: Told | None = None, **how: Any) -> EnsembleScore:
         """Return the cost of a text under all together, with the members' own beside it.
 
         Args:
             text: the text; or what a run's ``encoded`` gives.
-            average: score a model whose weights are the mean of the runs', too; it means something where the runs are
+            mean: score a model whose weights are the mean of the runs', too; it means something where the runs are
                 stages of one training.
             told: of progress, as (activity, done, of how much).
             **how: fields of ``Adaptation``; each run adapts by itself.
 
         Raises:
-            InputError: as ``LanguageRun.score``; ``average`` of models whose shapes differ.
+            InputError: as ``LanguageRun.score``; ``mean`` of models whose shapes differ.
         """
         asked, first = adaptation(how), self.runs[0]
         end, sentences = first.vocabulary.end, first.reads_sentences
         models, tick = [run.model for run in self.runs], partial(told, STATIC) if told else None
-        mean = [mean_model(models)] if average else []
+        averaged = [mean_model(models)] if mean else []
         with nullcontext(text) if isinstance(text, EncodedText) else first.encoded(text) as corpus:
-            statics = [score(model, corpus, end, sentences=sentences, tick=tick) for model in models + mean]
+            statics = [score(model, corpus, end, sentences=sentences, tick=tick) for model in models + averaged]
             learned = [run.learned() for run in self.runs] if asked.dynamic else []
             given: dict[str, Any] = {"sentences": sentences, "told": told}
             *beside, together = adapted(models, corpus, end, asked, learned=learned, **given)
-            of_mean = [adapted(mean, corpus, end, asked, learned=learned[:1], **given)[0]] if mean and asked.asked else [{}]
+            of_mean = (
+                [adapted(averaged, corpus, end, asked, learned=learned[:1], **given)[0]] if averaged and asked.asked else [{}]
+            )
         members = [replace(one, adapted=ways) for one, ways in zip(statics, [*beside, *of_mean][: len(statics)], strict=True)]
         whole = together.pop(STATIC) if STATIC in together else statics[0]
         return EnsembleScore(
             *(whole.bits, whole.tokens, whole.characters, whole.unknown, together),
             members=tuple(members[: len(models)]),
-            averaged=members[-1] if mean else None,
+            of_mean=members[-1] if mean else None,
         )

@@ -200,7 +200,7 @@ OPTIONS = {
     ),
     "score adapted": (
         *("dynamic", "dynamic-lr", "dynamic-decay", "dynamic-epsilon", "dynamic-segment", "dynamic-batches"),
-        *("cache", "cache-theta", "cache-weight", "average"),
+        *("cache", "cache-theta", "cache-weight", "mean"),
     ),
     "compare": ("parameters", "cells", "out", "valid", "test", *NUMBERS, "vocab", "feed", "softmax", "lr", "dropout"),
     "translate train": (

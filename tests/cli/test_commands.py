@@ -180,9 +180,9 @@ def test_scores_of_a_model_that_adapts_stand_beside_the_static_one(carousel, tra
 
 
 def test_several_runs_are_an_ensemble(carousel, trained, text):
-    found = json.loads(carousel("score", trained, trained, text, "--json", "--average")[1])
+    found = json.loads(carousel("score", trained, trained, text, "--json", "--mean")[1])
     one = json.loads(carousel("score", trained, text, "--json")[1])
-    assert found["runs"] == [str(trained)] * 2 and found["members"][1]["bits"] == found["averaged"]["bits"] == one["bits"]
+    assert found["runs"] == [str(trained)] * 2 and found["members"][1]["bits"] == found["of_mean"]["bits"] == one["bits"]
     assert found["perplexity"] == pytest.approx(one["perplexity"], rel=1e-5)
     out = carousel("score", trained, trained, text, "--cache", 9)[1]
     assert "all together" in out and out.count("static") == 3 and out.count("cache") == 3
@@ -192,7 +192,7 @@ def test_several_runs_are_an_ensemble(carousel, trained, text):
     ("given", "said"),
     [
         (("--words", "--cache", 5), "--words tells the surprisals of one model"),
-        (("--average",), "--average takes the mean of several runs' weights"),
+        (("--mean",), "--mean takes the mean of several runs' weights"),
         (("--cache", 5, "--cache-weight", 1), "--cache-weight"),
         (("--dynamic", "--dynamic-lr", 0), "--dynamic-lr"),
     ],

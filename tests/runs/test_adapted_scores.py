@@ -53,12 +53,10 @@ def test_without_its_training_text_a_run_has_no_dynamic_score(folder, tmp_path):
 
 def test_an_ensemble(run, other, folder):
     ensemble = carousel.Ensemble([run, other])
-    found = ensemble.score(TEXT, average=True, **HOW)
+    found = ensemble.score(TEXT, mean=True, **HOW)
     assert [m.bits for m in found.members] == [run.score(TEXT).bits, carousel.LanguageRun(other).score(TEXT).bits]
     assert found.bits < max(m.bits for m in found.members)
-    assert (
-        [*found.adapted] == [*found.members[0].adapted] == [*found.averaged.adapted] == ["cache", "dynamic", "dynamic, cache"]
-    )
+    assert [*found.adapted] == [*found.members[0].adapted] == [*found.of_mean.adapted] == ["cache", "dynamic", "dynamic, cache"]
     one = carousel.Ensemble([folder]).score(TEXT, cache=20)
     assert one.bits == one.members[0].bits == run.score(TEXT).bits and one.adapted == one.members[0].adapted
 
