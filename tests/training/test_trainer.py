@@ -45,25 +45,17 @@ def test_noise_goes_on_bit_for_bit(make_run, feed):
     assert ends_the_same(make_run, 21, cell="lstm-layer-norm-zoneout", model=NOISE, **feed)
 
 
-REGULARIZERS = {
-    "weights": {"model": {"weight_dropout": 0.5}},
-    "words": {"model": {"dropout_words": 0.2, "variational_dropout": True, "dropout_input": 0.3, "dropout_output": 0.4}},
-    "activations": {"model": {"ar": 2.0, "tar": 1.0}},
-    "labels": {"model": {"smoothing": 0.1}},
-    "lengths": {"vary_length": True, "length": 12},
+DROPS = {"weight_dropout": 0.5, "dropout_words": 0.2, "variational_dropout": True, "dropout_input": 0.3, "dropout_output": 0.4}
+REGULARIZED = {
+    "regularizers": {"model": {**DROPS, "ar": 2.0, "tar": 1.0, "smoothing": 0.1}, "vary_length": True, "length": 12},
     "linear": {"schedule": "linear"},
     "one-cycle": {"schedule": "one-cycle"},
 }
 
 
-@pytest.mark.parametrize("name", REGULARIZERS)
-def test_a_regularized_run_goes_on_bit_for_bit_and_learns_otherwise(make_run, name):
-    how = {"epochs": 2, **REGULARIZERS[name]}
-    assert ends_the_same(make_run, 16, **how)
-    folder, config = make_run("plain", epochs=2)
-    train(folder, config)
-    ends = [load_file(place / "model.safetensors")["recurrent.W.im_l0"] for place in (folder, folder.parent / "whole")]
-    assert not torch.equal(*ends)
+@pytest.mark.parametrize("name", REGULARIZED)
+def test_a_regularized_run_goes_on_bit_for_bit(make_run, name):
+    assert ends_the_same(make_run, 8, **{"epochs": 1, **REGULARIZED[name]})
 
 
 def test_the_rate_varies_with_the_length(make_run):
