@@ -48,7 +48,7 @@ if TYPE_CHECKING:
         zoneout,
     )
     from carousel.layers import Clamp, Recurrent, Streaming, chrono, from_torch, from_torch_state, to_torch, to_torch_state
-    from carousel.runs.loading import LanguageRun, TranslatorRun, Trials, load
+    from carousel.runs.loading import Ensemble, LanguageRun, TranslatorRun, Trials, load
     from carousel.runs.training import resume, train
 
 __version__ = "0.2.0"
@@ -56,6 +56,7 @@ __version__ = "0.2.0"
 __all__ = [
     "Cell",
     "Clamp",
+    "Ensemble",
     "EquationError",
     "LanguageRun",
     "Recurrent",

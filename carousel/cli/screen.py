@@ -170,3 +170,28 @@ def counting(what: str) -> Iterator[Any]:
     task = progress.add_task(what, total=None)
     with progress:
         yield lambda done, total: progress.update(task, completed=done, total=total)
+
+
+@contextmanager
+def activities() -> Iterator[Any]:
+    """Yield a function of (activity, done, total) that moves a bar; the next activity takes its place."""
+    progress = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        TimeRemainingColumn(),
+        console=err,
+        transient=True,
+        disable=not err.is_terminal,
+    )
+    task = progress.add_task("", total=None)
+    shown, before = "", 0
+
+    def told(what: str, done: int, total: int) -> None:
+        nonlocal shown, before
+        if what != shown or done < before:
+            progress.reset(task, description=what, total=total)
+        progress.update(task, completed=done)
+        shown, before = what, done
+
+    with progress:
+        yield told

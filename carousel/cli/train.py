@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,6 +11,7 @@ import typer
 
 from carousel.cli import commands, options, screen
 from carousel.errors import InputError
+from carousel.language import recipes
 from carousel.language.config import Config, TextConfig
 from carousel.language.model import ModelConfig
 from carousel.runs.training import KINDS, check_empty, configured, extended, owned, prepared, proceed
@@ -21,13 +23,21 @@ EXAMPLE = "Example: carousel train book.txt --cell lstm-v2 --layers 2 --hidden 2
 
 
 def configure(
-    given: dict[str, Any], files: list[Path], valid: list[Path] | None, test: list[Path] | None, cell: str | None = None
+    given: dict[str, Any],
+    files: list[Path],
+    valid: list[Path] | None,
+    test: list[Path] | None,
+    cell: str | None = None,
+    otherwise: Mapping[str, Any] | None = None,
 ) -> Config:
     """Return a run's configuration from the options of a command; ``cell`` where no option names it.
+
+    ``otherwise``: settings that hold whatever the options say.
 
     Raises InputError for a model that cannot be built or files that cannot be read.
     """
     settings = {name: value for kind in KINDS for name, value in options.chosen(kind, given).items()}
+    settings |= otherwise or {}
     found = commands.cell(settings.pop("cell", cell))
     return configured({"train": files, "valid": valid or (), "test": test or ()}, found, settings)
 
@@ -42,6 +52,10 @@ def command(
         Path | None, typer.Option("--out", "-o", help="Run folder; runs/FILE-CELL by default.", show_default=False)
     ] = None,
     resume: options.Resume = None,
+    recipe: Annotated[
+        str | None,
+        typer.Option(help="Settings by name (carousel recipes), or a .toml file; options beside it hold.", show_default=False),
+    ] = None,
     json: options.Json = False,
     **given: Any,
 ) -> None:
@@ -59,7 +73,9 @@ def command(
     elif not files:
         raise InputError("give a text file to train on, or --resume RUN")
     else:
-        config = configure(given, files, valid, test)
+        cooked = recipes.recipe(recipe).settings if recipe else {}
+        otherwise = {name: value for name, value in cooked.items() if not options.is_given(context, name)}
+        config = configure(given, files, valid, test, otherwise=otherwise)
         folder = out or Path("runs") / f"{files[0].stem}-{config.model.cell}"
         if processes.first:
             check_empty(folder)

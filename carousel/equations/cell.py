@@ -217,6 +217,11 @@ class Cell:
         """Whether the input may have another size than a projected output."""
         return not self.has_projection or self.trace.input_size.root is not self._output
 
+    @cached_property
+    def recurrent(self) -> tuple[str, ...]:
+        """The names of the dense weights from states that are learned."""
+        return tuple(p.name for p in self.trace.parameters if p.learned and p.kind == "dense" and self.from_state(p))
+
     def from_state(self, parameter: Parameter) -> bool:
         """Return whether a dense weight multiplies what depends on a state, or has a state's size."""
         return self.trace.from_state(parameter)

@@ -43,26 +43,46 @@ class Batch:
 class Stream:
     """The text cut into ``rows`` long pieces that are read side by side, ``length`` tokens at a time.
 
-    The state is carried from one batch to the next; back-propagation ends at the batch's border.
+    The state is carried from one batch to the next; back-propagation ends at the batch's border. With ``vary`` the borders are
+    drawn anew each epoch from that seed.
     """
 
     cut = 0
 
-    def __init__(self, corpus: EncodedText, end: int, rows: int, length: int, share: Share | None = None):
-        self.corpus, self.end, self.length = corpus, end, length
+    def __init__(
+        self, corpus: EncodedText, end: int, rows: int, length: int, share: Share | None = None, vary: int | None = None
+    ):
+        self.corpus, self.end, self.length, self.vary = corpus, end, length, vary
         self.rows = min(rows, len(corpus))
         self.share = share or Share()
         self.row_length = -(-len(corpus) // self.rows)
 
     def __len__(self) -> int:
-        return -(-self.row_length // self.length)
+        if self.vary is None:
+            return -(-self.row_length // self.length)
+        return max(1, round(self.row_length / (0.975 * self.length)))  # one length in twenty is half
+
+    def borders(self, epoch: int) -> list[int]:
+        """Return where the batches of an epoch begin in a row, and where the last one ends.
+
+        Lengths that vary are Merity, Keskar and Socher's (2017): a normal deviate of 5 around ``length``, or once in twenty
+        around its half, and 5 at least. They are stretched a little, so that every epoch has as many batches.
+        """
+        n, count = self.row_length, len(self)
+        if self.vary is None:
+            return [min(k * self.length, n) for k in range(count + 1)]
+        random = np.random.default_rng([self.vary, epoch])
+        around = np.where(random.random(count) < 0.95, self.length, self.length / 2)
+        lengths = np.maximum(5, random.normal(around, 5).astype(int))
+        ends = np.round(np.cumsum(lengths) * (n / lengths.sum())).astype(int)
+        return [0, *ends.tolist()]
 
     def batches(self, epoch: int = 0, first: int = 0) -> Iterator[Batch]:
-        """Yield the batches of an epoch from the ``first``-th on (all epochs are alike)."""
-        ids, n = self.corpus.ids, self.row_length
+        """Yield the batches of an epoch from the ``first``-th on."""
+        ids, n, borders = self.corpus.ids, self.row_length, self.borders(epoch)
         mine = range(self.rows)[self.share.rows(self.rows)]
         for k in range(first, len(self)):
-            begin, stop = k * self.length, min((k + 1) * self.length, n)
+            begin, stop = borders[k], borders[k + 1]
             x = np.full((stop - begin, len(mine)), self.end, np.int64)
             y = np.full((stop - begin, len(mine)), IGNORED, np.int64)
             for column, row in enumerate(mine):
@@ -112,9 +132,9 @@ class Sentences:
 
 
 def feed(
-    kind: str, corpus: EncodedText, end: int, rows: int, length: int, share: Share, seed: int | None
+    kind: str, corpus: EncodedText, end: int, rows: int, length: int, share: Share, seed: int | None, vary: bool = False
 ) -> Stream | Sentences:
-    """Return the feed called "stream" or "sentences"; its arguments are the feed's own."""
+    """Return the feed called "stream" or "sentences"; its arguments are the feed's own. ``vary``: whether lengths do."""
     if kind == "stream":
-        return Stream(corpus, end, rows, length, share)
+        return Stream(corpus, end, rows, length, share, seed if vary else None)
     return Sentences(corpus, end, rows, length, share, seed)

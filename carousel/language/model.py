@@ -7,9 +7,11 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import log_softmax
 
 from carousel.errors import InputError
-from carousel.language.softmax import KINDS, softmax
+from carousel.language.feeding import IGNORED
+from carousel.language.softmax import KINDS, FullSoftmax, softmax
 from carousel.layers import Clamps, Recurrent, State, Streaming, dropout
 from carousel.layers.clamp import listed
 from carousel.training.config import NetworkConfig
@@ -19,13 +21,28 @@ from carousel.training.task import Trainable
 
 @dataclass(frozen=True)
 class ModelConfig(NetworkConfig):
-    """The parts of a language model. Dropout is on the embedded words, between layers and on the outputs."""
+    """The parts of a language model. Dropout is on the embedded words, between layers and on the outputs.
+
+    ``dropout_words`` is of a word's whole embedding, drawn once a batch (Gal and Ghahramani 2016), ``ar`` and ``tar`` are
+    Merity, McCann and Socher 2017. They and ``smoothing`` (Szegedy et al. 2016) shape the gradient; the loss that training
+    tells is J.
+    """
 
     dropout_input: float | None = setting(None, "Dropout on inputs, if other.", least=0, below=1)
     dropout_output: float | None = setting(None, "Dropout on outputs, if other.", least=0, below=1)
     softmax: str = setting(
         "full", "Output layer: full, adaptive (rare words cheaper), sampled (cheaper to train).", choices=KINDS
     )
+    dropout_words: float = setting(
+        0.0, "Dropout of whole words: their embedding is zero wherever they stand in a batch.", least=0, below=1
+    )
+    ar: float = setting(
+        0.0, "Activation regularization: weight α of the outputs' mean square, after dropout.", least=0, below=1e6
+    )
+    tar: float = setting(
+        0.0, "Temporal activation regularization: weight β of the mean square by which outputs change.", least=0, below=1e6
+    )
+    smoothing: float = setting(0.0, "Label smoothing.", least=0, below=1)
     learned_initial: bool = setting(False, "Learn the states before the first word.")
 
 
@@ -61,6 +78,7 @@ class LanguageModel(Trainable):
                 learned_initial=config.learned_initial,
                 rates=config.noise_rates(),
                 weight_noise=config.weight_noise,
+                weight_dropout=config.weight_dropout,
             )
         except ValueError as error:
             raise InputError(str(error)) from None
@@ -73,6 +91,8 @@ class LanguageModel(Trainable):
         nn.init.uniform_(self.embedding.weight, -0.1, 0.1)
         # A tied output layer is the embedding itself, so it has no weight of its own to save.
         self.output = softmax(config.softmax, vocabulary_size, size, config.tied)
+        if config.smoothing and not isinstance(self.output, FullSoftmax):
+            raise InputError(f"`smoothing` needs logits that are linear, and `softmax` {config.softmax} has none; take full")
 
     def forward(
         self, x: Tensor, hx: State | None = None, y: Tensor | None = None, clamp: Clamps | None = None
@@ -89,17 +109,61 @@ class LanguageModel(Trainable):
             Logits (T, B, vocabulary size), or with targets ``y`` the loss J = −Σ log y_{t+1}[x_{t+1}] in nats, summed over
             all that count; and the states after the last step.
         """
-        config = self.config
-        p_in = config.dropout if config.dropout_input is None else config.dropout_input
-        p_out = config.dropout if config.dropout_output is None else config.dropout_output
-        e = self._drop(self.embedding(x), p_in)
-        h, hx = self.recurrent(e, hx, resets=self.resets(x), clamp=clamp)
-        h = self._drop(h, p_out)
-        shared = self.embedding.weight if config.tied else None
+        plain, hx = self._run(x, hx, clamp)
+        h = self._drop(plain, self.config.dropout_output)
         flat = h.reshape(-1, h.shape[-1])
         if y is not None:
-            return self.output.loss(flat, y.reshape(-1), shared), hx
-        return self.output(flat, shared).reshape(*h.shape[:-1], self.vocabulary_size), hx
+            loss = self.output.loss(flat, y.reshape(-1), self.shared)
+            return with_gradient_of(loss, self._penalties(plain, h, y)) if self.training else loss, hx
+        return self.output(flat, self.shared).reshape(*h.shape[:-1], self.vocabulary_size), hx
+
+    def read(self, x: Tensor, hx: State | None = None, clamp: Clamps | None = None) -> tuple[Tensor, State]:
+        """Read token ids and return what the output layer is given, (T, B, size), and the states after the last step.
+
+        Args:
+            x: token ids (T, B).
+            hx: the states to begin with, as Recurrent's.
+            clamp: as Recurrent's.
+        """
+        h, hx = self._run(x, hx, clamp)
+        return self._drop(h, self.config.dropout_output), hx
+
+    def _run(self, x: Tensor, hx: State | None, clamp: Clamps | None) -> tuple[Tensor, State]:
+        e, p = self.embedding(x), self.config.dropout_words
+        if self.training and p:
+            e = e * dropout(e.new_ones(self.vocabulary_size), p, True, False)[x].unsqueeze(-1)
+        e = self._drop(e, self.config.dropout_input)
+        return self.recurrent(e, hx, resets=self.resets(x), clamp=clamp)
+
+    def _penalties(self, plain: Tensor, dropped: Tensor, y: Tensor) -> list[Tensor]:
+        """Return what the loss is regularized with, each summed over the targets that count as the loss is.
+
+        Args:
+            plain: the last layer's outputs (T, B, size).
+            dropped: the same after dropout.
+            y: targets (T, B).
+        """
+        config, counts = self.config, y != IGNORED
+        found = []
+        if config.ar:
+            found.append(config.ar * dropped[counts].square().mean(1).sum())
+        if config.tar and (both := counts[1:] & counts[:-1]).any():
+            change = (plain[1:] - plain[:-1])[both].square().mean()
+            found.append(config.tar * change * counts.sum())
+        if config.smoothing:
+            assert isinstance(self.output, FullSoftmax)  # refused where the model was made
+            flat = dropped.reshape(-1, dropped.shape[-1])
+            found.append(config.smoothing * self.output.smoothed(flat, y.reshape(-1), self.shared))
+        return found
+
+    def log_probabilities(self, h: Tensor, y: Tensor) -> Tensor:
+        """Return log p(y), (N,), of token ids ``y`` (N,), from what ``read`` gives, (N, size)."""
+        return log_softmax(self.output(h, self.shared), -1).gather(1, y.unsqueeze(1)).squeeze(1)
+
+    @property
+    def shared(self) -> Tensor | None:
+        """The embedding, where it is the output layer's weight too."""
+        return self.embedding.weight if self.config.tied else None
 
     def resets(self, x: Tensor) -> Tensor | None:
         """Return where the states begin anew before token ids ``x`` are read, (T, B); None: nowhere."""
@@ -114,7 +178,7 @@ class LanguageModel(Trainable):
             clamp: as Recurrent's, step 0 the first token that the function is given.
         """
         layers, steps = Streaming(self.recurrent, hx, clamp=clamp), 0
-        shared = self.embedding.weight if self.config.tied else None
+        shared = self.shared
 
         @torch.no_grad()
         def step(token: int) -> Tensor:
@@ -126,8 +190,14 @@ class LanguageModel(Trainable):
 
         return step
 
-    def _drop(self, x: Tensor, p: float) -> Tensor:
-        return dropout(x, p, self.training, self.config.variational_dropout)
+    def _drop(self, x: Tensor, p: float | None) -> Tensor:
+        """Apply dropout, by default the configuration's."""
+        return dropout(x, self.config.dropout if p is None else p, self.training, self.config.variational_dropout)
+
+
+def with_gradient_of(loss: Tensor, penalties: list[Tensor]) -> Tensor:
+    """Return the loss as it is, with the gradient of its sum with the penalties."""
+    return loss + sum((p - p.detach() for p in penalties), loss.new_zeros(())) if penalties else loss
 
 
 def detach(hx: State) -> State:

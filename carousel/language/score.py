@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import NamedTuple
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 import torch
 from torch.nn.functional import log_softmax
@@ -16,15 +16,22 @@ from carousel.text.encoded import EncodedText, Facts
 from carousel.text.vocabulary import Vocabulary
 from carousel.training.evaluate import Tick, evaluate
 
+LENGTH = 256  # tokens that are read at a time, which does not change what they cost
+
 
 @dataclass(frozen=True)
 class Score:
-    """A text's cost in bits, and measures that follow from it. ``tokens`` count ``<eos>`` too."""
+    """A text's cost in bits under the model as it is, and measures that follow from it. ``tokens`` count ``<eos>`` too.
+
+    ``adapted``: the text's scores under a model that adapts to it, by name ("dynamic", "cache", "dynamic, cache"), where they
+    were asked for; of an ensemble those of all together.
+    """
 
     bits: float
     tokens: int
     characters: int
     unknown: int
+    adapted: Mapping[str, Score] = field(default_factory=dict, hash=False)
 
     @property
     def perplexity(self) -> float:
@@ -41,8 +48,9 @@ class Score:
         """The share of words that the vocabulary lacks."""
         return self.unknown / self.tokens
 
-    def as_dict(self) -> dict[str, float]:
-        """Return the values that JSON shows."""
+    def as_dict(self) -> dict[str, Any]:
+        """Return the values that JSON shows; ``adapted`` among them only where there are some."""
+        adapted = {"adapted": {name: found.as_dict() for name, found in self.adapted.items()}} if self.adapted else {}
         return {
             "perplexity": self.perplexity,
             "bits_per_character": self.bits_per_character,
@@ -51,12 +59,18 @@ class Score:
             "characters": self.characters,
             "unknown_words": self.unknown,
             "unknown_rate": self.unknown_rate,
+            **adapted,
         }
 
     @classmethod
     def of(cls, bits: float, facts: Facts) -> Score:
         """Make the score of a whole text whose facts are known."""
         return cls(bits, facts.tokens, facts.characters, facts.unknown)
+
+    @classmethod
+    def of_nats(cls, nats: float, tokens: int, facts: Facts) -> Score:
+        """Make the score of the tokens that were read: sentences leave out empty lines, which are one ``<eos>`` each."""
+        return cls(nats / math.log(2), tokens, facts.characters - (facts.tokens - tokens), facts.unknown)
 
 
 def score(
@@ -76,11 +90,8 @@ def score(
         sentences: whether each begins with new states.
         tick: told how many batches are done, of how many.
     """
-    feed = Sentences(corpus, end, rows=32) if sentences else Stream(corpus, end, rows=1, length=256)
-    nats, tokens = evaluate(model, feed, tick)
-    facts = corpus.facts
-    empty = facts.tokens - tokens  # sentences leave out empty lines, which are one <eos> each
-    return Score(nats / math.log(2), tokens, facts.characters - empty, facts.unknown)
+    feed = Sentences(corpus, end, rows=32) if sentences else Stream(corpus, end, rows=1, length=LENGTH)
+    return Score.of_nats(*evaluate(model, feed, tick), corpus.facts)
 
 
 class Surprisal(NamedTuple):

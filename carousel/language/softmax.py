@@ -62,6 +62,14 @@ class FullSoftmax(nn.Module):
         losses = [checkpoint(loss, *pair, use_reentrant=False) if learns else loss(*pair) for pair in pairs]
         return torch.stack(losses).sum()
 
+    def smoothed(self, h: Tensor, y: Tensor, shared: Tensor | None = None) -> Tensor:
+        """Return the loss that turns −log p(y) into the mean over all tokens, −Σ log p / V, once ε of it is added: the logit
+        of y less the mean logit. Logits are linear, so that neither needs all tokens' logits.
+        """
+        counts, weight = y != IGNORED, self._weight(shared)
+        h, y = h[counts], y[counts]
+        return (h * (weight[y] - weight.mean(0))).sum() + (self.bias[y] - self.bias.mean()).sum()
+
     def learn_frequencies(self, counts: Tensor) -> None:
         """Learn before training how often each token occurs, (V,)."""
 

@@ -43,7 +43,8 @@ class LanguageTask:
         training = self.training
         length = training.length if seed is not None or training.feed == "stream" else 0
         corpus = EncodedText.open(self.data, name, self.vocabulary.size)
-        return feed(training.feed, corpus, self.vocabulary.end, training.batch_size, length, self.share, seed)
+        rows, vary = training.batch_size, training.vary_length
+        return feed(training.feed, corpus, self.vocabulary.end, rows, length, self.share, seed, vary)
 
     def carry(self, state: Any) -> State | None:
         """Return a stream's states, without their history; sentences carry nothing on."""

@@ -65,6 +65,8 @@ class Recurrent(nn.Module):
         rates: of the cell's noise, by the letters of its ``p``: ``{"h": 0.1}``; those left out are 0. What is drawn depends on
             one seed a call (and layer and direction) from PyTorch's generator for the processor, and only in training.
         weight_noise: standard deviation of Gaussian noise on dense weights, drawn at each call in training (Graves 2011).
+        weight_dropout: probability of zeroing a dense weight from a state, drawn at each call in training for all its steps,
+            the others divided by 1 − p (Merity, Keskar and Socher 2017; DropConnect, Wan et al. 2013).
 
     Up to ``dtype`` the arguments are those of torch.nn.LSTM, in its order, after the cell.
 
@@ -103,6 +105,7 @@ class Recurrent(nn.Module):
         input_sizes: Mapping[str, int] | None = None,
         rates: Mapping[str, float] | None = None,
         weight_noise: float = 0.0,
+        weight_dropout: float = 0.0,
     ):
         super().__init__()
         self.cell = cells.get(cell) if heads is None else cells.get(cell).with_heads(whole_number("heads", heads, 1))
@@ -140,6 +143,7 @@ class Recurrent(nn.Module):
         self.weight_noise = finite_number("weight_noise", weight_noise)
         if self.weight_noise < 0:
             raise ValueError(f"weight_noise is a standard deviation, at least 0, not {weight_noise}")
+        self.weight_dropout = probability("weight_dropout", weight_dropout)
         present = [p.name for p in self.cell.trace.parameters if p.learned and (self.bias or p.kind != "bias")]
         self.init = rules({} if init is None else init, present, self.cell.name)
         self.directions = 2 if self.bidirectional else 1
@@ -175,7 +179,7 @@ class Recurrent(nn.Module):
         self.reset_parameters()
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        new = {"bias": True, "init": {}, "input_sizes": {}, "rates": {}, "weight_noise": 0.0}
+        new = {"bias": True, "init": {}, "input_sizes": {}, "rates": {}, "weight_noise": 0.0, "weight_dropout": 0.0}
         super().__setstate__({**new, **state})  # older pickles have none
         kernels.register(self.cell)
         self._places, self._units = self._all_places(), self._all_units()
@@ -249,7 +253,8 @@ class Recurrent(nn.Module):
         ]
         parts += [f"dropout={self.dropout}"] if self.dropout else []
         parts += [f"rates={self.rates}"] if any(self.rates.values()) else []
-        return ", ".join(parts + ([f"weight_noise={self.weight_noise}"] if self.weight_noise else []))
+        parts += [f"{k}={getattr(self, k)}" for k in ("weight_noise", "weight_dropout") if getattr(self, k)]
+        return ", ".join(parts)
 
     def initial_state(self, batch: int) -> State:
         """Return the states before the first step, (num_layers · directions, B, size) each; a tuple where there are several."""
@@ -423,8 +428,10 @@ class Recurrent(nn.Module):
         return {name: self.parameter(name, layer, direction) if x is None else x for name, x in each}
 
     def _taken(self, cell: Cell, layer: int, direction: int) -> dict[str, Tensor]:
-        """Return what a call takes: parameters, noisy where that is asked for, and rates."""
+        """Return what a call takes: parameters, noisy and dropped where that is asked for, and rates."""
         found = self.parameters_of(layer, direction)
+        if self.weight_dropout and self.training:
+            found |= {n: nn.functional.dropout(found[n], self.weight_dropout) for n in self.cell.recurrent}
         if self.weight_noise and self.training:
             found |= {n: x + self.weight_noise * torch.randn_like(x) for n, x in found.items() if n.startswith("W.")}
         return found | self.rates_of(cell, layer) if cell.given else found

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Unpack
 
 from carousel.corpora.annotated import Sentence, read_sentences
+from carousel.errors import InputError
 from carousel.insight import gradient_decay
 from carousel.insight.agreement import Agreement, Shut, agreement, near_subject, shut_valves
 from carousel.insight.gradient_decay import GradientDecay
 from carousel.insight.pairs import Pair, compare
 from carousel.insight.probes import Probe, probe
 from carousel.insight.watch import Watched, watch
+from carousel.language.adaptation import STATIC, Told, adaptation, adapted
 from carousel.language.folder import load_run
 from carousel.language.generate import Choosing, generate
 from carousel.language.score import Score, Surprisal, score, surprisals
@@ -64,18 +68,42 @@ class LanguageRun:
 
     # Scores and text
 
-    def score(self, text: Text | EncodedText, *, tick: Tick | None = None) -> Score:
+    def score(self, text: Text | EncodedText, *, tick: Tick | None = None, told: Told | None = None, **how: Any) -> Score:
         """Return the cost of a text: perplexity, bits per character, unknown words.
 
-        The text is read as the model was trained: in one piece, or each sentence on its own.
+        The text is read as the model was trained: in one piece, or each sentence on its own. ``run.score(text, dynamic=True,
+        cache=2000)`` is the same score, whose ``adapted`` has the scores of the adapting model by name.
 
         Args:
             text: the text; or what ``encoded`` gives.
-            tick: told how many batches are done, of how many.
+            tick: told how many batches of the static score are done, of how many.
+            told: of all progress, as (activity, done, of how much).
+            **how: fields of ``Adaptation``.
+
+        Raises:
+            InputError: a value of ``how`` cannot be, the training text is missing, or dynamic evaluation leaves the finite
+                numbers.
         """
-        sentences = self.config.training.feed == "sentences"
+        asked = adaptation(how)
         with nullcontext(text) if isinstance(text, EncodedText) else self.encoded(text) as corpus:
-            return score(self.model, corpus, self.vocabulary.end, sentences=sentences, tick=tick)
+            end, sentences = self.vocabulary.end, self.reads_sentences
+            found = score(self.model, corpus, end, sentences=sentences, tick=tick or (partial(told, STATIC) if told else None))
+            if not asked.asked:
+                return found
+            learned = [self.learned()] if asked.dynamic else []
+            beside = adapted([self.model], corpus, end, asked, sentences=sentences, learned=learned, told=told)
+        return replace(found, adapted=beside[0])
+
+    @property
+    def reads_sentences(self) -> bool:
+        """Whether each sentence is read on its own."""
+        return self.config.training.feed == "sentences"
+
+    def learned(self) -> EncodedText:
+        """Return the text that the model learned from. Raises InputError where the folder has it no more."""
+        if not EncodedText.exists(self.folder / "data", "train"):
+            raise InputError(f"{self.folder} has its training text no more; dynamic evaluation measures the gradient there")
+        return EncodedText.open(self.folder / "data", "train", self.vocabulary.size)
 
     @contextmanager
     def encoded(self, text: Text, tick: Callable[[int], None] | None = None) -> Iterator[EncodedText]:

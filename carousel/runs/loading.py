@@ -6,13 +6,14 @@ from pathlib import Path
 
 from carousel.errors import InputError
 from carousel.language.model import LanguageModel
+from carousel.runs.ensemble import Ensemble
 from carousel.runs.language import LanguageRun
 from carousel.runs.translator import TranslatorRun
 from carousel.runs.trials import Trials
 from carousel.training.config import run_kind
 from carousel.translation.model import Translator
 
-__all__ = ["LanguageRun", "Run", "TranslatorRun", "Trials", "load"]
+__all__ = ["Ensemble", "LanguageRun", "Run", "TranslatorRun", "Trials", "load"]
 
 Run = LanguageRun | TranslatorRun | Trials
 KINDS: dict[str, type[LanguageRun] | type[TranslatorRun]] = {LanguageModel.kind: LanguageRun, Translator.kind: TranslatorRun}

@@ -14,6 +14,7 @@ from carousel.cells import finding
 from carousel.equations import Cell
 from carousel.errors import InputError
 from carousel.insight import gradient_decay
+from carousel.language import recipes
 from carousel.language.config import Config, TextConfig
 from carousel.language.model import LanguageModel, ModelConfig
 from carousel.language.prepare import prepare
@@ -38,10 +39,11 @@ def train(
     text: Files,
     out: str | Path,
     *,
-    cell: str | Cell = ModelConfig.cell,
+    cell: str | Cell | None = None,
     valid: Files = (),
     test: Files = (),
     observer: Observer | None = None,
+    recipe: str | Path | None = None,
     **settings: Any,
 ) -> LanguageRun:
     """Train a language model on text files, as ``carousel train`` does; return the run with its best weights.
@@ -52,10 +54,11 @@ def train(
     Args:
         text: the path of a file, or paths.
         out: the run's folder; it is made, and must be empty where it is there.
-        cell: a cell, or what ``--cell`` takes: a name, ``file.py:name``, ``module:name``.
+        cell: a cell, or what ``--cell`` takes: a name, ``file.py:name``, ``module:name``; by default the recipe's, or lstm-v2.
         valid: held-out files; without them, the last tenth of the lines is held out.
         test: files for the end.
         observer: told of steps, validations and the end, as dictionaries.
+        recipe: the name of a recipe (``carousel recipes``), or a .toml file; other settings hold before its own.
         **settings: fields of ``TextConfig``, ``ModelConfig`` and ``TrainConfig``: ``hidden=64, epochs=2, vocabulary="char"``.
 
     Raises:
@@ -68,7 +71,9 @@ def train(
     for name in set(settings) - known:
         near = get_close_matches(name, known, n=1)
         raise TypeError(f"train has no setting {name!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
-    config = configured({"train": text, "valid": valid, "test": test}, cell, settings)
+    settings = (recipes.recipe(recipe).settings if recipe else {}) | settings
+    named = settings.pop("cell", ModelConfig.cell)
+    config = configured({"train": text, "valid": valid, "test": test}, named if cell is None else cell, settings)
     processes = Processes()
     if processes.first:
         check_empty(place)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +14,19 @@ from torch import Tensor
 from carousel import files
 from carousel.errors import InputError
 from carousel.layers import State
+from carousel.training.averaging import Average
 from carousel.training.processes import Processes
 from carousel.training.run_folder import load_weights, packed, read_tensors, weights
 from carousel.training.task import Trainable
 
 FILE_KEYS = {"loss": "loss_nats", "targets": "loss_words"}  # as the file's position has them since 0.1.0
+AVERAGES = ("averaged", "validations")  # of the position, where there is a mean of the weights
 
 
 @dataclass
 class Position:
-    """The position of a run. ``batch`` counts within the epoch; ``loss``, summed, and ``targets`` since the last log line."""
+    """The position of a run. ``batch`` counts within the epoch; ``loss``, summed, and ``targets`` since the last log line;
+    ``averaged``: steps that the mean of the weights is of; ``validations``: their losses, where ``average`` asks for them."""
 
     step: int = 0
     epoch: int = 0
@@ -36,6 +39,8 @@ class Position:
     targets: int = 0
     seconds: float = 0.0
     done: bool = False
+    averaged: int = 0
+    validations: list[float] = field(default_factory=list)
 
 
 def save_checkpoint(
@@ -45,8 +50,9 @@ def save_checkpoint(
     position: Position,
     carried: State | None,
     processes: Processes,
+    average: Average,
 ) -> None:
-    """Write model, optimizer, carried state, random state and position; all processes call this together.
+    """Write model, optimizer, carried state, random state, mean of weights and position; all processes call this together.
 
     Args:
         path: of the file; only the first process writes it.
@@ -55,6 +61,7 @@ def save_checkpoint(
         position: in the run.
         carried: states of this process's rows, (layers, rows, units) each.
         processes: of the run.
+        average: of the model's weights.
     """
     states = () if carried is None else (carried,) if isinstance(carried, Tensor) else carried
     gathered = [processes.gather(s) for s in states]
@@ -66,16 +73,17 @@ def save_checkpoint(
     for index, values in state["state"].items():
         tensors |= {f"optimizer.{index}.{k}": v.cpu().contiguous() for k, v in values.items() if v is not None}
     tensors |= {f"carried.{k}": torch.cat(parts, dim=1).contiguous() for k, parts in enumerate(gathered)}
+    tensors |= {f"average.{k}": v.cpu().contiguous() for k, v in average.mean.items()}
     tensors |= {f"random.{rank}": r for rank, r in enumerate(random)}
-    stands = {FILE_KEYS.get(k, k): v for k, v in asdict(position).items()}
+    stands = {FILE_KEYS.get(k, k): v for k, v in asdict(position).items() if k not in AVERAGES or v}
     facts = {"position": stands, "groups": state["param_groups"], "processes": processes.count}
     files.write(path, packed(tensors, {"carousel": json.dumps(facts)}))
 
 
 def load_checkpoint(
-    path: Path, model: Trainable, optimizer: torch.optim.Optimizer, processes: Processes
+    path: Path, model: Trainable, optimizer: torch.optim.Optimizer, processes: Processes, average: Average
 ) -> tuple[Position, State | None]:
-    """Put a checkpoint back into model, optimizer and random generators.
+    """Put a checkpoint back into model, optimizer, mean of weights and random generators.
 
     Returns:
         The position, and the carried state of this process's rows.
@@ -94,6 +102,7 @@ def load_checkpoint(
             index, name = key.split(".", 1)
             state.setdefault(int(index), {})[name] = value
         optimizer.load_state_dict({"state": state, "param_groups": facts["groups"]})
+        average.load(_under("average.", tensors))
         torch.set_rng_state(tensors[f"random.{processes.rank}"])
         carried = _under("carried.", tensors)
         states = tuple(carried[str(k)] for k in range(len(carried)))

@@ -20,6 +20,7 @@ from carousel.layers import Recurrent
 from carousel.training.fields import LARGEST_SIZE, MOST_LAYERS, Settings, is_of, setting, settings
 
 LARGEST_SEED, MOST_THREADS = 2**63 - 1, 4096
+LEAST_VARIED = 10  # lengths vary by 5
 FIRST_KIND = "language model"  # of a run whose config.json names no kind, as of the first version
 # Names of 0.1.0, by part of config.json: the name now, and values that mean the same.
 BEFORE: dict[tuple[str, str], tuple[str, tuple[tuple[Any, Any], ...]]] = {
@@ -52,6 +53,9 @@ class NetworkConfig(Settings):
     dropout: float = setting(0.2, "Dropout on inputs, between layers and on outputs.", least=0, below=1)
     rates: str = setting("", "Rates of the cell's own noise: h=0.1,m=0.05.")
     weight_noise: float = setting(0.0, "Standard deviation of noise on the recurrent layers' weights in training.", least=0)
+    weight_dropout: float = setting(
+        0.0, "Dropout of the recurrent layers' weights from states, drawn once a batch.", least=0, below=1
+    )
 
     def check(self) -> None:
         """Raise InputError for a value that cannot be."""
@@ -120,11 +124,24 @@ class TrainConfig(Settings):
     warmup: int = setting(100, "Steps in which the rate grows to `lr`.", least=0)
     schedule: str = setting(
         "cosine",
-        "cosine (to zero at the end), plateau (`decay` when validation is no better), constant.",
-        choices=("cosine", "plateau", "constant"),
+        "cosine or linear (to zero at the end), plateau (`decay` when validation is no better), epochs (`decay` each epoch once"
+        " `decay_after` are over), constant, one-cycle (up to `lr` in the first 30 % of the steps and down; without `warmup`).",
+        choices=("cosine", "linear", "plateau", "epochs", "constant", "one-cycle"),
     )
-    decay: float = setting(0.25, "Factor of the rate on a plateau.", least=0)
+    decay: float = setting(0.25, "Factor of the rate on a plateau, or in an epoch.", least=0)
+    decay_after: int = setting(0, "Epochs before the rate falls from epoch to epoch.", least=0)
     clip: float = setting(1.0, "Largest norm of the gradient; 0: no clipping.", least=0)
+    vary_length: bool = setting(
+        False, "Lengths of back-propagation vary around `length`, and the learning rate with them; of a stream."
+    )
+    average: str = setting(
+        "none",
+        "Mean of the weights, which is validated and kept: none, ema (exponential, `average_decay`), nt-asgd (of all steps"
+        " once validation is worse than `average_after` epochs before).",
+        choices=("none", "ema", "nt-asgd"),
+    )
+    average_decay: float = setting(0.999, "Share that an exponential mean keeps at a step.", least=0, below=1)
+    average_after: int = setting(5, "Epochs that nt-asgd looks back.", least=0)
     patience: int = setting(0, "Stop after so many epochs without a better validation; 0: never.", least=0)
     precision: str = setting(
         "float32",
@@ -152,6 +169,10 @@ class TrainConfig(Settings):
         super().check()
         if self.feed == "stream" and self.length == 0:
             raise InputError("`length` must be at least 1, not 0")
+        if self.feed != "stream" and self.vary_length:
+            raise InputError("`vary_length` is for a stream; sentences have lengths of their own")
+        if self.vary_length and self.length < LEAST_VARIED:
+            raise InputError(f"`vary_length` needs a `length` of {LEAST_VARIED} or more, not {self.length}")
 
 
 class RunConfig:

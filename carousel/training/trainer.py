@@ -19,6 +19,7 @@ from carousel import files
 from carousel.errors import InputError, TrainingError
 from carousel.layers import State
 from carousel.training import run_folder
+from carousel.training.averaging import Average
 from carousel.training.checkpoint import Position, load_checkpoint, read_position, save_checkpoint
 from carousel.training.config import RunConfig
 from carousel.training.curve import draw_curve
@@ -72,12 +73,13 @@ class Trainer:
         self.task = make_task(folder, config, processes.share)
         self.model, self.metric = self.task.model, self.task.metric
         optimizer = configured(training, list(self.model.parameters()))
+        self.average = Average(training, self.model)
         self.position = Position()
         self.carried: State | None = None
         if processes.rank:  # every process draws its own dropout masks
             torch.manual_seed(training.seed + 7919 * processes.rank)
         if self.checkpoint.exists():
-            self.position, self.carried = load_checkpoint(self.checkpoint, self.model, optimizer, processes)
+            self.position, self.carried = load_checkpoint(self.checkpoint, self.model, optimizer, processes, self.average)
         if processes.first:
             self._metrics_before(self.position)  # before anything is told, unreadable lines are refused
         self.train_feed, self.valid_feed = self.task.feed("train", training.seed), self.task.feed("valid")
@@ -88,10 +90,11 @@ class Trainer:
             self.model.parameters(),
             optimizer,
             clip=training.clip,
-            rates=lambda taken: [self.rate()] * len(optimizer.param_groups),
+            rates=lambda taken: [self.rate() * self._length] * len(optimizer.param_groups),
             processes=processes.count,
         )
         self.interrupted = False
+        self._length = 1.0  # of the batch, of what the rate is for
         self._timed, self._timed_targets = time.monotonic(), 0  # speed is of this process, loss of the whole run
         self._clipped = self._stepped = 0  # steps since the last line of the metrics, and the clipped ones
 
@@ -154,15 +157,22 @@ class Trainer:
         with torch.autocast(device, torch.bfloat16, enabled=training.precision == "bfloat16"):
             loss, state = model(*batch.arguments(self.carried, device))
         self.carried = self.task.carry(state)
+        if training.vary_length:
+            self._length = batch.targets / (training.batch_size * training.length)
         return loss, batch.targets
 
     def _count(self, batch: Batch, step: Step) -> None:
-        position = self.position
+        position, training = self.position, self.training
         (loss,) = self.processes.add([step.loss])
         if wrong := replace(step, loss=loss).not_finite:
             raise self._not_finite(wrong, position.step + 1)
         self._clipped += step.clipped
         self._stepped += 1
+        if training.average == "ema" and not self.average.mean:
+            self.average.begin()
+        if self.average.mean:
+            position.averaged += 1
+            self.average.add(position.averaged)
         position.step += 1
         position.batch += 1
         position.loss += loss
@@ -191,6 +201,16 @@ class Trainer:
         return loss, targets
 
     def _validate(self) -> None:
+        before = self.position.validations
+        with self.average.in_place():
+            loss = self._judge()
+        if self.average.due(loss, before):
+            self.average.begin()
+        if self.training.average == "nt-asgd":
+            before.append(loss)
+
+    def _judge(self) -> float:
+        """Validate the weights as they are, keep them if they are the best, and return their loss."""
         position, training = self.position, self.training
         value = self._value(*self._evaluate(self.valid_feed))
         position.epoch += 1
@@ -211,6 +231,7 @@ class Trainer:
             with self._writing():
                 rows = run_folder.read_metrics(self.folder, self.metric)
                 draw_curve(rows, self.folder / run_folder.CURVE, self.model.config.cell, self.metric)
+        return value["loss"]
 
     def _finish(self) -> dict[str, Any]:
         position, metric = self.position, self.metric
@@ -244,7 +265,7 @@ class Trainer:
             raise self._not_finite("a weight", self.position.step)
         with self._writing():
             optimizer = self.descent.optimizer
-            save_checkpoint(self.checkpoint, self.model, optimizer, self.position, self.carried, self.processes)
+            save_checkpoint(self.checkpoint, self.model, optimizer, self.position, self.carried, self.processes, self.average)
 
     @contextmanager
     def _writing(self) -> Iterator[None]:

@@ -40,6 +40,7 @@ class PairTraining(TrainConfig):
     batch_size: int = setting(64, "Pairs of a batch.", least=1)
     length: int = setting(0, least=0)
     watch_gradients: int = setting(0, least=0)
+    vary_length: bool = setting(False)
     batch_tokens: int = setting(0, "Tokens of a batch's longer side, instead of `batch_size` pairs.", least=0)
 
     @property

@@ -9,7 +9,6 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from carousel.errors import InputError
-from carousel.language.feeding import IGNORED
 from carousel.language.softmax import FullSoftmax
 from carousel.layers import Clamps, Recurrent, State, dropout
 from carousel.training.config import NetworkConfig
@@ -115,6 +114,7 @@ class Translator(Trainable):
             forget_bias=c.forget_bias,
             rates=c.noise_rates(),
             weight_noise=c.weight_noise,
+            weight_dropout=c.weight_dropout,
         )
 
     def forward(self, source: Tensor, lengths: Tensor, x: Tensor, y: Tensor) -> tuple[Tensor, None]:
@@ -133,17 +133,8 @@ class Translator(Trainable):
         flat, targets, shared = h.reshape(-1, h.shape[-1]), y.reshape(-1), self._shared()
         loss = self.output.loss(flat, targets, shared)
         if self.training and self.config.smoothing:
-            loss = loss + self.config.smoothing * self._smoothed(flat, targets)
+            loss = loss + self.config.smoothing * self.output.smoothed(flat, targets, shared)
         return loss, None
-
-    def _smoothed(self, h: Tensor, y: Tensor) -> Tensor:
-        """Return the loss that turns −log p(y) into the mean over all tokens, −Σ log p / V, once ε of it is added: the logit
-        of y less the mean logit. Logits are linear, so that neither needs all tokens' logits.
-        """
-        counts = y != IGNORED
-        h, y = h[counts], y[counts]
-        weight, bias = self.embedding.weight if self.output.weight is None else self.output.weight, self.output.bias
-        return (h * (weight[y] - weight.mean(0))).sum() + (bias[y] - bias.mean()).sum()
 
     def read(self, source: Tensor, lengths: Tensor, clamp: Clamps | None = None) -> Read:
         """Read sentences.

@@ -195,7 +195,12 @@ OPTIONS = {
             "clip",
         ),
         *("optimizer", "lr", "momentum", "weight-decay", "schedule", "decay", "precision", "log-every", "save-every", "cell"),
-        *("valid", "test", "out", "watch-gradients", "clip"),
+        *("valid", "test", "out", "watch-gradients", "clip", "recipe", "average", "average-decay", "average-after"),
+        *("weight-dropout", "dropout-words", "ar", "tar", "smoothing", "vary-length", "decay-after"),
+    ),
+    "score adapted": (
+        *("dynamic", "dynamic-lr", "dynamic-decay", "dynamic-epsilon", "dynamic-segment", "dynamic-batches"),
+        *("cache", "cache-theta", "cache-weight", "mean"),
     ),
     "compare": ("parameters", "cells", "out", "valid", "test", *NUMBERS, "vocab", "feed", "softmax", "lr", "dropout"),
     "translate train": (
@@ -233,6 +238,8 @@ def commands(choose: random.Random) -> Case:
         "train resume": Case(["train", "--resume", run], [run, "text.txt"]),
         "generate": Case(["generate", run, "-n", "5", "--prompt", "the cat"], [run]),
         "score": Case(["score", run, text], [run, text]),
+        "score adapted": Case(["score", run, "run", text, "--dynamic", "--cache", "9", "--dynamic-batches", "2"], [run, text]),
+        "recipes": Case(["recipes", choose.choice(["awd", "nope", "text.txt", "x.toml"])], []),
         "compare": Case(["compare", text, *SMALL, "--length", "6", "--cells", "rnn", "-o", "compared"], ["compared", text]),
         "valves": Case(["valves", run, "the cat sat"], [run]),
         "pairs": Case(["pairs", run, "the cat sat", "--replace", "cat=dog"], [run]),

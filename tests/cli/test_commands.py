@@ -156,6 +156,53 @@ def test_score(carousel, trained, text):
     assert total == pytest.approx(found["bits"], rel=1e-3)
 
 
+def test_options_beside_a_recipe_hold(carousel, text, tmp_path):
+    (tmp_path / "mine.toml").write_text("[model]\nhidden = 8\ntied = true\n[training]\nepochs = 1\nbatch_size = 4\nlr = 1e-2\n")
+    status, _, err = carousel("train", text, "--recipe", "mine.toml", "--batch-size", 20, "--length", 8, "-o", "run")
+    assert status == 0, err
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert (config["model"]["hidden"], config["model"]["tied"]) == (8, True)
+    assert (config["training"]["batch_size"], config["training"]["lr"]) == (20, 1e-2)
+    status, out, err = carousel("train", text, "--recipe", "none")
+    assert (status, out) == (2, "") and "no recipe is called 'none'" in err
+    assert "leave --recipe out" in carousel("train", "--resume", "run", "--recipe", "mine.toml")[2]
+
+
+def test_scores_of_a_model_that_adapts_stand_beside_the_static_one(carousel, trained, text):
+    how = ("--dynamic", "--dynamic-batches", 2, "--cache", 30)
+    plain, found = (json.loads(carousel("score", trained, text, "--json", *given)[1]) for given in ((), how))
+    assert {**found, "adapted": {}} == {**plain, "adapted": {}} and "adapted" not in plain
+    assert set(found["adapted"]) == {"dynamic", "cache", "dynamic, cache"}
+    lines = carousel("score", trained, text, *how)[1].splitlines()
+    for name, score in (("static", plain), *found["adapted"].items()):
+        (line,) = (line for line in lines if line.startswith(f"{name} "))
+        assert line.split()[-2:] == [f"{score['perplexity']:.2f}", f"{score['bits_per_character']:.4f}"]
+
+
+def test_several_runs_are_an_ensemble(carousel, trained, text):
+    found = json.loads(carousel("score", trained, trained, text, "--json", "--mean")[1])
+    one = json.loads(carousel("score", trained, text, "--json")[1])
+    assert found["runs"] == [str(trained)] * 2 and found["members"][1]["bits"] == found["of_mean"]["bits"] == one["bits"]
+    assert found["perplexity"] == pytest.approx(one["perplexity"], rel=1e-5)
+    out = carousel("score", trained, trained, text, "--cache", 9)[1]
+    assert "all together" in out and out.count("static") == 3 and out.count("cache") == 3
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (("--words", "--cache", 5), "--words tells the surprisals of one model"),
+        (("--mean",), "--mean takes the mean of several runs' weights"),
+        (("--cache", 5, "--cache-weight", 1), "--cache-weight"),
+        (("--dynamic", "--dynamic-lr", 0), "--dynamic-lr"),
+    ],
+    ids=str,
+)
+def test_scores_that_cannot_be_are_refused(carousel, trained, text, given, said):
+    status, out, err = carousel("score", trained, text, *given)
+    assert (status, out, err.count("\n")) == (2, "", 1) and said in err
+
+
 def test_unknown_words_are_reported(carousel, trained, tmp_path):
     (tmp_path / "other.txt").write_text("the zebra sat\n")
     assert "1 of 4 (25.00%)" in carousel("score", trained, "other.txt")[1]

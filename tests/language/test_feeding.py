@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -83,3 +84,28 @@ def test_an_epoch_can_be_taken_up_in_the_middle(kind):
 
 def test_cut_sentences_are_counted():
     assert Sentences(corpus([[1] * 9, [1] * 3, [1] * 7]), END, 2, 5).cut == 2
+
+
+def test_lengths_that_vary_read_every_token_once():
+    text = corpus([[*range(1, 4000)]])
+    feed = Stream(text, END, 4, 35, vary=7)
+    epochs = [[*feed.batches(epoch)] for epoch in range(2)]
+    for batches in epochs:
+        assert len(batches) == len(feed) == round(1000 / (0.975 * 35))
+        read = torch.cat([b.y for b in batches])
+        assert torch.equal(read.T.flatten(), torch.tensor([*range(1, 4000), END]))
+        assert sum(b.targets for b in batches) == 4000 and [b.fresh for b in batches] == [True] + [False] * (len(feed) - 1)
+    lengths = [[len(b.x) for b in batches] for batches in epochs]
+    assert lengths[0] != lengths[1] and len({*lengths[0]}) > 5 and min(lengths[0]) >= 4
+    assert [len(b.x) for b in feed.batches(1, 9)] == lengths[1][9:]
+    assert [len(b.x) for b in Stream(text, END, 4, 35, vary=8).batches()] != lengths[0]
+
+
+def test_lengths_vary_as_merity_has_it():
+    """A normal deviate of 5 around 70, once in twenty around 35; a short text is one batch."""
+    feed = Stream(corpus([[1] * 200_000]), END, 1, 70, vary=1)
+    lengths = np.diff(feed.borders(0))
+    assert abs(lengths.mean() - 0.975 * 70) < 0.1
+    around = lengths > 52
+    assert 0.93 < around.mean() < 0.97 and 4.5 < lengths[around].std() < 5.6 and abs(lengths[~around].mean() - 35) < 1.5
+    assert Stream(corpus([[1, 2]]), END, 1, 70, vary=1).borders(0) == [0, 3]

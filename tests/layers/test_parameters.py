@@ -98,7 +98,8 @@ def test_pruned_and_parametrized_weights_are_converted_as_they_are():
     torch.testing.assert_close(to_torch(layer)(X)[0], layer(X)[0])
 
 
-NEWER = {"bias", "init", "input_sizes", "rates", "weight_noise", "_places", "_units"}  # attributes since 0.1.0
+# Attributes since 0.1.0:
+NEWER = {"bias", "init", "input_sizes", "rates", "weight_noise", "weight_dropout", "_places", "_units"}
 COPIES = {
     "deepcopy": deepcopy,
     "pickle": lambda layer: pickle.loads(pickle.dumps(layer)),

@@ -45,6 +45,27 @@ def test_noise_goes_on_bit_for_bit(make_run, feed):
     assert ends_the_same(make_run, 21, cell="lstm-layer-norm-zoneout", model=NOISE, **feed)
 
 
+DROPS = {"weight_dropout": 0.5, "dropout_words": 0.2, "variational_dropout": True, "dropout_input": 0.3, "dropout_output": 0.4}
+REGULARIZED = {
+    "regularizers": {"model": {**DROPS, "ar": 2.0, "tar": 1.0, "smoothing": 0.1}, "vary_length": True, "length": 12},
+    "linear": {"schedule": "linear"},
+    "one-cycle": {"schedule": "one-cycle"},
+}
+
+
+@pytest.mark.parametrize("name", REGULARIZED)
+def test_a_regularized_run_goes_on_bit_for_bit(make_run, name):
+    assert ends_the_same(make_run, 8, **{"epochs": 1, **REGULARIZED[name]})
+
+
+def test_the_rate_varies_with_the_length(make_run):
+    folder, config = make_run(vary_length=True, length=12, epochs=1, log_every=1, lr=0.5, schedule="constant", warmup=0)
+    train(folder, config)
+    rates = [r["lr"] for r in read_metrics(folder, PERPLEXITY) if r["event"] == "train"]
+    batches = [*LanguageTask(folder, config, Processes().share).feed("train", config.training.seed).batches()]
+    assert rates == pytest.approx([0.5 * batch.targets / (4 * 12) for batch in batches]) and len({*rates}) > 3
+
+
 def test_noise_changes_what_is_learned(make_run):
     ends = []
     for name, model in (("still", {}), ("zoneout", {"rates": "h=0.3"}), ("weights", {"weight_noise": 0.05})):
