@@ -1,0 +1,48 @@
+"""Weights as text: rounded as in C, compressed, in base64."""
+
+from __future__ import annotations
+
+import base64
+import json
+import zlib
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+
+from carousel.export.c99.weights import check, halves, in_bytes
+
+
+def packed(matrices: Mapping[str, np.ndarray], vectors: Mapping[str, np.ndarray], precision: str) -> tuple[str, str]:
+    """Return the text of weights, and what ``weights.js`` reads it by, as JSON: name, precision, rows and columns of each.
+
+    Args:
+        matrices: dense weights by name, (rows, columns), which have the precision.
+        vectors: the others, in single precision.
+        precision: float32, bfloat16 or int8.
+
+    Raises:
+        InputError: there is no such precision, or values are not finite.
+    """
+    parts: list[bytes] = []
+    listed: list[tuple[str, str, int, int]] = []
+    for name, given in matrices.items():
+        check(name, given, precision)
+        values = given.astype(np.float32)
+        listed.append((name, precision, *values.shape))
+        if precision == "float32":
+            parts += _planes(values.view(np.uint32), (24, 16, 8, 0))
+        elif precision == "bfloat16":
+            parts += _planes(halves(values), (8, 0))
+        else:
+            whole, scale = in_bytes(values)
+            parts += [*_planes(scale.astype(np.float32).view(np.uint32), (24, 16, 8, 0)), whole.tobytes()]
+    for name, given in vectors.items():
+        check(name, given)
+        listed.append((name, "float32", given.size, 1))
+        parts += _planes(given.astype(np.float32).view(np.uint32), (24, 16, 8, 0))
+    return base64.b64encode(zlib.compress(b"".join(parts), 9)).decode(), json.dumps(listed, separators=(",", ":"))
+
+
+def _planes(bits: np.ndarray, shifts: Iterable[int]) -> list[bytes]:
+    """Return the bytes of numbers, those of one place together: the upper ones are alike, and become short."""
+    return [(bits >> shift & 0xFF).astype(np.uint8).tobytes() for shift in shifts]
