@@ -350,7 +350,9 @@ function showRun() {
     ...Array.from({ length: run.layers }, (_, k) => new Option(k, k)),
   );
   $("text").maxLength = run.limits.characters;
-  $("foot").textContent = `carousel: a cell is its equations. ${run.source} ${alone(run)}`;
+  $("foot").textContent = `carousel: a cell is its equations. ${run.source}`;
+  $("alone").hidden = !isAlone;
+  $("alone").textContent = isAlone ? aloneSays(run) : "";
   for (const id of ["run-a", "run-b"]) mountDrawing($(id).querySelector(".drawing"), run.svg, (name) => change({ see: name }));
   $("save").hidden = isAlone;
   $("copy").hidden = !isAlive;
@@ -358,11 +360,14 @@ function showRun() {
 }
 
 // What a page says of itself that is one file.
-function alone(run) {
-  if (!isAlone) return "";
+function aloneSays(run) {
   if (!isAlive) return "A saved page: without a model behind it, it shows what was seen.";
   const bits = { int8: 8, bfloat16: 16, float32: 32 }[run.precision];
-  return `The whole model is in this file, its weights in ${bits} bits: your browser computes all that you see, and sends nothing. How the error flows back needs derivatives, which carousel serve has.`;
+  return (
+    "Type a text and read it with this network: step through it, click a valve to hold it, replace a word. " +
+    `All of it is in this file, its weights in ${bits} bits; your browser computes, and sends nothing. ` +
+    "The way back of the error needs derivatives, which only carousel serve has."
+  );
 }
 
 function begin(hash) {
