@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 from exact_functions import EXACT
-from in_node import STEPS, needs_node, said
+from in_node import STEPS, Together, needs_node, said
 from random_cells import stored
 
-from carousel import Clamp, cells, export, kernels
+from carousel import Clamp, cells, export
 from carousel.cells import CELLS
 from carousel.cells.papers import PAPERS
 from carousel.equations import cell
@@ -19,35 +19,10 @@ from carousel.layers import Recurrent
 pytestmark = needs_node
 
 
-class Together:
-    """Layers that one process of Node runs: ``add`` each, then ``check`` all against double precision."""
-
-    def __init__(self, folder):
-        self.folder, self.given, self.wanted = folder, [], []
-
-    def add(self, layer, steps, *, like=None, bound=1e-5, precision="float32"):
-        x, trace = torch.randn(steps, layer.input_size), layer.cell.trace
-        units = {i.name: [] if i.is_number else [layer.cell.length(i.size, *layer.sizes())] for i in trace.inputs}
-        further = {i: torch.rand(steps, *n) for i, n in units.items()}
-        module = f"./layers{len(self.given)}.js"
-        (self.folder / module).write_text(export.js(layer, precision))
-        lists = [each.tolist() for each in further.values()]
-        self.given.append({"module": module, "x": x.tolist(), "further": lists, "names": [], "held": []})
-        with torch.no_grad(), kernels.use("reference"):
-            wanted = (like or layer).double()(x.double(), **{i: value.double() for i, value in further.items()})[0]
-        self.wanted.append((layer, wanted, bound))
-
-    def check(self):
-        found = said(STEPS, self.folder, self.given)
-        for each, (layer, wanted, bound) in zip(found, self.wanted, strict=True):
-            outputs = torch.tensor(each["outputs"], dtype=torch.float64)
-            assert (outputs - wanted).abs().max() / (wanted.abs().max() + 1e-3) < bound, layer
-
-
 @pytest.fixture
 def together(tmp_path):
     torch.manual_seed(3)
-    return Together(tmp_path)
+    return Together(tmp_path, lambda layer, precision: {".js": export.js(layer, precision).encode()})
 
 
 def made(cell, **options):

@@ -253,7 +253,9 @@ def test_a_saved_page_computes_what_the_server_does(page, saved, run):
     """Another text, another word and a clamp: nothing that was known when the page was saved."""
     clamp = {"name": "f", "value": 0.125, "units": [0, 2, 3, 4], "from": 2, "to": 5, "layer": 0}
     text = "a queen  who sings\n near the zebra"
-    found = saved.evaluate("async ([text, clamps]) => (await carousel).watch(text, { clamps, predictions: 5 })", [text, [clamp]])
+    found = saved.evaluate(
+        "async ([text, clamps]) => (await carousel).watch(text, { clamps, predictions: 5 })", [text, [clamp]]
+    )
     wanted = load(run).watch(text, clamp=[Clamp("f", 0.125, (0, 2, 3, 4), 2, 5, 0)], predictions=5)
     assert found["words"] == list(wanted.words) and found["known"] == list(wanted.known)
     assert [span and text[slice(*span)] for span in found["spans"]][1:4] == ["a", "queen", "who"]

@@ -12,9 +12,9 @@ from carousel.insight.translating import watch_translation
 from carousel.insight.watch import watch
 from carousel.language.folder import load_run
 from carousel.layers import Clamp
+from carousel.page import facts
 from carousel.runs import language
 from carousel.translation.folder import load_translator
-from carousel.page import facts
 from carousel.web.guard import Guard
 from carousel.web.server import create_app, in_words, listen
 
