@@ -31,7 +31,7 @@ class Target:
         precisions: of the weights, the usual one first.
         write: takes a model, its vocabulary, a precision and the model's origin, and returns the files' contents by what
             follows the file's stem.
-        next: takes the path of the file, and returns a command that tries it.
+        next: takes the path of the file, and returns in a line how to try it.
     """
 
     name: str
@@ -97,14 +97,13 @@ def _html(model: LanguageModel, vocabulary: Vocabulary, precision: str, origin: 
     return {".html": page(model, vocabulary, precision, name=origin.name, example=origin.example()).encode()}
 
 
-def _in_node(path: Path) -> str:
-    """Return a command that writes on. Node takes a module's text as one without the name .mjs or a package.json."""
-    read = f"const {{ load }} = await import('./{path.with_suffix('.js')}'); console.log((await load()).generate('The'))"
-    return f'node --experimental-default-type=module --input-type=module -e "{read}"'
+def _imported(path: Path) -> str:
+    module = path.with_suffix(".js").name
+    return f'in JavaScript: import {{ load }} from "./{module}"; console.log((await load()).generate("The"))'
 
 
 def _opened(path: Path) -> str:
-    return f"open {path} in a browser"
+    return f"open {path} in a browser, with or without a network"
 
 
 SMALL_FIRST = tuple(reversed(PRECISIONS))
@@ -112,8 +111,8 @@ TARGETS = {
     t.name: t
     for t in (
         Target("c", "one C99 file that needs math.h alone", PRECISIONS, _c, _compiled),
-        Target("js", "one JavaScript module that needs nothing", PRECISIONS, _js, _in_node),
-        Target("wasm", "WebAssembly with a JavaScript module", PRECISIONS, _wasm, _in_node),
+        Target("js", "one JavaScript module that needs nothing", PRECISIONS, _js, _imported),
+        Target("wasm", "WebAssembly with a JavaScript module", PRECISIONS, _wasm, _imported),
         Target("html", "the page of `carousel serve` in one file, alive without a server", SMALL_FIRST, _html, _opened),
     )
 }

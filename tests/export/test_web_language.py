@@ -102,7 +102,7 @@ def check(found, model, vocabulary):
     assert found["held"] == written("The", 20, clamp=CLAMPS)
     assert found["drawn"] == found["again"] != found["other"]
     assert found["one"] == written("The", 40)
-    assert found["ended"].count("\n") == 1 and found["ended"].endswith("\n")
+    assert found["ended"].endswith("\n") and len(found["ended"]) < 4000
 
 
 @pytest.mark.parametrize("kind", ["word", "char", "bpe"])
