@@ -280,8 +280,8 @@ def test_a_saved_page_computes_what_the_server_does(page, saved, run):
 def test_a_saved_page_keeps_the_gradients_of_its_texts_and_says_where_others_are(saved):
     saved.get_by_role("tab", name="Gradient flow").click()
     saved.wait_for_selector("#flow-plot .curve")
-    said = saved.locator("#alone").inner_text()
-    assert "carousel serve" in said and "8 bits" in said
+    said = saved.locator("#foot").inner_text()
+    assert "carousel serve" in said and "8 bits" in said and saved.locator("#alone").is_visible()
     saved.locator("#text").fill("the girl who sings")
     saved.get_by_role("button", name="Read").click()
     sync_api.expect(saved.locator("#tabs")).to_be_hidden()

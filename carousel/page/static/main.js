@@ -350,9 +350,8 @@ function showRun() {
     ...Array.from({ length: run.layers }, (_, k) => new Option(k, k)),
   );
   $("text").maxLength = run.limits.characters;
-  $("foot").textContent = `carousel: a cell is its equations. ${run.source}`;
-  $("alone").hidden = !isAlone;
-  $("alone").textContent = isAlone ? aloneSays(run) : "";
+  $("alone").hidden = !(isAlone && isAlive);
+  $("foot").textContent = `carousel: a cell is its equations. ${run.source} ${isAlone ? aloneSays(run) : ""}`;
   for (const id of ["run-a", "run-b"]) mountDrawing($(id).querySelector(".drawing"), run.svg, (name) => change({ see: name }));
   $("save").hidden = isAlone;
   $("copy").hidden = !isAlive;
@@ -363,11 +362,7 @@ function showRun() {
 function aloneSays(run) {
   if (!isAlive) return "A saved page: without a model behind it, it shows what was seen.";
   const bits = { int8: 8, bfloat16: 16, float32: 32 }[run.precision];
-  return (
-    "Type a text and read it with this network: step through it, click a valve to hold it, replace a word. " +
-    `All of it is in this file, its weights in ${bits} bits; your browser computes, and sends nothing. ` +
-    "The way back of the error needs derivatives, which only carousel serve has."
-  );
+  return `The whole model is in this file, its weights in ${bits} bits, and nothing is sent. How the error flows back needs derivatives: carousel serve shows it.`;
 }
 
 function begin(hash) {
