@@ -120,21 +120,12 @@ class Writer:
         for p in a.products:
             array, length = self.operand(p, known)
             first = sum(self.cell.length(c, *self.sizes) for c in p.weight.columns[: p.part])
-            rows, heads = self.cell.length(a.rows, *self.sizes), p.weight.heads
-            terms.append(self.row(p.weight.name, first, array, length // heads, rows // heads if heads > 1 else None))
+            heads = p.weight.heads
+            if heads > 1:  # a unit's row is as long as its head
+                rows, length = self.cell.length(a.rows, *self.sizes) // heads, length // heads
+                array = f"{array} + k / {rows} * {length}"
+            terms.append(self.dense[p.weight.name].row("k", first, array, length))
         self.loop(self.units[a.symbol], [f"{a.symbol}[k] = {' + '.join(terms)};"])
-
-    def row(self, weight: str, first: int, array: str, length: int, rows: int | None) -> str:
-        """Return row k of a weight, from a column on, times an array; of heads, a unit's row is as long as its head.
-
-        Args:
-            weight: the parameter's name.
-            first: column.
-            array: which the row multiplies.
-            length: of the product.
-            rows: of a head; None: there are no heads.
-        """
-        return self.dense[weight].row("k", first, array if rows is None else f"{array} + k / {rows} * {length}", length)
 
     def reduced(self, kind: str, operand: str, length: int, *, from_unit: bool = False) -> str:
         """Return a sum or maximum over so many units of an array, from its begin or from unit k on."""

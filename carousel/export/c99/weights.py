@@ -35,7 +35,7 @@ def numbers(x: Any) -> np.ndarray:
 
 def vector(name: str, values: np.ndarray) -> str:
     """Return a constant array of single precision. Raises InputError for values that are not finite."""
-    check(name, values)
+    _check(name, values)
     return _array("float", name, [f"{x:.9g}" for x in values.astype(np.float32).ravel().tolist()], ".f")
 
 
@@ -48,7 +48,9 @@ def weight(name: str, values: np.ndarray, precision: str) -> Weight:
     Raises:
         InputError: there is no such precision, or values are not finite.
     """
-    check(name, values, precision)
+    if precision not in PRECISIONS:
+        raise InputError(f"`precision` must be {' or '.join(PRECISIONS)}, not {precision!r}")
+    _check(name, values)
     values = values.astype(np.float32)
     columns = values.shape[1]
 
@@ -61,9 +63,12 @@ def weight(name: str, values: np.ndarray, precision: str) -> Weight:
     if precision == "float32":
         return Weight(vector(name, values), dot("dot"), one, values.nbytes)
     if precision == "bfloat16":
-        text = _array("unsigned short", name, halves(values).ravel().tolist())
+        bits = values.view(np.uint32).astype(np.uint64)
+        upper = (bits + 0x7FFF + (bits >> 16 & 1)) >> 16  # to the nearest, ties to even
+        text = _array("unsigned short", name, upper.ravel().tolist())
         return Weight(text, dot("dot_bfloat16"), lambda *at: f"widened({one(*at)})", 2 * values.size)
-    whole, scale = in_bytes(values)
+    scale = np.abs(values).max(1) / 127
+    whole = np.rint(values / np.where(scale > 0, scale, 1)[:, None]).astype(np.int8)
     text = _array("signed char", name, whole.ravel().tolist()) + vector(f"{name}_scale", scale)
     product = dot("dot_int8")
     return Weight(
@@ -74,22 +79,7 @@ def weight(name: str, values: np.ndarray, precision: str) -> Weight:
     )
 
 
-def halves(values: np.ndarray) -> np.ndarray:
-    """Return the upper 16 bits of numbers in single precision, rounded to the nearest, ties to even."""
-    bits = values.view(np.uint32).astype(np.uint64)
-    return (bits + 0x7FFF + (bits >> 16 & 1)) >> 16
-
-
-def in_bytes(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return whole numbers from −127 to 127, and for each row the number that one of them stands for."""
-    scale = np.abs(values).max(1) / 127
-    return np.rint(values / np.where(scale > 0, scale, 1)[:, None]).astype(np.int8), scale
-
-
-def check(name: str, values: np.ndarray, precision: str = PRECISIONS[0]) -> None:
-    """Raise InputError where there is no such precision, or values are not finite."""
-    if precision not in PRECISIONS:
-        raise InputError(f"`precision` must be {' or '.join(PRECISIONS)}, not {precision!r}")
+def _check(name: str, values: np.ndarray) -> None:
     if not np.isfinite(values).all():
         raise InputError(f"{name} holds numbers that are not finite; was the model trained to the end?")
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from carousel.equations.functions import Function
 from carousel.equations.notes import Expr
+from carousel.equations.stages import Accumulator
 from carousel.export.c99.layers import REDUCTIONS, Writer, seen_of, values_of
 from carousel.export.c99.printer import Printer
 from carousel.export.c99.weights import numbers
@@ -61,12 +62,18 @@ class JsWriter(Writer):
     def printer(self) -> Printer:
         return JsPrinter(self.name)
 
-    def row(self, weight: str, first: int, array: str, length: int, rows: int | None) -> str:
-        parameter = next(p for p in self.cell.trace.parameters if p.name == weight)
-        columns = self.values[weight].shape[1]
-        at = f"k * {columns}{f' + {first}' if first else ''}"
-        begin = "0" if rows is None else f"Math.floor(k / {rows}) * {length}"
-        return f"dot({self.parameters[parameter.symbol]}, {at}, {array}, {begin}, {length})"
+    def accumulate(self, a: Accumulator, known: dict[tuple[Expr, int], str]) -> None:
+        terms = [self.name(x) for x in ([a.start] if a.start is not None else []) + list(a.biases)]
+        for p in a.products:
+            array, length = self.operand(p, known)
+            begin, heads = "0", p.weight.heads
+            if heads > 1:  # a unit's row is as long as its head
+                rows, length = self.cell.length(a.rows, *self.sizes) // heads, length // heads
+                begin = f"Math.floor(k / {rows}) * {length}"
+            first = sum(self.cell.length(c, *self.sizes) for c in p.weight.columns[: p.part])
+            at = f"k * {self.values[p.weight.name].shape[1]}{f' + {first}' if first else ''}"
+            terms.append(f"dot({self.parameters[p.weight.symbol]}, {at}, {array}, {begin}, {length})")
+        self.loop(self.units[a.symbol], [f"{a.symbol}[k] = {' + '.join(terms)};"])
 
     def reduced(self, kind: str, operand: str, length: int, *, from_unit: bool = False) -> str:
         return f"{REDUCTIONS[kind]}({operand}, {length}{', k' if from_unit else ''})"
