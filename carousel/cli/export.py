@@ -15,17 +15,20 @@ from carousel.runs.language import LanguageRun
 EXAMPLE = "Example: carousel export runs/book-lstm-v2 -o model.c, then cc -O3 -DMAIN model.c -lm -o model && ./model The"
 TO = f"{'; '.join(f'{t.name}: {t.about}' for t in TARGETS.values())}. Without it the end of the file's name decides."
 
+PRECISION = f"Of the weights: {', '.join(PRECISIONS)}. By default {PRECISIONS[0]}, in a page int8."
+
 
 def command(
     run: options.Run,
     out: Annotated[Path, typer.Option("-o", "--out", help="The file to write.", show_default=False)],
     to: Annotated[str | None, typer.Option(help=TO, show_default=False)] = None,
-    precision: Annotated[str, typer.Option(help=f"Of the weights: {', '.join(PRECISIONS)}.")] = PRECISIONS[0],
+    precision: Annotated[str | None, typer.Option(help=PRECISION, show_default=False)] = None,
     json: options.Json = False,
 ) -> None:
-    """Write a language model as a file that runs without Python: cell, weights, vocabulary, and a program."""
+    """Write a language model as a file that runs without Python: a program in C, a module for the web, a page."""
     files.check(out)
     kind = target(to, out)
+    precision = precision or kind.precisions[0]
     kind.check(precision)
     model = LanguageRun(run)
     with screen.busy(f"writing {out.name}"):

@@ -32,7 +32,7 @@ def draw(cell: Cell) -> str:
 
 def standalone(cell: Cell) -> str:
     """Return the drawing as a file of its own: with the page's light colours, on white."""
-    static = resources.files("carousel.web") / "static"
+    static = resources.files("carousel.page") / "static"
     theme, style = ((static / name).read_text("utf-8") for name in ("theme.css", "cell.css"))
     colours = dict(re.findall(r"--([\w-]+): ([^;]+);", theme.partition("}")[0]))  # not every viewer knows custom properties
     style = re.sub(r"var\(--([\w-]+)(?:, ([^)]*))?\)", lambda m: colours.get(m[1]) or m[2] or "", style)

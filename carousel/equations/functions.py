@@ -35,8 +35,9 @@ class Function:
         gate: whether its values lie between 0 and 1, so that it gates a factor.
         slope: the bound of its slope's absolute value; None where there is none.
         drawn: its label in a drawing; without, the name.
-        torch, jax, cpp, triton, c, latex: its name in these languages; C++'s operands and Triton's are vectors, C++'s numbers
-            ``T``; C's numbers are ``float``, and a function of SymPy's is called there as here, with an f.
+        torch, jax, cpp, triton, c, js, latex: its name in these languages; C++'s operands and Triton's are vectors, C++'s
+            numbers ``T``; C's numbers are ``float``, and a function of SymPy's is called there as here, with an f; JavaScript
+            has C's names but for these, and a function of SymPy's is one of ``Math``.
     """
 
     definition: Callable[..., Expr]
@@ -50,6 +51,7 @@ class Function:
     cpp: str | None = None
     triton: str | None = None
     c: str | None = None
+    js: str | None = None
     latex: str | None = None
 
     def __post_init__(self) -> None:
@@ -148,7 +150,7 @@ def detach(x: Expr) -> Expr:
     return x
 
 
-@function(sympy.Abs, slope=1.0, torch="torch.abs", jax="jnp.abs", cpp="absolute", triton="tl.abs", c="fabsf")
+@function(sympy.Abs, slope=1.0, torch="torch.abs", jax="jnp.abs", cpp="absolute", triton="tl.abs", c="fabsf", js="Math.abs")
 def absolute(x: Expr) -> Expr:
     """Return the absolute value, per unit; ``abs(x)`` is the same."""
     return sympy.Abs(x, evaluate=False)
@@ -190,6 +192,7 @@ def silu(x: Expr) -> Expr:
     cpp="erf",
     triton="erf",
     c="erff",
+    js="erf",
 )
 def erf(x: Expr) -> Expr:
     """Return the error function, per unit."""
@@ -204,6 +207,7 @@ def erf(x: Expr) -> Expr:
     cpp="erfc",
     triton="erfc",
     c="erfcf",
+    js="erfc",
 )
 def erfc(x: Expr) -> Expr:
     """Return 1 − erf(x), per unit, also where erf(x) is nearly 1."""
@@ -320,6 +324,7 @@ def cos(x: Expr) -> Expr:
     cpp="sqrt",
     triton="tl.sqrt_rn",
     c="sqrtf",
+    js="Math.sqrt",
     latex=r"\sqrt{{{0}}}",
 )
 def sqrt(x: Expr) -> Expr:

@@ -14,6 +14,14 @@ from carousel.text.vocabulary import Vocabulary
 
 
 @dataclass(frozen=True)
+class Origin:
+    """Where a model comes from: the ``name`` of its run, and what gives an ``example`` of the texts that it reads."""
+
+    name: str
+    example: Callable[[], str]
+
+
+@dataclass(frozen=True)
 class Target:
     """A kind of file.
 
@@ -21,14 +29,15 @@ class Target:
         name: as it stands after ``--to``.
         about: one line for the help.
         precisions: of the weights, the usual one first.
-        write: takes a model, its vocabulary and a precision, and returns the files' contents by what follows the file's stem.
-        next: takes the path of the file, and returns a command that tries it.
+        write: takes a model, its vocabulary, a precision and the model's origin, and returns the files' contents by what
+            follows the file's stem.
+        next: takes the path of the file, and returns in a line how to try it.
     """
 
     name: str
     about: str
     precisions: tuple[str, ...]
-    write: Callable[[LanguageModel, Vocabulary, str], dict[str, bytes]]
+    write: Callable[[LanguageModel, Vocabulary, str, Origin], dict[str, bytes]]
     next: Callable[[Path], str]
 
     def check(self, precision: str) -> None:
@@ -45,17 +54,20 @@ def target(name: str | None, path: Path) -> Target:
     return TARGETS[name]
 
 
-def write(model: LanguageModel, vocabulary: Vocabulary, path: Path, to: Target, precision: str) -> list[Path]:
-    """Write all files of a target, each whole, and return their paths."""
+def write(
+    model: LanguageModel, vocabulary: Vocabulary, path: Path, to: Target, precision: str | None, origin: Origin
+) -> list[Path]:
+    """Write all files of a target, each whole, and return their paths. ``precision`` None: the target's usual one."""
+    precision = precision or to.precisions[0]
     to.check(precision)
-    contents = to.write(model, vocabulary, precision)
+    contents = to.write(model, vocabulary, precision, origin)
     paths = [path if end == path.suffix else path.with_suffix(end) for end in contents]
     for place, content in zip(paths, contents.values(), strict=True):
         files.write(place, content)
     return paths
 
 
-def _c(model: LanguageModel, vocabulary: Vocabulary, precision: str) -> dict[str, bytes]:
+def _c(model: LanguageModel, vocabulary: Vocabulary, precision: str, _: Origin) -> dict[str, bytes]:
     from carousel.export.c99.language import of_language
 
     return {".c": of_language(model, vocabulary, precision).encode()}
@@ -66,4 +78,41 @@ def _compiled(path: Path) -> str:
     return f'cc -O3 -DMAIN {path} -lm -o {name} && ./{name} -n 50 -t 0.8 "The"'
 
 
-TARGETS = {t.name: t for t in (Target("c", "one C99 file that needs math.h alone", PRECISIONS, _c, _compiled),)}
+def _js(model: LanguageModel, vocabulary: Vocabulary, precision: str, _: Origin) -> dict[str, bytes]:
+    from carousel.export.javascript import file
+
+    module = file.of_language(model, vocabulary, precision).module()
+    return {".js": module.encode(), ".d.ts": file.types("language").encode()}
+
+
+def _wasm(model: LanguageModel, vocabulary: Vocabulary, precision: str, _: Origin) -> dict[str, bytes]:
+    from carousel.export.webassembly.file import of_language
+
+    return of_language(model, vocabulary, precision)
+
+
+def _html(model: LanguageModel, vocabulary: Vocabulary, precision: str, origin: Origin) -> dict[str, bytes]:
+    from carousel.export.html import page
+
+    return {".html": page(model, vocabulary, precision, name=origin.name, example=origin.example()).encode()}
+
+
+def _imported(path: Path) -> str:
+    module = path.with_suffix(".js").name
+    return f'in JavaScript: import {{ load }} from "./{module}"; console.log((await load()).generate("The"))'
+
+
+def _opened(path: Path) -> str:
+    return f"open {path} in a browser, with or without a network"
+
+
+SMALL_FIRST = tuple(reversed(PRECISIONS))
+TARGETS = {
+    t.name: t
+    for t in (
+        Target("c", "one C99 file that needs math.h alone", PRECISIONS, _c, _compiled),
+        Target("js", "one JavaScript module that needs nothing", PRECISIONS, _js, _imported),
+        Target("wasm", "WebAssembly with a JavaScript module", PRECISIONS, _wasm, _imported),
+        Target("html", "the page of `carousel serve` in one file, alive without a server", SMALL_FIRST, _html, _opened),
+    )
+}

@@ -24,7 +24,7 @@ from carousel.language.generate import Choosing, generate
 from carousel.language.score import Score, Surprisal, score, surprisals
 from carousel.layers import Clamps, Recurrent
 from carousel.layers.clamp import listed
-from carousel.text.encoded import EncodedText
+from carousel.text.encoded import EncodedText, example
 from carousel.text.lines import Text, lines_of
 
 if TYPE_CHECKING:
@@ -135,21 +135,29 @@ class LanguageRun:
         """Return the words of a text that the vocabulary does not have."""
         return [word for word, token in self.vocabulary.pieces(text) if token == self.vocabulary.unknown]
 
-    def export(self, path: str | Path, to: str | None = None, precision: str = "float32") -> list[Path]:
+    def example(self) -> str:
+        """Return a text to begin with: a line of what the model was validated or trained on, else one that it writes."""
+        found = example(self.folder / "data", ("valid", "train"), self.vocabulary)
+        return found or self.generate(count=12, temperature=0.7, seed=1).strip().partition("\n")[0]
+
+    def export(self, path: str | Path, to: str | None = None, precision: str | None = None) -> list[Path]:
         """Write the model as a file that runs without Carousel, and return the paths of all files that it wrote.
 
         Args:
             path: of the file.
-            to: the kind of file, ``c`` for one C99 file; None takes it from the end of the path.
-            precision: of the weights: float32, bfloat16 or int8. All sums are in float32.
+            to: the kind of file: ``c`` (one C99 file), ``js`` (a JavaScript module), ``wasm`` (WebAssembly and a module),
+                ``html`` (the page of ``carousel serve`` in one file); None takes it from the end of the path.
+            precision: of the weights: float32, bfloat16 or int8; None: int8 in a page, else float32. No sum has fewer bits than
+                float32.
 
         Raises:
-            InputError: there is no such target or precision, the output layer is adaptive, or weights are not finite.
+            InputError: there is no such target or precision, the output layer is adaptive, weights are not finite, or
+                WebAssembly's compiler is missing.
         """
         from carousel.export import targets
 
-        path = Path(path)
-        return targets.write(self.model, self.vocabulary, path, targets.target(to, path), precision)
+        path, origin = Path(path), targets.Origin(self.folder.resolve().name, self.example)
+        return targets.write(self.model, self.vocabulary, path, targets.target(to, path), precision, origin)
 
     # Looking inside
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from itertools import islice
 from pathlib import Path
@@ -128,6 +128,19 @@ class EncodedText:
     def exists(folder: Path, name: str) -> bool:
         """Return whether ``encode`` has finished there."""
         return (folder / f"{name}.json").exists()
+
+
+def example(folder: Path, names: Sequence[str], vocabulary: Vocabulary) -> str | None:
+    """Return a line of moderate length, all known to the vocabulary, of the first encoded text that has one among its first."""
+    for name in names:
+        if EncodedText.exists(folder, name):
+            text, begin = EncodedText.open(folder, name, vocabulary.size), 0
+            for end in text.ends[:500].tolist():
+                line = text.ids[begin : end - 1].tolist()
+                begin = end
+                if 6 <= len(line) <= 20 and vocabulary.unknown not in line:
+                    return vocabulary.decode(line)
+    return None
 
 
 def _spoilt(path: Path, why: str) -> InputError:

@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from carousel.drawing.svg import draw
 from carousel.errors import InputError
+from carousel.export.html import page
 from carousel.insight.translating import followed
-from carousel.insight.watch import Watched, read, spans, watched_names
+from carousel.insight.watch import Watched, read, spans
+from carousel.language.softmax import FullSoftmax
 from carousel.layers import Clamp, Recurrent
+from carousel.page.facts import CHARACTERS, facts
+from carousel.page.files import one_file
 from carousel.runs.language import LanguageRun
 from carousel.runs.loading import load
 from carousel.runs.translator import TranslatorRun
 from carousel.runs.trials import Trials
-from carousel.text.encoded import EncodedText
+from carousel.text.encoded import example
 from carousel.text.vocabulary import Vocabulary
 from carousel.translation.folder import SIDES
-
-WORDS, CHARACTERS, BYTES, NUMBERS, PREDICTIONS = 500, 20_000, 256 * 1024, 2_000_000, 50
 
 
 def open_run_view(folder: Path) -> RunView:
@@ -40,43 +41,15 @@ class RunView:
     """A run folder, read once; its methods may run at the same time."""
 
     task: str
+    told: tuple[str, ...]  # the questions that a page as one file cannot answer by itself
 
-    def __init__(self, run: LanguageRun | TranslatorRun, layer: Recurrent, vocabulary: Vocabulary):
-        self.layer, self.count, self.vocabulary = layer, run.model.count(), vocabulary
-        self.cell = layer.cell
-        units = layer.units()
-        self.units = {name: units[name] for name in watched_names(layer)}
-        # Fewer words of a large model: the page is sent a number for every unit and word.
-        self.most_words = max(2, min(WORDS, NUMBERS // (sum(self.units.values()) * layer.num_layers)))
-        self.name = run.folder.resolve().name
-        self.svg = draw(self.cell)
-        self.example = ""
+    def __init__(self, run: LanguageRun | TranslatorRun, layer: Recurrent, vocabulary: Vocabulary, example: str):
+        self.vocabulary, self.name = vocabulary, run.folder.resolve().name
+        self.facts = facts(layer, vocabulary, run=self.name, task=self.task, parameters=run.model.count(), example=example)
 
     def about(self) -> dict[str, Any]:
         """Return the facts that the page shows before anything is read."""
-        cell = self.cell
-        return {
-            "run": self.name,
-            "task": self.task,
-            "cell": cell.name,
-            "doc": cell.doc,
-            "source": cell.citation,
-            "equations": cell.text.splitlines(),
-            "valves": [g for g in cell.gates if g in self.units],
-            "states": [s for s in cell.states if s in self.units],
-            "names": list(self.units),
-            "units": self.units,
-            "layers": self.layer.num_layers,
-            "parameters": self.count,
-            "vocabulary": {
-                "kind": self.vocabulary.kind,
-                "size": self.vocabulary.size,
-                "unknown": self.vocabulary.unknown is not None,
-            },
-            "svg": self.svg,
-            "limits": {"words": self.most_words, "characters": CHARACTERS, "bytes": BYTES, "predictions": PREDICTIONS},
-            "example": self.example,
-        }
+        return self.facts
 
     def watch(self, text: str, clamps: Sequence[Clamp], predictions: int) -> dict[str, Any]:
         """Read a text with the model. Raises InputError for a text that is empty or too long, or an impossible clamp."""
@@ -101,12 +74,22 @@ class RunView:
         if len(text) > CHARACTERS:
             raise InputError(f"the text has {len(text):,} characters; give at most {CHARACTERS:,}")
         count = len(read(self.vocabulary, text)[0]) - 1
-        if count > self.most_words:
-            raise InputError(f"the text has {count:,} words of the vocabulary; give at most {self.most_words:,}")
+        most = self.facts["limits"]["words"]
+        if count > most:
+            raise InputError(f"the text has {count:,} words of the vocabulary; give at most {most:,}")
 
     def gradients(self, text: str) -> dict[str, Any]:
         """Return how the error of a text's last word flows back. Raises InputError where the page does not show it."""
         raise InputError("the gradient flow is shown for language models")
+
+    def page(self, hash: str, answers: Mapping[str, Any]) -> str:
+        """Return the page as one HTML file that shows what is seen.
+
+        Args:
+            hash: what is seen, as in the page's address.
+            answers: to questions of the kinds ``told``, by the question; without a model inside it is a still picture of them.
+        """
+        return one_file({"api/run": self.facts, **answers}, hash)
 
 
 class LanguageRunView(RunView):
@@ -116,9 +99,9 @@ class LanguageRunView(RunView):
 
     def __init__(self, run: LanguageRun):
         self.run = run
-        super().__init__(run, run.layer, run.vocabulary)
-        written = next(_lines(run.folder, "", run.vocabulary), None)
-        self.example = written or run.generate(count=12, temperature=0.7, seed=1).strip().partition("\n")[0]
+        self.alive = isinstance(run.model.output, FullSoftmax)  # no other output layer runs in a browser
+        self.told = ("api/gradients",) if self.alive else ("api/gradients", "api/watch")
+        super().__init__(run, run.layer, run.vocabulary, run.example())
 
     def _watch(self, text: str, clamps: Sequence[Clamp], predictions: int) -> Watched:
         return self.run.watch(text, clamp=clamps, predictions=predictions)
@@ -128,33 +111,27 @@ class LanguageRunView(RunView):
         self._check(text)
         return self.run.gradient_flow(text)
 
+    def page(self, hash: str, answers: Mapping[str, Any]) -> str:
+        """Return the page with the model inside, where it can be there."""
+        if not self.alive:
+            return super().page(hash, answers)
+        example = self.facts["example"]
+        return page(self.run.model, self.vocabulary, name=self.name, example=example, hash=hash, answers=answers)
+
 
 class TranslatorRunView(RunView):
     """A translator: it reads a sentence and writes it in the other language."""
 
-    task = "translate"
+    task, told = "translate", ("api/watch",)
 
     def __init__(self, run: TranslatorRun):
         self.run = run
         followed(run.model)
-        super().__init__(run, run.model.encoder, run.source)
-        self.example = next(_lines(run.folder, f".{SIDES[0]}", run.source), "")
+        names = [f"{name}.{SIDES[0]}" for name in ("valid", "train")]
+        super().__init__(run, run.model.encoder, run.source, example(run.folder / "data", names, run.source) or "")
 
     def _watch(self, text: str, clamps: Sequence[Clamp], predictions: int) -> Watched:
         return self.run.watch(text, clamp=clamps, predictions=predictions)
 
     def _spans(self, text: str) -> list[tuple[int, int] | None]:
         return super()._spans(text)[1:]  # nothing is read before the sentence
-
-
-def _lines(folder: Path, side: str, vocabulary: Vocabulary) -> Iterator[str]:
-    """Yield lines of moderate length of the text that the run was tested or trained on."""
-    for name in ("valid", "train"):
-        if EncodedText.exists(folder / "data", name + side):
-            corpus = EncodedText.open(folder / "data", name + side, vocabulary.size)
-            begin = 0
-            for end in corpus.ends[:500].tolist():
-                line = corpus.ids[begin : end - 1].tolist()
-                begin = end
-                if 6 <= len(line) <= 20 and vocabulary.unknown not in line:
-                    yield vocabulary.decode(line)

@@ -5,21 +5,22 @@ from __future__ import annotations
 import re
 import socket
 from collections.abc import Iterable, Sequence
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import uvicorn
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse, Response
-from pydantic import BaseModel, ConfigDict, Field
+from fastapi.responses import HTMLResponse, JSONResponse, Response
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.exceptions import HTTPException
 
 from carousel.errors import InputError
 from carousel.layers import Clamp
+from carousel.page.facts import BYTES, PREDICTIONS
+from carousel.page.files import files
 from carousel.web.guard import Guard
-from carousel.web.run_view import BYTES, PREDICTIONS, open_run_view
+from carousel.web.run_view import RunView, open_run_view
 
 LABELS = {"name": "valve", **{n: n.capitalize() for n in ("text", "value", "units", "layer", "from", "to")}}  # the page's
 TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
@@ -52,6 +53,15 @@ class WatchRequest(BaseModel):
     predictions: int = Field(8, ge=1, le=PREDICTIONS)
 
 
+class PageRequest(BaseModel):
+    """The page as one file: what is seen, and the questions behind it as the page knows them, path and body."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    hash: str = Field(max_length=100_000)
+    questions: list[str] = Field(max_length=10)
+
+
 class GradientsRequest(BaseModel):
     """A text whose last word's error is to flow back."""
 
@@ -72,7 +82,7 @@ def create_app(run: Path, hosts: Iterable[str] = ()) -> FastAPI:
     Raises:
         InputError: the folder is no whole run.
     """
-    view, files = open_run_view(run), _static_files()
+    view, static_files = open_run_view(run), _static_files()
     # No documentation pages: they would load their scripts from elsewhere.
     app = FastAPI(title="Carousel", docs_url=None, redoc_url=None, openapi_url=None)
     app.add_middleware(Guard, hosts=hosts, limit=BYTES)
@@ -91,27 +101,40 @@ def create_app(run: Path, hosts: Iterable[str] = ()) -> FastAPI:
     def gradients(asked: GradientsRequest) -> JSONResponse:
         return JSONResponse(view.gradients(asked.text))
 
+    @app.post("/api/page")
+    def one_file(asked: PageRequest) -> HTMLResponse:
+        told = {q: _answer(view, q) for q in asked.questions if q.partition(" ")[0] in view.told}
+        return HTMLResponse(view.page(asked.hash, told))
+
     @app.get("/")
     def page() -> Response:
-        return files["index.html"]
+        return static_files["index.html"]
 
     @app.get("/static/{name}")
     def static(name: str) -> Response:
-        if name not in files:
+        if name not in static_files:
             raise HTTPException(404, f"there is no {name}")
-        return files[name]
+        return static_files[name]
 
     return app
 
 
+def _answer(view: RunView, question: str) -> dict[str, Any]:
+    """Return the answer to a question as the page knows it, its path and its body."""
+    path, _, body = question.partition(" ")
+    try:
+        if path == "api/gradients":
+            return view.gradients(GradientsRequest.model_validate_json(body).text)
+        asked = WatchRequest.model_validate_json(body)
+    except ValidationError:
+        raise InputError("the page asks for what there is no answer to") from None
+    return view.watch(asked.text, [c.made() for c in asked.clamps], asked.predictions)
+
+
 def _static_files() -> dict[str, Response]:
     """Return the page's own files, by name."""
-    served = {}
-    for path in resources.files("carousel.web").joinpath("static").iterdir():
-        suffix = Path(path.name).suffix
-        if suffix in TYPES:
-            served[path.name] = Response(path.read_bytes(), media_type=TYPES[suffix])
-    return served
+    types = {name: TYPES.get(Path(name).suffix) for name in files()}
+    return {name: Response(content, media_type=types[name]) for name, content in files().items() if types[name]}
 
 
 def in_words(text: str) -> str:

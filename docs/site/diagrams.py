@@ -29,7 +29,8 @@ HEAD += '<path d="M0 0L10 5L0 10z" fill="#46566a"/></marker></defs>'
 # What each room is for; a room that is not told of here is drawn by its name alone.
 ROOMS = {
     "cli": "the commands; no logic of their own",
-    "web": "the page: a run, looked into",
+    "web": "the server of the page",
+    "page": "the page's files and facts",
     "notebook": "what a notebook shows of a cell",
     "runs": "load and train from Python",
     "bench": "measurements, side by side",

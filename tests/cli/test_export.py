@@ -1,6 +1,7 @@
 """``carousel export``: a file that is whole, or a line."""
 
 import json
+import re
 import subprocess
 
 import pytest
@@ -24,6 +25,18 @@ def test_the_program_scores_as_the_command_does(carousel, run, text, tmp_path):
     assert float(done.stdout.split()[1].rstrip(",")) == pytest.approx(score["perplexity"], rel=1e-5)
     smaller = json.loads(carousel("export", run, "-o", "small.c", "--precision", "int8", "--json")[1])
     assert smaller["precision"] == "int8" and smaller["files"] == {"small.c": (tmp_path / "small.c").stat().st_size}
+
+
+def test_a_page_and_a_module_go_out_with_the_run_s_own_words(carousel, run, tmp_path):
+    status, out, err = carousel("export", run, "-o", "model.html")
+    assert status == 0 and "open model.html in a browser" in out, err
+    page = (tmp_path / "model.html").read_text()
+    known = json.loads(re.search('<script type="application/json" id="saved">(.*)</script>', page)[1])["answers"]["api/run"]
+    example = json.loads(carousel("export", run, "-o", "again.html", "--precision", "bfloat16", "--json")[1])
+    assert known["run"] == "run" and known["precision"] == "int8" and known["example"] and example["precision"] == "bfloat16"
+    status, out, err = carousel("export", run, "-o", "model.js")
+    assert status == 0 and 'import { load } from "./model.js"' in out, err
+    assert (tmp_path / "model.d.ts").exists()
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,10 @@
 import re
 import shutil
 
+import numpy as np
 import pytest
+
+from carousel import Clamp, load
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install playwright")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -211,23 +214,86 @@ def test_what_the_server_refuses_is_said(page, open_page):
     assert "at most 500" in page.locator("#message").inner_text()
 
 
-def test_a_saved_page_opens_without_the_server(page, open_page, tmp_path):
+@pytest.fixture(scope="module")
+def file(server, tmp_path_factory):
+    """The page as one HTML file, which knows how the error of TEXT flows back."""
+    question = f'api/gradients {{"text":"{TEXT}"}}'
+    status, html = server.ask("api/page", {"hash": "", "questions": [question]})
+    assert status == 200
+    path = tmp_path_factory.mktemp("saved") / "page.html"
+    path.write_text(html)
+    return path
+
+
+@pytest.fixture
+def saved(file, open_page):
+    """That page, open from its file with the network off."""
+    return open_page(file.as_uri(), offline=True)
+
+
+def test_a_saved_page_shows_what_was_seen(page, open_page, tmp_path):
     compare(page, "boy", "girl")
     page.locator("[data-go=last]").click()
     with page.expect_download() as download:
         page.get_by_role("button", name="Save as one HTML file").click()
-    file = tmp_path / "saved.html"
-    download.value.save_as(file)
     assert download.value.suggested_filename == "boys-and-girls.html"
-    saved = open_page(file.as_uri(), offline=True)
+    download.value.save_as(tmp_path / "saved.html")
+    saved = open_page((tmp_path / "saved.html").as_uri(), offline=True)
     saved.wait_for_selector("#words .word.b")
-    for part in ("#words", "#now", "#run-a", "#run-b", "#changes"):
+    for part in ("#words", "#now", "#run-a", "#run-b", "#changes", "#chosen-facts"):
         assert saved.locator(part).inner_text() == page.locator(part).inner_text()
     saved.locator("[data-go=back]").click()
     assert "his" in saved.locator("#now").inner_text()
+    assert saved.get_by_role("button", name="Save as one HTML file").is_hidden()
     saved.get_by_role("tab", name="Gradient flow").click()
     saved.wait_for_selector("#flow-plot .curve")
-    assert saved.get_by_role("button", name="Read").is_disabled()
+
+
+def test_a_saved_page_computes_what_the_server_does(page, saved, run):
+    """Another text, another word and a clamp: nothing that was known when the page was saved."""
+    clamp = {"name": "f", "value": 0.125, "units": [0, 2, 3, 4], "from": 2, "to": 5, "layer": 0}
+    text = "a queen  who sings\n near the zebra"
+    found = saved.evaluate(
+        "async ([text, clamps]) => (await carousel).watch(text, { clamps, predictions: 5 })", [text, [clamp]]
+    )
+    wanted = load(run).watch(text, clamp=[Clamp("f", 0.125, (0, 2, 3, 4), 2, 5, 0)], predictions=5)
+    assert found["words"] == list(wanted.words) and found["known"] == list(wanted.known)
+    assert [span and text[slice(*span)] for span in found["spans"]][1:4] == ["a", "queen", "who"]
+    for name, values in wanted.values.items():
+        np.testing.assert_allclose(found["values"][name], values, atol=2e-6)
+    np.testing.assert_allclose(found["surprisal"][1:], wanted.surprisal[1:], atol=1e-5)
+    assert [[w for w, _ in each] for each in found["predictions"]] == [[w for w, _ in each] for each in wanted.predictions]
+    for opened in (page, saved):
+        opened.locator("#text").fill(TEXT.replace("hat", "queen"))
+        opened.get_by_role("button", name="Read").click()
+        sync_api.expect(opened.locator("#run-b")).to_be_hidden()
+        compare(opened, "waits", "sings")
+        valve(opened, "i").click()
+        opened.locator("#clamp-value").fill("0.5")
+        opened.get_by_role("button", name="Clamp and compare").click()
+        opened.wait_for_selector(".chip >> nth=1")
+        opened.locator("[data-go=last]").click()
+    for part in ("#words", "#changed", "#now", "#run-b", "#changes", "#chosen-facts"):
+        assert saved.locator(part).inner_text() == page.locator(part).inner_text()
+
+
+def test_a_saved_page_keeps_the_gradients_of_its_texts_and_says_where_others_are(saved):
+    saved.get_by_role("tab", name="Gradient flow").click()
+    saved.wait_for_selector("#flow-plot .curve")
+    said = saved.locator("#foot").inner_text()
+    assert "carousel serve" in said and "8 bits" in said and saved.locator("#alone").is_visible()
+    saved.locator("#text").fill("the girl who sings")
+    saved.get_by_role("button", name="Read").click()
+    sync_api.expect(saved.locator("#tabs")).to_be_hidden()
+    assert saved.locator("#view-cell").is_visible()
+
+
+def test_a_saved_page_refuses_what_the_server_refuses(saved, server):
+    for text in ("the " * 501, "x" * 20_001):
+        saved.locator("#text").evaluate("(e, text) => { e.removeAttribute('maxlength'); e.value = text }", text)
+        saved.get_by_role("button", name="Read").click()
+        saved.wait_for_selector("#message:not([hidden])")
+        sync_api.expect(saved.locator("#message")).to_have_text(server.ask("api/watch", {"text": text})[1]["error"])
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

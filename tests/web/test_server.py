@@ -12,9 +12,9 @@ from carousel.insight.translating import watch_translation
 from carousel.insight.watch import watch
 from carousel.language.folder import load_run
 from carousel.layers import Clamp
+from carousel.page import facts
 from carousel.runs import language
 from carousel.translation.folder import load_translator
-from carousel.web import run_view
 from carousel.web.guard import Guard
 from carousel.web.server import create_app, in_words, listen
 
@@ -103,7 +103,7 @@ def test_a_body_of_unsaid_length_is_cut_off_at_the_limit(server):
     connection.putheader("Content-Type", "application/json")
     connection.putheader("Transfer-Encoding", "chunked")
     connection.endheaders()
-    for _ in range(run_view.BYTES // 4096 + 1):  # one too many; the server does not wait for an end
+    for _ in range(facts.BYTES // 4096 + 1):  # one too many; the server does not wait for an end
         connection.send(b"1000\r\n" + b"x" * 4096 + b"\r\n")
     assert connection.getresponse().status == 413
 

@@ -30,10 +30,10 @@ def of_layer(layer: Recurrent, precision: str = "float32") -> str:
     return f"{head(layer, precision)}{sizes}\n{helpers(body)}\n{body}"
 
 
-def layers_code(layer: Recurrent, precision: str) -> str:
-    """Return the constants, the state and the functions of layers; arguments as those of ``of_layer``."""
+def layers_code(layer: Recurrent, precision: str, *, open: bool = False) -> str:
+    """Return the constants, the state and the functions of layers; arguments as those of ``of_layer`` and ``layer_code``."""
     check(layer)
-    codes = [layer_code(layer, number, precision) for number in range(layer.num_layers)]
+    codes = [layer_code(layer, number, precision, open=open) for number in range(layer.num_layers)]
     inputs, signature = layer.cell.trace.inputs, f"const float *x, {further(layer.cell)}float *y"
     steps = []
     for number in range(layer.num_layers):
@@ -63,16 +63,16 @@ def head(layer: Recurrent, precision: str) -> str:
     return f"/* {said}. Made by carousel {carousel.__version__}. */\n\n#include <math.h>\n#include <string.h>\n\n"
 
 
-def helpers(body: str) -> str:
-    """Return the functions that some text of C calls, and those that they call, in the order of ``helpers.c``."""
+def helpers(body: str, known: Path = HERE / "helpers.c") -> str:
+    """Return the functions that some text of C calls, and those that they call, in the order of the file that has them."""
     found, code = "", re.sub(r"/\*.*?\*/", "", body, flags=re.DOTALL)
-    for name, text in reversed(_helpers().items()):
+    for name, text in reversed(_helpers(known).items()):
         if re.search(rf"\b{name}[()]", code + found):
             found = text + found
     return found
 
 
 @cache
-def _helpers() -> dict[str, str]:
-    parts = re.split(r"^/\* (\w+) \*/\n", (HERE / "helpers.c").read_text(), flags=re.MULTILINE)
+def _helpers(known: Path) -> dict[str, str]:
+    parts = re.split(r"^/\* (\w+) \*/\n", known.read_text(), flags=re.MULTILINE)
     return dict(zip(parts[1::2], parts[2::2], strict=True))

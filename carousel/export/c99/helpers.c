@@ -35,6 +35,8 @@ static float modulo(float a, float b) {
   float m = fmodf(a, b);
   return m != 0.0f && (m < 0.0f) != (b < 0.0f) ? m + b : m;
 }
+/* held */
+static float held(float x, float at) { return at == at ? at : x; }
 /* total */
 static float total(const float *x, int n) {
   float sum = 0.0f, added = 0.0f; /* by rounding, so far */

@@ -11,13 +11,14 @@ from carousel.language.softmax import FullSoftmax
 from carousel.text.vocabulary import Vocabulary
 
 
-def of_language(model: LanguageModel, vocabulary: Vocabulary, precision: str = "float32") -> str:
+def of_language(model: LanguageModel, vocabulary: Vocabulary, precision: str = "float32", *, open: bool = False) -> str:
     """Return a language model as one C99 file: ``model_init``, ``model_token``; with ``-DMAIN`` a program.
 
     Args:
         model: of a run.
         vocabulary: the model's.
         precision: of dense weights: float32, bfloat16 or int8. All sums are in float32.
+        open: whether the named quantities of a step can be read and held, as ``layer_code`` has it.
 
     Raises:
         InputError: an output layer that has no row for each token; weights that are not finite.
@@ -27,7 +28,7 @@ def of_language(model: LanguageModel, vocabulary: Vocabulary, precision: str = "
     embedding = weight("model_embedding", numbers(model.embedding.weight), precision)
     output = embedding if model.config.tied else weight("model_output", numbers(model.output.weight), precision)
     size, inputs = model.recurrent.output_size, model.config.input_size
-    layers = layers_code(model.recurrent, precision)
+    layers = layers_code(model.recurrent, precision, open=open)
     constants = embedding.text + ("" if output is embedding else output.text)
     constants += vector("model_output_bias", numbers(model.output.bias))
     fresh = "  if (token == MODEL_END) model_init(s);\n" if model.fresh_at is not None else ""

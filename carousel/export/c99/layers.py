@@ -12,6 +12,7 @@ import numpy as np
 from carousel.equations import Cell
 from carousel.equations.notes import ROW, Expr, Product
 from carousel.equations.stages import Accumulator
+from carousel.equations.trace import symbol
 from carousel.errors import InputError
 from carousel.export.c99.printer import Printer
 from carousel.export.c99.weights import Weight, numbers, vector, weight
@@ -32,12 +33,19 @@ class LayerCode:
 
 
 @dataclass
-class _Writer:
+class Writer:
+    """The work of one layer's step as C; other languages of its kind override what they write otherwise.
+
+    The quantities that are ``seen``, by name with their units, stand in the state, where they can be read and held: members
+    ``seen`` and ``held``, where NaN holds nothing.
+    """
+
     cell: Cell
     sizes: tuple[int, ...]
     number: int
     precision: str
     values: Mapping[str, np.ndarray]  # of parameters, masked, and constants
+    seen: Mapping[str, int] = field(default_factory=dict)
     lines: list[str] = field(default_factory=list)
 
     @cached_property
@@ -77,7 +85,7 @@ class _Writer:
                 operands = {s for p in a.products for s in p.operand.free_symbols}
                 uses[a.symbol] = operands | {*a.biases} | ({a.start} if a.start is not None else set())
         found: set[Expr] = set()
-        waiting = [s.after for s in self.cell.trace.states]
+        waiting = [s.after for s in self.cell.trace.states] + [*map(symbol, self.seen)]
         while waiting:
             if (x := waiting.pop()) not in found:
                 found.add(x)
@@ -86,7 +94,7 @@ class _Writer:
 
     def name(self, symbol: Expr) -> str:
         if symbol in self.cell.schedule.counts:
-            return f"{self.cell.length(self.cell.schedule.counts[symbol], *self.sizes)}.0f"
+            return self.printer.number(self.cell.length(self.cell.schedule.counts[symbol], *self.sizes))
         called = self.parameters.get(symbol, str(symbol))
         return called if self.units[symbol] is None else f"{called}[k]"
 
@@ -119,6 +127,19 @@ class _Writer:
             terms.append(self.dense[p.weight.name].row("k", first, array, length))
         self.loop(self.units[a.symbol], [f"{a.symbol}[k] = {' + '.join(terms)};"])
 
+    def reduced(self, kind: str, operand: str, length: int, *, from_unit: bool = False) -> str:
+        """Return a sum or maximum over so many units of an array, from its begin or from unit k on."""
+        return f"{REDUCTIONS[kind]}({operand}{' + k' if from_unit else ''}, {length})"
+
+    def value(self, x: Expr, expr: Expr) -> str:
+        """Return what an equation gives, or at what it is held."""
+        text, name = self.printer.doprint(expr), str(x)[:-2]
+        return f"held({text}, {self.held(name)}[k])" if name in self.seen and x == symbol(name) else text
+
+    def held(self, name: str) -> str:
+        """Return the array that says at what a quantity is held."""
+        return f"s->l{self.number}_{name}_held"
+
     def step(self) -> str:
         """Return the function of a step."""
         trace, n, input = self.cell.trace, self.number, str(self.cell.trace.input)
@@ -130,7 +151,11 @@ class _Writer:
         body = "\n".join(self.lines)
         read = [s for s in trace.states if re.search(rf"\b{s.before!s}\b", body)]
         befores = [f"  const float {'' if s.size is None else '*'}{s.before} = s->l{n}_{s.name};" for s in read]
-        arrays = [f"  float {name}{'' if units is None else f'[{units}]'};" for name, units in local.items()]
+        seen = {str(symbol(name)): name for name in self.seen}
+        arrays = [
+            f"  float *{x} = s->l{n}_{seen[x]}_seen;" if x in seen else f"  float {x}{'' if units is None else f'[{units}]'};"
+            for x, units in local.items()
+        ]
         given = [input, *(str(x.symbol) for x in trace.inputs)]
         unread = [f"  (void){x};" for x in given if not re.search(rf"\b{x}\b", body)]
         equations = "\n".join(f"   {line}" for line in self.cell.text.splitlines())
@@ -153,31 +178,25 @@ class _Writer:
                     length = self.cell.length(r.size, *self.sizes)
                     operand = self.parameters.get(r.operand, str(r.operand))
                     if r.heads is None:
-                        self.lines.append(f"  {r.symbol} = {REDUCTIONS[r.kind]}({operand}, {length});")
+                        self.lines.append(f"  {r.symbol} = {self.reduced(r.kind, operand, length)};")
                     else:  # computed at a head's first unit
-                        each, of = length // r.heads, REDUCTIONS[r.kind]
-                        body = f"{r.symbol}[k] = k % {each} ? {r.symbol}[k - 1] : {of}({operand} + k, {each});"
-                        self.loop(length, [body])
+                        each = length // r.heads
+                        of_head = self.reduced(r.kind, operand, each, from_unit=True)
+                        self.loop(length, [f"{r.symbol}[k] = k % {each} ? {r.symbol}[k - 1] : {of_head};"])
             together: list[tuple[int | None, list[str]]] = []
             for x, expr in stage.equations:
                 if x in self.needed:
                     local[str(x)] = self.units[x]
                     if not together or together[-1][0] != self.units[x]:
                         together.append((self.units[x], []))
-                    together[-1][1].append(f"{self.name(x)} = {self.printer.doprint(expr)};")
+                    together[-1][1].append(f"{self.name(x)} = {self.value(x, expr)};")
             for units, lines in together:
                 self.loop(units, lines)
         return local | {name: length for (_, length), name in known.items()}
 
 
-def layer_code(layer: Recurrent, number: int, precision: str) -> LayerCode:
-    """Return one of a layer's layers as C, without noise.
-
-    Args:
-        layer: read in one direction.
-        number: of the layer, from 0.
-        precision: of dense weights, one of ``weights.PRECISIONS``.
-    """
+def values_of(layer: Recurrent, number: int) -> dict[str, np.ndarray]:
+    """Return the values of one of a layer's layers' parameters, masked, and constants; matrices (rows, columns)."""
     cell, sizes = layer.cell.quiet, layer.sizes(number)
     values: dict[str, np.ndarray] = {name: numbers(x) for name, x in layer.rates_of(cell, number).items()}
     for p in cell.trace.parameters:
@@ -195,8 +214,26 @@ def layer_code(layer: Recurrent, number: int, precision: str) -> LayerCode:
     for p in cell.trace.parameters:
         if p.kind == "transposed":
             values[p.name] = values[p.name.removesuffix(".T")].swapaxes(-1, -2)
-    values |= {n: x.reshape(-1, x.shape[-1]) for n, x in values.items() if x.ndim == 3}  # blocks of heads, one below the other
-    writer = _Writer(cell, sizes, number, precision, values)
+    return values | {n: x.reshape(-1, x.shape[-1]) for n, x in values.items() if x.ndim == 3}  # heads, one below the other
+
+
+def seen_of(layer: Recurrent, number: int) -> dict[str, int]:
+    """Return the named quantities of one of a layer's layers that can be read and held, with their units."""
+    units = layer.units(number)
+    return {name: units[name] for name in layer.cell.quiet.names if name in units}
+
+
+def layer_code(layer: Recurrent, number: int, precision: str, *, open: bool = False) -> LayerCode:
+    """Return one of a layer's layers as C, without noise.
+
+    Args:
+        layer: read in one direction.
+        number: of the layer, from 0.
+        precision: of dense weights, one of ``weights.PRECISIONS``.
+        open: whether named quantities can be read and held, as ``Writer`` says.
+    """
+    cell, values = layer.cell.quiet, values_of(layer, number)
+    writer = Writer(cell, layer.sizes(number), number, precision, values, seen_of(layer, number) if open else {})
     step = writer.step()
     used = [p for p in cell.trace.parameters if re.search(rf"\b{writer.parameters[p.symbol]}\b", step)]
     vectors = [p for p in used if not p.is_matrix]
@@ -215,6 +252,8 @@ def layer_code(layer: Recurrent, number: int, precision: str) -> LayerCode:
             initial += (
                 f"  s->{member} = 0.0f;\n" if units is None else f"  for (k = 0; k < {units}; k++) s->{member}[k] = 0.0f;\n"
             )
+    for name, units in writer.seen.items():
+        members += f"  float l{number}_{name}_seen[{units}], l{number}_{name}_held[{units}];\n"
     size = sum(w.bytes for w in matrices) + 4 * sum(values[p.name].size for p in vectors)
     return LayerCode(weights, members, initial, step, size)
 

@@ -32,6 +32,10 @@ class Printer(Words, C99CodePrinter):
     def _print_Symbol(self, expr: Expr) -> str:
         return self.name(expr)
 
+    def number(self, value: float) -> str:
+        """Return a number in the language's words."""
+        return self._number(float(value))
+
     def _number(self, value: float) -> str:
         text = repr(value)
         return f"{text}f" if any(mark in text for mark in ".en") else f"{text}.0f"
@@ -62,9 +66,17 @@ class Printer(Words, C99CodePrinter):
         if power := self.whole_power(expr):
             return power
         if abs(exponent) == sympy.Rational(1, 2):
-            root = f"sqrtf({self._print(base)})"
+            root = self.root(self._print(base))
             return root if exponent > 0 else f"({self.one} / {root})"
-        return f"powf({self._print(base)}, {self._print(exponent)})"
+        return self.power(self._print(base), self._print(exponent))
+
+    def root(self, base: str) -> str:
+        """Return the square root of what a text says."""
+        return f"sqrtf({base})"
+
+    def power(self, base: str, exponent: str) -> str:
+        """Return one text's value to the power of another's."""
+        return f"powf({base}, {exponent})"
 
     def _print_Relational(self, expr: sympy.core.relational.Relational) -> str:
         return f"({self._print(expr.lhs)} {expr.rel_op} {self._print(expr.rhs)})"

@@ -94,10 +94,10 @@ def zig(command: tuple[str, ...]) -> bool:
 
 def _ask(command: tuple[str, ...], *arguments: str) -> subprocess.CompletedProcess[str]:
     with tempfile.TemporaryDirectory() as room:
-        return subprocess.run([*command, *arguments], capture_output=True, text=True, check=True, env=_environment(room))
+        return subprocess.run([*command, *arguments], capture_output=True, text=True, check=True, env=environment(room))
 
 
-def _environment(room: str) -> dict[str, str]:
+def environment(room: str) -> dict[str, str]:
     """Return the environment in which all that a compiler leaves behind, also when interrupted, goes with the room.
 
     Zig keeps its own libraries beside our objects, since it may have no home.
@@ -187,7 +187,7 @@ def _build(command: list[str], flags: list[str], source: str, path: Path, note: 
 def _run(command: list[str], arguments: list[str], room: str) -> None:
     """Run the compiler; on a terminal, what takes long says so."""
     running = subprocess.Popen(
-        [*command, *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=_environment(room)
+        [*command, *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=environment(room)
     )
     try:
         try:

@@ -1,12 +1,13 @@
-// The page: what is asked of the server, and what is shown of its answers.
+// The page: what is asked of the model, and what is shown of the answers.
 
-import { answersFor, askGradients, askRun, askWatch, isSaved, savedHash } from "./api.js";
+import { askGradients, askPage, askRun, askWatch, hasGradients, savedHash } from "./api.js";
 import { fillDrawing, mountDrawing } from "./drawing.js";
 import { showFlow } from "./flow.js";
 import { alignRuns, unitsOf, wordAt, written } from "./numbers.js";
 import { showChanged, showChanges, showPredictions, showTranslations } from "./panels.js";
 import { nameOf, showQuantity } from "./quantity.js";
-import { offer, wholePage } from "./save.js";
+import { offer } from "./save.js";
+import { isAlive, isAlone } from "./server.js";
 import { asHash, change, fromHash, state, whenChanged } from "./state.js";
 import { markWord, showWords } from "./words.js";
 
@@ -49,7 +50,9 @@ function showAll() {
   const { a, b, places } = seen;
   if (state.step >= places.length) change({ step: places.length - 1 });
   $("reading").hidden = false;
-  $("tabs").hidden = seen.run.task === "translate"; // there is one view of a translator
+  const flows = seen.run.task === "read" && [state.text, state.other ?? state.text].every(hasGradients);
+  $("tabs").hidden = !flows; // there is one view, then
+  if (!flows) change({ tab: "cell" });
   showWords($("words"), places, a, b, chooseWord);
   showTranslations($("translations"), a, b);
   $("run-b").hidden = $("map-b").hidden = $("map-d").hidden = $("changes").hidden = !b;
@@ -102,7 +105,7 @@ function showStep() {
   $("now").textContent = whereIn(a, i) + (b && b.words[j] !== a.words[i] ? ` (A), ${written(b.words[j])} (B)` : "");
   const place = replaceable();
   $("replaced").textContent = place ? written(place.word) : "…";
-  for (const element of $("replace").elements) element.disabled = !place || isSaved;
+  for (const element of $("replace").elements) element.disabled = !place || !isAlive;
   if (state.tab !== "cell") return;
   for (const [id, watched, word, clamps] of [
     ["run-a", a, i, []],
@@ -215,8 +218,7 @@ function togglePlay() {
 async function save() {
   $("save").disabled = true;
   try {
-    const answers = await answersFor(state.text, state.other, state.clamps, seen.run.task === "read");
-    offer(`${seen.run.run}.html`, await wholePage(answers, asHash()));
+    offer(`${seen.run.run}.html`, await askPage(state.text, state.other, state.clamps, asHash()));
   } catch (error) {
     say(error.message);
   } finally {
@@ -348,12 +350,19 @@ function showRun() {
     ...Array.from({ length: run.layers }, (_, k) => new Option(k, k)),
   );
   $("text").maxLength = run.limits.characters;
-  $("foot").textContent =
-    `carousel: a cell is its equations. ${run.source} ${isSaved ? "A saved page: without a model behind it, it shows what was seen." : ""}`;
+  $("alone").hidden = !(isAlone && isAlive);
+  $("foot").textContent = `carousel: a cell is its equations. ${run.source} ${isAlone ? aloneSays(run) : ""}`;
   for (const id of ["run-a", "run-b"]) mountDrawing($(id).querySelector(".drawing"), run.svg, (name) => change({ see: name }));
-  if (!isSaved) return;
-  for (const id of ["save", "copy"]) $(id).hidden = true;
-  for (const element of [...$("reader").elements, ...$("clamp").elements]) element.disabled = true;
+  $("save").hidden = isAlone;
+  $("copy").hidden = !isAlive;
+  if (!isAlive) for (const element of [...$("reader").elements, ...$("clamp").elements]) element.disabled = true;
+}
+
+// What a page says of itself that is one file.
+function aloneSays(run) {
+  if (!isAlive) return "A saved page: without a model behind it, it shows what was seen.";
+  const bits = { int8: 8, bfloat16: 16, float32: 32 }[run.precision];
+  return `The whole model is in this file, its weights in ${bits} bits, and nothing is sent. How the error flows back needs derivatives: carousel serve shows it.`;
 }
 
 function begin(hash) {

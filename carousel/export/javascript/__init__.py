@@ -1,0 +1,1 @@
+"""JavaScript: one module that needs nothing, for browsers and Node."""

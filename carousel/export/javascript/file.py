@@ -1,0 +1,136 @@
+"""The whole module: weights, the steps of all layers, and what reads, writes and looks inside."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import carousel
+from carousel.errors import InputError
+from carousel.export.c99.file import helpers
+from carousel.export.c99.layers import check, seen_of
+from carousel.export.c99.weights import numbers
+from carousel.export.javascript.layers import layer_code
+from carousel.export.javascript.vocabulary import data
+from carousel.export.javascript.weights import packed
+from carousel.language.model import LanguageModel
+from carousel.language.softmax import FullSoftmax
+from carousel.layers import Recurrent
+from carousel.text.vocabulary import Vocabulary
+
+HERE = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class Script:
+    """A program in two parts: ``code``, which declares ``load(text)``, and the ``weights`` that it takes as text."""
+
+    code: str
+    weights: str
+
+    def module(self) -> str:
+        """Return both as one module, whose ``load`` takes nothing."""
+        return f'{self.code}\nconst packed = "{self.weights}";\nexport const load = () => loaded(packed);\n'
+
+
+def of_layer(layer: Recurrent, precision: str = "float32") -> Script:
+    """Return layers as JavaScript; ``load`` gives ``Layers``. Arguments and errors as those of C's ``of_layer``."""
+    steps, matrices, vectors = _layers(layer)
+    end = f"  return new Layers([{_names(layer)}]);\n"
+    return _script(f"{layer!r}, weights in {precision}", ["layers"], steps, packed(matrices, vectors, precision), end)
+
+
+def js(layer: Recurrent, precision: str = "float32") -> str:
+    """Return layers as one JavaScript module, whose ``load()`` promises ``Layers``; needs nothing, in browsers and Node.
+
+    Args:
+        layer: in one direction. The module holds its parameters.
+        precision: of dense weights: float32, bfloat16 or int8. Arrays have single precision, sums double.
+
+    Raises:
+        InputError: the layer reads in both directions, its weights are not finite, or there is no such precision.
+    """
+    return of_layer(layer, precision).module()
+
+
+def of_language(model: LanguageModel, vocabulary: Vocabulary, precision: str = "float32") -> Script:
+    """Return a language model as JavaScript; ``load`` gives a ``LanguageModel``.
+
+    Args:
+        model: of a run.
+        vocabulary: the model's.
+        precision: of dense weights: float32, bfloat16 or int8. All sums are in double precision, all arrays in single.
+
+    Raises:
+        InputError: an output layer that has no row for each token; weights that are not finite.
+    """
+    check_output(model, "JavaScript")
+    steps, matrices, vectors = _layers(model.recurrent)
+    matrices |= {"model_embedding": numbers(model.embedding.weight)}
+    if not model.config.tied:
+        matrices |= {"model_output": numbers(model.output.weight)}
+    vectors |= {"model_output_bias": numbers(model.output.bias)}
+    output = "model_embedding" if model.config.tied else "model_output"
+    ends = f"embedding: model_embedding, output: {output}, bias: model_output_bias, inputs: {model.config.input_size}"
+    end = f"  const layers = new TokenLayers([{_names(model.recurrent)}], {{ {ends} }});\n"
+    end += f"  return new LanguageModel(layers, {as_json(about(model, vocabulary))});\n"
+    said = f"{model.recurrent!r}, weights in {precision}"
+    return _script(said, ["layers", "tokens", "language"], steps, packed(matrices, vectors, precision), end)
+
+
+def check_output(model: LanguageModel, language: str) -> None:
+    """Raise InputError for an output layer that has no row for each token."""
+    if not isinstance(model.output, FullSoftmax):
+        raise InputError(f"an adaptive output layer cannot be exported to {language}; train with the full or the sampled one")
+
+
+def about(model: LanguageModel, vocabulary: Vocabulary) -> dict[str, Any]:
+    """Return what ``LanguageModel`` of ``language.js`` is told of a model."""
+    return {
+        "vocabulary": data(vocabulary),
+        "sentences": model.fresh_at is not None,
+        "names": seen_of(model.recurrent, 0),
+        "count": model.recurrent.num_layers,
+    }
+
+
+def as_json(value: Any) -> str:
+    """Return JSON that may stand in a script of a page."""
+    return json.dumps(value, ensure_ascii=True, separators=(",", ":")).replace("<", "\\u003c")
+
+
+@cache
+def part(name: str) -> str:
+    """Return one of the files beside this one, whose names the others share in one module."""
+    text = (HERE / f"{name}.js").read_text("utf-8")
+    return re.sub(r"^(import .*;\n|export )", "", text, flags=re.MULTILINE)
+
+
+def types(of: str) -> str:
+    """Return the types of a module: ``of`` a "language" model or "layers"."""
+    return (HERE / f"{of}.d.ts").read_text("utf-8")
+
+
+def _layers(layer: Recurrent) -> tuple[str, dict[str, Any], dict[str, Any]]:
+    check(layer)
+    codes = [layer_code(layer, number) for number in range(layer.num_layers)]
+    matrices = {name: x for code in codes for name, x in code.matrices.items()}
+    return "\n".join(c.text for c in codes), matrices, {name: x for code in codes for name, x in code.vectors.items()}
+
+
+def _names(layer: Recurrent) -> str:
+    return ", ".join(f"layer{n}" for n in range(layer.num_layers))
+
+
+def _script(said: str, parts: list[str], steps: str, weights: tuple[str, str], end: str) -> Script:
+    text, listed = weights
+    names = [name for name, *_ in json.loads(listed)]
+    inside = "\n".join(f"  {line}" if line else line for line in steps.splitlines())
+    body = "".join(f"{part(name)}\n" for name in ("weights", *parts))
+    taken = f"  const {{ {', '.join(names)} }} = await unpacked(text, {listed});\n"
+    body += f"async function loaded(text) {{\n{taken}\n{inside}\n{end}}}\n"
+    return Script(f"// {said}. Made by carousel {carousel.__version__}.\n\n{helpers(body, HERE / 'helpers.js')}\n{body}", text)

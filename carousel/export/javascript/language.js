@@ -1,0 +1,177 @@
+// A language model: it reads tokens, tells the likeliest next ones, writes, and shows what happens inside.
+
+export class LanguageModel {
+  // layers: what takes the steps. about: { vocabulary, sentences, names: { name: units }, count } of the model.
+  constructor(layers, about) {
+    Object.assign(this, { layers, vocabulary: new Vocabulary(about.vocabulary), sentences: about.sentences });
+    Object.assign(this, { names: about.names, count: about.count });
+  }
+
+  // A reader with states of its own, before the first token.
+  reader(clamps = []) {
+    return new Reader(this, clamps);
+  }
+
+  // A reader that has read a text, after the end of line that every text begins with.
+  after(text, clamps = []) {
+    const reader = this.reader(clamps);
+    reader.read(this.vocabulary.end);
+    for (const id of text.split("\n").flatMap((line) => this.vocabulary.encode(line)).slice(0, -1)) reader.read(id);
+    return reader;
+  }
+
+  // Text that goes on from a prompt, piece by piece.
+  *pieces(prompt = "", { count = 100, temperature = 1, topK = 0, seed = null, stopAtEnd = false, clamps = [] } = {}) {
+    if (!(temperature >= 0 && temperature < Infinity)) throw new Error(`temperature must be at least 0, and finite, not ${temperature}`);
+    const { vocabulary } = this;
+    const reader = this.after(prompt, clamps);
+    const uniform = uniformFrom(seed ?? Math.floor(Math.random() * 2 ** 53));
+    let pending = []; // of byte pairs, which may break a character apart
+    let last = reader.last;
+    for (let k = 0; k < count; k += 1) {
+      const token = drawn(reader.logits, vocabulary.unknown, { temperature, topK }, uniform);
+      pending.push(token);
+      const text = vocabulary.decode(pending);
+      if (!text.endsWith("\ufffd") || pending.length > 4) {
+        yield (vocabulary.kind === "word" && last !== vocabulary.end && token !== vocabulary.end ? " " : "") + text;
+        pending = [];
+      }
+      last = token;
+      if (stopAtEnd && token === vocabulary.end) return;
+      reader.read(token);
+    }
+  }
+
+  generate(prompt, how) {
+    return [...this.pieces(prompt, how)].join("");
+  }
+
+  // Every quantity of the cell at every word of a text: values[name][layer][word][unit]; and after each word the likeliest next.
+  watch(text, { clamps = [], predictions = 8 } = {}) {
+    const read = this.vocabulary.read(text);
+    const reader = this.reader(clamps);
+    const layers = [...Array(this.count).keys()];
+    const names = Object.keys(this.names);
+    const values = Object.fromEntries(names.map((name) => [name, layers.map(() => [])]));
+    const found = { words: [], known: [], spans: [], surprisal: [], values, predictions: [] };
+    let bits = null;
+    for (const [k, { word, id, known, span }] of read.entries()) {
+      found.words.push(word);
+      found.known.push(known);
+      found.spans.push(span);
+      found.surprisal.push(bits);
+      const logits = reader.read(id);
+      for (const name of names) for (const layer of layers) values[name][layer].push(Array.from(reader.values(name, layer)));
+      const cost = logSum(logits);
+      if (k + 1 < read.length) bits = (cost - logits[read[k + 1].id]) / Math.LN2;
+      found.predictions.push(likeliest(logits, predictions).map((n) => [this.vocabulary.token(n), Math.exp(logits[n] - cost)]));
+    }
+    return found;
+  }
+}
+
+// One text being read: its states, what the last step computed, and what is held.
+class Reader {
+  constructor(model, clamps) {
+    Object.assign(this, { model, clamps, states: model.layers.start(), steps: 0, last: model.vocabulary.end, logits: null });
+    for (const clamp of clamps) check(model, clamp);
+  }
+
+  // Reads a token, and gives the scores of the next: an array of its own.
+  read(id) {
+    const { layers, vocabulary, sentences } = this.model;
+    if (!(Number.isInteger(id) && id >= 0 && id < vocabulary.size)) throw new Error(`there is no token ${id}; tokens are 0 to ${vocabulary.size - 1}`);
+    if (this.clamps.length) this.hold();
+    if (sentences && id === vocabulary.end) layers.reset(this.states);
+    this.logits = layers.token(this.states, id).slice();
+    this.steps += 1;
+    this.last = id;
+    return this.logits;
+  }
+
+  // A quantity's units at the token that was read last.
+  values(name, layer = this.model.count - 1) {
+    if (!(name in this.model.names)) throw new Error(`there is nothing called ${name}; there is ${Object.keys(this.model.names).join(", ")}`);
+    return this.model.layers.seen(this.states, layer, name).slice();
+  }
+
+  copy() {
+    const made = Object.assign(Object.create(Reader.prototype), this);
+    made.states = this.model.layers.copy(this.states);
+    return made;
+  }
+
+  hold() {
+    const { layers, count } = this.model;
+    const arrays = new Set();
+    for (const { name, value, units = null, from = 0, to = null, layer = null } of this.clamps) {
+      for (let k = 0; k < count; k += 1) {
+        if (layer !== null && layer !== k) continue;
+        const held = layers.held(this.states, k, name);
+        if (!arrays.has(`${name} ${k}`)) held.fill(NaN);
+        arrays.add(`${name} ${k}`);
+        if (this.steps < from || (to !== null && this.steps >= to)) continue;
+        if (units === null) held.fill(value);
+        else for (const unit of units) held[unit] = value;
+      }
+    }
+  }
+}
+
+function check({ names, count }, { name, value, units = null, layer = null }) {
+  if (!(name in names)) throw new Error(`the cell has nothing called '${name}' to clamp; it has ${Object.keys(names).join(", ")}`);
+  if (!Number.isFinite(value)) throw new Error(`${name} is clamped at a number, not ${value}`);
+  if (layer !== null && !(layer >= 0 && layer < count)) throw new Error(`there is no layer ${layer} to clamp ${name} in; layers are 0 to ${count - 1}`);
+  for (const unit of units ?? [])
+    if (!(unit >= 0 && unit < names[name])) throw new Error(`${name} has no unit ${unit} to clamp; units are 0 to ${names[name] - 1}`);
+}
+
+// log Σ exp
+function logSum(logits) {
+  let [most, sum] = [-Infinity, 0];
+  for (const x of logits) if (x > most) most = x;
+  for (const x of logits) sum += Math.exp(x - most);
+  return most + Math.log(sum);
+}
+
+// The places of the n largest, the largest first.
+function likeliest(logits, n) {
+  const found = [];
+  for (let k = 0; k < logits.length; k += 1) {
+    if (found.length === n && logits[k] <= logits[found[n - 1]]) continue;
+    let at = found.length;
+    while (at > 0 && logits[found[at - 1]] < logits[k]) at -= 1;
+    found.splice(at, 0, k);
+    if (found.length > n) found.pop();
+  }
+  return found;
+}
+
+// Draws a token, never the unknown one; temperature 0 takes the likeliest.
+function drawn(logits, unknown, { temperature, topK }, uniform) {
+  const free = [...logits.keys()].filter((k) => k !== unknown);
+  const best = free.reduce((a, b) => (logits[b] > logits[a] ? b : a));
+  if (Number.isNaN(logits[best])) throw new Error("the model's scores are not numbers; is a clamp too large?");
+  if (temperature < 1e-6) return best;
+  const least = topK > 0 && topK < free.length ? logits[likeliest(logits.map((x, k) => (k === unknown ? -Infinity : x)), topK)[topK - 1]] : -Infinity;
+  const kept = free.filter((k) => logits[k] >= least);
+  const chances = kept.map((k) => Math.exp((logits[k] - logits[best]) / temperature));
+  let at = uniform() * chances.reduce((a, b) => a + b, 0);
+  for (const [k, chance] of chances.entries()) {
+    at -= chance;
+    if (at < 0) return kept[k];
+  }
+  return best;
+}
+
+// Numbers from 0 to 1, never 1, those of the program in C: Marsaglia's xorshift, scrambled by Vigna.
+function uniformFrom(seed) {
+  const word = (x) => BigInt.asUintN(64, x);
+  let bits = word((BigInt(seed) + 1n) * 0x9e3779b97f4a7c15n) || 1n;
+  return () => {
+    bits ^= bits >> 12n;
+    bits ^= word(bits << 25n);
+    bits ^= bits >> 27n;
+    return Number(word(bits * 2685821657736338717n) >> 11n) / 2 ** 53;
+  };
+}

@@ -1,0 +1,1 @@
+"""WebAssembly: the C file, compiled, and a JavaScript module around it."""

@@ -1,0 +1,51 @@
+"""The page's files: served one by one, or as one HTML file that needs no server."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from functools import cache
+from importlib import resources
+from typing import Any
+
+# What the modules of one file share are their names. What answers is the browser, in the place of the server.
+MODULES = (
+    *("state", "browser", "api", "colours", "numbers", "drawing", "heatmap"),
+    *("words", "panels", "quantity", "flow", "save", "main"),
+)
+STYLES = ("theme", "style", "cell")
+POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:"
+
+
+@cache
+def files() -> Mapping[str, bytes]:
+    """Return the page's own files by name."""
+    return {path.name: path.read_bytes() for path in resources.files("carousel.page").joinpath("static").iterdir()}
+
+
+def one_file(answers: Mapping[str, Any], hash: str = "", code: str = "", weights: str = "") -> str:
+    """Return the page as one HTML file.
+
+    Args:
+        answers: what is known, by the question: of ``api/run`` the facts; of other questions those that the model inside, or
+            a page without one, cannot answer.
+        hash: what is seen first, as in the page's address.
+        code: JavaScript that declares ``loaded(weights)``, a promise of the model; without it the page is a still picture.
+        weights: of the model, as text.
+    """
+    kept = json.dumps({"hash": hash, "answers": answers}, separators=(",", ":")).replace("<", "\\u003c")
+    styles = "\n".join(_text(f"{name}.css") for name in STYLES)
+    scripts = "\n".join(re.sub(r"^import .*;$|^export ", "", _text(f"{name}.js"), flags=re.MULTILINE) for name in MODULES)
+    head = f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n<style>\n{styles}</style>\n'
+    tail = f'<script type="application/json" id="saved">{kept}</script>\n'
+    if code:
+        model = 'globalThis.carousel = loaded(document.getElementById("weights").textContent);\n'
+        tail += f'<script type="text/plain" id="weights">{weights}</script>\n<script type="module">\n{code}\n{model}</script>\n'
+    tail += f'<script type="module">\n{scripts}</script>\n'
+    html = re.sub(r'^<(link rel="stylesheet"|script).*\n', "", _text("index.html"), flags=re.MULTILINE)
+    return html.replace("</head>", f"{head}</head>").replace("</body>", f"{tail}</body>")
+
+
+def _text(name: str) -> str:
+    return files()[name].decode()
