@@ -70,7 +70,7 @@ class Learning:
         self.model = copy.deepcopy(model)
         self.parameters = list(self.model.parameters())
         self.trained = [p.detach().clone() for p in self.parameters]
-        mean = torch.stack([r.mean() for r in rms]).mean()
+        mean = torch.stack([r.mean() for r in rms if r.numel()]).mean().clamp_min(torch.finfo(rms[0].dtype).tiny)
         self.rates = [lr / (r + epsilon) for r in rms]
         self.pulls = [(decay / mean * r).clamp_(max=1) for r in rms]
         self.state: State | None = None

@@ -117,7 +117,11 @@ class TrainConfig(Settings):
     batch_size: int = setting(20, "Rows of a batch.", least=1)
     length: int = setting(35, "Steps of truncated back-propagation; with sentences, where they are cut (0: never).", least=0)
     epochs: int = setting(10, "Times the text is read, in all.", least=1)
-    optimizer: str = setting("adamw", "adamw or sgd.", choices=("adamw", "sgd"))
+    optimizer: str = setting(
+        "adamw",
+        "adamw, sgd, or muon (of the recurrent layers' matrices; adamw of all else).",
+        choices=("adamw", "sgd", "muon"),
+    )
     lr: float = setting(3e-3, "Learning rate.", above=0, below=1e6)
     momentum: float = setting(0.0, "Of sgd.", least=0)
     weight_decay: float = setting(0.01, "Weight decay.", least=0)

@@ -7,7 +7,10 @@ from collections.abc import Iterable
 from typing import Any
 
 import torch
+from torch import nn
 
+from carousel.errors import InputError
+from carousel.layers import Recurrent
 from carousel.training.config import TrainConfig
 
 OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
@@ -29,10 +32,66 @@ def optimizer(name: str, parameters: Iterable[Any], rate: float, **options: Any)
     return OPTIMIZERS[name](parameters, **{"lr": rate, "fused": True, **options})
 
 
-def configured(training: TrainConfig, parameters: Iterable[Any]) -> torch.optim.Optimizer:
-    """Return the optimizer that a configuration asks for."""
+def configured(training: TrainConfig, model: nn.Module) -> torch.optim.Optimizer:
+    """Return the optimizer that a configuration asks for, of all of a model's parameters.
+
+    Raises InputError for muon where PyTorch has none.
+    """
+    if training.optimizer == "muon":
+        return Muon(model, training.lr, training.weight_decay)
     momentum = {"momentum": training.momentum} if training.optimizer == "sgd" else {}
+    parameters = list(model.parameters())
     return optimizer(training.optimizer, parameters, training.lr, weight_decay=training.weight_decay, **momentum)
+
+
+class Muon(torch.optim.Optimizer):
+    """Muon (Jordan et al. 2024) of the recurrent layers' dense weights, AdamW of all else, with one rate.
+
+    Muon's update is made as large as AdamW's usually is (Liu et al. 2025). Embedding and output layer are tables of words
+    rather than maps, and heads' blocks are no matrices: they are AdamW's.
+
+    Args:
+        model: that learns.
+        rate: the learning rate to begin with.
+        weight_decay: of both.
+
+    Raises:
+        InputError: this PyTorch has no Muon.
+    """
+
+    def __init__(self, model: nn.Module, rate: float, weight_decay: float):
+        if not hasattr(torch.optim, "Muon"):
+            raise InputError(f"`optimizer` muon comes with PyTorch 2.9, and this is {torch.__version__}; take adamw")
+        layers = [m for m in model.modules() if isinstance(m, Recurrent)]
+        groups = [layer.parameter_groups() for layer in layers]
+        matrices = [p for group in groups for kind in ("recurrent", "input") for p in group[kind] if p.dim() == 2]
+        known = {id(p) for p in matrices}
+        others = [p for p in model.parameters() if id(p) not in known]
+        how: dict[str, Any] = {"lr": rate, "weight_decay": weight_decay}
+        self.parts: list[torch.optim.Optimizer] = []
+        if matrices:
+            self.parts.append(torch.optim.Muon(matrices, adjust_lr_fn="match_rms_adamw", **how))
+        if others:
+            self.parts.append(torch.optim.AdamW(others, fused=True, **how))
+        super().__init__([group for part in self.parts for group in part.param_groups], {})
+        self._share()
+
+    def _share(self) -> None:
+        """Let the parts work on this optimizer's groups and state, which are what a checkpoint keeps."""
+        groups = iter(self.param_groups)
+        for part in self.parts:
+            part.param_groups = [next(groups) for _ in part.param_groups]
+            part.state = self.state
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take over a state that ``state_dict`` gave."""
+        super().load_state_dict(state_dict)
+        self._share()
+
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]  # nothing here gives a closure
+        """Take a step by the gradients that are there."""
+        for part in self.parts:
+            part.step()
 
 
 def rate(training: TrainConfig, step: int, steps: int, decays: int) -> float:

@@ -72,7 +72,7 @@ class Trainer:
         torch.manual_seed(training.seed)
         self.task = make_task(folder, config, processes.share)
         self.model, self.metric = self.task.model, self.task.metric
-        optimizer = configured(training, list(self.model.parameters()))
+        optimizer = configured(training, self.model)
         self.average = Average(training, self.model)
         self.position = Position()
         self.carried: State | None = None

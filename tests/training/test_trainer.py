@@ -50,6 +50,7 @@ REGULARIZED = {
     "regularizers": {"model": {**DROPS, "ar": 2.0, "tar": 1.0, "smoothing": 0.1}, "vary_length": True, "length": 12},
     "linear": {"schedule": "linear"},
     "one-cycle": {"schedule": "one-cycle"},
+    "muon": {"optimizer": "muon"},
 }
 
 
