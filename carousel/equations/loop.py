@@ -80,6 +80,16 @@ class Loop:
     counts: Mapping[Expr, Size] = field(default_factory=dict)
 
     @property
+    def edges(self) -> tuple[str, ...]:
+        """The names of what a step follows; of a chain none."""
+        return tuple(dict.fromkeys(s.edge for s in self.states if s.edge))
+
+    @property
+    def over_set(self) -> bool:
+        """Whether a step follows a set of others, so that values of each have rows of their own."""
+        return any(r.kind == "together" for s in self.stages for r in s.reductions)
+
+    @property
     def groups(self) -> tuple[Group, ...]:
         """The groups of all stages, in order."""
         return tuple(g for s in self.stages for g in s.groups)

@@ -199,7 +199,18 @@ template <int G, class Tile> inline void product(int rows, int units, const T* x
   product<G, Tile>(rows, units, each, panel, depth, result, more);
 }
 
+// Pointers to some rows of an array, by their numbers.
+inline void gather_rows(const T** each, const T* x, long stride, const int64_t* numbers, int rows) {
+  for (int r = 0; r < rows; ++r) each[r] = x + numbers[r] * stride;
+}
+
 // ---------------------------------------------------------------- threads
+
+#ifdef LEVELS
+constexpr bool LEVELED = true;  // the steps are levels, of any numbers of rows, each of which may need rows of any thread
+#else
+constexpr bool LEVELED = false;
+#endif
 
 struct Range { long from, to; };
 
@@ -292,7 +303,12 @@ struct Team {
   Range tiles(const Cut& cut) const { return share(cut.tiles, across, column()); }
   // The share of the tiles to pack, which everyone will read.
   Range packing(const Cut& cut) const { return share(cut.tiles, size, rank); }
-  Range rows_of(const Step& s) const { return {rows.from, rows.to < s.rows ? rows.to : s.rows > rows.from ? s.rows : rows.from}; }
+  // The rows of a step of so many: those dealt out, as far as the step has them, or of levels a share of each.
+  Range rows_among(long n) const {
+    if constexpr (LEVELED) return share(n, size / across, group());
+    return {rows.from, rows.to < n ? rows.to : n > rows.from ? n : rows.from};
+  }
+  Range rows_of(const Step& s) const { return rows_among(s.rows); }
   void divide(const Steps& steps, long blocks, double depth, int most_rows);
 };
 
@@ -338,6 +354,12 @@ inline Range deal(const int64_t* rows, long steps, long batch, int groups, int g
 }
 
 inline void Team::divide(const Steps& steps, long blocks, double depth, int most_rows) {
+  if constexpr (LEVELED) {
+    long total = 0;
+    for (long s = 0; s < steps.count; ++s) total += steps.rows[s];
+    across = choose_across((total + steps.count - 1) / steps.count, blocks, depth, most_rows, size);
+    return;
+  }
   across = choose_across(steps.batch, blocks, depth, most_rows, size);
   rows = deal(steps.rows, steps.count, steps.batch, size / across, group());
 }
@@ -506,11 +528,11 @@ template <int G> void hoist(const Steps& steps, const Team& team, long begin, lo
   const T* from[MOST];
   T* to[MOST];
   V sums[Tile::ROWS * Tile::MOST_UNITS * G];
-  long step = begin, row = team.rows.from;
+  long step = begin, row = team.rows_among(steps.rows[begin]).from;
   while (step < end) {
     int have = 0;
-    for (; step < end && have < MOST; row = team.rows.from, ++step) {
-      const long last = team.rows.to < steps.rows[step] ? team.rows.to : steps.rows[step];
+    for (; step < end && have < MOST; ++step, row = step < end ? team.rows_among(steps.rows[step]).from : 0) {
+      const long last = team.rows_among(steps.rows[step]).to;
       for (; row < last && have < MOST; ++row, ++have) {
         from[have] = x + (steps.at[step] + row) * depth;
         to[have] = e + ((step - begin) * steps.batch + row) * G * n;
