@@ -17,10 +17,8 @@ from carousel.kernels.registry import portable, register, registered
 def run(call: Call) -> Result:
     """Run a call by the back end that supports it, its segments one by one where it asks for them. Raises as ``choice.run``."""
     leaves = torch.compiler.is_exporting() or torch.jit.is_tracing()  # this process, for sequences of any length
-    if call.cell.before:
-        if leaves:
-            raise ValueError(f"a step of cell {call.cell.name} follows several, and such a layer is not exported")
-        return _eager(call)
+    if call.cell.before and (leaves or torch.compiler.is_compiling()):
+        raise ValueError(f"a step of cell {call.cell.name} follows several, and such a run goes into no graph")
     if call.segment_length and not leaves and call.segment_length < len(call.rows) and torch.is_grad_enabled():
         return segments.run(run, call)
     if leaves or torch.compiler.is_compiling():
@@ -41,12 +39,6 @@ def _into_graph(call: Call, leaves: bool) -> Result:
     )
     after = dict(zip(call.before, others, strict=False))
     return Result(output, after, dict(zip(call.record, others[len(after) :], strict=True)))
-
-
-@torch.compiler.disable
-def _eager(call: Call) -> Result:
-    """Run a call outside the graphs that torch.compile writes."""
-    return choice.run(call)
 
 
 def _of_noise(call: Call) -> tuple[Tensor | None, list[float], int]:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from carousel.equations import Cell
 from carousel.equations.before import names
 from carousel.layers.clamp import Clamps
-from carousel.layers.levelled import Levelled, Levels
+from carousel.layers.levelled import Levelled, Levels, outside_graphs
 from carousel.layers.parameters import flag, tensor, whole_number
 
 # The corners at which scans begin, in the order in which a number of directions takes them, and the marks of parameters.
@@ -68,6 +68,7 @@ class Grid(Levelled):
         parts += [f"directions={self.corners}"] if len(self.corners) > 1 else []
         return ", ".join(parts + ([f"block={self.block}"] if self.block != (1, 1) else []))
 
+    @outside_graphs
     def forward(
         self,
         input: Tensor,
@@ -112,7 +113,7 @@ class Grid(Levelled):
         flat = {n: v.reshape(-1, v.shape[-1]) for n, v in given.items()}
         outputs, recorded = [], {name: [] for name in taken}  # type: dict[str, list[Tensor]]
         for corner in self.corners:
-            levels = _levels(rows, columns, steps, corner, names(self.cell.before), x.device)
+            levels = self.levels(rows, columns, steps, corner, x.device)
             output, seen = self._run(levels, data, flat, taken, clamp, CORNERS[corner])
             outputs.append(output)
             for name in taken:
@@ -124,6 +125,19 @@ class Grid(Levelled):
 
         output = laid_out(outputs)
         return output if record is None else (output, {name: laid_out(found) for name, found in recorded.items()})
+
+    def levels(
+        self, rows: int, columns: int, each: tuple[tuple[int, int], ...], corner: str, device: torch.device
+    ) -> Levels:
+        """Return the steps of a scan in levels, the diagonals.
+
+        Args:
+            rows, columns: of the batch, in blocks.
+            each: rows and columns of each image.
+            corner: at which the scan begins.
+            device: of the tensors.
+        """
+        return _levels(rows, columns, each, corner, names(self.cell.before), device)
 
     def _inside(self, x: Tensor, single: bool) -> Tensor:
         """Return what is laid out as the input as (height, width, B, numbers)."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
 from itertools import chain
 from typing import Any, NamedTuple
 
@@ -27,6 +28,19 @@ class Levels(NamedTuple):
     order: Tensor
     sizes: tuple[int, ...]
     follows: Tensor
+
+
+def outside_graphs(forward: Callable[..., Any]) -> Callable[..., Any]:
+    """Keep a layer's call out of the graphs that torch.compile writes; refuse it where one is to leave the process."""
+
+    @torch.compiler.disable
+    @wraps(forward)
+    def run(self: Levelled, *given: Any, **named: Any) -> Any:
+        if torch.compiler.is_exporting() or torch.jit.is_tracing():
+            raise ValueError(f"a step of cell {self.cell.name} follows several, and such a layer is not exported")
+        return forward(self, *given, **named)
+
+    return run
 
 
 class Levelled(nn.Module):

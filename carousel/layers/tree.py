@@ -11,7 +11,7 @@ from carousel.equations import Cell
 from carousel.equations.before import names
 from carousel.layers.clamp import Clamps
 from carousel.layers.forest import Forest
-from carousel.layers.levelled import Levelled
+from carousel.layers.levelled import Levelled, outside_graphs
 from carousel.layers.parameters import tensor
 
 
@@ -36,6 +36,7 @@ class Tree(Levelled):
     def __init__(self, cell: str | Cell, input_size: int, hidden_size: int, **options: Any):
         super().__init__(cell, input_size, hidden_size, **options)
 
+    @outside_graphs
     def forward(
         self,
         input: Tensor,

@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import load_file
 
 from carousel.cells import CELLS
-from carousel.cells.papers import PAPERS
+from carousel.cells.papers import BRANCHED, PAPERS
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -54,7 +54,7 @@ def test_a_cell_is_drawn_into_a_file(carousel, tmp_path):
 
 def test_cells_as_json(carousel):
     found = json.loads(carousel("cells", "--json")[1])
-    assert sorted(c["name"] for c in found) == sorted([*CELLS, *PAPERS])
+    assert sorted(c["name"] for c in found) == sorted([*CELLS, *PAPERS, *BRANCHED])
     assert [(c["family"], c["year"]) for c in found if c["name"] in ("rnn", "gru", "sru")] == [
         ("simple", 1990),
         ("gated", 2014),

@@ -206,12 +206,6 @@ inline void gather_rows(const T** each, const T* x, long stride, const int64_t* 
 
 // ---------------------------------------------------------------- threads
 
-#ifdef LEVELS
-constexpr bool LEVELED = true;  // the steps are levels, of any numbers of rows, each of which may need rows of any thread
-#else
-constexpr bool LEVELED = false;
-#endif
-
 struct Range { long from, to; };
 
 inline Range share(long n, long parts, long part) { return {n * part / parts, n * (part + 1) / parts}; }
@@ -256,6 +250,7 @@ struct Steps {
   long count, batch;
   const int64_t *at, *slot, *rows;
   const uint8_t* resets;  // of all rows of all steps, or null
+  bool levels;  // of any numbers of rows, each of which may need rows of any thread
   // `begin`: the first of the steps that arrays of some steps hold.
   Step at_step(long s, long begin) const {
     Step step{};
@@ -292,6 +287,7 @@ struct Cut {
 // need not wait for one another before the end; units are divided where there are too few rows.
 struct Team {
   int rank = 0, size = 1, across = 1;  // `across`: threads that share the same rows
+  bool levels = false;
   Range rows{0, 0};
   Barrier* barrier = nullptr;
   int column() const { return rank % across; }
@@ -305,7 +301,7 @@ struct Team {
   Range packing(const Cut& cut) const { return share(cut.tiles, size, rank); }
   // The rows of a step of so many: those dealt out, as far as the step has them, or of levels a share of each.
   Range rows_among(long n) const {
-    if constexpr (LEVELED) return share(n, size / across, group());
+    if (levels) return share(n, size / across, group());
     return {rows.from, rows.to < n ? rows.to : n > rows.from ? n : rows.from};
   }
   Range rows_of(const Step& s) const { return rows_among(s.rows); }
@@ -354,7 +350,8 @@ inline Range deal(const int64_t* rows, long steps, long batch, int groups, int g
 }
 
 inline void Team::divide(const Steps& steps, long blocks, double depth, int most_rows) {
-  if constexpr (LEVELED) {
+  levels = steps.levels;
+  if (levels) {
     long total = 0;
     for (long s = 0; s < steps.count; ++s) total += steps.rows[s];
     across = choose_across((total + steps.count - 1) / steps.count, blocks, depth, most_rows, size);

@@ -20,7 +20,6 @@ def source(program: CppProgram) -> str:
 //
 // Made by carousel from these equations. T is float or double, V a vector of them: some units of one row.
 
-{"#define LEVELS" if program.loop.edges else ""}
 #include "runtime.h"
 
 namespace {{
@@ -58,7 +57,7 @@ def _direction(what: str, program: CppProgram, signature: Signature, stages: lis
   {what}(void* const* arrays, const int64_t* numbers) {{
 {numbers}
 {pointers}
-    all_steps = {{steps, batch, {step_arrays}}};
+    all_steps = {{steps, batch, {step_arrays}, {"true" if program.loop.edges else "false"}}};
   }}
   void run(Team team) const;
 }};
