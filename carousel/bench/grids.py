@@ -94,7 +94,7 @@ def _work(run: Callable[[Tensor], Tensor], case: Case, what: str) -> Work:
         for p in parameters:
             p.grad = None
         given = x.detach().requires_grad_()
-        run(given).sum().backward()  # type: ignore[no-untyped-call]
+        run(given).sum().backward()
 
     return forward if what == "forward" else training
 

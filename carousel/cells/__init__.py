@@ -59,7 +59,7 @@ def get(name: str | Cell) -> Cell:
 
 
 def in_sequence(name: str | Cell) -> Cell:
-    """Return the cell of a name, as ``get``, for who takes one step after another. Raises ValueError where one follows several."""
+    """Return the cell of a name, as ``get``, for who takes one step after another. Raises ValueError for others."""
     cell = get(name)
     if cell.before:
         raise ValueError(f"a step of cell {cell.name} follows several, and here one follows one: take it in a Grid or a Tree")
@@ -67,7 +67,7 @@ def in_sequence(name: str | Cell) -> Cell:
 
 
 def fed_alone(name: str | Cell) -> Cell:
-    """Return the cell of a name, as ``in_sequence``, for who feeds its input ``e`` alone. Raises ValueError where it has others."""
+    """Return the cell of a name, as ``in_sequence``, for who feeds its input ``e`` alone. Raises ValueError for others."""
     cell = in_sequence(name)
     if cell.inputs:
         raise ValueError(f"cell {cell.name} takes {', '.join(cell.inputs)} beside its input, and nothing here feeds that")

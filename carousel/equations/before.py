@@ -31,7 +31,7 @@ def checked(before: Any, taken: Collection[str]) -> Before:
         try:
             before = tuple(before)
         except TypeError:
-            raise EquationError(f"before names what a step follows: (\"up\", \"left\"), not {before!r}") from None
+            raise EquationError(f'before names what a step follows: ("up", "left"), not {before!r}') from None
     each = (before,) if isinstance(before, str) else before
     for name in each:
         if not isinstance(name, str) or not (name.isidentifier() and name.isalnum()):
@@ -84,7 +84,7 @@ def together(x: Any) -> Term:
     found = Term.apply(lambda value: Together(value, evaluate=False), "together", (x,))
     if not found.each:
         raise EquationError(
-            "together goes over the steps of a set, and this is no value of each: @cell(before=\"child\"), together(h.child); "
+            'together goes over the steps of a set, and this is no value of each: @cell(before="child"), together(h.child); '
             "the sum over the units of a vector is total(x)"
         )
     if found.size is None:

@@ -118,8 +118,8 @@ def trace(
 ) -> Trace:
     """Trace ``function``, whose input has the size of the state ``input_like``, and whose states ``same`` have one size.
 
-    ``inputs`` are the further ones, ``before`` what a step follows, as ``cell`` takes them. Raises EquationError, with the line, for equations that cannot be a
-    cell.
+    ``inputs`` are the further ones, ``before`` what a step follows, as ``cell`` takes them. Raises EquationError, with the
+    line, for equations that cannot be a cell.
     """
     filename, first = inspect.getfile(function), function.__code__.co_firstlineno
 

@@ -38,9 +38,9 @@ class Call:
         segment_length: save only the states between segments of that many steps, and run each segment again on the way
             back; 0: save what each step needs.
         inputs: the further ones, (Σ batch_sizes, size) by name; a number is (Σ batch_sizes, 1).
-        follows: where a step of the cell follows several, of each step which it precedes, as ``levels`` says; ``batch_sizes`` are
-            then the steps of each level, any numbers of them, ``before`` is (1, size), the states where there is no predecessor,
-            and the result has no states.
+        follows: where a step of the cell follows several, of each step which it precedes, as ``levels`` says. Then
+            ``batch_sizes`` are the steps of each level, any numbers of them, ``before`` is (1, size), the states where there is
+            no predecessor, and the result has no states.
         noise: what the cell draws from, of a cell that draws; ``cell.quiet`` is the one that does not.
     """
 

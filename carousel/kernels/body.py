@@ -35,7 +35,9 @@ class Body:
         self.loop = loop = loop_of(cell)
         trace, self.rows = cell.trace, batch_sizes
         self.values, self.each = inputs.values, _of_each(loop) if loop.over_set else frozenset()
-        self.constants: Values = dict(zip(loop.vectors, inputs.vectors, strict=True)) | {s: inputs.values[s] for s in loop.counts}
+        self.constants: Values = dict(zip(loop.vectors, inputs.vectors, strict=True)) | {
+            s: inputs.values[s] for s in loop.counts
+        }
         # Split once: the gradient of a slice is as large as all steps together, that of a split is one concatenation.
         self.hoisted = {s: x.split(batch_sizes) for s, x in zip(loop.hoisted, inputs.hoisted, strict=True)}
         self.plans = [_plan(stage, loop.hoisted, self.each) for stage in loop.stages]
@@ -70,11 +72,11 @@ class Body:
                 values[r.symbol] = _together(x, owner, self.rows[step]) if r.kind == "together" else reduced(r, x)
             for group, begin, targets in plan.groups:
                 total = self.hoisted[begin][step] if begin else None
-                spread = not self.each.isdisjoint(group.symbols)
+                spread = owner if not self.each.isdisjoint(group.symbols) else None
                 for operand, weight in zip(group.operands, self.stacked[group.symbols], strict=True):
                     x = values[operand]
-                    if spread and operand not in self.each:
-                        x = x.index_select(0, owner)
+                    if spread is not None and operand not in self.each:
+                        x = x.index_select(0, spread)
                     if loop.clock is not None or loop.goes_over_units:  # whose precision may be in it
                         x = x.to(weight.dtype)
                     total = heads.product(x, weight, len(group.symbols), total)
@@ -140,9 +142,7 @@ def _plan(stage: LoopStage, hoisted: tuple[tuple[Expr, ...], ...], each: frozens
 
 
 @cache
-def _pieces(
-    equations: tuple[Equation, ...], clamped: frozenset[Expr], each: frozenset[Expr]
-) -> list[tuple[Equation, ...]]:
+def _pieces(equations: tuple[Equation, ...], clamped: frozenset[Expr], each: frozenset[Expr]) -> list[tuple[Equation, ...]]:
     """Return the equations cut after each of the symbols, so that another value can be put there, and where those of a step
     and those of each of its set meet."""
     ends = [k + 1 for k, (target, _) in enumerate(equations) if target in clamped]

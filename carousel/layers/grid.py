@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -81,8 +81,8 @@ class Grid(Levelled):
         """Run over images.
 
         Args:
-            input: (height, width, B, input_size), or (B, height, width, input_size) with ``batch_first``, or one image, (height,
-                width, input_size).
+            input: (height, width, B, input_size), or (B, height, width, input_size) with ``batch_first``, or one image,
+                (height, width, input_size).
             sizes: height and width of each image of the batch, (B, 2), where they differ; what is beside an image is not read.
             record: names of gates, states and other quantities of ``cell.names`` to give back for every step.
             clamp: gates or states to hold at a value at all steps, ``{"f": 0.0}`` or ``{"f": {3: 0.0}}``.
@@ -111,7 +111,8 @@ class Grid(Levelled):
         given = {n: self._inside(v, single) for n, v in self._further(inputs, tuple(outer)).items()}
         data = blocks.reshape(-1, blocks.shape[-1])
         flat = {n: v.reshape(-1, v.shape[-1]) for n, v in given.items()}
-        outputs, recorded = [], {name: [] for name in taken}  # type: dict[str, list[Tensor]]
+        outputs: list[Tensor] = []
+        recorded: dict[str, list[Tensor]] = {name: [] for name in taken}
         for corner in self.corners:
             levels = self.levels(rows, columns, steps, corner, x.device)
             output, seen = self._run(levels, data, flat, taken, clamp, CORNERS[corner])
@@ -126,13 +127,12 @@ class Grid(Levelled):
         output = laid_out(outputs)
         return output if record is None else (output, {name: laid_out(found) for name, found in recorded.items()})
 
-    def levels(
-        self, rows: int, columns: int, each: tuple[tuple[int, int], ...], corner: str, device: torch.device
-    ) -> Levels:
+    def levels(self, rows: int, columns: int, each: tuple[tuple[int, int], ...], corner: str, device: torch.device) -> Levels:
         """Return the steps of a scan in levels, the diagonals.
 
         Args:
-            rows, columns: of the batch, in blocks.
+            rows: of the batch, in blocks.
+            columns: the same.
             each: rows and columns of each image.
             corner: at which the scan begins.
             device: of the tensors.
@@ -171,7 +171,8 @@ def _levels(
     """Return the steps of a scan in levels, the diagonals.
 
     Args:
-        rows, columns: of the batch.
+        rows: of the batch.
+        columns: of the batch.
         each: rows and columns of each image.
         corner: at which the scan begins.
         before: the names of the predecessors in the cell's order.

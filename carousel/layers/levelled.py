@@ -68,7 +68,10 @@ class Levelled(nn.Module):
         if not self.cell.before:
             raise ValueError(f"a step of cell {self.cell.name} follows one step: a layer of it is a Recurrent")
         kernels.register(self.cell)
-        self.input_size, self.hidden_size = whole_number("input_size", input_size, 1), whole_number("hidden_size", hidden_size, 1)
+        self.input_size, self.hidden_size = (
+            whole_number("input_size", input_size, 1),
+            whole_number("hidden_size", hidden_size, 1),
+        )
         projects = self.cell.has_projection
         if proj_size and not projects:
             raise ValueError(f"cell {self.cell.name} has no projection, so proj_size must be 0, not {proj_size}")

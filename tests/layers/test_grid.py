@@ -47,7 +47,9 @@ def by_hand(layer, step, image):
         for i, j in itertools.product(range(height)[::down], range(width)[::across]):
             up, left = states.get((i - down, j), nothing), states.get((i, j - across), nothing)
             states[i, j] = step(p, image[i, j], up, left)
-        found.append([torch.stack([torch.stack([states[i, j][k] for j in range(width)]) for i in range(height)]) for k in (0, 1)])
+        found.append(
+            [torch.stack([torch.stack([states[i, j][k] for j in range(width)]) for i in range(height)]) for k in (0, 1)]
+        )
     return torch.cat([m for m, _ in found], -1), torch.cat([h for _, h in found], -1)
 
 
@@ -183,11 +185,13 @@ def test_every_grid_cell_is_in_this_file():
 
 
 def test_what_no_grid_can_be():
-    with pytest.raises(ValueError, match="^a step of cell lstm follows one step: a layer of it is a Recurrent$"):
+    with pytest.raises(ValueError, match=r"^a step of cell lstm follows one step: a layer of it is a Recurrent$"):
         Grid("lstm", 2, 3)
-    with pytest.raises(ValueError, match=r"^a step of cell mdlstm follows several \(up, left\), so a layer of it is a Grid or a"):
+    with pytest.raises(
+        ValueError, match=r"^a step of cell mdlstm follows several \(up, left\), so a layer of it is a Grid or a"
+    ):
         Recurrent("mdlstm", 2, 3)
-    with pytest.raises(ValueError, match="^a step of a grid follows up and left, and one of cell tree-lstm left and right$"):
+    with pytest.raises(ValueError, match=r"^a step of a grid follows up and left, and one of cell tree-lstm left and right$"):
         Grid("tree-lstm", 2, 3)
     for directions in (0, 5, [], ["top left", "top left"], ["left"], "left"):
         with pytest.raises(ValueError):
@@ -196,9 +200,9 @@ def test_what_no_grid_can_be():
         with pytest.raises(TypeError, match="block is a height and a width"):
             Grid("mdlstm", 2, 3, block=block)
     layer, x = Grid("mdlstm", 2, 3, block=(2, 2)), torch.randn(4, 4, 2, 2)
-    with pytest.raises(ValueError, match="^image 1 is 1 × 4 pixels, smaller than a block of 2 × 2$"):
+    with pytest.raises(ValueError, match=r"^image 1 is 1 × 4 pixels, smaller than a block of 2 × 2$"):
         layer(x, [[4, 4], [1, 4]])
-    with pytest.raises(ValueError, match="^image 0 is 5 × 4 pixels, but the input has 4 × 4$"):
+    with pytest.raises(ValueError, match=r"^image 0 is 5 × 4 pixels, but the input has 4 × 4$"):
         layer(x, [[5, 4], [2, 2]])
     with pytest.raises(ValueError, match="each of 2 images"):
         layer(x, [[4, 4]])

@@ -252,9 +252,9 @@ def test_what_no_tree_can_be():
         with pytest.raises(TypeError):
             Forest(children)
     layer = made("tree-lstm")
-    with pytest.raises(ValueError, match="^a node has 3 children, but a step of cell tree-lstm follows 2: left, right$"):
+    with pytest.raises(ValueError, match=r"^a node has 3 children, but a step of cell tree-lstm follows 2: left, right$"):
         layer(torch.randn(4, 3, dtype=torch.float64), [[1, 2, 3], [], [], []])
-    with pytest.raises(ValueError, match="^the input has 3 nodes, and the trees have 2$"):
+    with pytest.raises(ValueError, match=r"^the input has 3 nodes, and the trees have 2$"):
         layer(torch.randn(3, 3, dtype=torch.float64), [[1], []])
     with pytest.raises(ValueError, match=r"expected \(nodes, 3\)"):
         layer(torch.randn(2, 4, dtype=torch.float64), [[1], []])
@@ -262,7 +262,7 @@ def test_what_no_tree_can_be():
         layer(torch.randn(0, 3, dtype=torch.float64), [])
     with pytest.raises(ValueError, match="at least one"):
         Forest.joined([])
-    with pytest.raises(ValueError, match="^a step of cell gru follows one step: a layer of it is a Recurrent$"):
+    with pytest.raises(ValueError, match=r"^a step of cell gru follows one step: a layer of it is a Recurrent$"):
         Tree("gru", 3, 4)
     with pytest.raises(TypeError, match="needs the input leaf"):
         made("recursive")(torch.randn(1, 4, dtype=torch.float64), [[]])

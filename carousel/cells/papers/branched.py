@@ -24,7 +24,7 @@ def mdlstm(e, m, h, W, w, b):
 def stable_mdlstm(e, m, h, W, b):
     """Stable multi-dimensional LSTM: a gate r weighs the memories above and to the left, so that their mean goes on.
 
-    Leifert, Strauß, Grüning, Wustlich and Labahn 2016, "Cells in multidimensional recurrent neural networks"; without peepholes.
+    Leifert, Strauß, Grüning, Wustlich and Labahn 2016, "Cells in multidimensional recurrent neural networks"; no peepholes.
     """
     i = logistic(W.ie @ e + W.iu @ m.up + W.il @ m.left + b.i)
     f = logistic(W.fe @ e + W.fu @ m.up + W.fl @ m.left + b.f)
@@ -82,7 +82,7 @@ def tree_lstm(e, m, h, W, b):
     Tai, Socher and Manning 2015, "Improved semantic representations from tree-structured long short-term memory networks".
     """
     i = logistic(W.ie @ e + W.il @ m.left + W.ir @ m.right + b.i)
-    l = logistic(W.fe @ e + W.ll @ m.left + W.lr @ m.right + b.f)  # noqa: E741  # of the left child
+    l = logistic(W.fe @ e + W.ll @ m.left + W.lr @ m.right + b.f)  # of the left child
     r = logistic(W.fe @ e + W.rl @ m.left + W.rr @ m.right + b.f)
     o = logistic(W.oe @ e + W.ol @ m.left + W["o", "r"] @ m.right + b.o)
     h = i * tanh(W.he @ e + W.hl @ m.left + W.hr @ m.right + b.h) + l * h.left + r * h.right

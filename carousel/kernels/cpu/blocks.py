@@ -34,7 +34,9 @@ class CppProduct:
     more: bool  # added to the product before it, which has the same symbols
     later: bool = False  # only for rows that the step after has
     heads: int = 1
-    rows_at: str = ""  # the array that says, of each row, which row of ``pointer`` is multiplied; else they are one after another
+    rows_at: str = (
+        ""  # the array that says, of each row, which row of ``pointer`` is multiplied; else they are one after another
+    )
 
 
 @dataclass
@@ -271,7 +273,9 @@ class _Backward(_Direction[BackwardFlow]):
                 continue
             for k, (name, weight) in enumerate(zip(panels(stack), weights, strict=True)):  # a head's adjoints are apart
                 at = f"{pointer} + {k} * {whole}"
-                found.append(CppProduct((p.symbol,), name, at, stride, rows, rows, (weight,), k > 0, later, stack.heads, rows_at))
+                found.append(
+                    CppProduct((p.symbol,), name, at, stride, rows, rows, (weight,), k > 0, later, stack.heads, rows_at)
+                )
         return found
 
     def found(self, symbol: Expr) -> str:

@@ -73,7 +73,7 @@ def forward(k: Kernel, run: Run, tensors: Tensors, lengths: dict[str, int], save
 
 
 def _preceding(program: CppProgram, run: Run, tensors: Tensors, stored: Mapping[Expr, Tensor]) -> Arrays:
-    """Return what each step precedes; where a step has no predecessor, write the state that stands for it. Of a chain nothing."""
+    """Return what each step precedes; where one has no predecessor, write the state that stands for it. Of a chain nothing."""
     if run.follows is None:
         return {}
     nothing = levels.before(run.follows) < 0
@@ -115,8 +115,9 @@ def backward(
     chain = run.follows is None
     adjoints = room(steps.total + (not chain), program.adjoints) | room(steps.total, program.own)
     carried = [x.clone(memory_format=torch.contiguous_format) for x in arriving.final]
-    wanted = "initial" in asked or not chain
-    direct = [data.new_empty(steps.total + (not chain), x.shape[1]) if wanted else None for x in tensors.before]
+    wanted = ["initial" in asked if chain else passes for passes in program.live.passing]
+    straight = zip(tensors.before, wanted, strict=True)
+    direct = [data.new_empty(steps.total + (not chain), x.shape[1]) if kept else None for x, kept in straight]
     memory, places = scratch(data, layout.room)
     arrays = common(program, tensors, steps, flags)
     arrays |= layout.addresses(dense) | sums | adjoints | places
@@ -126,7 +127,7 @@ def backward(
     arrays[program.given] = arriving.given.contiguous()
     arrays.update(zip(program.given_recorded, _contiguous(arriving.recorded), strict=True))
     if run.follows is not None:
-        for x in (*(adjoints[name] for name in program.adjoints), *direct):
+        for x in (*(adjoints[name] for name in program.adjoints), *(x for x in direct if x is not None)):
             x[-1] = 0  # for what precedes nothing
         last = torch.where(run.follows < 0, steps.total, run.follows)
         arrays.update(zip(program.follows.values(), last, strict=True))

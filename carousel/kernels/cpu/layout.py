@@ -84,7 +84,11 @@ def forward_layout(
     counts = inputs(k, sizes, chunk * steps.batch)
     if not save:  # of a chain two places are enough: the step's, and the next one's
         places = steps.total if levels else 2 * steps.batch
-        counts |= {s.array: places * sizes[s.size] for s in program.stored.values() if s.always and not (levels and s.state is not None)}
+        counts |= {
+            s.array: places * sizes[s.size]
+            for s in program.stored.values()
+            if s.always and not (levels and s.state is not None)
+        }
     counts |= own(k, "forward", threads * steps.batch)
     weights, strides = weights_of(program.interface.stacks, sizes, dense)
     named = {"steps": steps.count, "batch": steps.batch, "threads": threads, "chunk": chunk, "packed": 0, **sizes, **strides}

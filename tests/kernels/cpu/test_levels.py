@@ -79,7 +79,9 @@ def tensors(case, cell, rows, batch=1):
     found["input"] = torch.randn(rows, own[0], dtype=torch.float64)
     found |= {f"input {x.name}": torch.randn(rows, cell.length(x.size, *own), dtype=torch.float64) for x in cell.trace.inputs}
     states = {s.name: s.size for s in cell.trace.states}
-    return found | {f"state {n}": torch.randn(batch, cell.length(size, *own), dtype=torch.float64) for n, size in states.items()}
+    return found | {
+        f"state {n}": torch.randn(batch, cell.length(size, *own), dtype=torch.float64) for n, size in states.items()
+    }
 
 
 def call(cell, given, batch_sizes, follows=None, record=(), clamp=None):
@@ -220,7 +222,7 @@ def test_a_wrong_structure_is_refused_before_any_address_is_taken():
 
 
 def test_threads_share_levels_of_many_rows():
-    """Rows of a level are dealt out to threads, or their units: the result is the same to the last bit, gradients of vectors aside."""
+    """Rows of a level are dealt out to threads, or their units: the result is the same to the last bit."""
     case, cell = CASES[1], CELLS[1]
     chance = random.Random(1)
     batch_sizes, follows = structure(2, chance)
