@@ -271,6 +271,17 @@ def test_bench_recording(carousel):
     assert [r.split()[2] for r in rows if r.strip()] == ["forward", "training"]
 
 
+def test_bench_grids(carousel):
+    status, out, _ = carousel("bench", "grids", "--grid", "3,2,4", "--trees", "5,2,4", "--seconds", 0.05, "--json")
+    rows = json.loads(out)
+    assert status == 0 and [r["run"] for r in rows] == ["forward", "training"] * 2
+    assert all(set(r["seconds"]) == {"carousel", "level by level", "by hand"} for r in rows)
+    status, out, _ = carousel("bench", "grids", "--grid", "3,2,4", "--trees", "5,2,4", "--seconds", 0.05)
+    assert status == 0 and "of products" in out
+    status, _, error = carousel("bench", "grids", "--grid", "3,2")
+    assert status == 2 and "--grid takes side,images,units, such as 32,32,64, not '3,2'" in error
+
+
 def test_bench_lm(carousel, text):
     options = ("--layers", 1, "--hidden", 8, "--batch-size", 4, "--length", 8, "--seconds", 0.05, "--softmax", "full,sampled")
     status, out, _ = carousel("bench", "lm", text, *options)

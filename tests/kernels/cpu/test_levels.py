@@ -18,7 +18,7 @@ from carousel.kernels.registry import TANGENT, key_of, loop_called
 from carousel.kernels.variants import variant
 from carousel.layers.clamp import sizes
 
-COUNT = 10
+COUNT = 12
 
 
 def branched(case, edges):
@@ -32,12 +32,20 @@ def branched(case, edges):
 def fitting():
     """Stored cases that neither count steps, nor look further back, nor draw noise."""
     every = [c for c in stored() if not re.search(r"\bt\b|ago\(|\bp\.|p\[", c.text)]
-    return [c for c in every[:: max(1, len(every) // COUNT)] if usable(c.cell, torch.zeros(1, dtype=torch.float64))]
+    rare = [c for c in every if re.search(r"heads=|norm\(|mean\(|total\(|softmax\(", c.text)]
+    chosen = [*rare, *every[:: max(1, len(every) // (COUNT - len(rare)))]]
+    return [c for c in dict.fromkeys(chosen) if usable(c.cell, torch.zeros(1, dtype=torch.float64))]
 
 
 CASES = fitting()
 CELLS = [branched(c, ["up", "left"]) for c in CASES]
 CHAINS = [branched(c, ["last"]) for c in CASES]
+
+
+@pytest.fixture(autouse=True)
+def many_threads(monkeypatch):
+    """Small loops have as many threads as large ones."""
+    monkeypatch.setattr("carousel.kernels.cpu.layout.threads_for", lambda weights, rows, most: most)
 
 
 @pytest.fixture(scope="module", autouse=True)
