@@ -119,9 +119,10 @@ def _flops(case: Case) -> float:
 def _products(case: Case, what: str) -> Work:
     """Return the products alone: of the input at once, level by level from the states, and backwards both and the weights'."""
     layer, sizes = case.layer, case.levels.sizes
-    (gates, units), width = (5, layer.hidden_size), layer._step_size
+    (gates, units), (width, *_) = (5, layer.hidden_size), layer.sizes
     rows, wide = len(case.levels.order), torch.randn(2 * units, gates * units)
-    x, w = torch.randn(rows, width), torch.randn(width, gates * units)
+    of_input = sum(p.kind == "dense" and not layer.cell.from_state(p) for p in layer.cell.trace.parameters)
+    x, w = torch.randn(rows, width), torch.randn(width, of_input * units)
     before, adjoints = torch.randn(rows, 2 * units), torch.randn(rows, gates * units)
 
     def work() -> None:
@@ -133,8 +134,8 @@ def _products(case: Case, what: str) -> Work:
                 torch.mm(adjoints[at : at + n], wide.T)
             at += n
         if what == "training":
-            torch.mm(adjoints, w.T)
-            torch.mm(x.T, adjoints)
+            torch.mm(adjoints[:, : of_input * units], w.T)
+            torch.mm(x.T, adjoints[:, : of_input * units])
             torch.mm(before.T, adjoints)
 
     return work
