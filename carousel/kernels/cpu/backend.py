@@ -94,7 +94,8 @@ def _kernel(run: Run, tensors: Tensors) -> calls.Kernel:
 
 def usable(cell: Cell, data: Tensor, dtype: torch.dtype | None = None) -> bool:
     """Return whether there are kernels for a cell and tensors of this device, and of this type (else the data's)."""
-    return data.device.type == "cpu" and (dtype or data.dtype) in compiler.TYPES and bool(loop_of(cell).stages)
+    loop = loop_of(cell)
+    return data.device.type == "cpu" and (dtype or data.dtype) in compiler.TYPES and bool(loop.stages) and not loop.over_set
 
 
 def bfloat16_asked_for() -> bool:

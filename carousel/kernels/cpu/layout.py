@@ -77,12 +77,18 @@ def forward_layout(
         threads: the most that may be used.
         save: whether a run backwards follows.
     """
-    program, steps, sizes = k.program, Steps.of(rows, reverse), dict(zip(k.program.interface.sizes, lengths, strict=True))
+    program, sizes, levels = k.program, dict(zip(k.program.interface.sizes, lengths, strict=True)), bool(k.program.loop.edges)
+    steps = Steps.of(rows, reverse, levels=levels)
     threads = threads_for(dense, steps.total, threads)
     chunk = min(steps.count, max(1, ROWS_AT_ONCE * threads // steps.batch))
     counts = inputs(k, sizes, chunk * steps.batch)
-    if not save:  # two places are enough: the step's, and the next one's
-        counts |= {s.array: 2 * steps.batch * sizes[s.size] for s in program.stored.values() if s.always}
+    if not save:  # of a chain two places are enough: the step's, and the next one's
+        places = steps.total if levels else 2 * steps.batch
+        counts |= {
+            s.array: places * sizes[s.size]
+            for s in program.stored.values()
+            if s.always and not (levels and s.state is not None)
+        }
     counts |= own(k, "forward", threads * steps.batch)
     weights, strides = weights_of(program.interface.stacks, sizes, dense)
     named = {"steps": steps.count, "batch": steps.batch, "threads": threads, "chunk": chunk, "packed": 0, **sizes, **strides}
@@ -94,7 +100,8 @@ def backward_layout(
     k: Kernel, rows: tuple[int, ...], reverse: bool, lengths: tuple[int, ...], dense: Shapes, threads: int
 ) -> Layout:
     """Return the layout of a run backwards; arguments as those of ``forward_layout``."""
-    program, steps, sizes = k.program, Steps.of(rows, reverse), dict(zip(k.program.interface.sizes, lengths, strict=True))
+    program, sizes = k.program, dict(zip(k.program.interface.sizes, lengths, strict=True))
+    steps = Steps.of(rows, reverse, levels=bool(program.loop.edges))
     threads = threads_for(dense, steps.total, threads)
     inner = tuple(program.interface.inner.values())
     counts = {name: k.panel(stack, sizes, transposed=True) for stack in inner for name in panels(stack)}

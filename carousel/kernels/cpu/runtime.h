@@ -199,6 +199,11 @@ template <int G, class Tile> inline void product(int rows, int units, const T* x
   product<G, Tile>(rows, units, each, panel, depth, result, more);
 }
 
+// Pointers to some rows of an array, by their numbers.
+inline void gather_rows(const T** each, const T* x, long stride, const int64_t* numbers, int rows) {
+  for (int r = 0; r < rows; ++r) each[r] = x + numbers[r] * stride;
+}
+
 // ---------------------------------------------------------------- threads
 
 struct Range { long from, to; };
@@ -245,6 +250,7 @@ struct Steps {
   long count, batch;
   const int64_t *at, *slot, *rows;
   const uint8_t* resets;  // of all rows of all steps, or null
+  bool levels;  // of any numbers of rows, each of which may need rows of any thread
   // `begin`: the first of the steps that arrays of some steps hold.
   Step at_step(long s, long begin) const {
     Step step{};
@@ -281,6 +287,7 @@ struct Cut {
 // need not wait for one another before the end; units are divided where there are too few rows.
 struct Team {
   int rank = 0, size = 1, across = 1;  // `across`: threads that share the same rows
+  bool levels = false;
   Range rows{0, 0};
   Barrier* barrier = nullptr;
   int column() const { return rank % across; }
@@ -292,7 +299,12 @@ struct Team {
   Range tiles(const Cut& cut) const { return share(cut.tiles, across, column()); }
   // The share of the tiles to pack, which everyone will read.
   Range packing(const Cut& cut) const { return share(cut.tiles, size, rank); }
-  Range rows_of(const Step& s) const { return {rows.from, rows.to < s.rows ? rows.to : s.rows > rows.from ? s.rows : rows.from}; }
+  // The rows of a step of so many: those dealt out, as far as the step has them, or of levels a share of each.
+  Range rows_among(long n) const {
+    if (levels) return share(n, size / across, group());
+    return {rows.from, rows.to < n ? rows.to : n > rows.from ? n : rows.from};
+  }
+  Range rows_of(const Step& s) const { return rows_among(s.rows); }
   void divide(const Steps& steps, long blocks, double depth, int most_rows);
 };
 
@@ -338,6 +350,13 @@ inline Range deal(const int64_t* rows, long steps, long batch, int groups, int g
 }
 
 inline void Team::divide(const Steps& steps, long blocks, double depth, int most_rows) {
+  levels = steps.levels;
+  if (levels) {
+    long total = 0;
+    for (long s = 0; s < steps.count; ++s) total += steps.rows[s];
+    across = choose_across((total + steps.count - 1) / steps.count, blocks, depth, most_rows, size);
+    return;
+  }
   across = choose_across(steps.batch, blocks, depth, most_rows, size);
   rows = deal(steps.rows, steps.count, steps.batch, size / across, group());
 }
@@ -506,11 +525,11 @@ template <int G> void hoist(const Steps& steps, const Team& team, long begin, lo
   const T* from[MOST];
   T* to[MOST];
   V sums[Tile::ROWS * Tile::MOST_UNITS * G];
-  long step = begin, row = team.rows.from;
+  long step = begin, row = team.rows_among(steps.rows[begin]).from;
   while (step < end) {
     int have = 0;
-    for (; step < end && have < MOST; row = team.rows.from, ++step) {
-      const long last = team.rows.to < steps.rows[step] ? team.rows.to : steps.rows[step];
+    for (; step < end && have < MOST; ++step, row = step < end ? team.rows_among(steps.rows[step]).from : 0) {
+      const long last = team.rows_among(steps.rows[step]).to;
       for (; row < last && have < MOST; ++row, ++have) {
         from[have] = x + (steps.at[step] + row) * depth;
         to[have] = e + ((step - begin) * steps.batch + row) * G * n;

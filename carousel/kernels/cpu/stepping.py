@@ -21,7 +21,7 @@ from carousel.kernels.interface import Tensors
 def steppable(cell: Cell) -> bool:
     """Return whether nothing but plain products of the input leaves the cell's loop, which has no further inputs."""
     loop = loop_of(cell)
-    return bool(loop.stages) and len(loop.hoisted) == len(loop.outer) and not cell.inputs
+    return bool(loop.stages) and not loop.edges and len(loop.hoisted) == len(loop.outer) and not cell.inputs
 
 
 class CpuStepper:
