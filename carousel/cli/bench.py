@@ -17,7 +17,7 @@ from carousel.bench import lm as bench_lm
 from carousel.bench import recording as bench_recording
 from carousel.bench import rl as bench_rl
 from carousel.bench import startup as bench_startup
-from carousel.cli import bench_gpu, commands, options, screen
+from carousel.cli import bench_gpu, bench_size, bench_stream, commands, options, screen
 from carousel.errors import InputError
 from carousel.language.feeding import Stream
 from carousel.language.model import ModelConfig
@@ -321,3 +321,7 @@ def rl(
     screen.out.print(screen.table(title, {h: "left" if h == "policy" else "right" for h in table[0]}, table))
     if figure is not None:
         print(f"\nfigure {figure}")
+
+
+app.command("stream", epilog="Example: carousel bench stream --units 200 --figure stream.png")(bench_stream.command)
+app.command("size", epilog="Example: carousel bench size --cell lstm --units 64")(bench_size.command)

@@ -108,9 +108,17 @@ class Backend(Protocol):
         ...
 
     def stepper(
-        self, cell: Cell, input_size: int, before: Mapping[str, Tensor], parameters: Mapping[str, Tensor]
+        self,
+        cell: Cell,
+        input_size: int,
+        before: Mapping[str, Tensor],
+        parameters: Mapping[str, Tensor],
+        products: torch.dtype | None = None,
     ) -> Stepper | None:
-        """Return a stepper from the states ``before``, or None where calls of one step each are the way to go."""
+        """Return a stepper from the states ``before``, or None where calls of one step each are the way to go.
+
+        ``products``: the type of weights that are multiplied, bfloat16 or int8, if another than the states'.
+        """
         return None
 
     def explain(self, cell: Cell, data: Tensor, rows: int, sizes: tuple[int, ...]) -> str | None:

@@ -14,7 +14,7 @@ from typing import Any
 from torch import Tensor
 
 from carousel.kernels.cpu.kernel import Kernel, threads_for
-from carousel.kernels.cpu.program import panel, panels, pointers, stride
+from carousel.kernels.cpu.program import begin, panel, panels, pointers, stride
 from carousel.kernels.interface import Stack
 from carousel.kernels.steps import Steps
 
@@ -126,10 +126,10 @@ def own(k: Kernel, way: str, rows: int) -> dict[str, int]:
 def weights_of(
     stacks: Sequence[Stack], lengths: Lengths, dense: Shapes
 ) -> tuple[tuple[tuple[str, int, int], ...], dict[str, int]]:
-    """Return ``Layout.weights`` of some stacks, and the numbers between rows by name."""
+    """Return ``Layout.weights`` of some stacks, and by name the numbers between rows and those before a weight in its rows."""
     each = [(name, n, prefix) for s in stacks for name, (n, prefix) in zip(pointers(s), s.parts, strict=True)]
     places = tuple((name, n, sum(lengths[size] for size in prefix)) for name, n, prefix in each)
-    return places, {stride(name): dense[n][1] for name, n, _ in each}
+    return places, {stride(name): dense[n][1] for name, n, _ in each} | {begin(name): before for name, _, before in places}
 
 
 def shapes(dense: Sequence[Tensor]) -> Shapes:

@@ -5,7 +5,7 @@ This is the only place that knows the order; who calls gives a mapping from name
 ============ ==========================================================================================================
 x            the input, of every step; ``output`` the first state, ``given`` its gradient
 panel_S      the weights of stack S, packed (backward of several heads panel_S_k, of weight k alone); W_S_k the address of
-             its weight k, W_S_k_stride from one row to the next
+             its weight k, W_S_k_stride from one row to the next, W_S_k_begin the columns of its rows before that address
 bias_S       what the sums of a stack that multiplies the input begin with; E_j hoisted inputs, those sums first
 V_stored     a value of a step: of every step where derivatives are wanted, else of two steps
 S_initial    states that a reset returns to, S_final those after each row's last step
@@ -76,6 +76,12 @@ def pointers(stack: Stack) -> tuple[str, ...]:
 def stride(pointer: str) -> str:
     """Return the number between rows of a weight."""
     return f"{pointer}_stride"
+
+
+@cache
+def begin(pointer: str) -> str:
+    """Return the number of a row's columns before a weight."""
+    return f"{pointer}_begin"
 
 
 class CppProgram:
@@ -149,7 +155,9 @@ class CppProgram:
     def _signature(self, arrays: list[str], stacks: Iterable[Stack]) -> Signature:
         weights = [w for s in stacks for w in pointers(s)]
         clock = [self.clock] if self.clock else []
-        return Signature((*STEPS, *arrays, *weights, *clock), (*NUMBERS, *self.interface.sizes, *map(stride, weights)))
+        return Signature(
+            (*STEPS, *arrays, *weights, *clock), (*NUMBERS, *self.interface.sizes, *map(stride, weights), *map(begin, weights))
+        )
 
 
 def _gathers(live: Liveness, flow: ForwardFlow | BackwardFlow) -> dict[str, tuple[int, int]]:

@@ -7,7 +7,7 @@ from carousel.equations.stages import Reduction
 from carousel.kernels.cpu import blocks
 from carousel.kernels.cpu.blocks import CppBlock, CppProduct
 from carousel.kernels.cpu.printer import Printer
-from carousel.kernels.cpu.program import STEPS, VECTORS, CppProgram, Signature, panel, pointers, stride
+from carousel.kernels.cpu.program import STEPS, VECTORS, CppProgram, Signature, begin, panel, pointers, stride
 
 _printer = Printer()
 
@@ -25,7 +25,9 @@ def source(program: CppProgram) -> str:
 namespace {{
 
 {_direction("Forward", program, program.forward, forward, _run_forward(program, forward))}
+#ifndef INT8
 {_direction("Backward", program, program.backward, backward, _run_backward(program, backward))}
+#endif
 }}  // namespace
 
 extern "C" void carousel_forward(void* const* arrays, const int64_t* numbers, const void* const* threads) {{
@@ -33,10 +35,12 @@ extern "C" void carousel_forward(void* const* arrays, const int64_t* numbers, co
   start(call, threads, int(call.threads));
 }}
 
+#ifndef INT8
 extern "C" void carousel_backward(void* const* arrays, const int64_t* numbers, const void* const* threads) {{
   const Backward call(arrays, numbers);
   start(call, threads, int(call.threads));
 }}
+#endif
 """
 
 
@@ -195,7 +199,7 @@ def _product(p: CppProduct) -> list[str]:
         rows = f"rows_{p.panel}"
         lines = [f"const int {rows} = int((rows.to < s.next_rows ? rows.to : s.next_rows) - rows.from);"]
         condition = f"if ({rows} > 0) "
-    panel = f"c.{p.panel} + at.block * {g} * LANES * words({p.depth})"
+    panel = f"c.{p.panel} + at.block * {g} * LANES * packed({p.depth})"
     if p.rows_at:
         head = f" + at.head * {p.depth}" if p.heads > 1 else ""
         x = f"rows_{p.panel}"
@@ -231,7 +235,8 @@ def _packing(stages: list[list[CppBlock]], how: str) -> str:
 def _pack(how: str, weights: tuple[str, ...], panel: str, size: str, heads: int, whole: bool, depth: str, most: int) -> str:
     """Return the call that packs some weights, for units of so many heads; ``whole``: the weights do not consist of blocks."""
     g = len(weights)
-    struct = f"Weights<{g}>{{{{{', '.join(weights)}}}, {{{', '.join(map(stride, weights))}}}}}"
+    parts = (weights, map(stride, weights), map(begin, weights))
+    struct = f"Weights<{g}>{{{', '.join('{' + ', '.join(each) + '}' for each in parts)}}}"
     blocks = "" if how == "pack" else f", {'false' if whole else 'true'}"
     return f"{how}({struct}, {panel}, {depth}, Cut({size}, {heads}, team.units<Tiling<{most}>>()), team{blocks});"
 
