@@ -43,11 +43,24 @@ if TYPE_CHECKING:
         softsign,
         sqrt,
         tanh,
+        together,
         total,
         where,
         zoneout,
     )
-    from carousel.layers import Clamp, Recurrent, Streaming, chrono, from_torch, from_torch_state, to_torch, to_torch_state
+    from carousel.layers import (
+        Clamp,
+        Forest,
+        Grid,
+        Recurrent,
+        Streaming,
+        Tree,
+        chrono,
+        from_torch,
+        from_torch_state,
+        to_torch,
+        to_torch_state,
+    )
     from carousel.runs.loading import Ensemble, LanguageRun, TranslatorRun, Trials, load
     from carousel.runs.training import resume, train
 
@@ -58,10 +71,13 @@ __all__ = [
     "Clamp",
     "Ensemble",
     "EquationError",
+    "Forest",
+    "Grid",
     "LanguageRun",
     "Recurrent",
     "Streaming",
     "TranslatorRun",
+    "Tree",
     "Trials",
     "__version__",
     "absolute",
@@ -105,6 +121,7 @@ __all__ = [
     "tanh",
     "to_torch",
     "to_torch_state",
+    "together",
     "total",
     "train",
     "where",

@@ -44,21 +44,23 @@ def further(layer: Recurrent, steps: int, rows: int) -> dict[str, Tensor]:
     }
 
 
-def side_by_side(works: Mapping[str, Work], seconds: float = 1.0, rounds: int = 5) -> dict[str, float]:
+def side_by_side(
+    works: Mapping[str, Work], seconds: float = 1.0, rounds: int = 5, clock: Callable[[], float] = time.perf_counter
+) -> dict[str, float]:
     """Return median seconds of each; each is measured for about ``seconds``, in ``rounds`` turns of several runs."""
     once = {}
     for name, work in works.items():
         work()
-        begun = time.perf_counter()
+        begun = clock()
         work()
-        once[name] = time.perf_counter() - begun
+        once[name] = clock() - begun
     times: dict[str, list[float]] = {name: [] for name in works}
     for _ in range(rounds):
         for name, work in works.items():
             for _ in range(max(1, int(seconds / rounds / max(once[name], 1e-6)))):
-                begun = time.perf_counter()
+                begun = clock()
                 work()
-                times[name].append(time.perf_counter() - begun)
+                times[name].append(clock() - begun)
     return {name: median(measured) for name, measured in times.items()}
 
 

@@ -28,9 +28,9 @@ FOUND: dict[str, Cell] = {}  # cells of users' files and packages, found in this
 
 def paper_cells() -> dict[str, Cell]:
     """Return the cells of papers, by name; the first call defines them."""
-    from carousel.cells.papers import PAPERS
+    from carousel.cells.papers import BRANCHED, PAPERS
 
-    return PAPERS
+    return PAPERS | BRANCHED
 
 
 def get(name: str | Cell) -> Cell:
@@ -58,12 +58,20 @@ def get(name: str | Cell) -> Cell:
     return known
 
 
-def fed_alone(name: str | Cell) -> Cell:
-    """Return the cell of a name, as ``get``, for who feeds its input ``e`` alone. Raises ValueError where it has others."""
+def in_sequence(name: str | Cell) -> Cell:
+    """Return the cell of a name, as ``get``, for who takes one step after another. Raises ValueError for others."""
     cell = get(name)
+    if cell.before:
+        raise ValueError(f"a step of cell {cell.name} follows several, and here one follows one: take it in a Grid or a Tree")
+    return cell
+
+
+def fed_alone(name: str | Cell) -> Cell:
+    """Return the cell of a name, as ``in_sequence``, for who feeds its input ``e`` alone. Raises ValueError for others."""
+    cell = in_sequence(name)
     if cell.inputs:
         raise ValueError(f"cell {cell.name} takes {', '.join(cell.inputs)} beside its input, and nothing here feeds that")
     return cell
 
 
-__all__ = ["CELLS", "fed_alone", "get", "paper_cells"]
+__all__ = ["CELLS", "fed_alone", "get", "in_sequence", "paper_cells"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from carousel.cells import CELLS
-from carousel.cells.papers import FAMILIES
+from carousel.cells.papers import FAMILIES, YEARS
 from carousel.equations import Cell
 
 LECTURES: dict[str, dict[int, tuple[str, ...]]] = {
@@ -27,6 +27,7 @@ MEANING = {
     "linear": "a weighted mean over time, without a dense product in the recurrence",
     "dynamical": "differential equations, a step of time at once",
     "told": "more than one input: the time of each, what is missing, how much each counts",
+    "branched": "a step follows several: grids and trees",
 }
 
 
@@ -44,7 +45,8 @@ def catalogue() -> list[Entry]:
     every = []
     for family in MEANING:
         lectures = [(year, CELLS[n]) for year, names in LECTURES.get(family, {}).items() for n in names]
-        papers = [(year, c) for year, cells in FAMILIES.get(family, {}).items() for c in cells]
+        years = YEARS if family == "branched" else FAMILIES.get(family, {})
+        papers = [(year, c) for year, cells in years.items() for c in cells]
         every += [Entry(c, family, year) for year, c in sorted([*lectures, *papers], key=lambda each: each[0])]
     return every
 

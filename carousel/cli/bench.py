@@ -11,12 +11,13 @@ import torch
 import typer
 
 from carousel import files
+from carousel.bench import grids as bench_grids
 from carousel.bench import kernels as bench_kernels
 from carousel.bench import lm as bench_lm
 from carousel.bench import recording as bench_recording
 from carousel.bench import rl as bench_rl
 from carousel.bench import startup as bench_startup
-from carousel.cli import bench_gpu, commands, options, screen
+from carousel.cli import bench_gpu, bench_size, bench_stream, commands, options, screen
 from carousel.errors import InputError
 from carousel.language.feeding import Stream
 from carousel.language.model import ModelConfig
@@ -119,6 +120,14 @@ def _shape(text: str) -> tuple[int, int, int]:
     return a, b, c
 
 
+def _numbers(option: str, parts: str, text: str) -> list[int]:
+    """Return whole numbers above zero that an option takes, separated by commas. Raises InputError."""
+    found = [p.strip() for p in text.split(",")]
+    if len(found) != len(parts.split(",")) or not all(p.isdecimal() and int(p) > 0 for p in found):
+        raise InputError(f"{option} takes {parts}, such as 32,32,64, not {text!r}")
+    return [int(p) for p in found]
+
+
 def _row(r: dict[str, Any]) -> dict[str, str]:
     ours = r["seconds"]["carousel"]
     shown = {
@@ -165,6 +174,40 @@ def recording(
         table.append({"cell": r["cell"], "B·H·T": shape, "run": r["what"], "plain, ms": f"{1000 * plain:.2f}", **ratios})
     title = f"{used} thread{'s' * (used > 1)}, float32; on the right, how many times as long as the plain run"
     screen.out.print(screen.table(title, {h: "left" if h in ("cell", "run") else "right" for h in table[0]}, table))
+
+
+@app.command("grids", epilog="Example: carousel bench grids --grid 16,8,32 --trees 20,16,64")
+def grids(
+    grid: Annotated[str, typer.Option(help="side,images,units: an MDLSTM over images from one corner.")] = "32,32,64",
+    trees: Annotated[str, typer.Option(help="nodes,trees,units: a Tree-LSTM over binary trees.")] = "50,64,150",
+    seconds: Seconds = 1.0,
+    threads: options.Threads = 1,
+    json: options.Json = False,
+) -> None:
+    """Time a grid and trees beside the same loop in PyTorch's operations, and beside frames of nodes, as DGL has them.
+
+    With one thread it is the processor's time.
+    """
+    used = _threads(threads)
+    made = (("--grid", "side,images,units", grid, bench_grids.grid), ("--trees", "nodes,trees,units", trees, bench_grids.trees))
+    cases = [make(*_numbers(option, parts, text)) for option, parts, text, make in made]
+    rows: list[dict[str, Any]] = []
+    with screen.counting("measuring") as tick:
+        for k, case in enumerate(cases):
+            tick(k, len(cases))
+            rows += [{**r, "threads": used} for r in bench_grids.measure(case, seconds)]
+    if json:
+        screen.print_json(rows)
+        return
+    table = []
+    for r in rows:
+        ours = r["seconds"]["carousel"]
+        others = {name: f"{x / ours:.2f}" for name, x in r["seconds"].items() if name != "carousel"}
+        share = f"{100 * r['floor_seconds'] / ours:.0f} %"
+        shown = {"case": r["case"], "run": r["run"], "ms": f"{1000 * ours:.1f}", "GFLOP/s": f"{r['gflops']:.0f}"}
+        table.append({**shown, "of products": share, **others})
+    title = f"{used} thread{'s' * (used > 1)}, float32; on the right, how many times as long the others take"
+    screen.out.print(screen.table(title, {h: "left" if h in ("case", "run") else "right" for h in table[0]}, table))
 
 
 @app.command("lm", epilog="Example: carousel bench lm train.txt --layers 2 --hidden 200")
@@ -278,3 +321,7 @@ def rl(
     screen.out.print(screen.table(title, {h: "left" if h == "policy" else "right" for h in table[0]}, table))
     if figure is not None:
         print(f"\nfigure {figure}")
+
+
+app.command("stream", epilog="Example: carousel bench stream --units 200 --figure stream.png")(bench_stream.command)
+app.command("size", epilog="Example: carousel bench size --cell lstm --units 64")(bench_size.command)

@@ -11,6 +11,8 @@ from carousel import files
 from carousel.cli import commands, screen
 from carousel.drawing.svg import standalone
 from carousel.equations import Cell
+from carousel.equations.before import names
+from carousel.equations.derivative import NoDerivative
 from carousel.equations.notes import Input
 from carousel.errors import InputError
 
@@ -60,7 +62,10 @@ def command(
     elif source:
         from carousel import kernels  # PyTorch takes longer to load than all else that this command does
 
-        print(kernels.source(chosen[0]), end="")
+        try:
+            print(kernels.source(chosen[0]), end="")
+        except NoDerivative as error:
+            raise InputError(f"there is no C++ of it: {error}") from None
     elif name:
         _print_one(chosen[0], sizes)
     else:
@@ -84,6 +89,7 @@ def _facts(cell: Cell, sizes: tuple[int, ...]) -> dict[str, Any]:
         "description": cell.doc,
         "source": cell.citation,
         "states": cell.states,
+        "follows": names(cell.before),
         "inputs": dict(cell.inputs),
         "gates": cell.gates,
         "quantities": cell.names,
@@ -107,6 +113,8 @@ def _print_one(cell: Cell, sizes: tuple[int, ...]) -> None:
     print(f"{cell.name}: {cell.doc}\n{cell.citation}\n")
     print("\n".join(f"  {line}" for line in cell.text.splitlines()))
     print(f"\nstates      {', '.join(cell.states)} (the first is the output)")
+    if cell.before:
+        print(f"follows     {', '.join(names(cell.before))}{' (a set)' if isinstance(cell.before, str) else ''}")
     if cell.inputs:
         print(f"inputs      {', '.join(f'{x.name} ({_like(x)})' for x in cell.trace.inputs)}")
     print(f"gates       {', '.join(cell.gates) or 'none'}")

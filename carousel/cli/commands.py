@@ -10,7 +10,7 @@ from typing import Any
 import typer
 from typer.core import TyperCommand
 
-from carousel.cells import fed_alone
+from carousel.cells import fed_alone, in_sequence
 from carousel.cells.finding import find
 from carousel.equations import Cell
 from carousel.errors import InputError, TrainingError
@@ -36,8 +36,11 @@ def cell(reference: str, *, alone: bool = True) -> Cell:
 
 
 def cells(references: str, *, alone: bool = True) -> list[str]:
-    """Return the names of cells that a command names, separated by commas. Raises InputError as ``cell``."""
-    found = [cell(reference, alone=alone).name for reference in references.split(",") if reference.strip()]
+    """Return the names of cells that a command names, separated by commas, and runs over sequences. Raises InputError."""
+    try:
+        found = [in_sequence(cell(reference, alone=alone)).name for reference in references.split(",") if reference.strip()]
+    except ValueError as error:
+        raise InputError(str(error)) from None
     if not found:
         raise InputError("--cells needs at least one cell")
     return found

@@ -9,8 +9,12 @@ import typer
 
 from carousel import files
 from carousel.cli import options, screen
+from carousel.errors import InputError
 from carousel.export.targets import PRECISIONS, TARGETS, target
 from carousel.runs.language import LanguageRun
+from carousel.runs.loading import load
+from carousel.runs.translator import TranslatorRun
+from carousel.runs.trials import Trials
 
 EXAMPLE = "Example: carousel export runs/book-lstm-v2 -o model.c, then cc -O3 -DMAIN model.c -lm -o model && ./model The"
 TO = f"{'; '.join(f'{t.name}: {t.about}' for t in TARGETS.values())}. Without it the end of the file's name decides."
@@ -23,20 +27,41 @@ def command(
     out: Annotated[Path, typer.Option("-o", "--out", help="The file to write.", show_default=False)],
     to: Annotated[str | None, typer.Option(help=TO, show_default=False)] = None,
     precision: Annotated[str | None, typer.Option(help=PRECISION, show_default=False)] = None,
+    valid: Annotated[Path | None, typer.Option(help="Held-out text: tell what fewer bits cost.", show_default=False)] = None,
     json: options.Json = False,
 ) -> None:
-    """Write a language model as a file that runs without Python: a program in C, a module for the web, a page."""
+    """Write a model as a file that runs without Python: a program in C, a module for the web, a page; a translator in C."""
     files.check(out)
     kind = target(to, out)
     precision = precision or kind.precisions[0]
     kind.check(precision)
-    model = LanguageRun(run)
+    model = load(run)
+    if isinstance(model, Trials):
+        raise InputError(f"{run} holds trials, which have no model to export")
+    scores = _scores(model, valid, precision)
     with screen.busy(f"writing {out.name}"):
         written = model.export(out, kind.name, precision)
     sizes = {str(path): path.stat().st_size for path in written}
     if json:
-        screen.print_json({"run": str(run), "files": sizes, "to": kind.name, "precision": precision})
+        screen.print_json({"run": str(run), "files": sizes, "to": kind.name, "precision": precision, **scores})
         return
     for path, size in sizes.items():
         print(f"wrote {path} ({size / 1e6:.1f} MB)")
-    print(kind.next(out))
+    if scores:
+        before, after = scores["perplexity_float32"], scores["perplexity"]
+        print(f"perplexity {after:.4f}, in float32 {before:.4f} ({after / before - 1:+.2%})")
+    following = kind.next(out)
+    if not isinstance(model, LanguageRun):  # a program that translates lines
+        following = f"{following.split(' && ')[0]} && ./{out.stem} < lines.txt"
+    print(following)
+
+
+def _scores(model: LanguageRun | TranslatorRun, valid: Path | None, precision: str) -> dict[str, float]:
+    """Return the perplexity of a held-out text with weights of this precision, and with those of the run."""
+    if valid is None:
+        return {}
+    if not isinstance(model, LanguageRun):
+        raise InputError("a translator is not scored by a text; leave --valid out")
+    with model.encoded(valid) as corpus, screen.busy("scoring"):
+        before, after = (m.score(corpus).perplexity for m in (model, model.rounded(precision)))
+    return {"perplexity": after, "perplexity_float32": before}

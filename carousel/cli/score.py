@@ -12,7 +12,9 @@ from carousel.cli import options, screen
 from carousel.errors import InputError
 from carousel.language.adaptation import STATIC, Adaptation, adaptation
 from carousel.language.score import Score
+from carousel.layers.precision import PRECISIONS
 from carousel.runs.ensemble import Ensemble
+from carousel.runs.language import LanguageRun
 
 EXAMPLE = "Example: carousel score runs/book-lstm-v2 other.txt --dynamic --cache 2000"
 
@@ -30,6 +32,9 @@ def command(
     mean: Annotated[
         bool, typer.Option("--mean", help="Of several runs of one shape, score the mean of their weights as well.")
     ] = False,
+    precision: Annotated[
+        str, typer.Option(help=f"Of the weights, as an export has them: {', '.join(PRECISIONS)}.")
+    ] = "float32",
     json: options.Json = False,
     **given: Any,
 ) -> None:
@@ -43,7 +48,7 @@ def command(
         raise InputError("--words tells the surprisals of one model as it is; leave it out, or the other runs and options")
     if mean and len(runs) == 1:
         raise InputError("--mean takes the mean of several runs' weights, and there is one run")
-    ensemble = Ensemble(runs)
+    ensemble = Ensemble([LanguageRun(run).rounded(precision) for run in runs])
     if words:
         print_words(ensemble, file, json)
         return

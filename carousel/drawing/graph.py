@@ -14,6 +14,7 @@ from itertools import combinations
 import sympy
 
 from carousel.equations import Cell
+from carousel.equations.before import Together
 from carousel.equations.functions import FUNCTIONS
 from carousel.equations.noise import NOISE
 from carousel.equations.notes import Expr
@@ -31,7 +32,8 @@ class Wire:
 
 @dataclass
 class Node:
-    """A part of a drawing. ``kind``: input, before (a state as it comes in; "h 2" is of two steps ago), after, output, layer,
+    """A part of a drawing. ``kind``: input, before (a state as it comes in; "h 2" is of two steps ago,
+    "h up" of the step above), after, output, layer,
     times, plus, function (pointwise, one input), larger (maximum, minimum), switch, constant, join (wires that come together).
     ``name``: the quantity that it computes, if it has one.
     """
@@ -74,8 +76,10 @@ class _Maker:
     def make(self) -> Graph:
         self.made[self.trace.input] = self._new("input", "e")
         self.made |= {x.symbol: self._new("input", x.name) for x in self.trace.inputs}
-        for state in self.states:
+        for state in (s for s in self.states if not s.edge):
             self.made[state.before] = self._new("before", state.name)
+        for state in (s for s in self.trace.states if s.edge):
+            self.made[state.before] = self._new("before", f"{state.name} {state.edge}")
         for before, (name, steps) in self.trace.delays.items():
             self.made[before] = self._new("before", f"{name} {steps}")
         befores = {s.after: s.before for s in self.states}
@@ -86,7 +90,7 @@ class _Maker:
             self._new("after", state.name, [Wire(self.made[state.after])])
         self._new("output", self.states[0].name, [Wire(self.made[self.states[0].after])])
         pipes: dict[str, list[str]] = {}
-        for state in self.states:
+        for state in () if self.trace.before else self.states:
             path = self._path(self.made[state.after], f"before {state.name}", {k for p in pipes.values() for k in p})
             if path:
                 pipes[state.name] = path
@@ -142,6 +146,8 @@ class _Maker:
             return self._function(f"x^{_number(expr.exp)}", [expr.base])
         if type(expr) in OVER_UNITS:
             return self._over_units(expr)
+        if type(expr) is Together:
+            return self._function("Σ", expr.args)
         if type(expr) in NOISE:
             return self._drawn(expr)
         known = FUNCTIONS.get(type(expr))

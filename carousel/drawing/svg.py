@@ -16,6 +16,7 @@ from carousel.drawing.graph import Graph, Node, graph
 from carousel.drawing.placing import Layout, Place, Way, layout
 from carousel.drawing.routing import Point
 from carousel.equations import Cell
+from carousel.equations.printing import ARROWS
 
 UNIT = 14  # pixels of a grid point
 CORNER = 7.0
@@ -168,6 +169,8 @@ class _Drawer:
         x, y = place.x * UNIT, place.y * UNIT
         name, _, steps = node.label.partition(" ")
         when = f"t−{steps or 1}" if node.kind == "before" else "t"
+        if steps and not steps.isdecimal():  # of a step with a name
+            when = ARROWS.get(steps, (steps,))[0]
         if node.label == "t":  # the number of the step needs no index
             text = "t" if node.kind == "before" else "t+1"
         else:

@@ -1,5 +1,6 @@
 """The language of a cell: write equations, get symbols, stages, LaTeX and counts. Knows SymPy, not PyTorch."""
 
+from carousel.equations.before import together
 from carousel.equations.cell import Cell, Shape, Work, cell
 from carousel.equations.errors import EquationError
 from carousel.equations.functions import (
@@ -72,6 +73,7 @@ __all__ = [
     "softsign",
     "sqrt",
     "tanh",
+    "together",
     "total",
     "where",
     "zoneout",

@@ -14,6 +14,7 @@ import numpy as np
 import sympy
 
 from carousel.equations import printing
+from carousel.equations.before import Before, names
 from carousel.equations.errors import EquationError
 from carousel.equations.heads import in_heads, number, shared
 from carousel.equations.inputs import Inputs
@@ -54,7 +55,8 @@ class Cell:
     ``learned`` (the names of all parameters that a layer learns); ``rates`` (the letters of those that it gives), ``given``
     (the same by the parameters' names) and ``quiet`` (the cell without noise, for evaluation); ``doc`` and ``citation`` (the
     first line and the rest of the docstring); ``gates`` (names); ``has_projection`` (the output has a size of its own);
-    ``inputs`` (the further ones, by name as ``cell`` takes them); ``heads`` (how many blocks on the diagonal dense weights from
+    ``inputs`` (the further ones, by name as ``cell`` takes them); ``before`` (the names of what a step follows, or that of a
+    set; of a chain none); ``heads`` (how many blocks on the diagonal dense weights from
     states consist of).
     """
 
@@ -70,7 +72,8 @@ class Cell:
     ):
         self.trace, self.name, self.doc, self.citation = trace, trace.name, doc, citation
         # Made here: torch.compile does not enter a cached property.
-        self.states = tuple(s.name for s in trace.states)
+        self.states = tuple(dict.fromkeys(s.name for s in trace.states))
+        self.before = trace.before
         self.names = trace.names
         self.learned = tuple(p.name for p in trace.parameters if p.learned)
         self.inputs: Inputs = {x.name: x.like for x in trace.inputs}
@@ -110,7 +113,8 @@ class Cell:
         # Their order is that in which the terms of a sum were written, which SymPy's own text leaves out.
         parameters = [(p.name, p.kind, number_of(p.rows), *map(number_of, p.columns)) for p in self.trace.parameters]
         inputs = [(x.name, x.is_number, number_of(x.size)) for x in self.trace.inputs]
-        said = sympy.sstr((self.trace.equations, products, sizes, parameters, inputs, self.heads), order="none")
+        several = [self.trace.before] if self.trace.before else []
+        said = sympy.sstr((self.trace.equations, products, sizes, parameters, inputs, self.heads, *several), order="none")
         key = f"{self.name}:{hashlib.sha256(said.encode()).hexdigest()[:12]}"
         others = _OF_KEY.setdefault(key, [])
         given = self.constants, self.masks, self.matrices
@@ -137,6 +141,7 @@ class Cell:
         said = [f"gates {', '.join(self.gates)}"] if self.gates else []
         said += [f"parameters {', '.join(f'{count} {space}' for space, count in spaces.items())}"] if spaces else []
         said += [f"{self.heads} heads"] if self.heads > 1 else []
+        said += [f"a step follows {', '.join(names(self.before))}"] if self.before else []
         said += [self.doc] if self.doc else []
         return f"<cell {self.name}({', '.join(('e', *self.inputs, *self.states))}): {'; '.join(said)}>"
 
@@ -330,6 +335,7 @@ def cell(
     input_size: str | None = None,
     same: Sequence[str] = (),
     inputs: Inputs | None = None,
+    before: Before = (),
     heads: int = 1,
 ) -> Callable[[Callable[..., Any]], Cell]: ...
 
@@ -345,6 +351,7 @@ def cell(
     input_size: str | None = None,
     same: Sequence[str] = (),
     inputs: Inputs | None = None,
+    before: Before = (),
     heads: int = 1,
 ) -> Any:
     """Make a cell of a function that states its equations.
@@ -365,6 +372,9 @@ def cell(
         same: states that have one size though no equation says so, ``("y", "z")``; else the output has a size of its own.
         inputs: further inputs of each step, from the argument's name to 1 (one number a row), the name of the input or a state
             (as many units as that has), or None (a size that the layer is given): ``{"d": 1, "k": "h"}``.
+        before: the names of the steps that a step follows, where it is no chain: with ``("up", "left")`` a state ``h`` is
+            ``h.up`` and ``h.left``, zero where there is none. A name alone, ``"child"``, is that of a set of any number:
+            ``together(h.child)`` is the sum over it. A layer of such a cell is a ``Grid`` or a ``Tree``.
         heads: so many blocks on the diagonal are all that dense weights from states consist of, one a head, whose units see no
             other head's.
 
@@ -392,7 +402,7 @@ def cell(
         if both := set(constants or {}) & set(matrices or {}):
             raise TypeError(f"c.{min(both)} is among the constants and the matrices: give one of them other letters")
         letters = frozenset(constants or {}), frozenset(matrices or {})
-        made = trace(f, *letters, name or f.__name__.replace("_", "-"), input_size, tuple(same), inputs)
+        made = trace(f, *letters, name or f.__name__.replace("_", "-"), input_size, tuple(same), inputs, before)
         try:
             made = in_heads(made, heads)
         except EquationError as error:

@@ -75,8 +75,15 @@ class Derivative:
 
 
 def derive(loop: Loop) -> Derivative:
-    """Return the backward loop. Raises NoDerivative where SymPy has none."""
+    """Return the backward loop. Raises NoDerivative where SymPy has none, and where a step follows a set of others."""
+    no_set(loop)
     return _Deriver(loop).derive()
+
+
+def no_set(loop: Loop) -> None:
+    """Raise NoDerivative where a step follows a set of others, whose values have rows of their own."""
+    if loop.over_set:
+        raise NoDerivative(f"a step of {loop.name} follows a set of others, which compiled loops cannot; the reference runs it")
 
 
 class _Deriver:
@@ -98,7 +105,8 @@ class _Deriver:
         arriving, given = {}, _symbol(loop.states[0].after, "given")
         before = {s.before: s for s in loop.states if s.size is not None}
         for state in before.values():
-            arriving[state.before] = self.known(_symbol(state.after, "back"), state.size, 0)
+            back = f"back_{state.edge}" if state.edge else "back"
+            arriving[state.before] = self.known(_symbol(state.after, back), state.size, 0)
             self.bars[state.after].append(arriving[state.before])
         self.bars[loop.states[0].after].append(self.known(given, loop.states[0].size, 0))
         recorded = tuple(self.known(_symbol(s, "given"), self.sizes[s], 0) for s in loop.recorded)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import sympy
 
@@ -78,6 +79,16 @@ class Loop:
     order: int = 0  # how many times it is a tangent
     recorded: tuple[Expr, ...] = ()
     counts: Mapping[Expr, Size] = field(default_factory=dict)
+
+    @cached_property
+    def edges(self) -> tuple[str, ...]:
+        """The names of what a step follows; of a chain none."""
+        return tuple(dict.fromkeys(s.edge for s in self.states if s.edge))
+
+    @cached_property
+    def over_set(self) -> bool:
+        """Whether a step follows a set of others, so that values of each have rows of their own."""
+        return any(r.kind == "together" for s in self.stages for r in s.reductions)
 
     @property
     def groups(self) -> tuple[Group, ...]:

@@ -17,6 +17,7 @@ from typing import Any, cast
 
 import sympy
 
+from carousel.equations.before import Before, Predecessors, checked, together
 from carousel.equations.errors import EquationError
 from carousel.equations.functions import FUNCTIONS, identity
 from carousel.equations.inputs import Inputs, check
@@ -49,6 +50,7 @@ def read(
     input_like: str | None = None,
     same: Sequence[str] = (),
     inputs: Inputs | None = None,
+    before: Before = (),
 ) -> Trace:
     """Return the trace of the cell that ``written`` wrote.
 
@@ -63,6 +65,7 @@ def read(
         input_like: the state that has the input's size, where the cell says so.
         same: states that have one size, where the cell says so.
         inputs: the further ones, as ``cell`` takes them.
+        before: what a step follows, as ``cell`` takes it.
 
     Raises:
         EquationError: an equation, which it names, is none of a cell in this notation.
@@ -73,10 +76,13 @@ def read(
     if len(equations) > MOST:
         raise EquationError(f"{len(equations)} equations are more than the {MOST} that a cell may have")
     check(inputs or {}, ["e", *states, *(inputs or ())], states, {*spaces, *states})
-    notes, arguments = symbols(list(states), constants, matrices, input_like, same, inputs)
+    before = checked(before, ["e", *states, *(inputs or ()), *spaces])
+    if before and clock:
+        raise EquationError("its steps follow several, and have no number")
+    notes, arguments = symbols(list(states), constants, matrices, input_like, same, inputs, before)
     given = ("e", *notes.inputs)
     known: dict[tuple[str, int], Any] = {(n, 0): arguments[n] for n in given}  # by name, and how many steps ago
-    known |= {(s, 1): arguments[s] for s in states}
+    known |= {(s, 1): arguments[s] for s in states if not before}
     reader = _Reader(notes, known, arguments)
     for line in equations:
         try:
@@ -90,6 +96,8 @@ def read(
         raise EquationError(f"state {missing[0]} is never set")
     outputs = tuple(known[s, 0] for s in states)
     for state, value in zip(states, outputs, strict=True):
+        if value.each:
+            raise EquationError(f"state {state} has a value for each {before}")
         if value.size is not None:
             notes.sizes[state].join(value.size)
     variables = {n: v for (n, ago), v in known.items() if not ago and n not in (*states, *given)}
@@ -112,10 +120,13 @@ class _Notation(Text):
         self.trace = trace
         self.parameters = {p.symbol: p.name for p in trace.parameters}
         self.clocks = [s.before for s in trace.states if s.size is None]
+        self.edges = {s.before: f"{s.name}[{s.edge}]" for s in trace.states if s.edge}
 
     def name(self, symbol: Expr) -> str:
         if symbol in self.clocks:
             return STEP
+        if symbol in self.edges:
+            return self.edges[symbol]
         if symbol in self.parameters:
             space, letters, *turned = self.parameters[symbol].split(".")
             plain = letters.isidentifier() and not keyword.iskeyword(letters)
@@ -232,6 +243,8 @@ class _Reader:
     def _applied(self, name: str, operands: list[Term]) -> Term:
         if name == "concat":
             return concat(*operands)
+        if name == "together" and len(operands) == 1:
+            return together(*operands)
         if name in self.over_units:
             return self._over_units(name, operands)
         if name in self.noise:
@@ -272,7 +285,10 @@ class _Reader:
     def _named(self, node: ast.Attribute | ast.Subscript) -> Term:
         owner = self.arguments.get(node.value.id) if isinstance(node.value, ast.Name) else None
         step = isinstance(node, ast.Subscript) and not isinstance(node.slice, ast.Constant)  # c[t], a variable called c
-        if isinstance(owner, Namespace) and not step:
+        if isinstance(owner, Predecessors) and isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Name):
+            if node.slice.id != "t":
+                return owner[node.slice.id]
+        elif isinstance(owner, Namespace) and not step:
             letters = node.attr if isinstance(node, ast.Attribute) else getattr(node.slice, "value", None)
             if not isinstance(letters, str) or letters.startswith("_") or not letters:
                 raise EquationError(f"{ast.unparse(node)} is no parameter")

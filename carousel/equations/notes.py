@@ -147,6 +147,7 @@ class Notes:
     draws: dict[int, Draw] = field(default_factory=dict)
     written: dict[Expr, int] = field(default_factory=dict)  # when each expression was first written: the slide's order
     delays: dict[str, int] = field(default_factory=dict)  # of the input and of states, by letter: the most steps back
+    before: str | tuple[str, ...] = ()  # what a step follows, as a trace has it
 
     def parameter(self, namespace: str, letters: str) -> Parameter:
         name = f"{namespace}.{letters}"

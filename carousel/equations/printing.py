@@ -34,6 +34,7 @@ def shown(trace: Trace) -> list[tuple[Expr, Expr]]:
     return [(s, expr) for s, expr in trace.equations if s not in trace.unseen]
 
 
+ARROWS = {"up": ("↑", r"\uparrow"), "down": ("↓", r"\downarrow"), "left": ("←", r"\leftarrow"), "right": ("→", r"\rightarrow")}
 SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
 
 
@@ -52,12 +53,16 @@ class _Names:
         self.parameters = {p.symbol: p for p in trace.parameters}
         self.clocks = [s.before for s in trace.states if s.size is None]
         self.delays = trace.delays
+        self.edges = {s.before: (s.name, s.edge) for s in trace.states if s.edge}
 
     def plain(self, symbol: Expr) -> str:
         if symbol in self.parameters:
             return self.parameters[symbol].name
         if symbol in self.clocks:
             return str(symbol).removesuffix("_tm1")
+        if symbol in self.edges:
+            name, edge = self.edges[symbol]
+            return f"{name}{ARROWS[edge][0] if edge in ARROWS else f'.{edge}'}"
         name, steps = step(symbol, self.delays)
         return f"{name}ₜ" + (f"₋{steps}".translate(SUBSCRIPTS) if steps else "")
 
@@ -69,6 +74,10 @@ class _Names:
             return f"{{{text}}}^{{\\top}}" if turned else text
         if symbol in self.clocks:
             return str(symbol).removesuffix("_tm1")
+        if symbol in self.edges:
+            name, edge = self.edges[symbol]
+            name = name if len(name) == 1 else f"\\mathrm{{{_escaped(name)}}}"
+            return f"\\mathbf{{{name}}}_{{{ARROWS[edge][1] if edge in ARROWS else f'{chr(92)}mathrm{{{edge}}}'}}}"
         name, steps = step(symbol, self.delays)
         name = name if len(name) == 1 else f"\\mathrm{{{_escaped(name)}}}"
         return f"\\mathbf{{{name}}}_{{t{f'-{steps}' if steps else ''}}}"

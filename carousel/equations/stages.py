@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 import sympy
 
+from carousel.equations.before import Together
 from carousel.equations.errors import EquationError
 from carousel.equations.noise import NOISE, counted_within, defined, symbols
 from carousel.equations.notes import ROW, Expr, Product, Size, rebuild
@@ -38,7 +39,7 @@ class Reduction:
     """``symbol``, one number a row, is the "sum" or the "max" of ``operand`` over its units, whose number is ``size``.
 
     With ``heads`` it is a vector of that size: each of so many heads' units have what their head has. A maximum hands no error
-    back.
+    back. Of the kind "together" it is a vector, too: the sum over the set of steps that a step follows, unit by unit.
     """
 
     symbol: Expr
@@ -130,6 +131,8 @@ class _Planner:
         """Return the expression with its dense sums replaced by accumulators, what goes over units by its definition."""
         if type(expr) in OVER_UNITS:
             return self.over_units(expr)
+        if type(expr) is Together:
+            return self.over_set(expr)
         if type(expr) in NOISE:
             return self.drawn(expr)
         if expr in self.trace.products:
@@ -192,6 +195,17 @@ class _Planner:
         kind, made = NOISE[type(expr)], self.draws[int(expr.args[-1])]
         self.sizes |= dict.fromkeys(symbols(made.number).values(), made.size)
         return defined(kind, [self.split(x) for x in expr.args[: kind.operands]], made.number)
+
+    def over_set(self, expr: Expr) -> Expr:
+        """Return the sum over the set of steps that a step follows, as a reduction."""
+        operand = self.name(self.rows_named(self.split(expr.args[0])))
+        taken = ("together", operand, None)
+        if taken not in self.reduced:
+            symbol, where = sympy.Symbol(f"r{len(self.reduced)}", real=True), (True, self.when(operand)[1] + 1)
+            self.stage(where).reductions.append(Reduction(symbol, "together", operand, self.units(operand)))
+            self.known[symbol], self.sizes[symbol] = where, self.units(operand)
+            self.reduced[taken] = symbol
+        return self.reduced[taken]
 
     # What goes over units.
 

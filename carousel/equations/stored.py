@@ -24,6 +24,8 @@ class StoredCell(Cell):
         equations, constants, matrices = facts["equations"], facts["constants"], facts.get("matrices", {})
         states, clock = [s for s in facts["states"] if s != "t"], "t" in facts["states"]
         sizes = {"input_like": facts.get("input_size"), "same": facts.get("same", []), "inputs": facts.get("inputs")}
+        before = facts.get("before", ())
+        sizes["before"] = before if isinstance(before, str) else tuple(before)
         given = facts["parameters"], frozenset(constants), frozenset(matrices)
         trace = notation.read(facts["name"], states, equations, *given, clock=clock, **sizes)
         super().__init__(
@@ -84,6 +86,8 @@ def as_data(cell: Cell, sizes: Iterable[Sizes]) -> dict[str, Any]:
         data["same"] = list(cell.trace.same)
     if cell.inputs:
         data["inputs"] = dict(cell.inputs)
+    if cell.before:
+        data["before"] = cell.before if isinstance(cell.before, str) else list(cell.before)
     if cell.heads > 1:
         data["heads"] = cell.heads
     return data
@@ -119,9 +123,11 @@ def _checked(data: Any) -> dict[str, Any]:
     inputs = data.get("inputs", {})
     if not isinstance(inputs, Mapping) or not all(isinstance(n, str) and n.isidentifier() for n in inputs):
         raise EquationError("its inputs are not as a stored cell has them")
-    return {
-        key: data[key] for key in ("format", *TEXTS, *LISTS, *TABLES, "input_size", "same", "inputs", "heads") if key in data
-    }
+    before = data.get("before", [])
+    if not isinstance(before, str | list):
+        raise EquationError("what its steps follow is not as a stored cell has it")
+    others = ("input_size", "same", "inputs", "before", "heads")
+    return {key: data[key] for key in ("format", *TEXTS, *LISTS, *TABLES, *others) if key in data}
 
 
 def _array(cell: str, name: str, arrays: Mapping[str, Any]) -> Callable[..., np.ndarray]:

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import sympy
 
-from carousel.equations.derivative import partial, times
+from carousel.equations.derivative import no_set, partial, times
 from carousel.equations.loop import Equation, Group, Loop, LoopStage
 from carousel.equations.notes import Expr, Parameter, Product
 from carousel.equations.stages import Reduction
@@ -26,6 +26,7 @@ def tangent(loop: Loop) -> Loop:
     tangent, ``weight_tangent(loop, "W.ab")``.
     Raises NoDerivative.
     """
+    no_set(loop)
     return _Maker(loop).make()
 
 
@@ -62,7 +63,7 @@ class _Maker:
             about=f"The tangent of {loop.about}",
             order=loop.order + 1,
             states=(
-                *(State(f"{s.name}_{self.suffix}", self.dotted(s.before), self.dotted(s.after), s.size) for s in states),
+                *map(self.state, states),
                 *loop.states,
             ),
             hoisted=(*loop.hoisted, *(tuple(self.dotted(s) for s in symbols) for symbols in loop.hoisted)),
@@ -83,7 +84,7 @@ class _Maker:
     def state(self, state: State) -> State:
         """Return the state that is a state's tangent."""
         name = f"{state.name}_{self.suffix}"
-        return State(name, self.dotted(state.before), self.dotted(state.after), state.size)
+        return State(name, self.dotted(state.before), self.dotted(state.after), state.size, state.edge)
 
     def stage(self, stage: LoopStage) -> LoopStage:
         groups: list[Group] = []

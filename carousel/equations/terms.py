@@ -28,10 +28,20 @@ class Term:
 
     __array_ufunc__ = None  # NumPy must not try to spread over it
 
-    def __init__(self, notes: Notes, expr: Expr, size: Size | None, *, dense: bool = False, letter: str | None = None):
+    def __init__(
+        self,
+        notes: Notes,
+        expr: Expr,
+        size: Size | None,
+        *,
+        dense: bool = False,
+        letter: str | None = None,
+        each: bool = False,
+    ):
         self.notes, self.expr, self.size = notes, expr, size
         self.dense = dense  # holds a dense product that no function has been applied to
         self.letter = letter  # set for the input and the states as they came in
+        self.each = each  # has a value for each step of the set that a step follows
 
     @staticmethod
     def apply(build: Callable[..., Expr], name: str, operands: Iterable[Any], *, dense: bool = False) -> Term:
@@ -60,7 +70,7 @@ class Term:
         values = [x.expr if isinstance(x, Term) else sympy.sympify(x) for x in operands]
         notes, expr = terms[0].notes, build(*values)
         notes.written.setdefault(expr, len(notes.written))
-        return Term(notes, expr, size, dense=dense)
+        return Term(notes, expr, size, dense=dense, each=any(x.each for x in terms))
 
     def ago(self, steps: int) -> Term:
         """Return the input or a state of so many steps ago, zero before the first step: ``h.ago(2)`` is h of step t − 2.
@@ -70,6 +80,8 @@ class Term:
         Raises:
             EquationError: for anything but the input and the states as they come in, and for steps that are still to come.
         """
+        if self.notes.before:
+            raise EquationError("only a chain has steps so many ago, and this cell's steps follow several")
         if self.letter is None:
             raise EquationError("only the input and the states as they come in have a past: h.ago(2), before h is set")
         if self.size is None:
@@ -182,7 +194,7 @@ class Concatenation(Term):
 
     def __init__(self, parts: tuple[Term, ...]):
         self.parts = parts
-        super().__init__(parts[0].notes, parts[0].expr, None)
+        super().__init__(parts[0].notes, parts[0].expr, None, each=any(p.each for p in parts))
 
 
 def concat(*parts: Term) -> Concatenation:
@@ -261,7 +273,7 @@ class Weight(Term):
             notes.concatenations[symbols[0]] = beside
         expr = symbols[0] if len(symbols) == 1 else sympy.Add(*symbols, evaluate=False)
         notes.written.setdefault(expr, len(notes.written))
-        return Term(notes, expr, known.rows, dense=True)
+        return Term(notes, expr, known.rows, dense=True, each=other.each)
 
 
 class Rate(Term):

@@ -14,6 +14,7 @@ from typing import Any
 
 import sympy
 
+from carousel.equations.before import Before, Predecessors, checked, names, value_before
 from carousel.equations.errors import EquationError
 from carousel.equations.functions import FUNCTIONS, gates
 from carousel.equations.inputs import Inputs, check
@@ -28,12 +29,16 @@ INPUT, STEP = "e", "t"
 
 @dataclass(frozen=True)
 class State:
-    """One thing a cell remembers: its letter, the symbols of its last and its new value, and its size."""
+    """One thing a cell remembers: its letter, the symbols of its last and its new value, and its size.
+
+    Where steps follow several, there is one for each of them, ``edge`` its name, and all have the same new value.
+    """
 
     name: str
     before: Expr
     after: Expr
     size: Size | None  # None: the step number, one a row
+    edge: str = ""
 
 
 @dataclass(frozen=True)
@@ -56,11 +61,16 @@ class Trace:
     draws: tuple[Draw, ...] = ()  # uses of noise
     delays: Mapping[Expr, tuple[str, int]] = field(default_factory=dict)  # states that keep a value of so many steps ago
     heads: int = 1  # blocks on the diagonal, of which dense weights from states consist
+    before: Before = ()  # the names of what a step follows, or that of a set; of a chain none
 
     @property
     def declared(self) -> tuple[State, ...]:
-        """The states that the cell's function has as arguments: all but those that keep a value of some steps ago."""
-        return tuple(s for s in self.states if s.before not in self.delays)
+        """The states that the cell's function has as arguments: all but those that keep a value of some steps ago.
+
+        Where steps follow several, each once.
+        """
+        own = {s.name: s for s in reversed(self.states) if s.before not in self.delays}
+        return tuple(reversed(own.values()))
 
     @property
     def unseen(self) -> frozenset[Expr]:
@@ -104,11 +114,12 @@ def trace(
     input_like: str | None = None,
     same: tuple[str, ...] = (),
     inputs: Inputs | None = None,
+    before: Before = (),
 ) -> Trace:
     """Trace ``function``, whose input has the size of the state ``input_like``, and whose states ``same`` have one size.
 
-    ``inputs`` are the further ones, as ``cell`` takes them. Raises EquationError, with the line, for equations that cannot be a
-    cell.
+    ``inputs`` are the further ones, ``before`` what a step follows, as ``cell`` takes them. Raises EquationError, with the
+    line, for equations that cannot be a cell.
     """
     filename, first = inspect.getfile(function), function.__code__.co_firstlineno
 
@@ -129,11 +140,15 @@ def trace(
     for wrong in [s for s in same if s not in state_names]:
         raise refuse(f"same names states of the cell, {' or '.join(state_names)}, not {wrong!r}")
 
+    if before and STEP in arguments:
+        raise refuse("t counts the steps of a chain, and this cell's steps follow several: call the argument something else")
+
     try:
         check(inputs, arguments, state_names, spaces)
+        before = checked(before, arguments)
     except EquationError as error:
         raise refuse(error.reason) from error
-    notes, values = symbols(state_names, constants, matrices, input_like, same, inputs)
+    notes, values = symbols(state_names, constants, matrices, input_like, same, inputs, before)
     try:
         returned, variables = _run(function, [values[a] for a in arguments])
     except Exception as error:  # whatever a user's function raises is told with its line
@@ -151,6 +166,8 @@ def trace(
         made = traced(name, notes, state_names, outputs, own, clock=STEP in arguments, input_like=input_like, same=same)
     except EquationError as error:
         raise refuse(error.reason, last) from error
+    if before and made.draws:
+        raise refuse("noise is drawn along a chain, and this cell's steps follow several: apply dropout to the layer's input")
     try:
         check_names(made)
     except EquationError as error:
@@ -165,11 +182,13 @@ def symbols(
     input_like: str | None,
     same: Sequence[str] = (),
     inputs: Inputs | None = None,
+    before: Before = (),
 ) -> tuple[Notes, dict[str, Any]]:
     """Return the values that stand for a cell's arguments, by name, and the notes that are taken of their use."""
     own = {a: a for a, like in (inputs or {}).items() if like is None} | ({} if input_like else {INPUT: INPUT})
     vectors = [a for a, like in (inputs or {}).items() if like != 1]
     notes = Notes({a: Size(a, of_input=own.get(a, "")) for a in (INPUT, *states, *vectors)}, constants, matrices)
+    notes.before = before
     if input_like is not None:
         notes.sizes[INPUT].has_rows = True  # no further input has it by chance
         notes.sizes[input_like].join(notes.sizes[INPUT])
@@ -183,6 +202,8 @@ def symbols(
     values[INPUT] = Term(notes, symbol(INPUT), notes.sizes[INPUT], letter=INPUT)
     values[STEP] = Term(notes, symbol(STEP, "tm1"), None)
     values |= {n: Term(notes, x.symbol, None if x.is_number else x.size, letter=n) for n, x in notes.inputs.items()}
+    if before:
+        return notes, values | {s: Predecessors(notes, s, notes.sizes[s], before) for s in states}
     return notes, values | {s: Term(notes, symbol(s, "tm1"), notes.sizes[s], letter=s) for s in states}
 
 
@@ -203,7 +224,9 @@ def traced(
         several = [(f"{variable}{k}", x) for k, x in enumerate(value)] if isinstance(value, list) else [(variable, value)]
         named += [(n, x) for n, x in several if isinstance(x, Term) and not isinstance(x, Weight | Concatenation)]
     equations, quantities = _named_equations(named, notes, len(states))
-    made = [State(s, symbol(s, "tm1"), symbol(s), notes.sizes[s]) for s in states]
+    edges = names(notes.before)
+    made = [State(s, symbol(s, "tm1"), symbol(s), notes.sizes[s]) for s in states if not edges]
+    made += [State(s, value_before(s, edge), symbol(s), notes.sizes[s], edge) for s in states for edge in edges]
     delays: dict[Expr, tuple[str, int]] = {}
     for letter in (x for x in (INPUT, *notes.inputs, *states) if x in notes.delays):
         now = letter not in states
@@ -238,6 +261,7 @@ def traced(
         delays=delays,
         inputs=tuple(notes.inputs.values()),
         draws=tuple(d for _, d in sorted(notes.draws.items()) if d.rate.symbol in used),
+        before=notes.before,
     )
 
 
@@ -277,8 +301,12 @@ def _new_states(returned: Any, states: list[str], sizes: dict[str, Size]) -> tup
     if len(outputs) < len(states):
         raise EquationError(f"state {states[len(outputs)]} is never set: return {', '.join(states)}")
     for state, value in zip(states, outputs, strict=True):
+        if isinstance(value, Predecessors):
+            raise EquationError(f"state {state} is never set: it is returned as it came in")
         if not isinstance(value, Term) or isinstance(value, Weight | Concatenation):
             raise EquationError(f"state {state} is set to something that is no vector of the equations")
+        if value.each:
+            raise EquationError(f"state {state} is set to a value of each {value.notes.before}: sum them, together(…)")
         if value.letter == state:
             raise EquationError(f"state {state} is never set: it is returned as it came in")
         if value.size is not None:

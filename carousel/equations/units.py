@@ -53,7 +53,7 @@ class OverUnits:
         self.defaults = {p.name: p.default for p in parameters if p.default is not p.empty}
         self.fewest, self.operands = len(parameters) - len(self.defaults), len(parameters)
         latex = self.latex or rf"\operatorname{{{self.definition.__name__}}}\left({{0}}\right)"
-        self.symbol = _node(self.name, rf"{latex}_{{\mathrm{{head}}}}" if self.of_heads else latex)
+        self.symbol = node(self.name, rf"{latex}_{{\mathrm{{head}}}}" if self.of_heads else latex)
         OVER_UNITS[self.symbol] = self
         self.by_head = self if self.of_heads else OverUnits(self.definition, False, self.drawn, self.latex, True)
 
@@ -77,21 +77,24 @@ class OverUnits:
         return made
 
 
-def _node(name: str, words: str) -> Any:
-    """Return a SymPy class for the values of a function over units, which has no derivative before it is put in."""
+def node(name: str, words: str) -> Any:
+    """Return a SymPy class for the values of a function over several units or steps, without a derivative of its own.
+
+    ``words``: its LaTeX, {0} for what it is applied to.
+    """
 
     def latex(value: Expr, printer: Any, exp: str | None = None) -> str:
         text = words.replace("{0}", ", ".join(printer._print(x) for x in value.args))
         return text if exp is None else f"{text}^{{{exp}}}"
 
     def fdiff(value: Expr, number: int = 1) -> Expr:
-        raise NotImplementedError(f"{name} is defined over units; derivatives know its definition alone")
+        raise NotImplementedError(f"{name} goes over several; derivatives know its definition alone")
 
     return type(name, (sympy.Function,), {"_latex": latex, "fdiff": fdiff})
 
 
 # What definitions are made of, besides ``total``: the largest of the units, of which no error flows back, and their number.
-Largest, Count = _node("largest", ""), _node("units", "")
+Largest, Count = node("largest", ""), node("units", "")
 
 
 def over_units(**record: Any) -> Callable[[Callable[..., Expr]], OverUnits]:

@@ -11,6 +11,7 @@ from carousel.errors import InputError
 from carousel.export.c99.weights import PRECISIONS
 from carousel.language.model import LanguageModel
 from carousel.text.vocabulary import Vocabulary
+from carousel.translation.model import Translator
 
 
 @dataclass(frozen=True)
@@ -67,10 +68,34 @@ def write(
     return paths
 
 
+def write_translator(
+    model: Translator, source: Vocabulary, target: Vocabulary, path: Path, to: Target, precision: str | None
+) -> list[Path]:
+    """Write a translator, whole, and return the path. Raises InputError where the target has no translators."""
+    from carousel.export.c99.translator import of_translator
+
+    if to.name != "c":
+        raise InputError(f"a translator cannot be written as {to.name}, only as c")
+    precision = precision or to.precisions[0]
+    to.check(precision)
+    files.write(path, of_translator(model, source, target, precision).encode())
+    return [path]
+
+
 def _c(model: LanguageModel, vocabulary: Vocabulary, precision: str, _: Origin) -> dict[str, bytes]:
     from carousel.export.c99.language import of_language
 
     return {".c": of_language(model, vocabulary, precision).encode()}
+
+
+def _bare(model: LanguageModel, vocabulary: Vocabulary, precision: str, _: Origin) -> dict[str, bytes]:
+    from carousel.export.c99.language import of_language
+
+    return {".c": of_language(model, vocabulary, precision, libm=False).encode()}
+
+
+def _object(path: Path) -> str:
+    return f"cc -O2 -ffreestanding -c {path}"
 
 
 def _compiled(path: Path) -> str:
@@ -111,6 +136,7 @@ TARGETS = {
     t.name: t
     for t in (
         Target("c", "one C99 file that needs math.h alone", PRECISIONS, _c, _compiled),
+        Target("c-bare", "one C99 file that needs no library, for small processors", PRECISIONS, _bare, _object),
         Target("js", "one JavaScript module that needs nothing", PRECISIONS, _js, _imported),
         Target("wasm", "WebAssembly with a JavaScript module", PRECISIONS, _wasm, _imported),
         Target("html", "the page of `carousel serve` in one file, alive without a server", SMALL_FIRST, _html, _opened),

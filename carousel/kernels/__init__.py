@@ -17,6 +17,8 @@ from carousel.kernels.registry import portable, register, registered
 def run(call: Call) -> Result:
     """Run a call by the back end that supports it, its segments one by one where it asks for them. Raises as ``choice.run``."""
     leaves = torch.compiler.is_exporting() or torch.jit.is_tracing()  # this process, for sequences of any length
+    if call.cell.before and (leaves or torch.compiler.is_compiling()):
+        raise ValueError(f"a step of cell {call.cell.name} follows several, and such a run goes into no graph")
     if call.segment_length and not leaves and call.segment_length < len(call.rows) and torch.is_grad_enabled():
         return segments.run(run, call)
     if leaves or torch.compiler.is_compiling():

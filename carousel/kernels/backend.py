@@ -38,6 +38,9 @@ class Call:
         segment_length: save only the states between segments of that many steps, and run each segment again on the way
             back; 0: save what each step needs.
         inputs: the further ones, (Σ batch_sizes, size) by name; a number is (Σ batch_sizes, 1).
+        follows: where a step of the cell follows several, of each step which it precedes, as ``levels`` says. Then
+            ``batch_sizes`` are the steps of each level, any numbers of them, ``before`` is (1, size), the states where there is
+            no predecessor, and the result has no states.
         noise: what the cell draws from, of a cell that draws; ``cell.quiet`` is the one that does not.
     """
 
@@ -54,6 +57,7 @@ class Call:
     segment_length: int = 0
     inputs: Mapping[str, Tensor] = field(default_factory=dict)
     noise: Noise | None = None
+    follows: Tensor | None = None
 
     @property
     def rows(self) -> list[int]:
@@ -64,7 +68,10 @@ class Call:
 
 
 class Result(NamedTuple):
-    """The outputs (Σ batch_sizes, output size), the states after each row's last step, the recorded values of every step."""
+    """The outputs (Σ batch_sizes, output size), the states after each row's last step, the recorded values of every step.
+
+    Recorded values of each of a set have the row of the step that precedes, and are zero where it precedes none.
+    """
 
     output: Tensor
     states: dict[str, Tensor]
@@ -101,9 +108,17 @@ class Backend(Protocol):
         ...
 
     def stepper(
-        self, cell: Cell, input_size: int, before: Mapping[str, Tensor], parameters: Mapping[str, Tensor]
+        self,
+        cell: Cell,
+        input_size: int,
+        before: Mapping[str, Tensor],
+        parameters: Mapping[str, Tensor],
+        products: torch.dtype | None = None,
     ) -> Stepper | None:
-        """Return a stepper from the states ``before``, or None where calls of one step each are the way to go."""
+        """Return a stepper from the states ``before``, or None where calls of one step each are the way to go.
+
+        ``products``: the type of weights that are multiplied, bfloat16 or int8, if another than the states'.
+        """
         return None
 
     def explain(self, cell: Cell, data: Tensor, rows: int, sizes: tuple[int, ...]) -> str | None:

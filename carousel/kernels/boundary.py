@@ -104,7 +104,7 @@ def _lengths(
     shapes = {kind: tuple(islice(rest, count)) for kind, count in zip(kinds, counts, strict=True)}
     if not batch_sizes or min(batch_sizes) < 1:
         raise ValueError("batch_sizes must name at least one step, of at least one row each")
-    if any(a < b for a, b in pairwise(batch_sizes)):
+    if any(a < b for a, b in pairwise(batch_sizes)) and not interface.loop.edges:
         raise ValueError("batch_sizes must not increase: sort the sequences by length, the longest first")
     known = {**interface.tensors, "saved": saved}
     for kind, found in shapes.items():
@@ -119,7 +119,7 @@ def _lengths(
         raise ValueError("every vector of the cell must have at least one unit")
     if total * max(lengths.values()) > MOST:
         raise ValueError(f"{total} rows of {max(lengths.values())} units are more than can be counted")
-    every = {**lengths, "rows": total, "batch": batch_sizes[0]}
+    every = {**lengths, "rows": total, "batch": 1 if interface.loop.edges else batch_sizes[0]}
     for kind, found in shapes.items():
         for tensor, shape in zip(known[kind], found, strict=False):
             if tuple(shape) != tensor.at(every):

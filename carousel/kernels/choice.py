@@ -96,11 +96,18 @@ def run(call: Call) -> Result:
     raise ValueError(f"no back end runs cell {call.cell.name}")  # the reference supports every call
 
 
-def steppers(cell: Cell, layers: Sequence[tuple[int, Mapping[str, Tensor], Mapping[str, Tensor]]]) -> list[Stepper] | None:
-    """Return for each layer's input size, states and parameters a stepper; None where calls of one step are the way to go."""
+def steppers(
+    cell: Cell,
+    layers: Sequence[tuple[int, Mapping[str, Tensor], Mapping[str, Tensor]]],
+    products: torch.dtype | None = None,
+) -> list[Stepper] | None:
+    """Return for each layer's input size, states and parameters a stepper; None where calls of one step are the way to go.
+
+    ``products``: as ``Backend.stepper``'s.
+    """
     for each in candidates(backend()):
         try:
-            found = [each.stepper(cell, size, before, parameters) for size, before, parameters in layers]
+            found = [each.stepper(cell, size, before, parameters, products) for size, before, parameters in layers]
         except (Unavailable, NoDerivative) as error:
             _say(str(error))
             continue

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any, Protocol
 
@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from carousel.equations.loop import Loop
+from carousel.kernels import levels
 from carousel.kernels.backend import equal_steps
 from carousel.kernels.boundary import check
 from carousel.kernels.interface import KINDS, Arriving, Described, Interface, Tensors, interface_of
@@ -32,6 +33,7 @@ class Run:
         batch_sizes: rows of each step; None: at every step as many as the states have.
         reverse: the steps are taken from the last to the first.
         products: the type to which factors of matrix products are rounded; None: that of the data.
+        follows: where steps follow several, which each of them precedes, as ``levels`` says.
     """
 
     backend: str
@@ -40,6 +42,7 @@ class Run:
     batch_sizes: tuple[int, ...] | None
     reverse: bool
     products: torch.dtype | None = None
+    follows: Tensor | None = field(default=None, compare=False)
 
     @property
     def rows(self) -> tuple[int, ...]:
@@ -58,9 +61,14 @@ class Run:
         return self.counts[KINDS.index("before")]
 
     @property
+    def after(self) -> int:
+        """The number of states that are given back: those after each row's last step, of a chain."""
+        return 0 if self.interface.loop.edges else self.states
+
+    @property
     def results(self) -> int:
         """The number of outputs, of states after and of recorded values, all of which have derivatives."""
-        return 1 + self.states + len(self.interface.loop.recorded)
+        return 1 + self.after + len(self.interface.loop.recorded)
 
     def lists(self, flat: Sequence[Any]) -> dict[str, list[Any]]:
         """Return the tensors, given one after the other, by kind."""
@@ -170,10 +178,11 @@ def _checked(
     data, loop = lists["data"][0], loop_called(run.key)
     output = kernels.output_type(data.dtype, run.products)
     kernels.allow(data, run.products)
+    levels.check(loop, run.batch_sizes, run.follows)
     if run.batch_sizes is None:
         given = [x.shape[0] for x in (data, *lists["before"]) if x.dim()]  # other shapes are refused below
         sizes = tuple(equal_steps(given[0], given[1])) if len(given) > 1 else (1,)
-        run = Run(run.backend, run.key, run.counts, sizes, run.reverse, run.products)
+        run = replace(run, batch_sizes=sizes)
     every = {**lists, "clock": [] if clock is None else [clock], **others}
     saved = kernels.saved(loop, output) if others else ()
     return run, check(interface_of(loop), run.rows, data.dtype, every, resets, saved, output)

@@ -65,20 +65,21 @@ def plain(*tensors: Tensor | None) -> bool:
 
 
 def _forward(run: Run, clock: Tensor | None, resets: Tensor | None, flat: Sequence[Tensor], *, save: bool) -> list[Tensor]:
-    if plain(clock, resets, *flat):
+    if plain(clock, resets, run.follows, *flat):
         return compiled.forward(run, run.lists(flat), clock, resets, save)
     with torch._C._AutoDispatchBelowAutograd():
-        return torch.ops.carousel.loop(*_given(run, clock, resets, flat), save)
+        return torch.ops.carousel.loop(*_given(run, clock, resets, flat), save, run.follows)
 
 
 def _backward(run: Run, asked: Sequence[bool], clock: Tensor | None, resets: Tensor | None, *tensors: Tensor) -> list[Tensor]:
     given, flat, saved = _parted(run, tensors)
-    final, recorded = given[1 : 1 + run.states], given[1 + run.states :]
-    if plain(clock, resets, *tensors):
+    final, recorded = given[1 : 1 + run.after], given[1 + run.after :]
+    if plain(clock, resets, run.follows, *tensors):
         wanted = [kind for kind, is_asked in zip(ON_REQUEST, asked, strict=True) if is_asked]
         return compiled.backward(run, run.lists(flat), clock, resets, Arriving(given[0], final, recorded, saved, wanted))
     with torch._C._AutoDispatchBelowAutograd():
-        return torch.ops.carousel.loop_backward(*_given(run, clock, resets, flat), given[0], final, recorded, saved, *asked)
+        arriving = given[0], final, recorded, saved, *asked
+        return torch.ops.carousel.loop_backward(*_given(run, clock, resets, flat), *arriving, run.follows)
 
 
 def _parted(run: Run, tensors: Sequence[Any]) -> tuple[list[Any], list[Any], list[Any]]:
@@ -112,7 +113,7 @@ def _tangent(
     }
     made = replace(run, key=key, counts=tuple(map(len, lists.values())))
     found = loop(made, clock, resets, [x for xs in lists.values() for x in xs])
-    return (*found[: 1 + run.states], *found[1 + made.states :])
+    return (*found[: 1 + run.after], *found[1 + made.after :])
 
 
 class _Loop(torch.autograd.Function):
@@ -127,7 +128,7 @@ class _Loop(torch.autograd.Function):
         ctx.run, clock, resets, *flat = inputs
         saved = output[ctx.run.results :]
         ctx.output_type, ctx.saved = output[0].dtype, len(saved)
-        ctx.recorded = [x.shape for x in output[1 + ctx.run.states : ctx.run.results]]
+        ctx.recorded = [x.shape for x in output[1 + ctx.run.after : ctx.run.results]]
         ctx.mark_non_differentiable(*saved)
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(clock, resets, *flat, *saved)
@@ -141,8 +142,8 @@ class _Loop(torch.autograd.Function):
         given = gradients[0]
         if given is None:
             given = before[0].new_zeros(x["data"][0].shape[0], before[0].shape[1], dtype=ctx.output_type)
-        final = [torch.zeros_like(s) if g is None else g for g, s in zip(gradients[1:], before, strict=False)]
-        recorded = zip(gradients[1 + run.states : run.results], ctx.recorded, strict=True)
+        final = [torch.zeros_like(s) if g is None else g for g, s in zip(gradients[1 : 1 + run.after], before, strict=False)]
+        recorded = zip(gradients[1 + run.after : run.results], ctx.recorded, strict=True)
         final += [given.new_zeros(shape) if g is None else g for g, shape in recorded]
         again = torch.is_grad_enabled() or transformed()
         found = (_LoopBackward.apply if again else _backward)(run, asked, clock, resets, given, *final, *tensors)

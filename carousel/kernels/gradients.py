@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from carousel.equations.notes import Expr
-from carousel.kernels import stacks
+from carousel.kernels import levels, stacks
 from carousel.kernels.compiled import Run
 from carousel.kernels.heads import joined, parted
 from carousel.kernels.interface import Interface, Stack, Tensors
@@ -89,8 +89,17 @@ def gradients(
     if "data" in asked:
         pairs: list[tuple[Stack, Tensor]] = list(zip(interface.outer, outer, strict=True))
         results["data"] = [_sum_of_products(data, [p for s, x in pairs for p in stacks.pairs(s, lengths, factors, rounded(x))])]
-    states = list(zip(interface.through, live.passing, found.carried, found.direct, strict=True))
-    if "before" in asked:
+    chain = run.follows is None
+    if "before" in asked and run.follows is not None:
+        nothing = dict(zip(interface.loop.edges, levels.before(run.follows) < 0, strict=True))
+        results["before"] = []
+        for state, used, straight in zip(interface.states.values(), interface.through, found.direct, strict=True):
+            first = nothing[state.edge].nonzero().squeeze(1)
+            total = through(used, first, data.new_empty(len(first), lengths[interface.size(state.before)]))
+            total = total if straight is None else total + straight[first]
+            results["before"].append(total.sum(0, keepdim=True))
+    states = list(zip(interface.through, live.passing, found.carried, found.direct, strict=True)) if chain else []
+    if "before" in asked and chain:
         begun = slice(0, steps.batch) if steps.whole else steps.first
         totals = [through(used, begun, x) + x if passes else through(used, begun, x) for used, passes, x, _ in states]
         results["before"] = [x if resets is None else x.masked_fill(resets[steps.first].unsqueeze(1), 0) for x in totals]

@@ -121,7 +121,7 @@ class Source(NamedTuple):
 
 class Interface:
     """The tensors of a loop's calls. Sizes are named ``n_`` and a letter; ``rows`` and ``batch`` are those of all steps and of
-    the first."""
+    the first; where steps follow several, there is one row of states before."""
 
     def __init__(self, loop: Loop):
         self.loop = loop
@@ -155,7 +155,7 @@ class Interface:
         self.learned = tuple(k for k, v in enumerate(loop.vectors) if v not in loop.constants)
 
         of_bias = {b: self.size(s) for o in loop.outer for s, bs in zip(o.symbols, o.biases, strict=True) for b in bs}
-        states = [(s.name, (("batch",), (self.size(b),))) for b, s in self.states.items()]
+        states = [(f"{s.name}.{s.edge}" if s.edge else s.name, (("batch",), (self.size(b),))) for b, s in self.states.items()]
         self.tensors: dict[str, tuple[Described, ...]] = {
             "data": (Described("input", (("rows",), (self.size(loop.input),))),),
             "dense": tuple(
@@ -176,7 +176,9 @@ class Interface:
             "initial": tuple(Described(f"state {n} after a reset", shape) for n, shape in states),
             "clock": (Described("the step number", (("rows",),)),) if loop.clock is not None else (),
             "given": (Described("the gradient of the output", (("rows",), states[0][1][1])),),
-            "final": tuple(Described(f"the gradient of state {n} after the last step", shape) for n, shape in states),
+            "final": tuple(
+                Described(f"the gradient of state {n} after the last step", shape) for n, shape in states if not loop.edges
+            ),
             "recorded": tuple(Described(f"the gradient of {s}", (("rows",), (self.size(s),))) for s in loop.recorded),
         }
         self.sources = self._sources(products)

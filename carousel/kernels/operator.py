@@ -61,14 +61,14 @@ def run(backend: str, call: Call, products: torch.dtype | None = None, *, wide: 
         "before": [call.before[n].to(data.dtype) for n in names],
         "initial": [initial[n].to(data.dtype) for n in names] if initial is not None else [],
     }
-    made = Run(backend, key, tuple(map(len, lists.values())), sizes, call.reverse, products)
+    made = Run(backend, key, tuple(map(len, lists.values())), sizes, call.reverse, products, call.follows)
     resets = call.resets if initial is not None else None
     output, *others = loop(made, clock, resets, [x for xs in lists.values() for x in xs])
-    after = dict(zip(names, others, strict=False))
+    after = dict(zip(names[: made.after], others, strict=False))
     if clock is not None:
         name = cell.trace.states[-1].name
         after[name] = last_numbers(clock, sizes, call.reverse, call.before[name])
-    inside = dict(zip(record, others[len(names) :], strict=True))
+    inside = dict(zip(record, others[made.after :], strict=True))
     return Result(output, after, recorded(call, values, clock, output, inside) if call.record else {})
 
 
@@ -84,26 +84,28 @@ _GIVEN = {
     "reverse": "bool",
     "products": "ScalarType?",
 }
-FORWARD = {**_GIVEN, "save": "bool"}
+_LEVELS = {"follows": "Tensor?"}  # the last, and None by default: programs that were exported earlier have none
+FORWARD = {**_GIVEN, "save": "bool", **_LEVELS}
 _ARRIVING = {"given": "Tensor", "final": "Tensor[]", "recorded": "Tensor[]", "saved": "Tensor[]"}
-BACKWARD = {**_GIVEN, **_ARRIVING, **{f"to_{k}": "bool" for k in ON_REQUEST}}
+BACKWARD = {**_GIVEN, **_ARRIVING, **{f"to_{k}": "bool" for k in ON_REQUEST}, **_LEVELS}
 
 _library = torch.library.Library("carousel", "FRAGMENT")
 for _name, _schema in (("loop", FORWARD), ("loop_backward", BACKWARD)):
-    _library.define(f"{_name}({', '.join(f'{kind} {name}' for name, kind in _schema.items())}) -> Tensor[]")
+    _said = [f"{kind} {name}{'=None' if name in _LEVELS else ''}" for name, kind in _schema.items()]
+    _library.define(f"{_name}({', '.join(_said)}) -> Tensor[]")
 
 
 class _Arguments:
     """An operator's arguments by the names of its schema."""
 
     def __init__(self, schema: dict[str, str], arguments: Sequence[Any]):
-        self.given = given = dict(zip(schema, arguments, strict=True))
+        self.given = given = {"follows": None, **dict(zip(schema, arguments, strict=False))}
         # AOTInductor gives None for a list that is empty.
         self.lists: dict[str, Any] = {kind: [given[kind]] if kind == "data" else given[kind] or [] for kind in KINDS}
         self.data, self.clock, self.resets = given["data"], given["clock"], given["resets"]
         counts, sizes = tuple(map(len, self.lists.values())), given["batch_sizes"]
         sizes = None if sizes is None else tuple(sizes)
-        self.run = Run(given["backend"], given["cell"], counts, sizes, given["reverse"], given["products"])
+        self.run = Run(given["backend"], given["cell"], counts, sizes, given["reverse"], given["products"], given["follows"])
         self.kernels, self.loop = provided(given["backend"]), loop_called(given["cell"])
         self.output = self.kernels.output_type(self.data.dtype, given["products"])
 
@@ -128,7 +130,7 @@ def _forward_shapes(*arguments: Any) -> list[Tensor]:
         if x.device != data.device:  # PyTorch asks for shapes alone where one tensor has no numbers
             raise ValueError(f"the input is on {data.device}, another tensor of the call on {x.device}: move one of them")
     output = data.new_empty(data.shape[0], before[0].shape[1], dtype=given.output)
-    results = [output, *(x.new_empty(x.shape) for x in before)]
+    results = [output, *(x.new_empty(x.shape) for x in before[: given.run.after])]
     described = interface_of(given.loop).tensors["recorded"]
     if given.given["save"]:
         described += given.kernels.saved(given.loop, given.output)

@@ -6,24 +6,19 @@ Pointwise code is printed from the trace by SymPy; dense products of the same op
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cache
-from itertools import pairwise
-
-import sympy
 import torch
 from torch import Tensor
 
 from carousel.equations import Cell
-from carousel.equations.loop import Equation, Group, LoopStage
+from carousel.equations.loop import Loop
 from carousel.equations.noise import PLACE, SEQUENCE
 from carousel.equations.notes import Expr
 from carousel.equations.trace import symbol
-from carousel.kernels import heads
-from carousel.kernels.alike import alike
+from carousel.kernels import levels
 from carousel.kernels.backend import Backend, Call, Result
-from carousel.kernels.inputs import hoist, in_rows, loop_of, reduced
-from carousel.kernels.pointwise import Values, pointwise
+from carousel.kernels.body import Body
+from carousel.kernels.inputs import in_rows, loop_of
+from carousel.kernels.pointwise import Values
 
 
 class Reference(Backend):
@@ -40,38 +35,29 @@ class Reference(Backend):
         return run(call)
 
     def explain(self, cell: Cell, data: Tensor, rows: int, sizes: tuple[int, ...]) -> str | None:
-        over_units = data.device.type == "cuda" and loop_of(cell).goes_over_units
-        why = ", since kernels for GPUs do not go over the units of a step" if over_units else ""
-        return f"{self.name}: PyTorch operations, one after the other{why}"
+        return f"{self.name}: PyTorch operations, one after the other{_why(loop_of(cell), data)}"
+
+
+def _why(loop: Loop, data: Tensor) -> str:
+    if loop.over_set:
+        return ", since compiled loops do not follow sets of steps"
+    if data.device.type == "cuda" and loop.edges:
+        return ", since kernels for GPUs know chains alone"
+    over_units = data.device.type == "cuda" and loop.goes_over_units
+    return ", since kernels for GPUs do not go over the units of a step" if over_units else ""
 
 
 def run(call: Call) -> Result:
     """Run a call, as ``Reference.run`` does."""
+    levels.check(loop_of(call.cell), call.batch_sizes, call.follows)
+    return _levels(call) if call.cell.before else _chain(call)
+
+
+def _chain(call: Call) -> Result:
     cell, batch_sizes, before, reverse = call.cell, call.rows, call.before, call.reverse
-    alike(cell, call.data, before, call.parameters, call.inputs)
-    inputs = hoist(call)
-    trace, loop, like = cell.trace, loop_of(cell), before[cell.states[0]]
-    constants: Values = dict(zip(loop.vectors, inputs.vectors, strict=True)) | {s: inputs.values[s] for s in loop.counts}
-    # Split once: the gradient of a slice is as large as all steps together, that of a split is one concatenation.
-    hoisted = {s: x.split(batch_sizes) for s, x in zip(loop.hoisted, inputs.hoisted, strict=True)}
-    plans = [_plan(stage, loop.hoisted) for stage in loop.stages]
-    read = {s for plan in plans for _, expr in plan.equations for s in expr.free_symbols} | {s.after for s in trace.states}
-    read |= {r.operand for stage in loop.stages for r in stage.reductions}
-    used = {symbols: steps for symbols, steps in hoisted.items() if not read.isdisjoint(symbols)}
-    weights = iter([w.mT for w in inputs.weights])
-    stacked = {group.symbols: [next(weights) for _ in group.operands] for group in loop.groups}
-
-    defined = {s for plan in plans for s in plan.defined}
-    inner = defined | {s.after for s in trace.states}
-    per_step = {name: symbol(name) for name in (cell.states[0], *call.record) if symbol(name) in inner}
+    body, trace, like = Body(call), cell.trace, before[cell.states[0]]
+    loop, per_step = body.loop, _per_step(call, body)
     collected: dict[str, list[Tensor]] = {name: [] for name in per_step}
-    clamped = {symbol(name): given for name, given in (call.clamp or {}).items()}
-    for wanted in clamped:
-        if wanted not in defined:
-            raise ValueError(
-                f"cell {cell.name}: {str(wanted)[:-2]} is computed for all steps before the loop, so it cannot be clamped"
-            )
-
     rows = batch_sizes[-1] if reverse else batch_sizes[0]
     states = {name: before[name][:rows] for name in cell.states}
     finished: list[dict[str, Tensor]] = []  # of rows whose sequence has ended, the shortest last
@@ -87,29 +73,12 @@ def run(call: Call) -> Result:
         rows = n
         if reset_rows is not None and call.initial is not None:
             states = {k: torch.where(reset_rows[step].unsqueeze(1), call.initial[k][:n], v) for k, v in states.items()}
-        values = constants | {s.before: states[s.name] for s in trace.states}
+        given: Values = {s.before: states[s.name] for s in trace.states}
         if loop.clock is not None:  # a number of steps in single precision would make its quotients so
-            values[loop.clock] = values[loop.clock].to(torch.promote_types(like.dtype, torch.float32))
+            given[loop.clock] = given[loop.clock].to(torch.promote_types(like.dtype, torch.float32))
         if loop.draws:
-            values |= {PLACE: rows_of_steps[step], SEQUENCE: rows_of_steps[step] - rows_of_steps[step][:1]}
-        for symbols, steps in used.items():
-            values.update(zip(symbols, steps[step].chunk(len(symbols), dim=1), strict=True))
-        for stage, plan in zip(loop.stages, plans, strict=True):
-            values |= {r.symbol: reduced(r, values[r.operand]) for r in stage.reductions}
-            for group, begin, targets in plan.groups:
-                total = hoisted[begin][step] if begin else None
-                for operand, weight in zip(group.operands, stacked[group.symbols], strict=True):
-                    x = values[operand]
-                    if loop.clock is not None or loop.goes_over_units:  # whose precision may be in it
-                        x = x.to(weight.dtype)
-                    total = heads.product(x, weight, len(group.symbols), total)
-                assert total is not None  # a group has at least one operand
-                values.update(zip(targets, total.chunk(len(targets), dim=1), strict=True))
-            for equations in _pieces(plan.equations, frozenset(clamped)):
-                values |= pointwise(equations)(values)
-                if equations[-1][0] in clamped:
-                    given, where = clamped[equations[-1][0]]
-                    values[equations[-1][0]] = torch.where(where[step], given[step], values[equations[-1][0]])
+            given |= {PLACE: rows_of_steps[step], SEQUENCE: rows_of_steps[step] - rows_of_steps[step][:1]}
+        values = body.take(step, given)
         if loop.clock is not None:
             values[trace.states[-1].after] = values[loop.clock] + 1
         states = {k: in_rows(values[symbol(k)], n, before[k]).expand_as(v) for k, v in states.items()}
@@ -118,40 +87,44 @@ def run(call: Call) -> Result:
     if finished:
         states = {k: torch.cat([v, *(f[k] for f in finished)]) for k, v in states.items()}
     joined = {k: torch.cat(v[::-1] if reverse else v) for k, v in collected.items()}
-    for name in call.record:
-        if name not in joined:  # it does not depend on the states
-            joined[name] = in_rows(inputs.values[symbol(name)], sum(batch_sizes), like)
-    return Result(joined[cell.states[0]], states, {name: joined[name] for name in call.record})
+    return Result(joined[cell.states[0]], states, _recorded(call, body, joined))
 
 
-@dataclass(frozen=True)
-class _Plan:
-    """A stage, its products begun with what enters where that is all that is added to them."""
+def _levels(call: Call) -> Result:
+    """Take the steps level by level; what precedes them is gathered from the levels that it is in."""
+    cell, trace, batch_sizes, before = call.cell, call.cell.trace, call.rows, call.before
+    assert call.follows is not None
+    body, like = Body(call), before[cell.states[0]]
+    per_step, gathers = _per_step(call, body), levels.gathers(call.follows, batch_sizes, of_set=body.loop.over_set)
+    collected: dict[str, list[Tensor]] = {name: [] for name in per_step}
+    past: dict[str, list[Tensor]] = {name: [] for name in cell.states}
+    for step, (n, gather) in enumerate(zip(batch_sizes, gathers, strict=True)):
+        tables = {name: torch.cat([before[name], *past[name][gather.first :]]) for name in cell.states}
+        places = dict(zip(body.loop.edges, gather.places, strict=True))
+        given = {s.before: tables[s.name].index_select(0, places[s.edge]) for s in trace.states}
+        values = body.take(step, given, gather.owner)
+        for name in cell.states:
+            past[name].append(in_rows(values[symbol(name)], n, like).expand(n, before[name].shape[1]))
+        for name, wanted in per_step.items():
+            rows = len(gather.places[0]) if wanted in body.each else n
+            collected[name].append(past[name][-1] if name in past else in_rows(values[wanted], rows, like))
+    joined = {k: torch.cat(v) for k, v in collected.items()}
+    for name, wanted in per_step.items():
+        if wanted in body.each:  # in the rows of what precedes
+            at = torch.cat([gather.members for gather in gathers])
+            joined[name] = joined[name].new_zeros(sum(batch_sizes), joined[name].shape[1]).index_copy(0, at, joined[name])
+    return Result(joined[cell.states[0]], {}, _recorded(call, body, joined))
 
-    groups: tuple[tuple[Group, tuple[Expr, ...], tuple[Expr, ...]], ...]  # group, what it begins with, what it gives
-    equations: tuple[Equation, ...]
-    defined: frozenset[Expr]
+
+def _per_step(call: Call, body: Body) -> dict[str, Expr]:
+    """Return what the loop itself gives of all that a call gives back of every step, by name."""
+    return {name: symbol(name) for name in (call.cell.states[0], *call.record) if symbol(name) in body.inner}
 
 
-@cache
-def _plan(stage: LoopStage, hoisted: tuple[tuple[Expr, ...], ...]) -> _Plan:
-    groups, done = [], set()
-    for group in stage.groups:
-        begin, targets = (), group.symbols
-        for symbols in hoisted:
-            sums = [sympy.Add(p, s, evaluate=False) for p, s in zip(group.symbols, symbols, strict=False)]
-            found = [s for total in sums for s, expr in stage.equations if set(expr.args) == set(total.args)]
-            if len(found) == len(symbols) == len(group.symbols):
-                begin, targets = symbols, tuple(found)
-                done |= set(found)
-        groups.append((group, begin, targets))
-    equations = tuple(e for e in stage.equations if e[0] not in done)
-    return _Plan(tuple(groups), equations, frozenset(s for s, _ in stage.equations))
-
-
-@cache
-def _pieces(equations: tuple[Equation, ...], clamped: frozenset[Expr]) -> list[tuple[Equation, ...]]:
-    """Return the equations cut after each of the symbols, so that another value can be put there."""
-    ends = [k + 1 for k, (target, _) in enumerate(equations) if target in clamped]
-    cuts = sorted({0, *ends, len(equations)})
-    return [equations[a:b] for a, b in pairwise(cuts)]
+def _recorded(call: Call, body: Body, joined: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return what a call records, also what does not depend on the states."""
+    like = call.before[call.cell.states[0]]
+    return {
+        name: joined[name] if name in joined else in_rows(body.values[symbol(name)], sum(call.rows), like)
+        for name in call.record
+    }

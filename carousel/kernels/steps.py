@@ -14,14 +14,17 @@ CPU = torch.device("cpu")
 class Steps:
     """The steps of a run: ``rows`` and ``at``, (steps,), are the rows of each and their place among the rows of all steps.
 
-    ``first``: (batch,), of each row the place of its first step in the run's order, on ``device``. ``whole``: the first steps
-    are the first rows.
+    ``batch``: the most rows of a step. ``first``: (batch,), of each row the place of its first step in the run's order, on
+    ``device``. ``whole``: the first steps are the first rows. Of ``levels``, whose rows are no sequences, there are neither.
     """
 
-    def __init__(self, batch_sizes: tuple[int, ...], reverse: bool, device: torch.device):
-        self.batch, self.total, self.count = batch_sizes[0], sum(batch_sizes), len(batch_sizes)
+    def __init__(self, batch_sizes: tuple[int, ...], reverse: bool, device: torch.device, levels: bool = False):
+        self.batch, self.total, self.count = max(batch_sizes), sum(batch_sizes), len(batch_sizes)
         rows = torch.tensor(batch_sizes)
         at = rows.cumsum(0) - rows
+        if levels:
+            self.rows, self.at, self.whole = rows, at, False
+            return
         lengths = (rows.unsqueeze(0) > torch.arange(self.batch).unsqueeze(1)).sum(1)
         self.first = ((at[lengths - 1] if reverse else at[0]) + torch.arange(self.batch)).to(device)
         if reverse:
@@ -35,14 +38,14 @@ class Steps:
         return (torch.arange(self.count) % 2) * self.batch
 
     @classmethod
-    def of(cls, batch_sizes: Sequence[int], reverse: bool, device: torch.device = CPU) -> Steps:
+    def of(cls, batch_sizes: Sequence[int], reverse: bool, device: torch.device = CPU, *, levels: bool = False) -> Steps:
         """Return the steps, made once for the same arguments."""
-        return _steps(tuple(batch_sizes), reverse, device)
+        return _steps(tuple(batch_sizes), reverse, device, levels)
 
 
 @lru_cache(maxsize=256)
-def _steps(batch_sizes: tuple[int, ...], reverse: bool, device: torch.device) -> Steps:
-    return Steps(batch_sizes, reverse, device)
+def _steps(batch_sizes: tuple[int, ...], reverse: bool, device: torch.device, levels: bool) -> Steps:
+    return Steps(batch_sizes, reverse, device, levels)
 
 
 def last_numbers(clock: Tensor, batch_sizes: Sequence[int] | None, reverse: bool, like: Tensor) -> Tensor:

@@ -56,7 +56,7 @@ def held(call: Call, names: tuple[str, ...], dtype: torch.dtype) -> list[Tensor]
     for name in names:
         assert call.clamp is not None
         pair = torch.cat([x.to(dtype) for x in call.clamp[name]], dim=1)
-        if sizes is None or sizes[0] == sizes[-1]:
+        if sizes is None or min(sizes) == max(sizes):
             rows = call.before[call.cell.states[0]].shape[0] if sizes is None else sizes[0]
             found.append(pair.unsqueeze(1).expand(-1, rows, -1).reshape(-1, pair.shape[1]))
         else:

@@ -13,6 +13,7 @@ from torch.nn.utils.rnn import PackedSequence
 
 from carousel import cells, kernels
 from carousel.equations import Cell
+from carousel.equations.before import names
 from carousel.layers import further
 from carousel.layers.clamp import Clamp, Clamps, arrays, check, listed, sizes
 from carousel.layers.first_values import Rule, rules, start, start_all
@@ -109,6 +110,11 @@ class Recurrent(nn.Module):
     ):
         super().__init__()
         self.cell = cells.get(cell) if heads is None else cells.get(cell).with_heads(whole_number("heads", heads, 1))
+        if self.cell.before:
+            raise ValueError(
+                f"a step of cell {self.cell.name} follows several ({', '.join(names(self.cell.before))}), "
+                "so a layer of it is a Grid or a Tree, not a Recurrent"
+            )
         kernels.register(self.cell)
         input_size, hidden_size, num_layers = (
             whole_number(what, value, 1)

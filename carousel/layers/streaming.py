@@ -9,6 +9,7 @@ from carousel import kernels
 from carousel.layers.clamp import Clamps, listed
 from carousel.layers.further import check_names
 from carousel.layers.parameters import tensor
+from carousel.layers.precision import PRECISIONS, checked, rounded_layer
 from carousel.layers.recurrent import Recurrent, State
 
 
@@ -23,13 +24,22 @@ class Streaming:
         hx: the states to begin with, as the layer's; its initial states by default.
         batch: rows, where ``hx`` is not given.
         clamp: as the layer's; its steps are counted from here. It calls the layer at each step, more slowly.
+        precision: of dense weights: float32 (as they are), bfloat16 (what they multiply is rounded to it as well, where the
+            processor has such products) or int8 (whole numbers, one scale a row; what they multiply is rounded to 16 bits).
 
     Raises:
-        ValueError: for a layer that reads backwards as well, or states that do not fit.
+        ValueError: for a layer that reads backwards as well, states that do not fit, or a precision that is none.
         TypeError: for states that are no tensors.
     """
 
-    def __init__(self, layer: Recurrent, hx: State | None = None, batch: int = 1, clamp: Clamps | None = None):
+    def __init__(
+        self,
+        layer: Recurrent,
+        hx: State | None = None,
+        batch: int = 1,
+        clamp: Clamps | None = None,
+        precision: str = "float32",
+    ):
         if layer.bidirectional:
             raise ValueError("a bidirectional layer needs the whole sequence, so it cannot be fed step by step")
         self.layer = layer
@@ -38,7 +48,13 @@ class Streaming:
             states = layer.states_of(layer.initial_state(batch) if hx is None else hx, batch)
         self._hx: State = states[0] if len(states) == 1 else tuple(states)
         self.clamps, self.steps = listed(clamp), 0
-        self.steppers = None if self.clamps else kernels.steppers(layer.cell.quiet, self._each_layer())
+        self.steppers, products = None, PRECISIONS[checked(precision)]
+        if not self.clamps:
+            self.steppers = kernels.steppers(layer.cell.quiet, self._each_layer(), products)
+        if self.steppers is None and products is not None:
+            self.layer = rounded_layer(layer, precision)
+            if not self.clamps:
+                self.steppers = kernels.steppers(layer.cell.quiet, self._each_layer())
 
     def _each_layer(self) -> list[tuple[int, dict[str, Tensor], dict[str, Tensor]]]:
         """Input size, states and parameters of each layer."""

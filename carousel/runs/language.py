@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from copy import copy
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -21,6 +22,7 @@ from carousel.insight.watch import Watched, watch
 from carousel.language.adaptation import STATIC, Told, adaptation, adapted
 from carousel.language.folder import load_run
 from carousel.language.generate import Choosing, generate
+from carousel.language.precision import rounded_model
 from carousel.language.score import Score, Surprisal, score, surprisals
 from carousel.layers import Clamps, Recurrent
 from carousel.layers.clamp import listed
@@ -65,6 +67,12 @@ class LanguageRun:
     def layer(self) -> Recurrent:
         """The recurrent layers."""
         return self.model.recurrent
+
+    def rounded(self, precision: str) -> LanguageRun:
+        """Return the run with dense weights as that precision holds them, float32, bfloat16 or int8: what an export runs."""
+        found = copy(self)
+        found.model = rounded_model(self.model, precision)
+        return found
 
     # Scores and text
 

@@ -74,6 +74,22 @@ class TranslatorRun:
         """
         return self.interpreter(beam=beam, alpha=alpha, attention=attention).together([line], clamp=clamp)[0][0]
 
+    def export(self, path: str | Path, to: str | None = None, precision: str = "float32") -> list[Path]:
+        """Write the translator as one C99 file, which translates greedily without Carousel, and return its path in a list.
+
+        Args:
+            path: of the file.
+            to: the kind of file, ``c``; None takes it from the end of the path.
+            precision: of the weights: float32, bfloat16 or int8.
+
+        Raises:
+            InputError: there is no such target or precision, or weights are not finite.
+        """
+        from carousel.export import targets
+
+        path = Path(path)
+        return targets.write_translator(self.model, self.source, self.target, path, targets.target(to, path), precision)
+
     def hypotheses(self, line: str, best: int = 5, *, beam: int = 5, alpha: float = 1.0) -> list[Translation]:
         """Return the ``best`` translations of a line, best first; the beam is at least as wide."""
         return self.interpreter(beam=max(beam, best), best=best, alpha=alpha).together([line])[0]

@@ -18,7 +18,7 @@ from mkdocs.structure.files import File, Files
 
 from carousel.cells import CELLS
 from carousel.cells.catalogue import MEANING, catalogue
-from carousel.cells.papers import PAPERS
+from carousel.cells.papers import BRANCHED, PAPERS
 from carousel.cli import whole
 from carousel.drawing.svg import standalone
 from carousel.equations import Cell
@@ -41,7 +41,7 @@ def on_files(files: Files, config: Any) -> Files:
     for source, name in PAGES.items():
         text = (ROOT / source).read_text()
         add(name, moved(text) if name != "license.md" else f"# License\n\n```\n{text}```\n")
-    for cell in (*CELLS.values(), *PAPERS.values()):
+    for cell in (*CELLS.values(), *PAPERS.values(), *BRANCHED.values()):
         add(f"reference/cells/{cell.name}.svg", standalone(cell))
     for name, content in notebook(json.loads((ROOT / f"docs/{NOTEBOOK}.ipynb").read_text())).items():
         add(name, content)
@@ -136,7 +136,7 @@ def functions() -> Iterator[str]:
 
 def papers() -> Iterator[str]:
     """The cells of papers: a table by family and year, then drawing, equations and states of each."""
-    entries = [entry for entry in catalogue() if entry.cell.name in PAPERS]
+    entries = [entry for entry in catalogue() if entry.cell.name in PAPERS | BRANCHED]
     for family, meaning in MEANING.items():
         yield f"\n**{family.capitalize()}**: {meaning}.\n\n| cell | year | parameters | |\n| --- | --- | --- | --- |"
         for entry in (x for x in entries if x.family == family):
@@ -166,7 +166,8 @@ def _cell(c: Cell) -> Iterator[str]:
     if c.inputs:
         yield f"Inputs beside `e`: {', '.join(f'`{n}` ({_size(like)})' for n, like in c.inputs.items())}. "
     yield f"States: {', '.join(f'`{s}`' for s in c.states)}; the first is the output. In the library: "
-    yield f'`Recurrent("{c.name}", …)`.\n'
+    layer = ("Grid" if set(c.before) == {"up", "left"} else "Tree") if c.before else "Recurrent"
+    yield f'`{layer}("{c.name}", …)`.\n'
     yield f"![{c.name}, drawn from its equations](cells/{c.name}.svg)"
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from carousel import kernels
-from carousel.bench import jax_scan, recording
+from carousel.bench import grids, jax_scan, recording
 from carousel.bench.kernels import Case, draw, measure
 from carousel.bench.timing import side_by_side
 from carousel.layers import Recurrent
@@ -30,6 +30,13 @@ def test_a_case_gives_forward_and_training_with_all_ways(tmp_path):
     draw(rows, tmp_path / "bench.png")
     assert (tmp_path / "bench.png").read_bytes().startswith(b"\x89PNG")
     json.dumps(rows)
+
+
+@pytest.mark.parametrize("case", [grids.grid(4, 3, 5), grids.trees(9, 3, 5)], ids=["grid", "trees"])
+def test_what_is_written_by_hand_gives_what_a_layer_gives(case):
+    found = grids.by_hand(case)(case.data)[: len(case.levels.order)]
+    output = case.run(case.data)
+    assert torch.allclose(output.reshape(found.shape)[case.levels.order], found, atol=1e-5)
 
 
 def test_recording_and_clamping_stand_beside_the_plain_run_and_the_eager_loop(monkeypatch):

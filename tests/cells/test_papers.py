@@ -12,6 +12,7 @@ from carousel import kernels
 from carousel.cells import CELLS, get
 from carousel.cells.catalogue import MEANING, catalogue, found
 from carousel.cells.papers import (
+    BRANCHED,
     FAMILIES,
     PAPERS,
     coupled_oscillators,
@@ -598,7 +599,7 @@ def test_every_cell_is_drawn_printed_and_kept_as_data(name):
 
 def test_the_catalogue_has_every_cell_once():
     entries = catalogue()
-    assert sorted(entry.cell.name for entry in entries) == sorted([*CELLS, *PAPERS])
+    assert sorted(entry.cell.name for entry in entries) == sorted([*CELLS, *PAPERS, *BRANCHED])
     assert {entry.family for entry in entries} == MEANING.keys()
     for entry in entries:
         ours = entry.cell.name == "vanilla" or "1997" in entry.cell.name

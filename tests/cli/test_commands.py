@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import load_file
 
 from carousel.cells import CELLS
-from carousel.cells.papers import PAPERS
+from carousel.cells.papers import BRANCHED, PAPERS
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -54,7 +54,7 @@ def test_a_cell_is_drawn_into_a_file(carousel, tmp_path):
 
 def test_cells_as_json(carousel):
     found = json.loads(carousel("cells", "--json")[1])
-    assert sorted(c["name"] for c in found) == sorted([*CELLS, *PAPERS])
+    assert sorted(c["name"] for c in found) == sorted([*CELLS, *PAPERS, *BRANCHED])
     assert [(c["family"], c["year"]) for c in found if c["name"] in ("rnn", "gru", "sru")] == [
         ("simple", 1990),
         ("gated", 2014),
@@ -269,6 +269,17 @@ def test_bench_recording(carousel):
     heading, *rows = out.splitlines()[1:]
     assert heading.split()[-8:] == ["record", "clamp", "eager", "plain", "eager", "record", "eager", "clamp"]
     assert [r.split()[2] for r in rows if r.strip()] == ["forward", "training"]
+
+
+def test_bench_grids(carousel):
+    status, out, _ = carousel("bench", "grids", "--grid", "3,2,4", "--trees", "5,2,4", "--seconds", 0.05, "--json")
+    rows = json.loads(out)
+    assert status == 0 and [r["run"] for r in rows] == ["forward", "training"] * 2
+    assert all(set(r["seconds"]) == {"carousel", "level by level", "by hand"} for r in rows)
+    status, out, _ = carousel("bench", "grids", "--grid", "3,2,4", "--trees", "5,2,4", "--seconds", 0.05)
+    assert status == 0 and "of products" in out
+    status, _, error = carousel("bench", "grids", "--grid", "3,2")
+    assert status == 2 and "--grid takes side,images,units, such as 32,32,64, not '3,2'" in error
 
 
 def test_bench_lm(carousel, text):

@@ -7,6 +7,8 @@ import subprocess
 import pytest
 from compiled_c import built, needs_compiler
 
+from carousel.runs.translator import TranslatorRun
+
 
 @pytest.fixture
 def run(carousel, text, small):
@@ -23,7 +25,10 @@ def test_the_program_scores_as_the_command_does(carousel, run, text, tmp_path):
     program = built((tmp_path / "model.c").read_text(), tmp_path, "-DMAIN")
     done = subprocess.run([program, "-p"], stdin=(tmp_path / text).open(), capture_output=True, text=True, check=True)
     assert float(done.stdout.split()[1].rstrip(",")) == pytest.approx(score["perplexity"], rel=1e-5)
-    smaller = json.loads(carousel("export", run, "-o", "small.c", "--precision", "int8", "--json")[1])
+    rounded = json.loads(carousel("score", run, text, "--precision", "int8", "--json")[1])["perplexity"]
+    assert rounded != score["perplexity"] and rounded == pytest.approx(score["perplexity"], rel=0.01)
+    smaller = json.loads(carousel("export", run, "-o", "small.c", "--precision", "int8", "--valid", text, "--json")[1])
+    assert smaller["perplexity"] == rounded and smaller["perplexity_float32"] == score["perplexity"]
     assert smaller["precision"] == "int8" and smaller["files"] == {"small.c": (tmp_path / "small.c").stat().st_size}
 
 
@@ -39,6 +44,23 @@ def test_a_page_and_a_module_go_out_with_the_run_s_own_words(carousel, run, tmp_
     assert (tmp_path / "model.d.ts").exists()
 
 
+@needs_compiler
+def test_a_translator_is_a_program(carousel, tmp_path):
+    (tmp_path / "a.txt").write_text("a b\nb a\n" * 20)
+    (tmp_path / "b.txt").write_text("c d\nd c\n" * 20)
+    small = ["--vocab", "word", "--hidden", 8, "--embedding", 8, "--epochs", 1, "-o", "run"]
+    status, _, err = carousel("translate", "train", "a.txt", "b.txt", *small)
+    assert status == 0, err
+    status, out, err = carousel("export", "run", "-o", "model.c")
+    assert status == 0 and "cc -O3 -DMAIN model.c -lm -o model && ./model < lines.txt" in out, err
+    program = built((tmp_path / "model.c").read_text(), tmp_path, "-DMAIN")
+    done = subprocess.run([program], input="a b\nb b\n", capture_output=True, text=True, check=True)
+    translator = TranslatorRun(tmp_path / "run")
+    assert done.stdout == "".join(f"{translator.translate(line, beam=1).text}\n" for line in ("a b", "b b"))
+    status, _, err = carousel("export", "run", "-o", "model.c", "--to", "c-bare")
+    assert status == 2 and "a translator cannot be written as c-bare" in err and err.count("\n") == 1
+
+
 @pytest.mark.parametrize(
     ("arguments", "part"),
     [
@@ -46,6 +68,7 @@ def test_a_page_and_a_module_go_out_with_the_run_s_own_words(carousel, run, tmp_
         (["run", "-o", "run"], "it is a folder"),
         (["run", "-o", "model.c", "--precision", "int4"], "int4"),
         (["run", "-o", "model.c", "--to", "fortran"], "fortran"),
+        (["run", "-o", "model.c", "--valid", "none.txt"], "none.txt"),
         (["run", "-o", "model"], "--to must be c"),
         (["run"], "--out"),
         (["nowhere", "-o", "model.c"], "nowhere"),

@@ -128,7 +128,7 @@ def test_options_that_are_none_are_refused(arguments, programs):
 def test_on_another_processor_it_does_the_same(tmp_path):
     model, vocabulary = made("bpe")
     wanted, tokens = expected(model, vocabulary, LINES, tmp_path)
-    runs = built(of_language(model, vocabulary), tmp_path, "-DMAIN", "-O2", "-static", compiler="aarch64-linux-gnu-gcc")
+    runs = built(of_language(model, vocabulary), tmp_path, "-DMAIN", "-O2", "-static", compiler=["aarch64-linux-gnu-gcc"])
     value, count = perplexity(runs, "\n".join(LINES), before=["qemu-aarch64"])
     assert count == tokens and value == pytest.approx(wanted, rel=1e-5)
 

@@ -96,7 +96,7 @@ class EmulatedKernel(Kernel):
         built = _built(source(self.program), dtype)
         self.forward = Emulated(built, "forward", self.program, self.program.forward)  # type: ignore[assignment]
         self.backward = Emulated(built, "backward", self.program, self.program.backward)  # type: ignore[assignment]
-        self.lanes, self.pair = WIDTH // dtype.itemsize, 1
+        self.lanes, self.word, self.scales = WIDTH // dtype.itemsize, 1, 0
 
 
 @cache

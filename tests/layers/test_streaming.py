@@ -6,7 +6,9 @@ import torch
 from carousel import kernels
 from carousel.cells import CELLS
 from carousel.equations import cell, tanh
+from carousel.kernels.cpu import compiler
 from carousel.layers import Recurrent, Streaming
+from carousel.layers.precision import rounded_layer
 
 
 @cell
@@ -30,6 +32,60 @@ def test_the_same_step_by_step(name, back_end):
         found = torch.stack([stream(step).clone() for step in x[2:]])
         torch.testing.assert_close(found, expected)
         torch.testing.assert_close(stream.hx, after)
+
+
+@pytest.mark.parametrize("simd", ["avx512", "avx2", "generic"])
+@pytest.mark.parametrize("name", ["lstm-v3", "lstm", "lstm-v4", "gru-3-heads"])
+def test_weights_of_eight_bits_are_the_rounded_ones(name, simd, monkeypatch):
+    """Sums of whole numbers are exact on every processor; what weights multiply is rounded to 16 bits besides."""
+    monkeypatch.setenv("CAROUSEL_SIMD", simd)
+    try:
+        compiler.simd()
+    except ValueError as error:
+        pytest.skip(str(error))
+    torch.manual_seed(0)
+    wide = name == "lstm"  # more columns than are rounded at once, and no whole number of words
+    layer = Recurrent(name, 1030 if wide else 9, 33, num_layers=2, proj_size=5 if name == "lstm-v4" else 0).eval()
+    x = torch.randn(8, 3, layer.input_size)
+    stream = Streaming(layer, batch=3, precision="int8")
+    assert stream.steppers is not None
+    found = torch.stack([stream(step).clone() for step in x])
+    with torch.no_grad(), kernels.use("reference"):
+        wanted = rounded_layer(layer, "int8").double()(x.double())[0].float()
+        exact = layer.double()(x.double())[0].float()
+    assert (found - wanted).abs().max() < 0.05 * (exact - wanted).abs().max()
+
+
+@pytest.mark.parametrize("precision", ["bfloat16", "int8"])
+def test_fewer_bits_without_kernels_for_them_are_rounded_weights(precision):
+    torch.manual_seed(0)
+    layer = Recurrent("lstm-v3", 4, 5).eval()
+    x = torch.randn(6, 1, 4)
+    with torch.no_grad():
+        wanted = rounded_layer(layer, precision)(x)[0]
+        shut = rounded_layer(layer, precision)(x, clamp={"f": 0.0})[0]
+    with kernels.use("reference"):
+        stream = Streaming(layer, precision=precision)
+        torch.testing.assert_close(torch.stack([stream(step).clone() for step in x]), wanted)
+    stream = Streaming(layer, precision=precision, clamp={"f": 0.0})
+    torch.testing.assert_close(torch.stack([stream(step).clone() for step in x]), shut)
+    stream = Streaming(layer.double(), precision=precision)
+    torch.testing.assert_close(torch.stack([stream(step.double()).clone() for step in x]).float(), wanted, atol=1e-4, rtol=1e-4)
+
+
+def test_what_is_no_number_is_none_in_eight_bits():
+    layer = Recurrent("rnn", 3, 40).eval()
+    for wrong in (torch.nan, torch.inf):
+        assert Streaming(layer, precision="int8")(torch.tensor([[1.0, wrong, 0.0]])).isnan().all()
+    assert not Streaming(layer, precision="int8")(torch.zeros(1, 3)).isnan().any()
+    with torch.no_grad():
+        layer.W["he_l0"][7, 1] = torch.nan
+    assert Streaming(layer, precision="int8")(torch.ones(1, 3)).isnan().nonzero().tolist() == [[0, 7]]
+
+
+def test_a_precision_that_is_none_is_refused():
+    with pytest.raises(ValueError, match="`precision` must be float32 or bfloat16 or int8, not 'int4'"):
+        Streaming(Recurrent("rnn", 2, 3), precision="int4")
 
 
 def test_it_begins_with_the_layers_own_states():

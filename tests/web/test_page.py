@@ -277,6 +277,16 @@ def test_a_saved_page_computes_what_the_server_does(page, saved, run):
         assert saved.locator(part).inner_text() == page.locator(part).inner_text()
 
 
+@pytest.mark.parametrize(("width", "scheme"), [(400, "dark"), (1280, "light"), (1920, "dark")])
+def test_a_saved_page_fits_every_width(file, open_page, width, scheme):
+    seen = f"#other={OTHER.replace(' ', '+')}&step=3"
+    opened = open_page(file.as_uri() + seen, width, scheme, offline=True)
+    opened.wait_for_selector("#changes td")
+    assert opened.evaluate("document.documentElement.scrollWidth") <= width
+    channels = re.findall(r"\d+", opened.evaluate("getComputedStyle(document.body).backgroundColor"))
+    assert (sum(map(int, channels)) < 384) is (scheme == "dark")
+
+
 def test_a_saved_page_keeps_the_gradients_of_its_texts_and_says_where_others_are(saved):
     saved.get_by_role("tab", name="Gradient flow").click()
     saved.wait_for_selector("#flow-plot .curve")

@@ -1,5 +1,13 @@
 """Cells of papers, by name; each a few lines of equations, with the paper and where in it they stand."""
 
+from carousel.cells.papers.branched import (
+    child_sum_lstm,
+    mdlstm,
+    nary_tree_lstm,
+    recursive,
+    stable_mdlstm,
+    tree_lstm,
+)
 from carousel.cells.papers.delayed import dilated_lstm, higher_order, horn, lstm_dilated, narx
 from carousel.cells.papers.dynamical import (
     antisymmetric_gated,
@@ -79,9 +87,20 @@ FAMILIES: dict[str, dict[int, tuple[Cell, ...]]] = {
 }
 PAPERS: dict[str, Cell] = {c.name: c for years in FAMILIES.values() for cells in years.values() for c in cells}
 
+# Those whose steps follow several, of which layers are grids and trees.
+YEARS: dict[int, tuple[Cell, ...]] = {
+    2007: (mdlstm,),
+    2011: (recursive,),
+    2015: (tree_lstm, child_sum_lstm),
+    2016: (stable_mdlstm,),
+}
+BRANCHED: dict[str, Cell] = {c.name: c for cells in YEARS.values() for c in cells}
+
 __all__ = [
+    "BRANCHED",
     "FAMILIES",
     "PAPERS",
+    "YEARS",
     "coupled_oscillators",
     "dilated_lstm",
     "higher_order",
@@ -89,5 +108,6 @@ __all__ = [
     "lipschitz",
     "liquid",
     "mogrifier_lstm",
+    "nary_tree_lstm",
     "recurrent_highway",
 ]

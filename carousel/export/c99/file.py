@@ -11,23 +11,25 @@ from carousel.export.c99.layers import check, further, layer_code
 from carousel.layers import Recurrent
 
 HERE = Path(__file__).parent
+BARE = HERE / "bare.c"
 
 
-def of_layer(layer: Recurrent, precision: str = "float32") -> str:
+def of_layer(layer: Recurrent, precision: str = "float32", *, libm: bool = True) -> str:
     """Return layers as one C99 file, which needs ``math.h`` alone: ``model_init``, ``model_step``, no global state.
 
     Further inputs of a step stand between ``x`` and ``y``, in the cell's order: vectors as pointers, numbers as they are.
 
     Args:
         layer: in one direction. Constant arrays hold its parameters.
-        precision: of dense weights: float32, bfloat16 or int8. All sums are in float32.
+        precision: of dense weights: float32, bfloat16 or int8.
+        libm: whether there is ``math.h``. Without it the file has functions of its own, and includes nothing.
 
     Raises:
         InputError: the layer reads in both directions, its weights are not finite, or there is no such precision.
     """
     body = layers_code(layer, precision)
     sizes = f"#define MODEL_INPUTS {layer.input_size}\n#define MODEL_OUTPUTS {layer.output_size}\n"
-    return f"{head(layer, precision)}{sizes}\n{helpers(body)}\n{body}"
+    return f"{head(layer, precision, libm)}{sizes}\n{whole(body, libm)}"
 
 
 def layers_code(layer: Recurrent, precision: str, *, open: bool = False) -> str:
@@ -57,10 +59,20 @@ def layers_code(layer: Recurrent, precision: str, *, open: bool = False) -> str:
     return "\n".join(parts) + "\n"
 
 
-def head(layer: Recurrent, precision: str) -> str:
+def head(layer: Recurrent, precision: str, libm: bool = True) -> str:
     """Return how the file begins."""
     said = f"{layer!r}, weights in {precision}"
-    return f"/* {said}. Made by carousel {carousel.__version__}. */\n\n#include <math.h>\n#include <string.h>\n\n"
+    return f"/* {said}. Made by carousel {carousel.__version__}. */\n\n{'#include <math.h>' + chr(10) * 2 if libm else ''}"
+
+
+def whole(body: str, libm: bool = True) -> str:
+    """Return functions with all that they call; without ``math.h`` its functions are those of ``bare.c``."""
+    text = f"{helpers(body)}\n{body}"
+    if libm:
+        return text
+    text = re.sub(r"\bINFINITY\b", "own_infinity()", re.sub(r"\bNAN\b", "own_nan()", text))
+    text = re.sub(rf"\b({'|'.join(n.removeprefix('own_') for n in _helpers(BARE) if n.endswith('f'))})\(", r"own_\1(", text)
+    return f"{helpers(text, BARE)}\n{text}"
 
 
 def helpers(body: str, known: Path = HERE / "helpers.c") -> str:

@@ -56,27 +56,80 @@ static float largest(const float *x, int n) {
   for (k = 1; k < n; k++) found = found > x[k] || found != found ? found : x[k];
   return found;
 }
-/* DOT */
-/* Eight sums, which a compiler can put into one vector without changing the order of additions. */
-#define DOT(name, type, number) \
-  static float name(const type *w, const float *x, int n) { \
-    float s[8] = {0.0f, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f}; \
-    int k = 0, j; \
-    for (; k + 8 <= n; k += 8) \
-      for (j = 0; j < 8; j++) s[j] += number(w[k + j]) * x[k + j]; \
-    for (; k < n; k++) s[0] += number(w[k]) * x[k]; \
-    return ((s[0] + s[4]) + (s[2] + s[6])) + ((s[1] + s[5]) + (s[3] + s[7])); \
-  }
-/* dot */
-DOT(dot, float, (float))
 /* widened */
-static float widened(unsigned short half) {
-  unsigned int bits = (unsigned int)half << 16;
-  float x;
-  memcpy(&x, &bits, sizeof x);
-  return x;
+static float widened(unsigned short upper) {
+  union { unsigned int bits; float x; } number;
+  number.bits = (unsigned int)upper << 16;
+  return number.x;
 }
-/* dot_bfloat16 */
-DOT(dot_bfloat16, unsigned short, widened)
-/* dot_int8 */
-DOT(dot_int8, signed char, (float))
+/* ADD */
+/* Adds to y the rows of w, of so many columns, times the n numbers at x. A compiler can put the sums of a row into vectors without
+   changing the order of additions; small processors have no room for that many. */
+#if defined(MODEL_SMALL) || (defined(__ARM_ARCH_PROFILE) && __ARM_ARCH_PROFILE == 'M')
+#define ADD(name, type, number) \
+  static void name(float *y, const type *w, int rows, int columns, const float *x, int n) { \
+    int r, k; \
+    for (r = 0; r < rows; r++, w += columns) { \
+      float s = 0.0f, t = 0.0f; \
+      for (k = 0; k + 2 <= n; k += 2) s += number(w[k]) * x[k], t += number(w[k + 1]) * x[k + 1]; \
+      if (k < n) s += number(w[k]) * x[k]; \
+      y[r] += s + t; \
+    } \
+  }
+#else
+#define ADD(name, type, number) \
+  static void name(float *restrict y, const type *restrict w, int rows, int columns, const float *restrict x, int n) { \
+    int r, k, j; \
+    for (r = 0; r < rows; r++, w += columns) { \
+      float s[32] = {0.0f}; \
+      for (k = 0; k + 32 <= n; k += 32) \
+        for (j = 0; j < 32; j++) s[j] += number(w[k + j]) * x[k + j]; \
+      for (; k < n; k++) s[0] += number(w[k]) * x[k]; \
+      for (j = 0; j < 16; j++) s[j] += s[j + 16]; \
+      for (j = 0; j < 8; j++) s[j] += s[j + 8]; \
+      for (j = 0; j < 4; j++) s[j] += s[j + 4]; \
+      y[r] += (s[0] + s[2]) + (s[1] + s[3]); \
+    } \
+  }
+#endif
+/* add */
+ADD(add, float, (float))
+/* add_bfloat16 */
+ADD(add_bfloat16, unsigned short, widened)
+/* add_int8 */
+/* Adds to y the rows of w, of so many columns, times the n numbers at x, rounded to 16 bits some at a time, so that sums of whole
+   numbers are exact in 32 bits: 512 * 127 * 32767 < 2^31. */
+static void add_int8(float *y, const signed char *w, const float *scale, int rows, int columns, const float *x, int n) {
+  short q[512];
+  int from, r, k;
+  for (from = 0; from < n; from += 512, x += 512, w += 512) {
+    const int count = n - from < 512 ? n - from : 512;
+    float most = 0.0f, wrong = 0.0f, unit, by;
+    for (k = 0; k < count; k++) {
+      const float size = x[k] < 0.0f ? -x[k] : x[k];
+      wrong += x[k] * 0.0f; /* not a number, where x is none or infinite */
+      most = size > most ? size : most;
+    }
+    unit = most / 32767.0f + wrong;
+    by = wrong == 0.0f && most > 1e-30f ? 32767.0f / most : 0.0f;
+    for (k = 0; k < count; k++) {
+      const float whole = by > 0.0f ? x[k] * by : 0.0f;
+      q[k] = (short)(whole < 0.0f ? whole - 0.5f : whole + 0.5f);
+    }
+    for (r = 0; r < rows; r += 4) { /* four rows at once; the last again where there are fewer */
+      const signed char *a = w + (long)r * columns, *b = a + (r + 1 < rows ? columns : 0);
+      const signed char *c = b + (r + 2 < rows ? columns : 0), *d = c + (r + 3 < rows ? columns : 0);
+      int s = 0, t = 0, u = 0, v = 0;
+      for (k = 0; k < count; k++) {
+        s += a[k] * q[k];
+        t += b[k] * q[k];
+        u += c[k] * q[k];
+        v += d[k] * q[k];
+      }
+      y[r] += (float)s * (scale[r] * unit);
+      if (r + 1 < rows) y[r + 1] += (float)t * (scale[r + 1] * unit);
+      if (r + 2 < rows) y[r + 2] += (float)u * (scale[r + 2] * unit);
+      if (r + 3 < rows) y[r + 3] += (float)v * (scale[r + 3] * unit);
+    }
+  }
+}

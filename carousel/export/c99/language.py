@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from carousel.errors import InputError
-from carousel.export.c99.file import head, helpers, layers_code
+from carousel.export.c99.file import head, layers_code, whole
 from carousel.export.c99.vocabulary import program
 from carousel.export.c99.weights import numbers, vector, weight
 from carousel.language.model import LanguageModel
@@ -11,14 +11,17 @@ from carousel.language.softmax import FullSoftmax
 from carousel.text.vocabulary import Vocabulary
 
 
-def of_language(model: LanguageModel, vocabulary: Vocabulary, precision: str = "float32", *, open: bool = False) -> str:
+def of_language(
+    model: LanguageModel, vocabulary: Vocabulary, precision: str = "float32", *, open: bool = False, libm: bool = True
+) -> str:
     """Return a language model as one C99 file: ``model_init``, ``model_token``; with ``-DMAIN`` a program.
 
     Args:
         model: of a run.
         vocabulary: the model's.
-        precision: of dense weights: float32, bfloat16 or int8. All sums are in float32.
+        precision: of dense weights: float32, bfloat16 or int8.
         open: whether the named quantities of a step can be read and held, as ``layer_code`` has it.
+        libm: whether there is ``math.h``. Without it the model has functions of its own; the program needs it.
 
     Raises:
         InputError: an output layer that has no row for each token; weights that are not finite.
@@ -41,7 +44,8 @@ void model_token(model_state *s, int token, float *logits) {{
   int k;
 {fresh}  for (k = 0; k < {inputs}; k++) x[k] = {embedding.number("token", inputs)};
   model_step(s, x, y);
-  for (k = 0; k < MODEL_VOCABULARY; k++) logits[k] = model_output_bias[k] + {output.row("k", 0, "y", size)};
+  for (k = 0; k < MODEL_VOCABULARY; k++) logits[k] = model_output_bias[k];
+  {output.add("logits", 0, "y", size)}
 }}
 """
     known = {
@@ -54,4 +58,4 @@ void model_token(model_state *s, int token, float *logits) {{
         "SENTENCES": int(model.fresh_at is not None),
     }
     defined = "".join(f"#define MODEL_{name} {value}\n" for name, value in known.items())
-    return f"{head(model.recurrent, precision)}{defined}\n{helpers(body)}\n{body}\n{program(vocabulary)}"
+    return f"{head(model.recurrent, precision, libm)}{defined}\n{whole(body, libm)}\n{program(vocabulary)}"

@@ -117,15 +117,19 @@ class Writer:
 
     def accumulate(self, a: Accumulator, known: dict[tuple[Expr, int], str]) -> None:
         terms = [self.name(x) for x in ([a.start] if a.start is not None else []) + list(a.biases)]
+        added = []
         for p in a.products:
             array, length = self.operand(p, known)
             first = sum(self.cell.length(c, *self.sizes) for c in p.weight.columns[: p.part])
-            heads = p.weight.heads
-            if heads > 1:  # a unit's row is as long as its head
-                rows, length = self.cell.length(a.rows, *self.sizes) // heads, length // heads
-                array = f"{array} + k / {rows} * {length}"
-            terms.append(self.dense[p.weight.name].row("k", first, array, length))
-        self.loop(self.units[a.symbol], [f"{a.symbol}[k] = {' + '.join(terms)};"])
+            w, heads = self.dense[p.weight.name], p.weight.heads
+            if heads == 1:
+                added.append(f"  {w.add(str(a.symbol), first, array, length)}")
+                continue
+            rows, each = self.cell.length(a.rows, *self.sizes) // heads, length // heads  # a head's units see their head alone
+            call = w.add(f"{a.symbol} + k * {rows}", first, f"{array} + k * {each}", each, rows, f"k * {rows}")
+            added.append(f"  for (k = 0; k < {heads}; k++) {call}")
+        self.loop(self.units[a.symbol], [f"{a.symbol}[k] = {' + '.join(terms) or '0.0f'};"])
+        self.lines += added
 
     def reduced(self, kind: str, operand: str, length: int, *, from_unit: bool = False) -> str:
         """Return a sum or maximum over so many units of an array, from its begin or from unit k on."""

@@ -16,17 +16,34 @@ from carousel.text.vocabulary import Vocabulary
 
 def program(vocabulary: Vocabulary) -> str:
     """Return the texts of all tokens, and under ``#ifdef MAIN`` a program."""
-    texts = [_bytes(vocabulary, n) for n in range(vocabulary.size)]
-    lines = "".join(f'  "{_escaped(text)}",\n' for text in texts)
+    parts = [texts(vocabulary), tables(vocabulary), text_of("read"), tokens(vocabulary), text_of("program")]
+    return f"#ifdef MAIN\n{''.join(parts)}#endif\n"
+
+
+def texts(vocabulary: Vocabulary) -> str:
+    """Return the texts of all tokens, and their lengths."""
+    found = [_bytes(vocabulary, n) for n in range(vocabulary.size)]
+    lines = "".join(f'  "{_escaped(text)}",\n' for text in found)
     head = f"static const char *const model_texts[MODEL_VOCABULARY] = {{\n{lines}}};\n"
-    head += _numbers("model_lengths[MODEL_VOCABULARY]", map(len, texts))
+    return head + _numbers("model_lengths[MODEL_VOCABULARY]", map(len, found))
+
+
+def tables(vocabulary: Vocabulary) -> str:
+    """Return what ``tokens`` looks up: the order of the texts, or how byte pairs are joined."""
     if vocabulary.kind == "bpe":
-        tables, tokens = _pairs(vocabulary), (HERE / "pairs.c").read_text()
-    else:
-        ordered = sorted(range(vocabulary.size), key=lambda n: texts[n])
-        tables, tokens = _numbers("model_sorted[MODEL_VOCABULARY]", ordered), (HERE / "tokens.c").read_text()
-    begin, end = (HERE / "program.c").read_text().split("@TOKENS@")
-    return f"#ifdef MAIN\n{head}{tables}{begin}{tokens}{end}#endif\n"
+        return _pairs(vocabulary)
+    ordered = sorted(range(vocabulary.size), key=lambda n: _bytes(vocabulary, n))
+    return _numbers("model_sorted[MODEL_VOCABULARY]", ordered)
+
+
+def tokens(vocabulary: Vocabulary) -> str:
+    """Return the functions that make tokens of a line; those of ``read.c`` stand before them."""
+    return text_of("pairs" if vocabulary.kind == "bpe" else "tokens")
+
+
+def text_of(name: str) -> str:
+    """Return a file of C that stands beside this module."""
+    return (HERE / f"{name}.c").read_text()
 
 
 def _bytes(vocabulary: Vocabulary, token: int) -> bytes:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,12 +19,13 @@ PRECISIONS = ("float32", "bfloat16", "int8")
 class Weight:
     """A dense weight in C: ``text`` declares it, and it takes so many ``bytes``.
 
-    ``row(k, first, x, n)`` prints row k from column ``first`` on, times the ``n`` numbers at ``x``; ``number(row, columns)``
+    ``add(y, first, x, n)`` prints the addition to the numbers at ``y`` of its rows from column ``first`` on, times the ``n``
+    numbers at ``x``, and with ``rows`` of so many rows from row ``begin`` (C's text) on; ``number(row, columns)`` prints
     number k of a row of so many.
     """
 
     text: str
-    row: Callable[[str, int, str, int], str]
+    add: Callable[..., str]
     number: Callable[[str, int], str]
     bytes: int
 
@@ -36,7 +39,7 @@ def numbers(x: Any) -> np.ndarray:
 def vector(name: str, values: np.ndarray) -> str:
     """Return a constant array of single precision. Raises InputError for values that are not finite."""
     _check(name, values)
-    return _array("float", name, [f"{x:.9g}" for x in values.astype(np.float32).ravel().tolist()], ".f")
+    return _array("float", name, values)
 
 
 def weight(name: str, values: np.ndarray, precision: str) -> Weight:
@@ -52,28 +55,30 @@ def weight(name: str, values: np.ndarray, precision: str) -> Weight:
         raise InputError(f"`precision` must be {' or '.join(PRECISIONS)}, not {precision!r}")
     _check(name, values)
     values = values.astype(np.float32)
-    columns = values.shape[1]
+    count, columns = values.shape
+    function = "add" if precision == "float32" else f"add_{precision}"
 
-    def dot(function: str) -> Callable[[str, int, str, int], str]:
-        return lambda k, first, x, n: f"{function}({name} + {k} * {columns}{f' + {first}' if first else ''}, {x}, {n})"
+    def add(y: str, first: int, x: str, n: int, rows: int = count, begin: str = "") -> str:
+        at = f"{name}{f' + {begin} * {columns}' if begin else ''}{f' + {first}' if first else ''}"
+        scales = f", {name}_scale{f' + {begin}' if begin else ''}" if precision == "int8" else ""
+        return f"{function}({y}, {at}{scales}, {rows}, {columns}, {x}, {n});"
 
     def one(row: str, columns: int) -> str:
         return f"{name}[{row} * {columns} + k]"
 
     if precision == "float32":
-        return Weight(vector(name, values), dot("dot"), one, values.nbytes)
+        return Weight(vector(name, values), add, one, values.nbytes)
     if precision == "bfloat16":
         bits = values.view(np.uint32).astype(np.uint64)
         upper = (bits + 0x7FFF + (bits >> 16 & 1)) >> 16  # to the nearest, ties to even
-        text = _array("unsigned short", name, upper.ravel().tolist())
-        return Weight(text, dot("dot_bfloat16"), lambda *at: f"widened({one(*at)})", 2 * values.size)
+        text = _array("unsigned short", name, upper)
+        return Weight(text, add, lambda *at: f"widened({one(*at)})", 2 * values.size)
     scale = np.abs(values).max(1) / 127
     whole = np.rint(values / np.where(scale > 0, scale, 1)[:, None]).astype(np.int8)
-    text = _array("signed char", name, whole.ravel().tolist()) + vector(f"{name}_scale", scale)
-    product = dot("dot_int8")
+    text = _array("signed char", name, whole) + vector(f"{name}_scale", scale)
     return Weight(
         text,
-        lambda k, *rest: f"{name}_scale[{k}] * {product(k, *rest)}",
+        add,
         lambda row, columns: f"{name}_scale[{row}] * (float){one(row, columns)}",
         values.size + scale.size * 4,
     )
@@ -84,15 +89,30 @@ def _check(name: str, values: np.ndarray) -> None:
         raise InputError(f"{name} holds numbers that are not finite; was the model trained to the end?")
 
 
-def _array(kind: str, name: str, numbers: list[str] | list[int], suffix: str = "") -> str:
-    def number(x: str | int) -> str:
-        text = str(x)
-        return text if not suffix else f"{text}f" if "." in text or "e" in text else f"{text}.0f"
+def _array(kind: str, name: str, values: np.ndarray) -> str:
+    if (taken := _apart.get()) is not None:
+        taken[name] = np.ascontiguousarray(values, _TYPES[kind])
+        return f"{kind} {name}[{values.size}];\n"
+    if kind == "float":
+        texts = [f"{x:.9g}" for x in values.astype(np.float32).ravel().tolist()]
+        texts = [f"{x}f" if "." in x or "e" in x else f"{x}.0f" for x in texts]
+    else:
+        texts = list(map(str, values.ravel().tolist()))
+    each = 20 if kind == "signed char" else 8
+    lines = [f" {', '.join(texts[k : k + each])}," for k in range(0, len(texts), each)]
+    return f"static const {kind} {name}[{len(texts)}] = {{\n" + "\n".join(lines) + "\n};\n"
 
-    lines, line = [], ""
-    for x in map(number, numbers):
-        if len(line) + len(x) > 118:
-            lines.append(line)
-            line = ""
-        line += f" {x},"
-    return f"static const {kind} {name}[{len(numbers)}] = {{\n" + "\n".join([*lines, line]) + "\n};\n"
+
+_TYPES = {"float": np.float32, "unsigned short": np.uint16, "signed char": np.int8}
+_apart: ContextVar[dict[str, np.ndarray] | None] = ContextVar("_apart", default=None)
+
+
+@contextmanager
+def apart() -> Iterator[dict[str, np.ndarray]]:
+    """Give a dictionary of the arrays of what is exported meanwhile, by name; the file declares them, for others to fill."""
+    taken: dict[str, np.ndarray] = {}
+    token = _apart.set(taken)
+    try:
+        yield taken
+    finally:
+        _apart.reset(token)

@@ -40,20 +40,30 @@ class Cpu(Backend):
         if again and (found := plan.remembered(call)) is not None:
             return found
         call = uncast(call)
-        bfloat = bfloat and call.data.dtype is torch.float32 and compiler.bfloat16()
+        rounds = bfloat and call.data.dtype is torch.float32 and compiler.bfloat16()
+        products = torch.bfloat16 if rounds else None
         # Compiles at first use, and says here if it cannot.
-        made = kernel(loop_called(variant(call).key), call.data.dtype, bfloat)
-        result = operator.run(self.name, call, torch.bfloat16 if bfloat else None)
+        made = kernel(loop_called(variant(call).key), call.data.dtype, products)
+        result = operator.run(self.name, call, products)
         if again:
             plan.remember(call, made)
         return result
 
     def stepper(
-        self, cell: Cell, input_size: int, before: Mapping[str, Tensor], parameters: Mapping[str, Tensor]
+        self,
+        cell: Cell,
+        input_size: int,
+        before: Mapping[str, Tensor],
+        parameters: Mapping[str, Tensor],
+        products: torch.dtype | None = None,
     ) -> Stepper | None:
-        if not usable(cell, next(iter(before.values()))) or not steppable(cell):
+        first = next(iter(before.values()))
+        if not usable(cell, first) or not steppable(cell):
             return None
-        return CpuStepper(cell, input_size, before, parameters)
+        able = products is not torch.bfloat16 or compiler.bfloat16()
+        if products is not None and not (able and first.dtype is torch.float32):
+            return None
+        return CpuStepper(cell, input_size, before, parameters, products)
 
     def explain(self, cell: Cell, data: Tensor, rows: int, sizes: tuple[int, ...]) -> str | None:
         return "cpu: a compiled loop" if rows and usable(cell, data) else None
@@ -89,12 +99,13 @@ class _Kernels(compiled.Kernels):
 
 
 def _kernel(run: Run, tensors: Tensors) -> calls.Kernel:
-    return kernel(loop_called(run.key), tensors.data.dtype, run.products is not None)
+    return kernel(loop_called(run.key), tensors.data.dtype, run.products)
 
 
 def usable(cell: Cell, data: Tensor, dtype: torch.dtype | None = None) -> bool:
     """Return whether there are kernels for a cell and tensors of this device, and of this type (else the data's)."""
-    return data.device.type == "cpu" and (dtype or data.dtype) in compiler.TYPES and bool(loop_of(cell).stages)
+    loop = loop_of(cell)
+    return data.device.type == "cpu" and (dtype or data.dtype) in compiler.TYPES and bool(loop.stages) and not loop.over_set
 
 
 def bfloat16_asked_for() -> bool:

@@ -34,6 +34,9 @@ class CppProduct:
     more: bool  # added to the product before it, which has the same symbols
     later: bool = False  # only for rows that the step after has
     heads: int = 1
+    rows_at: str = (
+        ""  # the array that says, of each row, which row of ``pointer`` is multiplied; else they are one after another
+    )
 
 
 @dataclass
@@ -232,6 +235,12 @@ class _Forward(_Direction[ForwardFlow]):
                 continue
             if state is self.loop.states[0]:
                 made.stores.append(self.storing("output", "s.at + row", made.size, str(state.after)))
+            if state.edge:
+                if before in program.read_states:
+                    following = self.storing(f"{before}_stored", "to", made.size, str(state.after))
+                    to = f"c.{program.follows[state.edge]}[s.at + row]"
+                    made.stores.append(f"if (const long to = {to}; to >= 0) {following}")
+                continue
             final = self.storing(f"{state.after}_final", "row", made.size, str(state.after))
             if before in program.read_states:
                 initial = self.loading(before, f"{before}_initial", "row")
@@ -253,20 +262,30 @@ class _Backward(_Direction[BackwardFlow]):
             whole = f"c.{self.program.size(group.symbols[0])}"
             stride, rows, later = f"({len(group.symbols)} * {whole})", _share(whole, stack), p.later
             pointer = f"c.A_{p.group} + ({'s.next_at' if later else 's.at'} + rows.from) * {stride}"
-            weights = pointers(stack)
+            weights, rows_at = pointers(stack), ""
+            if later and self.loop.edges:
+                edge = self.live.states[group.operands[p.operand]].edge
+                pointer, later, rows_at = f"c.A_{p.group}", False, f"c.{self.program.follows[edge]} + s.at + rows.from"
             if stack.heads == 1:
                 made = CppProduct((p.symbol,), panel(stack), pointer, stride, stride, rows, weights, False, later)
+                made.rows_at = rows_at
                 found.append(made)
                 continue
             for k, (name, weight) in enumerate(zip(panels(stack), weights, strict=True)):  # a head's adjoints are apart
                 at = f"{pointer} + {k} * {whole}"
-                found.append(CppProduct((p.symbol,), name, at, stride, rows, rows, (weight,), k > 0, later, stack.heads))
+                found.append(
+                    CppProduct((p.symbol,), name, at, stride, rows, rows, (weight,), k > 0, later, stack.heads, rows_at)
+                )
         return found
 
     def found(self, symbol: Expr) -> str:
         derivative = self.live.derivative
         if symbol in self.flow.arriving:
             before = self.flow.arriving[symbol]
+            if edge := self.live.states[before].edge:  # only what is carried arrives: nothing comes after the last step
+                follow = f"c.{self.program.follows[edge]}[s.at + row]"
+                nothing = derivative.carried[before] == 0
+                return "V{}" if nothing else self.loading(symbol, f"{before}_direct", follow)
             text = self.loading(symbol, f"{before}_bar", "row")
             # Where nothing is carried, only the loop's result can arrive, at the last step of a row.
             return f"row < s.next_rows ? V{{}} : {text}" if derivative.carried[before] == 0 else text
@@ -302,6 +321,9 @@ class _Backward(_Direction[BackwardFlow]):
                 made.stores.append(self.storing(array, "s.at + row", made.size, value, r.width, r.column))
         for s, value in self.flow.carried(place):
             direct = self.storing(f"{s}_direct", "s.at + row", made.size, str(value))
+            if self.loop.edges:
+                made.stores.append(direct)
+                continue
             made.stores.append(f"if (c.{s}_direct) {direct}")
             anew = f"s.resets && s.resets[row] ? V{{}} : {value}"
             made.stores.append(self.storing(f"{s}_bar", "row", made.size, anew))

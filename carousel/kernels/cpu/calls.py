@@ -9,7 +9,8 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from carousel.kernels import stacks
+from carousel.equations.notes import Expr
+from carousel.kernels import levels, stacks
 from carousel.kernels.compiled import Run
 from carousel.kernels.cpu.kernel import Kernel, most_threads
 from carousel.kernels.cpu.layout import Arrays, backward_layout, forward_layout, scratch, shapes
@@ -43,12 +44,14 @@ def forward(k: Kernel, run: Run, tensors: Tensors, lengths: dict[str, int], save
     memory, places = scratch(data, layout.room)
     arrays = common(program, tensors, steps, flags)
     arrays |= begins(program, tensors, lengths) | layout.addresses(dense) | places
-    if not save:
+    if not save and run.follows is None:
         arrays["slot"] = steps.turns
-    stored = {x: data.new_empty(steps.total, lengths[s.size]) for x, s in program.stored.items()} if save else {}
+    kept = [x for x, s in program.stored.items() if save or (run.follows is not None and s.state is not None)]
+    stored = {x: data.new_empty(steps.total, lengths[program.stored[x].size]) for x in kept}
+    arrays |= _preceding(program, run, tensors, stored)
     for x, s in program.stored.items():
-        arrays[s.array] = stored[x] if save else places.get(s.array)
-        if s.state is not None and (save or s.always):
+        arrays[s.array] = stored[x] if x in stored else places.get(s.array)
+        if s.state is not None and run.follows is None and (save or s.always):
             now = tensors.before[s.state]
             if flags is not None:
                 now = torch.where(flags[steps.first].unsqueeze(1), tensors.initial[s.state], now)
@@ -59,7 +62,7 @@ def forward(k: Kernel, run: Run, tensors: Tensors, lengths: dict[str, int], save
     for name, state in program.initial.items():
         arrays[name] = None if flags is None else tensors.initial[state].contiguous()
     output = data.new_empty(steps.total, tensors.before[0].shape[1])
-    final = [torch.empty_like(x, memory_format=torch.contiguous_format) for x in tensors.before]
+    final = [torch.empty_like(x, memory_format=torch.contiguous_format) for x in tensors.before[: run.after]]
     recorded = [data.new_empty(steps.total, lengths[program.size(s)]) for s in program.recorded]
     arrays["x"], arrays["output"] = data, output
     arrays.update(zip(program.recorded.values(), recorded, strict=True))
@@ -67,6 +70,19 @@ def forward(k: Kernel, run: Run, tensors: Tensors, lengths: dict[str, int], save
     k.forward.bound(arrays, layout.numbers)()
     del memory  # until now
     return [output, *final, *recorded, *(stored[x] for x in program.saved if save)]
+
+
+def _preceding(program: CppProgram, run: Run, tensors: Tensors, stored: Mapping[Expr, Tensor]) -> Arrays:
+    """Return what each step precedes; where one has no predecessor, write the state that stands for it. Of a chain nothing."""
+    if run.follows is None:
+        return {}
+    nothing = levels.before(run.follows) < 0
+    lines = dict(zip(program.loop.edges, nothing, strict=True))
+    for before, state in program.live.states.items():
+        if before in stored and (number := program.stored[before].state) is not None:
+            rows = lines[state.edge].nonzero().squeeze(1)
+            stored[before].index_copy_(0, rows, tensors.before[number].expand(len(rows), -1))
+    return dict(zip(program.follows.values(), run.follows.contiguous(), strict=True))
 
 
 def _begin(place: Tensor | int | None, now: Tensor, times: int) -> None:
@@ -96,9 +112,12 @@ def backward(
         return {name: data.new_empty(rows, count * lengths[n]) for name, (count, n) in sizes.items()}
 
     sums = {name: data.new_zeros(threads, lengths[n]) for name, n in program.sums.items()}
-    adjoints = room(steps.total, program.adjoints | program.own)
+    chain = run.follows is None
+    adjoints = room(steps.total + (not chain), program.adjoints) | room(steps.total, program.own)
     carried = [x.clone(memory_format=torch.contiguous_format) for x in arriving.final]
-    direct = [torch.empty(steps.total, x.shape[1], dtype=x.dtype) if "initial" in asked else None for x in carried]
+    wanted = ["initial" in asked if chain else passes for passes in program.live.passing]
+    straight = zip(tensors.before, wanted, strict=True)
+    direct = [data.new_empty(steps.total + (not chain), x.shape[1]) if kept else None for x, kept in straight]
     memory, places = scratch(data, layout.room)
     arrays = common(program, tensors, steps, flags)
     arrays |= layout.addresses(dense) | sums | adjoints | places
@@ -107,11 +126,16 @@ def backward(
     arrays.update(zip(program.direct, direct, strict=True))
     arrays[program.given] = arriving.given.contiguous()
     arrays.update(zip(program.given_recorded, _contiguous(arriving.recorded), strict=True))
+    if run.follows is not None:
+        for x in (*(adjoints[name] for name in program.adjoints), *(x for x in direct if x is not None)):
+            x[-1] = 0  # for what precedes nothing
+        last = torch.where(run.follows < 0, steps.total, run.follows)
+        arrays.update(zip(program.follows.values(), last, strict=True))
     k.backward.bound(arrays, layout.numbers)()
     del memory  # until now
 
     found = Adjoints(
-        groups=[adjoints[name] for name in program.adjoints],
+        groups=[adjoints[name][: steps.total] for name in program.adjoints],
         hoisted=[adjoints.get(f"E_{j}_bar") for j in range(len(program.loop.hoisted))],
         vectors=[x.sum(0) if threads > 1 else x[0] for x in sums.values()],
         carried=carried,

@@ -21,7 +21,7 @@ import torch
 
 from carousel.kernels.backend import Unavailable
 
-HEADERS = tuple(Path(__file__).with_name(name) for name in ("runtime.h", "functions.h", "noise.h"))
+HEADERS = tuple(Path(__file__).with_name(name) for name in ("runtime.h", "functions.h", "noise.h", "int8.h"))
 # Vector extensions: bytes of a vector, and what the compiler is told.
 SIMD: dict[str, tuple[int, list[str]]] = {
     "avx512": (64, ["-march=x86-64-v4", "-mprefer-vector-width=512"]),
@@ -133,19 +133,26 @@ def bfloat16() -> bool:
     return simd() == "avx512" and torch.cpu._is_avx512_bf16_supported()
 
 
-def library(name: str, source: str, dtype: torch.dtype, bfloat: bool = False) -> ctypes.CDLL:
+def _multiplying(products: torch.dtype | None) -> list[str]:
+    """Return what the compiler is told of the types of products."""
+    if products is torch.int8:
+        vnni = simd() == "avx512" and torch.cpu._is_vnni_supported()
+        return ["-DINT8", *(["-mavx512vnni"] if vnni else [])]
+    return ["-DBFLOAT", "-mavx512bf16"] if products is torch.bfloat16 else []
+
+
+def library(name: str, source: str, dtype: torch.dtype, products: torch.dtype | None = None) -> ctypes.CDLL:
     """Return the compiled source, built if the cache has no whole object of the same source, flags, compiler and processor.
 
-    ``bfloat``: what is multiplied is rounded to bfloat16; for processors that ``bfloat16()`` names.
+    ``products``: bfloat16 rounds what is multiplied, for processors that ``bfloat16()`` names; int8 rounds weights, and makes
+    no run backwards.
     Several processes may ask at once: each builds into a file of its own and renames it. Raises CompileError.
     """
     width, architecture = SIMD[simd()]
     command = compiler()
     if zig(tuple(command)):
         architecture = ZIG[simd()]
-    flags = [*FLAGS, *architecture, f"-DT={TYPES[dtype]}", f"-DWIDTH={width}"]
-    if bfloat:
-        flags += ["-DBFLOAT", "-mavx512bf16"]
+    flags = [*FLAGS, *architecture, f"-DT={TYPES[dtype]}", f"-DWIDTH={width}", *_multiplying(products)]
     identity = [source, *(header.read_text() for header in HEADERS), *flags, *command, _version(tuple(command))]
     key = hashlib.sha256("\0".join(identity).encode()).hexdigest()[:20]
     place = folder()

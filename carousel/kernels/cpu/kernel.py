@@ -18,6 +18,7 @@ from carousel.kernels.cpu.source import source
 from carousel.kernels.interface import Stack
 
 _forked = False
+WORDS: dict[torch.dtype | None, int] = {None: 1, torch.bfloat16: 2, torch.int8: 4}  # weights in the place of one, by products
 
 
 def _after_fork() -> None:
@@ -86,18 +87,21 @@ class Entry:
 
 
 class Kernel:
-    """A compiled loop for one dtype; ``bfloat``: what is multiplied is rounded to bfloat16 first.
+    """A compiled loop for one dtype; ``products``: bfloat16 where what is multiplied is rounded to it first, int8 where weights
+    are, which a run backwards does not know.
 
     Raises CompileError without a compiler, NoDerivative for equations that SymPy cannot derive.
     """
 
-    def __init__(self, loop: Loop, dtype: torch.dtype, bfloat: bool = False):
+    def __init__(self, loop: Loop, dtype: torch.dtype, products: torch.dtype | None = None):
         self.program = program_of(loop)
-        library = compiler.library(loop.name, source(self.program), dtype, bfloat)
+        library = compiler.library(loop.name, source(self.program), dtype, products)
         self.forward = Entry(library.carousel_forward, self.program.forward)
-        self.backward = Entry(library.carousel_backward, self.program.backward)
+        if products is not torch.int8:
+            self.backward = Entry(library.carousel_backward, self.program.backward)
         self.lanes = compiler.SIMD[compiler.simd()][0] // dtype.itemsize
-        self.pair = 2 if bfloat else 1  # numbers of a weight in a word
+        # Of a weight, the numbers in the place of one, and the scales of each unit before them.
+        self.word, self.scales = WORDS[products], int(products is torch.int8)
 
     def panel(self, stack: Stack, lengths: Mapping[str, int], *, transposed: bool = False) -> int:
         """Return how many numbers a stack's packed weights are: whole vectors of units of one head.
@@ -109,14 +113,15 @@ class Kernel:
         if transposed:
             count, units, depth, sizes = 1, depth, units if stack.heads > 1 else count * units, sizes[::-1]
         heads = 1 if stack.biases is not None else self.program.interface.heads.get(sizes[0], 1)
-        return heads * -(-units // heads // self.lanes) * self.lanes * count * -(-depth // stack.heads // self.pair)
+        deep = self.scales - (-depth // stack.heads // self.word)
+        return heads * -(-units // heads // self.lanes) * self.lanes * count * deep
 
 
 @cache
-def _kernel(loop: Loop, dtype: torch.dtype, bfloat: bool, simd: str) -> Kernel:
-    return Kernel(loop, dtype, bfloat)
+def _kernel(loop: Loop, dtype: torch.dtype, products: torch.dtype | None, simd: str) -> Kernel:
+    return Kernel(loop, dtype, products)
 
 
-def kernel(loop: Loop, dtype: torch.dtype, bfloat: bool = False) -> Kernel:
+def kernel(loop: Loop, dtype: torch.dtype, products: torch.dtype | None = None) -> Kernel:
     """Return a loop's kernel, compiled or loaded once a process."""
-    return _kernel(loop, dtype, bfloat, compiler.simd())
+    return _kernel(loop, dtype, products, compiler.simd())

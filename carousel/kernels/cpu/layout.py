@@ -14,7 +14,7 @@ from typing import Any
 from torch import Tensor
 
 from carousel.kernels.cpu.kernel import Kernel, threads_for
-from carousel.kernels.cpu.program import panel, panels, pointers, stride
+from carousel.kernels.cpu.program import begin, panel, panels, pointers, stride
 from carousel.kernels.interface import Stack
 from carousel.kernels.steps import Steps
 
@@ -77,12 +77,18 @@ def forward_layout(
         threads: the most that may be used.
         save: whether a run backwards follows.
     """
-    program, steps, sizes = k.program, Steps.of(rows, reverse), dict(zip(k.program.interface.sizes, lengths, strict=True))
+    program, sizes, levels = k.program, dict(zip(k.program.interface.sizes, lengths, strict=True)), bool(k.program.loop.edges)
+    steps = Steps.of(rows, reverse, levels=levels)
     threads = threads_for(dense, steps.total, threads)
     chunk = min(steps.count, max(1, ROWS_AT_ONCE * threads // steps.batch))
     counts = inputs(k, sizes, chunk * steps.batch)
-    if not save:  # two places are enough: the step's, and the next one's
-        counts |= {s.array: 2 * steps.batch * sizes[s.size] for s in program.stored.values() if s.always}
+    if not save:  # of a chain two places are enough: the step's, and the next one's
+        places = steps.total if levels else 2 * steps.batch
+        counts |= {
+            s.array: places * sizes[s.size]
+            for s in program.stored.values()
+            if s.always and not (levels and s.state is not None)
+        }
     counts |= own(k, "forward", threads * steps.batch)
     weights, strides = weights_of(program.interface.stacks, sizes, dense)
     named = {"steps": steps.count, "batch": steps.batch, "threads": threads, "chunk": chunk, "packed": 0, **sizes, **strides}
@@ -94,7 +100,8 @@ def backward_layout(
     k: Kernel, rows: tuple[int, ...], reverse: bool, lengths: tuple[int, ...], dense: Shapes, threads: int
 ) -> Layout:
     """Return the layout of a run backwards; arguments as those of ``forward_layout``."""
-    program, steps, sizes = k.program, Steps.of(rows, reverse), dict(zip(k.program.interface.sizes, lengths, strict=True))
+    program, sizes = k.program, dict(zip(k.program.interface.sizes, lengths, strict=True))
+    steps = Steps.of(rows, reverse, levels=bool(program.loop.edges))
     threads = threads_for(dense, steps.total, threads)
     inner = tuple(program.interface.inner.values())
     counts = {name: k.panel(stack, sizes, transposed=True) for stack in inner for name in panels(stack)}
@@ -119,10 +126,10 @@ def own(k: Kernel, way: str, rows: int) -> dict[str, int]:
 def weights_of(
     stacks: Sequence[Stack], lengths: Lengths, dense: Shapes
 ) -> tuple[tuple[tuple[str, int, int], ...], dict[str, int]]:
-    """Return ``Layout.weights`` of some stacks, and the numbers between rows by name."""
+    """Return ``Layout.weights`` of some stacks, and by name the numbers between rows and those before a weight in its rows."""
     each = [(name, n, prefix) for s in stacks for name, (n, prefix) in zip(pointers(s), s.parts, strict=True)]
     places = tuple((name, n, sum(lengths[size] for size in prefix)) for name, n, prefix in each)
-    return places, {stride(name): dense[n][1] for name, n, _ in each}
+    return places, {stride(name): dense[n][1] for name, n, _ in each} | {begin(name): before for name, _, before in places}
 
 
 def shapes(dense: Sequence[Tensor]) -> Shapes:

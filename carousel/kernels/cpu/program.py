@@ -5,7 +5,7 @@ This is the only place that knows the order; who calls gives a mapping from name
 ============ ==========================================================================================================
 x            the input, of every step; ``output`` the first state, ``given`` its gradient
 panel_S      the weights of stack S, packed (backward of several heads panel_S_k, of weight k alone); W_S_k the address of
-             its weight k, W_S_k_stride from one row to the next
+             its weight k, W_S_k_stride from one row to the next, W_S_k_begin the columns of its rows before that address
 bias_S       what the sums of a stack that multiplies the input begin with; E_j hoisted inputs, those sums first
 V_stored     a value of a step: of every step where derivatives are wanted, else of two steps
 S_initial    states that a reset returns to, S_final those after each row's last step
@@ -15,6 +15,8 @@ V_own        one number a row that another block reads, of each thread and row (
              what a thread has of a reduction
 S_bar        what is carried back to a state, S_direct the same of every step; V_cross what a later block reads
 at slot rows where each step's rows are, and how many; ``resets`` of all rows of all steps
+follow_P     of each row of all steps the row that it precedes as P; where there is none, -1 forwards, and backwards a row of
+             zeros behind all others of A_g and S_direct
 ============ ==========================================================================================================
 """
 
@@ -76,6 +78,12 @@ def stride(pointer: str) -> str:
     return f"{pointer}_stride"
 
 
+@cache
+def begin(pointer: str) -> str:
+    """Return the number of a row's columns before a weight."""
+    return f"{pointer}_begin"
+
+
 class CppProgram:
     """A loop forward and backward, and what calls of it take. Raises NoDerivative where SymPy has none."""
 
@@ -101,8 +109,10 @@ class CppProgram:
         self.sums = {f"{v}_bar": self.size(v) for v in back.vectors}  # of learned vectors' gradients
         self.hoisted = tuple(f"E_{j}" for j in range(outer, len(loop.hoisted)))
         self.sums_of_input = {f"E_{j}": stack for j, stack in enumerate(self.interface.outer)}
-        self.initial = {f"{s}_initial": k for k, s in enumerate(states) if s in self.read_states}
-        self.final = tuple(f"{s.after}_final" for s in self.live.states.values())
+        self.follows = {edge: f"follow_{edge}" for edge in loop.edges}
+        chain = not loop.edges
+        self.initial = {f"{s}_initial": k for k, s in enumerate(states) if s in self.read_states and chain}
+        self.final = tuple(f"{s.after}_final" for s in self.live.states.values() if chain)
         self.adjoints = {f"A_{g}": (len(x.symbols), self.size(x.symbols[0])) for g, x in enumerate(loop.groups)}
         # Adjoints of hoisted inputs, where they are not those of a group.
         self.own = {
@@ -110,7 +120,7 @@ class CppProgram:
             for j, (symbols, shared) in enumerate(zip(loop.hoisted, self.live.shared, strict=True))
             if shared is None
         }
-        self.carried = tuple(f"{s}_bar" for s in states)
+        self.carried = tuple(f"{s}_bar" for s in states if chain)
         self.direct = tuple(f"{s}_direct" for s in states)
         self.cross_back = {f"{x}_cross": self.size(x) for x in self.live.backward.cross_stage if not self.live.row(x)}
         self.gathers = {way: _gathers(self.live, flow) for way, flow in self.live.flows.items()}
@@ -129,7 +139,7 @@ class CppProgram:
         stacks = self.interface.stacks
         arrays = ["x", *(f"bias_{s.name}" for s in self.interface.outer), *self.sums_of_input, *self.hoisted, *self.vectors]
         arrays += [*map(panel, stacks), *(s.array for s in self.stored.values()), *self.initial, *self.final, "output"]
-        arrays += [*self.recorded.values(), *self.gathers["forward"]]
+        arrays += [*self.recorded.values(), *self.gathers["forward"], *self.follows.values()]
         return self._signature(arrays, stacks)
 
     @cached_property
@@ -139,12 +149,15 @@ class CppProgram:
         packed = [name for s in stacks for name in panels(s)]
         arrays = [*self.hoisted, *self.vectors, *packed, *(f"{x}_stored" for x in self.saved)]
         arrays += [*self.sums, *self.adjoints, *self.own, *self.carried, *self.direct, *self.cross_back]
-        return self._signature([*arrays, self.given, *self.given_recorded, *self.gathers["backward"]], stacks)
+        arrays += [self.given, *self.given_recorded, *self.gathers["backward"], *self.follows.values()]
+        return self._signature(arrays, stacks)
 
     def _signature(self, arrays: list[str], stacks: Iterable[Stack]) -> Signature:
         weights = [w for s in stacks for w in pointers(s)]
         clock = [self.clock] if self.clock else []
-        return Signature((*STEPS, *arrays, *weights, *clock), (*NUMBERS, *self.interface.sizes, *map(stride, weights)))
+        return Signature(
+            (*STEPS, *arrays, *weights, *clock), (*NUMBERS, *self.interface.sizes, *map(stride, weights), *map(begin, weights))
+        )
 
 
 def _gathers(live: Liveness, flow: ForwardFlow | BackwardFlow) -> dict[str, tuple[int, int]]:

@@ -1,6 +1,7 @@
 // What every generated kernel stands on: vectors, functions of vectors (functions.h), matrix products, a team of threads.
 // Vector extensions that GCC and Clang share; T (float or double) and WIDTH (bytes of a vector) come from the command line.
-// With BFLOAT (AVX-512 alone), T is float, and what is multiplied is rounded to bfloat16; sums and all else stay float.
+// With BFLOAT (AVX-512 alone), T is float, and what is multiplied is rounded to bfloat16; sums and all else stay float. With INT8,
+// T is float, weights have 8 bits (int8.h), and only runs forwards are compiled.
 #include <atomic>
 #include <cmath>
 #include <cstdint>
@@ -9,7 +10,7 @@
 #if defined(__unix__) || defined(__APPLE__)
 #include <sched.h>
 #endif
-#ifdef BFLOAT
+#if defined(BFLOAT) || (defined(INT8) && defined(__SSE2__))
 #include <immintrin.h>
 #endif
 
@@ -62,13 +63,21 @@ constexpr int REGISTERS = WIDTH == 64 ? 24 : 12;  // vector registers that a til
 constexpr int MOST_ROWS = 8;
 
 constexpr int rows_of(int sums) { return sums >= REGISTERS ? 1 : REGISTERS / sums < MOST_ROWS ? REGISTERS / sums : MOST_ROWS; }
+#ifdef INT8
+constexpr int UNITS = WIDTH == 64 ? 8 : 2;  // a row is rounded for each tile
+#else
 constexpr int UNITS = WIDTH == 64 ? 4 : 2;  // sums of a tile where a product gives one a unit: neighbouring blocks
+#endif
 
-// What is multiplied at once: a Word of a row with Words of weights, PAIR numbers deep.
-#ifdef BFLOAT
+// What is multiplied at once: a Word of a row with Words of weights, PAIR numbers deep; a lane of them has a Packed in a panel.
+#if defined(INT8)
+#include "int8.h"
+#else
+#if defined(BFLOAT)
 typedef I Word;  // two numbers of bfloat16, the first in the lower half
 typedef M Words;
 constexpr int PAIR = 2;
+constexpr long PIECE = 512;  // of a row, rounded at once
 
 inline uint32_t bits_of(float x) { uint32_t b; std::memcpy(&b, &x, 4); return b; }
 // To the nearest, to even where two are as near; NaN stays NaN.
@@ -112,23 +121,29 @@ inline Words row_words(const T* x, long n) { return n < LANES ? load_part(x, n) 
 inline V add_product(V sum, Word x, Words w) { return sum + x * w; }
 #endif
 
+typedef Word Packed;
+typedef V Sum;
+struct Scales {};
+inline V scaled(Sum total, const Scales&, int, int) { return total; }
+inline Words load_words(const Packed* p) { Words v; std::memcpy(&v, p, WIDTH); return v; }
 constexpr long words(long depth) { return (depth + PAIR - 1) / PAIR; }
-inline Words load_words(const Word* p) { Words v; std::memcpy(&v, p, WIDTH); return v; }
+constexpr long packed(long depth) { return words(depth); }  // numbers of T that a lane has in a panel
+#endif
 
 // result[r][c] = sum over k of x[r][k] * panel[k][c], added to result where `more`; `depth` is counted in words.
 template <int R, int C>
-__attribute__((noinline)) void multiply(const Word* const* rows, const Word* panel, long depth, V* result, bool more) {
+__attribute__((noinline)) void multiply(const Word* const* rows, const Packed* panel, long depth, Scales scales, V* result, bool more) {
   const Word* x[R];
 #pragma GCC unroll 32
   for (int r = 0; r < R; ++r) x[r] = rows[r];
   constexpr int CHAINS = R * C >= 8 ? 1 : R * C >= 4 ? 2 : 4;  // enough independent additions to hide their latency
-  V sums[CHAINS][R][C];
+  Sum sums[CHAINS][R][C];
 #pragma GCC unroll 32
   for (int j = 0; j < CHAINS; ++j)
 #pragma GCC unroll 32
     for (int r = 0; r < R; ++r)
 #pragma GCC unroll 32
-      for (int c = 0; c < C; ++c) sums[j][r][c] = V{};
+      for (int c = 0; c < C; ++c) sums[j][r][c] = Sum{};
   long k = 0;
   for (; k + CHAINS <= depth; k += CHAINS)
 #pragma GCC unroll 32
@@ -150,16 +165,17 @@ __attribute__((noinline)) void multiply(const Word* const* rows, const Word* pan
   for (int r = 0; r < R; ++r)
 #pragma GCC unroll 32
     for (int c = 0; c < C; ++c) {
-      V total = sums[0][r][c];
+      Sum total = sums[0][r][c];
 #pragma GCC unroll 32
       for (int j = 1; j < CHAINS; ++j) total += sums[j][r][c];
-      result[r * C + c] = more ? result[r * C + c] + total : total;
+      const V found = scaled(total, scales, r, c);
+      result[r * C + c] = more ? result[r * C + c] + found : found;
     }
 }
 
-template <int R, int C> inline void multiply_rows(int rows, const Word* const* x, const Word* panel, long depth, V* result, bool more) {
-  if (rows == R) return multiply<R, C>(x, panel, depth, result, more);
-  if constexpr (R > 1) multiply_rows<R - 1, C>(rows, x, panel, depth, result, more);
+template <int R, int C> inline void multiply_rows(int rows, const Word* const* x, const Packed* panel, long depth, Scales scales, V* result, bool more) {
+  if (rows == R) return multiply<R, C>(x, panel, depth, scales, result, more);
+  if constexpr (R > 1) multiply_rows<R - 1, C>(rows, x, panel, depth, scales, result, more);
 }
 
 // How a stage whose largest product has G sums a unit is cut into tiles: neighbouring blocks of units, and rows.
@@ -169,26 +185,37 @@ template <int G> struct Tiling {
 };
 
 // G sums a unit, `units` blocks of units in the tile.
-template <int G, class Tile> inline void multiply_units(int rows, int units, const Word* const* x, const Word* panel, long depth, V* result, bool more) {
-  if (units == 1) return multiply_rows<Tile::ROWS, G>(rows, x, panel, depth, result, more);
-  if constexpr (Tile::MOST_UNITS >= 2) if (units == 2) return multiply_rows<Tile::ROWS, 2 * G>(rows, x, panel, depth, result, more);
-  if constexpr (Tile::MOST_UNITS >= 3) if (units == 3) return multiply_rows<Tile::ROWS, 3 * G>(rows, x, panel, depth, result, more);
-  if constexpr (Tile::MOST_UNITS >= 4) if (units == 4) return multiply_rows<Tile::ROWS, 4 * G>(rows, x, panel, depth, result, more);
+template <int G, class Tile> inline void multiply_units(int rows, int units, const Word* const* x, const Packed* panel, long depth, Scales scales, V* result, bool more) {
+  if (units == 1) return multiply_rows<Tile::ROWS, G>(rows, x, panel, depth, scales, result, more);
+  if constexpr (Tile::MOST_UNITS >= 2) if (units == 2) return multiply_rows<Tile::ROWS, 2 * G>(rows, x, panel, depth, scales, result, more);
+  if constexpr (Tile::MOST_UNITS >= 3) if (units == 3) return multiply_rows<Tile::ROWS, 3 * G>(rows, x, panel, depth, scales, result, more);
+  if constexpr (Tile::MOST_UNITS >= 4) if (units == 4) return multiply_rows<Tile::ROWS, 4 * G>(rows, x, panel, depth, scales, result, more);
 }
 
 template <int G, class Tile> inline void product(int rows, int units, const T* const* x, const T* panel, long depth, V* result, bool more) {
-#ifdef BFLOAT
-  constexpr long PIECE = 512;  // of a row, rounded at once
+#if defined(BFLOAT) || defined(INT8)
   alignas(64) Word rounded[Tile::ROWS][PIECE / PAIR];
   const Word* each[Tile::ROWS];
   for (int r = 0; r < rows; ++r) each[r] = rounded[r];
+#ifdef INT8
+  T scales[Tile::ROWS];
+  const Packed* weights = (const Packed*)(panel + units * G * LANES);
+#else
+  const Packed* weights = (const Packed*)panel;
+#endif
   for (long k = 0; k < depth; k += PIECE) {
     const long n = depth - k < PIECE ? depth - k : PIECE;
+#ifdef INT8
+    for (int r = 0; r < rows; ++r) scales[r] = to_words(x[r] + k, n, rounded[r]);
+    const Scales of{scales, panel};
+#else
     for (int r = 0; r < rows; ++r) to_words(x[r] + k, n, rounded[r]);
-    multiply_units<G, Tile>(rows, units, each, (const Word*)panel + k / PAIR * units * G * LANES, words(n), result, more || k > 0);
+    const Scales of{};
+#endif
+    multiply_units<G, Tile>(rows, units, each, weights + k / PAIR * units * G * LANES, words(n), of, result, more || k > 0);
   }
 #else
-  multiply_units<G, Tile>(rows, units, x, panel, depth, result, more);
+  multiply_units<G, Tile>(rows, units, x, panel, depth, Scales{}, result, more);
 #endif
 }
 
@@ -197,6 +224,11 @@ template <int G, class Tile> inline void product(int rows, int units, const T* x
   const T* each[Tile::ROWS];
   for (int r = 0; r < rows; ++r) each[r] = x + r * stride;
   product<G, Tile>(rows, units, each, panel, depth, result, more);
+}
+
+// Pointers to some rows of an array, by their numbers.
+inline void gather_rows(const T** each, const T* x, long stride, const int64_t* numbers, int rows) {
+  for (int r = 0; r < rows; ++r) each[r] = x + numbers[r] * stride;
 }
 
 // ---------------------------------------------------------------- threads
@@ -245,6 +277,7 @@ struct Steps {
   long count, batch;
   const int64_t *at, *slot, *rows;
   const uint8_t* resets;  // of all rows of all steps, or null
+  bool levels;  // of any numbers of rows, each of which may need rows of any thread
   // `begin`: the first of the steps that arrays of some steps hold.
   Step at_step(long s, long begin) const {
     Step step{};
@@ -281,6 +314,7 @@ struct Cut {
 // need not wait for one another before the end; units are divided where there are too few rows.
 struct Team {
   int rank = 0, size = 1, across = 1;  // `across`: threads that share the same rows
+  bool levels = false;
   Range rows{0, 0};
   Barrier* barrier = nullptr;
   int column() const { return rank % across; }
@@ -292,7 +326,12 @@ struct Team {
   Range tiles(const Cut& cut) const { return share(cut.tiles, across, column()); }
   // The share of the tiles to pack, which everyone will read.
   Range packing(const Cut& cut) const { return share(cut.tiles, size, rank); }
-  Range rows_of(const Step& s) const { return {rows.from, rows.to < s.rows ? rows.to : s.rows > rows.from ? s.rows : rows.from}; }
+  // The rows of a step of so many: those dealt out, as far as the step has them, or of levels a share of each.
+  Range rows_among(long n) const {
+    if (levels) return share(n, size / across, group());
+    return {rows.from, rows.to < n ? rows.to : n > rows.from ? n : rows.from};
+  }
+  Range rows_of(const Step& s) const { return rows_among(s.rows); }
   void divide(const Steps& steps, long blocks, double depth, int most_rows);
 };
 
@@ -338,6 +377,13 @@ inline Range deal(const int64_t* rows, long steps, long batch, int groups, int g
 }
 
 inline void Team::divide(const Steps& steps, long blocks, double depth, int most_rows) {
+  levels = steps.levels;
+  if (levels) {
+    long total = 0;
+    for (long s = 0; s < steps.count; ++s) total += steps.rows[s];
+    across = choose_across((total + steps.count - 1) / steps.count, blocks, depth, most_rows, size);
+    return;
+  }
   across = choose_across(steps.batch, blocks, depth, most_rows, size);
   rows = deal(steps.rows, steps.count, steps.batch, size / across, group());
 }
@@ -443,9 +489,31 @@ template <int S> inline void turn(Words* rows) {
   }
 }
 
-// Some dense weights with the same operand, each with its own row stride.
-struct Dense { const T* const* w; const long* stride; int count; };
+// Some dense weights with the same operand, each with its own row stride, and so many columns before it in its rows.
+struct Dense { const T* const* w; const long* stride; const long* begin; int count; };
 
+#ifdef INT8
+// For sums of them: panel[tile][k][u * count + g][lane] = w[g][unit][k], PAIR of them a Packed, behind the scales of all lanes.
+__attribute__((noinline)) void pack(Dense weights, T* panel, long depth, const Cut& cut, const Team& team) {
+  const int G = weights.count;
+  const Range tiles = team.packing(cut);
+  for (long tile = tiles.from; tile < tiles.to; ++tile) {
+    const Piece at = cut.at(tile);
+    const long width = long(at.wide) * G * LANES;
+    T* scales = panel + at.block * G * LANES * packed(depth);
+    Packed* out = (Packed*)(scales + width);
+    for (long c = 0; c < width; ++c) {
+      const long unit = c / (G * LANES) * LANES + c % LANES, g = c / LANES % G;
+      scales[c] = 0;
+      for (long k = 0; k < words(depth); ++k) out[k * width + c] = 0;
+      if (unit >= at.left) continue;
+      const T* row = weights.w[g] + (at.unit + unit) * weights.stride[g];
+      scales[c] = scale_of(row - weights.begin[g], weights.stride[g]);
+      pack_row(row, depth, scales[c], out + c, width);
+    }
+  }
+}
+#else
 // For sums of them: panel[tile][k][u * count + g][lane] = w[g][unit][k], PAIR of them a word. Blocks of heads lie one below the
 // other, so that a unit's row is where it would be in a whole weight.
 __attribute__((noinline)) void pack(Dense weights, T* panel, long depth, const Cut& cut, const Team& team) {
@@ -489,11 +557,13 @@ __attribute__((noinline)) void pack_transposed(Dense weights, T* panel, long row
   }
 }
 
+#endif
+
 // The same of G weights, by value: functions of their own for every G would be compiled as often.
 template <int G> struct Weights {
   const T* w[G];
-  long stride[G];
-  operator Dense() const { return {w, stride, G}; }
+  long stride[G], begin[G];
+  operator Dense() const { return {w, stride, begin, G}; }
 };
 
 // What needs the input alone, for the steps [begin, end): e[step][row][g * n + unit] = w[g] @ x[row of step] + bias.
@@ -506,11 +576,11 @@ template <int G> void hoist(const Steps& steps, const Team& team, long begin, lo
   const T* from[MOST];
   T* to[MOST];
   V sums[Tile::ROWS * Tile::MOST_UNITS * G];
-  long step = begin, row = team.rows.from;
+  long step = begin, row = team.rows_among(steps.rows[begin]).from;
   while (step < end) {
     int have = 0;
-    for (; step < end && have < MOST; row = team.rows.from, ++step) {
-      const long last = team.rows.to < steps.rows[step] ? team.rows.to : steps.rows[step];
+    for (; step < end && have < MOST; ++step, row = step < end ? team.rows_among(steps.rows[step]).from : 0) {
+      const long last = team.rows_among(steps.rows[step]).to;
       for (; row < last && have < MOST; ++row, ++have) {
         from[have] = x + (steps.at[step] + row) * depth;
         to[have] = e + ((step - begin) * steps.batch + row) * G * n;
@@ -522,7 +592,7 @@ template <int G> void hoist(const Steps& steps, const Team& team, long begin, lo
       const Piece at = cut.at(tile);
       for (long k = 0; k < count; ++k) {
         const Range part = share(have, count, k);
-        product<G, Tile>(int(part.to - part.from), at.wide, from + part.from, panel + at.block * G * LANES * words(depth), depth, sums, false);
+        product<G, Tile>(int(part.to - part.from), at.wide, from + part.from, panel + at.block * G * LANES * packed(depth), depth, sums, false);
         const V* sum = sums;
         for (long r = part.from; r < part.to; ++r)
           for (int u = 0; u < at.wide; ++u)

@@ -7,7 +7,7 @@ from carousel.equations.stages import Reduction
 from carousel.kernels.cpu import blocks
 from carousel.kernels.cpu.blocks import CppBlock, CppProduct
 from carousel.kernels.cpu.printer import Printer
-from carousel.kernels.cpu.program import STEPS, VECTORS, CppProgram, Signature, panel, pointers, stride
+from carousel.kernels.cpu.program import STEPS, VECTORS, CppProgram, Signature, begin, panel, pointers, stride
 
 _printer = Printer()
 
@@ -24,8 +24,10 @@ def source(program: CppProgram) -> str:
 
 namespace {{
 
-{_direction("Forward", program.forward, forward, _run_forward(program, forward))}
-{_direction("Backward", program.backward, backward, _run_backward(backward))}
+{_direction("Forward", program, program.forward, forward, _run_forward(program, forward))}
+#ifndef INT8
+{_direction("Backward", program, program.backward, backward, _run_backward(program, backward))}
+#endif
 }}  // namespace
 
 extern "C" void carousel_forward(void* const* arrays, const int64_t* numbers, const void* const* threads) {{
@@ -33,19 +35,22 @@ extern "C" void carousel_forward(void* const* arrays, const int64_t* numbers, co
   start(call, threads, int(call.threads));
 }}
 
+#ifndef INT8
 extern "C" void carousel_backward(void* const* arrays, const int64_t* numbers, const void* const* threads) {{
   const Backward call(arrays, numbers);
   start(call, threads, int(call.threads));
 }}
+#endif
 """
 
 
-def _direction(what: str, signature: Signature, stages: list[list[CppBlock]], run: str) -> str:
+def _direction(what: str, program: CppProgram, signature: Signature, stages: list[list[CppBlock]], run: str) -> str:
     """Return a struct with all that a call gives, a function for each block, and the run over the steps."""
     arrays = [name for name in signature.arrays if name not in STEPS]
-    pointers = "\n".join(f"    {name} = (T*)arrays[{signature.arrays.index(name)}];" for name in arrays)
+    kinds = {name: "const int64_t" if name in program.follows.values() else "T" for name in arrays}
+    pointers = "\n".join(f"    {name} = ({kinds[name]}*)arrays[{signature.arrays.index(name)}];" for name in arrays)
     numbers = "\n".join(f"    {name} = numbers[{k}];" for k, name in enumerate(signature.numbers))
-    fields = "\n".join(f"  T* {name};" for name in arrays)
+    fields = "\n".join(f"  {kinds[name]}* {name};" for name in arrays)
     step_arrays = ", ".join(
         f"({'uint8_t' if name == 'resets' else 'int64_t'}*)arrays[{signature.arrays.index(name)}]" for name in STEPS
     )
@@ -56,7 +61,7 @@ def _direction(what: str, signature: Signature, stages: list[list[CppBlock]], ru
   {what}(void* const* arrays, const int64_t* numbers) {{
 {numbers}
 {pointers}
-    all_steps = {{steps, batch, {step_arrays}}};
+    all_steps = {{steps, batch, {step_arrays}, {"true" if program.loop.edges else "false"}}};
   }}
   void run(Team team) const;
 }};
@@ -194,7 +199,13 @@ def _product(p: CppProduct) -> list[str]:
         rows = f"rows_{p.panel}"
         lines = [f"const int {rows} = int((rows.to < s.next_rows ? rows.to : s.next_rows) - rows.from);"]
         condition = f"if ({rows} > 0) "
-    panel = f"c.{p.panel} + at.block * {g} * LANES * words({p.depth})"
+    panel = f"c.{p.panel} + at.block * {g} * LANES * packed({p.depth})"
+    if p.rows_at:
+        head = f" + at.head * {p.depth}" if p.heads > 1 else ""
+        x = f"rows_{p.panel}"
+        lines = [f"const T* {x}[Tile::ROWS];", f"gather_rows({x}, {p.pointer}{head}, {p.stride}, {p.rows_at}, {rows});"]
+        more = "true" if p.more else "false"
+        return [*lines, f"product<{g}, Tile>({rows}, at.wide, {x}, {panel}, {p.depth}, {_sums(p.symbols)}, {more});"]
     x = f"{p.pointer} + at.head * {p.depth}" if p.heads > 1 else p.pointer
     more = "true" if p.more else "false"
     call = f"product<{g}, Tile>({rows}, at.wide, {x}, {p.stride}, {panel}, {p.depth}, {_sums(p.symbols)}, {more});"
@@ -224,15 +235,21 @@ def _packing(stages: list[list[CppBlock]], how: str) -> str:
 def _pack(how: str, weights: tuple[str, ...], panel: str, size: str, heads: int, whole: bool, depth: str, most: int) -> str:
     """Return the call that packs some weights, for units of so many heads; ``whole``: the weights do not consist of blocks."""
     g = len(weights)
-    struct = f"Weights<{g}>{{{{{', '.join(weights)}}}, {{{', '.join(map(stride, weights))}}}}}"
+    parts = (weights, map(stride, weights), map(begin, weights))
+    struct = f"Weights<{g}>{{{', '.join('{' + ', '.join(each) + '}' for each in parts)}}}"
     blocks = "" if how == "pack" else f", {'false' if whole else 'true'}"
     return f"{how}({struct}, {panel}, {depth}, Cut({size}, {heads}, team.units<Tiling<{most}>>()), team{blocks});"
 
 
-def _steps(stages: list[list[CppBlock]]) -> str:
-    """Return the calls of a step. Where units need nothing of one another, threads that share a row do not wait."""
+def _steps(stages: list[list[CppBlock]], levels: bool) -> str:
+    """Return the calls of a step. Where units need nothing of one another, threads that share a row do not wait.
+
+    Of ``levels`` a step needs rows of other threads, so all wait at its end.
+    """
     wait = "team.wait();" if any(b.products or b.gathers or b.row for stage in stages for b in stage) else ""
-    return "".join("".join(f"{b.name}(*this, s, team); " for b in stage) + wait + "\n" for stage in stages)
+    calls = ["".join(f"{b.name}(*this, s, team); " for b in stage) for stage in stages]
+    waits = [wait] * (len(calls) - 1) + ["team.wait_all();" if levels else wait]
+    return "".join(call + after + "\n" for call, after in zip(calls, waits, strict=True))
 
 
 def _run_forward(program: CppProgram, stages: list[list[CppBlock]]) -> str:
@@ -250,18 +267,18 @@ def _run_forward(program: CppProgram, stages: list[list[CppBlock]]) -> str:
     const long end = begin + chunk < steps ? begin + chunk : steps;
 {_indent(hoisted, 4)}    for (long step = begin; step < end; ++step) {{
       const Step s = all_steps.at_step(step, begin);
-{_indent(_steps(stages).splitlines(), 6)}    }}
+{_indent(_steps(stages, bool(program.loop.edges)).splitlines(), 6)}    }}
   }}
 }}
 """
 
 
-def _run_backward(stages: list[list[CppBlock]]) -> str:
+def _run_backward(program: CppProgram, stages: list[list[CppBlock]]) -> str:
     return f"""void Backward::run(Team team) const {{
 {_divide(stages)}{_packing(stages, "pack_transposed")}  team.wait_all();
   for (long step = steps - 1; step >= 0; --step) {{
     const Step s = all_steps.at_step(step, 0);
-{_indent(_steps(stages).splitlines(), 4)}  }}
+{_indent(_steps(stages, bool(program.loop.edges)).splitlines(), 4)}  }}
 }}
 """
 

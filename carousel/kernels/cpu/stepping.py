@@ -21,7 +21,7 @@ from carousel.kernels.interface import Tensors
 def steppable(cell: Cell) -> bool:
     """Return whether nothing but plain products of the input leaves the cell's loop, which has no further inputs."""
     loop = loop_of(cell)
-    return bool(loop.stages) and len(loop.hoisted) == len(loop.outer) and not cell.inputs
+    return bool(loop.stages) and not loop.edges and len(loop.hoisted) == len(loop.outer) and not cell.inputs
 
 
 class CpuStepper:
@@ -34,15 +34,23 @@ class CpuStepper:
         input_size: of each step.
         before: the states to begin with, (rows, size) by name.
         parameters: by name, as of now: later changes are not seen.
+        products: the type of weights that are multiplied, bfloat16 or int8, if another than the states'.
     """
 
-    def __init__(self, cell: Cell, input_size: int, before: Mapping[str, Tensor], parameters: Mapping[str, Tensor]):
+    def __init__(
+        self,
+        cell: Cell,
+        input_size: int,
+        before: Mapping[str, Tensor],
+        parameters: Mapping[str, Tensor],
+        products: torch.dtype | None = None,
+    ):
         names = [s.name for s in cell.trace.states if s.size is not None]
         first = before[names[0]]
         self.cell, rows = cell, len(first)
         self.data = first.new_zeros(rows, input_size)
         alike(cell, self.data, before, parameters)  # no dispatcher of PyTorch looks at their devices here
-        made = kernel(loop_of(cell), first.dtype)
+        made = kernel(loop_of(cell), first.dtype, products)
         program, interface = made.program, made.program.interface
         with torch.no_grad():
             _, vectors, values = hoist_rest(Call(cell, self.data, None, before, parameters))

@@ -78,6 +78,8 @@ class TritonProgram:
     """
 
     def __init__(self, loop: Loop, mixed: bool):
+        if loop.edges:
+            raise Unsupported(f"a step of {loop.name} follows several")
         if loop.goes_over_units:
             raise Unsupported(f"{loop.name} goes over the units of a step")
         self.loop, self.mixed, self.live, self.interface = loop, mixed, Liveness(loop), interface_of(loop)

@@ -143,17 +143,17 @@ def test_zig_compiles_where_there_is_no_other_compiler_and_no_home(cache, tmp_pa
 
 @needs_zig
 @pytest.mark.parametrize("simd", list(compiler.SIMD))
-@pytest.mark.parametrize("bfloat", [False, True], ids=["exact", "bfloat16"])
-def test_zig_compiles_every_width(cache, monkeypatch, simd, bfloat):
+@pytest.mark.parametrize("products", [None, torch.bfloat16, torch.int8], ids=["exact", "bfloat16", "int8"])
+def test_zig_compiles_every_width(cache, monkeypatch, simd, products):
     monkeypatch.setenv("CXX", shlex.join(ZIG))
     monkeypatch.setenv("CAROUSEL_SIMD", simd)
     try:
-        if bfloat and not compiler.bfloat16():
+        if products is torch.bfloat16 and not compiler.bfloat16():
             pytest.skip("bfloat16 is not multiplied in these vectors")
         compiler.simd()
     except ValueError as error:
         pytest.skip(str(error))
-    compiler.library("rnn", source(CppProgram(loop_of(CELLS["rnn"]))), torch.float32, bfloat)
+    compiler.library("rnn", source(CppProgram(loop_of(CELLS["rnn"]))), torch.float32, products)
 
 
 def test_what_compiles_for_long_says_so_on_a_terminal(cache, tmp_path, monkeypatch, capsys):

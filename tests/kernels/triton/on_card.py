@@ -39,7 +39,7 @@ def checked(case):
 
 
 def main():
-    every = [entry.cell.name for entry in catalogue()]
+    every = [entry.cell.name for entry in catalogue() if not entry.cell.before]
     some = ["lstm", "lstm-v3", "lstm-v4", "gru", "gru-original", "rnn", "fgr", "clockwork", "mlp"]
     cases = [(name, torch.float32, "") for name in (*every, "slstm-3-heads", "lstm-v2-2-heads")]
     cases += [(name, torch.bfloat16, "") for name in some]

@@ -1,0 +1,41 @@
+"""What an exported layer takes of a small processor: bytes of flash and memory, compiled by zig."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from carousel import export
+from carousel.bench.c_stream import compile_c
+from carousel.export.c99.footprint import footprint
+from carousel.layers import Recurrent
+from carousel.layers.precision import PRECISIONS
+
+# Zig's names of processors and their targets. The second has neither a unit for floats nor one for vectors.
+PROCESSORS = {"cortex_m4": "thumb-freestanding-eabihf", "cortex_m0plus": "thumb-freestanding-eabi"}
+WHOLE = "model_state the_state;\n"  # so that the object has it in its memory
+
+
+def measure(layer: Recurrent, command: list[str], processors: list[str]) -> list[dict[str, Any]]:
+    """Return for each processor and precision the bytes of flash, of code in it, and of memory: one state, without stack.
+
+    Args:
+        layer: to export, without ``math.h``.
+        command: zig's C compiler.
+        processors: names in ``PROCESSORS``.
+    """
+    rows = []
+    with TemporaryDirectory() as folder:
+        for processor in processors:
+            for precision in PRECISIONS:
+                source, made = Path(folder, f"{precision}.c"), Path(folder, f"{precision}.o")
+                source.write_text(export.c(layer, precision, libm=False) + WHOLE)
+                target = ["-target", PROCESSORS[processor], f"-mcpu={processor}", "-ffreestanding"]
+                strict = ["-std=c99", "-Wall", "-Wextra", "-pedantic", "-Werror"]
+                compile_c([*command, *target, *strict, "-Os", "-c", source, "-o", made])
+                found = footprint(made)
+                assert found is not None  # zig writes ELF for these
+                row = {"processor": processor, "precision": precision, "flash": found.flash, "code": found.code}
+                rows.append({**row, "memory": found.memory})
+    return rows

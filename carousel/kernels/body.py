@@ -1,0 +1,151 @@
+"""One step of a call in plain PyTorch operations; who takes the steps, along a chain or level by level, hands it the states."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from itertools import pairwise
+
+import sympy
+import torch
+from torch import Tensor
+
+from carousel.equations.loop import Equation, Group, Loop, LoopStage
+from carousel.equations.notes import Expr
+from carousel.equations.trace import symbol
+from carousel.kernels import heads
+from carousel.kernels.alike import alike
+from carousel.kernels.backend import Call
+from carousel.kernels.inputs import hoist, loop_of, reduced
+from carousel.kernels.pointwise import Values, pointwise
+
+
+class Body:
+    """What a step does, prepared once for a call.
+
+    ``values``: all that is known outside the loop, by symbol. ``inner``: the symbols that a step gives. ``each``: those that
+    have a value for each of the set that a step follows. Raises ValueError for tensors that do not fit, and for a clamp of
+    what does not depend on the states, so that the loop does not compute it.
+    """
+
+    def __init__(self, call: Call):
+        cell, batch_sizes = call.cell, call.rows
+        alike(cell, call.data, call.before, call.parameters, call.inputs)
+        inputs = hoist(call)
+        self.loop = loop = loop_of(cell)
+        trace, self.rows = cell.trace, batch_sizes
+        self.values, self.each = inputs.values, _of_each(loop) if loop.over_set else frozenset()
+        self.constants: Values = dict(zip(loop.vectors, inputs.vectors, strict=True)) | {
+            s: inputs.values[s] for s in loop.counts
+        }
+        # Split once: the gradient of a slice is as large as all steps together, that of a split is one concatenation.
+        self.hoisted = {s: x.split(batch_sizes) for s, x in zip(loop.hoisted, inputs.hoisted, strict=True)}
+        self.plans = [_plan(stage, loop.hoisted, self.each) for stage in loop.stages]
+        read = {s for plan in self.plans for _, expr in plan.equations for s in expr.free_symbols}
+        read |= {s.after for s in trace.states} | {r.operand for stage in loop.stages for r in stage.reductions}
+        self.used = {symbols: steps for symbols, steps in self.hoisted.items() if not read.isdisjoint(symbols)}
+        weights = iter([w.mT for w in inputs.weights])
+        self.stacked = {group.symbols: [next(weights) for _ in group.operands] for group in loop.groups}
+        defined = {s for plan in self.plans for s in plan.defined}
+        self.inner = defined | {s.after for s in trace.states}
+        self.clamped = {symbol(name): given for name, given in (call.clamp or {}).items()}
+        for wanted in self.clamped:
+            if wanted not in defined:
+                raise ValueError(
+                    f"cell {cell.name}: {str(wanted)[:-2]} is computed for all steps before the loop, so it cannot be clamped"
+                )
+
+    def take(self, step: int, states: Values, owner: Tensor | None = None) -> Values:
+        """Take a step; return all its values by symbol.
+
+        Args:
+            step: its number.
+            states: the values of the states before it, and of what else a step is given, by symbol.
+            owner: of each of what ``each`` has rows for, the row of the step that it belongs to.
+        """
+        loop, values = self.loop, self.constants | states
+        for symbols, steps in self.used.items():
+            values.update(zip(symbols, steps[step].chunk(len(symbols), dim=1), strict=True))
+        for stage, plan in zip(loop.stages, self.plans, strict=True):
+            for r in stage.reductions:
+                x = values[r.operand]
+                values[r.symbol] = _together(x, owner, self.rows[step]) if r.kind == "together" else reduced(r, x)
+            for group, begin, targets in plan.groups:
+                total = self.hoisted[begin][step] if begin else None
+                spread = owner if not self.each.isdisjoint(group.symbols) else None
+                for operand, weight in zip(group.operands, self.stacked[group.symbols], strict=True):
+                    x = values[operand]
+                    if spread is not None and operand not in self.each:
+                        x = x.index_select(0, spread)
+                    if loop.clock is not None or loop.goes_over_units:  # whose precision may be in it
+                        x = x.to(weight.dtype)
+                    total = heads.product(x, weight, len(group.symbols), total)
+                assert total is not None  # a group has at least one operand
+                values.update(zip(targets, total.chunk(len(targets), dim=1), strict=True))
+            for equations in _pieces(plan.equations, frozenset(self.clamped), self.each):
+                values |= pointwise(equations)(self._spread(equations, values, owner))
+                if equations[-1][0] in self.clamped:
+                    given, where = self.clamped[equations[-1][0]]
+                    values[equations[-1][0]] = torch.where(where[step], given[step], values[equations[-1][0]])
+        return values
+
+    def _spread(self, equations: tuple[Equation, ...], values: Values, owner: Tensor | None) -> Values:
+        """Return the values that equations read, those of a step in the rows of each of its set where the equations are so."""
+        if owner is None or equations[0][0] not in self.each:
+            return values
+        used = {s for _, expr in equations for s in expr.free_symbols} & values.keys()
+        return {s: values[s] if s in self.each or values[s].dim() < 2 else values[s].index_select(0, owner) for s in used}
+
+
+def _together(x: Tensor, owner: Tensor | None, rows: int) -> Tensor:
+    """Return the sum over each step's set, (rows, units)."""
+    assert owner is not None
+    return x.new_zeros(rows, x.shape[1]).index_add(0, owner, x)
+
+
+@cache
+def _of_each(loop: Loop) -> frozenset[Expr]:
+    """Return the symbols that have a value for each of the set that a step follows."""
+    found = {s.before for s in loop.states}
+    for stage in loop.stages:
+        found |= {r.symbol for r in stage.reductions if r.kind != "together" and r.operand in found}
+        found |= {s for g in stage.groups if not found.isdisjoint(g.operands) for s in g.symbols}
+        for target, expr in stage.equations:
+            if not found.isdisjoint(expr.free_symbols):
+                found.add(target)
+    return frozenset(found)
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """A stage, its products begun with what enters where that is all that is added to them."""
+
+    groups: tuple[tuple[Group, tuple[Expr, ...], tuple[Expr, ...]], ...]  # group, what it begins with, what it gives
+    equations: tuple[Equation, ...]
+    defined: frozenset[Expr]
+
+
+@cache
+def _plan(stage: LoopStage, hoisted: tuple[tuple[Expr, ...], ...], each: frozenset[Expr]) -> _Plan:
+    groups, done = [], set()
+    for group in stage.groups:
+        begin, targets = (), group.symbols
+        for symbols in hoisted if each.isdisjoint(group.symbols) else ():
+            sums = [sympy.Add(p, s, evaluate=False) for p, s in zip(group.symbols, symbols, strict=False)]
+            found = [s for total in sums for s, expr in stage.equations if set(expr.args) == set(total.args)]
+            if len(found) == len(symbols) == len(group.symbols):
+                begin, targets = symbols, tuple(found)
+                done |= set(found)
+        groups.append((group, begin, targets))
+    equations = tuple(e for e in stage.equations if e[0] not in done)
+    return _Plan(tuple(groups), equations, frozenset(s for s, _ in stage.equations))
+
+
+@cache
+def _pieces(equations: tuple[Equation, ...], clamped: frozenset[Expr], each: frozenset[Expr]) -> list[tuple[Equation, ...]]:
+    """Return the equations cut after each of the symbols, so that another value can be put there, and where those of a step
+    and those of each of its set meet."""
+    ends = [k + 1 for k, (target, _) in enumerate(equations) if target in clamped]
+    ends += [k + 1 for k, (a, b) in enumerate(pairwise(equations)) if (a[0] in each) != (b[0] in each)]
+    cuts = sorted({0, *ends, len(equations)})
+    return [equations[a:b] for a, b in pairwise(cuts)]

@@ -1,0 +1,82 @@
+"""``Tree``: a layer over trees of any shape, from the leaves to the roots."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from torch import Tensor
+
+from carousel.equations import Cell
+from carousel.equations.before import names
+from carousel.layers.clamp import Clamps
+from carousel.layers.forest import Forest
+from carousel.layers.levelled import Levelled, outside_graphs
+from carousel.layers.parameters import tensor
+
+
+class Tree(Levelled):
+    """A cell over trees: a node's step follows those of its children.
+
+    Args:
+        cell: a cell with ``before=``, or the name of one: "tree-lstm", "child-sum-lstm", "recursive". With names, ``("left",
+            "right")``, a node has so many children at most, in that order; with one, ``"child"``, any number without order.
+        input_size: numbers of a node's input.
+        hidden_size: units of the states.
+        options: as those of ``Recurrent``: ``bias``, ``proj_size``, ``recurrent_init``, ``forget_bias``, ``heads``, ``init``,
+            ``input_sizes``, ``device``, ``dtype``.
+
+    Parameters carry the slide's names: ``W.ie``, ``b.f``.
+
+    Raises:
+        ValueError: for sizes or options that the cell does not have, and a cell whose steps follow one.
+        TypeError: for options of another type.
+    """
+
+    def __init__(self, cell: str | Cell, input_size: int, hidden_size: int, **options: Any):
+        super().__init__(cell, input_size, hidden_size, **options)
+
+    @outside_graphs
+    def forward(
+        self,
+        input: Tensor,
+        children: Forest | Sequence[Sequence[int | None]] | Tensor,
+        *,
+        record: Sequence[str] | None = None,
+        clamp: Clamps | None = None,
+        **inputs: Tensor,
+    ) -> Any:
+        """Run from the leaves to the roots.
+
+        Args:
+            input: of each node, (nodes, input_size).
+            children: of each node; a :class:`Forest`, or what it is made of. Of a batch ``Forest.joined``.
+            record: names of gates, states and other quantities of ``cell.names`` to give back for every node; of what each
+                child of a set has, such as its forget gate, in the child's row.
+            clamp: gates or states to hold at a value at all nodes, ``{"f": 0.0}`` or ``{"f": {3: 0.0}}``.
+            inputs: the cell's further inputs by name: vectors, (nodes, size), or one number a node, (nodes,).
+
+        Returns:
+            The output of every node, (nodes, output size); of the roots it is ``output[forest.roots]``. With ``record`` also a
+            dictionary from name to (nodes, size).
+
+        Raises:
+            ValueError: for shapes or names that do not fit, for trees that are none.
+            TypeError: for what is no tensor.
+        """
+        forest = children if isinstance(children, Forest) else Forest(children)
+        cell, x = self.cell, tensor("input", input)
+        if x.dim() != 2 or x.shape[1] != self.input_size:
+            raise ValueError(f"input has shape {tuple(x.shape)}, expected (nodes, {self.input_size})")
+        if len(x) != len(forest):
+            raise ValueError(f"the input has {len(x)} nodes, and the trees have {len(forest)}")
+        if not len(x):
+            raise ValueError("input must have at least one node")
+        places, of_set = len(names(cell.before)), isinstance(cell.before, str)
+        if forest.most > places and not of_set:
+            raise ValueError(
+                f"a node has {forest.most} children, but a step of cell {cell.name} follows {places}: {', '.join(cell.before)}"
+            )
+        taken, given = self._names(record), self._further(inputs, (len(x),))
+        output, recorded = self._run(forest.levels(places, of_set, x.device), x, given, taken, clamp)
+        return output if record is None else (output, recorded)

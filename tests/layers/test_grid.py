@@ -1,0 +1,216 @@
+"""``Grid`` against plain loops over pixels: values and gradients, every corner, images of different sizes, blocks."""
+
+import itertools
+
+import pytest
+import torch
+
+from carousel import Grid, Recurrent, cell, kernels, logistic, tanh
+from carousel.cells.papers import BRANCHED
+from carousel.layers.grid import CORNERS
+
+
+def mdlstm(p, e, up, left):
+    (mu, hu), (ml, hl) = up, left
+    i = torch.sigmoid(p["W.ie"] @ e + p["W.iu"] @ mu + p["W.il"] @ ml + p["w.iu"] * hu + p["w.il"] * hl + p["b.i"])
+    u = torch.sigmoid(p["W.ue"] @ e + p["W.uu"] @ mu + p["W.ul"] @ ml + p["w.uu"] * hu + p["b.u"])
+    f = torch.sigmoid(p["W.fe"] @ e + p["W.fu"] @ mu + p["W.fl"] @ ml + p["w.fl"] * hl + p["b.f"])
+    h = i * torch.tanh(p["W.he"] @ e + p["W.hu"] @ mu + p["W.hl"] @ ml + p["b.h"]) + u * hu + f * hl
+    o = torch.sigmoid(p["W.oe"] @ e + p["W.ou"] @ mu + p["W.ol"] @ ml + p["w.oh"] * h + p["b.o"])
+    return o * torch.tanh(h), h
+
+
+def stable(p, e, up, left):
+    (mu, hu), (ml, hl) = up, left
+
+    def gate(x):
+        return p[f"W.{x}e"] @ e + p[f"W.{x}u"] @ mu + p[f"W.{x}l"] @ ml + p[f"b.{x}"]
+
+    i, f, r, o = (torch.sigmoid(gate(x)) for x in "ifro")
+    h = i * torch.tanh(gate("h")) + f * (r * hu + (1 - r) * hl)
+    return o * torch.tanh(h), h
+
+
+STEPS = {"mdlstm": mdlstm, "stable-mdlstm": stable}
+
+
+def by_hand(layer, step, image):
+    """One image, (height, width, numbers), pixel by pixel; the scans one after the other."""
+    height, width, _ = image.shape
+    found = []
+    for corner in layer.corners:
+        mark = CORNERS[corner]
+        p = {n.removesuffix(mark): x for n, x in layer.named_parameters() if n.endswith(mark)}
+        down, across = (1 if corner.startswith("top") else -1), (1 if corner.endswith("left") else -1)
+        nothing = (torch.zeros(layer.hidden_size, dtype=image.dtype),) * 2
+        states = {}
+        for i, j in itertools.product(range(height)[::down], range(width)[::across]):
+            up, left = states.get((i - down, j), nothing), states.get((i, j - across), nothing)
+            states[i, j] = step(p, image[i, j], up, left)
+        found.append(
+            [torch.stack([torch.stack([states[i, j][k] for j in range(width)]) for i in range(height)]) for k in (0, 1)]
+        )
+    return torch.cat([m for m, _ in found], -1), torch.cat([h for _, h in found], -1)
+
+
+def gradients(value, layer, x):
+    loss = (value * torch.linspace(-1, 1, value.numel()).view_as(value)).sum()
+    leaves = [x, *layer.parameters()]
+    return torch.autograd.grad(loss, leaves, retain_graph=True, allow_unused=True, materialize_grads=True)
+
+
+def close(a, b, tolerance=1e-9):
+    assert a.shape == b.shape
+    assert (a - b).abs().max() <= tolerance
+
+
+@pytest.mark.parametrize("back_end", ["cpu", "reference"])
+@pytest.mark.parametrize("name", STEPS)
+def test_a_grid_is_a_loop_over_pixels(name, back_end):
+    torch.manual_seed(0)
+    layer = Grid(name, 3, 5, directions=4, dtype=torch.float64)
+    sizes = [[4, 3], [1, 5], [3, 1], [2, 2]]
+    x = torch.randn(4, 5, 4, 3, dtype=torch.float64, requires_grad=True)
+    with kernels.use(back_end):
+        output, recorded = layer(x, sizes, record=["h"])
+    for k, (height, width) in enumerate(sizes):
+        m, h = by_hand(layer, STEPS[name], x[:height, :width, k])
+        close(output[:height, :width, k], m)
+        close(recorded["h"][:height, :width, k], h)
+        assert not output[height:, :, k].any() and not output[:, width:, k].any()
+        mine, wanted = output[:height, :width, k], m
+        for a, b in zip(gradients(mine, layer, x), gradients(wanted, layer, x), strict=True):
+            close(a, b)
+
+
+@pytest.mark.parametrize("corner", CORNERS)
+def test_each_corner_alone(corner):
+    torch.manual_seed(1)
+    layer = Grid("stable-mdlstm", 2, 3, directions=[corner], dtype=torch.float64)
+    x = torch.randn(3, 4, 2, dtype=torch.float64)
+    close(layer(x), by_hand(layer, stable, x)[0])
+    assert set(layer.state_dict()) == {n + CORNERS[corner] for n in layer.cell.learned}
+
+
+def test_batch_first_and_one_image_are_the_same_numbers():
+    torch.manual_seed(2)
+    layer = Grid("mdlstm", 2, 3, directions=2, dtype=torch.float64)
+    x = torch.randn(3, 4, 5, 2, dtype=torch.float64)
+    output = layer(x)
+    close(layer(x[:, :, 1]), output[:, :, 1])
+    layer.batch_first = True
+    close(layer(x.permute(2, 0, 1, 3)), output.permute(2, 0, 1, 3))
+
+
+def test_blocks_of_pixels_are_steps():
+    torch.manual_seed(3)
+    layer = Grid("mdlstm", 2, 3, block=(2, 3), directions=["bottom right"], dtype=torch.float64)
+    x, sizes = torch.randn(5, 7, 2, 2, dtype=torch.float64), [[5, 7], [3, 4]]
+    output = layer(x, sizes)
+    assert output.shape == (3, 3, 2, 3)
+    for k, (height, width) in enumerate(sizes):
+        whole = torch.zeros(6, 9, 2, dtype=torch.float64)
+        whole[:height, :width] = x[:height, :width, k]
+        rows, columns = -(-height // 2), -(-width // 3)
+        steps = torch.stack(
+            [torch.stack([whole[2 * i : 2 * i + 2, 3 * j : 3 * j + 3].flatten() for j in range(columns)]) for i in range(rows)]
+        )
+        close(output[:rows, :columns, k], by_hand(layer, mdlstm, steps)[0])
+
+
+def test_a_grid_of_one_row_is_a_sequence():
+    @cell(before=("up", "left"))
+    def row(e, m, h, W, b):
+        f = logistic(W.fe @ e + W.fm @ m.left + b.f)
+        h = f * h.left + (1 - f) * tanh(W.he @ e + W.hm @ m.left + b.h)
+        m = tanh(h) + 0 * m.up
+        return m, h
+
+    @cell
+    def sequence(e, m, h, W, b):
+        f = logistic(W.fe @ e + W.fm @ m + b.f)
+        h = f * h + (1 - f) * tanh(W.he @ e + W.hm @ m + b.h)
+        m = tanh(h)
+        return m, h
+
+    torch.manual_seed(4)
+    grid, layer = Grid(row, 3, 4, dtype=torch.float64), Recurrent(sequence, 3, 4, dtype=torch.float64)
+    layer.load_state_dict({n.replace("_tl", "_l0"): x for n, x in grid.state_dict().items()})
+    x = torch.randn(6, 2, 3, dtype=torch.float64, requires_grad=True)
+    (a, _), b = layer(x), grid(x.unsqueeze(0))[0]
+    close(a, b)
+    for one, other in zip(gradients(a, layer, x), gradients(b, grid, x), strict=True):
+        close(one, other)
+
+
+@pytest.mark.parametrize("back_end", ["cpu", "reference"])
+def test_derivatives_by_finite_differences(back_end):
+    torch.manual_seed(5)
+    layer = Grid("mdlstm", 1, 2, dtype=torch.float64)
+    x = torch.randn(2, 3, 2, 1, dtype=torch.float64, requires_grad=True)
+    names, values = zip(*layer.named_parameters(), strict=True)
+
+    def run(x, *values):
+        return torch.func.functional_call(layer, dict(zip(names, values, strict=True)), (x, [[2, 3], [2, 1]]))
+
+    with kernels.use(back_end):
+        assert torch.autograd.gradcheck(run, (x, *values), check_forward_ad=True, fast_mode=True)
+        assert torch.autograd.gradgradcheck(run, (x, *values), fast_mode=True)
+
+
+def test_a_clamp_holds_at_every_step():
+    torch.manual_seed(6)
+    layer = Grid("mdlstm", 2, 3, dtype=torch.float64)
+    x = torch.randn(3, 3, 2, 2, dtype=torch.float64)
+    for back_end in ("cpu", "reference"):
+        with kernels.use(back_end):
+            _, found = layer(x, record=["u", "f", "h"], clamp={"u": 0.0, "f": {1: 1.0}})
+            assert not found["u"].any() and found["f"][..., 1].eq(1).all() and not found["f"][..., 0].eq(1).any()
+    with pytest.raises(ValueError, match="holds at all of them"):
+        from carousel import Clamp
+
+        layer(x, clamp=[Clamp("u", 0.0, begin=1)])
+
+
+def test_torch_compile_runs_around_a_grid():
+    layer = torch.nn.Sequential(Grid("stable-mdlstm", 2, 3), torch.nn.Linear(3, 2))
+    x = torch.randn(3, 3, 2, 2)
+    close(torch.compile(layer, backend="eager")(x), layer(x), 1e-6)
+    with pytest.raises(Exception, match="is not exported"):
+        torch.jit.trace(layer, x, check_trace=False)
+
+
+def test_every_grid_cell_is_in_this_file():
+    assert {n for n, c in BRANCHED.items() if set(c.before) == {"up", "left"}} == STEPS.keys()
+
+
+def test_what_no_grid_can_be():
+    with pytest.raises(ValueError, match=r"^a step of cell lstm follows one step: a layer of it is a Recurrent$"):
+        Grid("lstm", 2, 3)
+    with pytest.raises(
+        ValueError, match=r"^a step of cell mdlstm follows several \(up, left\), so a layer of it is a Grid or a"
+    ):
+        Recurrent("mdlstm", 2, 3)
+    with pytest.raises(ValueError, match=r"^a step of a grid follows up and left, and one of cell tree-lstm left and right$"):
+        Grid("tree-lstm", 2, 3)
+    for directions in (0, 5, [], ["top left", "top left"], ["left"], "left"):
+        with pytest.raises(ValueError):
+            Grid("mdlstm", 2, 3, directions=directions)
+    for block in (3, (1, 2, 3)):
+        with pytest.raises(TypeError, match="block is a height and a width"):
+            Grid("mdlstm", 2, 3, block=block)
+    layer, x = Grid("mdlstm", 2, 3, block=(2, 2)), torch.randn(4, 4, 2, 2)
+    with pytest.raises(ValueError, match=r"^image 1 is 1 × 4 pixels, smaller than a block of 2 × 2$"):
+        layer(x, [[4, 4], [1, 4]])
+    with pytest.raises(ValueError, match=r"^image 0 is 5 × 4 pixels, but the input has 4 × 4$"):
+        layer(x, [[5, 4], [2, 2]])
+    with pytest.raises(ValueError, match="each of 2 images"):
+        layer(x, [[4, 4]])
+    with pytest.raises(ValueError, match="expected"):
+        layer(torch.randn(4, 4, 2, 3))
+    with pytest.raises(ValueError, match="at least one"):
+        layer(torch.randn(0, 4, 2, 2))
+    with pytest.raises(ValueError, match="no quantity 'z'"):
+        layer(x, record=["z"])
+    with pytest.raises(TypeError, match="must be a tensor"):
+        layer(x.numpy())
