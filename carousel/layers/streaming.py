@@ -29,7 +29,7 @@ class Streaming:
 
     Raises:
         ValueError: for a layer that reads backwards as well, states that do not fit, or a precision that is none.
-        TypeError: for states that are no tensors.
+        TypeError: for states that are no tensors, and for another layer.
     """
 
     def __init__(
@@ -40,6 +40,8 @@ class Streaming:
         clamp: Clamps | None = None,
         precision: str = "float32",
     ):
+        if layer.cell.before:
+            raise TypeError(f"a stream is of a Recurrent, which takes one step after another, not of a {type(layer).__name__}")
         if layer.bidirectional:
             raise ValueError("a bidirectional layer needs the whole sequence, so it cannot be fed step by step")
         self.layer = layer

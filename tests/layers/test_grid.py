@@ -5,8 +5,9 @@ import itertools
 import pytest
 import torch
 
-from carousel import Grid, Recurrent, cell, kernels, logistic, tanh
+from carousel import Grid, Recurrent, Streaming, cell, export, kernels, logistic, tanh
 from carousel.cells.papers import BRANCHED
+from carousel.errors import InputError
 from carousel.layers.grid import CORNERS
 
 
@@ -178,6 +179,17 @@ def test_torch_compile_runs_around_a_grid():
     close(torch.compile(layer, backend="eager")(x), layer(x), 1e-6)
     with pytest.raises(Exception, match="is not exported"):
         torch.jit.trace(layer, x, check_trace=False)
+
+
+@pytest.mark.parametrize("printed", [export.c, export.js, export.wasm], ids=["c", "js", "wasm"])
+def test_no_printer_of_steps_takes_a_grid(printed):
+    with pytest.raises(InputError, match=r"^a step of cell mdlstm follows several, and an exported step follows one$"):
+        printed(Grid("mdlstm", 2, 3))
+
+
+def test_no_stream_takes_a_grid():
+    with pytest.raises(TypeError, match="a stream is of a Recurrent"):
+        Streaming(Grid("mdlstm", 2, 3))
 
 
 def test_every_grid_cell_is_in_this_file():

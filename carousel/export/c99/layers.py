@@ -269,5 +269,7 @@ def further(cell: Cell) -> str:
 
 def check(layer: Recurrent) -> None:
     """Raise InputError for layers that cannot be taken step by step."""
+    if layer.cell.before:
+        raise InputError(f"a step of cell {layer.cell.name} follows several, and an exported step follows one")
     if layer.bidirectional:
         raise InputError("a layer that reads from both ends needs the whole sequence, so it has no step to export")
