@@ -35,7 +35,7 @@ def one_line(result, *parts):
         (["train", "text.txt", "--lr", "fast"], "--lr"),
         (["train", "text.txt", "--lr", "-1"], "lr must be above 0"),
         (["train", "text.txt", "--vocab", "letters"], "word or char or bpe"),
-        (["train", "text.txt", "--schedule", "linear"], "cosine or plateau or constant"),
+        (["train", "text.txt", "--schedule", "steps"], "cosine or linear or plateau"),
         (["train", "text.txt", "--feed", "lines"], "stream or sentences"),
         (["train", "text.txt", "--dropout", "1.5"], "probability"),
         (["train", "text.txt", "--batch-size", "5000"], "fewer than one batch of 5000 rows"),
