@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_sequence
 
 from carousel import files, kernels
-from carousel.bench import jax_scan, onnx_lstm
+from carousel.bench import jax_scan, onnx_runtime
 from carousel.bench.timing import PYTORCHS, Work, forward, further, layer_of, peak, side_by_side
 from carousel.layers import Recurrent
 
@@ -94,8 +94,6 @@ def measure(
         runs["torch.compile"] = quick
     if bfloat16:
         runs |= {f"{name} bfloat16": _autocast(run) for name, run in runs.items() if name != "eager loop"}
-    # The plain LSTM with its weights apart, as ONNX has them.
-    same = Recurrent("lstm-v2", case.hidden, case.hidden) if case.cell == "lstm" else ours
     work = ours.cell.work(*ours.sizes())
     products = case.rows() * (work.input_products + work.recurrent_products)
     data = case.data()
@@ -103,8 +101,8 @@ def measure(
         works = {name: make(run, data) for name, run in runs.items()}
         if jax and isinstance(data, Tensor) and not given:
             works["JAX lax.scan"] = jax_scan.work(ours, data, training=what == "training")
-        if onnx and what == "forward" and same.cell.name in onnx_lstm.CELLS and isinstance(data, Tensor):
-            works["ONNX Runtime"] = onnx_lstm.work(same, data, torch.get_num_threads())
+        if onnx and what == "forward" and isinstance(data, Tensor) and not given:
+            works["ONNX Runtime"] = onnx_runtime.work(ours, data, torch.get_num_threads())
         medians = side_by_side(works, seconds)
         floor = times * products / peak(seconds / 5)
         yield {

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from carousel.bench import c_stream, onnx_lstm
+from carousel.bench import c_stream, onnx_runtime
 from carousel.bench.timing import side_by_side
 from carousel.layers import Recurrent, Streaming, to_torch
 from carousel.layers.precision import PRECISIONS
@@ -91,8 +91,8 @@ def _ways(layer: Recurrent, x: Tensor, folder: Path, left: dict[str, str]) -> It
             made = c_stream.in_node(layer, precision, folder, zig, node)
             yield _exported(f"WebAssembly in Node, {precision}", made, x, _bytes(layer, precision), precision)
     yield from _pytorch(layer, x, left)
-    if onnx_lstm.available():
-        step, output = onnx_lstm.stream(layer, x)
+    if onnx_runtime.available():
+        step, output = onnx_runtime.stream(layer, x)
         yield Way("ONNX Runtime", step, output, _bytes(layer, "float32"), _package("onnxruntime"))
     else:
         left["ONNX Runtime"] = "needs the packages onnx and onnxruntime"

@@ -75,7 +75,7 @@ def kernels(
         raise InputError(str(error)) from None
     if jax and not bench_kernels.jax_scan.available():
         raise InputError("--jax needs the package jax: pip install carousel-rnn[bench]")
-    if onnx and not bench_kernels.onnx_lstm.available():
+    if onnx and not bench_kernels.onnx_runtime.available():
         raise InputError("--onnx needs the packages onnx and onnxruntime: pip install carousel-rnn[bench]")
     rows: list[dict[str, Any]] = []
     cases = [bench_kernels.Case(n, *s, packed=packed) for s in shapes for n in names]

@@ -10,7 +10,7 @@ import typer
 from carousel import files
 from carousel.cli import options, screen
 from carousel.errors import InputError
-from carousel.export.targets import PRECISIONS, TARGETS, target
+from carousel.export.targets import TARGETS, target
 from carousel.runs.language import LanguageRun
 from carousel.runs.loading import load
 from carousel.runs.translator import TranslatorRun
@@ -18,6 +18,7 @@ from carousel.runs.trials import Trials
 
 EXAMPLE = "Example: carousel export runs/book-lstm-v2 -o model.c, then cc -O3 -DMAIN model.c -lm -o model && ./model The"
 TO = f"{'; '.join(f'{t.name}: {t.about}' for t in TARGETS.values())}. Without it the end of the file's name decides."
+PRECISIONS = [*dict.fromkeys(p for t in TARGETS.values() for p in t.precisions)]
 
 PRECISION = f"Of the weights: {', '.join(PRECISIONS)}. By default {PRECISIONS[0]}, in a page int8."
 

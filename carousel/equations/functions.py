@@ -35,9 +35,9 @@ class Function:
         gate: whether its values lie between 0 and 1, so that it gates a factor.
         slope: the bound of its slope's absolute value; None where there is none.
         drawn: its label in a drawing; without, the name.
-        torch, jax, cpp, triton, c, js, latex: its name in these languages; C++'s operands and Triton's are vectors, C++'s
-            numbers ``T``; C's numbers are ``float``, and a function of SymPy's is called there as here, with an f; JavaScript
-            has C's names but for these, and a function of SymPy's is one of ``Math``.
+        torch, jax, onnx, cpp, triton, c, js, latex: its name in these languages; C++'s operands and Triton's are vectors,
+            C++'s numbers ``T``; C's numbers are ``float``, and a function of SymPy's is called there as here, with an f;
+            JavaScript has C's names but for these, and a function of SymPy's is one of ``Math``.
     """
 
     definition: Callable[..., Expr]
@@ -48,6 +48,7 @@ class Function:
     drawn: str = ""
     torch: str | None = None
     jax: str | None = None
+    onnx: str | None = None
     cpp: str | None = None
     triton: str | None = None
     c: str | None = None
@@ -105,6 +106,7 @@ def function(symbol: Any = None, **record: Any) -> Callable[[Callable[..., Expr]
     drawn="σ",
     torch="torch.sigmoid",
     jax="jax.nn.sigmoid",
+    onnx="onnx.sigmoid",
     cpp="logistic",
     triton="logistic",
     c="logistic",
@@ -114,7 +116,7 @@ def logistic(x: Expr) -> Expr:
     return 1 / (1 + sympy.exp(-x))
 
 
-@function(sympy.tanh, slope=1.0, torch="torch.tanh", jax="jnp.tanh", cpp="tanh", triton="tanh")
+@function(sympy.tanh, slope=1.0, torch="torch.tanh", jax="jnp.tanh", onnx="onnx.tanh", cpp="tanh", triton="tanh")
 def tanh(x: Expr) -> Expr:
     """Return the hyperbolic tangent, per unit."""
     return sympy.tanh(x, evaluate=False)
@@ -125,6 +127,7 @@ def tanh(x: Expr) -> Expr:
     slope=1.0,
     torch="torch.relu",
     jax="jax.nn.relu",
+    onnx="onnx.relu",
     latex=r"\max\left(0, {0}\right)",
 )
 def relu(x: Expr) -> Expr:
@@ -132,13 +135,13 @@ def relu(x: Expr) -> Expr:
     return sympy.Piecewise((0, x <= 0), (x, True))
 
 
-@function(sympy.exp, torch="torch.exp", jax="jnp.exp", cpp="exp", triton="tl.exp")
+@function(sympy.exp, torch="torch.exp", jax="jnp.exp", onnx="onnx.exp", cpp="exp", triton="tl.exp")
 def exp(x: Expr) -> Expr:
     """Return e to the power x, per unit (the gates of sLSTM)."""
     return sympy.exp(x, evaluate=False)
 
 
-@function(sympy.log, torch="torch.log", jax="jnp.log", cpp="log", triton="tl.log")
+@function(sympy.log, torch="torch.log", jax="jnp.log", onnx="onnx.log", cpp="log", triton="tl.log")
 def log(x: Expr) -> Expr:
     """Return the natural logarithm, per unit."""
     return sympy.log(x, evaluate=False)
@@ -150,7 +153,17 @@ def detach(x: Expr) -> Expr:
     return x
 
 
-@function(sympy.Abs, slope=1.0, torch="torch.abs", jax="jnp.abs", cpp="absolute", triton="tl.abs", c="fabsf", js="Math.abs")
+@function(
+    sympy.Abs,
+    slope=1.0,
+    torch="torch.abs",
+    jax="jnp.abs",
+    onnx="onnx.abs",
+    cpp="absolute",
+    triton="tl.abs",
+    c="fabsf",
+    js="Math.abs",
+)
 def absolute(x: Expr) -> Expr:
     """Return the absolute value, per unit; ``abs(x)`` is the same."""
     return sympy.Abs(x, evaluate=False)
@@ -161,6 +174,7 @@ def absolute(x: Expr) -> Expr:
     slope=1.0,
     torch="torch.nn.functional.softplus({0}, threshold=40)",  # from 20 on, PyTorch's own is x: in float64, 1e-10 off
     jax="jax.nn.softplus",
+    onnx="onnx.softplus",
     cpp="softplus",
     triton="softplus",
     c="softplus",
@@ -189,6 +203,7 @@ def silu(x: Expr) -> Expr:
     slope=1.1284,
     torch="torch.erf",
     jax="jax.scipy.special.erf",
+    onnx="onnx.erf",
     cpp="erf",
     triton="erf",
     c="erff",
@@ -204,6 +219,7 @@ def erf(x: Expr) -> Expr:
     slope=1.1284,
     torch="torch.special.erfc",
     jax="jax.scipy.special.erfc",
+    onnx="onnx.erfc",
     cpp="erfc",
     triton="erfc",
     c="erfcf",
@@ -219,6 +235,7 @@ def erfc(x: Expr) -> Expr:
     slope=1.129,
     torch="(0.5 * ({0}) * torch.special.erfc(-0.7071067811865476 * ({0})))",  # PyTorch's own loses the tail: 1 + erf
     jax="jax.nn.gelu({0}, approximate=False)",
+    onnx="onnx.gelu",
     cpp="gelu",
     triton="gelu",
     c="gelu",
@@ -251,6 +268,7 @@ def gelu_tanh(x: Expr) -> Expr:
     slope=1.0,
     torch="torch.nn.functional.elu",
     jax="jax.nn.elu",
+    onnx="onnx.elu",
     cpp="elu",
     triton="elu",
     c="elu",
@@ -266,6 +284,7 @@ def elu(x: Expr) -> Expr:
     slope=1.0,
     torch="torch.nn.functional.softsign",
     jax="jax.nn.soft_sign",
+    onnx="onnx.softsign",
     cpp="softsign",
     triton="softsign",
     c="softsign",
@@ -304,13 +323,13 @@ def hard_tanh(x: Expr) -> Expr:
     return sympy.Min(sympy.Max(x, -1), 1)
 
 
-@function(sympy.sin, slope=1.0, torch="torch.sin", jax="jnp.sin", cpp="sin", triton="tl.sin")
+@function(sympy.sin, slope=1.0, torch="torch.sin", jax="jnp.sin", onnx="onnx.sin", cpp="sin", triton="tl.sin")
 def sin(x: Expr) -> Expr:
     """Return the sine, per unit."""
     return sympy.sin(x, evaluate=False)
 
 
-@function(sympy.cos, slope=1.0, torch="torch.cos", jax="jnp.cos", cpp="cos", triton="tl.cos")
+@function(sympy.cos, slope=1.0, torch="torch.cos", jax="jnp.cos", onnx="onnx.cos", cpp="cos", triton="tl.cos")
 def cos(x: Expr) -> Expr:
     """Return the cosine, per unit."""
     return sympy.cos(x, evaluate=False)
@@ -337,6 +356,7 @@ def sqrt(x: Expr) -> Expr:
     slope=0.0,
     torch="torch.sign",
     jax="jnp.where({0} > 0, 1.0, jnp.where({0} < 0, -1.0, 0.0))",  # JAX's own keeps what is no number
+    onnx="onnx.sign",
     cpp="sign",
     triton="sign",
     c="sign",
@@ -354,6 +374,7 @@ def sign(x: Expr) -> Expr:
     ),
     torch="torch.clamp(*torch.broadcast_tensors({0}, {1}, {2}))",  # its own derivative fails where a bound has more dimensions
     jax="jnp.clip",
+    onnx="onnx.min(onnx.max({0}, {1}), {2})",
     cpp="clip",
     triton="clip",
     c="clip",
@@ -363,19 +384,45 @@ def clip(x: Expr, low: Expr, high: Expr) -> Expr:
     return sympy.Min(sympy.Max(x, low), high)
 
 
-@function(sympy.Max, drawn="max", torch="torch.maximum", jax="jnp.maximum", cpp="maximum", triton="maximum", c="maximum")
+@function(
+    sympy.Max,
+    drawn="max",
+    torch="torch.maximum",
+    jax="jnp.maximum",
+    onnx="onnx.max",
+    cpp="maximum",
+    triton="maximum",
+    c="maximum",
+)
 def maximum(x: Expr, y: Expr) -> Expr:
     """Return the larger of two, per unit."""
     return sympy.Max(x, y, evaluate=False)
 
 
-@function(sympy.Min, drawn="min", torch="torch.minimum", jax="jnp.minimum", cpp="minimum", triton="minimum", c="minimum")
+@function(
+    sympy.Min,
+    drawn="min",
+    torch="torch.minimum",
+    jax="jnp.minimum",
+    onnx="onnx.min",
+    cpp="minimum",
+    triton="minimum",
+    c="minimum",
+)
 def minimum(x: Expr, y: Expr) -> Expr:
     """Return the smaller of two, per unit."""
     return sympy.Min(x, y, evaluate=False)
 
 
-@function(sympy.Piecewise, torch="torch.where", jax="jnp.where", cpp="select", triton="tl.where", c="({0} ? {1} : {2})")
+@function(
+    sympy.Piecewise,
+    torch="torch.where",
+    jax="jnp.where",
+    onnx="onnx.where",
+    cpp="select",
+    triton="tl.where",
+    c="({0} ? {1} : {2})",
+)
 def where(condition: Expr, x: Expr, y: Expr) -> Expr:
     """Return x where the condition holds (``t % c.T == 0``, ``h > 0``), else y, per unit.
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from carousel import files
 from carousel.errors import InputError
 from carousel.export.c99.weights import PRECISIONS
+from carousel.export.onnx18 import weights as onnx_weights
 from carousel.language.model import LanguageModel
 from carousel.text.vocabulary import Vocabulary
 from carousel.translation.model import Translator
@@ -131,6 +132,16 @@ def _opened(path: Path) -> str:
     return f"open {path} in a browser, with or without a network"
 
 
+def _onnx(model: LanguageModel, vocabulary: Vocabulary, precision: str, _: Origin) -> dict[str, bytes]:
+    from carousel.export.onnx18.language import of_language
+
+    return {".onnx": of_language(model, vocabulary, precision).SerializeToString()}
+
+
+def _answered(path: Path) -> str:
+    return f"""python -c 'import onnxruntime; print(*onnxruntime.InferenceSession("{path}").get_outputs(), sep="\\n")'"""
+
+
 SMALL_FIRST = tuple(reversed(PRECISIONS))
 TARGETS = {
     t.name: t
@@ -140,5 +151,6 @@ TARGETS = {
         Target("js", "one JavaScript module that needs nothing", PRECISIONS, _js, _imported),
         Target("wasm", "WebAssembly with a JavaScript module", PRECISIONS, _wasm, _imported),
         Target("html", "the page of `carousel serve` in one file, alive without a server", SMALL_FIRST, _html, _opened),
+        Target("onnx", "a model for ONNX Runtime", onnx_weights.PRECISIONS, _onnx, _answered),
     )
 }

@@ -21,7 +21,8 @@ def run(call: Call) -> Result:
         raise ValueError(f"a step of cell {call.cell.name} follows several, and such a run goes into no graph")
     if call.segment_length and not leaves and call.segment_length < len(call.rows) and torch.is_grad_enabled():
         return segments.run(run, call)
-    if leaves or torch.compiler.is_compiling():
+    plain = leaves and not torch.compiler.is_dynamo_compiling() and backend() == "portable"
+    if (leaves or torch.compiler.is_compiling()) and not plain:
         return _into_graph(call, leaves)
     return choice.run(call)
 

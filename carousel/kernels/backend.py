@@ -94,6 +94,7 @@ class Backend(Protocol):
     """Runs loops of cells. A back end inherits from this, names itself, and answers where it differs from these answers."""
 
     name: str
+    asked_for: bool = False  # whether it runs only calls of those who asked for it by name
 
     def configured(self) -> None:
         """Raise ValueError for a setting of the environment that means nothing, Unavailable where no call could run."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from itertools import pairwise
 
 import sympy
@@ -19,6 +21,8 @@ from carousel.kernels.backend import Call
 from carousel.kernels.inputs import hoist, loop_of, reduced
 from carousel.kernels.pointwise import Values, pointwise
 
+Stacked = dict[tuple[Expr, ...], list[Tensor]]  # dense weights of each group, turned, one an operand
+
 
 class Body:
     """What a step does, prepared once for a call.
@@ -29,23 +33,24 @@ class Body:
     """
 
     def __init__(self, call: Call):
-        cell, batch_sizes = call.cell, call.rows
+        self.call, cell = call, call.cell
         alike(cell, call.data, call.before, call.parameters, call.inputs)
         inputs = hoist(call)
         self.loop = loop = loop_of(cell)
-        trace, self.rows = cell.trace, batch_sizes
+        trace = cell.trace
         self.values, self.each = inputs.values, _of_each(loop) if loop.over_set else frozenset()
         self.constants: Values = dict(zip(loop.vectors, inputs.vectors, strict=True)) | {
             s: inputs.values[s] for s in loop.counts
         }
-        # Split once: the gradient of a slice is as large as all steps together, that of a split is one concatenation.
-        self.hoisted = {s: x.split(batch_sizes) for s, x in zip(loop.hoisted, inputs.hoisted, strict=True)}
-        self.plans = [_plan(stage, loop.hoisted, self.each) for stage in loop.stages]
+        self.plans = [planned(stage, loop.hoisted, self.each) for stage in loop.stages]
         read = {s for plan in self.plans for _, expr in plan.equations for s in expr.free_symbols}
         read |= {s.after for s in trace.states} | {r.operand for stage in loop.stages for r in stage.reductions}
-        self.used = {symbols: steps for symbols, steps in self.hoisted.items() if not read.isdisjoint(symbols)}
+        self.read = frozenset(read)
+        begun = {begin for plan in self.plans for _, begin, _ in plan.groups}
+        every = dict(zip(loop.hoisted, inputs.hoisted, strict=True))
+        self.whole = {s: x for s, x in every.items() if s in begun or not self.read.isdisjoint(s)}
         weights = iter([w.mT for w in inputs.weights])
-        self.stacked = {group.symbols: [next(weights) for _ in group.operands] for group in loop.groups}
+        self.stacked: Stacked = {group.symbols: [next(weights) for _ in group.operands] for group in loop.groups}
         defined = {s for plan in self.plans for s in plan.defined}
         self.inner = defined | {s.after for s in trace.states}
         self.clamped = {symbol(name): given for name, given in (call.clamp or {}).items()}
@@ -54,6 +59,23 @@ class Body:
                 raise ValueError(
                     f"cell {cell.name}: {str(wanted)[:-2]} is computed for all steps before the loop, so it cannot be clamped"
                 )
+
+    @cached_property
+    def rows(self) -> list[int]:
+        """The rows of each step."""
+        return self.call.rows
+
+    @cached_property
+    def hoisted(self) -> dict[tuple[Expr, ...], Sequence[Tensor]]:
+        """The hoisted inputs of each step."""
+        # Split once: the gradient of a slice is as large as all steps together, that of a split is one concatenation.
+        return {s: x.split(self.rows) for s, x in self.whole.items()}
+
+    def of_step(self, hoisted: dict[tuple[Expr, ...], Tensor], constants: Values, stacked: Stacked) -> Body:
+        """Return the body of a single step, whose tensors are these."""
+        made = copy(self)
+        made.hoisted, made.constants, made.stacked = {s: (x,) for s, x in hoisted.items()}, constants, stacked
+        return made
 
     def take(self, step: int, states: Values, owner: Tensor | None = None) -> Values:
         """Take a step; return all its values by symbol.
@@ -64,8 +86,9 @@ class Body:
             owner: of each of what ``each`` has rows for, the row of the step that it belongs to.
         """
         loop, values = self.loop, self.constants | states
-        for symbols, steps in self.used.items():
-            values.update(zip(symbols, steps[step].chunk(len(symbols), dim=1), strict=True))
+        for symbols, steps in self.hoisted.items():
+            if not self.read.isdisjoint(symbols):
+                values.update(zip(symbols, steps[step].chunk(len(symbols), dim=1), strict=True))
         for stage, plan in zip(loop.stages, self.plans, strict=True):
             for r in stage.reductions:
                 x = values[r.operand]
@@ -117,7 +140,7 @@ def _of_each(loop: Loop) -> frozenset[Expr]:
 
 
 @dataclass(frozen=True)
-class _Plan:
+class Plan:
     """A stage, its products begun with what enters where that is all that is added to them."""
 
     groups: tuple[tuple[Group, tuple[Expr, ...], tuple[Expr, ...]], ...]  # group, what it begins with, what it gives
@@ -126,7 +149,8 @@ class _Plan:
 
 
 @cache
-def _plan(stage: LoopStage, hoisted: tuple[tuple[Expr, ...], ...], each: frozenset[Expr]) -> _Plan:
+def planned(stage: LoopStage, hoisted: tuple[tuple[Expr, ...], ...], each: frozenset[Expr] = frozenset()) -> Plan:
+    """Return a stage of a loop with these hoisted inputs as it is best run by whole vectors."""
     groups, done = [], set()
     for group in stage.groups:
         begin, targets = (), group.symbols
@@ -138,7 +162,7 @@ def _plan(stage: LoopStage, hoisted: tuple[tuple[Expr, ...], ...], each: frozens
                 done |= set(found)
         groups.append((group, begin, targets))
     equations = tuple(e for e in stage.equations if e[0] not in done)
-    return _Plan(tuple(groups), equations, frozenset(s for s, _ in stage.equations))
+    return Plan(tuple(groups), equations, frozenset(s for s, _ in stage.equations))
 
 
 @cache

@@ -17,11 +17,12 @@ from carousel.equations.derivative import NoDerivative
 from carousel.kernels.alike import alike, check_numbers
 from carousel.kernels.backend import Backend, Call, Result, Stepper, Unavailable
 from carousel.kernels.cpu.backend import Cpu
+from carousel.kernels.portable import Portable
 from carousel.kernels.reference import Reference
 from carousel.kernels.triton.backend import Triton
 
 # In the order of preference. The reference, which supports every call, is the last.
-BACKENDS: dict[str, Backend] = {b.name: b for b in (Triton(), Cpu(), Reference())}
+BACKENDS: dict[str, Backend] = {b.name: b for b in (Triton(), Cpu(), Portable(), Reference())}
 
 _asked_for: ContextVar[str | None] = ContextVar("carousel_kernels", default=None)
 
@@ -40,7 +41,7 @@ def backend() -> str | None:
 
 @contextmanager
 def use(name: str) -> Iterator[None]:
-    """Ask for a back end within a ``with`` block: "reference", "cpu" or "triton"."""
+    """Ask for a back end within a ``with`` block: "reference", "cpu", "triton" or "portable"."""
     token = _asked_for.set(name)
     try:
         backend()
@@ -62,7 +63,9 @@ def check_environment() -> None:
 def candidates(name: str | None) -> list[Backend]:
     """Return the back ends that may run a call, in order: all, or the one asked for by name and the last."""
     every = list(BACKENDS.values())
-    return every if name is None else [BACKENDS[name], *(b for b in every[-1:] if b.name != name)]
+    if name is None:
+        return [b for b in every if not b.asked_for]
+    return [BACKENDS[name], *(b for b in every[-1:] if b.name != name)]
 
 
 def run(call: Call) -> Result:

@@ -6,6 +6,8 @@ Pointwise code is printed from the trace by SymPy; dense products of the same op
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor
 
@@ -55,8 +57,8 @@ def run(call: Call) -> Result:
 
 def _chain(call: Call) -> Result:
     cell, batch_sizes, before, reverse = call.cell, call.rows, call.before, call.reverse
-    body, trace, like = Body(call), cell.trace, before[cell.states[0]]
-    loop, per_step = body.loop, _per_step(call, body)
+    body, like = Body(call), before[cell.states[0]]
+    per_step = _per_step(call, body)
     collected: dict[str, list[Tensor]] = {name: [] for name in per_step}
     rows = batch_sizes[-1] if reverse else batch_sizes[0]
     states = {name: before[name][:rows] for name in cell.states}
@@ -73,21 +75,34 @@ def _chain(call: Call) -> Result:
         rows = n
         if reset_rows is not None and call.initial is not None:
             states = {k: torch.where(reset_rows[step].unsqueeze(1), call.initial[k][:n], v) for k, v in states.items()}
-        given: Values = {s.before: states[s.name] for s in trace.states}
-        if loop.clock is not None:  # a number of steps in single precision would make its quotients so
-            given[loop.clock] = given[loop.clock].to(torch.promote_types(like.dtype, torch.float32))
-        if loop.draws:
-            given |= {PLACE: rows_of_steps[step], SEQUENCE: rows_of_steps[step] - rows_of_steps[step][:1]}
-        values = body.take(step, given)
-        if loop.clock is not None:
-            values[trace.states[-1].after] = values[loop.clock] + 1
-        states = {k: in_rows(values[symbol(k)], n, before[k]).expand_as(v) for k, v in states.items()}
+        drawn = {PLACE: rows_of_steps[step], SEQUENCE: rows_of_steps[step] - rows_of_steps[step][:1]} if body.loop.draws else {}
+        values, states = taken(body, step, states, drawn)
         for name, wanted in per_step.items():
             collected[name].append(states[name] if name in states else in_rows(values[wanted], n, like))
     if finished:
         states = {k: torch.cat([v, *(f[k] for f in finished)]) for k, v in states.items()}
     joined = {k: torch.cat(v[::-1] if reverse else v) for k, v in collected.items()}
     return Result(joined[cell.states[0]], states, _recorded(call, body, joined))
+
+
+def taken(body: Body, step: int, states: Mapping[str, Tensor], more: Values) -> tuple[Values, dict[str, Tensor]]:
+    """Take a step of a chain; return all its values, and the states after it.
+
+    Args:
+        body: of the call.
+        step: its number.
+        states: before it, by name.
+        more: what it is given besides, by symbol.
+    """
+    loop, trace = body.loop, body.call.cell.trace
+    given: Values = {s.before: states[s.name] for s in trace.states} | more
+    if loop.clock is not None:  # a number of steps in single precision would make its quotients so
+        like = states[trace.states[0].name]
+        given[loop.clock] = given[loop.clock].to(torch.promote_types(like.dtype, torch.float32))
+    values = body.take(step, given)
+    if loop.clock is not None:
+        values[trace.states[-1].after] = values[loop.clock] + 1
+    return values, {k: in_rows(values[symbol(k)], v.shape[0], v).expand_as(v) for k, v in states.items()}
 
 
 def _levels(call: Call) -> Result:

@@ -61,6 +61,16 @@ def test_a_translator_is_a_program(carousel, tmp_path):
     assert status == 2 and "a translator cannot be written as c-bare" in err and err.count("\n") == 1
 
 
+def test_a_model_of_onnx_is_written_and_opened(carousel, run, tmp_path):
+    runtime = pytest.importorskip("onnxruntime")
+    status, out, err = carousel("export", run, "-o", "model.onnx")
+    assert status == 0 and out.count("\n") == 2 and "python -c 'import onnxruntime" in out, err
+    told = json.loads(carousel("export", run, "-o", "small.onnx", "--precision", "int8", "--json")[1])
+    assert told["to"] == "onnx" and told["files"]["small.onnx"] < (tmp_path / "model.onnx").stat().st_size
+    names = [x.name for x in runtime.InferenceSession(tmp_path / "small.onnx").get_outputs()]
+    assert names == ["logits", "m_after", "h_after"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "part"),
     [
@@ -70,6 +80,8 @@ def test_a_translator_is_a_program(carousel, tmp_path):
         (["run", "-o", "model.c", "--to", "fortran"], "fortran"),
         (["run", "-o", "model.c", "--valid", "none.txt"], "none.txt"),
         (["run", "-o", "model"], "--to must be c"),
+        (["run", "-o", "model"], "--to must be c or"),
+        (["run", "-o", "model.c", "--precision", "float16"], "float16"),
         (["run"], "--out"),
         (["nowhere", "-o", "model.c"], "nowhere"),
     ],

@@ -199,26 +199,30 @@ class Writer:
         return local | {name: length for (_, length), name in known.items()}
 
 
-def values_of(layer: Recurrent, number: int) -> dict[str, np.ndarray]:
-    """Return the values of one of a layer's layers' parameters, masked, and constants; matrices (rows, columns)."""
+def arrays(layer: Recurrent, number: int, direction: int = 0) -> dict[str, np.ndarray]:
+    """Return the values of one of a layer's layers' parameters, masked, and constants, by the equations' names.
+
+    Dense weights are (into, from), of several heads (heads, into, from) of one head.
+    """
     cell, sizes = layer.cell.quiet, layer.sizes(number)
     values: dict[str, np.ndarray] = {name: numbers(x) for name, x in layer.rates_of(cell, number).items()}
     for p in cell.trace.parameters:
-        if p.name in values:
-            continue
         if p.kind in ("constant", "matrix"):
             rows, columns = cell.length(p.rows, *sizes), sum(cell.length(c, *sizes) for c in p.columns)
             values[p.name] = cell.array(p.name, rows, *([columns] if p.columns else [])).astype(float)
-            continue
-        if p.kind == "transposed":
-            continue
-        values[p.name] = numbers(layer.parameter(p.name, number))
-        if p.name in cell.masks:
-            values[p.name] = values[p.name] * cell.array(p.name, *values[p.name].shape)
+        elif p.learned:
+            values[p.name] = numbers(layer.parameter(p.name, number, direction))
+            if p.name in cell.masks:
+                values[p.name] = values[p.name] * cell.array(p.name, *values[p.name].shape)
     for p in cell.trace.parameters:
         if p.kind == "transposed":
             values[p.name] = values[p.name.removesuffix(".T")].swapaxes(-1, -2)
-    return values | {n: x.reshape(-1, x.shape[-1]) for n, x in values.items() if x.ndim == 3}  # heads, one below the other
+    return values
+
+
+def values_of(layer: Recurrent, number: int) -> dict[str, np.ndarray]:
+    """Return ``arrays`` with matrices (rows, columns), the blocks of heads one below the other."""
+    return {n: x.reshape(-1, x.shape[-1]) if x.ndim == 3 else x for n, x in arrays(layer, number).items()}
 
 
 def seen_of(layer: Recurrent, number: int) -> dict[str, int]:

@@ -69,12 +69,9 @@ def weight(name: str, values: np.ndarray, precision: str) -> Weight:
     if precision == "float32":
         return Weight(vector(name, values), add, one, values.nbytes)
     if precision == "bfloat16":
-        bits = values.view(np.uint32).astype(np.uint64)
-        upper = (bits + 0x7FFF + (bits >> 16 & 1)) >> 16  # to the nearest, ties to even
-        text = _array("unsigned short", name, upper)
+        text = _array("unsigned short", name, in_halves(values))
         return Weight(text, add, lambda *at: f"widened({one(*at)})", 2 * values.size)
-    scale = np.abs(values).max(1) / 127
-    whole = np.rint(values / np.where(scale > 0, scale, 1)[:, None]).astype(np.int8)
+    whole, scale = in_bytes(values)
     text = _array("signed char", name, whole) + vector(f"{name}_scale", scale)
     return Weight(
         text,
@@ -82,6 +79,18 @@ def weight(name: str, values: np.ndarray, precision: str) -> Weight:
         lambda row, columns: f"{name}_scale[{row}] * (float){one(row, columns)}",
         values.size + scale.size * 4,
     )
+
+
+def in_halves(values: np.ndarray) -> np.ndarray:
+    """Return the upper half of each number, to the nearest, ties to even: bfloat16 as whole numbers."""
+    bits = values.astype(np.float32).view(np.uint32).astype(np.uint64)
+    return ((bits + 0x7FFF + (bits >> 16 & 1)) >> 16).astype(np.uint16)
+
+
+def in_bytes(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return whole numbers from −127 to 127 for a weight, (rows, columns), and for each row the number that one stands for."""
+    scale = np.abs(values).max(1) / 127
+    return np.rint(values / np.where(scale > 0, scale, 1)[:, None]).astype(np.int8), scale
 
 
 def _check(name: str, values: np.ndarray) -> None:

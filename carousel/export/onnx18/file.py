@@ -1,0 +1,151 @@
+"""The whole model: inputs with states among them, outputs, constants, and what is told of it."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+import carousel
+from carousel.errors import InputError
+from carousel.export.onnx18.graph import IR, OPSET, Graph, Value
+from carousel.export.onnx18.layers import first_states, layers
+from carousel.export.onnx18.scan import info
+from carousel.export.onnx18.weights import Weights
+from carousel.layers import Recurrent
+
+LARGEST = 2**31 - 1  # bytes of a message of protobuf
+
+
+def of_layer(layer: Recurrent, precision: str = "float32") -> Any:
+    """Return layers as an ONNX model (opset 18), for any batch and any number of steps.
+
+    The inputs are ``input``, laid out as the layer's, further inputs by their names, and the states before the first step by
+    theirs, (layers · directions, B, units) each; one of no rows, (layers · directions, 0, units), begins as the layer does. The
+    outputs are ``output`` and the states after the last step, ``m_after``.
+
+    A cell with the equations of ONNX's LSTM, GRU or RNN becomes that operator, any other a Scan over its equations.
+
+    Args:
+        layer: any cell, depth and direction. Constants hold its parameters; dropout and noise are left out.
+        precision: of dense weights: float32, float16, bfloat16 or int8. All sums are in float32.
+
+    Returns:
+        An ``onnx.ModelProto``, for ``onnx.save(model, "layer.onnx")``.
+
+    Raises:
+        InputError: the package ``onnx`` is missing, there is no such precision, weights are not finite, or the model is larger
+            than such a file may be.
+    """
+    needs_package()
+    graph = Graph()
+    time, batch = ("time", "batch")
+    both = [batch, time] if layer.batch_first else [time, batch]
+    asked = Asked(graph)
+    data = asked.value("input", layer.input_size, [*both, layer.input_size])
+    given: dict[str, Value] = {}
+    for x in layer.cell.trace.inputs:
+        units = layer.cell.length(x.size, *layer.sizes())
+        value = asked.value(x.name, units, both if x.is_number else [*both, units])
+        if x.is_number:
+            value = graph.node("Unsqueeze", value, graph.constant([-1], np.int64))
+        given[x.name] = _time_first(value) if layer.batch_first else value
+    data = _time_first(data) if layer.batch_first else data
+    states = asked.states(layer, data)
+    with torch.no_grad():
+        layer.refresh()
+        output, after = layers(layer, data, states, Weights(graph, precision), given)
+    return asked.model(layer, {"output": (_time_first(output) if layer.batch_first else output, both)}, after, {})
+
+
+@dataclass
+class Asked:
+    """A model's inputs and outputs."""
+
+    graph: Graph
+
+    def __post_init__(self) -> None:
+        self.inputs: dict[Value, Sequence[int | str]] = {}
+        self.names: list[str] = []  # of states
+
+    def value(self, name: str, units: int, shape: Sequence[int | str], kind: Any = np.float32) -> Value:
+        """Return an input of the model."""
+        made = Value(self.graph, name, units, True, kind)
+        assert made.name
+        self.inputs[made] = shape
+        return made
+
+    def states(self, layer: Recurrent, data: Value) -> list[Value]:
+        """Return the states before the first step, (layers · directions, B, units) each.
+
+        ``data``, (T, B, units), has the rows.
+        """
+        graph, found = self.graph, []
+        zero, one = (graph.constant([n], np.int64) for n in (0, 1))
+        batch = graph.node("Shape", data, outputs=[Value(graph, "batch", kind=np.int64)], start=1, end=2)
+        shape = graph.node("Concat", one, batch, one, axis=0)
+        for name, start in zip(layer.cell.states, first_states(layer), strict=True):
+            given = self.value(name, start.shape[-1], [start.shape[0], "rows", start.shape[-1]])
+            self.names.append(given.name)
+            every = graph.node("Concat", given, graph.node("Expand", graph.constant(start), shape), axis=1)
+            found.append(graph.node("Slice", every, zero, batch, one))  # of no rows that are given, those of the layer
+        return found
+
+    def model(
+        self,
+        layer: Recurrent,
+        outputs: Mapping[str, tuple[Value, Sequence[int | str]]],
+        after: Sequence[Value],
+        told: Mapping[str, str],
+    ) -> Any:
+        """Return the model.
+
+        Args:
+            layer: of which it tells.
+            outputs: by name, each with its dimensions but the last.
+            after: the states after the last step.
+            told: what its metadata hold besides.
+
+        Raises:
+            InputError: it would be larger than protobuf allows.
+        """
+        from onnx import helper
+
+        graph, infos, ends = self.graph, [], []
+        every = {name: (value, [*shape, value.units]) for name, (value, shape) in outputs.items()}
+        for name, x in zip(self.names, after, strict=True):
+            every[f"{name}_after"] = (x, [layer.num_layers * layer.directions, "batch", x.units])
+        for name, (x, shape) in every.items():
+            end = graph.node("Identity", x, outputs=[Value(graph, name, x.units, True)])
+            infos.append(info(end, shape))
+            ends.append(end)
+        read = graph.needed(ends)
+        constants = [c for x, c in graph.constants.items() if x in read]
+        if sum(len(c.raw_data) for c in constants) > LARGEST - 2**20:
+            raise InputError("the weights take more than the 2 GB that one ONNX file may have; take a shorter `precision`")
+        inputs = [info(x, shape) for x, shape in self.inputs.items()]
+        made = helper.make_model(
+            graph.made("carousel", inputs, infos, constants),
+            opset_imports=[helper.make_opsetid("", OPSET)],
+            ir_version=IR,
+            producer_name="carousel",
+            producer_version=carousel.__version__,
+            doc_string=f"{layer!r}\n\n{layer.cell.text}",
+        )
+        helper.set_model_props(made, {"cell": layer.cell.name, "states": " ".join(self.names), **told})
+        return made
+
+
+def needs_package() -> None:
+    """Raise InputError where the package onnx is missing."""
+    if importlib.util.find_spec("onnx") is None:
+        raise InputError("ONNX needs the package onnx: pip install carousel-rnn[onnx]")
+
+
+def _time_first(x: Value) -> Value:
+    """Return (T, B, units) of (B, T, units), and the other way round."""
+    return x.graph.node("Transpose", x, perm=[1, 0, 2])

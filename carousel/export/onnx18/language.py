@@ -1,0 +1,103 @@
+"""A language model: tokens in, logits out, states in and out, the vocabulary in the model's metadata."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from carousel.errors import InputError
+from carousel.export.c99.weights import numbers
+from carousel.export.onnx18.file import Asked, needs_package
+from carousel.export.onnx18.graph import Graph, Value
+from carousel.export.onnx18.layers import layers
+from carousel.export.onnx18.weights import Weights
+from carousel.language.model import LanguageModel
+from carousel.language.softmax import AdaptiveSoftmax, FullSoftmax
+from carousel.text.vocabulary import Vocabulary
+
+
+def of_language(model: LanguageModel, vocabulary: Vocabulary, precision: str = "float32") -> Any:
+    """Return a language model as an ONNX model: ``tokens`` (B, T) and states in, ``logits`` (B, T, tokens) and states out.
+
+    The metadata hold the vocabulary as the library ``tokenizers`` reads it, its kind, the ids of the end of a line and of the
+    unknown token, and the names of the states. States are as those of ``export.onnx``.
+
+    Args:
+        model: of a run.
+        vocabulary: the model's.
+        precision: of dense weights: float32, float16, bfloat16 or int8. All sums are in float32.
+
+    Raises:
+        InputError: as ``export.onnx``; a model that reads in both directions, which sees what it should foretell.
+    """
+    needs_package()
+    if model.recurrent.bidirectional:
+        raise InputError("a language model that reads from both ends sees the tokens that it should foretell")
+    graph = Graph()
+    weights, asked = Weights(graph, precision), Asked(graph)
+    tokens = asked.value("tokens", 1, ["batch", "time"], np.int64)
+    turned = graph.node("Transpose", tokens, perm=[1, 0])
+    with torch.no_grad():
+        model.recurrent.refresh()
+        table, scale = weights.rows(numbers(model.embedding.weight), "embedding")
+        stored = [x for x in (table, scale) if x is not None]
+        rows = [graph.node("Gather", x, turned, outputs=[Value(graph, "row", x.units, True, x.kind)]) for x in stored]
+        data = weights.whole(rows[0], rows[1] if rows[1:] else None, "embedded")
+        resets = None
+        if model.fresh_at is not None:
+            flags = graph.node(
+                "Equal", turned, graph.constant(model.fresh_at, np.int64), outputs=[Value(graph, "fresh", 1, True, np.bool_)]
+            )
+            resets = graph.node("Unsqueeze", flags, graph.constant([-1], np.int64))
+        output, after = layers(model.recurrent, data, asked.states(model.recurrent, data), weights, {}, resets)
+        flat = graph.node("Reshape", output, graph.constant([-1, output.units], np.int64))
+        if isinstance(model.output, AdaptiveSoftmax):
+            logits = _adaptive(model.output, flat, weights)
+        else:
+            tied = weights.whole(table, scale, "tied") if model.config.tied else None
+            logits = _full(model.output, flat, weights, tied)
+    steps = graph.node("Shape", turned, outputs=[Value(graph, "steps", kind=np.int64)])
+    shape = graph.node("Concat", steps, graph.constant([vocabulary.size], np.int64), axis=0)
+    logits = graph.node("Reshape", logits, shape)
+    logits = graph.node("Transpose", logits, perm=[1, 0, 2])
+    told = {"kind": vocabulary.kind, "vocabulary": vocabulary.tokenizer.to_str(), "end": str(vocabulary.end)}
+    told |= {} if vocabulary.unknown is None else {"unknown": str(vocabulary.unknown)}
+    return asked.model(model.recurrent, {"logits": (logits, ["batch", "time"])}, after, told)
+
+
+def _full(output: FullSoftmax, flat: Value, weights: Weights, tied: Value | None) -> Value:
+    weight = weights.dense(numbers(output.weight), "output") if tied is None else tied
+    bias = weights.vector(numbers(output.bias), "output_bias")
+    return _product(flat, weight, output.vocabulary_size, bias)
+
+
+def _adaptive(output: AdaptiveSoftmax, flat: Value, weights: Weights) -> Value:
+    """Return the logarithms of the probabilities: of frequent tokens and of clusters, and of each cluster's tokens in it."""
+    inner: Any = output.inner
+    graph = weights.graph
+    head = inner.head
+    first = _product(
+        flat, weights.dense(numbers(head.weight), "head"), head.out_features, weights.vector(numbers(head.bias), "head_bias")
+    )
+    first = graph.node("LogSoftmax", first, axis=-1)
+    shortlist = inner.shortlist_size
+    found = [_columns(first, 0, shortlist)]
+    for k, (narrow, wide) in enumerate(inner.tail):
+        h = _product(flat, weights.dense(numbers(narrow.weight), f"narrow{k}"), narrow.out_features)
+        within = _product(h, weights.dense(numbers(wide.weight), f"wide{k}"), wide.out_features)
+        found.append(graph.node("LogSoftmax", within, axis=-1) + _columns(first, shortlist + k, shortlist + k + 1))
+    every = graph.node("Concat", *found, outputs=[Value(graph, "ranked", output.rank.numel(), True)], axis=-1)
+    return graph.node("Gather", every, graph.constant(output.rank.cpu().numpy(), np.int64), axis=-1)
+
+
+def _product(x: Value, weight: Value, units: int, *bias: Value) -> Value:
+    """Return the products of rows with the rows of a weight, so that a tied one need not be turned."""
+    made = Value(x.graph, "product", units, True)
+    return x.graph.node("Gemm", x, weight, *bias, outputs=[made], transB=1)
+
+
+def _columns(x: Value, begin: int, end: int) -> Value:
+    of, made = x.graph.constant, Value(x.graph, "columns", end - begin, True)
+    return x.graph.node("Slice", x, of([begin], np.int64), of([end], np.int64), of([-1], np.int64), outputs=[made])

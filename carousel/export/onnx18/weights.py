@@ -1,0 +1,102 @@
+"""Weights in 32, 16 or 8 bits a number; what computes with them gets single precision.
+
+They are brought to it by nodes that a runtime computes once, when it loads the model. ONNX Runtime would run DequantizeLinear
+in each call (2 to 5 times as long a step of 650 units), with rounded activations.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from carousel.errors import InputError
+from carousel.export.c99.weights import in_bytes, in_halves
+from carousel.export.onnx18.graph import BFLOAT16, Graph, Value
+
+PRECISIONS = ("float32", "float16", "bfloat16", "int8")
+
+
+class Weights:
+    """The weights of a graph.
+
+    Args:
+        graph: the outermost one.
+        precision: of dense weights; vectors stay in single precision.
+
+    Raises:
+        InputError: there is no such precision.
+    """
+
+    def __init__(self, graph: Graph, precision: str):
+        if precision not in PRECISIONS:
+            raise InputError(f"`precision` must be {' or '.join(PRECISIONS)}, not {precision!r}")
+        self.graph, self.precision = graph, precision
+
+    def vector(self, values: np.ndarray, name: str) -> Value:
+        """Return a constant in single precision. Raises InputError for numbers that are not finite."""
+        return self.graph.constant(_checked(values, name), name=_identifier(name))
+
+    def dense(self, values: np.ndarray, name: str, *, turned: bool = False) -> Value:
+        """Return a dense weight, (…, rows, columns) of numbers; ``turned``: (…, columns, rows).
+
+        In int8 each row has a number that one of its whole numbers stands for.
+
+        Raises:
+            InputError: numbers are not finite.
+        """
+        values, name = _checked(values, name), _identifier(name)
+        scale = None
+        if self.precision == "int8":
+            whole, scales = in_bytes(values.reshape(-1, values.shape[-1]))
+            values, scales = whole.reshape(values.shape), scales.reshape(*values.shape[:-1], 1)
+            scale = self.graph.constant(scales.swapaxes(-1, -2) if turned else scales, name=f"{name}_scale")
+        values = values.swapaxes(-1, -2) if turned else values
+        return self.whole(self.stored(values, name), scale, name)
+
+    def stored(self, values: np.ndarray, name: str) -> Value:
+        """Return a constant as the file has it."""
+        if self.precision in ("float32", "int8"):
+            return self.graph.constant(values, values.dtype.type, name)
+        return self.shorter(values, name)
+
+    def shorter(self, values: np.ndarray, name: str) -> Value:
+        """Return a constant in 16 bits."""
+        if self.precision == "float16":
+            if np.abs(values).max(initial=0) > np.finfo(np.float16).max:
+                raise InputError(f"{name} holds numbers that float16 has not; take bfloat16")
+            return self.graph.constant(values, np.float16, name)
+        return self.graph.constant(in_halves(values), BFLOAT16, name)
+
+    def rows(self, values: np.ndarray, name: str) -> tuple[Value, Value | None]:
+        """Return a table of rows as it is stored, and in int8 what one of each row's numbers stands for, (rows, 1)."""
+        values, name = _checked(values, name), _identifier(name)
+        if self.precision != "int8":
+            return self.stored(values, name), None
+        whole, scale = in_bytes(values)
+        return self.stored(whole, name), self.graph.constant(scale[:, None], name=f"{name}_scale")
+
+    def whole(self, stored: Value, scale: Value | None, name: str) -> Value:
+        """Return all of such a table, or rows of it, in single precision."""
+        if stored.kind is np.float32:
+            return stored
+        made = self.graph.node("Cast", stored, outputs=[_like(stored, name)], to=_single())
+        return made if scale is None else made * scale
+
+
+def _like(stored: Value, name: str) -> Value:
+    return Value(stored.graph, name, stored.units, stored.rows)
+
+
+def _single() -> int:
+    from onnx import TensorProto
+
+    return int(TensorProto.FLOAT)
+
+
+def _identifier(name: str) -> str:
+    return name.replace(".", "_")
+
+
+def _checked(values: np.ndarray, name: str) -> np.ndarray:
+    if not np.isfinite(values).all():
+        raise InputError(f"{name} holds numbers that are not finite; was the model trained to the end?")
+    return values.astype(np.float32)
