@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from carousel import kernels
-from carousel.bench import grids, jax_scan, recording
+from carousel.bench import grids, jax_scan, onnx_runtime, recording
 from carousel.bench.kernels import Case, draw, measure
 from carousel.bench.timing import side_by_side
 from carousel.layers import Recurrent
@@ -60,6 +60,18 @@ def test_packed_rows_go_from_twenty_steps_to_all():
     case = Case("gru", 6, 4, 70, packed=True)
     assert (max(case.lengths()), min(case.lengths())) == (70, 20)
     assert case.data().batch_sizes.sum() == case.rows()
+
+
+@pytest.mark.skipif(not onnx_runtime.available(), reason="ONNX Runtime is not installed")
+def test_onnx_runtime_computes_the_same():
+    layer, x = Recurrent("lstm-v4", 3, 4, 2), torch.randn(5, 1, 3)
+    with torch.no_grad():
+        wanted = layer(x)[0]
+        torch.testing.assert_close(torch.from_numpy(onnx_runtime.work(layer, x, 1)()[0]), wanted)
+        step, output = onnx_runtime.stream(layer, x[0])
+        for _ in range(3):
+            step()
+        torch.testing.assert_close(output(), layer(x[:1].expand(3, 1, 3))[0][-1, 0])
 
 
 def test_jax_computes_the_same():
