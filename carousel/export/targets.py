@@ -8,9 +8,9 @@ from pathlib import Path
 
 from carousel import files
 from carousel.errors import InputError
-from carousel.export.c99.weights import PRECISIONS
 from carousel.export.onnx18 import weights as onnx_weights
 from carousel.language.model import LanguageModel
+from carousel.layers.precision import PRECISIONS as LAYERS
 from carousel.text.vocabulary import Vocabulary
 from carousel.translation.model import Translator
 
@@ -142,7 +142,8 @@ def _answered(path: Path) -> str:
     return f"""python -c 'import onnxruntime; print(*onnxruntime.InferenceSession("{path}").get_outputs(), sep="\\n")'"""
 
 
-SMALL_FIRST = tuple(reversed(PRECISIONS))
+PRECISIONS = tuple(LAYERS)
+SMALL_FIRST = PRECISIONS[::-1]
 TARGETS = {
     t.name: t
     for t in (

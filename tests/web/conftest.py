@@ -10,7 +10,7 @@ import pytest
 import torch
 import uvicorn
 
-from carousel.export.javascript.weights import in_bytes
+from carousel.export.rounding import in_bytes
 from carousel.language.config import Config, TextConfig
 from carousel.language.model import LanguageModel, ModelConfig
 from carousel.text.encoded import EncodedText

@@ -5,7 +5,8 @@ from __future__ import annotations
 from carousel.errors import InputError
 from carousel.export.c99.file import head, layers_code, whole
 from carousel.export.c99.vocabulary import program
-from carousel.export.c99.weights import numbers, vector, weight
+from carousel.export.c99.weights import vector, weight
+from carousel.export.rounding import numbers
 from carousel.language.model import LanguageModel
 from carousel.language.softmax import FullSoftmax
 from carousel.text.vocabulary import Vocabulary

@@ -15,7 +15,8 @@ from carousel.equations.stages import Accumulator
 from carousel.equations.trace import symbol
 from carousel.errors import InputError
 from carousel.export.c99.printer import Printer
-from carousel.export.c99.weights import Weight, numbers, vector, weight
+from carousel.export.c99.weights import Weight, vector, weight
+from carousel.export.rounding import numbers
 from carousel.layers import Recurrent
 
 REDUCTIONS = {"sum": "total", "max": "largest"}  # functions of helpers.c
@@ -237,7 +238,7 @@ def layer_code(layer: Recurrent, number: int, precision: str, *, open: bool = Fa
     Args:
         layer: read in one direction.
         number: of the layer, from 0.
-        precision: of dense weights, one of ``weights.PRECISIONS``.
+        precision: of dense weights, one of ``layers.precision.PRECISIONS``.
         open: whether named quantities can be read and held, as ``Writer`` says.
     """
     cell, values = layer.cell.quiet, values_of(layer, number)

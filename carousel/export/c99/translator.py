@@ -10,7 +10,8 @@ from torch import nn
 
 from carousel.export.c99.file import head, layers_code, whole
 from carousel.export.c99.vocabulary import tables, text_of, texts, tokens
-from carousel.export.c99.weights import Weight, numbers, vector, weight
+from carousel.export.c99.weights import Weight, vector, weight
+from carousel.export.rounding import numbers
 from carousel.layers import Recurrent
 from carousel.text.vocabulary import Vocabulary
 from carousel.translation.attention import Attention

@@ -6,13 +6,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from carousel.errors import InputError
-
-PRECISIONS = ("float32", "bfloat16", "int8")
+from carousel.export.rounding import in_bytes, in_halves, single
+from carousel.layers.precision import checked
 
 
 @dataclass(frozen=True)
@@ -30,16 +28,9 @@ class Weight:
     bytes: int
 
 
-def numbers(x: Any) -> np.ndarray:
-    """Return a tensor's numbers in double precision."""
-    found: np.ndarray = x.detach().double().cpu().numpy()
-    return found
-
-
 def vector(name: str, values: np.ndarray) -> str:
     """Return a constant array of single precision. Raises InputError for values that are not finite."""
-    _check(name, values)
-    return _array("float", name, values)
+    return _array("float", name, single(name, values))
 
 
 def weight(name: str, values: np.ndarray, precision: str) -> Weight:
@@ -51,10 +42,8 @@ def weight(name: str, values: np.ndarray, precision: str) -> Weight:
     Raises:
         InputError: there is no such precision, or values are not finite.
     """
-    if precision not in PRECISIONS:
-        raise InputError(f"`precision` must be {' or '.join(PRECISIONS)}, not {precision!r}")
-    _check(name, values)
-    values = values.astype(np.float32)
+    checked(precision)
+    values = single(name, values)
     count, columns = values.shape
     function = "add" if precision == "float32" else f"add_{precision}"
 
@@ -79,23 +68,6 @@ def weight(name: str, values: np.ndarray, precision: str) -> Weight:
         lambda row, columns: f"{name}_scale[{row}] * (float){one(row, columns)}",
         values.size + scale.size * 4,
     )
-
-
-def in_halves(values: np.ndarray) -> np.ndarray:
-    """Return the upper half of each number, to the nearest, ties to even: bfloat16 as whole numbers."""
-    bits = values.astype(np.float32).view(np.uint32).astype(np.uint64)
-    return ((bits + 0x7FFF + (bits >> 16 & 1)) >> 16).astype(np.uint16)
-
-
-def in_bytes(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return whole numbers from −127 to 127 for a weight, (rows, columns), and for each row the number that one stands for."""
-    scale = np.abs(values).max(1) / 127
-    return np.rint(values / np.where(scale > 0, scale, 1)[:, None]).astype(np.int8), scale
-
-
-def _check(name: str, values: np.ndarray) -> None:
-    if not np.isfinite(values).all():
-        raise InputError(f"{name} holds numbers that are not finite; was the model trained to the end?")
 
 
 def _array(kind: str, name: str, values: np.ndarray) -> str:

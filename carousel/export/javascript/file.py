@@ -13,10 +13,10 @@ import carousel
 from carousel.errors import InputError
 from carousel.export.c99.file import helpers
 from carousel.export.c99.layers import check, seen_of
-from carousel.export.c99.weights import numbers
 from carousel.export.javascript.layers import layer_code
 from carousel.export.javascript.vocabulary import data
 from carousel.export.javascript.weights import packed
+from carousel.export.rounding import numbers
 from carousel.language.model import LanguageModel
 from carousel.language.softmax import FullSoftmax
 from carousel.layers import Recurrent

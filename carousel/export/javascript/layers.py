@@ -14,7 +14,7 @@ from carousel.equations.notes import Expr
 from carousel.equations.stages import Accumulator
 from carousel.export.c99.layers import REDUCTIONS, Writer, seen_of, values_of
 from carousel.export.c99.printer import Printer
-from carousel.export.c99.weights import numbers
+from carousel.export.rounding import numbers
 from carousel.layers import Recurrent
 
 

@@ -8,11 +8,11 @@ import numpy as np
 import torch
 
 from carousel.errors import InputError
-from carousel.export.c99.weights import numbers
 from carousel.export.onnx18.file import Asked, needs_package
 from carousel.export.onnx18.graph import Graph, Value
 from carousel.export.onnx18.layers import layers
 from carousel.export.onnx18.weights import Weights
+from carousel.export.rounding import numbers
 from carousel.language.model import LanguageModel
 from carousel.language.softmax import AdaptiveSoftmax, FullSoftmax
 from carousel.text.vocabulary import Vocabulary

@@ -9,8 +9,8 @@ from __future__ import annotations
 import numpy as np
 
 from carousel.errors import InputError
-from carousel.export.c99.weights import in_bytes, in_halves
 from carousel.export.onnx18.graph import BFLOAT16, Graph, Value
+from carousel.export.rounding import in_bytes, in_halves, single
 
 PRECISIONS = ("float32", "float16", "bfloat16", "int8")
 
@@ -33,7 +33,7 @@ class Weights:
 
     def vector(self, values: np.ndarray, name: str) -> Value:
         """Return a constant in single precision. Raises InputError for numbers that are not finite."""
-        return self.graph.constant(_checked(values, name), name=_identifier(name))
+        return self.graph.constant(single(name, values), name=_identifier(name))
 
     def dense(self, values: np.ndarray, name: str, *, turned: bool = False) -> Value:
         """Return a dense weight, (…, rows, columns) of numbers; ``turned``: (…, columns, rows).
@@ -43,7 +43,7 @@ class Weights:
         Raises:
             InputError: numbers are not finite.
         """
-        values, name = _checked(values, name), _identifier(name)
+        values, name = single(name, values), _identifier(name)
         scale = None
         if self.precision == "int8":
             whole, scales = in_bytes(values.reshape(-1, values.shape[-1]))
@@ -68,7 +68,7 @@ class Weights:
 
     def rows(self, values: np.ndarray, name: str) -> tuple[Value, Value | None]:
         """Return a table of rows as it is stored, and in int8 what one of each row's numbers stands for, (rows, 1)."""
-        values, name = _checked(values, name), _identifier(name)
+        values, name = single(name, values), _identifier(name)
         if self.precision != "int8":
             return self.stored(values, name), None
         whole, scale = in_bytes(values)
@@ -94,9 +94,3 @@ def _single() -> int:
 
 def _identifier(name: str) -> str:
     return name.replace(".", "_")
-
-
-def _checked(values: np.ndarray, name: str) -> np.ndarray:
-    if not np.isfinite(values).all():
-        raise InputError(f"{name} holds numbers that are not finite; was the model trained to the end?")
-    return values.astype(np.float32)
