@@ -31,7 +31,7 @@ def command(
     valid: Annotated[Path | None, typer.Option(help="Held-out text: tell what fewer bits cost.", show_default=False)] = None,
     json: options.Json = False,
 ) -> None:
-    """Write a model as a file that runs without Python: a program in C, a module for the web, a page; a translator in C."""
+    """Write a model as a file that runs without Python: C, JavaScript, WebAssembly, a page, ONNX; a translator in C."""
     files.check(out)
     kind = target(to, out)
     precision = precision or kind.precisions[0]

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch._compile import _disable_dynamo
 
 from carousel import cells, kernels
 from carousel.equations import Cell
@@ -33,12 +34,13 @@ class Levels(NamedTuple):
 def outside_graphs(forward: Callable[..., Any]) -> Callable[..., Any]:
     """Keep a layer's call out of the graphs that torch.compile writes; refuse it where one is to leave the process."""
 
-    @torch.compiler.disable
+    hidden = _disable_dynamo(forward)  # torch.compiler.disable would load the compiler with the library
+
     @wraps(forward)
     def run(self: Levelled, *given: Any, **named: Any) -> Any:
         if torch.compiler.is_exporting() or torch.jit.is_tracing():
             raise ValueError(f"a step of cell {self.cell.name} follows several, and such a layer is not exported")
-        return forward(self, *given, **named)
+        return (hidden if torch.compiler.is_compiling() else forward)(self, *given, **named)
 
     return run
 

@@ -15,8 +15,8 @@ from carousel.cells.papers import PAPERS
 from carousel.equations import cell
 from carousel.equations.functions import FUNCTIONS
 from carousel.errors import InputError
-from carousel.export.c99 import weights
 from carousel.layers import Recurrent
+from carousel.layers.precision import PRECISIONS
 
 pytestmark = needs_compiler
 
@@ -120,7 +120,7 @@ def test_options_of_a_layer(options, tmp_path):
     assert difference(layer, tmp_path) < 1e-5
 
 
-@pytest.mark.parametrize("precision", weights.PRECISIONS)
+@pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("name", ["lstm-v3", "lstm-v4", "lstm", "gru", "gru-3-heads", "lstm-v4-2-heads"])
 def test_weights_of_fewer_bits_are_the_rounded_ones(precision, name, tmp_path):
     layer, rounded = (made(cells.get(name), num_layers=2) for _ in range(2))
