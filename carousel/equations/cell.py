@@ -402,7 +402,7 @@ def cell(
         if both := set(constants or {}) & set(matrices or {}):
             raise TypeError(f"c.{min(both)} is among the constants and the matrices: give one of them other letters")
         letters = frozenset(constants or {}), frozenset(matrices or {})
-        made = trace(f, *letters, name or f.__name__.replace("_", "-"), input_size, tuple(same), inputs, before)
+        made = trace(f, *letters, name or f.__name__.strip("<>").replace("_", "-"), input_size, tuple(same), inputs, before)
         try:
             made = in_heads(made, heads)
         except EquationError as error:

@@ -207,6 +207,12 @@ def symbols(
     return notes, values | {s: Term(notes, symbol(s, "tm1"), notes.sizes[s], letter=s) for s in states}
 
 
+def check_name(name: str) -> None:
+    """Raise EquationError unless a cell's name can stand in a comment of every language that the cell is printed in."""
+    if not name or not name.isprintable() or "*/" in name or "<" in name:
+        raise EquationError(f"a cell's name is one line of text without < and */, not {name!r}")
+
+
 def traced(
     name: str,
     notes: Notes,
@@ -219,6 +225,7 @@ def traced(
     same: tuple[str, ...] = (),
 ) -> Trace:
     """Return the trace of a cell, of its states' new values and its variables. Raises EquationError."""
+    check_name(name)
     named = list(zip(states, outputs, strict=True))
     for variable, value in variables.items():
         several = [(f"{variable}{k}", x) for k, x in enumerate(value)] if isinstance(value, list) else [(variable, value)]

@@ -210,3 +210,19 @@ def test_a_list_names_its_quantities():
 
     assert deep.names == ("r1", "r2", "s")
     assert deep.text.splitlines()[1] == "r2ₜ = tanh(W.s1 r1ₜ + b.s1)"
+
+
+@pytest.mark.parametrize("name", ["a\nalert(1)", "a */ int x;", "</script>", "a\u2028b", "\r", "\x1b[2J"])
+def test_a_name_that_would_end_a_comment_is_refused_of_a_function_and_of_stored_data(name):
+    def plain(e, h, W, b):
+        return tanh(W.he @ e + W.hh @ h + b.h)
+
+    with pytest.raises(EquationError, match="a cell's name is one line of text"):
+        cell(name=name)(plain)
+    data = as_data(cell(name="plain")(plain), [(3, 4, 4)])
+    with pytest.raises(EquationError, match="a cell's name is one line of text"):
+        StoredCell({**data, "name": name})
+
+
+def test_a_lambda_is_called_so():
+    assert cell(lambda e, h, W, b: tanh(W.he @ e + W.hh @ h + b.h)).name == "lambda"
