@@ -74,7 +74,8 @@ def _chain(call: Call) -> Result:
             states = {k: torch.cat([v, before[k][rows:n]]) for k, v in states.items()}
         rows = n
         if reset_rows is not None and call.initial is not None:
-            states = {k: torch.where(reset_rows[step].unsqueeze(1), call.initial[k][:n], v) for k, v in states.items()}
+            flags = reset_rows[step].unsqueeze(1)  # step numbers may have another type than those that a reset returns to
+            states = {k: torch.where(flags, call.initial[k][:n].to(v.dtype), v) for k, v in states.items()}
         drawn = {PLACE: rows_of_steps[step], SEQUENCE: rows_of_steps[step] - rows_of_steps[step][:1]} if body.loop.draws else {}
         values, states = taken(body, step, states, drawn)
         for name, wanted in per_step.items():
