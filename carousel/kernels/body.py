@@ -25,7 +25,7 @@ Stacked = dict[tuple[Expr, ...], list[Tensor]]  # dense weights of each group, t
 
 
 class Body:
-    """What a step does, prepared once for a call.
+    """The work of a step, prepared once for a call.
 
     ``values``: all that is known outside the loop, by symbol. ``inner``: the symbols that a step gives. ``each``: those that
     have a value for each of the set that a step follows. Raises ValueError for tensors that do not fit, and for a clamp of

@@ -58,7 +58,7 @@ def before(follows: Tensor) -> Tensor:
 
 
 class Gather(NamedTuple):
-    """What the steps of a level follow.
+    """The predecessors of the steps of a level.
 
     ``first``: the earliest level that it is in. ``places``: of each predecessor the places in a table of one row, which stands
     where there is none, and all rows from that level on. Of a set ``members`` are the rows of all that precedes a step of the

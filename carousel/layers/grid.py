@@ -107,7 +107,7 @@ class Grid(Levelled):
         each = _sizes(sizes, height, width, batch)
         blocks, steps = self._blocks(x, each)
         rows, columns = blocks.shape[:2]
-        taken, outer = self._names(record), self._outside(blocks, single).shape[:-1]
+        taken, outer = self._recorded(record), self._outside(blocks, single).shape[:-1]
         given = {n: self._inside(v, single) for n, v in self._further(inputs, tuple(outer)).items()}
         data = blocks.reshape(-1, blocks.shape[-1])
         flat = {n: v.reshape(-1, v.shape[-1]) for n, v in given.items()}

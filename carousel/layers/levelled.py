@@ -8,15 +8,15 @@ from itertools import chain
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch._compile import _disable_dynamo
 
 from carousel import cells, kernels
 from carousel.equations import Cell
 from carousel.layers import further
 from carousel.layers.clamp import Clamps, arrays, check, listed, sizes
-from carousel.layers.first_values import Rule, rules, start, start_all
-from carousel.layers.parameters import Parameters, check_input, finite_number, flag, tensor, whole_number
+from carousel.layers.of_cell import CellLayer, of_heads
+from carousel.layers.parameters import check_input, tensor
 
 
 class Levels(NamedTuple):
@@ -45,8 +45,19 @@ def outside_graphs(forward: Callable[..., Any]) -> Callable[..., Any]:
     return run
 
 
-class Levelled(nn.Module):
-    """A layer of a cell whose steps follow several. ``marks``: what the names of each set of parameters end in."""
+class Levelled(CellLayer):
+    """A layer of a cell whose steps follow several.
+
+    Args:
+        cell: the cell, or its name.
+        input_size: numbers of an element of the input.
+        hidden_size: units of the states.
+        marks: what the names of each set of parameters end in.
+        heads: of the cell, where another number than its own.
+        device: of the parameters.
+        dtype: of the parameters.
+        options: as those of ``CellLayer``.
+    """
 
     def __init__(
         self,
@@ -55,119 +66,36 @@ class Levelled(nn.Module):
         hidden_size: int,
         marks: Sequence[str] = ("",),
         *,
-        bias: bool = True,
-        proj_size: int | None = None,
-        recurrent_init: str = "uniform",
-        forget_bias: float | None = None,
         heads: int | None = None,
-        init: Mapping[str, Rule] | None = None,
-        input_sizes: Mapping[str, int] | None = None,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
+        **options: Any,
     ):
-        super().__init__()
-        self.cell = cells.get(cell) if heads is None else cells.get(cell).with_heads(whole_number("heads", heads, 1))
-        if not self.cell.before:
-            raise ValueError(f"a step of cell {self.cell.name} follows one step: a layer of it is a Recurrent")
-        kernels.register(self.cell)
-        self.input_size, self.hidden_size = (
-            whole_number("input_size", input_size, 1),
-            whole_number("hidden_size", hidden_size, 1),
-        )
-        projects = self.cell.has_projection
-        if proj_size and not projects:
-            raise ValueError(f"cell {self.cell.name} has no projection, so proj_size must be 0, not {proj_size}")
-        usual = max(1, hidden_size // 2 // self.cell.heads) * self.cell.heads if self.cell.input_is_memory else input_size
-        self.proj_size = whole_number("proj_size", usual if proj_size is None else proj_size, 1) if projects else 0
-        if recurrent_init not in ("uniform", "orthogonal"):
-            raise ValueError(f"recurrent_init must be 'uniform' or 'orthogonal', not {recurrent_init!r}")
-        self.bias, self.recurrent_init, self.marks = flag("bias", bias), recurrent_init, tuple(marks)
-        self.forget_bias = None if forget_bias is None else finite_number("forget_bias", forget_bias)
-        if self.forget_bias is not None and not self.bias:
-            raise ValueError("forget_bias starts the bias b.f, which bias=False leaves out")
-        present = [p.name for p in self.cell.trace.parameters if p.learned and (self.bias or p.kind != "bias")]
-        self.init = rules({} if init is None else init, present, self.cell.name)
-        self.input_sizes = further.given_sizes(self.cell, {} if input_sizes is None else input_sizes)
-        check_input(self.cell, self._step_size, self.hidden_size, self.proj_size, 1, 1)
-        self.output_size = self.cell.length(self.cell.trace.states[0].size, *self.sizes)
-        self.W, self.w, self.b = Parameters(), Parameters(), Parameters()
-        for mark in self.marks:
-            for p in self._specs():
-                space, key = self._place(p.name, mark)
-                empty = torch.empty(p.shape, device=device, dtype=dtype)
-                if p.kind == "bias" and not self.bias:
-                    getattr(self, space).register_buffer(key, empty, persistent=False)
-                else:
-                    getattr(self, space)[key] = nn.Parameter(empty)
-        if next(self.parameters(), None) is None:  # then a buffer remembers dtype and device
-            self.register_buffer("_like", torch.empty(0, device=device, dtype=dtype), persistent=False)
+        known = of_heads(cells.get(cell), heads)
+        if not known.before:
+            raise ValueError(f"a step of cell {known.name} follows one step: a layer of it is a Recurrent")
+        super().__init__(known, input_size, hidden_size, **options)
+        self.marks = tuple(marks)
+        check_input(known, self._step_size, self.hidden_size, self.proj_size, 1, 1)
+        self._make(device, dtype)
+        self._remember(device, dtype)
         self.reset_parameters()
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)
-        kernels.register(self.cell)
-
-    @property
-    def _step_size(self) -> int:
-        """The numbers of a step's input."""
-        return self.input_size
 
     @property
     def sizes(self) -> tuple[int, ...]:
         """The sizes of a step's input, of the states, the projection, and of further inputs that have one of their own."""
         return self._step_size, self.hidden_size, self.proj_size, *self.input_sizes.values()
 
-    def _specs(self) -> list[Any]:
-        return self.cell.parameter_specs(*self.sizes, recurrent_init=self.recurrent_init, forget_bias=self.forget_bias)
-
-    @staticmethod
-    def _place(name: str, mark: str) -> tuple[str, str]:
-        space, _, letters = name.partition(".")
-        return space, letters + mark
+    def _sets(self) -> dict[str, tuple[int, ...]]:
+        return dict.fromkeys(self.marks, self.sizes)
 
     def parameter(self, name: str, mark: str = "") -> Tensor:
         """Return the parameter that the equations call ``name``, of the set that ``mark`` names. Raises KeyError."""
-        space, key = self._place(name, mark)
-        found = getattr(self._modules[space], key, None)
-        if not isinstance(found, Tensor):
-            raise KeyError(f"{name}{mark}")
-        return found
-
-    @torch.no_grad()
-    def reset_parameters(self) -> None:
-        """Draw all parameters anew: uniform in ±1/√hidden_size as torch.nn.LSTM, or as the options say."""
-        bound, heads = self.hidden_size**-0.5, {p.name: p.heads for p in self._specs()}
-        for mark in self.marks:
-            for p in self._specs():
-                parameter = self.parameter(p.name, mark)
-                if p.kind == "bias" and not self.bias:
-                    nn.init.zeros_(parameter)
-                elif p.name in self.init:
-                    continue
-                elif p.initial == "orthogonal":
-                    start(parameter, p.name, "orthogonal", p.heads)
-                elif p.initial == "uniform":
-                    nn.init.uniform_(parameter, -bound, bound)
-                else:
-                    nn.init.constant_(parameter, float(p.initial))
-            if self.init:
-                start_all(self.init, {name: self.parameter(name, mark) for name in heads}, heads)
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.extra_repr()})"
+        return self._parameter(name, mark)
 
     def extra_repr(self) -> str:
         """Return what the layer's representation says: the cell and the sizes."""
         return ", ".join([self.cell.name, str(self.input_size), str(self.hidden_size)] + ([] if self.bias else ["bias=False"]))
-
-    def _names(self, record: Sequence[str] | None) -> tuple[str, ...]:
-        """Return what a call records, checked."""
-        if isinstance(record, str):
-            raise TypeError(f"record is a list of names: record=[{record!r}]")
-        names = tuple(dict.fromkeys(record or ()))
-        if unknown := [n for n in names if n not in self.cell.names]:
-            raise ValueError(f"cell {self.cell.name} has no quantity {unknown[0]!r}; it has {', '.join(self.cell.names)}")
-        return names
 
     def _run(
         self,
@@ -192,8 +120,7 @@ class Levelled(nn.Module):
         check(clamps, cell, 1, units)
         if any(c.begin or c.end is not None for c in clamps):
             raise ValueError("steps in levels have no numbers: a clamp holds at all of them, without begin and end")
-        for space in (self.W, self.w, self.b):
-            space.refresh()
+        self.refresh()
         like = next(chain(self.parameters(), self.buffers()))
         lengths = {s.name: cell.length(s.size, *self.sizes) for s in cell.trace.declared}
         call = kernels.Call(

@@ -88,8 +88,13 @@ def suffix(layer: int, direction: int) -> str:
 
 def place(name: str, layer: int, direction: int) -> tuple[str, str]:
     """Return where a layer keeps the parameter that the equations call ``name``: ``W.im`` under ("W", "im_l0")."""
+    return marked(name, suffix(layer, direction))
+
+
+def marked(name: str, mark: str) -> tuple[str, str]:
+    """Return where a layer keeps it in the set of parameters whose names end in ``mark``."""
     space, _, letters = name.partition(".")
-    return space, letters + suffix(layer, direction)
+    return space, letters + mark
 
 
 def whole_number(what: str, value: Any, least: int) -> int:

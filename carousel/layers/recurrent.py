@@ -16,14 +16,14 @@ from carousel.equations import Cell
 from carousel.equations.before import names
 from carousel.layers import further
 from carousel.layers.clamp import Clamp, Clamps, arrays, check, listed, sizes
-from carousel.layers.first_values import Rule, rules, start, start_all
+from carousel.layers.first_values import Rule
 from carousel.layers.noise import checked, running
+from carousel.layers.of_cell import CellLayer, of_heads
 from carousel.layers.parameters import (
     Parameters,
     check_input,
     finite_number,
     flag,
-    grouped,
     place,
     probability,
     suffix,
@@ -35,7 +35,7 @@ from carousel.layers.sequences import Sequences
 State = Tensor | tuple[Tensor, ...]
 
 
-class Recurrent(nn.Module):
+class Recurrent(CellLayer):
     """One or more layers of a cell, in one or both directions.
 
     Args:
@@ -108,78 +108,47 @@ class Recurrent(nn.Module):
         weight_noise: float = 0.0,
         weight_dropout: float = 0.0,
     ):
-        super().__init__()
-        self.cell = cells.get(cell) if heads is None else cells.get(cell).with_heads(whole_number("heads", heads, 1))
-        if self.cell.before:
+        known = of_heads(cells.get(cell), heads)
+        if known.before:
             raise ValueError(
-                f"a step of cell {self.cell.name} follows several ({', '.join(names(self.cell.before))}), "
+                f"a step of cell {known.name} follows several ({', '.join(names(known.before))}), "
                 "so a layer of it is a Grid or a Tree, not a Recurrent"
             )
-        kernels.register(self.cell)
-        input_size, hidden_size, num_layers = (
-            whole_number(what, value, 1)
-            for what, value in (("input_size", input_size), ("hidden_size", hidden_size), ("num_layers", num_layers))
-        )
-        projects, segment_length = self.cell.has_projection, whole_number("segment_length", segment_length, 0)
-        if proj_size is not None:
-            proj_size = whole_number("proj_size", proj_size, int(projects))
-        forget_bias = None if forget_bias is None else finite_number("forget_bias", forget_bias)
-        dropout = probability("dropout", dropout)
-        if dropout and num_layers == 1:
+        options: dict[str, Any] = {"bias": bias, "proj_size": proj_size, "recurrent_init": recurrent_init}
+        options |= {"forget_bias": forget_bias, "init": init, "input_sizes": input_sizes}
+        super().__init__(known, input_size, hidden_size, **options)
+        self.num_layers = whole_number("num_layers", num_layers, 1)
+        self.segment_length = whole_number("segment_length", segment_length, 0)
+        self.dropout = probability("dropout", dropout)
+        if self.dropout and self.num_layers == 1:
             warnings.warn(
                 "dropout is between layers, so with num_layers=1 it has no effect; apply it to the output instead", stacklevel=2
             )
-        if recurrent_init not in ("uniform", "orthogonal"):
-            raise ValueError(f"recurrent_init must be 'uniform' or 'orthogonal', not {recurrent_init!r}")
-        if proj_size and not projects:
-            raise ValueError(f"cell {self.cell.name} has no projection, so proj_size must be 0, not {proj_size}")
-        self.input_size, self.hidden_size, self.num_layers = input_size, hidden_size, num_layers
-        half = max(1, hidden_size // 2 // self.cell.heads) * self.cell.heads
-        usual = half if self.cell.input_is_memory else input_size
-        self.proj_size = usual if projects and proj_size is None else proj_size or 0
-        self.bias = flag("bias", bias)
-        if forget_bias is not None and not self.bias:
-            raise ValueError("forget_bias starts the bias b.f, which bias=False leaves out")
         self.batch_first, self.bidirectional = flag("batch_first", batch_first), flag("bidirectional", bidirectional)
         self.variational_dropout = flag("variational_dropout", variational_dropout)
         self.learned_initial = flag("learned_initial", learned_initial)
-        self.dropout, self.forget_bias = dropout, forget_bias
-        self.recurrent_init, self.segment_length = recurrent_init, segment_length
-        self.rates = checked(rates or {}, self.cell)
+        self.rates = checked(rates or {}, known)
         self.weight_noise = finite_number("weight_noise", weight_noise)
         if self.weight_noise < 0:
             raise ValueError(f"weight_noise is a standard deviation, at least 0, not {weight_noise}")
         self.weight_dropout = probability("weight_dropout", weight_dropout)
-        present = [p.name for p in self.cell.trace.parameters if p.learned and (self.bias or p.kind != "bias")]
-        self.init = rules({} if init is None else init, present, self.cell.name)
         self.directions = 2 if self.bidirectional else 1
-        self.input_sizes = further.given_sizes(self.cell, {} if input_sizes is None else input_sizes)
-        check_input(self.cell, input_size, hidden_size, self.proj_size, num_layers, self.directions)
-        own = (input_size, hidden_size, self.proj_size, *self.input_sizes.values())
-        self.output_size = self.cell.length(self.cell.trace.states[0].size, *own)
-        further.check_sizes(self.cell, [self.sizes(layer) for layer in range(num_layers)])
+        check_input(known, self.input_size, self.hidden_size, self.proj_size, self.num_layers, self.directions)
+        further.check_sizes(known, [self.sizes(layer) for layer in range(self.num_layers)])
 
         self._places, self._units = self._all_places(), self._all_units()
-        self.W, self.w, self.b, self.initial = Parameters(), Parameters(), Parameters(), Parameters()
-        for layer in range(num_layers):
-            for direction in range(self.directions):
-                for p in self._specs(layer):
-                    space, key = place(p.name, layer, direction)
-                    empty = torch.empty(p.shape, device=device, dtype=dtype)
-                    if p.kind == "bias" and not self.bias:
-                        getattr(self, space).register_buffer(key, empty, persistent=False)  # zeros that go where the layer goes
-                    else:
-                        getattr(self, space)[key] = nn.Parameter(empty)
-                for k, name in enumerate(self.cell.states if self.learned_initial else ()):
-                    if self.cell.trace.states[k].size is not None:
-                        start = torch.zeros(self._state_size(k, layer), device=device, dtype=dtype)
-                        self.initial[name + suffix(layer, direction)] = nn.Parameter(start)
-        if next(self.parameters(), None) is None:  # then a buffer remembers dtype and device
-            self.register_buffer("_like", torch.empty(0, device=device, dtype=dtype), persistent=False)
-        for k, name in enumerate(self.cell.states):
-            if len({self._state_size(k, layer) for layer in range(num_layers)}) > 1:
+        self._make(device, dtype)
+        self.initial = Parameters()
+        for layer, direction in self._each():
+            for k, name in enumerate(known.states if self.learned_initial else ()):
+                if known.trace.states[k].size is not None:
+                    first = torch.zeros(self._state_size(k, layer), device=device, dtype=dtype)
+                    self.initial[name + suffix(layer, direction)] = nn.Parameter(first)
+        self._remember(device, dtype)
+        for k, name in enumerate(known.states):
+            if len({self._state_size(k, layer) for layer in range(self.num_layers)}) > 1:
                 raise ValueError(
-                    f"cell {self.cell.name} keeps its input in state {name}: with several layers, "
+                    f"cell {known.name} keeps its input in state {name}: with several layers, "
                     f"input_size must be the size of the output, {self.output_size * self.directions}"
                 )
         self.reset_parameters()
@@ -187,13 +156,18 @@ class Recurrent(nn.Module):
     def __setstate__(self, state: dict[str, Any]) -> None:
         new = {"bias": True, "init": {}, "input_sizes": {}, "rates": {}, "weight_noise": 0.0, "weight_dropout": 0.0}
         super().__setstate__({**new, **state})  # older pickles have none
-        kernels.register(self.cell)
         self._places, self._units = self._all_places(), self._all_units()
+
+    def _each(self) -> list[tuple[int, int]]:
+        """Return all layers with their directions, in order."""
+        return [(layer, direction) for layer in range(self.num_layers) for direction in range(self.directions)]
+
+    def _sets(self) -> dict[str, tuple[int, ...]]:
+        return {suffix(layer, direction): self.sizes(layer) for layer, direction in self._each()}
 
     def _all_places(self) -> dict[tuple[int, int], list[tuple[str, str, str]]]:
         """Return where the parameters of each layer and direction are; a small call would feel it if this were made anew."""
-        each = [(layer, direction) for layer in range(self.num_layers) for direction in range(self.directions)]
-        return {at: [(name, *place(name, *at)) for name in self.cell.learned] for at in each}
+        return {at: [(name, *place(name, *at)) for name in self.cell.learned] for at in self._each()}
 
     def _all_units(self) -> list[Mapping[str, int]]:
         """Return what ``units`` says of each layer; torch.compile does not enter what SymPy's symbols are looked up by."""
@@ -206,46 +180,16 @@ class Recurrent(nn.Module):
         """Return the sizes of a layer's input, states, projection, and of its further inputs that have one of their own."""
         return self._input_size(layer), self.hidden_size, self.proj_size, *self.input_sizes.values()
 
-    def _specs(self, layer: int) -> list[Any]:
-        return self.cell.parameter_specs(*self.sizes(layer), recurrent_init=self.recurrent_init, forget_bias=self.forget_bias)
-
     def _state_size(self, k: int, layer: int) -> int:
         size = self.cell.trace.states[k].size
         return self.cell.length(size, *self.sizes(layer))
 
-    def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
-        """Return all parameters, each once: "recurrent" and "input" (dense weights from states, from the input), "peephole"
-        (diagonal weights), "bias", "initial" (states that are learned). Of a weight that is computed from others, those.
-        """
-        places = [(k, d) for k in range(self.num_layers) for d in range(self.directions)]
-        return grouped(self, ((p, *place(p.name, k, d)) for k, d in places for p in self._specs(k)))
-
     @torch.no_grad()
     def reset_parameters(self) -> None:
-        """Draw all parameters anew: uniform in ±1/√hidden_size as torch.nn.LSTM, or as the options say."""
-        bound = self.hidden_size**-0.5
-        for layer in range(self.num_layers):
-            for direction in range(self.directions):
-                for p in self._specs(layer):
-                    parameter = self.parameter(p.name, layer, direction)
-                    if p.kind == "bias" and not self.bias:
-                        nn.init.zeros_(parameter)
-                    elif p.name in self.init:
-                        continue
-                    elif p.initial == "orthogonal":
-                        start(parameter, p.name, "orthogonal", p.heads)
-                    elif p.initial == "uniform":
-                        nn.init.uniform_(parameter, -bound, bound)
-                    else:
-                        nn.init.constant_(parameter, float(p.initial))
-                if self.init:
-                    heads = {p.name: p.heads for p in self._specs(layer)}
-                    start_all(self.init, {name: self.parameter(name, layer, direction) for name in heads}, heads)
+        """Draw all parameters anew: uniform in ±1/√hidden_size as torch.nn.LSTM, or as the options say; states begin at 0."""
+        super().reset_parameters()
         for first in self.initial.values():
             nn.init.zeros_(first)
-
-    def __repr__(self) -> str:
-        return f"Recurrent({self.extra_repr()})"
 
     def extra_repr(self) -> str:
         parts = [self.cell.name, str(self.input_size), str(self.hidden_size)]
@@ -310,12 +254,7 @@ class Recurrent(nn.Module):
             ValueError: for shapes or names that do not fit.
             TypeError: for inputs, states or resets that are no tensors; for a further input that is missing or unknown.
         """
-        if isinstance(record, str):
-            raise TypeError(f"record is a list of names: record=[{record!r}]")
-        names = tuple(dict.fromkeys(record or ()))
-        unknown = [n for n in names if n not in self.cell.names]
-        if unknown:
-            raise ValueError(f"cell {self.cell.name} has no quantity {unknown[0]!r}; it has {', '.join(self.cell.names)}")
+        names = self._recorded(record)
         clamps = listed(clamp)
         if clamps:
             check(clamps, self.cell, self.num_layers, self.units(0))
@@ -417,15 +356,7 @@ class Recurrent(nn.Module):
         ``direction``: 1 of the cells that read from the end. With ``bias=False`` a bias is zeros. Raises KeyError where there
         is none.
         """
-        space, key = place(name, layer, direction)
-        holder = self._modules[space]
-        assert isinstance(holder, Parameters)
-        found = holder._parameters.get(key)
-        if found is None:  # it is computed from others, or is not there
-            found = getattr(holder, key, None)
-        if found is None:
-            raise KeyError(name)
-        return found
+        return self._parameter(name, suffix(layer, direction))
 
     def parameters_of(self, layer: int = 0, direction: int = 0) -> dict[str, Tensor]:
         """Return all parameters of a layer's cell by the equations' names."""
@@ -460,13 +391,6 @@ class Recurrent(nn.Module):
             return kernels.explain(cell, input.data, int(input.batch_sizes[0]), self.sizes())
         rows = 1 if input.dim() == 2 else input.shape[0 if self.batch_first else 1]
         return kernels.explain(cell, input, rows, self.sizes())
-
-    def refresh(self) -> None:
-        """Compute anew the parameters that hooks compute (torch.nn.utils.prune); a call of the layer begins with this."""
-        for name in ("W", "w", "b", "initial"):
-            space = self._modules[name]
-            assert isinstance(space, Parameters)
-            space.refresh()
 
     def _load_from_state_dict(self, state_dict: Mapping[str, Any], prefix: str, *rest: Any) -> None:
         if f"{prefix}weight_ih_l0" in state_dict:

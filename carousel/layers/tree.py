@@ -77,6 +77,6 @@ class Tree(Levelled):
             raise ValueError(
                 f"a node has {forest.most} children, but a step of cell {cell.name} follows {places}: {', '.join(cell.before)}"
             )
-        taken, given = self._names(record), self._further(inputs, (len(x),))
+        taken, given = self._recorded(record), self._further(inputs, (len(x),))
         output, recorded = self._run(forest.levels(places, of_set, x.device), x, given, taken, clamp)
         return output if record is None else (output, recorded)

@@ -4,6 +4,7 @@ import itertools
 
 import pytest
 import torch
+from levelled import close, gradients
 
 from carousel import Grid, Recurrent, Streaming, cell, export, kernels, logistic, tanh
 from carousel.cells.papers import BRANCHED
@@ -52,17 +53,6 @@ def by_hand(layer, step, image):
             [torch.stack([torch.stack([states[i, j][k] for j in range(width)]) for i in range(height)]) for k in (0, 1)]
         )
     return torch.cat([m for m, _ in found], -1), torch.cat([h for _, h in found], -1)
-
-
-def gradients(value, layer, x):
-    loss = (value * torch.linspace(-1, 1, value.numel()).view_as(value)).sum()
-    leaves = [x, *layer.parameters()]
-    return torch.autograd.grad(loss, leaves, retain_graph=True, allow_unused=True, materialize_grads=True)
-
-
-def close(a, b, tolerance=1e-9):
-    assert a.shape == b.shape
-    assert (a - b).abs().max() <= tolerance
 
 
 @pytest.mark.parametrize("back_end", ["cpu", "reference"])
@@ -226,3 +216,9 @@ def test_what_no_grid_can_be():
         layer(x, record=["z"])
     with pytest.raises(TypeError, match="must be a tensor"):
         layer(x.numpy())
+
+
+def test_parameters_are_grouped_as_those_of_other_layers():
+    groups = Grid("mdlstm", 2, 3, directions=2).parameter_groups()
+    assert [p.shape for p in groups["input"]] == [(3, 2)] * 10 and [p.shape for p in groups["recurrent"]] == [(3, 3)] * 20
+    assert len(groups["peephole"]) == 10 and len(groups["bias"]) == 10 and not groups["initial"]

@@ -6,6 +6,7 @@ import random
 
 import pytest
 import torch
+from levelled import close, gradients
 
 from carousel import Forest, Recurrent, Tree, cell, kernels, logistic, tanh, together
 from carousel.cells.papers import BRANCHED, nary_tree_lstm
@@ -97,17 +98,6 @@ def leaves(children):
 def made(name, size=4):
     known = nary_tree_lstm(3) if name == "tree-lstm-3" else BRANCHED[name]
     return Tree(known, size if known.trace.input_like else 3, size, dtype=torch.float64)
-
-
-def gradients(value, layer, x):
-    loss = (value * torch.linspace(-1, 1, value.numel()).view_as(value)).sum()
-    leaves = [x, *layer.parameters()]
-    return torch.autograd.grad(loss, leaves, retain_graph=True, allow_unused=True, materialize_grads=True)
-
-
-def close(a, b, tolerance=1e-9):
-    assert a.shape == b.shape
-    assert (a - b).abs().max() <= tolerance
 
 
 @pytest.mark.parametrize("back_end", ["cpu", "reference"])
