@@ -16,7 +16,7 @@ from carousel.equations import cell
 from carousel.equations.functions import FUNCTIONS
 from carousel.errors import InputError
 from carousel.layers import Recurrent
-from carousel.layers.precision import PRECISIONS
+from carousel.layers.precision import PRECISIONS, rounded_layer
 
 pytestmark = needs_compiler
 
@@ -130,6 +130,24 @@ def test_weights_of_fewer_bits_are_the_rounded_ones(precision, name, tmp_path):
             p.copy_({"float32": p, "bfloat16": p.bfloat16(), "int8": (p / scale).round() * scale}[precision])
     # Under whole numbers, what they multiply is rounded to 16 bits.
     assert difference(layer, tmp_path, precision, like=rounded) < (1e-4 if precision == "int8" else 1e-5)
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_rows_of_small_processors_and_rows_of_many_numbers(precision, tmp_path):
+    """Where there is no room for many sums, and where whole numbers are added up piece by piece."""
+    torch.manual_seed(4)
+    for inputs in (5, 1027):
+        layer, x = Recurrent("rnn", inputs, 3), torch.randn(4, inputs) / inputs**0.5
+        functions = library(export.c(layer, precision), tmp_path, f"model{inputs}", "-DMODEL_SMALL")
+        found = run(functions, x, 3)
+        assert apart(found, expected(rounded_layer(layer, precision), x, {})) < 1e-4
+
+
+def test_what_is_no_number_is_none_in_eight_bits(tmp_path):
+    functions = library(export.c(Recurrent("rnn", 3, 4), "int8"), tmp_path)
+    for wrong in (torch.nan, torch.inf):
+        assert torch.tensor(run(functions, torch.tensor([[1.0, wrong, 0.0]]), 4)).isnan().all()
+    assert not torch.tensor(run(functions, torch.zeros(1, 3), 4)).isnan().any()
 
 
 @pytest.mark.parametrize("first", range(0, 150, 50))

@@ -1,5 +1,7 @@
 """Layers and language models as JavaScript, in Node: what they compute is what the library computes."""
 
+from importlib import resources
+
 import numpy as np
 import pytest
 import torch
@@ -78,6 +80,13 @@ def _two(function):
         return h
 
     return one
+
+
+def test_remainders_are_zero_or_have_the_divisors_sign(tmp_path):
+    helpers = (resources.files("carousel.export.javascript") / "helpers.js").read_text("utf-8")
+    pairs = [(a, b) for a in (-3.0, -2.5, 0.0, 2.0, 3.0) for b in (-2.0, -1.5, 1.5, 2.0)]
+    found = said(f"{helpers}say(given.map(([a, b]) => modulo(a, b)));", tmp_path, pairs)
+    assert found == [a % b for a, b in pairs]
 
 
 def test_cells_that_a_program_wrote(together):

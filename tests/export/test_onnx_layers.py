@@ -187,9 +187,46 @@ def two_kinds(e, m, h, W, b):
     return m, h
 
 
-@pytest.mark.parametrize(
-    ("cell", "kind"), [(other_letters, "LSTM"), (mixed_up, "GRU"), (peeping_block, "Scan"), (two_kinds, "Scan")]
-)
+@cell
+def from_two(e, m, h, W, b):
+    """No LSTM of ONNX's: one gate is two less the other."""
+    i = logistic(W.ie @ e + W.im @ m + b.i)
+    h = (2 - i) * h + i * tanh(W.he @ e)
+    m = logistic(W.oe @ e) * tanh(h)
+    return m, h
+
+
+@cell
+def coupled_tanh(e, m, h, W, b):
+    """No LSTM of ONNX's: 1 − tanh(x) is no tanh."""
+    f = tanh(W.fe @ e + W.fm @ m + b.f)
+    h = f * h + (1 - f) * tanh(W.he @ e)
+    m = tanh(W.oe @ e) * tanh(h)
+    return m, h
+
+
+@cell
+def taken_away(e, h, W, b):
+    """No GRU of ONNX's: what comes from the state is subtracted."""
+    z = logistic(W.ze @ e + W.zh @ h + b.z)
+    r = logistic(W.re @ e + W.rh @ h)
+    h = z * h + (1 - z) * tanh(W.ne @ e - r * (W.nh @ h))
+    return h
+
+
+@cell
+def reset_by_tanh(e, h, W, b):
+    """No GRU of ONNX's: its gates have two functions."""
+    z = logistic(W.ze @ e + W.zh @ h + b.z)
+    r = tanh(W.re @ e + W.rh @ h)
+    h = z * h + (1 - z) * tanh(W.ne @ e + r * (W.nh @ h))
+    return h
+
+
+OTHERS = [peeping_block, two_kinds, from_two, coupled_tanh, taken_away, reset_by_tanh]
+
+
+@pytest.mark.parametrize(("cell", "kind"), [(other_letters, "LSTM"), (mixed_up, "GRU"), *((c, "Scan") for c in OTHERS)])
 def test_a_cell_is_known_by_its_equations(cell, kind):
     torch.manual_seed(1)
     apart, model = difference(Recurrent(cell, 4, 6, 2))

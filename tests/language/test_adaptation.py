@@ -126,13 +126,15 @@ def static_by_hand(model, ids, end):
     return logs[torch.arange(len(ids)), torch.tensor(ids)].numpy(), h[:, 0].numpy()
 
 
-def test_dynamic_evaluation_and_cache_are_the_papers(vocabulary, texts):
+@pytest.mark.parametrize("decay", [0.02, 0.6])  # of the second some parameters return all the way
+def test_dynamic_evaluation_and_cache_are_the_papers(vocabulary, texts, decay):
     learned, text = texts
     model, end, ids = made(vocabulary), vocabulary.end, [*map(int, texts[1].ids)]
     before = copy.deepcopy(model.state_dict())
     static = score(model, text, end)
-    found, _ = adapted([model], text, end, Adaptation(dynamic=True, cache_weight=0.2, **HOW), learned=[learned])
-    logs, h = dynamic_by_the_paper(Plain(model), learned.ids.astype(int), ids, end, 100, 4, 0.003, 0.02, 1e-3)
+    how = Adaptation(dynamic=True, cache_weight=0.2, **{**HOW, "dynamic_decay": decay})
+    found, _ = adapted([model], text, end, how, learned=[learned])
+    logs, h = dynamic_by_the_paper(Plain(model), learned.ids.astype(int), ids, end, 100, 4, 0.003, decay, 1e-3)
     expected = {"dynamic": logs, "dynamic, cache": cached_by_the_paper(logs, h, ids, 7, 1.5, 0.2)}
     expected["cache"] = cached_by_the_paper(*static_by_hand(model, ids, end), ids, 7, 1.5, 0.2)
     assert {*found} == {*expected}

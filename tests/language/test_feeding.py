@@ -108,4 +108,6 @@ def test_lengths_vary_as_merity_has_it():
     assert abs(lengths.mean() - 0.975 * 70) < 0.1
     around = lengths > 52
     assert 0.93 < around.mean() < 0.97 and 4.5 < lengths[around].std() < 5.6 and abs(lengths[~around].mean() - 35) < 1.5
+    short = Stream(corpus([[1] * 20_000]), END, 1, 10, vary=1)  # whose half would often be less than 5
+    assert np.diff(short.borders(0)).min() == 4  # 5, stretched to the text's length
     assert Stream(corpus([[1, 2]]), END, 1, 70, vary=1).borders(0) == [0, 3]

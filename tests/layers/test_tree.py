@@ -7,6 +7,7 @@ import random
 import pytest
 import torch
 from levelled import close, gradients
+from torch.nn.utils import prune
 
 from carousel import Forest, Recurrent, Tree, cell, kernels, logistic, tanh, together
 from carousel.cells.papers import BRANCHED, nary_tree_lstm
@@ -135,6 +136,20 @@ def test_a_batch_is_its_trees(name):
     roots = torch.stack([a[Forest(t).roots[0]] for a, t in zip(alone, trees, strict=True)])
     close(output[forest.roots], roots)
     assert repr(forest) == f"Forest of 23 nodes in 4 trees, {len(forest._levels)} levels"
+
+
+def test_a_batch_may_begin_with_its_smallest_tree():
+    forest = Forest.joined([Forest([[]]), Forest([[1, 2], [], []])])
+    assert forest.parent.tolist() == [-1, -1, 1, 1] and forest.place.tolist() == [0, 0, 0, 1]
+
+
+def test_pruned_weights_are_computed_at_each_call():
+    layer, x, children = made("tree-lstm"), torch.randn(3, 3, dtype=torch.float64), [[1, 2], [], []]
+    prune.l1_unstructured(layer.W, "ie", amount=0.5)
+    before = layer(x, children)
+    with torch.no_grad():
+        layer.W.ie_orig.mul_(2)
+    assert (layer(x, children) - before).abs().max() > 1e-4
 
 
 def test_what_each_child_has_is_recorded_at_the_child():

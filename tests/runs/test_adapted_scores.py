@@ -49,6 +49,8 @@ def test_without_its_training_text_a_run_has_no_dynamic_score(folder, tmp_path):
     assert run.score(TEXT, cache=5).adapted
     with pytest.raises(InputError, match="has its training text no more"):
         run.score(TEXT, dynamic=True)
+    with pytest.raises(InputError, match=f"{run.folder} has its training text no more"):
+        carousel.Ensemble([folder, run]).score(TEXT, dynamic=True, dynamic_batches=1)
 
 
 def test_an_ensemble(run, other, folder):

@@ -132,10 +132,8 @@ class Plan:
             pointers[slot] = addresses[number] + at
         for slot, x in zip(self.made, (data, *tensors[self.places["vectors"]], *sums, output, *final), strict=True):
             pointers[slot] = x.data_ptr()
-        for state, at, size in self.starts:  # in two places, which the steps read and write in turn
-            start = before[state].data_ptr()
-            ctypes.memmove(begin + at, start, size)
-            ctypes.memmove(begin + at + size, start, size)
+        for state, at, size in self.starts:  # where the first step reads it; the place beside it is the next step's
+            ctypes.memmove(begin + at, before[state].data_ptr(), size)
         self.entry.call(pointers, self.layout.numbers)
         del memory  # until now
         return Result(output, dict(zip(self.states, final, strict=True)), {})

@@ -49,12 +49,15 @@ def flat(result):
 @torch.no_grad()
 @pytest.mark.parametrize("options", [{}, {"num_layers": 2, "bidirectional": True}, {"batch_first": True}], ids=str)
 @pytest.mark.parametrize("name", CELLS)
-def test_a_remembered_call_gives_the_same_bits_from_other_numbers_too(name, options, remembered):
+def test_a_remembered_call_gives_the_same_bits_from_other_numbers_too(name, options, remembered, monkeypatch):
     layer, x = made(name, **options)
     others = torch.randn_like(x), layer(x)[1]
     for given in ((x,), others, (x,)):
+        with monkeypatch.context() as without:
+            without.setattr(plan, "usual", lambda call: False)
+            fresh = flat(layer(*given))
         plan._plans.clear()
-        fresh = flat(layer(*given))
+        layer(*given)
         count = len(remembered)
         again = flat(layer(*given))
         assert len(remembered) > count
@@ -138,12 +141,15 @@ def test_recorded_clamped_reset_and_packed_calls_are_not_taken_for_plain_ones(re
 
 
 @torch.no_grad()
-def test_plans_are_bounded_and_follow_the_vector_extensions(monkeypatch, remembered):
+def test_plans_are_bounded_and_follow_threads_and_vector_extensions(monkeypatch, remembered):
     monkeypatch.setattr(plan, "MOST", 4)
     layer, x = made()
     for steps in range(1, 8):
         layer(x[:steps])
     assert len(plan._plans) <= 4
+    monkeypatch.setattr(plan, "most_threads", lambda: torch.get_num_threads() + 1)
+    layer(x)
+    assert not remembered
     monkeypatch.setenv("CAROUSEL_SIMD", "generic")
     assert torch.equal(layer(x)[0], layer(x)[0])
     assert len(remembered) == 1 and remembered[0].entry is list(plan._plans.values())[-1].entry
