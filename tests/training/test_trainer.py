@@ -1,6 +1,8 @@
 """A run learns, can stop at any instant and go on as if it had not, and fails with a word about where."""
 
 import json
+from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
@@ -65,6 +67,16 @@ def test_the_rate_varies_with_the_length(make_run):
     rates = [r["lr"] for r in read_metrics(folder, PERPLEXITY) if r["event"] == "train"]
     batches = [*LanguageTask(folder, config, Processes().share).feed("train", config.training.seed).batches()]
     assert rates == pytest.approx([0.5 * batch.targets / (4 * 12) for batch in batches]) and len({*rates}) > 3
+
+
+def test_the_rate_varies_with_the_targets_of_all_processes(make_run):
+    folder, config = make_run(vary_length=True, length=12, epochs=1)
+    trainer = Trainer(folder, config, Processes(), LanguageTask)
+    batch = next(trainer.train_feed.batches())
+    double = replace(batch, targets=2 * batch.targets)  # as where another process has as many
+    assert len([*trainer.descent.over([double], partial(trainer._loss, trainer.model))]) == 1
+    (group,) = trainer.descent.optimizer.param_groups
+    assert group["lr"] == pytest.approx(trainer.rate() * 2 * batch.targets / (4 * 12))
 
 
 def test_noise_changes_what_is_learned(make_run):

@@ -306,6 +306,14 @@ def test_a_saved_page_refuses_what_the_server_refuses(saved, server):
         sync_api.expect(saved.locator("#message")).to_have_text(server.ask("api/watch", {"text": text})[1]["error"])
 
 
+def test_a_saved_page_shows_no_numbers_that_are_none(saved):
+    valve(saved, "f").click()
+    saved.locator("#clamp-value").fill("1e39")
+    saved.get_by_role("button", name="Clamp and compare").click()
+    saved.wait_for_selector("#message:not([hidden])")
+    sync_api.expect(saved.locator("#message")).to_contain_text("values are not finite")
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", WIDTHS)
 def test_it_fits_every_width_in_both_themes(open_page, server, width, scheme):
