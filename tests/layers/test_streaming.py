@@ -83,6 +83,20 @@ def test_what_is_no_number_is_none_in_eight_bits():
     assert Streaming(layer, precision="int8")(torch.ones(1, 3)).isnan().nonzero().tolist() == [[0, 7]]
 
 
+@torch.no_grad()
+def test_whole_numbers_are_of_the_weights_that_are_used():
+    """What a mask leaves out does not make the others coarse, and a row of zeros stays one."""
+    layer, clean, x = Recurrent("clockwork", 4, 8), Recurrent("clockwork", 4, 8), torch.randn(6, 1, 4)
+    layer.W["he_l0"][3] = 0
+    clean.load_state_dict(layer.state_dict())
+    assert layer.cell.masks
+    for name in layer.cell.masks:
+        left = torch.as_tensor(layer.cell.array(name, *layer.parameter(name).shape)) == 0
+        layer.parameter(name)[left], clean.parameter(name)[left] = 1000.0, 0.0
+    found, wanted = (rounded_layer(each, "int8")(x)[0] for each in (layer, clean))
+    assert torch.equal(found, wanted) and not found.isnan().any()
+
+
 def test_a_precision_that_is_none_is_refused():
     with pytest.raises(ValueError, match="`precision` must be float32 or bfloat16 or int8, not 'int4'"):
         Streaming(Recurrent("rnn", 2, 3), precision="int4")
