@@ -5,6 +5,7 @@ import itertools
 import pytest
 import torch
 from levelled import close, gradients
+from torch.nn.utils import prune
 
 from carousel import Grid, Recurrent, Streaming, cell, export, kernels, logistic, tanh
 from carousel.cells.papers import BRANCHED
@@ -222,3 +223,12 @@ def test_parameters_are_grouped_as_those_of_other_layers():
     groups = Grid("mdlstm", 2, 3, directions=2).parameter_groups()
     assert [p.shape for p in groups["input"]] == [(3, 2)] * 10 and [p.shape for p in groups["recurrent"]] == [(3, 3)] * 20
     assert len(groups["peephole"]) == 10 and len(groups["bias"]) == 10 and not groups["initial"]
+
+
+def test_a_pruned_weight_is_computed_anew_at_each_call():
+    layer, x = Grid("mdlstm", 2, 3), torch.randn(3, 4, 2)
+    prune.l1_unstructured(layer.W, "ie_tl", amount=0.5)
+    before = layer(x)
+    with torch.no_grad():
+        layer.W.ie_tl_orig.mul_(2)
+    assert not torch.equal(layer(x), before)
