@@ -7,7 +7,8 @@ from functools import cache
 from pathlib import Path
 
 import carousel
-from carousel.export.c99.layers import check, further, layer_code
+from carousel.export.c99.layers import further, layer_code
+from carousel.export.checks import check_steps
 from carousel.layers import Recurrent
 
 HERE = Path(__file__).parent
@@ -34,7 +35,7 @@ def of_layer(layer: Recurrent, precision: str = "float32", *, libm: bool = True)
 
 def layers_code(layer: Recurrent, precision: str, *, open: bool = False) -> str:
     """Return the constants, the state and the functions of layers; arguments as those of ``of_layer`` and ``layer_code``."""
-    check(layer)
+    check_steps(layer)
     codes = [layer_code(layer, number, precision, open=open) for number in range(layer.num_layers)]
     inputs, signature = layer.cell.trace.inputs, f"const float *x, {further(layer.cell)}float *y"
     steps = []

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from carousel.errors import InputError
 from carousel.export.c99.file import head, layers_code, whole
 from carousel.export.c99.vocabulary import program
 from carousel.export.c99.weights import vector, weight
+from carousel.export.checks import check_output
 from carousel.export.rounding import numbers
 from carousel.language.model import LanguageModel
-from carousel.language.softmax import FullSoftmax
 from carousel.text.vocabulary import Vocabulary
 
 
@@ -27,8 +26,7 @@ def of_language(
     Raises:
         InputError: an output layer that has no row for each token; weights that are not finite.
     """
-    if not isinstance(model.output, FullSoftmax):
-        raise InputError("an adaptive output layer cannot be exported to C; train with the full or the sampled one")
+    check_output(model, "C")
     embedding = weight("model_embedding", numbers(model.embedding.weight), precision)
     output = embedding if model.config.tied else weight("model_output", numbers(model.output.weight), precision)
     size, inputs = model.recurrent.output_size, model.config.input_size

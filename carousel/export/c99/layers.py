@@ -13,7 +13,6 @@ from carousel.equations import Cell
 from carousel.equations.notes import ROW, Expr, Product
 from carousel.equations.stages import Accumulator
 from carousel.equations.trace import symbol
-from carousel.errors import InputError
 from carousel.export.c99.printer import Printer
 from carousel.export.c99.weights import Weight, vector, weight
 from carousel.export.rounding import numbers
@@ -270,11 +269,3 @@ def layer_code(layer: Recurrent, number: int, precision: str, *, open: bool = Fa
 def further(cell: Cell) -> str:
     """Return the parameters of a step's further inputs, as C has them, each with a comma after it."""
     return "".join(f"{'float ' if x.is_number else 'const float *'}{x.symbol}, " for x in cell.trace.inputs)
-
-
-def check(layer: Recurrent) -> None:
-    """Raise InputError for layers that cannot be taken step by step."""
-    if layer.cell.before:
-        raise InputError(f"a step of cell {layer.cell.name} follows several, and an exported step follows one")
-    if layer.bidirectional:
-        raise InputError("a layer that reads from both ends needs the whole sequence, so it has no step to export")

@@ -10,15 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import carousel
-from carousel.errors import InputError
 from carousel.export.c99.file import helpers
-from carousel.export.c99.layers import check, seen_of
+from carousel.export.c99.layers import seen_of
+from carousel.export.checks import check_output, check_steps
 from carousel.export.javascript.layers import layer_code
 from carousel.export.javascript.vocabulary import data
 from carousel.export.javascript.weights import packed
 from carousel.export.rounding import numbers
 from carousel.language.model import LanguageModel
-from carousel.language.softmax import FullSoftmax
 from carousel.layers import Recurrent
 from carousel.text.vocabulary import Vocabulary
 
@@ -82,12 +81,6 @@ def of_language(model: LanguageModel, vocabulary: Vocabulary, precision: str = "
     return _script(said, ["layers", "tokens", "language"], steps, packed(matrices, vectors, precision), end)
 
 
-def check_output(model: LanguageModel, language: str) -> None:
-    """Raise InputError for an output layer that has no row for each token."""
-    if not isinstance(model.output, FullSoftmax):
-        raise InputError(f"an adaptive output layer cannot be exported to {language}; train with the full or the sampled one")
-
-
 def about(model: LanguageModel, vocabulary: Vocabulary) -> dict[str, Any]:
     """Return what ``LanguageModel`` of ``language.js`` is told of a model."""
     return {
@@ -116,7 +109,7 @@ def types(of: str) -> str:
 
 
 def _layers(layer: Recurrent) -> tuple[str, dict[str, Any], dict[str, Any]]:
-    check(layer)
+    check_steps(layer)
     codes = [layer_code(layer, number) for number in range(layer.num_layers)]
     matrices = {name: x for code in codes for name, x in code.matrices.items()}
     return "\n".join(c.text for c in codes), matrices, {name: x for code in codes for name, x in code.vectors.items()}

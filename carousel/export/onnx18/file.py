@@ -12,6 +12,7 @@ import torch
 
 import carousel
 from carousel.errors import InputError
+from carousel.export.checks import check_sequence
 from carousel.export.onnx18.graph import IR, OPSET, Graph, Value
 from carousel.export.onnx18.layers import first_states, layers
 from carousel.export.onnx18.scan import info
@@ -38,10 +39,11 @@ def of_layer(layer: Recurrent, precision: str = "float32") -> Any:
         An ``onnx.ModelProto``, for ``onnx.save(model, "layer.onnx")``.
 
     Raises:
-        InputError: the package ``onnx`` is missing, there is no such precision, weights are not finite, or the model is larger
-            than such a file may be.
+        InputError: the package ``onnx`` is missing, the layer is a ``Grid`` or ``Tree``, there is no such precision, weights
+            are not finite, or the model is larger than such a file may be.
     """
     needs_package()
+    check_sequence(layer)
     graph = Graph()
     time, batch = ("time", "batch")
     both = [batch, time] if layer.batch_first else [time, batch]
