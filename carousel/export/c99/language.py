@@ -17,14 +17,17 @@ def of_language(
     """Return a language model as one C99 file: ``model_init``, ``model_token``; with ``-DMAIN`` a program.
 
     Args:
-        model: of a run.
-        vocabulary: the model's.
+        model: a language model that reads in one direction.
+        vocabulary: its vocabulary.
         precision: of dense weights: float32, bfloat16 or int8.
-        open: whether the named quantities of a step can be read and held, as ``layer_code`` has it.
-        libm: whether there is ``math.h``. Without it the model has functions of its own; the program needs it.
+        open: let a caller read and hold the named quantities of a step, as ``layer_code`` does.
+        libm: include ``math.h``. Without it the model has mathematical functions of its own; the program needs it anyway.
+
+    Returns:
+        The text of the file.
 
     Raises:
-        InputError: an output layer that has no row for each token; weights that are not finite.
+        InputError: the output layer has no row for each token, weights are not finite, or no precision has that name.
     """
     check_output(model, "C")
     embedding = weight("model_embedding", numbers(model.embedding.weight), precision)
