@@ -163,7 +163,7 @@ def grids(
 ) -> None:
     """Time a grid and trees beside the same loop in PyTorch's operations, and beside frames of nodes, as DGL has them.
 
-    With one thread it is the processor's time.
+    With one thread the time is the processor's.
     """
     used = _threads(threads)
     made = (("--grid", "side,images,units", grid, bench_grids.grid), ("--trees", "nodes,trees,units", trees, bench_grids.trees))

@@ -1,4 +1,4 @@
-"""``carousel bench size``: what exported layers take of a small processor."""
+"""``carousel bench size``: flash and memory of exported layers on small processors."""
 
 from __future__ import annotations
 
