@@ -36,7 +36,7 @@ def grid(side: int = 32, batch: int = 32, units: int = 64) -> Case:
 
 
 def trees(nodes: int = 50, batch: int = 64, units: int = 150) -> Case:
-    """Return ``count`` binary trees of ``nodes`` nodes each, cut at random as parts of sentences, read by a Tree-LSTM."""
+    """Return a batch of binary trees of ``nodes`` nodes each, cut at random as parts of sentences, read by a Tree-LSTM."""
     chance = random.Random(0)
     forest = Forest.joined(Forest(_drawn(nodes, chance)) for _ in range(batch))
     layer, x = Tree("tree-lstm", units, units), torch.randn(len(forest), units)

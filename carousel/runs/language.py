@@ -154,7 +154,8 @@ class LanguageRun:
         Args:
             path: of the file.
             to: the kind of file: ``c`` (one C99 file), ``js`` (a JavaScript module), ``wasm`` (WebAssembly and a module),
-                ``html`` (the page of ``carousel serve`` in one file), ``onnx``, ``c-bare`` (C without a library); None takes it from the suffix of the path.
+                ``html`` (the page of ``carousel serve`` in one file), ``onnx``, ``c-bare`` (C without a library); None takes
+                it from the suffix of the path.
             precision: of the weights: float32, bfloat16 or int8, and float16 for ONNX; None: int8 in a page, else float32. All
                 sums have at least the bits of float32.
 
