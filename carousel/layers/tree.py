@@ -57,8 +57,8 @@ class Tree(Levelled):
             inputs: the cell's further inputs by name: vectors, (nodes, size), or one number a node, (nodes,).
 
         Returns:
-            The output of every node, (nodes, output size); ``output[forest.roots]`` has the roots' outputs. With ``record`` also
-            a dictionary from name to (nodes, size).
+            The output of every node, (nodes, output size); ``output[forest.roots]`` has the roots' outputs. With ``record``
+            also a dictionary from name to (nodes, size).
 
         Raises:
             ValueError: for shapes or names that do not fit, or children that make no tree.
