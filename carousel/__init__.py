@@ -149,8 +149,9 @@ def __dir__() -> list[str]:
 def load_ipython_extension(shell: Any) -> None:
     """Let cells and layers show themselves in a notebook. It is done by itself where IPython runs already."""
     formatter = shell.display_formatter.ipython_display_formatter
-    for module, name in (("carousel.equations.cell", "Cell"), ("carousel.layers.recurrent", "Recurrent")):
-        formatter.for_type_by_name(module, name, lambda shown: import_module("carousel.notebook").show(shown))
+    classes = (("equations.cell", "Cell"), ("layers.recurrent", "Recurrent"), ("layers.levelled", "Levelled"))
+    for module, name in classes:
+        formatter.for_type_by_name(f"carousel.{module}", name, lambda shown: import_module("carousel.notebook").show(shown))
 
 
 if (_ipython := sys.modules.get("IPython")) and (_shell := getattr(_ipython, "get_ipython", lambda: None)()):

@@ -14,34 +14,41 @@ from IPython.display import publish_display_data
 
 from carousel.drawing.svg import standalone
 from carousel.equations import Cell
-from carousel.layers import Recurrent
+from carousel.layers import Grid, Recurrent, Tree
 
 Row = tuple[str, str, str]
+Layer = Recurrent | Grid | Tree
 HEADINGS = ("parameter", "shape", "count")
 
 
-def show(shown: Cell | Recurrent) -> None:
+def show(shown: Cell | Layer) -> None:
     """Publish a cell or a layer to the notebook."""
     for bundle in bundles(shown):
         publish_display_data(bundle)
 
 
-def bundles(shown: Cell | Recurrent) -> Iterator[dict[str, str]]:
+def bundles(shown: Cell | Layer) -> Iterator[dict[str, str]]:
     """Yield what is published, by MIME type."""
     cell = shown if isinstance(shown, Cell) else shown.cell
     yield {"image/svg+xml": standalone(cell), "text/plain": repr(shown)}
     yield {"text/latex": cell._repr_latex_(), "text/plain": cell.text}
-    rows = list(_of_layer(shown) if isinstance(shown, Recurrent) else _of_cell(shown))
+    rows = list(_of_cell(shown) if isinstance(shown, Cell) else _of_layer(shown))
     yield {"text/html": _table(rows), "text/plain": "\n".join("  ".join(row) for row in rows)}
 
 
 def _of_cell(cell: Cell) -> Iterator[Row]:
-    """Return the parameters of a cell for E inputs, H units and, where the output is projected, P outputs."""
-    sizes: Any = sympy.symbols("E H P", positive=True)
-    return _rows((spec.name, spec.shape) for spec in cell.parameter_specs(*sizes))
+    """Return the parameters of a cell for E inputs, H units and, where the output is projected, P outputs.
+
+    A further input with a size of its own has as many units as its letter says, in capitals: ``c`` has C.
+    """
+    letters = ["E", "H", "P", *(name.upper() for name in cell.sized)]
+    sizes: Any = sympy.symbols(letters, positive=True, integer=True)
+    whole = {size: size / cell.heads for size in sizes}  # asked with multiples of the heads, which share their units
+    specs = cell.parameter_specs(*(cell.heads * size for size in sizes))
+    return _rows((spec.name, tuple(sympy.sympify(n).subs(whole) for n in spec.shape)) for spec in specs)
 
 
-def _of_layer(layer: Recurrent) -> Iterator[Row]:
+def _of_layer(layer: Layer) -> Iterator[Row]:
     """Return the parameters of a layer."""
     return _rows((name, tuple(p.shape)) for name, p in layer.named_parameters())
 

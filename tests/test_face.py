@@ -108,3 +108,8 @@ def test_mypy_sees_the_types(tmp_path):
     assert 'Revealed type is "float"' in done.stdout.replace("builtins.", ""), done.stdout + done.stderr
     assert "def (cell: str | carousel.equations.cell.Cell, input_size: int, hidden_size: int" in done.stdout, done.stdout
     assert "error" not in done.stdout, done.stdout
+
+
+def test_the_reference_has_every_name():
+    page = (Path(__file__).parent.parent / "docs/reference/carousel.md").read_text()
+    assert [name for name in carousel.__all__ if f"`{name}`" not in page] == ["__version__", "load_ipython_extension"]

@@ -1,12 +1,15 @@
 """What a notebook shows of a cell and a layer."""
 
+import math
+
 import pytest
+import sympy
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.utils.capture import capture_output
 
 import carousel
-from carousel import Recurrent, cell, notebook, tanh
-from carousel.cells import CELLS
+from carousel import Grid, Recurrent, Tree, cell, notebook, tanh
+from carousel.cells import CELLS, get, paper_cells
 from carousel.equations.stored import StoredCell, as_data
 
 
@@ -61,6 +64,26 @@ def test_counts_of_any_cell_are_its_parameters():
     for c in CELLS.values():
         *_, counts = notebook.bundles(Recurrent(c, 6, 6))
         assert int(counts["text/plain"].split()[-1].replace(",", "")) == sum(p.numel() for p in Recurrent(c, 6, 6).parameters())
+
+
+@pytest.mark.parametrize("name", [*paper_cells(), "slstm-4-heads", "lstm-v4-2-heads"])
+def test_counts_by_size_are_those_of_the_cell(name):
+    known = get(name)
+    *_, counts = notebook.bundles(known)
+    polynomial = counts["text/plain"].splitlines()[-1].removeprefix("all").strip()
+    letters = ["E", "H", "P", *(name.upper() for name in known.sized)]
+    sizes = [8, 8, 4 if known.has_projection else 0, *[5] * (len(letters) - 3)]
+    terms = polynomial.replace("²", "**2").replace(" ", "*").replace("*+*", "+")
+    value = sympy.sympify(terms, locals=dict(zip(letters, sizes, strict=True)))
+    whole = sum(math.prod(spec.shape) for spec in known.parameter_specs(*sizes))
+    assert value == whole
+
+
+def test_layers_over_images_and_trees_show_themselves(shell):
+    for layer in (Grid("mdlstm", 3, 4, directions=2), Tree("child-sum-lstm", 3, 4)):
+        drawing, _, counts = shown(shell, layer)
+        assert drawing["image/svg+xml"].startswith("<svg") and drawing["text/plain"] == repr(layer)
+        assert counts["text/plain"].split()[-1] == f"{sum(p.numel() for p in layer.parameters()):,}"
 
 
 def test_a_representation_in_text_says_what_it_is(own):

@@ -1,4 +1,4 @@
-"""Exported C beside the layers that it came from: compiled for this processor, or for WebAssembly in Node."""
+"""Exported C beside the exported layers: compiled for this processor, or for WebAssembly in Node."""
 
 from __future__ import annotations
 
@@ -61,8 +61,8 @@ lines.on("line", (line) => {
 
 @dataclass(frozen=True)
 class Compiled:
-    """Exported layers that run: ``begin`` takes the input of all steps, ``steps`` takes ``STEPS`` of them, ``output`` gives the
-    last one's; bytes of ``code`` where they are known."""
+    """Exported layers that run: ``begin`` takes the input of all steps, ``steps`` runs ``STEPS`` steps, ``output`` returns the
+    output of the last step. ``code``: bytes of machine code, where they are known."""
 
     begin: Callable[[Tensor], object]
     steps: Callable[[], object]
@@ -105,7 +105,7 @@ def native(layer: Recurrent, precision: str, folder: Path, command: list[str]) -
 
 
 def in_node(layer: Recurrent, precision: str, folder: Path, command: list[str], node: str) -> Compiled:
-    """Compile layers for WebAssembly with vectors; they run in a process of Node, which ends when its input does."""
+    """Compile layers for WebAssembly with vectors; they run in a process of Node, which ends with its input."""
     source, made = folder / f"{precision}-wasm.c", folder / f"{precision}.wasm"
     with apart() as arrays:
         source.write_text(export.c(layer, precision, libm=False) + DRIVER)
@@ -132,7 +132,7 @@ def in_node(layer: Recurrent, precision: str, folder: Path, command: list[str], 
 
 
 def compile_c(command: list[object]) -> None:
-    """Run a compiler. Raises OSError with the first line of what it says."""
+    """Run a compiler. Raises OSError with the first line of its message."""
     done = subprocess.run(list(map(str, command)), capture_output=True, text=True)
     if done.returncode:
         raise OSError(f"{shlex.join(map(str, command[:3]))} refuses the file: {done.stderr.strip().splitlines()[0]}")

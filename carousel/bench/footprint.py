@@ -1,4 +1,4 @@
-"""What an exported layer takes of a small processor: bytes of flash and memory, compiled by zig."""
+"""Flash and memory, in bytes, of an exported layer on small processors, compiled by zig."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ WHOLE = "model_state the_state;\n"  # so that the object has it in its memory
 
 
 def measure(layer: Recurrent, command: list[str], processors: list[str]) -> list[dict[str, Any]]:
-    """Return for each processor and precision the bytes of flash, of code in it, and of memory: one state, without stack.
+    """Return a row for each processor and precision: bytes of flash, of code in it, and of memory for one state.
 
     Args:
-        layer: to export, without ``math.h``.
+        layer: the layer, exported without ``math.h``.
         command: zig's C compiler.
         processors: names in ``PROCESSORS``.
     """

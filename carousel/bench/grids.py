@@ -19,7 +19,7 @@ from carousel.layers.levelled import Levelled, Levels
 
 @dataclass(frozen=True)
 class Case:
-    """One measurement: the steps of a batch, their levels, and the layer; ``name`` says of what sizes."""
+    """One measurement: the steps of a batch, their levels, and the layer; ``name`` tells the sizes."""
 
     name: str
     layer: Levelled
@@ -36,7 +36,7 @@ def grid(side: int = 32, batch: int = 32, units: int = 64) -> Case:
 
 
 def trees(nodes: int = 50, batch: int = 64, units: int = 150) -> Case:
-    """Return binary trees of so many nodes, as random parts of a sentence make them, read by a Tree-LSTM."""
+    """Return a batch of binary trees of ``nodes`` nodes each, cut at random as parts of sentences, read by a Tree-LSTM."""
     chance = random.Random(0)
     forest = Forest.joined(Forest(_drawn(nodes, chance)) for _ in range(batch))
     layer, x = Tree("tree-lstm", units, units), torch.randn(len(forest), units)
@@ -45,7 +45,7 @@ def trees(nodes: int = 50, batch: int = 64, units: int = 150) -> Case:
 
 
 def _drawn(nodes: int, chance: random.Random) -> list[list[int]]:
-    """Return the children of each node: a part of the sentence is cut in two anywhere, until it is a word or two."""
+    """Return the children of each node of a random tree: parts of a sentence are cut in two until each is a word or two."""
     children: list[list[int]] = []
 
     def part(size: int) -> int:
@@ -63,7 +63,7 @@ def _drawn(nodes: int, chance: random.Random) -> list[list[int]]:
 def measure(case: Case, seconds: float) -> list[dict[str, Any]]:
     """Return median seconds of each way, forward and in training, those of the products alone, and GFLOP/s.
 
-    With one thread it is the processor's time, which others on the machine disturb less.
+    With one thread the time is the processor's, which other programs disturb less.
     """
     rows, clock = [], time.process_time if torch.get_num_threads() == 1 else time.perf_counter
     for what in ("forward", "training"):
@@ -105,7 +105,7 @@ def _work(run: Callable[[Tensor], Tensor], case: Case, what: str) -> Work:
 
 
 def _stacked(layer: Levelled, letters: str) -> Tensor:
-    """Return weights with the letters, gate by gate, one below the other."""
+    """Return the weights with these letters, one gate below the other."""
     mark = layer.marks[0]
     return torch.cat([layer.parameter(f"W.{name}", mark) for name in letters.split()])
 
@@ -142,7 +142,7 @@ def _products(case: Case, what: str) -> Work:
 
 
 def by_hand(case: Case) -> Callable[[Tensor], Tensor]:
-    """Return the same in plain PyTorch as DGL batches it: frames of all nodes, of which each level reads and writes rows.
+    """Return the same work in plain PyTorch as DGL batches it: frames of all nodes, whose rows each level reads and writes.
 
     Products of the input are taken at once, those of the states for all gates together; frames are written by ``index_copy``,
     which copies them, since autograd needs the old ones.

@@ -28,7 +28,7 @@ def work(layer: Recurrent, data: Tensor, threads: int) -> Work:
 
 
 def stream(layer: Recurrent, x: Tensor) -> tuple[Work, Callable[[], Tensor]]:
-    """Return one step of all layers, which goes on from the last one's states, and its output; one thread.
+    """Return a function for one step of all layers, each from the states of the step before, and its output; one thread.
 
     Args:
         layer: read in one direction.

@@ -30,9 +30,9 @@ BYTES = {"float32": 4, "bfloat16": 2, "int8": 1}  # of a number
 
 @dataclass(frozen=True)
 class Way:
-    """A way to take steps: ``run`` takes ``steps`` of them with one input, ``output`` is the last one's after so many calls.
+    """A way to take steps: ``run`` takes ``steps`` steps with one input, ``output`` returns the output of the last step.
 
-    ``weights``: their bytes. ``code``: bytes of what runs them, where it can be told.
+    ``weights``: bytes of the weights. ``code``: bytes of the code that runs them, where they are known.
     """
 
     name: str
@@ -45,13 +45,13 @@ class Way:
 
 
 def measure(units: int, seconds: float) -> tuple[list[dict[str, Any]], dict[str, str]]:
-    """Measure all ways for layers of so many units, in one thread; return the table's rows, and why others were left out.
+    """Measure all ways for layers of one size, in one thread; return the table's rows, and reasons for the ways left out.
 
     Every way begins with the same weights and states and is compared with the layer first.
 
     Args:
-        units: of the input and of each of two layers.
-        seconds: how long each is measured, about.
+        units: size of the input and of each of two layers.
+        seconds: seconds of measuring each way, about.
     """
     torch.manual_seed(0)
     layer, x = Recurrent("lstm-v2", units, units, LAYERS).eval(), torch.randn(1, units)
@@ -152,7 +152,7 @@ def _within(precision: str) -> float:
 
 
 def _bytes(layer: Recurrent, precision: str) -> int:
-    """Return the bytes of a layer's parameters where dense weights have a precision; of int8, with a scale for each row."""
+    """Return the bytes of a layer's parameters with dense weights in a precision; int8 has a scale for each row."""
     found = 0
     for name, p in layer.named_parameters():
         dense = name.startswith("W.")

@@ -63,16 +63,13 @@ def kernels(
     if figure is not None:
         files.check(figure)
     if device == "cuda" or compile_only:
-        bench_gpu.kernels(cells, [_checked(s) for s in sizes or []], types, ways, seconds, compile_only=compile_only, json=json)
+        bench_gpu.kernels(cells, _sizes(sizes), types, ways, seconds, compile_only=compile_only, json=json)
         return
     if device != "cpu":
         raise InputError(f"--device must be cpu or cuda, not {device!r}")
     used = _threads(threads)
-    try:
-        names = commands.cells(cells, alone=False)
-        shapes = [_shape(s) for s in sizes or []] or bench_kernels.SIZES
-    except ValueError as error:
-        raise InputError(str(error)) from None
+    names = commands.cells(cells, alone=False)
+    shapes = _sizes(sizes) or bench_kernels.SIZES
     if jax and not bench_kernels.jax_scan.available():
         raise InputError("--jax needs the package jax: pip install carousel-rnn[bench]")
     if onnx and not bench_kernels.onnx_runtime.available():
@@ -90,42 +87,22 @@ def kernels(
         screen.print_json(rows)
         return
     table = [_row(r) for r in rows]
-    headings = list(dict.fromkeys(h for r in table for h in r))
     title = f"{used} thread{'s' * (used > 1)}, float32; on the right, how many times as long the others take"
-    screen.out.print(screen.table(title, {h: "left" if h in ("cell", "run") else "right" for h in headings}, table))
+    screen.print_rows(title, table, ("cell", "run"))
     if figure is not None:
         print(f"\nfigure {figure}")
 
 
-def _several(what: str, text: str, known: tuple[str, ...]) -> list[str]:
-    names = [k.strip() for k in text.split(",") if k.strip()]
-    for name in names or [text]:
-        if name not in known:
-            raise InputError(f"{what} must be {' or '.join(known)}, not {name!r}")
-    return names
+def _sizes(given: list[str] | None) -> list[tuple[int, int, int]]:
+    return [_three("--sizes", "rows,units,steps", text, "20,200,35") for text in given or []]
 
 
-def _checked(text: str) -> tuple[int, int, int]:
-    try:
-        return _shape(text)
-    except ValueError as error:
-        raise InputError(str(error)) from None
-
-
-def _shape(text: str) -> tuple[int, int, int]:
-    parts = text.split(",")
-    if len(parts) != 3 or not all(p.strip().isdigit() and int(p) > 0 for p in parts):
-        raise ValueError(f"--sizes takes rows,units,steps, such as 20,200,35, not {text!r}")
-    a, b, c = (int(p) for p in parts)
+def _three(option: str, parts: str, text: str, example: str = "32,32,64") -> tuple[int, int, int]:
+    found = options.numbers(text)
+    if len(found) != 3:
+        raise InputError(f"{option} takes {parts}, such as {example}, not {text!r}")
+    a, b, c = found
     return a, b, c
-
-
-def _numbers(option: str, parts: str, text: str) -> list[int]:
-    """Return whole numbers above zero that an option takes, separated by commas. Raises InputError."""
-    found = [p.strip() for p in text.split(",")]
-    if len(found) != len(parts.split(",")) or not all(p.isdecimal() and int(p) > 0 for p in found):
-        raise InputError(f"{option} takes {parts}, such as 32,32,64, not {text!r}")
-    return [int(p) for p in found]
 
 
 def _row(r: dict[str, Any]) -> dict[str, str]:
@@ -157,7 +134,7 @@ def recording(
 ) -> None:
     """Time the recording of every step's memory and a clamped gate, beside the plain run and the eager loop."""
     used = _threads(threads)
-    shapes = [_checked(s) for s in sizes or []] or bench_recording.SIZES
+    shapes = _sizes(sizes) or bench_recording.SIZES
     cases = [bench_kernels.Case(n, *s) for s in shapes for n in commands.cells(cells, alone=False)]
     rows: list[dict[str, Any]] = []
     with screen.counting("measuring") as tick:
@@ -173,7 +150,7 @@ def recording(
         ratios = {name: f"{x / plain:.2f}" for name, x in r["seconds"].items() if name != "plain"}
         table.append({"cell": r["cell"], "B·H·T": shape, "run": r["what"], "plain, ms": f"{1000 * plain:.2f}", **ratios})
     title = f"{used} thread{'s' * (used > 1)}, float32; on the right, how many times as long as the plain run"
-    screen.out.print(screen.table(title, {h: "left" if h in ("cell", "run") else "right" for h in table[0]}, table))
+    screen.print_rows(title, table, ("cell", "run"))
 
 
 @app.command("grids", epilog="Example: carousel bench grids --grid 16,8,32 --trees 20,16,64")
@@ -186,11 +163,11 @@ def grids(
 ) -> None:
     """Time a grid and trees beside the same loop in PyTorch's operations, and beside frames of nodes, as DGL has them.
 
-    With one thread it is the processor's time.
+    With one thread the time is the processor's.
     """
     used = _threads(threads)
     made = (("--grid", "side,images,units", grid, bench_grids.grid), ("--trees", "nodes,trees,units", trees, bench_grids.trees))
-    cases = [make(*_numbers(option, parts, text)) for option, parts, text, make in made]
+    cases = [make(*_three(option, parts, text)) for option, parts, text, make in made]
     rows: list[dict[str, Any]] = []
     with screen.counting("measuring") as tick:
         for k, case in enumerate(cases):
@@ -207,7 +184,7 @@ def grids(
         shown = {"case": r["case"], "run": r["run"], "ms": f"{1000 * ours:.1f}", "GFLOP/s": f"{r['gflops']:.0f}"}
         table.append({**shown, "of products": share, **others})
     title = f"{used} thread{'s' * (used > 1)}, float32; on the right, how many times as long the others take"
-    screen.out.print(screen.table(title, {h: "left" if h in ("case", "run") else "right" for h in table[0]}, table))
+    screen.print_rows(title, table, ("case", "run"))
 
 
 @app.command("lm", epilog="Example: carousel bench lm train.txt --layers 2 --hidden 200")
@@ -227,8 +204,8 @@ def lm(
 ) -> None:
     """Count words a second in training, beside the same model written plainly with torch.nn.LSTM."""
     used = _threads(threads)
-    kinds = _several("softmax", softmax, KINDS)
-    precisions = _several("precision", precision, ("float32", "bfloat16"))
+    kinds = options.several("--softmax", softmax, KINDS)
+    precisions = options.several("--precision", precision, ("float32", "bfloat16"))
     check_file(file)
     with TemporaryDirectory() as folder, screen.counting("measuring") as tick:
         tick(0, None)
@@ -253,7 +230,7 @@ def lm(
         for r in rows
     ]
     title = f"{layers} × {hidden} {cell}, {vocabulary.size:,} words, {batch_size} rows × {length} steps, {used} threads"
-    screen.out.print(screen.table(title, {h: "left" if h == "model" else "right" for h in shown[0]}, shown))
+    screen.print_rows(title, shown, ("model",))
 
 
 @app.command("startup", epilog="Example: carousel bench startup --repeats 5")
@@ -278,7 +255,7 @@ def startup(
         for r in rows
     ]
     title = f"Medians of {repeats}; ratios are to import torch"
-    screen.out.print(screen.table(title, {h: "left" if h == "started" else "right" for h in table[0]}, table))
+    screen.print_rows(title, table, ("started",))
 
 
 @app.command("rl", epilog="Example: carousel bench rl --cells lstm,gru --steps 30000 --figure rl.png")
@@ -318,7 +295,7 @@ def rl(
         for r in rows
     ]
     title = f"{rows[0]['frames']:,} frames, one thread, by the processor's time; at the end the mean of the last 20 episodes"
-    screen.out.print(screen.table(title, {h: "left" if h == "policy" else "right" for h in table[0]}, table))
+    screen.print_rows(title, table, ("policy",))
     if figure is not None:
         print(f"\nfigure {figure}")
 

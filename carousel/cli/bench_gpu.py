@@ -7,8 +7,7 @@ from typing import Any
 import torch
 
 from carousel.bench import gpu
-from carousel.cells import get
-from carousel.cli import commands, screen
+from carousel.cli import commands, options, screen
 from carousel.errors import InputError
 from carousel.kernels import triton
 
@@ -22,8 +21,8 @@ def kernels(
     if not compile_only and not torch.cuda.is_available():
         raise InputError("--device cuda: PyTorch sees no GPU here; --compile-only compiles the kernels without one")
     names = commands.cells(cells, alone=False)
-    chosen = _several("--types", types, tuple(gpu.TYPES))
-    forced = _several("--ways", ways, ("stepwise", "rows", "grid", "held"))
+    chosen = options.several("--types", types, tuple(gpu.TYPES))
+    forced = options.several("--ways", ways, ("stepwise", "rows", "grid", "held")) if ways.strip() else []
     try:
         cases = gpu.cases(names, sizes or gpu.SIZES, chosen)
     except ValueError as error:
@@ -39,21 +38,7 @@ def kernels(
     table = [_compiled(r) if compile_only else _measured(r) for r in rows]
     title = "For compute capability 9.0" if compile_only else f"{', '.join(gpu.card().values())}; milliseconds"
     left = ("cell", "type", "run", "kernel")
-    headings = dict.fromkeys(h for r in table for h in r)
-    screen.out.print(screen.table(title, {h: "left" if h in left else "right" for h in headings}, table))
-
-
-def _several(what: str, text: str, known: tuple[str, ...] | None) -> list[str]:
-    found = [k.strip() for k in text.split(",") if k.strip()]
-    for name in found:
-        if known is None:
-            try:
-                get(name)
-            except ValueError as error:
-                raise InputError(str(error)) from None
-        elif name not in known:
-            raise InputError(f"{what} may be {', '.join(known)}, not {name!r}")
-    return found
+    screen.print_rows(title, table, left)
 
 
 def _case(r: dict[str, Any]) -> dict[str, str]:

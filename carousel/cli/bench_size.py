@@ -1,4 +1,4 @@
-"""``carousel bench size``: what exported layers take of a small processor."""
+"""``carousel bench size``: flash and memory of exported layers on small processors."""
 
 from __future__ import annotations
 
@@ -21,17 +21,13 @@ def command(
     json: options.Json = False,
 ) -> None:
     """Tell the flash and memory of exported layers on small processors, compiled by zig (package ziglang)."""
-    zig, names = c_stream.zig(), processors.split(",")
+    zig, names = c_stream.zig(), options.several("--processors", processors, tuple(footprint.PROCESSORS))
     if zig is None:
         raise InputError("bench size needs the package ziglang: pip install carousel-rnn[compiler]")
-    for name in names:
-        if name not in footprint.PROCESSORS:
-            raise InputError(f"processors must be {' or '.join(footprint.PROCESSORS)}, not {name!r}")
     layer = Recurrent(commands.cell(cell), inputs, units, layers).eval()
     rows = footprint.measure(layer, zig, names)
     if json:
         screen.print_json(rows)
         return
     table = [{name: f"{value:,}" if isinstance(value, int) else value for name, value in r.items()} for r in rows]
-    headings = {h: "left" if h in ("processor", "precision") else "right" for h in table[0]}
-    screen.out.print(screen.table(f"{layer!r}: bytes; memory is that of one state", headings, table))
+    screen.print_rows(f"{layer!r}: bytes; memory is that of one state", table, ("processor", "precision"))

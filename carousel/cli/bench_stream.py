@@ -22,8 +22,8 @@ def command(
     """Time a stream of single steps: ours in 32, 16 and 8 bits, the C file, WebAssembly, PyTorch, ONNX Runtime."""
     if figure is not None:
         files.check(figure)
-    sizes = [int(n) if n.strip().isdigit() else 0 for n in units.split(",")]
-    if min(sizes) < 1:
+    sizes = options.numbers(units)
+    if not sizes:
         raise InputError(f"units are whole numbers from 1, separated by commas, not {units!r}")
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -53,7 +53,7 @@ def command(
         for r in rows
     ]
     title = f"{stream.LAYERS} layers, one row, one step, one thread: medians"
-    screen.out.print(screen.table(title, {h: "left" if h == "way" else "right" for h in table[0]}, table))
+    screen.print_rows(title, table, ("way",))
     for name, reason in left.items():
         print(f"{name} was left out: {reason}")
     if figure is not None:

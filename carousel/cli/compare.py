@@ -74,7 +74,6 @@ def run(folder: Path, config: Any, names: list[str], parameters: int | None = No
 
 def show(rows: list[dict[str, Any]], title: str) -> None:
     """Print the table of a comparison."""
-    headings = ["model", "parameters", "perplexity", "bits per character", "words per second", "seconds"]
     formats = [
         {
             "model": r["model"],
@@ -86,4 +85,4 @@ def show(rows: list[dict[str, Any]], title: str) -> None:
         }
         for r in rows
     ]
-    screen.out.print(screen.table(title, {h: "left" if h == "model" else "right" for h in headings}, formats))
+    screen.print_rows(title, formats, ("model",))

@@ -88,7 +88,7 @@ def command(
         screen.print_json([r.as_dict() for r in found])
         return
     shown = [_shown(r) for r in found]
-    screen.out.print(screen.table(title, {h: "left" if h == "cell" else "right" for h in shown[0]}, shown))
+    screen.print_rows(title, shown, ("cell",))
     for path in (figure, sensitivity):
         if path is not None:
             print(f"figure {path}")

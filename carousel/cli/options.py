@@ -147,6 +147,21 @@ def clamps(given: list[str] | None) -> list[Clamp]:
     return found
 
 
+def several(option: str, text: str, known: Collection[str]) -> list[str]:
+    """Return the names that an option takes, separated by commas. Raises InputError for none, and for an unknown one."""
+    found = [name.strip() for name in text.split(",") if name.strip()]
+    for name in found or [text]:
+        if name not in known:
+            raise InputError(f"{option} may be {', '.join(known)}, not {name!r}")
+    return found
+
+
+def numbers(text: str) -> list[int]:
+    """Return whole numbers above zero, separated by commas; none where one of them is anything else."""
+    parts = [part.strip() for part in text.split(",")]
+    return [int(part) for part in parts] if all(part.isdecimal() and int(part) > 0 for part in parts) else []
+
+
 def layer_number(layer: int | None, layers: int) -> int:
     """Return the number of the layer to show, the last by default. Raises InputError where there is none of that number."""
     if layer is not None and layer >= layers:

@@ -64,7 +64,7 @@ def command(
             }
         )
     left = ("first", "second", "next, first", "next, second")
-    screen.out.print(screen.table(f"{name}, layer {number}", {h: "left" if h in left else "right" for h in rows[0]}, rows))
+    screen.print_rows(f"{name}, layer {number}", rows, left)
     carriers = [
         {
             "layer": str(c.layer),
@@ -77,7 +77,7 @@ def command(
     ]
     print()
     title = f"units of {name} that carry the difference"
-    screen.out.print(screen.table(title, {h: "left" if h == "after" else "right" for h in carriers[0]}, carriers))
+    screen.print_rows(title, carriers, ("after",))
     if figure is not None:
         print(f"wrote {figure}")
 

@@ -78,6 +78,6 @@ def command(
         )
     title = f"read from {found[0].name}, layer {number}: share right on sentences not seen"
     left = ("property", "best units alone", "by words since it was set")
-    screen.out.print(screen.table(title, {h: "left" if h in left else "right" for h in rows[0]}, rows))
+    screen.print_rows(title, rows, left)
     if figure is not None:
         print(f"wrote {figure}")

@@ -16,7 +16,7 @@ def command(
     name: Annotated[str | None, typer.Argument(help="Print this recipe, as its file has it.", show_default=False)] = None,
     json: options.Json = False,
 ) -> None:
-    """List the recipes of carousel train, each with the result that it gave; or print one."""
+    """List the recipes of carousel train, each with the result that it reached; or print one."""
     found = [recipe(each) for each in ([name] if name else names())]
     if json:
         told = [

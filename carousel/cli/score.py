@@ -1,4 +1,4 @@
-"""``carousel score``: how well a model knows a text, or several together."""
+"""``carousel score``: how well a model, or several together, know a text."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ def command(
 ) -> None:
     """Tell perplexity, bits per character and share of unknown words of a text.
 
-    The text is read as the model was trained: in one piece, or each sentence on its own. What a model that adapts to the text
-    reaches, or several models together, stands beside the score of each model as it is.
+    The text is read as the model was trained: in one piece, or each sentence on its own. Scores of a model that adapts to the
+    text, or of several models together, stand beside the static score of each model.
     """
     how = options.chosen(Adaptation, given)
     if words and (adaptation(how).asked or len(runs) > 1):

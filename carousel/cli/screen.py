@@ -6,7 +6,7 @@ import json
 import math
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -44,6 +44,12 @@ def table(title: str, columns: dict[str, str], rows: list[dict[str, str]]) -> Ta
     for row in rows:
         made.add_row(*(row.get(h, "") for h in columns))
     return made
+
+
+def print_rows(title: str, rows: list[dict[str, str]], left: Collection[str]) -> None:
+    """Print a table with a column for each name in the rows; those in ``left`` are on the left, numbers on the right."""
+    columns = dict.fromkeys(name for row in rows for name in row)
+    out.print(table(title, {name: "left" if name in left else "right" for name in columns}, rows))
 
 
 class Preparing:

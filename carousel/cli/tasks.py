@@ -164,9 +164,8 @@ def bench(
         {"cell": r["cell"], "B·H·T": r["B·H·T"], "run": r["run"], **{n: f"{x:.1f}" for n, x in r["nanoseconds"].items()}}
         for r in rows
     ]
-    headings = list(dict.fromkeys(h for r in table for h in r))
     title = f"Nanoseconds a unit and step, {threads or torch.get_num_threads()} thread(s), float32"
-    screen.out.print(screen.table(title, {h: "left" if h in ("cell", "run") else "right" for h in headings}, table))
+    screen.print_rows(title, table, ("cell", "run"))
 
 
 def show(results: list[dict[str, Any]]) -> None:

@@ -32,7 +32,7 @@ def configure(
 ) -> Config:
     """Return a run's configuration from the options of a command; ``cell`` where no option names it.
 
-    ``otherwise``: settings that hold whatever the options say.
+    ``otherwise``: settings that override the options.
 
     Raises InputError for a model that cannot be built or files that cannot be read.
     """

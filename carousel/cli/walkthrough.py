@@ -173,4 +173,4 @@ def _print(found: Walkthrough, units: int) -> None:
 def _table(title: str, rows: list[dict[str, Any]]) -> None:
     if rows:
         print()
-        screen.out.print(screen.table(title, {h: "left" if h in LEFT else "right" for h in rows[0]}, rows))
+        screen.print_rows(title, rows, LEFT)

@@ -25,16 +25,19 @@ def page(
     """Return a language model as one HTML file: the page, the cell, its weights and the vocabulary.
 
     Args:
-        model: of a run.
-        vocabulary: the model's.
+        model: a language model that reads in one direction.
+        vocabulary: its vocabulary.
         precision: of dense weights: int8, bfloat16 or float32.
-        name: which the page has as its title.
-        example: the text that is read first.
-        hash: what is seen first instead, as in the page's address.
-        answers: what the page cannot compute and is to know, by the question to the server.
+        name: the page's title.
+        example: the text that the page shows first.
+        hash: the view that the page opens with in place of the example, as it stands in the page's address.
+        answers: answers that the page cannot compute, by the question to the server.
+
+    Returns:
+        The text of the file.
 
     Raises:
-        InputError: an output layer that has no row for each token; weights that are not finite.
+        InputError: the output layer has no row for each token, or weights are not finite.
     """
     script = of_language(model, vocabulary, precision)
     known = facts(model.recurrent, vocabulary, run=name, task="read", parameters=model.count(), example=example)

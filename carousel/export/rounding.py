@@ -25,11 +25,11 @@ def single(name: str, values: np.ndarray) -> np.ndarray:
 
 
 def in_halves(values: np.ndarray) -> np.ndarray:
-    """Return the upper half of each number in single precision, to the nearest: bfloat16 as whole numbers of 16 bits."""
+    """Return each number rounded to bfloat16, as a whole number of 16 bits."""
     return torch.from_numpy(values.astype(np.float32)).bfloat16().view(torch.int16).numpy().view(np.uint16)
 
 
 def in_bytes(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return whole numbers from −127 to 127 for a weight, (rows, columns), and for each row the number that one stands for."""
+    """Return whole numbers from −127 to 127 for a weight, (rows, columns), and the scale of each row."""
     found, scale = whole(torch.from_numpy(np.ascontiguousarray(values)))
     return found.to(torch.int8).numpy(), scale.squeeze(-1).numpy()

@@ -1,4 +1,4 @@
-"""What a trained language model can be written as: one record a target, which the command and Python read."""
+"""The kinds of files that hold a trained language model: one record each, which the command and Python read."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from carousel.translation.model import Translator
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a model comes from: the ``name`` of its run, and what gives an ``example`` of the texts that it reads."""
+    """The run of a model: its ``name``, and a function ``example`` that returns a text such as the model reads."""
 
     name: str
     example: Callable[[], str]
@@ -28,12 +28,12 @@ class Target:
     """A kind of file.
 
     Attributes:
-        name: as it stands after ``--to``.
+        name: the value of the option `to`.
         about: one line for the help.
-        precisions: of the weights, the usual one first.
-        write: takes a model, its vocabulary, a precision and the model's origin, and returns the files' contents by what
-            follows the file's stem.
-        next: takes the path of the file, and returns in a line how to try it.
+        precisions: possible precisions of the weights, the usual one first.
+        write: a function of a model, its vocabulary, a precision and the model's origin, which returns the contents of all
+            files by their suffixes.
+        next: a function of the file's path, which returns a line with a way to try the file.
     """
 
     name: str
@@ -43,13 +43,13 @@ class Target:
     next: Callable[[Path], str]
 
     def check(self, precision: str) -> None:
-        """Raise InputError where the weights cannot have this precision."""
+        """Raise InputError for a precision that the weights cannot have."""
         if precision not in self.precisions:
             raise InputError(f"`precision` of {self.name} must be {' or '.join(self.precisions)}, not {precision!r}")
 
 
 def target(name: str | None, path: Path) -> Target:
-    """Return a target by its name or, where that is None, by the end of a file's name. Raises InputError where none is."""
+    """Return a target by its name or, for None, by the suffix of a file. Raises InputError for an unknown one."""
     name = path.suffix.removeprefix(".") if name is None else name
     if name not in TARGETS:
         raise InputError(f"`to` must be {' or '.join(TARGETS)}, not {name!r}")
@@ -72,7 +72,7 @@ def write(
 def write_translator(
     model: Translator, source: Vocabulary, target: Vocabulary, path: Path, to: Target, precision: str | None
 ) -> list[Path]:
-    """Write a translator, whole, and return the path. Raises InputError where the target has no translators."""
+    """Write a translator as a whole file and return its path. Raises InputError for a target without translators."""
     from carousel.export.c99.translator import of_translator
 
     if to.name != "c":

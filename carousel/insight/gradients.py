@@ -101,7 +101,7 @@ def gradient_flow(
         The sizes of the gradients by step.
 
     Raises:
-        ValueError: for a layer that reads backwards as well, or an end that is no step.
+        ValueError: for a layer that reads backwards as well, a ``Grid`` or ``Tree``, or an end that is no step.
     """
     training = model.training
     model.eval()  # dropout is left out
@@ -169,6 +169,8 @@ def _chain(model: LanguageModel | Recurrent, batch: Any) -> tuple[Recurrent, Ten
 
 
 def _forward_only(layer: Recurrent) -> Recurrent:
+    if layer.cell.before:
+        raise ValueError(f"a step of cell {layer.cell.name} follows several, and the error is followed through a Recurrent")
     if layer.bidirectional:
         raise ValueError("the error flows both ways through a bidirectional layer; follow it through one direction")
     return layer

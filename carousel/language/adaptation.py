@@ -1,4 +1,4 @@
-"""Scores at evaluation beside the static one: a model that goes on learning, a cache, several models together.
+"""Scores beside the static one: of a model that goes on learning, of a cache, of several models together.
 
 Each is exact: every token of the text is foretold once, from nothing but the text before it.
 """
@@ -32,7 +32,7 @@ STATIC, DYNAMIC, MEASURING = "static", "dynamic", "gradients of the training tex
 
 @dataclass(frozen=True)
 class Adaptation(Settings):
-    """What is told beside the static score.
+    """Settings of dynamic evaluation and the neural cache.
 
     The defaults of dynamic evaluation are those of Krause's program (for AWD-LSTM on the Penn Treebank, segments of 5 words).
     """
@@ -53,16 +53,16 @@ class Adaptation(Settings):
 
     @property
     def asked(self) -> bool:
-        """Whether anything is told beside the static score."""
+        """Whether there is a score beside the static one."""
         return self.dynamic or bool(self.cache)
 
     def new_cache(self) -> NeuralCache | None:
-        """Return an empty cache; None where none is asked for."""
+        """Return an empty cache; None for a cache of no tokens."""
         return NeuralCache(self.cache, self.cache_theta, self.cache_weight) if self.cache else None
 
 
 def adaptation(given: Mapping[str, Any]) -> Adaptation:
-    """Return an adaptation of these fields. Raises InputError for a value that cannot be, TypeError for an unknown name."""
+    """Return an adaptation with these fields. Raises InputError for an impossible value, TypeError for an unknown name."""
     made = Adaptation(**given)
     made.check()
     return made
@@ -77,13 +77,13 @@ class Still:
 
     @torch.no_grad()
     def __call__(self, x: Tensor, y: Tensor, fresh: bool) -> tuple[Tensor, Tensor]:
-        """Return log p of each target, (T,), and what the output layer was given, (T, size)."""
+        """Return log p of each target, (T,), and the inputs of the output layer, (T, size)."""
         h, self.state = self.model.read(x, None if fresh else self.state)
         return self.model.log_probabilities(h[:, 0], y), h[:, 0]
 
 
 class Segments:
-    """A text piece by piece: inputs (T, 1), targets (T,), and whether the piece begins with new states."""
+    """A text in pieces: inputs (T, 1), targets (T,), and whether a piece begins with new states."""
 
     def __init__(self, corpus: EncodedText, end: int, length: int, sentences: bool):
         self.feed = Sentences(corpus, end, rows=1) if sentences else Stream(corpus, end, rows=1, length=length)
@@ -99,14 +99,14 @@ class Segments:
 def read_through(
     readers: Sequence[Reader], segments: Segments, name: str, how: Adaptation, told: Told | None = None
 ) -> list[dict[str, Score]]:
-    """Return the text's scores by name for each reader, and last for all together: by the mean of their probabilities.
+    """Return the text's scores by name for each reader, and last for all readers together, by the mean of their probabilities.
 
     Args:
-        readers: that read it side by side.
-        segments: of the text.
-        name: of what readers do; with a cache there is a second score, "cache" or "name, cache".
-        how: says whether there is a cache.
-        told: of progress.
+        readers: models, still or learning, which read the text side by side.
+        segments: the text.
+        name: name of the score; with a cache there is a second score, "cache" or "name, cache".
+        how: settings of the cache.
+        told: called with the progress.
     """
     caches, cached = [how.new_cache() for _ in readers], "cache" if name == STATIC else f"{name}, cache"
     costs: dict[str, Tensor] = {}
@@ -141,19 +141,19 @@ def adapted(
     learned: Sequence[EncodedText] = (),
     told: Told | None = None,
 ) -> list[dict[str, Score]]:
-    """Return the scores that are told beside the static ones, by name, for each model, and last for all together.
+    """Return the scores beside the static ones, by name, for each model, and last for all models together.
 
-    Several models are an ensemble: the mean of their probabilities, each of which adapts by itself. Its "static" score is
-    there as well, since ``score`` gives that of one model.
+    Several models are an ensemble, whose probability is the mean of theirs; each model adapts by itself. The ensemble's
+    scores contain its "static" one, since ``score`` takes one model.
 
     Args:
-        models: on one vocabulary, in evaluation; they stay as they are.
+        models: models on one vocabulary, in evaluation; they stay as they are.
         corpus: the text.
         end: the token id of ``<eos>``.
-        how: they adapt.
-        sentences: whether each begins with new states.
-        learned: the text that each model learned from, for dynamic evaluation.
-        told: of progress.
+        how: settings of dynamic evaluation and cache.
+        sentences: begin each sentence with new states.
+        learned: for dynamic evaluation, the training text of each model.
+        told: called with the progress.
 
     Raises:
         InputError: dynamic evaluation leaves the finite numbers.
@@ -179,7 +179,7 @@ def adapted(
 
 
 def mean_model(models: Sequence[LanguageModel]) -> LanguageModel:
-    """Return a model whose weights are the mean of the models', stages of one training. Raises InputError for two shapes."""
+    """Return a model with the mean of the models' weights. Raises InputError for models of different shapes."""
     mean = copy.deepcopy(models[0])
     states = [model.state_dict() for model in models]
     if any({k: v.shape for k, v in s.items()} != {k: v.shape for k, v in states[0].items()} for s in states):

@@ -1,10 +1,10 @@
 """The neural cache (Grave, Joulin and Usunier 2017): tokens that were read lately are likelier to come again.
 
-What the output layer was given at step i is kept with the token that followed, and at step t
+Step i keeps hᵢ, the input of the output layer, with the token xᵢ₊₁ that followed. At step t
 
     p_cache(w) ∝ Σᵢ 1{w = xᵢ₊₁} exp(θ hₜ · hᵢ)        p(w) = (1 − λ) p_vocabulary(w) + λ p_cache(w)
 
-over the last so many steps i < t. As long as none is kept, p is the model's own.
+over the last ``size`` steps i < t. While the cache is empty, p is the model's own.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ class NeuralCache:
     """The cache of one text.
 
     Args:
-        size: steps that are kept.
-        theta: θ; larger ones ask for more similar steps.
+        size: number of steps that it keeps.
+        theta: θ; a larger one asks for more similar steps.
         weight: λ, the share of the cache.
     """
 
@@ -33,7 +33,7 @@ class NeuralCache:
 
         Args:
             logs: log p_vocabulary of each target, (T,).
-            h: what the output layer was given, (T, size).
+            h: the inputs of the output layer, (T, size).
             y: the targets, (T,).
         """
         before, steps = len(self.tokens), len(y)

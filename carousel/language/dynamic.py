@@ -30,12 +30,12 @@ def root_mean_squares(
     """Return √MS_g of each parameter; the model is left as it is.
 
     Args:
-        model: trained, in evaluation.
-        corpus: that it learned from.
+        model: a trained model, in evaluation.
+        corpus: its training text.
         end: the token id of ``<eos>``.
         length: steps of a batch.
-        batches: at most; their rows begin all over the text. 0: the whole text.
-        tick: told how many batches are done, of how many.
+        batches: number of batches at most, whose rows begin at places all over the text; 0: the whole text.
+        tick: called with the batches done, and all of them.
     """
     feed, parameters = Stream(corpus, end, ROWS, length), list(model.parameters())
     wanted = min(len(feed), batches or len(feed))
@@ -51,16 +51,16 @@ def root_mean_squares(
 
 
 def gradients(loss: Tensor, parameters: list[nn.Parameter]) -> tuple[Tensor, ...]:
-    """Return the gradient of a loss for each parameter, zero where it takes no part."""
+    """Return the gradient of a loss for each parameter, zero for a parameter that takes no part in it."""
     return torch.autograd.grad(loss, parameters, allow_unused=True, materialize_grads=True)
 
 
 class Learning:
-    """A copy of a model that reads segment after segment, and learns from each what it has just foretold.
+    """A copy of a model that reads segment after segment: it foretells a segment's tokens, then learns from them.
 
     Args:
-        model: trained, in evaluation; it stays as it is.
-        rms: as ``root_mean_squares`` gives it.
+        model: a trained model, in evaluation; it stays as it is.
+        rms: √MS_g of each parameter, from ``root_mean_squares``.
         lr: η.
         decay: λ.
         epsilon: ε.
@@ -76,12 +76,12 @@ class Learning:
         self.state: State | None = None
 
     def __call__(self, x: Tensor, y: Tensor, fresh: bool) -> tuple[Tensor, Tensor]:
-        """Return log p of each target, (T,), and what the output layer was given, (T, size); then learn.
+        """Foretell the targets, then learn from them; return log p of each, (T,), and the output layer's inputs, (T, size).
 
         Args:
             x: token ids (T, 1).
-            y: those that follow, (T,).
-            fresh: whether the segment begins with new states.
+            y: the token ids that follow, (T,).
+            fresh: begin the segment with new states.
         """
         h, state = self.model.read(x, None if fresh else self.state)
         logs = self.model.log_probabilities(h[:, 0], y)

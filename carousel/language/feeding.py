@@ -43,8 +43,8 @@ class Batch:
 class Stream:
     """The text cut into ``rows`` long pieces that are read side by side, ``length`` tokens at a time.
 
-    The state is carried from one batch to the next; back-propagation ends at the batch's border. With ``vary`` the borders are
-    drawn anew each epoch from that seed.
+    The state is carried from one batch to the next; back-propagation ends at the batch's border. With a seed ``vary``, each
+    epoch draws its borders anew.
     """
 
     cut = 0
@@ -66,7 +66,7 @@ class Stream:
         """Return where the batches of an epoch begin in a row, and where the last one ends.
 
         Lengths that vary are Merity, Keskar and Socher's (2017): a normal deviate of 5 around ``length``, or once in twenty
-        around its half, and 5 at least. They are stretched a little, so that every epoch has as many batches.
+        around its half, and 5 at least. They are stretched a little, so that all epochs have equally many batches.
         """
         n, count = self.row_length, len(self)
         if self.vary is None:
@@ -134,7 +134,7 @@ class Sentences:
 def feed(
     kind: str, corpus: EncodedText, end: int, rows: int, length: int, share: Share, seed: int | None, vary: bool = False
 ) -> Stream | Sentences:
-    """Return the feed called "stream" or "sentences"; its arguments are the feed's own. ``vary``: whether lengths do."""
+    """Return the feed called "stream" or "sentences"; the arguments are its own. ``vary``: draw the lengths of a stream."""
     if kind == "stream":
         return Stream(corpus, end, rows, length, share, seed if vary else None)
     return Sentences(corpus, end, rows, length, share, seed)

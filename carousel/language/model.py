@@ -23,9 +23,9 @@ from carousel.training.task import Trainable
 class ModelConfig(NetworkConfig):
     """The parts of a language model. Dropout is on the embedded words, between layers and on the outputs.
 
-    ``dropout_words`` is of a word's whole embedding, drawn once a batch (Gal and Ghahramani 2016), ``ar`` and ``tar`` are
-    Merity, McCann and Socher 2017. They and ``smoothing`` (Szegedy et al. 2016) shape the gradient; the loss that training
-    tells is J.
+    ``dropout_words`` drops a word's whole embedding, with one draw a batch (Gal and Ghahramani 2016). ``ar`` and ``tar``
+    weigh the activation regularizers of Merity, McCann and Socher (2017). The regularizers and ``smoothing`` (Szegedy et al.
+    2016) shape the gradient; training reports the loss J without them.
     """
 
     dropout_input: float | None = setting(None, "Dropout on inputs, if other.", least=0, below=1)
@@ -101,9 +101,9 @@ class LanguageModel(Trainable):
 
         Args:
             x: token ids (T, B).
-            hx: the states to begin with, as Recurrent's.
+            hx: the states to begin with, as ``Recurrent`` takes them.
             y: the token ids that follow, (T, B), IGNORED where none counts.
-            clamp: as Recurrent's.
+            clamp: gates or states to hold, as ``Recurrent`` takes them.
 
         Returns:
             Logits (T, B, vocabulary size), or with targets ``y`` the loss J = −Σ log y_{t+1}[x_{t+1}] in nats, summed over
@@ -118,12 +118,12 @@ class LanguageModel(Trainable):
         return self.output(flat, self.shared).reshape(*h.shape[:-1], self.vocabulary_size), hx
 
     def read(self, x: Tensor, hx: State | None = None, clamp: Clamps | None = None) -> tuple[Tensor, State]:
-        """Read token ids and return what the output layer is given, (T, B, size), and the states after the last step.
+        """Read token ids and return the inputs of the output layer, (T, B, size), and the states after the last step.
 
         Args:
             x: token ids (T, B).
-            hx: the states to begin with, as Recurrent's.
-            clamp: as Recurrent's.
+            hx: the states to begin with, as ``Recurrent`` takes them.
+            clamp: gates or states to hold, as ``Recurrent`` takes them.
         """
         h, hx = self._run(x, hx, clamp)
         return self._drop(h, self.config.dropout_output), hx
@@ -136,12 +136,12 @@ class LanguageModel(Trainable):
         return self.recurrent(e, hx, resets=self.resets(x), clamp=clamp)
 
     def _penalties(self, plain: Tensor, dropped: Tensor, y: Tensor) -> list[Tensor]:
-        """Return what the loss is regularized with, each summed over the targets that count as the loss is.
+        """Return the penalties of the loss, each summed over the targets that count, as the loss is.
 
         Args:
-            plain: the last layer's outputs (T, B, size).
-            dropped: the same after dropout.
-            y: targets (T, B).
+            plain: the last layer's outputs, (T, B, size).
+            dropped: the outputs after dropout, (T, B, size).
+            y: targets, (T, B).
         """
         config, counts = self.config, y != IGNORED
         found = []
@@ -157,12 +157,12 @@ class LanguageModel(Trainable):
         return found
 
     def log_probabilities(self, h: Tensor, y: Tensor) -> Tensor:
-        """Return log p(y), (N,), of token ids ``y`` (N,), from what ``read`` gives, (N, size)."""
+        """Return log p(y), (N,), of token ids ``y``, (N,), from outputs ``h`` of ``read``, (N, size)."""
         return log_softmax(self.output(h, self.shared), -1).gather(1, y.unsqueeze(1)).squeeze(1)
 
     @property
     def shared(self) -> Tensor | None:
-        """The embedding, where it is the output layer's weight too."""
+        """The embedding where it is the output layer's weight too, else None."""
         return self.embedding.weight if self.config.tied else None
 
     def resets(self, x: Tensor) -> Tensor | None:
@@ -191,12 +191,12 @@ class LanguageModel(Trainable):
         return step
 
     def _drop(self, x: Tensor, p: float | None) -> Tensor:
-        """Apply dropout, by default the configuration's."""
+        """Apply dropout with a probability, by default the configuration's."""
         return dropout(x, self.config.dropout if p is None else p, self.training, self.config.variational_dropout)
 
 
 def with_gradient_of(loss: Tensor, penalties: list[Tensor]) -> Tensor:
-    """Return the loss as it is, with the gradient of its sum with the penalties."""
+    """Return the value of the loss with the gradient of loss and penalties together."""
     return loss + sum((p - p.detach() for p in penalties), loss.new_zeros(())) if penalties else loss
 
 

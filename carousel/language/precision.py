@@ -1,4 +1,4 @@
-"""Language models whose weights have fewer bits, as exported files have them."""
+"""Language models with weights of fewer bits, as exported files hold them."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from carousel.layers.precision import PRECISIONS, checked, rounded, rounded_laye
 
 @torch.no_grad()
 def rounded_model(model: LanguageModel, precision: str) -> LanguageModel:
-    """Return a copy of a model whose dense weights are as that precision holds them: layers, embedding, output layer.
+    """Return a copy of a model with the dense weights of layers, embedding and output layer rounded to a precision.
 
-    The model itself, for float32. Raises InputError where there is no such precision.
+    For float32 it is the model itself. Raises InputError for an unknown precision.
     """
     if PRECISIONS[checked(precision)] is None:
         return model

@@ -23,8 +23,8 @@ LENGTH = 256  # tokens that are read at a time, which does not change what they 
 class Score:
     """A text's cost in bits under the model as it is, and measures that follow from it. ``tokens`` count ``<eos>`` too.
 
-    ``adapted``: the text's scores under a model that adapts to it, by name ("dynamic", "cache", "dynamic, cache"), where they
-    were asked for; of an ensemble those of all together.
+    ``adapted``: the text's scores under a model that adapts to it, by name ("dynamic", "cache", "dynamic, cache"), as far as
+    they were asked for; an ensemble has the scores of all its models together.
     """
 
     bits: float
@@ -49,7 +49,7 @@ class Score:
         return self.unknown / self.tokens
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the values that JSON shows; ``adapted`` among them only where there are some."""
+        """Return the values that JSON shows, with ``adapted`` where there are adapted scores."""
         adapted = {"adapted": {name: found.as_dict() for name, found in self.adapted.items()}} if self.adapted else {}
         return {
             "perplexity": self.perplexity,
@@ -69,7 +69,7 @@ class Score:
 
     @classmethod
     def of_nats(cls, nats: float, tokens: int, facts: Facts) -> Score:
-        """Make the score of the tokens that were read: sentences leave out empty lines, which are one ``<eos>`` each."""
+        """Make a score from the nats of all tokens read; sentences leave out empty lines, which are one ``<eos>`` each."""
         return cls(nats / math.log(2), tokens, facts.characters - (facts.tokens - tokens), facts.unknown)
 
 

@@ -1,4 +1,4 @@
-"""Trees as layers take them: which nodes follow which, checked, and in levels."""
+"""Trees for layers: the children of each node, checked, and the nodes in levels."""
 
 from __future__ import annotations
 
@@ -16,14 +16,15 @@ class Forest:
     """One tree or several, by the children of each node.
 
     Args:
-        children: of each node, the numbers of its children in order; −1 or None stands where one is missing that has a place,
-            as the left child of a node that has a right one alone. Or whole numbers, (nodes, most children), −1 for none.
+        children: for each node the numbers of its children in order; −1 or None takes the place of a missing child, such as
+            the left child of a node with a right child alone. Or an array of whole numbers, (nodes, most children), with −1
+            for none.
 
     ``Forest.joined([a, b])`` is a batch: the nodes of ``a``, then those of ``b``.
 
     Raises:
-        ValueError: a child that is no node, that has two parents, or that is its own ancestor.
-        TypeError: for what is no list of lists and no array of whole numbers.
+        ValueError: a child is no node, has two parents, or is its own ancestor.
+        TypeError: ``children`` is neither a list of lists nor an array of whole numbers.
     """
 
     def __init__(self, children: Sequence[Sequence[int | None]] | Tensor | np.ndarray):
@@ -102,7 +103,7 @@ class Forest:
 
 
 def _pairs(children: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
-    """Return parents, which child each has, and the child, for each that is there, and the number of nodes."""
+    """Return the parent, the place and the number of each child that is there, and the number of nodes."""
     if isinstance(children, Tensor | np.ndarray):
         table = np.asarray(children.cpu() if isinstance(children, Tensor) else children)
         if table.ndim != 2 or table.dtype.kind not in "iu":

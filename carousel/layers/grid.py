@@ -24,13 +24,13 @@ class Grid(Levelled):
 
     Args:
         cell: a cell with ``before=("up", "left")``, or the name of one: "mdlstm", "stable-mdlstm".
-        input_size: numbers of a pixel.
+        input_size: number of values of a pixel.
         hidden_size: units of the states.
-        directions: how many scans, 1 to 4, or the corners at which they begin: "top left", "top right", "bottom left", "bottom
-            right", the order in which a number takes them. Each has parameters of its own; above and to the left are seen from
-            where it begins, so that a scan from the bottom right comes from below and from the right.
-        block: height and width of the blocks of pixels that are steps; what an image lacks of its last blocks is zero.
-        batch_first: images are (B, height, width, numbers) rather than (height, width, B, numbers).
+        directions: the number of scans, 1 to 4, or the corners where they begin: "top left", "top right", "bottom left",
+            "bottom right", in the order in which a number takes them. Each scan has parameters of its own. "Above" and "to the
+            left" are seen from the scan's corner: a scan from the bottom right comes from below and from the right.
+        block: height and width in pixels of the blocks that are steps; pixels missing from an image's last blocks are zero.
+        batch_first: images are (B, height, width, input_size) rather than (height, width, B, input_size).
         options: as those of ``Recurrent``: ``bias``, ``proj_size``, ``recurrent_init``, ``forget_bias``, ``heads``, ``init``,
             ``input_sizes``, ``device``, ``dtype``.
 
@@ -63,7 +63,7 @@ class Grid(Levelled):
         return self.input_size * self.block[0] * self.block[1]
 
     def extra_repr(self) -> str:
-        """Return what the layer's representation says: the cell, the sizes, the scans."""
+        """Return the text of the layer's representation: the cell, the sizes, the scans."""
         parts = [super().extra_repr()]
         parts += [f"directions={self.corners}"] if len(self.corners) > 1 else []
         return ", ".join(parts + ([f"block={self.block}"] if self.block != (1, 1) else []))
@@ -83,19 +83,20 @@ class Grid(Levelled):
         Args:
             input: (height, width, B, input_size), or (B, height, width, input_size) with ``batch_first``, or one image,
                 (height, width, input_size).
-            sizes: height and width of each image of the batch, (B, 2), where they differ; what is beside an image is not read.
+            sizes: height and width in pixels of each image of the batch, (B, 2), where they differ; pixels beside an image
+                are not read.
             record: names of gates, states and other quantities of ``cell.names`` to give back for every step.
             clamp: gates or states to hold at a value at all steps, ``{"f": 0.0}`` or ``{"f": {3: 0.0}}``.
             inputs: the cell's further inputs of each step by name, laid out as the output: vectors, or one number a step.
 
         Returns:
             The outputs of every step, (rows of blocks, columns of blocks, B, directions · output size), laid out as the input,
-            those of several scans one after the other; zero beside an image. With ``record`` also a dictionary from name to the
-            same of another size.
+            with several scans one after the other; zero beside an image. With ``record`` also a dictionary from each name to
+            its values, laid out as the outputs.
 
         Raises:
             ValueError: for shapes or names that do not fit.
-            TypeError: for what is no tensor.
+            TypeError: for an input that is no tensor.
         """
         x = tensor("input", input)
         if x.dim() not in (3, 4) or x.shape[-1] != self.input_size:

@@ -1,4 +1,4 @@
-"""Weights in fewer bits, chosen after training from the weights alone: what they are rounded to, for all that runs them."""
+"""Weights in fewer bits: one way of rounding them after training, which streams, exports and scores share."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ PRECISIONS: dict[str, torch.dtype | None] = {"float32": None, "bfloat16": torch.
 
 
 def checked(precision: str) -> str:
-    """Return a precision. Raises InputError where there is none of that name."""
+    """Return the name of a precision. Raises InputError for an unknown one."""
     if precision not in PRECISIONS:
         raise InputError(f"`precision` must be {' or '.join(PRECISIONS)}, not {precision!r}")
     return precision
 
 
 def whole(values: Tensor) -> tuple[Tensor, Tensor]:
-    """Return a weight's rows in whole numbers from −127 to 127, and for each row the number that one of them stands for."""
+    """Return a weight's rows in whole numbers from −127 to 127, and the scale of each row."""
     scale = values.abs().amax(-1, keepdim=True) / 127
     return (values / scale.where(scale > 0, 1)).round(), scale
 
 
 def rounded(values: Tensor, precision: str) -> Tensor:
-    """Return a dense weight, (…, rows, columns), as that precision holds it, in its own type."""
+    """Return a dense weight, (…, rows, columns), rounded to a precision, in the weight's own type."""
     if precision == "float32":
         return values
     if precision == "bfloat16":
@@ -39,7 +39,7 @@ def rounded(values: Tensor, precision: str) -> Tensor:
 
 @torch.no_grad()
 def rounded_layer(layer: Recurrent, precision: str) -> Recurrent:
-    """Return a copy of layers whose dense weights are as that precision holds them."""
+    """Return a copy of layers with dense weights rounded to a precision."""
     copy = deepcopy(layer)
     for direction in range(copy.directions):
         for k in range(copy.num_layers):

@@ -20,8 +20,8 @@ class Tree(Levelled):
 
     Args:
         cell: a cell with ``before=``, or the name of one: "tree-lstm", "child-sum-lstm", "recursive". With names, ``("left",
-            "right")``, a node has so many children at most, in that order; with one, ``"child"``, any number without order.
-        input_size: numbers of a node's input.
+            "right")``, a node has at most as many children, in that order; with one name, ``"child"``, any number in no order.
+        input_size: size of a node's input.
         hidden_size: units of the states.
         options: as those of ``Recurrent``: ``bias``, ``proj_size``, ``recurrent_init``, ``forget_bias``, ``heads``, ``init``,
             ``input_sizes``, ``device``, ``dtype``.
@@ -49,20 +49,20 @@ class Tree(Levelled):
         """Run from the leaves to the roots.
 
         Args:
-            input: of each node, (nodes, input_size).
-            children: of each node; a :class:`Forest`, or what it is made of. Of a batch ``Forest.joined``.
-            record: names of gates, states and other quantities of ``cell.names`` to give back for every node; of what each
-                child of a set has, such as its forget gate, in the child's row.
+            input: the input of each node, (nodes, input_size).
+            children: the children of each node: a :class:`Forest`, or the argument of one; for a batch ``Forest.joined``.
+            record: names of gates, states and other quantities of ``cell.names`` to give back for every node; a quantity of
+                each child of a set, such as its forget gate, stands in the child's row.
             clamp: gates or states to hold at a value at all nodes, ``{"f": 0.0}`` or ``{"f": {3: 0.0}}``.
             inputs: the cell's further inputs by name: vectors, (nodes, size), or one number a node, (nodes,).
 
         Returns:
-            The output of every node, (nodes, output size); of the roots it is ``output[forest.roots]``. With ``record`` also a
-            dictionary from name to (nodes, size).
+            The output of every node, (nodes, output size); ``output[forest.roots]`` has the roots' outputs. With ``record``
+            also a dictionary from name to (nodes, size).
 
         Raises:
-            ValueError: for shapes or names that do not fit, for trees that are none.
-            TypeError: for what is no tensor.
+            ValueError: for shapes or names that do not fit, or children that make no tree.
+            TypeError: for an input that is no tensor.
         """
         forest = children if isinstance(children, Forest) else Forest(children)
         cell, x = self.cell, tensor("input", input)

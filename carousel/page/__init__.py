@@ -1,1 +1,1 @@
-"""The page that looks into a model: its files for the browser, and what it is told of a model, whoever serves it."""
+"""The page that looks into a model: its files for the browser, and the facts of a model that it shows."""

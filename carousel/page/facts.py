@@ -1,4 +1,4 @@
-"""What the page shows of a model before anything is read."""
+"""Facts of a model that the page shows before it reads a text."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ def facts(layer: Recurrent, vocabulary: Vocabulary, *, run: str, task: str, para
     """Return a model's facts, as JSON.
 
     Args:
-        layer: that is looked into.
-        vocabulary: of the texts that it reads.
-        run: the model's name.
+        layer: the layers that the page looks into.
+        vocabulary: vocabulary of the texts that the model reads.
+        run: the name of the run.
         task: "read" or "translate".
-        parameters: how many the model has.
-        example: the text that is read first.
+        parameters: number of the model's parameters.
+        example: the text that the page shows first.
     """
     cell, units = layer.cell, layer.units()
     units = {name: units[name] for name in cell.names if name in units}

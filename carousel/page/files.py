@@ -28,11 +28,11 @@ def one_file(answers: Mapping[str, Any], hash: str = "", code: str = "", weights
     """Return the page as one HTML file.
 
     Args:
-        answers: what is known, by the question: of ``api/run`` the facts; of other questions those that the model inside, or
-            a page without one, cannot answer.
-        hash: what is seen first, as in the page's address.
+        answers: answers by question: the facts under ``api/run``, and all that the model inside, or a page without one,
+            cannot compute.
+        hash: the view that the page opens with, as it stands in the page's address.
         code: JavaScript that declares ``loaded(weights)``, a promise of the model; without it the page is a still picture.
-        weights: of the model, as text.
+        weights: the model's weights as text.
     """
     kept = json.dumps({"hash": hash, "answers": answers}, separators=(",", ":")).replace("<", "\\u003c")
     styles = "\n".join(_text(f"{name}.css") for name in STYLES)

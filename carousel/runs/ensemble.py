@@ -19,7 +19,7 @@ from carousel.text.lines import Text
 
 @dataclass(frozen=True)
 class EnsembleScore(Score):
-    """An ensemble's score. ``members``: those of its runs, in their order; ``of_mean``: that of the mean of their weights."""
+    """An ensemble's score. ``members``: scores of its runs, in order. ``of_mean``: the score of the mean of their weights."""
 
     members: tuple[Score, ...] = ()
     of_mean: Score | None = None
@@ -34,10 +34,10 @@ class Ensemble:
     """Trained language models that read a text side by side; a token's probability is the mean of theirs.
 
     Args:
-        runs: or the folders of runs, two or more.
+        runs: two or more runs, or their folders.
 
     Raises:
-        InputError: a folder is no language model's run, or vocabularies or ways of reading differ.
+        InputError: a folder holds no run of a language model, or vocabularies or ways of reading differ.
     """
 
     def __init__(self, runs: Sequence[LanguageRun | str | Path]):
@@ -58,10 +58,10 @@ class Ensemble:
         """Return the cost of a text under all together, with the members' own beside it.
 
         Args:
-            text: the text; or what a run's ``encoded`` gives.
-            mean: score a model whose weights are the mean of the runs', too; it means something where the runs are
-                stages of one training.
-            told: of progress, as (activity, done, of how much).
+            text: the text; or an encoded text from a run's ``encoded``.
+            mean: also score a model with the mean of the runs' weights, which makes sense where the runs are stages of one
+                training.
+            told: called with the progress: activity, done, all.
             **how: fields of ``Adaptation``; each run adapts by itself.
 
         Raises:

@@ -69,7 +69,7 @@ class LanguageRun:
         return self.model.recurrent
 
     def rounded(self, precision: str) -> LanguageRun:
-        """Return the run with dense weights as that precision holds them, float32, bfloat16 or int8: what an export runs."""
+        """Return the run with dense weights rounded to float32, bfloat16 or int8, as an exported file has them."""
         found = copy(self)
         found.model = rounded_model(self.model, precision)
         return found
@@ -83,13 +83,13 @@ class LanguageRun:
         cache=2000)`` is the same score, whose ``adapted`` has the scores of the adapting model by name.
 
         Args:
-            text: the text; or what ``encoded`` gives.
-            tick: told how many batches of the static score are done, of how many.
-            told: of all progress, as (activity, done, of how much).
+            text: the text; or an encoded text from ``encoded``.
+            tick: called with the batches of the static score that are done, and all of them.
+            told: called with all progress: activity, done, all.
             **how: fields of ``Adaptation``.
 
         Raises:
-            InputError: a value of ``how`` cannot be, the training text is missing, or dynamic evaluation leaves the finite
+            InputError: a value of ``how`` is impossible, the training text is missing, or dynamic evaluation leaves the finite
                 numbers.
         """
         asked = adaptation(how)
@@ -104,11 +104,11 @@ class LanguageRun:
 
     @property
     def reads_sentences(self) -> bool:
-        """Whether each sentence is read on its own."""
+        """Whether the model reads each sentence on its own."""
         return self.config.training.feed == "sentences"
 
     def learned(self) -> EncodedText:
-        """Return the text that the model learned from. Raises InputError where the folder has it no more."""
+        """Return the encoded training text. Raises InputError where it is no longer in the folder."""
         if not EncodedText.exists(self.folder / "data", "train"):
             raise InputError(f"{self.folder} has its training text no more; dynamic evaluation measures the gradient there")
         return EncodedText.open(self.folder / "data", "train", self.vocabulary.size)
@@ -144,7 +144,7 @@ class LanguageRun:
         return [word for word, token in self.vocabulary.pieces(text) if token == self.vocabulary.unknown]
 
     def example(self) -> str:
-        """Return a text to begin with: a line of what the model was validated or trained on, else one that it writes."""
+        """Return an example text: a line that the model was validated or trained on, or else one that it writes."""
         found = example(self.folder / "data", ("valid", "train"), self.vocabulary)
         return found or self.generate(count=12, temperature=0.7, seed=1).strip().partition("\n")[0]
 
@@ -154,13 +154,14 @@ class LanguageRun:
         Args:
             path: of the file.
             to: the kind of file: ``c`` (one C99 file), ``js`` (a JavaScript module), ``wasm`` (WebAssembly and a module),
-                ``html`` (the page of ``carousel serve`` in one file); None takes it from the end of the path.
-            precision: of the weights: float32, bfloat16 or int8; None: int8 in a page, else float32. No sum has fewer bits than
-                float32.
+                ``html`` (the page of ``carousel serve`` in one file), ``onnx``, ``c-bare`` (C without a library); None takes
+                it from the suffix of the path.
+            precision: of the weights: float32, bfloat16 or int8, and float16 for ONNX; None: int8 in a page, else float32. All
+                sums have at least the bits of float32.
 
         Raises:
-            InputError: there is no such target or precision, the output layer is adaptive, weights are not finite, or
-                WebAssembly's compiler is missing.
+            InputError: no target or precision has that name, the output layer is adaptive (but ``onnx`` takes it), weights are
+                not finite, or WebAssembly's compiler or the package ``onnx`` is missing.
         """
         from carousel.export import targets
 

@@ -75,15 +75,15 @@ class TranslatorRun:
         return self.interpreter(beam=beam, alpha=alpha, attention=attention).together([line], clamp=clamp)[0][0]
 
     def export(self, path: str | Path, to: str | None = None, precision: str = "float32") -> list[Path]:
-        """Write the translator as one C99 file, which translates greedily without Carousel, and return its path in a list.
+        """Write the translator as one C99 file, which translates greedily without Carousel; return a list with its path.
 
         Args:
-            path: of the file.
-            to: the kind of file, ``c``; None takes it from the end of the path.
-            precision: of the weights: float32, bfloat16 or int8.
+            path: the file.
+            to: the kind of file, ``c``; None takes it from the suffix of the path.
+            precision: of the dense weights: float32, bfloat16 or int8.
 
         Raises:
-            InputError: there is no such target or precision, or weights are not finite.
+            InputError: no target or precision has that name, or weights are not finite.
         """
         from carousel.export import targets
 

@@ -131,7 +131,7 @@ class EncodedText:
 
 
 def example(folder: Path, names: Sequence[str], vocabulary: Vocabulary) -> str | None:
-    """Return a line of moderate length, all known to the vocabulary, of the first encoded text that has one among its first."""
+    """Return a line of moderate length without unknown words, from the first encoded text that begins with some."""
     for name in names:
         if EncodedText.exists(folder, name):
             text, begin = EncodedText.open(folder, name, vocabulary.size), 0

@@ -26,7 +26,8 @@ AVERAGES = ("averaged", "validations")  # of the position, where there is a mean
 @dataclass
 class Position:
     """The position of a run. ``batch`` counts within the epoch; ``loss``, summed, and ``targets`` since the last log line;
-    ``averaged``: steps that the mean of the weights is of; ``validations``: their losses, where ``average`` asks for them."""
+    ``averaged``: number of steps in the mean of the weights; ``validations``: their losses, where ``average`` needs
+    them."""
 
     step: int = 0
     epoch: int = 0
@@ -55,13 +56,13 @@ def save_checkpoint(
     """Write model, optimizer, carried state, random state, mean of weights and position; all processes call this together.
 
     Args:
-        path: of the file; only the first process writes it.
-        model: that learns.
-        optimizer: of the model.
-        position: in the run.
+        path: the file, which the first process alone writes.
+        model: the model that learns.
+        optimizer: the model's optimizer.
+        position: the position in the run.
         carried: states of this process's rows, (layers, rows, units) each.
-        processes: of the run.
-        average: of the model's weights.
+        processes: the run's processes.
+        average: the mean of the model's weights.
     """
     states = () if carried is None else (carried,) if isinstance(carried, Tensor) else carried
     gathered = [processes.gather(s) for s in states]

@@ -33,9 +33,9 @@ def optimizer(name: str, parameters: Iterable[Any], rate: float, **options: Any)
 
 
 def configured(training: TrainConfig, model: nn.Module) -> torch.optim.Optimizer:
-    """Return the optimizer that a configuration asks for, of all of a model's parameters.
+    """Return the optimizer of a model's parameters that a configuration asks for.
 
-    Raises InputError for muon where PyTorch has none.
+    Raises InputError for muon where PyTorch lacks it.
     """
     if training.optimizer == "muon":
         return Muon(model, training.lr, training.weight_decay)
@@ -45,18 +45,18 @@ def configured(training: TrainConfig, model: nn.Module) -> torch.optim.Optimizer
 
 
 class Muon(torch.optim.Optimizer):
-    """Muon (Jordan et al. 2024) of the recurrent layers' dense weights, AdamW of all else, with one rate.
+    """Muon (Jordan et al. 2024) for the recurrent layers' dense weights, AdamW for all other parameters, with one rate.
 
-    Muon's update is made as large as AdamW's usually is (Liu et al. 2025). Embedding and output layer are tables of words
-    rather than maps, and heads' blocks are no matrices: they are AdamW's.
+    Muon's update is scaled to the usual size of AdamW's (Liu et al. 2025). Embedding and output layer are tables of words
+    rather than maps, and blocks of heads are no matrices: AdamW takes them.
 
     Args:
-        model: that learns.
+        model: the model that learns.
         rate: the learning rate to begin with.
-        weight_decay: of both.
+        weight_decay: weight decay of both.
 
     Raises:
-        InputError: this PyTorch has no Muon.
+        InputError: this PyTorch lacks Muon.
     """
 
     def __init__(self, model: nn.Module, rate: float, weight_decay: float):
@@ -77,19 +77,19 @@ class Muon(torch.optim.Optimizer):
         self._share()
 
     def _share(self) -> None:
-        """Let the parts work on this optimizer's groups and state, which are what a checkpoint keeps."""
+        """Let both parts work on this optimizer's groups and state, which a checkpoint saves."""
         groups = iter(self.param_groups)
         for part in self.parts:
             part.param_groups = [next(groups) for _ in part.param_groups]
             part.state = self.state
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take over a state that ``state_dict`` gave."""
+        """Load a state that ``state_dict`` returned."""
         super().load_state_dict(state_dict)
         self._share()
 
     def step(self, closure: Any = None) -> None:  # type: ignore[override]  # nothing here gives a closure
-        """Take a step by the gradients that are there."""
+        """Take a step with the parameters' gradients."""
         for part in self.parts:
             part.step()
 
@@ -97,8 +97,8 @@ class Muon(torch.optim.Optimizer):
 def rate(training: TrainConfig, step: int, steps: int, decays: int) -> float:
     """Return the learning rate of a step: warm-up, then the schedule.
 
-    "one-cycle" is Smith and Topin 2017 with the numbers of PyTorch's ``OneCycleLR``, whose momentum stands still: from lr / 25
-    up to lr, and down to lr / 250 000, both along half a cosine.
+    "one-cycle" is the policy of Smith and Topin (2017) with the numbers of PyTorch's ``OneCycleLR`` and without its cycle of
+    momentum: up from lr / 25 to lr, and down to lr / 250 000, each along half a cosine.
 
     Args:
         training: the run's configuration.

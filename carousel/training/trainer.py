@@ -210,7 +210,7 @@ class Trainer:
             before.append(loss)
 
     def _judge(self) -> float:
-        """Validate the weights as they are, keep them if they are the best, and return their loss."""
+        """Validate the present weights, save them if they are the best, and return their loss."""
         position, training = self.position, self.training
         value = self._value(*self._evaluate(self.valid_feed))
         position.epoch += 1

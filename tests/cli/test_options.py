@@ -155,6 +155,11 @@ def test_names_in_backticks_become_flags():
     [
         (("train", "text.txt", "--init", "none"), "carousel: --init must be uniform or orthogonal, not 'none'\n"),
         (("train", "text.txt", "--lr", 0), "carousel: --lr must be above 0, not 0.0\n"),
+        (("bench", "stream", "--units", "8,²"), "carousel: units are whole numbers from 1, separated by commas, not '8,²'\n"),
+        (
+            ("bench", "kernels", "--sizes", "1,²,3"),
+            "carousel: --sizes takes rows,units,steps, such as 20,200,35, not '1,²,3'\n",
+        ),
         (("train", "text.txt", "--length", 0), "carousel: --length must be at least 1, not 0\n"),
         (("compare", "text.txt", "--weight-decay", "nan"), "--weight-decay"),
         (("translate", "train", "text.txt", "text.txt", "--smoothing", 1), "--smoothing is a probability in [0, 1), not 1.0\n"),

@@ -10,7 +10,7 @@ from carousel.insight import jacobian, theory
 from carousel.insight.gradient_decay import at_first_weights, of_text, while_training
 from carousel.insight.gradients import Decay, gradient_flow
 from carousel.insight.jacobian import first_input_sensitivity, singular_values
-from carousel.layers import Recurrent, from_torch
+from carousel.layers import Recurrent, Tree, from_torch
 
 
 @pytest.mark.parametrize("name", CELLS)
@@ -209,6 +209,8 @@ def test_backwards_reading_layers_and_steps_that_are_not_there_are_refused():
         gradient_flow(Recurrent("gru", 2, 2, bidirectional=True), torch.randn(3, 1, 2))
     with pytest.raises(ValueError, match="no step 3"):
         gradient_flow(Recurrent("gru", 2, 2), torch.randn(3, 1, 2), ends=[3])
+    with pytest.raises(ValueError, match="follows several, and the error is followed through a Recurrent"):
+        gradient_flow(Tree("tree-lstm", 2, 2), torch.randn(3, 1, 2))
 
 
 def test_five_hundred_steps_are_no_matter_of_memory():

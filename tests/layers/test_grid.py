@@ -172,8 +172,8 @@ def test_torch_compile_runs_around_a_grid():
         torch.jit.trace(layer, x, check_trace=False)
 
 
-@pytest.mark.parametrize("printed", [export.c, export.js, export.wasm], ids=["c", "js", "wasm"])
-def test_no_printer_of_steps_takes_a_grid(printed):
+@pytest.mark.parametrize("printed", [export.c, export.js, export.wasm, export.onnx], ids=["c", "js", "wasm", "onnx"])
+def test_no_export_takes_a_grid(printed):
     with pytest.raises(InputError, match=r"^a step of cell mdlstm follows several, and an exported step follows one$"):
         printed(Grid("mdlstm", 2, 3))
 

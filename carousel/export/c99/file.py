@@ -7,7 +7,8 @@ from functools import cache
 from pathlib import Path
 
 import carousel
-from carousel.export.c99.layers import check, further, layer_code
+from carousel.export.c99.layers import further, layer_code
+from carousel.export.checks import check_steps
 from carousel.layers import Recurrent
 
 HERE = Path(__file__).parent
@@ -15,17 +16,22 @@ BARE = HERE / "bare.c"
 
 
 def of_layer(layer: Recurrent, precision: str = "float32", *, libm: bool = True) -> str:
-    """Return layers as one C99 file, which needs ``math.h`` alone: ``model_init``, ``model_step``, no global state.
+    """Return layers as one C99 file with the functions ``model_init`` and ``model_step`` and no global state.
 
-    Further inputs of a step stand between ``x`` and ``y``, in the cell's order: vectors as pointers, numbers as they are.
+    Arguments for a step's further inputs stand between ``x`` and ``y``, in the cell's order: vectors are pointers, numbers
+    are passed by value.
 
     Args:
-        layer: in one direction. Constant arrays hold its parameters.
+        layer: layers that read in one direction. Constant arrays of the file hold their parameters.
         precision: of dense weights: float32, bfloat16 or int8.
-        libm: whether there is ``math.h``. Without it the file has functions of its own, and includes nothing.
+        libm: include ``math.h``. Without it the file has mathematical functions of its own, and includes nothing.
+
+    Returns:
+        The text of the file.
 
     Raises:
-        InputError: the layer reads in both directions, its weights are not finite, or there is no such precision.
+        InputError: the layers read in both directions, are a ``Grid`` or ``Tree``, or have weights that are not finite; or
+            no precision has that name.
     """
     body = layers_code(layer, precision)
     sizes = f"#define MODEL_INPUTS {layer.input_size}\n#define MODEL_OUTPUTS {layer.output_size}\n"
@@ -34,7 +40,7 @@ def of_layer(layer: Recurrent, precision: str = "float32", *, libm: bool = True)
 
 def layers_code(layer: Recurrent, precision: str, *, open: bool = False) -> str:
     """Return the constants, the state and the functions of layers; arguments as those of ``of_layer`` and ``layer_code``."""
-    check(layer)
+    check_steps(layer)
     codes = [layer_code(layer, number, precision, open=open) for number in range(layer.num_layers)]
     inputs, signature = layer.cell.trace.inputs, f"const float *x, {further(layer.cell)}float *y"
     steps = []
@@ -66,7 +72,7 @@ def head(layer: Recurrent, precision: str, libm: bool = True) -> str:
 
 
 def whole(body: str, libm: bool = True) -> str:
-    """Return functions with all that they call; without ``math.h`` its functions are those of ``bare.c``."""
+    """Return functions together with the helpers that they call; without ``math.h``, functions of ``bare.c`` take its place."""
     text = f"{helpers(body)}\n{body}"
     if libm:
         return text
@@ -76,7 +82,7 @@ def whole(body: str, libm: bool = True) -> str:
 
 
 def helpers(body: str, known: Path = HERE / "helpers.c") -> str:
-    """Return the functions that some text of C calls, and those that they call, in the order of the file that has them."""
+    """Return the helpers that a text of C calls, directly or through other helpers, in the order of ``helpers.c``."""
     found, code = "", re.sub(r"/\*.*?\*/", "", body, flags=re.DOTALL)
     for name, text in reversed(_helpers(known).items()):
         if re.search(rf"\b{name}[()]", code + found):

@@ -1,4 +1,4 @@
-"""What compiled C takes: bytes of code, constants and memory, from the sections of an object."""
+"""The size of compiled C: bytes of code, constants and memory, from the sections of an object file."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ ALLOCATED, WRITABLE, CODE, NO_BITS = 2, 1, 4, 8  # of ELF's sections: flags, and
 
 @dataclass(frozen=True)
 class Footprint:
-    """Bytes of an object: ``code``, ``constants``, ``data`` that begins with values, ``zeros`` that begin as zero."""
+    """Bytes of an object file: ``code``, ``constants``, variables with first values (``data``) and without (``zeros``)."""
 
     code: int
     constants: int
@@ -25,12 +25,12 @@ class Footprint:
 
     @property
     def memory(self) -> int:
-        """Bytes of memory that is written, without stack."""
+        """Bytes of writable memory, without the stack."""
         return self.data + self.zeros
 
 
 def footprint(path: Path) -> Footprint | None:
-    """Return what an object takes; None where it is no ELF file of a little-endian processor."""
+    """Return the sizes of an object file; None where it is no ELF file of a little-endian processor."""
     content = path.read_bytes()
     if content[:4] != b"\x7fELF" or content[5] != 1:
         return None

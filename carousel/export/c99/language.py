@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from carousel.errors import InputError
 from carousel.export.c99.file import head, layers_code, whole
 from carousel.export.c99.vocabulary import program
 from carousel.export.c99.weights import vector, weight
+from carousel.export.checks import check_output
 from carousel.export.rounding import numbers
 from carousel.language.model import LanguageModel
-from carousel.language.softmax import FullSoftmax
 from carousel.text.vocabulary import Vocabulary
 
 
@@ -18,17 +17,19 @@ def of_language(
     """Return a language model as one C99 file: ``model_init``, ``model_token``; with ``-DMAIN`` a program.
 
     Args:
-        model: of a run.
-        vocabulary: the model's.
+        model: a language model that reads in one direction.
+        vocabulary: its vocabulary.
         precision: of dense weights: float32, bfloat16 or int8.
-        open: whether the named quantities of a step can be read and held, as ``layer_code`` has it.
-        libm: whether there is ``math.h``. Without it the model has functions of its own; the program needs it.
+        open: let a caller read and hold the named quantities of a step, as ``layer_code`` does.
+        libm: include ``math.h``. Without it the model has mathematical functions of its own; the program needs it anyway.
+
+    Returns:
+        The text of the file.
 
     Raises:
-        InputError: an output layer that has no row for each token; weights that are not finite.
+        InputError: the output layer has no row for each token, weights are not finite, or no precision has that name.
     """
-    if not isinstance(model.output, FullSoftmax):
-        raise InputError("an adaptive output layer cannot be exported to C; train with the full or the sampled one")
+    check_output(model, "C")
     embedding = weight("model_embedding", numbers(model.embedding.weight), precision)
     output = embedding if model.config.tied else weight("model_output", numbers(model.output.weight), precision)
     size, inputs = model.recurrent.output_size, model.config.input_size

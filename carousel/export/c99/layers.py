@@ -13,7 +13,6 @@ from carousel.equations import Cell
 from carousel.equations.notes import ROW, Expr, Product
 from carousel.equations.stages import Accumulator
 from carousel.equations.trace import symbol
-from carousel.errors import InputError
 from carousel.export.c99.printer import Printer
 from carousel.export.c99.weights import Weight, vector, weight
 from carousel.export.rounding import numbers
@@ -35,10 +34,10 @@ class LayerCode:
 
 @dataclass
 class Writer:
-    """The work of one layer's step as C; other languages of its kind override what they write otherwise.
+    """Writes the work of one layer's step as C; writers of similar languages override the lines that differ.
 
-    The quantities that are ``seen``, by name with their units, stand in the state, where they can be read and held: members
-    ``seen`` and ``held``, where NaN holds nothing.
+    ``seen`` maps names of quantities to their numbers of units. A caller may read and hold these quantities: the state has an
+    array ``…_seen`` of values and an array ``…_held`` of values to hold for each; NaN holds nothing.
     """
 
     cell: Cell
@@ -133,16 +132,16 @@ class Writer:
         self.lines += added
 
     def reduced(self, kind: str, operand: str, length: int, *, from_unit: bool = False) -> str:
-        """Return a sum or maximum over so many units of an array, from its begin or from unit k on."""
+        """Return a sum or maximum over some units of an array, from its first unit or from unit k on."""
         return f"{REDUCTIONS[kind]}({operand}{' + k' if from_unit else ''}, {length})"
 
     def value(self, x: Expr, expr: Expr) -> str:
-        """Return what an equation gives, or at what it is held."""
+        """Return the value of an equation, or the value at which it is held."""
         text, name = self.printer.doprint(expr), str(x)[:-2]
         return f"held({text}, {self.held(name)}[k])" if name in self.seen and x == symbol(name) else text
 
     def held(self, name: str) -> str:
-        """Return the array that says at what a quantity is held."""
+        """Return the array of values at which a quantity is held."""
         return f"s->l{self.number}_{name}_held"
 
     def step(self) -> str:
@@ -201,9 +200,9 @@ class Writer:
 
 
 def arrays(layer: Recurrent, number: int, direction: int = 0) -> dict[str, np.ndarray]:
-    """Return the values of one of a layer's layers' parameters, masked, and constants, by the equations' names.
+    """Return the parameters, masked, and the constants of one layer of a stack, by the equations' names.
 
-    Dense weights are (into, from), of several heads (heads, into, from) of one head.
+    A dense weight is (into, from); with several heads it is (heads, into, from), with the units of one head.
     """
     cell, sizes = layer.cell.quiet, layer.sizes(number)
     values: dict[str, np.ndarray] = {name: numbers(x) for name, x in layer.rates_of(cell, number).items()}
@@ -222,24 +221,24 @@ def arrays(layer: Recurrent, number: int, direction: int = 0) -> dict[str, np.nd
 
 
 def values_of(layer: Recurrent, number: int) -> dict[str, np.ndarray]:
-    """Return ``arrays`` with matrices (rows, columns), the blocks of heads one below the other."""
+    """Return ``arrays`` with each dense weight as a matrix (rows, columns); blocks of heads stand one below the other."""
     return {n: x.reshape(-1, x.shape[-1]) if x.ndim == 3 else x for n, x in arrays(layer, number).items()}
 
 
 def seen_of(layer: Recurrent, number: int) -> dict[str, int]:
-    """Return the named quantities of one of a layer's layers that can be read and held, with their units."""
+    """Return the quantities of one layer of a stack that a caller may read and hold, with their numbers of units."""
     units = layer.units(number)
     return {name: units[name] for name in layer.cell.quiet.names if name in units}
 
 
 def layer_code(layer: Recurrent, number: int, precision: str, *, open: bool = False) -> LayerCode:
-    """Return one of a layer's layers as C, without noise.
+    """Return one layer of a stack as C, without noise.
 
     Args:
-        layer: read in one direction.
-        number: of the layer, from 0.
+        layer: the stack, which reads in one direction.
+        number: number of the layer, from 0.
         precision: of dense weights, one of ``layers.precision.PRECISIONS``.
-        open: whether named quantities can be read and held, as ``Writer`` says.
+        open: let a caller read and hold named quantities, as ``Writer`` describes.
     """
     cell, values = layer.cell.quiet, values_of(layer, number)
     writer = Writer(cell, layer.sizes(number), number, precision, values, seen_of(layer, number) if open else {})
@@ -270,11 +269,3 @@ def layer_code(layer: Recurrent, number: int, precision: str, *, open: bool = Fa
 def further(cell: Cell) -> str:
     """Return the parameters of a step's further inputs, as C has them, each with a comma after it."""
     return "".join(f"{'float ' if x.is_number else 'const float *'}{x.symbol}, " for x in cell.trace.inputs)
-
-
-def check(layer: Recurrent) -> None:
-    """Raise InputError for layers that cannot be taken step by step."""
-    if layer.cell.before:
-        raise InputError(f"a step of cell {layer.cell.name} follows several, and an exported step follows one")
-    if layer.bidirectional:
-        raise InputError("a layer that reads from both ends needs the whole sequence, so it has no step to export")

@@ -33,7 +33,7 @@ class Printer(Words, C99CodePrinter):
         return self.name(expr)
 
     def number(self, value: float) -> str:
-        """Return a number in the language's words."""
+        """Return a number as the language writes it."""
         return self._number(float(value))
 
     def _number(self, value: float) -> str:
@@ -71,11 +71,11 @@ class Printer(Words, C99CodePrinter):
         return self.power(self._print(base), self._print(exponent))
 
     def root(self, base: str) -> str:
-        """Return the square root of what a text says."""
+        """Return the square root of an expression, given as text."""
         return f"sqrtf({base})"
 
     def power(self, base: str, exponent: str) -> str:
-        """Return one text's value to the power of another's."""
+        """Return one expression to the power of another, both given as text."""
         return f"powf({base}, {exponent})"
 
     def _print_Relational(self, expr: sympy.core.relational.Relational) -> str:

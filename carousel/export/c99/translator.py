@@ -22,17 +22,20 @@ from carousel.translation.translate import LONGEST
 def of_translator(model: Translator, source: Vocabulary, target: Vocabulary, precision: str = "float32") -> str:
     """Return a translator as one C99 file: ``model_read`` reads a sentence, ``model_token`` gives the scores of the next token.
 
-    With ``-DMAIN`` a program, which translates the lines of its standard input greedily. ``MODEL_LONGEST`` may be defined: how
-    many tokens a sentence can have, for which the state has room.
+    With ``-DMAIN`` the file is a program that translates the lines of its standard input greedily. The state has room for
+    sentences of ``MODEL_LONGEST`` tokens, which a compiler's option may define.
 
     Args:
-        model: of a run. Its encoder may read in both directions, since a sentence is there as a whole.
-        source: the vocabulary of what is read.
-        target: the vocabulary of what is written.
+        model: a translator. Its encoder may read in both directions, since it is given whole sentences.
+        source: the vocabulary of the sentences that it reads.
+        target: the vocabulary of the sentences that it writes.
         precision: of dense weights: float32, bfloat16 or int8.
 
+    Returns:
+        The text of the file.
+
     Raises:
-        InputError: there is no such precision, or weights are not finite.
+        InputError: no precision has that name, or weights are not finite.
     """
     written = _Writer(model, precision)
     body = written.body()
@@ -57,7 +60,7 @@ def of_translator(model: Translator, source: Vocabulary, target: Vocabulary, pre
 
 
 def alone(layer: Recurrent, k: int, direction: int = 0) -> Recurrent:
-    """Return one of a layer's layers, in one direction, as a layer of its own."""
+    """Return one layer of a stack, in one direction, as a ``Recurrent`` of its own."""
     size, hidden, projection, *own = layer.sizes(k)
     made = Recurrent(
         layer.cell,
@@ -79,20 +82,20 @@ def alone(layer: Recurrent, k: int, direction: int = 0) -> Recurrent:
 
 
 def _own(layer: Recurrent, name: str) -> nn.Parameter | None:
-    """Return a layer's parameter where it is one that is learned."""
+    """Return a layer's parameter; None where it is not learned."""
     found = layer.parameter(name)
     return found if isinstance(found, nn.Parameter) else None
 
 
 @dataclass
 class _Part:
-    """One layer in one direction: its name, the code of it, its sizes, and its states' names with their units."""
+    """One layer in one direction: its name, code and sizes, and the units of its states by name."""
 
     name: str
     layer: Recurrent
 
     def code(self, precision: str) -> str:
-        """Return its constants, state and step; what ``layers_code`` calls model, layer0 and l0 has the part's name."""
+        """Return its constants, state and step; its name replaces ``model``, ``layer0`` and ``l0`` of ``layers_code``."""
         text = layers_code(self.layer, precision)
         for old, new in ((r"\bmodel_(state|init|step)\b", rf"{self.name}_\1"), (r"\blayer0\b", f"{self.name}_layer")):
             text = re.sub(old, new, text)
@@ -100,7 +103,7 @@ class _Part:
         return re.sub(rf"^(void {self.name}_(?:init|step)\(.*?\))(;| {{)", r"static \1\2", text, flags=re.MULTILINE)
 
     def state(self, name: str) -> str:
-        """Return the member of the whole state that is one of its states."""
+        """Return the member of the translator's state that holds one of the part's states."""
         return f"s->{self.name}.{self.name}_{name}"
 
 
@@ -127,7 +130,7 @@ class _Writer:
         return [f"  for (k = 0; k < {count}; k++) {y}[k] = {begin};", f"  {w.add(y, 0, x, size)}"]
 
     def body(self) -> str:
-        """Return all but the program."""
+        """Return the functions, without the program."""
         m = self.model
         encoder = m.encoder
         places = [(k, d) for k in range(encoder.num_layers) for d in range(encoder.directions)]
@@ -185,7 +188,7 @@ class _Writer:
         return "\n".join([said, f"{signature};", f"{signature} {{", *states, *arrays, "  int t, k;", *lines, "}", ""])
 
     def bridge(self, read: list[_Part], write: list[list[_Part]]) -> list[str]:
-        """Return the lines that give the decoder the encoder's last states."""
+        """Return the lines that carry the encoder's last states over to the decoder."""
         lines = []
         for number, (name, maps) in enumerate(zip(self.model.encoder.cell.states, self.model.bridge.maps, strict=True)):
             froms = [f"{p.name}.{p.name}_{name}" for p in read]
@@ -216,7 +219,7 @@ class _Writer:
         return int((states if isinstance(states, tuple) else (states,))[number].shape[-1])
 
     def token(self, write: list[list[_Part]]) -> str:
-        """Return the function that writes a token and gives the scores of the next."""
+        """Return the function that takes the token written last and gives the scores of the next."""
         m = self.model
         embedding = self.dense("model_embedding", m.embedding.weight)
         inputs, top = m.decoder.input_size, m.decoder.output_size
@@ -264,7 +267,7 @@ class _Writer:
         ]
 
     def attention(self, attention: Attention, h: str, size: int, seen: int) -> list[str]:
-        """Return the lines that find the context: the outputs' mean, weighed by how near their keys are to the query."""
+        """Return the lines that compute the context, the encoder's outputs weighted by the fit of their keys to the query."""
         lines = ["  {", "    float most = -1e30f, sum = 0.0f, scores[MODEL_LONGEST];"]
         if attention.query is None or attention.score is None:
             score = f"for (k = 0; k < {size}; k++) score += {h}[k] * s->keys[t][k];"

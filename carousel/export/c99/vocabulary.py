@@ -29,7 +29,7 @@ def texts(vocabulary: Vocabulary) -> str:
 
 
 def tables(vocabulary: Vocabulary) -> str:
-    """Return what ``tokens`` looks up: the order of the texts, or how byte pairs are joined."""
+    """Return the tables that ``tokens`` reads: the order of the texts, or the merges of byte pairs."""
     if vocabulary.kind == "bpe":
         return _pairs(vocabulary)
     ordered = sorted(range(vocabulary.size), key=lambda n: _bytes(vocabulary, n))
@@ -37,12 +37,12 @@ def tables(vocabulary: Vocabulary) -> str:
 
 
 def tokens(vocabulary: Vocabulary) -> str:
-    """Return the functions that make tokens of a line; those of ``read.c`` stand before them."""
+    """Return the functions that turn a line into tokens; they call functions of ``read.c``."""
     return text_of("pairs" if vocabulary.kind == "bpe" else "tokens")
 
 
 def text_of(name: str) -> str:
-    """Return a file of C that stands beside this module."""
+    """Return the text of a C file in this module's folder."""
     return (HERE / f"{name}.c").read_text()
 
 

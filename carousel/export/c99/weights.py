@@ -15,11 +15,11 @@ from carousel.layers.precision import checked
 
 @dataclass(frozen=True)
 class Weight:
-    """A dense weight in C: ``text`` declares it, and it takes so many ``bytes``.
+    """A dense weight in C: ``text`` declares it; ``bytes`` is its size.
 
-    ``add(y, first, x, n)`` prints the addition to the numbers at ``y`` of its rows from column ``first`` on, times the ``n``
-    numbers at ``x``, and with ``rows`` of so many rows from row ``begin`` (C's text) on; ``number(row, columns)`` prints
-    number k of a row of so many.
+    ``add(y, first, x, n)`` prints the addition of the weight's columns ``first`` to ``first + n``, times the ``n`` numbers at
+    ``x``, to the numbers at ``y``; with ``rows`` it takes that many rows from row ``begin`` (an expression of C) on.
+    ``number(row, columns)`` prints number k of a row of ``columns`` numbers.
     """
 
     text: str
@@ -36,11 +36,11 @@ def vector(name: str, values: np.ndarray) -> str:
 def weight(name: str, values: np.ndarray, precision: str) -> Weight:
     """Return a dense weight, (rows, columns).
 
-    ``bfloat16`` keeps the upper half of each number, rounded. ``int8`` keeps whole numbers from −127 to 127 and for each row
-    the number that one of them stands for.
+    ``bfloat16`` keeps the upper half of each number, rounded. ``int8`` keeps whole numbers from −127 to 127 and a scale
+    for each row.
 
     Raises:
-        InputError: there is no such precision, or values are not finite.
+        InputError: no precision has that name, or values are not finite.
     """
     checked(precision)
     values = single(name, values)
@@ -90,7 +90,7 @@ _apart: ContextVar[dict[str, np.ndarray] | None] = ContextVar("_apart", default=
 
 @contextmanager
 def apart() -> Iterator[dict[str, np.ndarray]]:
-    """Give a dictionary of the arrays of what is exported meanwhile, by name; the file declares them, for others to fill."""
+    """Collect the arrays of all exports within the context, by name; the file declares them, and a caller fills them."""
     taken: dict[str, np.ndarray] = {}
     token = _apart.set(taken)
     try:

@@ -1,4 +1,4 @@
-"""The whole module: weights, the steps of all layers, and what reads, writes and looks inside."""
+"""The whole module: weights, the steps of all layers, and the classes that read, write and look inside."""
 
 from __future__ import annotations
 
@@ -10,15 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import carousel
-from carousel.errors import InputError
 from carousel.export.c99.file import helpers
-from carousel.export.c99.layers import check, seen_of
+from carousel.export.c99.layers import seen_of
+from carousel.export.checks import check_output, check_steps
 from carousel.export.javascript.layers import layer_code
 from carousel.export.javascript.vocabulary import data
 from carousel.export.javascript.weights import packed
 from carousel.export.rounding import numbers
 from carousel.language.model import LanguageModel
-from carousel.language.softmax import FullSoftmax
 from carousel.layers import Recurrent
 from carousel.text.vocabulary import Vocabulary
 
@@ -27,32 +26,36 @@ HERE = Path(__file__).parent
 
 @dataclass(frozen=True)
 class Script:
-    """A program in two parts: ``code``, which declares ``load(text)``, and the ``weights`` that it takes as text."""
+    """A program in two parts: ``code``, which declares ``load(text)``, and the text of the ``weights`` that ``load`` takes."""
 
     code: str
     weights: str
 
     def module(self) -> str:
-        """Return both as one module, whose ``load`` takes nothing."""
+        """Return one module with both parts; its ``load`` takes no argument."""
         return f'{self.code}\nconst packed = "{self.weights}";\nexport const load = () => loaded(packed);\n'
 
 
 def of_layer(layer: Recurrent, precision: str = "float32") -> Script:
-    """Return layers as JavaScript; ``load`` gives ``Layers``. Arguments and errors as those of C's ``of_layer``."""
+    """Return layers as JavaScript; ``load`` gives ``Layers``. Arguments and errors are the ones of ``js``."""
     steps, matrices, vectors = _layers(layer)
     end = f"  return new Layers([{_names(layer)}]);\n"
     return _script(f"{layer!r}, weights in {precision}", ["layers"], steps, packed(matrices, vectors, precision), end)
 
 
 def js(layer: Recurrent, precision: str = "float32") -> str:
-    """Return layers as one JavaScript module, whose ``load()`` promises ``Layers``; needs nothing, in browsers and Node.
+    """Return layers as one JavaScript module for browsers and Node, which imports nothing; its ``load()`` promises ``Layers``.
 
     Args:
-        layer: in one direction. The module holds its parameters.
+        layer: layers that read in one direction. The module holds their parameters.
         precision: of dense weights: float32, bfloat16 or int8. Arrays have single precision, sums double.
 
+    Returns:
+        The text of the module.
+
     Raises:
-        InputError: the layer reads in both directions, its weights are not finite, or there is no such precision.
+        InputError: the layers read in both directions, are a ``Grid`` or ``Tree``, or have weights that are not finite; or
+            no precision has that name.
     """
     return of_layer(layer, precision).module()
 
@@ -61,12 +64,12 @@ def of_language(model: LanguageModel, vocabulary: Vocabulary, precision: str = "
     """Return a language model as JavaScript; ``load`` gives a ``LanguageModel``.
 
     Args:
-        model: of a run.
-        vocabulary: the model's.
+        model: a language model that reads in one direction.
+        vocabulary: its vocabulary.
         precision: of dense weights: float32, bfloat16 or int8. All sums are in double precision, all arrays in single.
 
     Raises:
-        InputError: an output layer that has no row for each token; weights that are not finite.
+        InputError: the output layer has no row for each token, weights are not finite, or no precision has that name.
     """
     check_output(model, "JavaScript")
     steps, matrices, vectors = _layers(model.recurrent)
@@ -82,14 +85,8 @@ def of_language(model: LanguageModel, vocabulary: Vocabulary, precision: str = "
     return _script(said, ["layers", "tokens", "language"], steps, packed(matrices, vectors, precision), end)
 
 
-def check_output(model: LanguageModel, language: str) -> None:
-    """Raise InputError for an output layer that has no row for each token."""
-    if not isinstance(model.output, FullSoftmax):
-        raise InputError(f"an adaptive output layer cannot be exported to {language}; train with the full or the sampled one")
-
-
 def about(model: LanguageModel, vocabulary: Vocabulary) -> dict[str, Any]:
-    """Return what ``LanguageModel`` of ``language.js`` is told of a model."""
+    """Return the description of a model that ``LanguageModel`` of ``language.js`` takes."""
     return {
         "vocabulary": data(vocabulary),
         "sentences": model.fresh_at is not None,
@@ -99,24 +96,24 @@ def about(model: LanguageModel, vocabulary: Vocabulary) -> dict[str, Any]:
 
 
 def as_json(value: Any) -> str:
-    """Return JSON that may stand in a script of a page."""
+    """Return JSON that can stand inside a ``<script>`` of a page."""
     return json.dumps(value, ensure_ascii=True, separators=(",", ":")).replace("<", "\\u003c")
 
 
 @cache
 def part(name: str) -> str:
-    """Return one of the files beside this one, whose names the others share in one module."""
+    """Return a JavaScript file of this folder without its imports and exports, so that several can form one module."""
     text = (HERE / f"{name}.js").read_text("utf-8")
     return re.sub(r"^(import .*;\n|export )", "", text, flags=re.MULTILINE)
 
 
 def types(of: str) -> str:
-    """Return the types of a module: ``of`` a "language" model or "layers"."""
+    """Return the TypeScript declarations of a module. ``of``: "language" for a language model, or "layers"."""
     return (HERE / f"{of}.d.ts").read_text("utf-8")
 
 
 def _layers(layer: Recurrent) -> tuple[str, dict[str, Any], dict[str, Any]]:
-    check(layer)
+    check_steps(layer)
     codes = [layer_code(layer, number) for number in range(layer.num_layers)]
     matrices = {name: x for code in codes for name, x in code.matrices.items()}
     return "\n".join(c.text for c in codes), matrices, {name: x for code in codes for name, x in code.vectors.items()}

@@ -20,7 +20,7 @@ from carousel.layers import Recurrent
 
 @dataclass(frozen=True)
 class LayerCode:
-    """A layer in JavaScript: the function of its step and what it takes, and its weights by name; matrices are rounded."""
+    """A layer in JavaScript: the function of its step with its record, and weights by name; ``matrices`` are rounded later."""
 
     text: str
     matrices: Mapping[str, np.ndarray]
@@ -33,7 +33,7 @@ class JsPrinter(Printer):
     one = "1.0"
 
     def words(self, known: Function) -> str | None:
-        """Return the function's words: its own here, else C's, else ``Math``'s."""
+        """Return a function's name: one of this language, else C's, else ``Math``'s."""
         return known.js or known.c or (None if known.own else f"Math.{known.name}")
 
     def _number(self, value: float) -> str:
@@ -56,7 +56,7 @@ class JsPrinter(Printer):
 
 
 class JsWriter(Writer):
-    """The work of one layer's step; arrays of the step stand in ``work``, what is held in ``at``."""
+    """Writes the work of one layer's step; the step's arrays stand in ``work``, held values in ``at``."""
 
     @cached_property
     def printer(self) -> Printer:
@@ -82,7 +82,7 @@ class JsWriter(Writer):
         return f"at.{name}"
 
     def step(self) -> str:
-        """Return the function of a step, and the record of the layer."""
+        """Return the function of a step and the layer's record."""
         trace, n = self.cell.trace, self.number
         local = self.stages()
         for s in trace.states:
@@ -122,11 +122,11 @@ def _record(values: Mapping[str, object]) -> str:
 
 
 def layer_code(layer: Recurrent, number: int) -> LayerCode:
-    """Return one of a layer's layers as JavaScript, without noise.
+    """Return one layer of a stack as JavaScript, without noise.
 
     Args:
-        layer: read in one direction.
-        number: of the layer, from 0.
+        layer: the stack, which reads in one direction.
+        number: number of the layer, from 0.
     """
     cell, values = layer.cell.quiet, values_of(layer, number)
     if layer.learned_initial:

@@ -1,4 +1,4 @@
-"""A vocabulary as ``tokens.js`` takes it."""
+"""Vocabularies as data that ``tokens.js`` reads."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from carousel.text.vocabulary import UNKNOWN, Vocabulary
 
 
 def data(vocabulary: Vocabulary) -> dict[str, Any]:
-    """Return a vocabulary as data: its kind, tokens in their order, and of byte pairs the ids of those that are merged."""
+    """Return a vocabulary as data: its kind, its tokens in order, and for byte pairs the ids of the tokens that are merged."""
     tokens = [vocabulary.tokenizer.id_to_token(n) or UNKNOWN for n in range(vocabulary.size)]
     found = {"kind": vocabulary.kind, "tokens": tokens, "end": vocabulary.end, "unknown": vocabulary.unknown}
     if vocabulary.kind != "bpe":

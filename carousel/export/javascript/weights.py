@@ -14,15 +14,15 @@ from carousel.layers.precision import checked
 
 
 def packed(matrices: Mapping[str, np.ndarray], vectors: Mapping[str, np.ndarray], precision: str) -> tuple[str, str]:
-    """Return the text of weights, and what ``weights.js`` reads it by, as JSON: name, precision, rows and columns of each.
+    """Return the text of weights, and its table of contents for ``weights.js``: name, precision, rows and columns of each.
 
     Args:
-        matrices: dense weights by name, (rows, columns), which have the precision.
-        vectors: the others, in single precision.
+        matrices: dense weights by name, (rows, columns), which are rounded to the precision.
+        vectors: all other parameters by name, in single precision.
         precision: float32, bfloat16 or int8.
 
     Raises:
-        InputError: there is no such precision, or values are not finite.
+        InputError: no precision has that name, or values are not finite.
     """
     checked(precision)
     parts: list[bytes] = []
@@ -44,5 +44,5 @@ def packed(matrices: Mapping[str, np.ndarray], vectors: Mapping[str, np.ndarray]
 
 
 def _planes(bits: np.ndarray, shifts: Iterable[int]) -> list[bytes]:
-    """Return the bytes of numbers, those of one place together: the upper ones are alike, and become short."""
+    """Return the bytes of numbers sorted by significance: upper bytes resemble one another, so they compress well."""
     return [(bits >> shift & 0xFF).astype(np.uint8).tobytes() for shift in shifts]

@@ -1,4 +1,4 @@
-"""The whole model: inputs with states among them, outputs, constants, and what is told of it."""
+"""The whole model: inputs and outputs, states among them, constants and metadata."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import torch
 
 import carousel
 from carousel.errors import InputError
+from carousel.export.checks import check_sequence
 from carousel.export.onnx18.graph import IR, OPSET, Graph, Value
 from carousel.export.onnx18.layers import first_states, layers
 from carousel.export.onnx18.scan import info
@@ -24,24 +25,25 @@ LARGEST = 2**31 - 1  # bytes of a message of protobuf
 def of_layer(layer: Recurrent, precision: str = "float32") -> Any:
     """Return layers as an ONNX model (opset 18), for any batch and any number of steps.
 
-    The inputs are ``input``, laid out as the layer's, further inputs by their names, and the states before the first step by
-    theirs, (layers · directions, B, units) each; one of no rows, (layers · directions, 0, units), begins as the layer does. The
-    outputs are ``output`` and the states after the last step, ``m_after``.
+    The model's inputs are ``input``, laid out as the layer's, further inputs by name, and the states before the first step by
+    name, (layers · directions, B, units) each; a state without rows, (layers · directions, 0, units), stands for the layer's
+    initial state. The outputs are ``output`` and the states after the last step, such as ``m_after``.
 
-    A cell with the equations of ONNX's LSTM, GRU or RNN becomes that operator, any other a Scan over its equations.
+    A cell with the equations of ONNX's LSTM, GRU or RNN becomes that operator; any other becomes a Scan over its equations.
 
     Args:
-        layer: any cell, depth and direction. Constants hold its parameters; dropout and noise are left out.
+        layer: layers of any cell in one direction or both. Constants hold their parameters; dropout and noise are left out.
         precision: of dense weights: float32, float16, bfloat16 or int8. All sums are in float32.
 
     Returns:
         An ``onnx.ModelProto``, for ``onnx.save(model, "layer.onnx")``.
 
     Raises:
-        InputError: the package ``onnx`` is missing, there is no such precision, weights are not finite, or the model is larger
-            than such a file may be.
+        InputError: the package ``onnx`` is missing, the layer is a ``Grid`` or ``Tree``, there is no such precision, weights
+            are not finite, or the model is larger than such a file may be.
     """
     needs_package()
+    check_sequence(layer)
     graph = Graph()
     time, batch = ("time", "batch")
     both = [batch, time] if layer.batch_first else [time, batch]
@@ -64,7 +66,7 @@ def of_layer(layer: Recurrent, precision: str = "float32") -> Any:
 
 @dataclass
 class Asked:
-    """A model's inputs and outputs."""
+    """The inputs and outputs of a model under construction."""
 
     graph: Graph
 
@@ -73,7 +75,7 @@ class Asked:
         self.names: list[str] = []  # of states
 
     def value(self, name: str, units: int, shape: Sequence[int | str], kind: Any = np.float32) -> Value:
-        """Return an input of the model."""
+        """Add an input to the model and return its value."""
         made = Value(self.graph, name, units, True, kind)
         assert made.name
         self.inputs[made] = shape
@@ -82,7 +84,7 @@ class Asked:
     def states(self, layer: Recurrent, data: Value) -> list[Value]:
         """Return the states before the first step, (layers · directions, B, units) each.
 
-        ``data``, (T, B, units), has the rows.
+        ``data``, (T, B, units), tells the number of rows.
         """
         graph, found = self.graph, []
         zero, one = (graph.constant([n], np.int64) for n in (0, 1))
@@ -105,13 +107,13 @@ class Asked:
         """Return the model.
 
         Args:
-            layer: of which it tells.
-            outputs: by name, each with its dimensions but the last.
+            layer: the layers, which the metadata describe.
+            outputs: values by name, each with all its dimensions but the last.
             after: the states after the last step.
-            told: what its metadata hold besides.
+            told: further metadata.
 
         Raises:
-            InputError: it would be larger than protobuf allows.
+            InputError: the model would be larger than protobuf allows.
         """
         from onnx import helper
 
@@ -147,5 +149,5 @@ def needs_package() -> None:
 
 
 def _time_first(x: Value) -> Value:
-    """Return (T, B, units) of (B, T, units), and the other way round."""
+    """Return (T, B, units) for (B, T, units), and the reverse."""
     return x.graph.node("Transpose", x, perm=[1, 0, 2])

@@ -1,4 +1,4 @@
-"""The table's functions in ONNX: what ``Function.onnx`` names."""
+"""Functions of the equations in ONNX, by the names in ``Function.onnx``."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ERFC = (
 
 
 def erfc(x: Value) -> Value:
-    """Return 1 − erf(x), also where erf(x) is nearly 1, which ONNX's Erf loses."""
+    """Return 1 − erf(x), with its digits where erf(x) is nearly 1; a difference with ONNX's Erf would lose them."""
     z = operation("Abs", x)
     t = 1 / (1 + 0.5 * z)
     power: Any = 0.0

@@ -1,4 +1,4 @@
-"""A graph of ONNX under construction: values that are computed with as numbers are, and nodes that remember them."""
+"""A graph of ONNX under construction: values support Python's operators, and each operation adds a node."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ BFLOAT16 = "bfloat16"  # which NumPy has not
 
 @dataclass(eq=False)
 class Value:
-    """What a node gives, an input or a constant.
+    """The output of a node, an input of the graph, or a constant.
 
     Args:
-        graph: to which it belongs; bodies of loops see the values of the graphs around them.
-        wanted: its name, where no other value has it.
-        units: in its last dimension; 1 of what counts for all of them.
-        rows: whether there are dimensions before it.
+        graph: the graph that the value belongs to; bodies of loops see the values of the graphs around them.
+        wanted: the value's name in the file, unless another value has it.
+        units: size of the last dimension; 1 for one number that applies to all units.
+        rows: whether there are dimensions before the last.
         kind: a type of NumPy, or BFLOAT16.
     """
 
@@ -34,13 +34,13 @@ class Value:
 
     @property
     def name(self) -> str:
-        """The name in the file, found when it is first asked for."""
+        """The name in the file, chosen when it is first asked for."""
         if self._name is None:
             self._name = self.graph.root.unique(self.wanted or "x")
         return self._name
 
     def called(self, name: str) -> None:
-        """Let it have another name, where nobody has asked for the one it has."""
+        """Take another name, unless the present one has been asked for."""
         self.wanted = name if self._name is None else self.wanted
 
     def __add__(self, other: Any) -> Value:
@@ -71,7 +71,7 @@ class Value:
         return operation("Neg", self)
 
     def __pow__(self, exponent: Any) -> Value:
-        """Return a power; a small whole one as products, half of one as a root, as the other languages have them."""
+        """Return a power; small whole exponents become products and ½ a root, as in the other languages."""
         if isinstance(exponent, Value):
             return operation("Pow", self, exponent)
         if exponent < 0:
@@ -89,7 +89,7 @@ class Value:
         return operation("Pow", base, self)
 
     def __mod__(self, other: Any) -> Value:
-        """Return the remainder, of the divisor's sign; ONNX has the dividend's."""
+        """Return the remainder with the divisor's sign; ONNX's has the dividend's."""
         found = operation("Mod", self, other, fmod=1)
         return operation("Where", found * other < 0, found + other, found)
 
@@ -125,7 +125,7 @@ class Value:
 
 @dataclass
 class Node:
-    """One operation. ``inputs``: None where an optional one is left out; ``reads``: what the bodies of a loop take besides."""
+    """One operation. ``inputs``: None for an optional one left out. ``reads``: further values that a loop's body reads."""
 
     kind: str
     inputs: Sequence[Value | None]
@@ -135,10 +135,10 @@ class Node:
 
 
 class Graph:
-    """Nodes in the order in which they run, and constants, which the outermost graph keeps for all.
+    """Nodes in the order in which they run, and constants, which the outermost graph keeps for all graphs in it.
 
     Args:
-        around: the graph that this is a loop's body in.
+        around: the graph around it, where this graph is the body of a loop.
     """
 
     def __init__(self, around: Graph | None = None):
@@ -150,12 +150,12 @@ class Graph:
         self._names: dict[str, int] = {}
 
     def unique(self, name: str) -> str:
-        """Return the name, with a number where it is taken."""
+        """Return the name, with a number after it where it is taken."""
         count = self._names[name] = self._names.get(name, 0) + 1
         return name if count == 1 else self.unique(f"{name}_{count}")
 
     def constant(self, values: Any, kind: Any = np.float32, name: str = "c") -> Value:
-        """Return a constant; the same numbers are kept once. Of ``kind`` BFLOAT16 the values are the numbers' bits."""
+        """Return a constant; equal constants are kept once. For the kind BFLOAT16, ``values`` are the numbers' bits."""
         from onnx import TensorProto, numpy_helper
 
         array = np.ascontiguousarray(values, dtype=np.uint16 if kind == BFLOAT16 else kind).reshape(np.shape(values))
@@ -176,7 +176,7 @@ class Graph:
         reads: Iterable[Value] = (),
         **attributes: Any,
     ) -> Value:
-        """Add an operation; return the first of its values, which is like the first input where ``outputs`` is left out."""
+        """Add an operation and return its first output; without ``outputs`` it has the shape and kind of the first input."""
         first = inputs[0]
         like = [] if first is None else [Value(self, kind.lower(), first.units, first.rows, first.kind)]
         given = like if outputs is None else [*outputs]
@@ -184,7 +184,7 @@ class Graph:
         return given[0]
 
     def needed(self, outputs: Iterable[Value]) -> frozenset[Value]:
-        """Leave out all nodes on which the outputs do not depend; return all values that those left read."""
+        """Drop all nodes on which the outputs do not depend; return all values that the remaining nodes read."""
         needed, kept = {*outputs}, []
         for node in reversed(self.nodes):
             if not needed.isdisjoint(node.outputs):
@@ -194,13 +194,13 @@ class Graph:
         return frozenset(needed)
 
     def made(self, name: str, inputs: Sequence[Any], outputs: Sequence[Any], constants: Iterable[Any] = ()) -> Any:
-        """Return the graph as ONNX has it.
+        """Return the graph as an ``onnx.GraphProto``.
 
         Args:
-            name: of the graph.
-            inputs: as ValueInfoProto.
-            outputs: as ValueInfoProto.
-            constants: as TensorProto.
+            name: the graph's name.
+            inputs: each a ValueInfoProto.
+            outputs: each a ValueInfoProto.
+            constants: each a TensorProto.
         """
         from onnx import helper
 
@@ -214,7 +214,7 @@ class Graph:
 
 
 def operation(kind: str, *operands: Any, **attributes: Any) -> Value:
-    """Add an operation on units, of values and numbers, to the innermost graph that one of them belongs to."""
+    """Add an operation, unit by unit, on values and numbers to the innermost graph that has one of the values."""
     graph = max((x.graph for x in operands if isinstance(x, Value)), key=lambda g: g.depth)
     values = [x if isinstance(x, Value) else graph.root.constant(float(x)) for x in operands]
     made = Value(graph, kind.lower(), max(x.units for x in values), any(x.rows for x in values), KINDS.get(kind, np.float32))

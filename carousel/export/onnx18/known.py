@@ -1,7 +1,6 @@
-"""ONNX's recurrent operators, and whether a cell has the equations of one: read off its trace, whatever its names are.
+"""ONNX's recurrent operators, and cells that have their equations: read off the trace, whatever the letters are.
 
-The operators' equations are those of ONNX's documentation of LSTM, GRU and RNN. Weights that an operator has and a cell has not
-are zero.
+ONNX's documentation of LSTM, GRU and RNN has the operators' equations. Weights that an operator has and a cell lacks are zero.
 """
 
 from __future__ import annotations
@@ -25,12 +24,12 @@ ACTIVATIONS = {"logistic": "Sigmoid", "tanh": "Tanh", "relu": "Relu", "softsign"
 
 @dataclass(frozen=True)
 class Operator:
-    """An operator with what it takes: arrays of one direction, the rows of gates one below the other.
+    """An operator and its arguments: arrays of one direction, with the rows of all gates one below the other.
 
     Attributes:
         kind: LSTM, GRU or RNN.
         arrays: W, R (dense weights from input and output), B (biases) and P (peepholes), where it has some.
-        activations: of the gates, of what is written, of the output.
+        activations: functions of the gates, of the new content, and of the output, in that order.
         attributes: ``input_forget``, ``linear_before_reset``.
     """
 
@@ -57,7 +56,7 @@ class Sum:
         return Sum(dense, diagonal, factor * self.bias)
 
     def of(self, dense: Sequence[Expr], diagonal: Sequence[Expr] = ()) -> bool:
-        """Return whether it has no other vectors than these."""
+        """Return whether all its vectors are among these."""
         return self.dense.keys() <= {*dense} and self.diagonal.keys() <= {*diagonal}
 
 
@@ -69,9 +68,9 @@ def known(cell: Cell, arrays: Mapping[str, np.ndarray], sizes: tuple[int, ...]) 
     """Return the operator that has a cell's equations, or None where none has.
 
     Args:
-        cell: without noise.
-        arrays: of the cell, by the equations' names.
-        sizes: as ``Recurrent.sizes``.
+        cell: a cell without noise.
+        arrays: its parameters and constants, by the equations' names.
+        sizes: its sizes, as ``Recurrent.sizes`` gives them.
     """
     trace = cell.trace
     size = trace.states[0].size
@@ -97,18 +96,18 @@ class _Reader:
         self.states = {s.after for s in cell.trace.states}
 
     def said(self, x: Expr, *, states: bool = False) -> Expr:
-        """Return what a name stands for; a state's new value is a name that stays, unless ``states``."""
+        """Return the expression behind a name; the name of a state's new value stays, unless ``states``."""
         while x in self.defined and (states or x not in self.states):
             x, states = self.defined[x], False
         return x
 
     def factors(self, x: Expr) -> tuple[Expr, ...]:
-        """Return the factors of a product, also of one within another."""
+        """Return the factors of a product, nested products included."""
         x = self.said(x)
         return tuple(f for a in x.args for f in self.factors(a)) if x.is_Mul else (x,)
 
     def terms(self, x: Expr, factor: float = 1.0) -> Iterator[tuple[float, Expr]]:
-        """Yield the terms of a sum, also of one within another, with the numbers that they are multiplied with."""
+        """Yield the terms of a sum, nested sums included, with their numeric factors."""
         x = self.said(x)
         if x.is_Add:
             for a in x.args:
@@ -119,13 +118,13 @@ class _Reader:
             yield factor, x
 
     def function(self, x: Expr) -> tuple[str, Expr] | None:
-        """Return the operators' name of a function's value, and its operand."""
+        """Return ONNX's name of an expression's outermost function, and the function's operand."""
         x = self.said(x)
         name = _name(x)
         return (ACTIVATIONS[name], x.args[0]) if name in ACTIVATIONS else None
 
     def sum(self, x: Expr) -> Sum | None:
-        """Return a sum of dense products, peepholes and biases; None where it is anything else."""
+        """Return an expression as a sum of dense products, peepholes and biases; None where it is anything else."""
         found = Sum()
         for factor, term in self.terms(x):
             one = self.term(term)
@@ -151,7 +150,7 @@ class _Reader:
         return None
 
     def gate(self, x: Expr) -> tuple[str, Sum] | None:
-        """Return the function and the sum of a value that is a function of a sum."""
+        """Return function and sum of an expression that is a function of a sum."""
         found = self.function(x)
         total = self.sum(found[1]) if found else None
         return (found[0], total) if found and total is not None else None
@@ -202,7 +201,7 @@ def _lstm(read: _Reader) -> Operator | None:
 
 
 def _coupled(read: _Reader, i: Expr, f: Expr) -> tuple[list[tuple[str, Sum]], int] | None:
-    """Return input and forget gate, and whether the second is one less the first. σ(−x) is 1 − σ(x)."""
+    """Return input gate, forget gate, and whether the second is 1 − the first; σ(−x) counts as 1 − σ(x)."""
     if read.less(f, i):
         one = read.gate(i)
         return ([one, one], 1) if one else None
@@ -247,7 +246,7 @@ def _gru(read: _Reader) -> Operator | None:
 
 
 def _reset(read: _Reader, x: Expr) -> tuple[tuple[str, Sum], Sum, Sum, bool] | None:
-    """Return of W @ e + b + r · (U @ h + c), or W @ e + b + U @ (r · h): r, W and b, U and c, and whether it is the first."""
+    """Take W @ e + b + r · (U @ h + c), or W @ e + b + U @ (r · h), apart: r, W and b, U and c, and whether it is the first."""
     e, h = read.trace.input, read.trace.states[0].before
     plain, special = Sum(), []
     for factor, term in read.terms(x):

@@ -1,4 +1,4 @@
-"""A language model: tokens in, logits out, states in and out, the vocabulary in the model's metadata."""
+"""A language model as an ONNX model: it takes tokens and states and gives logits and states; metadata hold the vocabulary."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ def of_language(model: LanguageModel, vocabulary: Vocabulary, precision: str = "
     """Return a language model as an ONNX model: ``tokens`` (B, T) and states in, ``logits`` (B, T, tokens) and states out.
 
     The metadata hold the vocabulary as the library ``tokenizers`` reads it, its kind, the ids of the end of a line and of the
-    unknown token, and the names of the states. States are as those of ``export.onnx``.
+    unknown token, and the names of the states. ``export.onnx`` tells the states' shapes.
 
     Args:
-        model: of a run.
-        vocabulary: the model's.
+        model: a language model that reads in one direction.
+        vocabulary: its vocabulary.
         precision: of dense weights: float32, float16, bfloat16 or int8. All sums are in float32.
 
     Raises:
-        InputError: as ``export.onnx``; a model that reads in both directions, which sees what it should foretell.
+        InputError: as ``export.onnx``; or the model reads in both directions, so it sees the tokens that it should foretell.
     """
     needs_package()
     if model.recurrent.bidirectional:
@@ -74,7 +74,7 @@ def _full(output: FullSoftmax, flat: Value, weights: Weights, tied: Value | None
 
 
 def _adaptive(output: AdaptiveSoftmax, flat: Value, weights: Weights) -> Value:
-    """Return the logarithms of the probabilities: of frequent tokens and of clusters, and of each cluster's tokens in it."""
+    """Return log-probabilities of all tokens: frequent ones from the head, each cluster's from the head and its own tail."""
     inner: Any = output.inner
     graph = weights.graph
     head = inner.head
@@ -93,7 +93,7 @@ def _adaptive(output: AdaptiveSoftmax, flat: Value, weights: Weights) -> Value:
 
 
 def _product(x: Value, weight: Value, units: int, *bias: Value) -> Value:
-    """Return the products of rows with the rows of a weight, so that a tied one need not be turned."""
+    """Return the products of rows with the rows of a weight; a tied weight needs no transposed copy."""
     made = Value(x.graph, "product", units, True)
     return x.graph.node("Gemm", x, weight, *bias, outputs=[made], transB=1)
 

@@ -1,4 +1,4 @@
-"""All layers of a ``Recurrent`` as nodes: operators of ONNX where they have the cell's equations, else a Scan."""
+"""All layers of a ``Recurrent`` as nodes: each an operator of ONNX that has the cell's equations, or else a Scan."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ def layers(
     inputs: Mapping[str, Value],
     resets: Value | None = None,
 ) -> tuple[Value, list[Value]]:
-    """Add all layers; return the last one's outputs, (T, B, units), and the last states as ``states``.
+    """Add all layers; return the outputs of the last layer, (T, B, units), and the last states, in the shapes of ``states``.
 
     Args:
-        layer: whose parameters become constants.
-        data: (T, B, units).
-        states: the first, (layers · directions, B, units) each.
-        weights: of the graph.
-        inputs: the further ones, by name, (T, B, units) or (T, B, 1).
-        resets: (T, B, 1), where a row's states return to their first values before a step.
+        layer: the layers, whose parameters become constants.
+        data: the input, (T, B, units).
+        states: the states before the first step, (layers · directions, B, units) each.
+        weights: the graph's weights.
+        inputs: further inputs by name, (T, B, units) or (T, B, 1).
+        resets: (T, B, 1), true where a row's states return to their first values before a step.
     """
     cell, ways = layer.cell.quiet, range(layer.directions)
     initial = first_states(layer)

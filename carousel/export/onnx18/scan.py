@@ -1,4 +1,4 @@
-"""One layer in one direction as a Scan over its equations: what leaves the loop before it, the rest as its body."""
+"""One layer in one direction as a Scan over its equations: hoisted inputs stand before the loop, the rest is its body."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ class Scan:
     """A layer's work in one direction.
 
     Args:
-        cell: without noise.
-        sizes: of the input, the states, the projection and further inputs, as ``Recurrent.sizes``.
-        arrays: of the cell, by the equations' names.
-        weights: of the graph that it becomes a part of.
-        name: what constants' names begin with.
+        cell: a cell without noise.
+        sizes: sizes of the input, the states, the projection and further inputs, as ``Recurrent.sizes`` gives them.
+        arrays: the cell's parameters and constants, by the equations' names.
+        weights: the weights of the graph around the loop.
+        name: prefix of the constants' names.
     """
 
     cell: Cell
@@ -57,11 +57,12 @@ class Scan:
         """Add the loop; return the outputs, (T, B, units), and the last states, (B, units) each.
 
         Args:
-            data: (T, B, units).
-            before: the first states, (B, units) each.
-            inputs: the further ones, by name.
-            resets: (T, B, 1), where the states return before a step to the values that come with it, (1, units) each.
-            reverse: begin at the end.
+            data: the input, (T, B, units).
+            before: the states before the first step, (B, units) each.
+            inputs: further inputs by name.
+            resets: a mask, (T, B, 1), true where states return to their first values before a step, and these values,
+                (1, units) each.
+            reverse: begin with the last step.
         """
         trace = self.cell.trace
         values, stacked = self.outside(data, inputs)
@@ -121,7 +122,7 @@ class Scan:
         return every, last
 
     def outside(self, data: Value, inputs: Mapping[str, Value]) -> tuple[Values, dict[tuple[Expr, ...], Value]]:
-        """Compute what needs no state, by symbol, and sums side by side."""
+        """Compute everything that needs no state: single values by symbol, and sums side by side."""
         trace, inside = self.cell.trace, self.loop.definitions
         values: Values = {trace.input: data} | {x.symbol: inputs[x.name] for x in trace.inputs}
         vectors = [p for p in trace.parameters if not p.is_matrix]
@@ -174,7 +175,7 @@ class Scan:
         return self.cell.length(self.loop.sizes[x], *self.sizes)
 
     def computed(self, equations: tuple[Equation, ...], values: Values) -> Values:
-        """Compute pointwise equations; each value is called as the equation's symbol."""
+        """Compute pointwise equations; each value has the name of the equation's symbol."""
         if not equations:
             return {}
         found: dict[Expr, Any] = printed(equations, "onnx", WORDS)(values)
@@ -214,7 +215,7 @@ class Scan:
         return weight if len(product.weight.columns) == 1 else weight[:, blocks(product.weight, product.part, self.lengths)]
 
     def parted(self, x: Value, symbols: Sequence[Expr], units: Sequence[int]) -> Values:
-        """Return what stands side by side, by symbol."""
+        """Split values that stand side by side, by symbol."""
         if len(symbols) == 1:
             return {symbols[0]: x}
         parts = [Value(x.graph, str(s), n, x.rows) for s, n in zip(symbols, units, strict=True)]
@@ -222,7 +223,7 @@ class Scan:
         return dict(zip(symbols, parts, strict=True))
 
     def reduced(self, r: Reduction, x: Value) -> Value:
-        """Return a sum or a maximum over the units, or over those of each head as often as it has units."""
+        """Return a sum or a maximum over the units; with heads over the units of each head, once for each unit."""
         graph, kind, last = x.graph, {"sum": "ReduceSum", "max": "ReduceMax"}[r.kind], self.graph.constant([-1], np.int64)
         if r.heads is None:
             return graph.node(kind, x, last, outputs=[Value(graph, str(r.symbol), 1, x.rows)], keepdims=1)
@@ -233,7 +234,7 @@ class Scan:
         return graph.node("Reshape", found, shape, outputs=[Value(graph, str(r.symbol), x.units, x.rows)])
 
     def like(self, x: Value, before: Value, name: str) -> Value:
-        """Return a state's new value with rows and units as it had before, made in the body."""
+        """Return a state's new value with the rows and units that the state had before, made in the body."""
         body, made = before.graph, Value(before.graph, f"{name}_after", before.units, True)
         if x.rows and x.units == before.units:
             return body.node("Identity", x, outputs=[made])

@@ -1,7 +1,7 @@
-"""Weights in 32, 16 or 8 bits a number; what computes with them gets single precision.
+"""Weights in 32, 16 or 8 bits a number; nodes that compute with them read single precision.
 
-They are brought to it by nodes that a runtime computes once, when it loads the model. ONNX Runtime would run DequantizeLinear
-in each call (2 to 5 times as long a step of 650 units), with rounded activations.
+Nodes that a runtime computes once, when it loads the model, widen the weights. ONNX Runtime would run DequantizeLinear in each
+call (a step of 650 units takes 2 to 5 times as long), with rounded activations.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ class Weights:
     """The weights of a graph.
 
     Args:
-        graph: the outermost one.
+        graph: the outermost graph.
         precision: of dense weights; vectors stay in single precision.
 
     Raises:
-        InputError: there is no such precision.
+        InputError: no precision has that name.
     """
 
     def __init__(self, graph: Graph, precision: str):
@@ -36,9 +36,9 @@ class Weights:
         return self.graph.constant(single(name, values), name=_identifier(name))
 
     def dense(self, values: np.ndarray, name: str, *, turned: bool = False) -> Value:
-        """Return a dense weight, (…, rows, columns) of numbers; ``turned``: (…, columns, rows).
+        """Return a dense weight, (…, rows, columns); with ``turned`` its transpose, (…, columns, rows).
 
-        In int8 each row has a number that one of its whole numbers stands for.
+        In int8 each row is whole numbers times a scale of its own.
 
         Raises:
             InputError: numbers are not finite.
@@ -53,7 +53,7 @@ class Weights:
         return self.whole(self.stored(values, name), scale, name)
 
     def stored(self, values: np.ndarray, name: str) -> Value:
-        """Return a constant as the file has it."""
+        """Return a constant in the precision of the file."""
         if self.precision in ("float32", "int8"):
             return self.graph.constant(values, values.dtype.type, name)
         return self.shorter(values, name)
@@ -67,7 +67,7 @@ class Weights:
         return self.graph.constant(in_halves(values), BFLOAT16, name)
 
     def rows(self, values: np.ndarray, name: str) -> tuple[Value, Value | None]:
-        """Return a table of rows as it is stored, and in int8 what one of each row's numbers stands for, (rows, 1)."""
+        """Return a table of rows as it is stored, and in int8 the scale of each row, (rows, 1)."""
         values, name = single(name, values), _identifier(name)
         if self.precision != "int8":
             return self.stored(values, name), None
@@ -75,7 +75,7 @@ class Weights:
         return self.stored(whole, name), self.graph.constant(scale[:, None], name=f"{name}_scale")
 
     def whole(self, stored: Value, scale: Value | None, name: str) -> Value:
-        """Return all of such a table, or rows of it, in single precision."""
+        """Return a stored table, or rows of it, in single precision."""
         if stored.kind is np.float32:
             return stored
         made = self.graph.node("Cast", stored, outputs=[_like(stored, name)], to=_single())

@@ -1,1 +1,1 @@
-"""WebAssembly: the C file, compiled, and a JavaScript module around it."""
+"""WebAssembly: the compiled C file and a JavaScript module around it."""

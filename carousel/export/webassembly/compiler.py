@@ -15,11 +15,11 @@ FLAGS = ["-target", "wasm32-wasi", "-mexec-model=reactor", "-Wl,--no-entry", "-s
 
 
 def compiled(text: str) -> bytes:
-    """Return a WebAssembly module of a C file, which needs nothing from where it runs.
+    """Compile a C file to a WebAssembly module, which imports nothing.
 
     Raises:
         InputError: the compiler is not installed.
-        TrainingError: it refuses the file.
+        TrainingError: the compiler refuses the file.
     """
     if importlib.util.find_spec("ziglang") is None:
         raise InputError("WebAssembly needs the compiler of carousel-rnn[compiler], which is not installed")

@@ -24,15 +24,18 @@ HERE = Path(__file__).parent
 
 
 def of_layer(layer: Recurrent, precision: str = "float32") -> dict[str, bytes]:
-    """Return layers as WebAssembly, ``.wasm``, with a JavaScript module around it, ``.js``, and its types, ``.d.ts``.
+    """Return layers as WebAssembly with a JavaScript module around it: ``load()`` of the module promises ``Layers``.
 
     Args:
-        layer: in one direction. The module holds its parameters.
+        layer: layers that read in one direction. The module holds their parameters.
         precision: of dense weights: float32, bfloat16 or int8. All sums are in float32.
 
+    Returns:
+        The contents of three files by their suffixes: ``.wasm``, ``.js`` and its types, ``.d.ts``.
+
     Raises:
-        InputError: the compiler is missing, the layer reads in both directions, its weights are not finite, or there is no
-            such precision.
+        InputError: the compiler is missing; the layers read in both directions, are a ``Grid`` or ``Tree``, or have weights
+            that are not finite; or no precision has that name.
     """
     body = file.layers_code(layer, precision, open=True)
     given = further(layer.cell)
@@ -45,7 +48,7 @@ def of_layer(layer: Recurrent, precision: str = "float32") -> dict[str, bytes]:
 
 
 def of_language(model: LanguageModel, vocabulary: Vocabulary, precision: str = "float32") -> dict[str, bytes]:
-    """Return a language model as WebAssembly; arguments, errors and files as those of ``of_layer``."""
+    """Return a language model as WebAssembly; ``load()`` promises a ``LanguageModel``. Otherwise as ``of_layer``."""
     layer = model.recurrent
     token = "EXPORT(token) void wasm_token(model_state *s, int token, float *logits) { model_token(s, token, logits); }\n"
     code = f"{language.of_language(model, vocabulary, precision, open=True)}{EXPORTS}{_opened(layer)}{token}"
@@ -63,7 +66,7 @@ def _files(code: str, said: str, parts: list[str], end: str, types: str) -> dict
 
 
 def _opened(layer: Recurrent) -> str:
-    """Return the functions that find what is seen and held, by number, and let go of all that is held."""
+    """Return the C functions that find arrays of seen and held values by number, and release all held values."""
     members = [(f"l{n}_{name}", units) for n in range(layer.num_layers) for name, units in seen_of(layer, n).items()]
     found = ""
     for what in ("seen", "held"):
@@ -75,7 +78,7 @@ def _opened(layer: Recurrent) -> str:
 
 
 def _shape(layer: Recurrent) -> dict[str, object]:
-    """Return what ``WasmLayers`` is told of layers."""
+    """Return the description of layers that ``WasmLayers`` takes."""
     further = [None if x.is_number else layer.cell.length(x.size, *layer.sizes()) for x in layer.cell.trace.inputs]
     return {
         "seen": [seen_of(layer, n) for n in range(layer.num_layers)],

@@ -1,4 +1,4 @@
-"""Recipes: named files of settings for training, each with its papers and the result that it gave."""
+"""Recipes: named files of settings for training, each with its papers and the result that it reached."""
 
 from __future__ import annotations
 
@@ -26,13 +26,14 @@ class Recipe:
     """Settings under a name.
 
     Attributes:
-        name: of the file, without its ending.
-        about: in a sentence.
-        papers: that it follows.
-        differs: what of them it does otherwise.
-        settings: fields of ``TextConfig``, ``ModelConfig`` and ``TrainConfig``.
-        result: the text, the static test ``perplexity``, how it was measured, and the command; empty: not yet measured.
-        source: the file itself.
+        name: the file's name without its suffix.
+        about: a sentence about it.
+        papers: the papers that it follows.
+        differs: its differences from them, in a sentence.
+        settings: fields of ``TextConfig``, ``ModelConfig`` and ``TrainConfig`` with their values.
+        result: the ``text``, the static test ``perplexity``, the conditions (``measured``) and the command; empty before it
+            is measured.
+        source: the text of the file.
     """
 
     name: str
@@ -45,7 +46,7 @@ class Recipe:
 
     @property
     def told(self) -> str:
-        """The result in a line."""
+        """The result in a line, or that there is none."""
         return (
             f"{self.result['perplexity']:.2f} on {self.result['text']}, {self.result['measured']}"
             if self.result
@@ -59,10 +60,10 @@ def names() -> list[str]:
 
 
 def recipe(name: str | Path) -> Recipe:
-    """Return a recipe by its name, or from a file of one's own, which ends in ``.toml``.
+    """Return a recipe by its name, or read one from a file, whose name ends in ``.toml``.
 
     Raises:
-        InputError: there is no such recipe, or the file is none.
+        InputError: no recipe has that name, or the file holds none.
     """
     path = Path(name)
     if path.suffix != ".toml":
