@@ -20,7 +20,7 @@ from carousel.errors import InputError, TrainingError
 COMMANDS = {
     "cells": "List all cells by family and year, with source, parameters and gates; or print the equations of one.",
     "train": "Train a language model on text files; Ctrl-C stops it so that --resume can continue.",
-    "recipes": "List the recipes of carousel train, each with the result that it gave; or print one.",
+    "recipes": "List the recipes of carousel train, each with the result that it reached; or print one.",
     "generate": "Write text with a trained model, each word as it comes.",
     "score": "Tell perplexity, bits per character and share of unknown words of a text.",
     "compare": (

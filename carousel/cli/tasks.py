@@ -116,6 +116,8 @@ def run(
         for result in runs.run(jobs, out, processes or os.cpu_count() or 1, tell):
             found.append(result)
             finished(result)
+    places = {job.name: place for place, job in enumerate(jobs)}  # trials end in any order
+    found.sort(key=lambda result: places[runs.name_of(result)])
     if json:
         screen.print_json(found)
         return
@@ -219,7 +221,7 @@ def _progress(jobs: int) -> Iterator[Any]:
             progress.update(running[name], completed=presented)
 
         def finished(result: dict[str, Any]) -> None:
-            name = f"{result['row']}.{result['cell']}.{result['recipe']}.{result['seed']}"
+            name = runs.name_of(result)
             if name in running:
                 progress.remove_task(running.pop(name))
             progress.advance(whole)

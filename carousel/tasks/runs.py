@@ -42,6 +42,11 @@ class Job:
         return folder / f"{self.name}.json"
 
 
+def name_of(result: dict[str, Any]) -> str:
+    """Return the name of the job whose result it is."""
+    return f"{result['row']}.{result['cell']}.{result['recipe']}.{result['seed']}"
+
+
 def row(key: str) -> Row:
     """Return the row of that key."""
     return next(r for r in ROWS if r.key == key)
