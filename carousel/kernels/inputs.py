@@ -123,6 +123,10 @@ def outside(
             values.update(zip(symbols, total.split([lengths[a.rows.root] for a in accumulators], dim=-1), strict=True))
         values |= {r.symbol: reduced(r, values[r.operand]) for r in stage.reductions}
         values |= pointwise(_equations(cell, stage))(values)
+    for state in cell.trace.states:  # one that the equations set to a number of the row has it in every unit
+        value = values.get(state.after)
+        if value is not None and state.size is not None and value.shape[-1:] == (1,):
+            values[state.after] = value.expand(*value.shape[:-1], lengths[state.size.root])
     return values, stacked
 
 
