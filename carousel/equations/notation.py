@@ -228,7 +228,8 @@ class _Reader:
             weight, operand = self.term(node.left), self.term(node.right)
             if not isinstance(weight, Weight) or operand.expr.is_number:
                 raise EquationError("@ stands between a dense weight and a vector")
-            return identity(weight @ operand)  # a product of two of them was meant when it was written
+            # A product of two products, and a weight whose letters are others, were meant when they were written.
+            return identity(weight @ (operand if isinstance(operand, Concatenation) else identity(operand)))
         if isinstance(node, ast.BinOp) and type(node.op) in BINARY:
             return self._combined(BINARY[type(node.op)], node.left, node.right)
         if isinstance(node, ast.Compare) and len(node.ops) == 1 and type(node.ops[0]) in COMPARED:
