@@ -131,8 +131,9 @@ def in_node(layer: Recurrent, precision: str, folder: Path, command: list[str], 
     )
 
 
-def compile_c(command: list[object]) -> None:
-    """Run a compiler. Raises OSError with the first line of its message."""
+def compile_c(command: list[object]) -> str:
+    """Run a compiler, and return its warnings. Raises OSError with the first line of its message."""
     done = subprocess.run(list(map(str, command)), capture_output=True, text=True)
     if done.returncode:
         raise OSError(f"{shlex.join(map(str, command[:3]))} refuses the file: {done.stderr.strip().splitlines()[0]}")
+    return done.stderr

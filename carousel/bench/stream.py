@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from carousel.bench import c_stream, onnx_runtime
+from carousel.bench import c_stream, litert, onnx_runtime
 from carousel.bench.timing import side_by_side
 from carousel.layers import Recurrent, Streaming, to_torch
 from carousel.layers.precision import PRECISIONS
@@ -55,7 +55,7 @@ def measure(units: int, seconds: float) -> tuple[list[dict[str, Any]], dict[str,
     """
     torch.manual_seed(0)
     layer, x = Recurrent("lstm-v2", units, units, LAYERS).eval(), torch.randn(1, units)
-    left: dict[str, str] = {"LiteRT": "its converters need TensorFlow"}
+    left: dict[str, str] = {}
     with TemporaryDirectory() as folder:
         ways = list(_ways(layer, x, Path(folder), left))
         for way in ways:
@@ -96,6 +96,11 @@ def _ways(layer: Recurrent, x: Tensor, folder: Path, left: dict[str, str]) -> It
         yield Way("ONNX Runtime", step, output, _bytes(layer, "float32"), _package("onnxruntime"))
     else:
         left["ONNX Runtime"] = "needs the packages onnx and onnxruntime"
+    if litert.available():
+        step, output = litert.stream(layer, x, folder)
+        yield Way("LiteRT", step, output, _bytes(layer, "float32"), _package("ai_edge_litert"))
+    else:
+        left["LiteRT"] = "needs the package litert-torch"
 
 
 def _ours(layer: Recurrent, x: Tensor, precision: str) -> Way:

@@ -1,4 +1,4 @@
-"""``carousel bench size``: flash and memory of exported layers on small processors."""
+"""``carousel bench size``: flash, memory and stack of exported layers on small processors."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def command(
     processors: Annotated[str, typer.Option(help="Separated by commas.")] = ",".join(footprint.PROCESSORS),
     json: options.Json = False,
 ) -> None:
-    """Tell the flash and memory of exported layers on small processors, compiled by zig (package ziglang)."""
+    """Tell the flash, memory and stack of exported layers on small processors, compiled by zig (package ziglang)."""
     zig, names = c_stream.zig(), options.several("--processors", processors, tuple(footprint.PROCESSORS))
     if zig is None:
         raise InputError("bench size needs the package ziglang: pip install carousel-rnn[compiler]")
@@ -30,4 +30,4 @@ def command(
         screen.print_json(rows)
         return
     table = [{name: f"{value:,}" if isinstance(value, int) else value for name, value in r.items()} for r in rows]
-    screen.print_rows(f"{layer!r}: bytes; memory is that of one state", table, ("processor", "precision"))
+    screen.print_rows(f"{layer!r}: bytes; memory is that of one state, the stack at most", table, ("processor", "precision"))
