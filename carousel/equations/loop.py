@@ -174,7 +174,7 @@ class _Maker:
                 made.equations.append((symbol, self.flat(expr, made, self.sizes.get(symbol), top=True)))
         used = {s for stage in self.stages for _, e in stage.equations for s in e.free_symbols}
         used |= {x for stage in self.stages for x in stage.operands}
-        used |= {s.after for s in self.trace.states}
+        used |= {s.after for s in self.trace.states} | self.beside()
         hoisted = [symbols for symbols in found if any(s in used and self.outside[s] for s in symbols)]
         hoisted.sort(key=lambda symbols: symbols not in plain)
         fixed = [s for s, has_rows in self.outside.items() if not has_rows and s in used]
@@ -195,6 +195,14 @@ class _Maker:
             input=self.trace.input,
             counts=self.schedule.counts,
         )
+
+    def beside(self) -> set[Expr]:
+        """Return the further inputs that stand beside what depends on a state in the operand of a product of the loop: nothing
+        else in the loop may have their sizes, with which the columns of the weight are told apart.
+        """
+        columns = {c.root for s in self.stages for g in s.groups for ps in g.products for p in ps for c in p.weight.columns}
+        known = {s.size.root for s in self.trace.states if s.size is not None} | {self.trace.input_size.root}
+        return {x.symbol for x in self.trace.inputs if not x.is_number and x.size.root in columns - known}
 
     def sunk(self) -> dict[Expr, Expr]:
         """Return the pointwise equations that need no state but are computed in the loop: no product outside needs them, and

@@ -214,7 +214,7 @@ class _Planner:
         first, *rest = (self.split(x) for x in expr.args)
         function = OVER_UNITS[type(expr)]
         heads = self.trace.heads if function.of_heads else None
-        made = self.reduce(function.definition(self.name(first), *rest), heads)
+        made = self.reduce(function.definition(self.name(self.rows_named(first, top=True)), *rest), heads)
         return self.name(made) if made.has(sympy.Piecewise) else made  # SymPy would multiply it out in a condition
 
     def reduce(self, expr: Expr, heads: int | None) -> Expr:

@@ -193,6 +193,29 @@ def test_a_vector_has_a_past():
     close(torch.stack(steps), found)
 
 
+@pytest.mark.parametrize("back_end", ["reference", "cpu"])
+@pytest.mark.parametrize("sizes", [(4, 6), (5, 5), (2, 7)], ids=str)  # of the first, the sum is 2 H
+def test_inputs_of_any_sizes_around_a_state_in_one_product(sizes, back_end):
+    @cell(inputs={"c": None, "d": None})
+    def around(e, c, d, h, W, w, b):
+        x = 2 * w.x
+        h = tanh(W.he @ e + W.h @ concat(c, tanh(h), d, x))
+        return h
+
+    torch.manual_seed(0)
+    layer = Recurrent(around, E, H, input_sizes=dict(zip("cd", sizes, strict=True)), dtype=torch.float64)
+    x, *given = (torch.randn(T, B, n, dtype=torch.float64, requires_grad=True) for n in (E, *sizes))
+    with kernels.use(back_end):
+        found, _ = layer(x, c=given[0], d=given[1])
+    h, wanted = torch.zeros(B, H, dtype=torch.float64), []
+    p = {n: layer.parameter(n) for n in ("W.he", "W.h", "w.x")}
+    for e, c, d in zip(x, *given, strict=True):
+        h = torch.tanh(e @ p["W.he"].T + torch.cat([c, torch.tanh(h), d, (2 * p["w.x"]).expand(B, -1)], 1) @ p["W.h"].T)
+        wanted.append(h)
+    leaves = [x, *given, *layer.parameters()]
+    close(*[[y, *torch.autograd.grad(y.square().sum(), leaves)] for y in (found, torch.stack(wanted))])
+
+
 def test_segments_give_the_same_gradients(monkeypatch):
     ran, inner = [], segments.run
     monkeypatch.setattr(segments, "run", lambda *a: (ran.append(1), inner(*a))[1])
