@@ -27,10 +27,11 @@ Row = dict[str, Any]
 
 
 def check_places(folder: Path) -> None:
-    """Raise InputError where a folder has the name of a file that the run writes."""
-    for name in WRITTEN:
-        if (folder / name).is_dir():
-            raise InputError(f"{folder / name} is a folder, and the run writes a file there; move it away")
+    """Raise InputError where a folder, a pipe or a device has the name of a file that the run writes."""
+    for path in (folder / name for name in WRITTEN):
+        if path.exists() and not path.is_file():
+            kind = "a folder" if path.is_dir() else "a pipe or a device"
+            raise InputError(f"{path} is {kind}, and the run writes a file there; move it away")
 
 
 def save_model(model: Trainable, folder: Path) -> None:

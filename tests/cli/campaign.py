@@ -408,7 +408,7 @@ def faults(case: Case, status: int, out: str, err: str, before: set[str], after:
         yield f"litter: {litter}"
     if status == 0 and "--json" in case.arguments and "--help" not in case.arguments and case.arguments[0] != "serve":
         try:
-            for line in out.splitlines():
+            for line in out.rstrip("\n").split("\n"):  # a name may hold other ends of lines
                 json.loads(line)
         except ValueError:
             yield "what is on standard output is no JSON"

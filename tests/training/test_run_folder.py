@@ -1,5 +1,6 @@
 """What lies in a run folder: equal content, equal bytes; and what no run has written is refused."""
 
+import os
 import subprocess
 import sys
 
@@ -9,7 +10,7 @@ from safetensors.torch import load
 
 from carousel.errors import InputError
 from carousel.language.task import PERPLEXITY
-from carousel.training.run_folder import packed, read_metrics
+from carousel.training.run_folder import WRITTEN, check_places, packed, read_metrics
 
 SAVE = """
 import sys, torch
@@ -49,3 +50,12 @@ def test_metrics_that_no_run_has_written_are_refused(tmp_path, content, part):
 def test_a_last_line_that_a_kill_cut_short_is_left_out(tmp_path):
     (tmp_path / "metrics.jsonl").write_text(METRICS + METRICS[:30])
     assert [r["step"] for r in read_metrics(tmp_path, PERPLEXITY)] == [3]
+
+
+@pytest.mark.parametrize("name", WRITTEN)
+@pytest.mark.parametrize(("make", "kind"), [(os.mkdir, "a folder"), (os.mkfifo, "a pipe or a device")])
+def test_what_a_run_could_not_write_in_the_end_is_refused_at_its_start(tmp_path, name, make, kind):
+    check_places(tmp_path)
+    make(tmp_path / name)
+    with pytest.raises(InputError, match=f"{name} is {kind}, and the run writes a file there; move it away"):
+        check_places(tmp_path)
