@@ -112,6 +112,16 @@ def test_it_begins_with_the_layers_own_states():
         torch.testing.assert_close(torch.stack([stream(step).clone() for step in x]), layer(x)[0])
 
 
+@pytest.mark.parametrize("precision", ["float32", "bfloat16", "int8"])
+@pytest.mark.parametrize("layout", [lambda x: x.mT.contiguous().mT, lambda x: x.repeat_interleave(2, -1)[..., ::2]])
+def test_states_in_any_layout_are_those_numbers(layout, precision):
+    torch.manual_seed(0)
+    layer, x = Recurrent("lstm-v2", 5, 7), torch.randn(3, 5)
+    hx = tuple(torch.randn(1, 3, 7) for _ in range(2))
+    found = [Streaming(layer, states, precision=precision)(x).clone() for states in (hx, tuple(map(layout, hx)))]
+    torch.testing.assert_close(*found, rtol=0, atol=0)
+
+
 def test_both_directions_are_refused():
     with pytest.raises(ValueError, match="needs the whole sequence"):
         Streaming(Recurrent("rnn", 2, 3, bidirectional=True))

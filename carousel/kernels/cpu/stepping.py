@@ -56,7 +56,7 @@ class CpuStepper:
             _, vectors, values = hoist_rest(Call(cell, self.data, None, before, parameters))
         dense = [values[s].detach().contiguous() for s in interface.dense_symbols]
         biases = [values[b].detach() for b in interface.biases]
-        self.states = [[before[n].detach().clone() for n in names] for _ in range(2)]
+        self.states = [[_own(before[n]) for n in names] for _ in range(2)]
         clocks = [before[s.name] for s in cell.trace.states if s.size is None]
         self.clock = clocks[0][:, 0].to(first.dtype).clone() if clocks else None
         tensors = Tensors(self.data, dense, biases, [], vectors, self.states[0], [], self.clock, None)
@@ -103,3 +103,8 @@ class CpuStepper:
         if self.clock is not None:
             found[self.cell.trace.states[-1].name] = self.clock.unsqueeze(1).float()
         return found
+
+
+def _own(state: Tensor) -> Tensor:
+    """Return a copy with its rows one after another: a plain clone keeps another layout, which the kernel would not see."""
+    return state.detach().clone(memory_format=torch.contiguous_format)
