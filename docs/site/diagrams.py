@@ -50,6 +50,7 @@ ROOMS = {
     "cells": "the cells, each a few lines",
     "drawing": "a cell as a picture",
     "equations": "the language of a cell",
+    "series": "columns of tables",
     "files": "files written whole",
     "errors": "errors of one line",
 }
