@@ -7,7 +7,7 @@ import io
 import re
 import zipfile
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -46,7 +46,15 @@ def read(path: Path) -> Columns:
     if suffix not in SUFFIXES:
         raise InputError(f"{path} must end in {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}")
     files.check_regular(path)
-    named = {".csv": _csv, ".npz": _npz, ".parquet": _parquet}[suffix](path)
+    return _checked({".csv": _csv, ".npz": _npz, ".parquet": _parquet}[suffix](path), path)
+
+
+def of_arrays(arrays: Mapping[str, Any], place: Path = Path("the columns")) -> Columns:
+    """Return arrays, or lists, as ``read`` returns the columns of a file. Raises InputError as it does, naming ``place``."""
+    return _checked(_plain_columns(((str(name), np.asarray(a)) for name, a in arrays.items()), place), place)
+
+
+def _checked(named: Iterable[tuple[str, np.ndarray]], path: Path) -> Columns:
     found: Columns = {}
     for name, values in named:
         if name in found:
@@ -159,8 +167,12 @@ def _npz(path: Path) -> list[tuple[str, np.ndarray]]:
         raise InputError(f"{path} is no archive of plain arrays: {' '.join(str(error).split())}") from None
     if found is None:
         raise InputError(f"{path} is no archive of arrays, such as np.savez writes")
+    return _plain_columns(found, path)
+
+
+def _plain_columns(arrays: Iterable[tuple[str, Any]], path: Path) -> list[tuple[str, np.ndarray]]:
     columns: list[tuple[str, np.ndarray]] = []
-    for name, array in found:
+    for name, array in arrays:
         if not isinstance(array, np.ndarray):
             raise InputError(f"{path} holds {name!r}, which is no array")
         if array.ndim not in (1, 2):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from carousel.errors import InputError
-from carousel.series.columns import choose, numbers, read, texts
+from carousel.series.columns import choose, numbers, of_arrays, read, texts
 
 CSV = "month,sales,price,shop\n2020-01,10,1.5,a\n2020-02,12,,b\n2020-03,9,2e1,a\n"
 
@@ -179,3 +179,12 @@ def test_columns_that_are_asked_for(table):
         numbers(found, ["month"], path)
     with pytest.raises(InputError, match="column 'a' holds an infinite value, its value 2"):
         numbers(read(table("a\n1\ninf\n")), ["a"], path)
+
+
+def test_arrays_stand_for_a_file():
+    found = of_arrays({"n": [1, 2], "x": np.ones((2, 2)), "s": ["a", "b"]})
+    assert list(found) == ["n", "x.0", "x.1", "s"] and found["n"].dtype == np.int64
+    with pytest.raises(InputError, match="the columns has columns of different lengths"):
+        of_arrays({"a": [1], "b": [1, 2]})
+    with pytest.raises(InputError, match=r"must be \(T,\) or \(T, n\), not \(\)"):
+        of_arrays({"a": 1})
