@@ -101,6 +101,12 @@ class ForecasterConfig(NetworkConfig):
         choices=OUTPUTS,
     )
     levels: str = setting("0.025,0.05,0.1,0.25,0.5,0.75,0.9,0.95,0.975", "Levels of quantiles, 0.5 among them.")
+    direct: int = setting(
+        0,
+        "Last values that also go to the forecast by a linear map, past the recurrent layers; 0: none.",
+        least=0,
+        most=LARGEST_SIZE,
+    )
     components: int = setting(3, "Gaussians of a mixture.", least=1, most=1000)
 
     def check(self) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import pad
 
 from carousel.errors import InputError
 from carousel.forecasting.config import ForecastConfig, ForecasterConfig
@@ -17,7 +18,9 @@ class Forecaster(Trainable):
     """Recurrent layers that read a series, and a linear layer that gives the next values.
 
     Every step is a place to forecast from: its output gives all of the horizon ("direct" forecasts), so nothing that was
-    forecast is ever read, and one call of the compiled kernels learns from all steps of a window.
+    forecast is ever read, and one call of the compiled kernels learns from all steps of a window. With ``direct``, a linear
+    map of the last values moves the forecast (the autoregressive part of Lai et al. 2018): recurrent layers saturate where a
+    series leaves the range that they have seen, and a linear map does not.
 
     Args:
         columns: numbers that a step reads.
@@ -59,6 +62,9 @@ class Forecaster(Trainable):
             raise InputError(str(error)) from None
         self._check_inputs(inputs or {})
         self.output = nn.Linear(self.recurrent.output_size, horizon * self.form.size)
+        self.direct = nn.Linear(config.direct, horizon, bias=False) if config.direct else None
+        if self.direct is not None:
+            nn.init.zeros_(self.direct.weight)
 
     def _check_inputs(self, inputs: Mapping[str, int]) -> None:
         cell = self.recurrent.cell
@@ -89,7 +95,8 @@ class Forecaster(Trainable):
             The loss, summed over all targets; and None, as nothing is carried on.
         """
         used = counts.any(-1)
-        raw = self.raw(self.read(x, further)[used])
+        steps, rows = used.nonzero(as_tuple=True)
+        raw = self.raw(x, self.read(x, further), (steps, rows))
         return self.form.loss(raw, y[used])[counts[used]].sum(), None
 
     def read(self, x: Tensor, further: Mapping[str, Tensor] | None = None) -> Tensor:
@@ -98,9 +105,19 @@ class Forecaster(Trainable):
         h, _ = self.recurrent(e, **(further or {}))
         return dropout(h, self.config.dropout, self.training, self.config.variational_dropout)
 
-    def raw(self, h: Tensor) -> Tensor:
-        """Return the raw numbers of forecasts, (N, horizon, size of the form), of outputs (N, size)."""
-        return self.output(h).unflatten(-1, (self.horizon, self.form.size))
+    def raw(self, x: Tensor, h: Tensor, at: tuple[Tensor, Tensor]) -> Tensor:
+        """Return the raw numbers of forecasts, (N, horizon, size of the form).
+
+        Args:
+            x: what each step reads, (T, B, columns).
+            h: as ``read`` returns them.
+            at: step and row of each forecast, (N,) each.
+        """
+        raw = self.output(h[at]).unflatten(-1, (self.horizon, self.form.size))
+        if self.direct is None:
+            return raw
+        last = pad(x[..., 0], (0, 0, self.config.direct - 1, 0)).unfold(0, self.config.direct, 1)  # (T, B, direct)
+        return self.form.moved(raw, self.direct(last[at]))
 
     @torch.no_grad()
     def foretell(self, x: Tensor, ends: Tensor, further: Mapping[str, Tensor] | None = None) -> Tensor:
@@ -111,4 +128,4 @@ class Forecaster(Trainable):
             ends: the last step of each window, (B,).
             further: the cell's further inputs, (T, B, n) by name.
         """
-        return self.raw(self.read(x, further)[ends, torch.arange(x.shape[1])])
+        return self.raw(x, self.read(x, further), (ends, torch.arange(x.shape[1])))

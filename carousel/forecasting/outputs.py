@@ -27,6 +27,10 @@ class Output(Protocol):
         """Return the loss of each target, (…)."""
         ...
 
+    def moved(self, raw: Tensor, by: Tensor) -> Tensor:
+        """Return the raw numbers of the same forecasts moved ``by``, (…)."""
+        ...
+
     def median(self, raw: Tensor) -> Tensor:
         """Return the value that stands for the forecast, (…)."""
         ...
@@ -55,6 +59,10 @@ class Point:
         """Return |ŷ − y|, or its square."""
         error = raw[..., 0] - target
         return error.square() if self.squared else error.abs()
+
+    def moved(self, raw: Tensor, by: Tensor) -> Tensor:
+        """Return the value, moved."""
+        return raw + by.unsqueeze(-1)
 
     def median(self, raw: Tensor) -> Tensor:
         """Return the value."""
@@ -88,6 +96,10 @@ class Quantiles:
         levels = raw.new_tensor(self.levels)
         error = target.unsqueeze(-1) - raw
         return torch.maximum(levels * error, (levels - 1) * error).mean(-1)
+
+    def moved(self, raw: Tensor, by: Tensor) -> Tensor:
+        """Return all quantiles, moved."""
+        return raw + by.unsqueeze(-1)
 
     def median(self, raw: Tensor) -> Tensor:
         """Return the quantile of level 0.5."""
@@ -137,6 +149,11 @@ class Mixture:
         log_weights, means, sigma = self.parameters(raw)
         z = (target.unsqueeze(-1) - means) / sigma
         return -torch.logsumexp(log_weights - sigma.log() - 0.5 * z.square() - 0.5 * math.log(2 * math.pi), -1)
+
+    def moved(self, raw: Tensor, by: Tensor) -> Tensor:
+        """Return the components with all means moved."""
+        logits, means, widths = raw.chunk(3, -1)
+        return torch.cat([logits, means + by.unsqueeze(-1), widths], -1)
 
     def median(self, raw: Tensor) -> Tensor:
         """Return the value with half of the probability below it."""

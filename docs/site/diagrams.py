@@ -36,6 +36,7 @@ ROOMS = {
     "bench": "measurements, side by side",
     "insight": "error back, memory forth",
     "translation": "translators",
+    "forecasting": "forecasters of series",
     "labelling": "a label for every step",
     "tasks": "the experiments of 1997",
     "language": "language models",

@@ -137,6 +137,14 @@ def test_a_point():
     assert {Point().loss_name, Point(squared=True).loss_name} == {"absolute_error", "squared_error"}
 
 
+@pytest.mark.parametrize("form", [Mixture(2), Quantiles(LEVELS), Point()])
+def test_a_moved_forecast_scores_a_moved_value(form):
+    raw, y, by = torch.randn(9, form.size).double(), torch.randn(9).double(), torch.randn(9).double()
+    moved = form.moved(raw, by)
+    torch.testing.assert_close(form.loss(moved, y + by), form.loss(raw, y))
+    torch.testing.assert_close(form.median(moved), form.median(raw) + by)
+
+
 def test_mases_scale():
     values = np.array([1.0, 4.0, 2.0, 8.0, 3.0])
     assert mase_scale(values, 1) == pytest.approx((3 + 2 + 6 + 5) / 4)

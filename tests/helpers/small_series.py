@@ -8,10 +8,10 @@ from carousel.training.processes import Processes
 from carousel.training.trainer import Trainer
 
 
-def wave(steps=120, season=8, noise=0.1, seed=1):
+def wave(steps=120, season=8, noise=0.1, seed=1, slope=0.02):
     """A wave on a slope, with noise."""
     t = np.arange(steps)
-    return 5 + 0.02 * t + np.sin(2 * np.pi * t / season) + noise * np.random.default_rng(seed).normal(size=steps)
+    return 5 + slope * t + np.sin(2 * np.pi * t / season) + noise * np.random.default_rng(seed).normal(size=steps)
 
 
 def train(folder, config, stop_at=None):
