@@ -61,7 +61,7 @@ if TYPE_CHECKING:
         to_torch,
         to_torch_state,
     )
-    from carousel.runs.loading import Ensemble, LanguageRun, TranslatorRun, Trials, load
+    from carousel.runs.loading import Ensemble, ForecastRun, LanguageRun, TranslatorRun, Trials, load
     from carousel.runs.training import resume, train
 
 __version__ = "0.2.0"
@@ -71,6 +71,7 @@ __all__ = [
     "Clamp",
     "Ensemble",
     "EquationError",
+    "ForecastRun",
     "Forest",
     "Grid",
     "LanguageRun",

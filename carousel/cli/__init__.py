@@ -41,6 +41,10 @@ COMMANDS = {
     "demo": "Train an LSTM (v2) and an MLP on Python's own documentation, and score them against counting models.",
     "agreement": "Agreement at a distance: an English corpus of ours, and how a model fares on it.",
     "translate": "Train a translator, score it, and translate: carousel translate RUN, a line in, a line out.",
+    "forecast": (
+        "Train a forecaster of one or many series, score it by MASE and CRPS, forecast with it, draw what it expects."
+    ),
+    "check": "Check a run's gradients: finite differences against the kernels' own, on the run's data, in double precision.",
     "bench": "Measure speed side by side in one run: medians and ratios.",
     "tasks": "The six experiments of 1997, in fewer sequences: list, run, report.",
 }

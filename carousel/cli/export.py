@@ -39,6 +39,8 @@ def command(
     model = load(run)
     if isinstance(model, Trials):
         raise InputError(f"{run} holds trials, which have no model to export")
+    if not isinstance(model, LanguageRun | TranslatorRun):
+        raise InputError(f"{run} holds the run of a {model.config.kind}; language models and translators are exported")
     scores = _scores(model, valid, precision)
     with screen.busy(f"writing {out.name}"):
         written = model.export(out, kind.name, precision)

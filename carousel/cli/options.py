@@ -13,6 +13,7 @@ import typer
 
 from carousel.cli.commands import FLAGS, with_flags
 from carousel.errors import InputError
+from carousel.forecasting.config import ForecasterConfig, SeriesConfig, WindowTraining
 from carousel.language.config import TextConfig
 from carousel.language.model import ModelConfig
 from carousel.layers import Clamp
@@ -107,7 +108,8 @@ Threads = Annotated[int, option(TrainConfig, "threads")]
 
 
 # The advice may be to train anew, by another command.
-for _kind in (PairsConfig, TranslatorConfig, PairTraining, ModelConfig, TrainConfig):
+FORECASTING = (SeriesConfig, ForecasterConfig, WindowTraining)
+for _kind in (PairsConfig, TranslatorConfig, PairTraining, *FORECASTING, ModelConfig, TrainConfig):
     FLAGS.update(flags(_kind))
 
 

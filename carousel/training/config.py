@@ -119,11 +119,12 @@ class TrainConfig(Settings):
     epochs: int = setting(10, "Times the text is read, in all.", least=1)
     optimizer: str = setting(
         "adamw",
-        "adamw, sgd, or muon (of the recurrent layers' matrices; adamw of all else).",
-        choices=("adamw", "sgd", "muon"),
+        "adamw, sgd (steepest descent), rmsprop, rprop (steps by the signs of gradients alone, `lr` the first), or muon (of the"
+        " recurrent layers' matrices; adamw of all else).",
+        choices=("adamw", "sgd", "rmsprop", "rprop", "muon"),
     )
     lr: float = setting(3e-3, "Learning rate.", above=0, below=1e6)
-    momentum: float = setting(0.0, "Of sgd.", least=0)
+    momentum: float = setting(0.0, "Of sgd and rmsprop.", least=0)
     weight_decay: float = setting(0.01, "Weight decay.", least=0)
     warmup: int = setting(100, "Steps in which the rate grows to `lr`.", least=0)
     schedule: str = setting(

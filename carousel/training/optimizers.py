@@ -17,11 +17,14 @@ OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
     "adamw": torch.optim.AdamW,
     "adam": torch.optim.Adam,
     "sgd": torch.optim.SGD,
+    "rmsprop": torch.optim.RMSprop,
+    "rprop": torch.optim.Rprop,
 }
+FUSED = ("adamw", "adam", "sgd")  # of which PyTorch has one compiled kernel a step
 
 
 def optimizer(name: str, parameters: Iterable[Any], rate: float, **options: Any) -> torch.optim.Optimizer:
-    """Return an optimizer of OPTIMIZERS, each step one compiled kernel (``fused``).
+    """Return an optimizer of OPTIMIZERS, each step one compiled kernel where PyTorch has it (``fused``).
 
     Args:
         name: of OPTIMIZERS.
@@ -29,7 +32,7 @@ def optimizer(name: str, parameters: Iterable[Any], rate: float, **options: Any)
         rate: the learning rate to begin with.
         **options: PyTorch's optimizer's own.
     """
-    return OPTIMIZERS[name](parameters, **{"lr": rate, "fused": True, **options})
+    return OPTIMIZERS[name](parameters, **{"lr": rate, **({"fused": True} if name in FUSED else {}), **options})
 
 
 def configured(training: TrainConfig, model: nn.Module) -> torch.optim.Optimizer:
@@ -37,11 +40,13 @@ def configured(training: TrainConfig, model: nn.Module) -> torch.optim.Optimizer
 
     Raises InputError for muon where PyTorch lacks it.
     """
-    if training.optimizer == "muon":
+    name = training.optimizer
+    if name == "muon":
         return Muon(model, training.lr, training.weight_decay)
-    momentum = {"momentum": training.momentum} if training.optimizer == "sgd" else {}
-    parameters = list(model.parameters())
-    return optimizer(training.optimizer, parameters, training.lr, weight_decay=training.weight_decay, **momentum)
+    options: dict[str, Any] = {} if name == "rprop" else {"weight_decay": training.weight_decay}  # a decay has no sign to go by
+    if name in ("sgd", "rmsprop"):
+        options["momentum"] = training.momentum
+    return optimizer(name, list(model.parameters()), training.lr, **options)
 
 
 class Muon(torch.optim.Optimizer):

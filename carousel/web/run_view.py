@@ -34,6 +34,8 @@ def open_run_view(folder: Path) -> RunView:
     run = load(folder)
     if isinstance(run, Trials):
         raise InputError(f"{folder} holds trials, whose networks are not kept, so there is nothing to look into")
+    if not isinstance(run, LanguageRun | TranslatorRun):
+        raise InputError(f"{folder} holds the run of a {run.config.kind}; the page looks into language models and translators")
     return TranslatorRunView(run) if isinstance(run, TranslatorRun) else LanguageRunView(run)
 
 

@@ -36,6 +36,7 @@ ROOMS = {
     "bench": "measurements, side by side",
     "insight": "error back, memory forth",
     "translation": "translators",
+    "forecasting": "forecasters of series",
     "labelling": "a label for every step",
     "tasks": "the experiments of 1997",
     "language": "language models",
@@ -50,6 +51,7 @@ ROOMS = {
     "cells": "the cells, each a few lines",
     "drawing": "a cell as a picture",
     "equations": "the language of a cell",
+    "series": "columns of tables",
     "files": "files written whole",
     "errors": "errors of one line",
 }

@@ -12,6 +12,7 @@ from carousel.cli import whole
 from carousel.cli.commands import with_flags
 from carousel.cli.options import build, flags
 from carousel.errors import InputError
+from carousel.forecasting.config import ForecastConfig, ForecasterConfig, SeriesConfig, WindowTraining
 from carousel.language.config import Config, TextConfig
 from carousel.language.model import ModelConfig
 from carousel.training.config import TrainConfig
@@ -20,11 +21,12 @@ from carousel.translation.config import PairsConfig, PairTraining, TranslationCo
 from carousel.translation.model import TranslatorConfig
 
 LANGUAGE, TRANSLATION = (TextConfig, ModelConfig, TrainConfig), (PairsConfig, TranslatorConfig, PairTraining)
-COMMANDS = {"train": LANGUAGE, "compare": LANGUAGE, "translate train": TRANSLATION}
+FORECASTING = (SeriesConfig, ForecasterConfig, WindowTraining)
+COMMANDS = {"train": LANGUAGE, "compare": LANGUAGE, "translate train": TRANSLATION, "forecast train": FORECASTING}
 NOT_COMPARED = {"cell", "forget_bias", "watch_gradients"}  # cells are several, and not all have a forget gate
 RANGED = [
     (kind, name, about)
-    for kind in (*LANGUAGE, *TRANSLATION)
+    for kind in (*LANGUAGE, *TRANSLATION, *FORECASTING)
     for name, about in settings(kind).items()
     if (about.range or about.choices) and about.help
 ]
@@ -70,6 +72,11 @@ def test_every_field_is_set_by_an_option_or_is_known_not_to_be(kinds):
     assert left == files | fixed
 
 
+def test_every_field_of_a_forecaster_is_set_by_an_option_or_is_known_not_to_be():
+    left = {f.name for kind in FORECASTING for f in fields(kind)} - {n for kind in FORECASTING for n in flags(kind)}
+    assert left == {"file", "tied", "cell_data", "feed", "vary_length", "watch_gradients", "device"}
+
+
 def test_no_option_gives_the_configurations_as_python_makes_them(carousel, text):
     assert carousel("train", text, "--epochs", 1, "--batch-size", 4, "--threads", 1, "--out", "run")[0] == 0
     config = Config.load(text.parent / "run")
@@ -88,13 +95,16 @@ def test_the_option_of_what_is_on_turns_it_off():
     ("kind", "name", "about"), RANGED, ids=lambda x: getattr(x, "__name__", x) if not hasattr(x, "help") else ""
 )
 def test_ranges_are_the_same_in_help_in_python_and_in_config_json(tmp_path, kind, name, about):
-    words = "train" if kind in LANGUAGE else "translate train"
+    words = next(words for words, kinds in COMMANDS.items() if kind in kinds)
     option = options(words)[name]
     shown = option._get_number_range_help_str() or option.metavar or option.help
     assert all(choice in shown for choice in about.choices) and about.range in shown
     config, part = (Config, {TextConfig: "text", ModelConfig: "model", TrainConfig: "training"})
     if kind in TRANSLATION:
         config, part = TranslationConfig, {PairsConfig: "text", TranslatorConfig: "model", PairTraining: "training"}
+    if kind in FORECASTING:
+        parts = ("series", "model", "training")
+        config, part = ForecastConfig, dict(zip(FORECASTING, parts, strict=True))
     for value in outside(about):
         with pytest.raises(InputError, match=f"`{name}` (must be|is a probability)"):
             kind(**{name: value}).check()

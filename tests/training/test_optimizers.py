@@ -1,4 +1,4 @@
-"""Muon takes the recurrent layers' matrices as PyTorch's does, and AdamW the rest."""
+"""Optimizers are PyTorch's; Muon takes the recurrent layers' matrices, and AdamW the rest."""
 
 import pytest
 import torch
@@ -60,3 +60,21 @@ def test_without_it_in_pytorch_it_is_refused(monkeypatch):
     monkeypatch.delattr(torch.optim, "Muon")
     with pytest.raises(InputError, match=r"comes with PyTorch 2\.9"):
         configured(TrainConfig(optimizer="muon"), made())
+
+
+@pytest.mark.parametrize(
+    ("training", "theirs"),
+    [
+        ({"optimizer": "sgd", "momentum": 0.9}, lambda p: torch.optim.SGD(p, 0.02, momentum=0.9, weight_decay=0.1)),
+        ({"optimizer": "rmsprop", "momentum": 0.5}, lambda p: torch.optim.RMSprop(p, 0.02, momentum=0.5, weight_decay=0.1)),
+        ({"optimizer": "rprop"}, lambda p: torch.optim.Rprop(p, 0.02)),
+    ],
+    ids=["sgd", "rmsprop", "rprop"],
+)
+def test_the_optimizers_of_rnnlib_are_pytorchs(training, theirs):
+    ours, other = made(), made()
+    learn(ours, [configured(TrainConfig(**HOW, **training), ours)], 4)
+    learn(other, [theirs(other.parameters())], 4)
+    for p, q in zip(ours.parameters(), other.parameters(), strict=True):
+        torch.testing.assert_close(p, q, rtol=1e-6, atol=1e-7)
+    assert not torch.equal(next(ours.parameters()), next(made().parameters()))

@@ -53,6 +53,8 @@ REGULARIZED = {
     "linear": {"schedule": "linear"},
     "one-cycle": {"schedule": "one-cycle"},
     "muon": {"optimizer": "muon"},
+    "rmsprop": {"optimizer": "rmsprop", "momentum": 0.5},
+    "rprop": {"optimizer": "rprop", "warmup": 0},
 }
 
 

@@ -1,0 +1,169 @@
+"""The configuration of a forecaster's run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+from carousel.cells import in_sequence
+from carousel.equations import Cell, EquationError
+from carousel.equations.stored import StoredCell
+from carousel.errors import InputError
+from carousel.forecasting.outputs import Mixture, Output, Point, Quantiles
+from carousel.training.config import NetworkConfig, RunConfig, TrainConfig
+from carousel.training.fields import LARGEST, LARGEST_SIZE, Settings, setting
+
+OUTPUTS = ("point", "mean", "quantiles", "mixture")
+MISSING = ("refuse", "previous", "linear")
+DIFFERENCES = ("none", "step", "season")
+
+
+def names(text: str) -> list[str]:
+    """Return the names that a setting lists, separated by commas."""
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+@dataclass(frozen=True)
+class SeriesConfig(Settings):
+    """The series, and what is to be forecast of them. ``file``: where they were read; empty where they came as arrays."""
+
+    group = "Series"
+
+    file: str = ""
+    target: str = setting("", "Columns to forecast, a series each, separated by commas; by default all numbers left over.")
+    by: str = setting("", "Column that names the series of each row; without it, a column is a series.")
+    time: str = setting("", "Column with the time of each row, which is shown and not learnt.")
+    covariates: str = setting("", "Columns that are read with each value, separated by commas.")
+    ahead: str = setting("", "Columns known ahead, read for each step to come, separated by commas.")
+    inputs: str = setting("", "Columns for the cell's own further inputs: d=gap,c=load+wind.")
+    horizon: int = setting(1, "Steps to forecast.", least=1, most=1 << 16)
+    season: int = setting(1, "Steps of a season; 1: there is none.", least=1)
+    difference: str = setting(
+        "none",
+        "What is learnt: none (values), step (differences from the last value), season (differences from a season before).",
+        choices=DIFFERENCES,
+    )
+    missing: str = setting(
+        "refuse",
+        "Missing values within a series: refuse, previous (the last one known) or linear. They are read, never forecast.",
+        choices=MISSING,
+    )
+    valid: int = setting(
+        0, "Steps before the last ones, to validate on; 0: a tenth, or the horizon where that is longer.", least=0
+    )
+    test: int = setting(0, "Last steps, for the end; 0: a tenth, or the horizon where that is longer.", least=0)
+
+    def check(self) -> None:
+        """Raise InputError for a value that cannot be."""
+        super().check()
+        self.further()
+        if self.difference == "season" and self.season == 1:
+            raise InputError("`difference` season needs a `season` of 2 steps or more")
+        for name in ("valid", "test"):
+            if 0 < getattr(self, name) < self.horizon:
+                raise InputError(
+                    f"`{name}` must be 0, or as long as the `horizon` of {self.horizon}, not {getattr(self, name)}"
+                )
+
+    def further(self) -> dict[str, list[str]]:
+        """Return the columns of each of the cell's further inputs. Raises InputError for text that says none."""
+        found: dict[str, list[str]] = {}
+        for part in names(self.inputs):
+            name, _, columns = part.partition("=")
+            found[name.strip()] = [column.strip() for column in columns.split("+") if column.strip()]
+            if not name.strip() or not found[name.strip()]:
+                raise InputError(f"`inputs` must be such as d=gap,c=load+wind, not {self.inputs!r}")
+        return found
+
+    @property
+    def columns(self) -> int:
+        """How many numbers a step reads."""
+        beside = len(names(self.covariates)) + self.horizon * len(names(self.ahead))
+        return 1 + (self.missing != "refuse") + beside
+
+    @property
+    def lag(self) -> int:
+        """The number of steps back from which differences are taken; 0: there are none."""
+        return {"none": 0, "step": 1, "season": self.season}[self.difference]
+
+
+@dataclass(frozen=True)
+class ForecasterConfig(NetworkConfig):
+    """The parts of a forecaster. Dropout is between layers and on the outputs."""
+
+    embedding: int | None = setting(None, "Size of e; by default the columns themselves.", least=1, most=LARGEST_SIZE)
+    hidden: int = setting(64, "Units of a layer.", least=1, most=LARGEST_SIZE)
+    tied: bool = setting(False)
+    dropout: float = setting(0.0, "Dropout between layers and on outputs.", least=0, below=1)
+    output: str = setting(
+        "mixture",
+        "Form of a forecast: point (by absolute error), mean (by squared error), quantiles, or mixture (of Gaussians).",
+        choices=OUTPUTS,
+    )
+    levels: str = setting("0.025,0.05,0.1,0.25,0.5,0.75,0.9,0.95,0.975", "Levels of quantiles, 0.5 among them.")
+    direct: int = setting(
+        0,
+        "Last values that also go to the forecast by a linear map, past the recurrent layers; 0: none.",
+        least=0,
+        most=LARGEST_SIZE,
+    )
+    components: int = setting(3, "Gaussians of a mixture.", least=1, most=1000)
+
+    def check(self) -> None:
+        """Raise InputError for a value that cannot be."""
+        super().check()
+        self.quantile_levels()
+
+    def quantile_levels(self) -> list[float]:
+        """Return the levels of quantiles. Raises InputError for text that says none."""
+        try:
+            found = [float(part) for part in names(self.levels)]
+        except ValueError:
+            found = []
+        if 0.5 not in found or any(not 0 < level < 1 for level in found) or any(a >= b for a, b in pairwise(found)):
+            raise InputError(f"`levels` must rise between 0 and 1, with 0.5 among them, not {self.levels!r}")
+        return found
+
+    def form(self) -> Output:
+        """Return the form of a forecast."""
+        if self.output == "quantiles":
+            return Quantiles(self.quantile_levels())
+        return Mixture(self.components) if self.output == "mixture" else Point(squared=self.output == "mean")
+
+    def own_cell(self) -> Cell:
+        """Return the cell for Recurrent, also where it has further inputs.
+
+        Raises:
+            InputError: for bad data.
+            ValueError: for a cell that is not there.
+        """
+        if self.cell_data is None:
+            return in_sequence(self.cell)
+        try:
+            return in_sequence(StoredCell(self.cell_data))
+        except EquationError as error:
+            raise InputError(f"the cell that is kept is none: {error}") from None
+
+
+@dataclass(frozen=True)
+class WindowTraining(TrainConfig):
+    """The settings of training where a row is a window of a series."""
+
+    feed: str = setting("windows", choices=("windows",))
+    batch_size: int = setting(32, "Windows of a batch.", least=1)
+    length: int = setting(48, "Steps that are read before a forecast, in training as afterwards.", least=1)
+    windows: int = setting(640, "Windows drawn in an epoch.", least=1, most=LARGEST)
+    epochs: int = setting(30, "Epochs of `windows` each, in all.", least=1)
+    watch_gradients: int = setting(0, least=0)
+    vary_length: bool = setting(False)
+    log_every: int = setting(20, "Steps between lines of metrics.jsonl.", least=1)
+
+
+@dataclass(frozen=True)
+class ForecastConfig(RunConfig):
+    """The configuration of a forecaster's run; ``config.json``."""
+
+    kind = "forecaster"
+    series: SeriesConfig = field(default_factory=SeriesConfig)
+    model: ForecasterConfig = field(default_factory=ForecasterConfig)
+    training: WindowTraining = field(default_factory=WindowTraining)

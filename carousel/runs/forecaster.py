@@ -1,0 +1,210 @@
+"""A forecaster with its run folder: it is trained, forecasts, and is scored."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields, replace
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from carousel import files
+from carousel.cells import finding
+from carousel.equations import Cell
+from carousel.errors import InputError
+from carousel.forecasting.config import ForecastConfig, ForecasterConfig, SeriesConfig, WindowTraining
+from carousel.forecasting.folder import load_forecaster
+from carousel.forecasting.forecast import LEVELS, Forecast, forecast
+from carousel.forecasting.model import Forecaster
+from carousel.forecasting.prepare import prepare
+from carousel.forecasting.scaling import Prepared
+from carousel.forecasting.series import read_series
+from carousel.forecasting.task import ForecastTask
+from carousel.runs.training import check_empty, extended, made, owned, proceed
+from carousel.series.columns import Columns, of_arrays, read
+from carousel.training.processes import Processes
+from carousel.training.trainer import Observer, Trainer
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from carousel.forecasting.score import Score
+
+KINDS = (SeriesConfig, ForecasterConfig, WindowTraining)
+Table = str | Path | Mapping[str, Any]
+Tick = Callable[[int, int], None]
+
+
+class ForecastRun:
+    """A trained forecaster with its series, its scaling and its configuration, as a run folder holds them.
+
+    Args:
+        folder: as ``carousel forecast train`` leaves it. Nothing that it holds is executed.
+
+    Raises:
+        InputError: a ValueError of one line; the folder is none, not whole, or another kind of run.
+
+    Attributes:
+        model: ``carousel.forecasting.model.Forecaster``, an nn.Module.
+        scaling: mean and scale of each series.
+        series: of the run, as the model takes them.
+        config: all that the run was asked to be.
+        folder: where it lies.
+    """
+
+    def __init__(self, folder: str | Path):
+        self.folder = Path(folder)
+        self.model, self.scaling, self.series, self.config = load_forecaster(self.folder)
+
+    def __repr__(self) -> str:
+        sizes = f"{len(self.series)} series, {self.model.horizon} steps ahead, {self.model.count():,} parameters"
+        return f"<ForecastRun {self.folder}: {self.model.recurrent!r}, {sizes}>"
+
+    @classmethod
+    def train(
+        cls, table: Table, out: str | Path, *, cell: str | Cell = "lstm-v2", observer: Observer | None = None, **settings: Any
+    ) -> ForecastRun:
+        """Train a forecaster, as ``carousel forecast train`` does; return the run with its best weights.
+
+        Args:
+            table: the path of a .csv, .npz or .parquet file, or columns by name, numbers or texts, (T,) each.
+            out: the run's folder; it is made, and must be empty where it is there.
+            cell: a cell, or what ``--cell`` takes.
+            observer: told of steps, validations and the end, as dictionaries.
+            **settings: fields of ``SeriesConfig``, ``ForecasterConfig`` and ``WindowTraining``: ``horizon=12, season=12``.
+
+        Raises:
+            InputError: a ValueError of one line; a setting, table or folder cannot be used. ValueError: there is no such cell.
+            TypeError: there is no such setting, or its value is of another type.
+            TrainingError: the loss is no longer finite, or a file cannot be written.
+        """
+        place, processes = Path(out), Processes()
+        columns = of_arrays(table) if isinstance(table, Mapping) else None
+        config = configured("" if isinstance(table, Mapping) else table, cell, settings)
+        if processes.first:
+            check_empty(place)
+        with owned(place, processes):
+            return cls._finished(prepared(place, config, processes, fresh=True, observer=observer, columns=columns))
+
+    @classmethod
+    def resume(cls, folder: str | Path, *, epochs: int | None = None, observer: Observer | None = None) -> ForecastRun:
+        """Go on with a run that was stopped, or for longer; arguments as those of ``carousel.resume``."""
+        place, processes = Path(folder), Processes()
+        config = extended(place, ForecastConfig.load(place), epochs)
+        with owned(place, processes):
+            return cls._finished(prepared(place, config, processes, fresh=False, observer=observer))
+
+    @classmethod
+    def _finished(cls, trainer: Trainer) -> ForecastRun:
+        if proceed(trainer)["event"] == "interrupted":
+            raise KeyboardInterrupt
+        return cls(trainer.folder)
+
+    def predict(
+        self, table: Table | None = None, *, known: int | None = None, levels: Sequence[float] = LEVELS
+    ) -> list[Forecast]:
+        """Return what is to come of each series.
+
+        Args:
+            table: with the columns that the run was trained on and later values, or other series; by default the run's own.
+                A series of a name that the run knows keeps its scale.
+            known: forecast after so many values; by default after all.
+            levels: of the quantiles, between 0 and 1.
+
+        Raises:
+            InputError: the table cannot be used, or too few values are known.
+        """
+        if any(not 0 < level < 1 for level in levels):
+            raise InputError(f"levels of quantiles lie between 0 and 1, not {', '.join(f'{x:g}' for x in levels)}")
+        series = self.series if table is None else self._read(table)
+        return [forecast(self.model, p, self.config.training.length, known, levels) for p in series]
+
+    def ending(self, *, levels: Sequence[float] = LEVELS) -> list[Forecast]:
+        """Return forecasts of the last ``horizon`` values of each series, which are known; ``levels``: of the quantiles."""
+        length, horizon = self.config.training.length, self.model.horizon
+        return [forecast(self.model, p, length, len(p.series) - horizon, levels) for p in self.series]
+
+    def score(self, *, stride: int = 1, others: bool = True, tick: Tick | None = None) -> Score:
+        """Return MASE and CRPS over the last part of each series, beside other forecasters.
+
+        Args:
+            stride: steps from one place to forecast from to the next.
+            others: whether ETS is fitted, where statsmodels is installed.
+            tick: told how many series are done, of how many.
+        """
+        from carousel.forecasting.score import score
+
+        return score(self.model, self.series, self.config, stride=stride, others=others, tick=tick)
+
+    def figure(self, forecasts: Sequence[Forecast], history: int | None = None) -> Figure:
+        """Return a figure of what ``predict`` returned.
+
+        Args:
+            forecasts: of series.
+            history: values before a forecast that are shown; by default three seasons, or three times the horizon.
+        """
+        from carousel.forecasting.figure import draw
+
+        most = 3 * max(self.config.series.season, self.model.horizon, 8)
+        return draw(forecasts, f"{self.folder.name}, {self.config.model.cell}", history or most)
+
+    def _read(self, table: Table) -> list[Prepared]:
+        place = Path("the columns" if isinstance(table, Mapping) else table)
+        columns = of_arrays(table) if isinstance(table, Mapping) else read(place)
+        return [self.scaling.prepare(s) for s in read_series(columns, self.config.series, place)]
+
+
+def configured(file: str | Path, cell: str | Cell, settings: Mapping[str, Any]) -> ForecastConfig:
+    """Return a run's configuration. The path is kept absolute.
+
+    Args:
+        file: of the table; empty where columns are given.
+        cell: a cell, or a reference to one.
+        settings: fields of the configurations.
+
+    Raises:
+        InputError: a value that cannot be.
+        ValueError: a cell that is not there.
+        TypeError: there is no such setting, or its value is of another type.
+    """
+    known = {f.name for kind in KINDS for f in fields(kind) if f.name not in ("cell", "cell_data", "file")}
+    for name in set(settings) - known:
+        near = get_close_matches(name, known, n=1)
+        raise TypeError(f"there is no setting {name!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
+    absolute = str(Path(file).absolute()) if file else ""
+    series = made(SeriesConfig, {**settings, "file": absolute})
+    config = ForecastConfig(series, made(ForecasterConfig, settings), made(WindowTraining, settings))
+    found = cell if isinstance(cell, Cell) else finding.find(cell)
+    inputs = {name: len(columns) for name, columns in series.further().items()}
+    network = config.model.keeping(found, lambda c: Forecaster(series.columns, series.horizon, c, inputs))
+    Forecaster(series.columns, series.horizon, network, inputs)
+    return replace(config, model=network)
+
+
+def prepared(
+    folder: Path,
+    config: ForecastConfig,
+    processes: Processes,
+    *,
+    fresh: bool,
+    observer: Observer | None = None,
+    columns: Columns | None = None,
+) -> Trainer:
+    """Prepare the series of a run and return its trainer. A table that is refused leaves nothing where the run is ``fresh``.
+
+    Args:
+        folder: of the run, owned.
+        config: of the run.
+        processes: those that share the run.
+        fresh: whether the run begins here.
+        observer: told of steps, validations and the end.
+        columns: that stand for the file's.
+    """
+    with files.undoing(folder if fresh and processes.first else None):
+        if processes.first:
+            if fresh:
+                check_empty(folder)  # once more: nobody else can come in between now
+                config.save(folder)
+            prepare(folder, config, columns)
+        processes.wait()
+        return Trainer(folder, config, processes, ForecastTask, observer if processes.first else None)
