@@ -41,6 +41,7 @@ COMMANDS = {
     "demo": "Train an LSTM (v2) and an MLP on Python's own documentation, and score them against counting models.",
     "agreement": "Agreement at a distance: an English corpus of ours, and how a model fares on it.",
     "translate": "Train a translator, score it, and translate: carousel translate RUN, a line in, a line out.",
+    "transcribe": "Train a transcriber of sequences or images (CTC), score it, read with it, show where it sees each label.",
     "bench": "Measure speed side by side in one run: medians and ratios.",
     "tasks": "The six experiments of 1997, in fewer sequences: list, run, report.",
 }

@@ -14,6 +14,7 @@ from carousel.errors import InputError
 from carousel.language.compare import Comparison
 from carousel.language.config import TextConfig
 from carousel.language.model import ModelConfig
+from carousel.language.task import PERPLEXITY
 from carousel.training.config import TrainConfig
 
 EXAMPLE = "Example: carousel compare book.txt --cells mlp,rnn,cec,lstm-v1,lstm-v2 --epochs 5"
@@ -59,7 +60,7 @@ def run(folder: Path, config: Any, names: list[str], parameters: int | None = No
     def observer(cell: str) -> screen.TrainingScreen:
         for s in screens:
             s.__exit__(None, None, None)
-        screens[:] = [screen.TrainingScreen(cell).__enter__()]
+        screens[:] = [screen.TrainingScreen(cell, PERPLEXITY).__enter__()]
         return screens[0]
 
     with files.owning(folder):

@@ -13,6 +13,7 @@ from carousel.errors import InputError
 from carousel.export.targets import TARGETS, target
 from carousel.runs.language import LanguageRun
 from carousel.runs.loading import load
+from carousel.runs.transcriber import TranscriberRun
 from carousel.runs.translator import TranslatorRun
 from carousel.runs.trials import Trials
 
@@ -39,6 +40,8 @@ def command(
     model = load(run)
     if isinstance(model, Trials):
         raise InputError(f"{run} holds trials, which have no model to export")
+    if isinstance(model, TranscriberRun):
+        raise InputError(f"{run} holds the run of a transcriber; language models and translators are exported")
     scores = _scores(model, valid, precision)
     with screen.busy(f"writing {out.name}"):
         written = model.export(out, kind.name, precision)

@@ -25,6 +25,9 @@ Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON; pr
 Figure = Annotated[Path | None, typer.Option(help="Write a figure there (.png, .pdf or .svg).", show_default=False)]
 Run = Annotated[Path, typer.Argument(help="A run folder, as carousel train leaves it.", show_default=False)]
 TranslatorRun = Annotated[Path, typer.Argument(help="A run folder, as carousel translate train leaves it.", show_default=False)]
+TranscriberRun = Annotated[
+    Path, typer.Argument(help="A run folder, as carousel transcribe train leaves it.", show_default=False)
+]
 Text = Annotated[str, typer.Argument(help="The text to read.", show_default=False)]
 Layer = Annotated[int | None, typer.Option(min=0, help="Layer to show; the last by default.", show_default=False)]
 ClampOptions = Annotated[

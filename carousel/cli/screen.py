@@ -8,11 +8,14 @@ import sys
 import time
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
+
+if TYPE_CHECKING:
+    from carousel.training.task import Metric
 
 PLAIN: dict[str, Any] = {"highlight": False, "markup": False, "emoji": False}  # others' text is shown: [b] is no bold
 out = Console(**PLAIN, width=None if sys.stdout.isatty() else 200)  # a file takes whole tables
@@ -88,11 +91,21 @@ def preparing() -> Iterator[Any]:
         yield screen.tick
 
 
-class TrainingScreen:
-    """An observer of training: a bar with words per second, loss, perplexity and time left; a line at each validation."""
+def spoken(metric: Metric) -> str:
+    """Return a metric's name as text."""
+    return metric.name.replace("_", " ")
 
-    def __init__(self, title: str):
-        self.title = title
+
+def shown(value: float) -> str:
+    """Return a metric's value as text, small ones with more places."""
+    return f"{value:.2f}" if abs(value) >= 1 else f"{value:.4f}"
+
+
+class TrainingScreen:
+    """An observer of training: a bar with targets per second, loss, metric and time left; a line at each validation."""
+
+    def __init__(self, title: str, metric: Metric):
+        self.title, self.metric, self.name = title, metric, spoken(metric)
         self.progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=24),
@@ -119,18 +132,18 @@ class TrainingScreen:
         if event["event"] == "step":
             self._step(event)
         elif event["event"] == "scoring" and self.task is not None:
-            self.progress.update(self.task, facts=f"scoring held-out text: {event['done']} of {event['total']}")
+            self.progress.update(self.task, facts=f"scoring held-out data: {event['done']} of {event['total']}")
         elif event["event"] == "cut":
             err.print(f"{event['rows']:,} sentences are longer than {event['length']} words and are cut there")
         elif event["event"] == "train" and not err.is_terminal:
             err.print(
-                f"{self.title} step {event['step']} loss {event['loss']:.3f} perplexity {event['perplexity']:.1f} "
-                f"{event['words_per_second']} words/s"
+                f"{self.title} step {event['step']} loss {event['loss']:.3f} {self.name} {shown(event[self.metric.name])} "
+                f"{event[f'{self.metric.unit}_per_second']} {self.metric.unit}/s"
             )
         elif event["event"] == "valid":
             best = " (best)" if event["best"] else ""
             err.print(
-                f"{self.title} epoch {event['epoch']}: held-out perplexity {event['perplexity']:.2f}{best}, "
+                f"{self.title} epoch {event['epoch']}: held-out {self.name} {shown(event[self.metric.name])}{best}, "
                 f"{event['seconds']:.0f} s"
             )
             self.since = time.monotonic()
@@ -143,8 +156,8 @@ class TrainingScreen:
         self.nats, self.words = self.nats + event["loss"], self.words + event["targets"]
         now = time.monotonic()
         if now - self.since > 0.5:
-            loss = self.nats / self.words
-            facts = f"{self.words / (now - self.since):,.0f} words/s  loss {loss:.3f}  perplexity {math.exp(min(loss, 50)):.1f}"
+            loss, value = self.nats / self.words, self.metric.of(self.nats, self.words)
+            facts = f"{self.words / (now - self.since):,.0f} {self.metric.unit}/s  loss {loss:.3f}  {self.name} {shown(value)}"
             self.progress.update(self.task, completed=event["step"], facts=facts)
             self.nats, self.words, self.since = 0.0, 0, now
         else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,6 +14,7 @@ from carousel.errors import InputError
 from carousel.language import recipes
 from carousel.language.config import Config, TextConfig
 from carousel.language.model import ModelConfig
+from carousel.language.task import PERPLEXITY
 from carousel.runs.training import KINDS, check_empty, configured, extended, owned, prepared, proceed
 from carousel.training.config import TrainConfig
 from carousel.training.processes import Processes
@@ -85,25 +86,39 @@ def command(
 
 def train(folder: Path, config: Config, processes: Processes, json: bool, *, fresh: bool = False) -> None:
     """Prepare, train and tell. A text that is refused leaves no folder behind where the run is ``fresh``."""
-    show = screen.TrainingScreen(config.model.cell)
+    show = screen.TrainingScreen(config.model.cell, PERPLEXITY)
     trainer = prepared(folder, config, processes, fresh=fresh, observer=show, preparing=screen.preparing)
     follow(trainer, show, json, f"carousel train --resume {folder}")
 
 
-def follow(trainer: Trainer, show: screen.TrainingScreen, json: bool, again: str) -> None:
-    """Train and tell; ``again``: the command that goes on with the run."""
-    folder = trainer.folder
+def follow(
+    trainer: Trainer, show: screen.TrainingScreen, json: bool, again: str, scored: Callable[[], dict[str, float]] = dict
+) -> None:
+    """Train and tell.
+
+    Args:
+        trainer: of the run.
+        show: its observer.
+        json: whether the result is JSON.
+        again: the command that goes on with the run.
+        scored: called at the end of the run for more to tell, by name.
+    """
+    folder, metric = trainer.folder, trainer.metric
     with show:
         end = proceed(trainer)
     if not trainer.processes.first:
         return
+    more = scored() if end["event"] == "end" else {}
     if json:
-        screen.print_json({**end, "run": str(folder)})
+        screen.print_json({**end, **more, "run": str(folder)})
     if end["event"] == "interrupted":
         screen.err.print(f"stopped at step {end['step']}; continue with: {again}")
         sys.exit(130)  # and not by Typer: the message is out
     if not json:
-        test = f", test {end['test_perplexity']:.2f}" if "test_perplexity" in end else ""
+        test = f", test {screen.shown(end[f'test_{metric.name}'])}" if f"test_{metric.name}" in end else ""
         early = ", stopped early" if end["stopped_early"] else ""
-        print(f"held-out perplexity {end['valid_perplexity']:.2f} after epoch {end['best_epoch']}{early}{test}")
+        valid = screen.shown(end[f"valid_{metric.name}"])
+        print(f"held-out {screen.spoken(metric)} {valid} after epoch {end['best_epoch']}{early}{test}")
+        for name, value in more.items():
+            print(f"{name.replace('_', ' ')} {100 * value:.2f} %")
         print(f"run folder {folder}, curve {folder / 'curve.png'}")

@@ -19,6 +19,7 @@ from carousel.cli.train import follow
 from carousel.corpora import czech
 from carousel.corpora.czech_pairs import read_pairs
 from carousel.errors import InputError
+from carousel.language.task import PERPLEXITY
 from carousel.runs.training import check_empty, extended, owned
 from carousel.runs.translator import TranslatorRun
 from carousel.text.lines import check_file
@@ -105,7 +106,7 @@ def _train(folder: Path, config: TranslationConfig, processes: Processes, json: 
             with screen.preparing() as tick:
                 counts = prepare(folder, config, tick)
         processes.wait()
-        show = screen.TrainingScreen(config.model.cell)
+        show = screen.TrainingScreen(config.model.cell, PERPLEXITY)
         trainer = Trainer(folder, config, processes, TranslationTask, show if processes.first else None)
     if processes.first:
         _tell(counts, config.text.longest)

@@ -18,6 +18,7 @@ from carousel.page.facts import CHARACTERS, facts
 from carousel.page.files import one_file
 from carousel.runs.language import LanguageRun
 from carousel.runs.loading import load
+from carousel.runs.transcriber import TranscriberRun
 from carousel.runs.translator import TranslatorRun
 from carousel.runs.trials import Trials
 from carousel.text.encoded import example
@@ -34,6 +35,8 @@ def open_run_view(folder: Path) -> RunView:
     run = load(folder)
     if isinstance(run, Trials):
         raise InputError(f"{folder} holds trials, whose networks are not kept, so there is nothing to look into")
+    if isinstance(run, TranscriberRun):
+        raise InputError(f"{folder} holds the run of a transcriber; the page looks into language models and translators")
     return TranslatorRunView(run) if isinstance(run, TranslatorRun) else LanguageRunView(run)
 
 
