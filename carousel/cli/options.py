@@ -18,6 +18,8 @@ from carousel.language.model import ModelConfig
 from carousel.layers import Clamp
 from carousel.training.config import TrainConfig
 from carousel.training.fields import Settings, settings
+from carousel.transcription.config import ExamplesConfig, TranscriptionTraining
+from carousel.transcription.model import TranscriberConfig
 from carousel.translation.config import PairsConfig, PairTraining
 from carousel.translation.model import TranslatorConfig
 
@@ -110,7 +112,11 @@ Threads = Annotated[int, option(TrainConfig, "threads")]
 
 
 # The advice may be to train anew, by another command.
-for _kind in (PairsConfig, TranslatorConfig, PairTraining, ModelConfig, TrainConfig):
+TRANSLATION, TRANSCRIPTION = (
+    (PairsConfig, TranslatorConfig, PairTraining),
+    (ExamplesConfig, TranscriberConfig, TranscriptionTraining),
+)
+for _kind in (*TRANSLATION, *TRANSCRIPTION, ModelConfig, TrainConfig):
     FLAGS.update(flags(_kind))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,7 +10,6 @@ import torch
 import typer
 
 from carousel import files
-from carousel.cells.finding import find
 from carousel.cli import options, screen
 from carousel.cli.commands import Commands
 from carousel.cli.train import follow
@@ -20,12 +18,11 @@ from carousel.errors import InputError
 from carousel.insight import figures
 from carousel.runs.training import check_empty, extended, owned
 from carousel.runs.transcriber import TranscriberRun
+from carousel.runs.transcribing import KINDS, configured, prepared
 from carousel.training.processes import Processes
-from carousel.training.trainer import Trainer
-from carousel.transcription.config import DIGITS, ExamplesConfig, TranscriptionConfig, TranscriptionTraining
-from carousel.transcription.model import Transcriber, TranscriberConfig
-from carousel.transcription.prepare import prepare
-from carousel.transcription.task import NATS, TranscriptionTask
+from carousel.transcription.config import ExamplesConfig, TranscriptionConfig, TranscriptionTraining
+from carousel.transcription.model import TranscriberConfig
+from carousel.transcription.task import NATS
 
 EXAMPLE = "Example: carousel transcribe train digits --hidden 96 --subsample 1,2"
 MOST_BEAM = 1 << 12
@@ -81,7 +78,8 @@ def train(
     elif data is None:
         raise InputError("give an .npz file to train on, or digits, or --resume RUN")
     else:
-        config = _configure(given, data, valid, test)
+        settings = {name: value for kind in KINDS for name, value in options.chosen(kind, given).items()}
+        config = configured(data, valid, test, settings)
         folder = out or Path("runs") / f"{Path(data).stem}-{config.model.cell}"
         if processes.first:
             check_empty(folder)
@@ -89,40 +87,10 @@ def train(
         _train(folder, config, processes, json, fresh=resume is None)
 
 
-def _configure(given: dict[str, Any], data: str, valid: Path | None, test: Path | None) -> TranscriptionConfig:
-    """Return a run's configuration. Paths are kept absolute: the run can be continued from anywhere."""
-    paths = {
-        "train": data if data == DIGITS else str(Path(data).absolute()),
-        "valid": str(valid.absolute()) if valid else "",
-        "test": str(test.absolute()) if test else "",
-    }
-    config = TranscriptionConfig(
-        options.build(ExamplesConfig, given, **paths),
-        options.build(TranscriberConfig, given),
-        options.build(TranscriptionTraining, given),
-    )
-    try:
-        network = config.model.keeping(find(config.model.cell.strip()), lambda c: Transcriber(1, 1, c))
-    except InputError:
-        raise
-    except ValueError as error:
-        raise InputError(str(error)) from None
-    Transcriber(1, 1, network)
-    return replace(config, model=network)
-
-
 def _train(folder: Path, config: TranscriptionConfig, processes: Processes, json: bool, *, fresh: bool) -> None:
     """Prepare, train and tell. Data that are refused leave no folder behind where the run is ``fresh``."""
-    with files.undoing(folder if fresh and processes.first else None):
-        if processes.first:
-            if fresh:
-                check_empty(folder)  # once more: nobody else can come in between now
-                config.save(folder)
-            with screen.busy("preparing"):
-                prepare(folder, config)
-        processes.wait()
-        show = screen.TrainingScreen(config.model.cell, NATS)
-        trainer = Trainer(folder, config, processes, TranscriptionTask, show if processes.first else None)
+    show = screen.TrainingScreen(config.model.cell, NATS)
+    trainer = prepared(folder, config, processes, fresh=fresh, observer=show, preparing=screen.busy("preparing"))
 
     def scored() -> dict[str, float]:
         run = TranscriberRun(folder)

@@ -18,6 +18,7 @@ WRITERS = (0, 130, 256, 386, 516, 646, 776, 915, 1029, 1157, 1287, 1415, 1545, 1
 PARTS = {"train": (0, 10), "valid": (10, 11), "test": (11, 14)}  # writers from, up to
 CONTENTS = ("any", "forms")
 HEIGHT, SLANT, SHORTEST, LONGEST = 12, 0.35, 5, 8
+WIDTH, BENT = 18, 0.4  # of the place in which a digit is drawn; of digits to train on, so that ten writers are many
 EMPTY, FULL = 1, 16  # of ink: fainter columns are no part of a digit; the set's darkest pixel
 
 
@@ -67,7 +68,7 @@ def strings(part: str, count: int, seed: int, content: str = "any") -> Strings:
     """Return images of strings, written by a part's writers.
 
     Args:
-        part: "train", "valid" or "test".
+        part: "train", whose digits are bent, "valid" or "test".
         count: of strings.
         seed: of the draws.
         content: as ``text``'s.
@@ -76,7 +77,8 @@ def strings(part: str, count: int, seed: int, content: str = "any") -> Strings:
     images, labels = images_of(part)
     by_label = [np.flatnonzero(labels == d) for d in range(10)]
     texts = [text(choose, content) for _ in range(count)]
-    drawn = [_string([images[choose.choice(by_label[int(c)])] for c in line], choose) for line in texts]
+    bent = BENT if part == "train" else 0.0
+    drawn = [_string([images[choose.choice(by_label[int(c)])] for c in line], choose, bent) for line in texts]
     widths = np.array([d.shape[1] for d in drawn])
     padded = np.zeros((count, HEIGHT, int(widths.max(initial=0))), np.uint8)
     for row, image in zip(padded, drawn, strict=True):
@@ -84,10 +86,10 @@ def strings(part: str, count: int, seed: int, content: str = "any") -> Strings:
     return Strings(padded, widths, texts)
 
 
-def _string(digits: list[np.ndarray], choose: np.random.Generator) -> np.ndarray:
+def _string(digits: list[np.ndarray], choose: np.random.Generator, bent: float) -> np.ndarray:
     """Set digits side by side: one slant of the whole hand, a little more or less for each digit, gaps from -1 to 4 columns."""
     slant = choose.uniform(-SLANT, SLANT)
-    pieces = [_slanted(d, slant + choose.normal(0, 0.06), choose) for d in digits]
+    pieces = [_slanted(d, slant + choose.normal(0, 0.06), choose, bent) for d in digits]
     gaps = choose.integers(-1, 5, size=len(pieces))
     places = np.cumsum([1 + gaps[0] % 4, *(p.shape[1] + g for p, g in zip(pieces[:-1], gaps[1:], strict=True))])
     image = np.zeros((HEIGHT, int(places[-1]) + pieces[-1].shape[1] + int(choose.integers(1, 4))))
@@ -97,14 +99,22 @@ def _string(digits: list[np.ndarray], choose: np.random.Generator) -> np.ndarray
     return np.round(image * (255 / FULL)).astype(np.uint8)
 
 
-def _slanted(digit: np.ndarray, slant: float, choose: np.random.Generator) -> np.ndarray:
-    """Return a digit, slanted, a little larger or smaller, up or down, without the empty columns beside it."""
-    from scipy.ndimage import affine_transform
+def _slanted(digit: np.ndarray, slant: float, choose: np.random.Generator, bent: float) -> np.ndarray:
+    """Return a digit, slanted, a little larger or smaller, up or down, without the empty columns beside it.
+
+    ``bent``: how far, in pixels, its parts are moved besides (Simard, Steinkraus and Platt 2003); strokes are then thicker or
+    thinner, too.
+    """
+    from scipy.ndimage import map_coordinates
 
     tall, wide = choose.uniform(0.95, 1.3), choose.uniform(0.9, 1.25)
     matrix = np.array([[1 / tall, 0.0], [slant, 1 / wide]])
-    canvas = (HEIGHT, 18)
-    middle = np.array([(canvas[0] - 1) / 2 + choose.uniform(-1, 1), (canvas[1] - 1) / 2])
-    drawn = affine_transform(digit, matrix, np.array([3.5, 3.5]) - matrix @ middle, canvas, order=1)
+    middle = np.array([(HEIGHT - 1) / 2 + choose.uniform(-1, 1), (WIDTH - 1) / 2])
+    places = np.tensordot(matrix, np.indices((HEIGHT, WIDTH)) - middle[:, None, None], 1) + 3.5
+    if bent:
+        field, at = choose.normal(0, bent, (2, 4, 4)), np.clip(places / 7, 0, 1) * 3
+        places = places + np.stack([map_coordinates(f, at, order=1) for f in field])
+        digit = FULL * (digit / FULL) ** choose.uniform(0.6, 1.6)
+    drawn = map_coordinates(digit, places, order=1)
     inked = np.flatnonzero(drawn.max(0) >= EMPTY)
     return drawn[:, inked[0] : inked[-1] + 1]

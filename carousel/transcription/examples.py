@@ -94,9 +94,10 @@ def read_arrays(path: Path, needed: Sequence[str], others: Sequence[str] = ()) -
     except FileNotFoundError:
         raise InputError(f"cannot read {path}: no such file") from None
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            if not isinstance(archive, np.lib.npyio.NpzFile):
-                raise InputError(f"{path} is one array; an .npz file has arrays by name: {', '.join(needed)}")
+        loaded = np.load(path, allow_pickle=False)
+        if not isinstance(loaded, np.lib.npyio.NpzFile):
+            raise InputError(f"{path} is one array; an .npz file has arrays by name: {', '.join(needed)}")
+        with loaded as archive:
             missing = [name for name in needed if name not in archive]
             if missing:
                 raise InputError(f"{path} has no array {missing[0]!r}; it needs {', '.join(needed)}")

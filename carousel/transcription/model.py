@@ -41,7 +41,7 @@ class TranscriberConfig(NetworkConfig):
     layers: int = setting(2, "Recurrent layers.", least=1, most=MOST_LAYERS)
     reads: str = setting(
         COLUMNS,
-        "What a step is: a step of a series, a column of an image's pixels, or a block of them, scanned as a grid.",
+        "series: steps of numbers; columns: an image's columns, one by one; grid: an image, scanned from its corners.",
         choices=READS,
     )
     subsample: str = setting(

@@ -80,7 +80,8 @@ def draw(found: Spikes) -> Figure:
         shade = colour.get(k, "#777")
         for axes in (above, below):
             axes.axvspan(place["begin"] - 0.5, place["stop"] - 0.5, color=shade, alpha=0.22, lw=0)
-        below.annotate(place["label"], (place["peak"], 1.03), ha="center", va="bottom", color=shade, fontsize=12)
+        middle = place["peak"] - (found.factor % 2 == 0) / 2
+        below.annotate(place["label"], (middle, 1.03), ha="center", va="bottom", color=shade, fontsize=12)
     below.set_ylim(0, 1.2)
     below.set_yticks([0, 0.5, 1])
     below.set_ylabel("probability")
