@@ -48,6 +48,7 @@ if TYPE_CHECKING:
         where,
         zoneout,
     )
+    from carousel.hierarchy import GridHierarchy, SequenceHierarchy
     from carousel.layers import (
         Clamp,
         Forest,
@@ -61,7 +62,7 @@ if TYPE_CHECKING:
         to_torch,
         to_torch_state,
     )
-    from carousel.runs.loading import Ensemble, ForecastRun, LanguageRun, TranslatorRun, Trials, load
+    from carousel.runs.loading import Ensemble, ForecastRun, LanguageRun, TranscriberRun, TranslatorRun, Trials, load
     from carousel.runs.training import resume, train
 
 __version__ = "0.2.0"
@@ -74,9 +75,12 @@ __all__ = [
     "ForecastRun",
     "Forest",
     "Grid",
+    "GridHierarchy",
     "LanguageRun",
     "Recurrent",
+    "SequenceHierarchy",
     "Streaming",
+    "TranscriberRun",
     "TranslatorRun",
     "Tree",
     "Trials",
@@ -130,7 +134,7 @@ __all__ = [
 ]
 
 # Where those names are, the cheapest room first: each imports the ones before it anyway.
-ROOMS = ("carousel.equations", "carousel.layers", "carousel.runs.loading", "carousel.runs.training")
+ROOMS = ("carousel.equations", "carousel.layers", "carousel.hierarchy", "carousel.runs.loading", "carousel.runs.training")
 
 
 def __getattr__(name: str) -> Any:

@@ -19,6 +19,8 @@ from carousel.language.model import ModelConfig
 from carousel.layers import Clamp
 from carousel.training.config import TrainConfig
 from carousel.training.fields import Settings, settings
+from carousel.transcription.config import ExamplesConfig, TranscriptionTraining
+from carousel.transcription.model import TranscriberConfig
 from carousel.translation.config import PairsConfig, PairTraining
 from carousel.translation.model import TranslatorConfig
 
@@ -26,6 +28,9 @@ Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON; pr
 Figure = Annotated[Path | None, typer.Option(help="Write a figure there (.png, .pdf or .svg).", show_default=False)]
 Run = Annotated[Path, typer.Argument(help="A run folder, as carousel train leaves it.", show_default=False)]
 TranslatorRun = Annotated[Path, typer.Argument(help="A run folder, as carousel translate train leaves it.", show_default=False)]
+TranscriberRun = Annotated[
+    Path, typer.Argument(help="A run folder, as carousel transcribe train leaves it.", show_default=False)
+]
 Text = Annotated[str, typer.Argument(help="The text to read.", show_default=False)]
 Layer = Annotated[int | None, typer.Option(min=0, help="Layer to show; the last by default.", show_default=False)]
 ClampOptions = Annotated[
@@ -109,7 +114,11 @@ Threads = Annotated[int, option(TrainConfig, "threads")]
 
 # The advice may be to train anew, by another command.
 FORECASTING = (SeriesConfig, ForecasterConfig, WindowTraining)
-for _kind in (PairsConfig, TranslatorConfig, PairTraining, *FORECASTING, ModelConfig, TrainConfig):
+TRANSLATION, TRANSCRIPTION = (
+    (PairsConfig, TranslatorConfig, PairTraining),
+    (ExamplesConfig, TranscriberConfig, TranscriptionTraining),
+)
+for _kind in (*TRANSLATION, *TRANSCRIPTION, *FORECASTING, ModelConfig, TrainConfig):
     FLAGS.update(flags(_kind))
 
 

@@ -14,12 +14,15 @@ from carousel.training.gradient_check import Checked, Tick, check_gradients
 from carousel.training.processes import Share
 from carousel.training.run_folder import MODEL, load_model
 from carousel.training.task import TaskMaker
+from carousel.transcription.config import TranscriptionConfig
+from carousel.transcription.task import TranscriptionTask
 from carousel.translation.config import TranslationConfig
 from carousel.translation.task import TranslationTask
 
 TASKS: dict[str, tuple[type[RunConfig], TaskMaker]] = {
     Config.kind: (Config, LanguageTask),
     TranslationConfig.kind: (TranslationConfig, TranslationTask),
+    TranscriptionConfig.kind: (TranscriptionConfig, TranscriptionTask),
     ForecastConfig.kind: (ForecastConfig, ForecastTask),
 }
 

@@ -146,6 +146,8 @@ def furnish(base: Path) -> None:
             "other",
         ],
         ["translate", "train", "a.txt", "b.txt", *small, "--vocab", "char", "-o", "translator"],
+        ["transcribe", "corpus", "strings", "--train", "12", "--valid", "4", "--test", "4"],
+        ["transcribe", "train", "strings/train.npz", *small, "-o", "transcriber"],
         ["compare", "text.txt", *small, "--length", "6", "--cells", "rnn", "-o", "compared"],
         ["agreement", "corpus", "agree", "--train", "40", "--valid", "10", "--test", "20"],
         ["translate", "corpus", "czech", "--train", "40", "--valid", "10", "--test", "12"],
@@ -159,7 +161,7 @@ def furnish(base: Path) -> None:
 
 def _unfinished(base: Path) -> None:
     """Runs that stand in the middle, as a kill leaves them."""
-    for name, made in (("run", "half"), ("translator", "half-translator")):
+    for name, made in (("run", "half"), ("translator", "half-translator"), ("transcriber", "half-transcriber")):
         shutil.copytree(base / name, base / made)
         (base / made / "result.json").unlink()
         config = json.loads((base / made / "config.json").read_text())
@@ -207,6 +209,13 @@ OPTIONS = {
         *("attention", "vocab", "vocab-size", "longest", "layers", "decoder-layers", "hidden", "embedding", "dropout", "cell"),
         *("dropout-words", "smoothing", "init", "batch-size", "batch-tokens", "optimizer", "lr", "clip", "seed", "out"),
     ),
+    "transcribe train": (
+        *("reads", "subsample", "between", "corners", "input-noise", "layers", "hidden", "dropout", "cell", "strings"),
+        *("content", "valid", "test", "init", "batch-size", "optimizer", "lr", "clip", "seed", "out"),
+    ),
+    "transcribe read": ("beam", "best", "lm", "alpha", "beta"),
+    "transcribe score": ("beam", "lm", "alpha", "beta", "threads"),
+    "transcribe show": ("number", "figure", "beam", "lm"),
     "generate": ("prompt", "count", "temperature", "top-k", "top-p", "seed", "clamp"),
     "valves": ("names", "layer", "clamp", "figure", "npz"),
     "pairs": ("replace", "layer", "clamp", "figure"),
@@ -233,6 +242,8 @@ def commands(choose: random.Random) -> Case:
     translator = choose.choice(["translator", "half-translator", "translator", "half-translator", "run"])
     text = choose.choice([*["text.txt"] * 6, "agree/test.txt", "missing.txt", "."])
     two = ["a.txt", "b.txt"]
+    transcriber = choose.choice(["transcriber", "half-transcriber", "transcriber", "half-transcriber", "run"])
+    arrays = choose.choice([*["strings/test.npz"] * 5, "strings/test.txt", "text.txt", "missing.npz", "."])
     made = {
         "train": Case(["train", text, *SMALL, "--length", "6"], [text]),
         "train resume": Case(["train", "--resume", run], [run, "text.txt"]),
@@ -252,6 +263,11 @@ def commands(choose: random.Random) -> Case:
         "translate score": Case(
             ["translate", "score", translator, "a.txt", "b.txt", "--beam", "1"], [translator, "a.txt", "b.txt"]
         ),
+        "transcribe train": Case(["transcribe", "train", arrays, *SMALL], [arrays]),
+        "transcribe train resume": Case(["transcribe", "train", "--resume", transcriber], [transcriber, "strings"]),
+        "transcribe read": Case(["transcribe", "read", transcriber, arrays], [transcriber, arrays]),
+        "transcribe score": Case(["transcribe", "score", transcriber, arrays], [transcriber, arrays]),
+        "transcribe show": Case(["transcribe", "show", transcriber, arrays, "--figure", "t.png"], [transcriber, arrays]),
         "walkthrough": Case(["walkthrough", translator, "af", "bg", "--figure", "w.png"], [translator, "czech"]),
         "agreement score": Case(["agreement", "score", run, "agree/test.jsonl"], [run, "agree"]),
         "agreement corpus": Case(["agreement", "corpus", "made", "--train", "4", "--valid", "3", "--test", "3"], []),

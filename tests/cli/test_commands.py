@@ -129,9 +129,11 @@ def test_more_epochs_of_a_run_that_stopped_early_are_refused(carousel, text, sma
     assert "stopped early, after 1 epochs that were no better" in err
 
 
-@pytest.mark.parametrize("command", [("train",), ("translate", "train")])
+@pytest.mark.parametrize("command", [("train",), ("translate", "train"), ("transcribe", "train")])
 @pytest.mark.parametrize(
-    "option", [("--lr", 1), ("-o", "elsewhere"), ("--hidden", 200), ("--tied",), ("--threads", 1), ("--patience", 0)], ids=str
+    "option",
+    [("--lr", 1), ("-o", "elsewhere"), ("--hidden", 200), ("--variational-dropout",), ("--threads", 1), ("--patience", 0)],
+    ids=str,
 )
 def test_what_resume_would_ignore_is_refused(carousel, command, option):
     status, out, err = carousel(*command, "--resume", "run", *option)

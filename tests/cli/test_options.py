@@ -17,16 +17,27 @@ from carousel.language.config import Config, TextConfig
 from carousel.language.model import ModelConfig
 from carousel.training.config import TrainConfig
 from carousel.training.fields import settings
+from carousel.transcription.config import ExamplesConfig, TranscriptionConfig, TranscriptionTraining
+from carousel.transcription.model import TranscriberConfig
 from carousel.translation.config import PairsConfig, PairTraining, TranslationConfig
 from carousel.translation.model import TranslatorConfig
 
 LANGUAGE, TRANSLATION = (TextConfig, ModelConfig, TrainConfig), (PairsConfig, TranslatorConfig, PairTraining)
+TRANSCRIPTION = (ExamplesConfig, TranscriberConfig, TranscriptionTraining)
 FORECASTING = (SeriesConfig, ForecasterConfig, WindowTraining)
-COMMANDS = {"train": LANGUAGE, "compare": LANGUAGE, "translate train": TRANSLATION, "forecast train": FORECASTING}
+COMMANDS = {
+    **{"train": LANGUAGE, "compare": LANGUAGE, "translate train": TRANSLATION},
+    **{"transcribe train": TRANSCRIPTION, "forecast train": FORECASTING},
+}
+CONFIGS = {
+    **{LANGUAGE: (Config, "text"), TRANSLATION: (TranslationConfig, "text")},
+    **{TRANSCRIPTION: (TranscriptionConfig, "data"), FORECASTING: (ForecastConfig, "series")},
+}
 NOT_COMPARED = {"cell", "forget_bias", "watch_gradients"}  # cells are several, and not all have a forget gate
 RANGED = [
     (kind, name, about)
-    for kind in (*LANGUAGE, *TRANSLATION, *FORECASTING)
+    for kinds in CONFIGS
+    for kind in kinds
     for name, about in settings(kind).items()
     if (about.range or about.choices) and about.help
 ]
@@ -62,13 +73,12 @@ def test_each_field_is_an_option_with_its_default(words):
     assert words != "compare" or not NOT_COMPARED & set(found)
 
 
-@pytest.mark.parametrize("kinds", [LANGUAGE, TRANSLATION], ids=["language", "translation"])
+@pytest.mark.parametrize("kinds", CONFIGS, ids=["language", "translation", "transcription"])
 def test_every_field_is_set_by_an_option_or_is_known_not_to_be(kinds):
     left = {f.name for kind in kinds for f in fields(kind)} - {n for kind in kinds for n in flags(kind)}
-    files, fixed = (
-        {"train", "valid", "test"},
-        {"device", "cell_data"} | ({"feed", "length", "vary_length", "watch_gradients"} if kinds is TRANSLATION else set()),
-    )
+    files, fixed = {"train", "valid", "test"}, {"device", "cell_data"}
+    fixed |= {"feed", "length", "vary_length", "watch_gradients"} if kinds is not LANGUAGE else set()
+    fixed |= {"embedding", "tied"} if kinds is TRANSCRIPTION else set()
     assert left == files | fixed
 
 
@@ -95,16 +105,13 @@ def test_the_option_of_what_is_on_turns_it_off():
     ("kind", "name", "about"), RANGED, ids=lambda x: getattr(x, "__name__", x) if not hasattr(x, "help") else ""
 )
 def test_ranges_are_the_same_in_help_in_python_and_in_config_json(tmp_path, kind, name, about):
-    words = next(words for words, kinds in COMMANDS.items() if kind in kinds)
+    kinds = next(kinds for kinds in CONFIGS if kind in kinds)
+    words = next(words for words, own in COMMANDS.items() if own is kinds)
     option = options(words)[name]
     shown = option._get_number_range_help_str() or option.metavar or option.help
     assert all(choice in shown for choice in about.choices) and about.range in shown
-    config, part = (Config, {TextConfig: "text", ModelConfig: "model", TrainConfig: "training"})
-    if kind in TRANSLATION:
-        config, part = TranslationConfig, {PairsConfig: "text", TranslatorConfig: "model", PairTraining: "training"}
-    if kind in FORECASTING:
-        parts = ("series", "model", "training")
-        config, part = ForecastConfig, dict(zip(FORECASTING, parts, strict=True))
+    config, first = CONFIGS[kinds]
+    part = dict(zip(kinds, (first, "model", "training"), strict=True))
     for value in outside(about):
         with pytest.raises(InputError, match=f"`{name}` (must be|is a probability)"):
             kind(**{name: value}).check()

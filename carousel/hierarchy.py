@@ -1,0 +1,234 @@
+"""Hierarchical subsampling: several steps of a layer, or a block of an image's, are one step of the next layer."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+
+from carousel.equations import Cell
+from carousel.layers import Grid, Recurrent
+
+Block = tuple[int, int]
+Sizes = Sequence[Block]
+
+
+def joined(x: Tensor, sizes: Sizes, block: Block) -> tuple[Tensor, list[Block]]:
+    """Return images whose pixels are blocks of another's.
+
+    Args:
+        x: (height, width, B, numbers); a sequence is an image of one row.
+        sizes: height and width of each image; what lies beside it counts as zero, as do pixels missing from its last blocks.
+        block: height and width of a block in pixels.
+
+    Returns:
+        The blocks, (rows, columns, B, height · width · numbers), and of each image rows and columns of blocks.
+
+    Raises:
+        ValueError: an image is smaller than a block.
+    """
+    (height, width, batch, numbers), (a, b) = x.shape, block
+    after = [_blocks_of(k, size, block) for k, size in enumerate(sizes)]
+    if block == (1, 1):
+        return x, after
+    h, w = torch.tensor(sizes, device=x.device).T
+    down, across = torch.arange(height, device=x.device), torch.arange(width, device=x.device)
+    there = (down[:, None, None] < h) & (across[None, :, None] < w)
+    x = torch.where(there.unsqueeze(-1), x, 0)
+    rows, columns = -(-height // a), -(-width // b)
+    x = nn.functional.pad(x, (0, 0, 0, 0, 0, columns * b - width, 0, rows * a - height))
+    x = x.reshape(rows, a, columns, b, batch, numbers).permute(0, 2, 4, 1, 3, 5)
+    return x.reshape(rows, columns, batch, a * b * numbers), after
+
+
+def _blocks_of(k: int, size: Block, block: Block) -> Block:
+    (h, w), (a, b) = size, block
+    if h < a or w < b:
+        if a == h == 1:
+            raise ValueError(f"sequence {k} has {w} steps, fewer than the {b} that are one step of a layer")
+        raise ValueError(f"image {k} is {h} × {w} there, smaller than a block of {a} × {b}")
+    return -(-h // a), -(-w // b)
+
+
+class Hierarchy(nn.Module):
+    """What hierarchies of sequences and of images share: layers, each of which reads blocks of the one beneath.
+
+    Args:
+        input_size: numbers of a step of the input.
+        blocks: for each layer, from the bottom up, the block of what is beneath that is one of its steps.
+        between: units of a tanh layer that reads a block before the layer does, from the second layer on; 0: there is none.
+        dropout: probability of zeroing what a layer hands to the next one.
+        layer: makes the layer of an input size.
+
+    Attributes:
+        layers: from the bottom up.
+        blocks: as given.
+        output_size: numbers of a step of the output.
+    """
+
+    def __init__(self, input_size: int, blocks: Sequence[Block], between: int, dropout: float, layer: Any):
+        super().__init__()
+        if not blocks:
+            raise ValueError("a hierarchy has at least one layer")
+        for block in blocks:
+            if min(block) < 1:
+                raise ValueError(f"a block is at least 1 × 1, not {block[0]} × {block[1]}")
+        self.blocks, self.dropout = tuple(blocks), nn.Dropout(dropout)
+        self.layers, self.squeezed = nn.ModuleList(), nn.ModuleList()
+        size = input_size
+        for number, block in enumerate(blocks):
+            size *= math.prod(block)
+            if number:
+                self.squeezed.append(nn.Linear(size, between) if between else nn.Identity())
+                size = between or size
+            made = layer(size)
+            self.layers.append(made)
+            size = made.output_size * (made.directions if isinstance(made, Recurrent) else len(made.corners))
+        self.output_size = size
+
+    @property
+    def factor(self) -> Block:
+        """The pixels of the input, down and across, that are one step of the output."""
+        return math.prod(a for a, _ in self.blocks), math.prod(b for _, b in self.blocks)
+
+    def reduced(self, sizes: Sizes) -> list[Block]:
+        """Return rows and columns of the output for images of these sizes. Raises ValueError for one that is too small."""
+        found = list(sizes)
+        for block in self.blocks:
+            found = [_blocks_of(k, size, block) for k, size in enumerate(found)]
+        return found
+
+    def _up(self, x: Tensor, sizes: Sizes) -> tuple[Tensor, list[Block]]:
+        found = list(sizes)
+        for number, (layer, block) in enumerate(zip(self.layers, self.blocks, strict=True)):
+            x, found = joined(x, found, block)
+            if number:
+                squeeze = self.squeezed[number - 1]
+                x = squeeze(x) if isinstance(squeeze, nn.Identity) else torch.tanh(squeeze(x))
+                x = self.dropout(x)
+            x = self._read(layer, x, found)
+        return x, found
+
+    def _read(self, layer: nn.Module, x: Tensor, sizes: list[Block]) -> Tensor:
+        """Return a layer's output, (rows, columns, B, size), zero beside an image."""
+        raise NotImplementedError
+
+
+class SequenceHierarchy(Hierarchy):
+    """Recurrent layers, of which each takes several steps of the one beneath as one (pyramids, El Hihi and Bengio 1996).
+
+    Args:
+        cell: a cell, or its name.
+        input_size: numbers of a step.
+        hidden_size: units of the states of every layer.
+        steps: for each layer, from the bottom up, how many steps of what is beneath are one of its steps.
+        bidirectional: whether every layer reads from both ends.
+        between: units of a tanh layer between two layers (Graves and Schmidhuber 2009); 0: the steps stand side by side.
+        dropout: probability of zeroing what a layer hands to the next one.
+        options: further ones of ``Recurrent``.
+
+    Raises:
+        ValueError: as ``Recurrent``, and for no layers, or fewer than one step.
+    """
+
+    def __init__(
+        self,
+        cell: str | Cell,
+        input_size: int,
+        hidden_size: int,
+        steps: Sequence[int] = (1, 2),
+        *,
+        bidirectional: bool = True,
+        between: int = 0,
+        dropout: float = 0.0,
+        **options: Any,
+    ):
+        def layer(size: int) -> Recurrent:
+            return Recurrent(cell, size, hidden_size, bidirectional=bidirectional, **options)
+
+        super().__init__(input_size, [(1, k) for k in steps], between, dropout, layer)
+
+    def forward(self, x: Tensor, lengths: Tensor | Sequence[int] | None = None) -> tuple[Tensor, Tensor]:
+        """Read sequences.
+
+        Args:
+            x: (T, B, input_size).
+            lengths: steps of each sequence, (B,), where they differ.
+
+        Returns:
+            Outputs (T′, B, output_size), zero after a sequence's end, and the steps of each, (B,).
+
+        Raises:
+            ValueError: a sequence has fewer steps than a layer takes as one.
+        """
+        steps, batch = x.shape[:2]
+        given = [steps] * batch if lengths is None else [int(n) for n in lengths]
+        output, sizes = self._up(x.unsqueeze(0), [(1, n) for n in given])
+        return output.squeeze(0), torch.tensor([n for _, n in sizes])
+
+    def _read(self, layer: nn.Module, x: Tensor, sizes: list[Block]) -> Tensor:
+        flat, lengths = x.squeeze(0), torch.tensor([n for _, n in sizes])
+        if bool((lengths == len(flat)).all()):
+            return layer(flat)[0].unsqueeze(0)
+        output, _ = layer(pack_padded_sequence(flat, lengths, enforce_sorted=False))
+        return pad_packed_sequence(output, total_length=len(flat))[0].unsqueeze(0)
+
+
+class GridHierarchy(Hierarchy):
+    """Grids on top of one another, of which each takes blocks of the one beneath as steps (Graves and Schmidhuber 2009).
+
+    Args:
+        cell: a cell with ``before=("up", "left")``, or its name.
+        input_size: numbers of a pixel.
+        hidden_size: units of the states of every layer.
+        blocks: for each layer, from the bottom up, height and width of the blocks of what is beneath that are its steps.
+        directions: corners at which scans begin, as ``Grid``'s.
+        between: units of a tanh layer between two layers; 0: a block's outputs stand side by side.
+        dropout: probability of zeroing what a layer hands to the next one.
+        options: further ones of ``Grid``.
+
+    Raises:
+        ValueError: as ``Grid``, and for no layers, or an empty block.
+    """
+
+    def __init__(
+        self,
+        cell: str | Cell,
+        input_size: int,
+        hidden_size: int,
+        blocks: Sequence[Block] = ((2, 2), (2, 2)),
+        *,
+        directions: int | Sequence[str] = 4,
+        between: int = 0,
+        dropout: float = 0.0,
+        **options: Any,
+    ):
+        def layer(size: int) -> Grid:
+            return Grid(cell, size, hidden_size, directions=directions, **options)
+
+        super().__init__(input_size, blocks, between, dropout, layer)
+
+    def forward(self, x: Tensor, sizes: Tensor | Sizes | None = None) -> tuple[Tensor, Tensor]:
+        """Read images.
+
+        Args:
+            x: (height, width, B, input_size).
+            sizes: height and width of each image, (B, 2), where they differ.
+
+        Returns:
+            Outputs (rows, columns, B, output_size), zero beside an image, and rows and columns of each, (B, 2).
+
+        Raises:
+            ValueError: an image is smaller than a block.
+        """
+        height, width, batch = x.shape[:3]
+        given = [(height, width)] * batch if sizes is None else [(int(h), int(w)) for h, w in sizes]
+        output, found = self._up(x, given)
+        return output, torch.tensor(found)
+
+    def _read(self, layer: nn.Module, x: Tensor, sizes: list[Block]) -> Tensor:
+        return layer(x, sizes)

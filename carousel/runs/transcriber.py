@@ -1,0 +1,221 @@
+"""A transcriber with its run folder: it reads inputs, is scored, and shows where it sees each label."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from carousel.errors import InputError
+from carousel.transcription.decoding import Found, aligned, beam_search, greedy
+from carousel.transcription.examples import Examples, Inputs, encoded, inputs_of, read_arrays, texts_of
+from carousel.transcription.folder import PARTS, examples_path, load_transcriber
+from carousel.transcription.language import Foreteller
+from carousel.transcription.model import GRID
+from carousel.transcription.prepare import check_size, steps_after
+from carousel.transcription.score import LabelErrors, errors
+from carousel.transcription.spikes import Spikes, draw
+from carousel.transcription.task import ROWS, laid_out
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Tick = Callable[[int, int], None]
+MOST_REMEMBERED = 20_000  # prefixes of a language model
+
+
+@dataclass(frozen=True)
+class Transcription:
+    """What was read: ``text``; ``labels``, each a text; log p in nats of all paths that were followed (of the best path where
+    the search was greedy), and the ``score`` by which it was ranked."""
+
+    text: str
+    labels: tuple[str, ...]
+    log_probability: float
+    score: float
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return all of it by name."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Search:
+    """How transcriptions are found: ``beam`` prefixes side by side, 1: the best path; with a language model, ``alpha`` weighs
+    its log-probability, and ``beta`` is added for each label."""
+
+    beam: int = 1
+    foreteller: Foreteller | None = None
+    alpha: float = 1.0
+    beta: float = 0.0
+
+    def of(self, logs: np.ndarray) -> list[Found]:
+        """Return the transcriptions of log-probabilities (T, labels + 1), best first."""
+        if self.beam == 1 and self.foreteller is None:
+            chance = float(logs.max(1).sum())
+            return [Found(greedy(logs), chance, chance)]
+        if self.foreteller is not None and len(self.foreteller.known) > MOST_REMEMBERED:
+            self.foreteller.forget()
+        return beam_search(logs, self.beam, foreteller=self.foreteller, alpha=self.alpha, beta=self.beta)
+
+
+class TranscriberRun:
+    """A trained transcriber, its labels and its configuration, as a run folder holds them.
+
+    Inputs are given as arrays: one series (steps, numbers) or image (height, width), several of them (N, …) with ``lengths``
+    where they differ, or the Path of an .npz file with ``inputs`` and ``lengths``.
+
+    Args:
+        folder: as ``carousel transcribe train`` leaves it. Nothing that it holds is executed.
+
+    Raises:
+        InputError: a ValueError of one line; the folder is none, not whole, or another kind of run.
+
+    Attributes:
+        model: ``carousel.transcription.model.Transcriber``, an nn.Module.
+        labels: the labels in order, each a text.
+        config: all that the run was asked to be.
+        folder: where it lies.
+    """
+
+    def __init__(self, folder: str | Path):
+        self.folder = Path(folder)
+        self.model, self.alphabet, self.config = load_transcriber(self.folder)
+
+    def __repr__(self) -> str:
+        sizes = f"{len(self.labels)} labels, {self.model.count():,} parameters"
+        return f"<TranscriberRun {self.folder}: {self.model.hierarchy.layers[0]!r}, {sizes}>"
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The labels in order."""
+        return self.alphabet.labels
+
+    def search(
+        self, beam: int = 1, language: str | Path | Foreteller | None = None, alpha: float = 1.0, beta: float = 0.0
+    ) -> Search:
+        """Return a way to find transcriptions, for many inputs.
+
+        Args:
+            beam: prefixes side by side; 1 without a language model: the best path.
+            language: the run folder of a language model over the labels, one transcription a line.
+            alpha: weight of the language model's log-probability.
+            beta: bonus of each label.
+
+        Raises:
+            InputError: a beam below 1, or a language model that lacks a label.
+        """
+        if beam < 1:
+            raise InputError(f"a beam is at least 1 wide, not {beam}")
+        known = language is None or isinstance(language, Foreteller)
+        return Search(beam, language if known else Foreteller.of_run(language, self.labels), alpha, beta)  # type: ignore[arg-type]
+
+    def read(self, inputs: np.ndarray | Path | str, lengths: np.ndarray | None = None, **how: Any) -> list[Transcription]:
+        """Return the transcription of each input.
+
+        Args:
+            inputs: as the class says.
+            lengths: of each input, where they differ.
+            **how: as ``search`` takes it: ``beam=10, language="runs/lines"``.
+
+        Raises:
+            InputError: inputs that the model cannot read.
+        """
+        return [best[0] for best in self.several(self.inputs(inputs, lengths), self.search(**how))]
+
+    def several(self, inputs: Inputs, search: Search, tick: Tick | None = None) -> Iterator[list[Transcription]]:
+        """Yield for each input its transcriptions, best first; ``tick`` is told how many are done, of all."""
+        for k, logs in enumerate(self.logs(inputs)):
+            found = search.of(logs)
+            yield [
+                Transcription(self.alphabet.text(f.ids), tuple(self.labels[n - 1] for n in f.ids), f.log_probability, f.score)
+                for f in found
+            ]
+            if tick:
+                tick(k + 1, len(inputs))
+
+    def inputs(self, given: np.ndarray | Path | str, lengths: np.ndarray | None = None) -> Inputs:
+        """Return inputs as the model reads them. Raises InputError for others."""
+        if isinstance(given, str | Path):
+            where = str(given)
+            arrays = read_arrays(Path(given), ("inputs",), ("lengths",))
+        else:
+            where, arrays = "inputs", {"inputs": np.asarray(given)}
+            arrays |= {} if lengths is None else {"lengths": np.asarray(lengths)}
+        if arrays["inputs"].ndim == 2:
+            arrays["inputs"] = arrays["inputs"][None]
+        return self._checked(inputs_of(arrays, self.config.model.reads, where), where)
+
+    def _checked(self, inputs: Inputs, where: str) -> Inputs:
+        check_size(inputs, self.alphabet.size, where)
+        steps_after(self.model, inputs, where)
+        return inputs
+
+    def examples(self, data: str | Path = "test") -> Examples:
+        """Return a part of the run's own data, "train", "valid" or "test", or the examples of an .npz file.
+
+        Raises:
+            InputError: there are none, or the model cannot read them.
+        """
+        if data in PARTS:
+            path = examples_path(self.folder, str(data))
+            if not path.exists():
+                raise InputError(f"{self.folder} has no {data} data; give an .npz file")
+            return Examples.load(path)
+        arrays, where = read_arrays(Path(data), ("inputs", "targets"), ("lengths",)), str(data)
+        inputs = self._checked(inputs_of(arrays, self.config.model.reads, where), where)
+        texts = texts_of(arrays["targets"], len(inputs), where)
+        return Examples(inputs, encoded(texts, self.labels, where))
+
+    def score(self, data: str | Path | Examples = "test", *, tick: Tick | None = None, **how: Any) -> LabelErrors:
+        """Return the label errors on examples.
+
+        Args:
+            data: as ``examples`` takes it, or what it returned.
+            tick: told how many are done, of all.
+            **how: as ``search`` takes it.
+        """
+        given = data if isinstance(data, Examples) else self.examples(data)
+        search = self.search(**how)
+
+        def pairs() -> Iterator[tuple[tuple[int, ...], list[int]]]:
+            for k, logs in enumerate(self.logs(given.inputs)):
+                yield search.of(logs)[0].ids, given.ids(k)
+                if tick:
+                    tick(k + 1, len(given))
+
+        return errors(pairs())
+
+    @torch.no_grad()
+    def logs(self, inputs: Inputs) -> Iterator[np.ndarray]:
+        """Yield for each input the log-probabilities of its steps, (T′, labels + 1), the blank's first."""
+        self.model.eval()
+        for begin in range(0, len(inputs), ROWS):
+            x, sizes = laid_out(inputs.rows(slice(begin, begin + ROWS)))
+            logs, steps = self.model.logs(x.to(self.model.device), sizes)
+            for k, n in enumerate(steps.tolist()):
+                yield logs[:n, k].cpu().numpy()
+
+    def spikes(self, inputs: Inputs, ids: list[int] | None = None, **how: Any) -> Spikes:
+        """Return where the model sees each label of one input.
+
+        Args:
+            inputs: one, as ``inputs`` or ``examples(…).inputs`` gives them.
+            ids: the labels that were meant, from 1, where they are known.
+            **how: as ``search`` takes it.
+        """
+        (logs,) = self.logs(inputs.rows(slice(1)))
+        found = self.search(**how).of(logs)[0].ids
+        row = inputs.row(0)
+        picture = row.mean(-1) if self.config.model.reads == GRID else row.T
+        meant = None if ids is None else self.alphabet.text(ids)
+        factor = self.model.hierarchy.factor[1]
+        return Spikes(picture, logs, found, aligned(logs, found), self.labels, factor, self.alphabet.text(found), meant)
+
+    def figure(self, found: Spikes) -> Figure:
+        """Return the figure of what ``spikes`` found: the input, and the probability of each label over its steps."""
+        return draw(found)

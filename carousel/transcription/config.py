@@ -1,0 +1,53 @@
+"""The configuration of a transcriber's run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from carousel.corpora.digits import CONTENTS
+from carousel.training.config import RunConfig, TrainConfig
+from carousel.training.fields import Settings, setting
+from carousel.transcription.model import Transcriber, TranscriberConfig
+
+DIGITS = "digits"  # the corpus that is generated
+
+
+@dataclass(frozen=True)
+class ExamplesConfig(Settings):
+    """Data to learn from: ``train`` is "digits", the corpus that is generated, or the path of an .npz file; ``valid`` and
+    ``test`` are paths, or empty. Without ``valid``, the last tenth of a file's examples is held out."""
+
+    group = "Data"
+
+    train: str = DIGITS
+    valid: str = ""
+    test: str = ""
+    strings: int = setting(4000, "Strings of digits to train on, where digits are the corpus.", least=1, most=1_000_000)
+    content: str = setting("any", "Strings of digits are any digits, or those of forms: dates and amounts.", choices=CONTENTS)
+
+
+@dataclass(frozen=True)
+class TranscriptionTraining(TrainConfig):
+    """The settings of training where a row is an example."""
+
+    feed: str = setting("examples", choices=("examples",))
+    batch_size: int = setting(32, "Examples of a batch.", least=1)
+    epochs: int = setting(20, "Times the examples are read, in all.", least=1)
+    length: int = setting(0, least=0)
+    watch_gradients: int = setting(0, least=0)
+    vary_length: bool = setting(False)
+
+    @property
+    def even_rows(self) -> int:
+        """No rows: batches of examples may differ in them."""
+        return 0
+
+
+@dataclass(frozen=True)
+class TranscriptionConfig(RunConfig):
+    """The configuration of a transcriber's run; ``config.json``."""
+
+    kind = Transcriber.kind
+    data: ExamplesConfig = field(default_factory=ExamplesConfig)
+    model: TranscriberConfig = field(default_factory=TranscriberConfig)
+    training: TranscriptionTraining = field(default_factory=TranscriptionTraining)

@@ -1,0 +1,62 @@
+"""A transcriber's run folder, where it differs from a language model's."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from carousel import files
+from carousel.errors import InputError
+from carousel.training.run_folder import load_model
+from carousel.transcription.config import TranscriptionConfig
+from carousel.transcription.model import Transcriber
+
+PARTS = ("train", "valid", "test")
+
+
+@dataclass(frozen=True)
+class Alphabet:
+    """The labels of a run, in order, and the numbers of a step of its inputs; ``labels.json``."""
+
+    labels: tuple[str, ...]
+    size: int
+
+    def text(self, ids: list[int] | tuple[int, ...]) -> str:
+        """Return labels, each from 1, as text: characters together, longer labels with gaps between them."""
+        gap = "" if all(len(label) == 1 for label in self.labels) else " "
+        return gap.join(self.labels[k - 1] for k in ids)
+
+    def save(self, folder: Path) -> None:
+        """Write ``labels.json``."""
+        content = {"labels": list(self.labels), "size": self.size}
+        files.write(folder / "labels.json", json.dumps(content, ensure_ascii=False, indent=1) + "\n")
+
+    @classmethod
+    def load(cls, folder: Path) -> Alphabet:
+        """Read ``labels.json``. Raises InputError where it is missing or something else."""
+        path = folder / "labels.json"
+        try:
+            found = files.read_object(path)
+        except FileNotFoundError:
+            raise InputError(f"{path} is missing; the run folder is not complete") from None
+        labels, size = found.get("labels"), found.get("size")
+        sound = isinstance(labels, list) and labels and all(isinstance(x, str) and x for x in labels)
+        if not isinstance(labels, list) or not sound or type(size) is not int or size < 1 or len({*labels}) < len(labels):
+            raise InputError(f"{path} does not hold labels of a transcriber")
+        return cls(tuple(labels), size)
+
+
+def examples_path(folder: Path, part: str) -> Path:
+    """Return where a part's examples lie."""
+    return folder / "data" / f"{part}.npz"
+
+
+def load_transcriber(folder: Path) -> tuple[Transcriber, Alphabet, TranscriptionConfig]:
+    """Return the best model of a run, its labels and configuration. Raises InputError where the folder is not whole."""
+    config = TranscriptionConfig.load(folder)
+    alphabet = Alphabet.load(folder)
+    model = Transcriber(len(alphabet.labels), alphabet.size, config.model)
+    load_model(model, folder)
+    model.eval()
+    return model, alphabet, config

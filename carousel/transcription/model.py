@@ -1,0 +1,182 @@
+"""Transcribers over any cell: layers read the input, at each step the labels and a blank have their probabilities."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import ctc_loss, log_softmax
+
+from carousel.cells import CELLS, get
+from carousel.equations import Cell, EquationError
+from carousel.equations.stored import StoredCell, as_data
+from carousel.errors import InputError
+from carousel.hierarchy import Block, GridHierarchy, SequenceHierarchy
+from carousel.layers import Grid, dropout
+from carousel.training.config import NetworkConfig
+from carousel.training.fields import LARGEST_SIZE, MOST_LAYERS, setting
+from carousel.training.task import Trainable
+
+SERIES, COLUMNS, GRID = READS = ("series", "columns", "grid")
+USUAL = {SERIES: "lstm-v2", COLUMNS: "lstm-v2", GRID: "mdlstm"}  # cells
+BLANK = 0  # the output that is no label; label k is output k + 1
+OF_SEQUENCES = ("rates", "weight_noise", "weight_dropout", "variational_dropout")  # settings that a grid lacks
+
+
+@dataclass(frozen=True)
+class TranscriberConfig(NetworkConfig):
+    """The parts of a transcriber. Dropout is between layers and on the outputs.
+
+    ``subsample`` has a block for each layer, from the bottom up: how many steps of what is beneath are one step of the layer.
+    """
+
+    embedding: int | None = setting(None)
+    tied: bool = setting(False)
+    cell: str = setting("", "A cell of carousel cells, or your own: file.py:name; lstm-v2 by default, mdlstm of a grid.")
+    hidden: int = setting(64, "Units of a layer.", least=1, most=LARGEST_SIZE)
+    layers: int = setting(2, "Recurrent layers.", least=1, most=MOST_LAYERS)
+    reads: str = setting(
+        COLUMNS,
+        "series: steps of numbers; columns: an image's columns, one by one; grid: an image, scanned from its corners.",
+        choices=READS,
+    )
+    subsample: str = setting(
+        "", "How many steps of what is beneath are one step of each layer, from the bottom up: 1,2; of a grid 2x2,2x2."
+    )
+    between: int = setting(0, "Units of a tanh layer between two layers; 0: none.", least=0, most=LARGEST_SIZE)
+    one_way: bool = setting(False, "Sequences are read in one direction only.")
+    corners: int = setting(4, "Corners from which a grid is scanned.", least=1, most=4)
+    input_noise: float = setting(0.0, "Standard deviation of noise on the inputs, which have 1, in training.", least=0)
+
+    def __post_init__(self) -> None:
+        if not self.cell:
+            object.__setattr__(self, "cell", USUAL.get(self.reads, USUAL[SERIES]))
+
+    def check(self) -> None:
+        """Raise InputError for a value that cannot be."""
+        super().check()
+        self.blocks()
+        for name in OF_SEQUENCES if self.reads == GRID else ():
+            if getattr(self, name):
+                raise InputError(f"`{name}` is for sequences; a grid has none")
+
+    def blocks(self) -> list[Block]:
+        """Return the block of each layer, from the bottom up. Raises InputError for text that says none."""
+        parts = [part for part in self.subsample.replace(" ", "").split(",") if part]
+        found = [re.fullmatch(r"([1-9]\d{0,3})(?:x([1-9]\d{0,3}))?", part) for part in parts]
+        grid = self.reads == GRID
+        if len(parts) > self.layers or not all(m and (m[2] is not None) == grid for m in found):
+            wanted = "blocks such as 2x2,3x4" if grid else "steps such as 1,2"
+            raise InputError(f"`subsample` must be {wanted}, at most {self.layers}, one a layer, not {self.subsample!r}")
+        blocks = [(int(m[1]), int(m[2])) if grid else (1, int(m[1])) for m in found if m]
+        return blocks + [(1, 1)] * (self.layers - len(blocks))
+
+    def own_cell(self) -> str | Cell:
+        """Return the cell for the layers: its name, or the cell that is kept here.
+
+        Raises:
+            InputError: for bad data.
+            ValueError: for a cell that is not there, or has further inputs.
+        """
+        if self.reads != GRID:
+            return super().own_cell()
+        try:
+            cell = get(self.cell) if self.cell_data is None else StoredCell(self.cell_data)
+        except EquationError as error:
+            raise InputError(f"the cell that is kept is none: {error}") from None
+        if cell.inputs:
+            raise ValueError(f"cell {cell.name} takes {', '.join(cell.inputs)} beside its input, and nothing here feeds that")
+        return cell
+
+    def keeping(self, cell: Cell, model_of: Callable[[TranscriberConfig], nn.Module]) -> TranscriberConfig:
+        """Return the same for this cell, as ``NetworkConfig.keeping``; constants are kept for a grid's sizes, too."""
+        if self.reads != GRID or cell.name in CELLS:
+            return super().keeping(cell, model_of)
+        without = replace(self, cell=cell.name, cell_data=as_data(cell, ()))
+        grids = [m for m in model_of(without).modules() if isinstance(m, Grid)]
+        return replace(without, cell_data=as_data(cell, [g.sizes for g in grids]))
+
+
+class Transcriber(Trainable):
+    """Layers that read, an output layer, and CTC's loss (Graves, Fernández, Gomez and Schmidhuber 2006).
+
+    A *hierarchy* of layers reads the input; each may take several steps of the one beneath as one. The columns of a grid's
+    output are summed to the steps of a sequence (Graves and Schmidhuber 2009). A softmax gives each step the probabilities of
+    the labels and of the blank, which is output 0. The loss is −log of the probability of the transcription: the sum over all
+    paths that become it once repeated outputs are one and blanks are gone.
+
+    Inputs are scaled to a mean of 0 and a standard deviation of 1, by numbers that the model keeps.
+
+    Args:
+        labels: number of labels.
+        size: numbers of a step: of a series, of a column of pixels, of a pixel.
+        config: of the model.
+
+    Raises:
+        InputError: the configuration cannot be.
+    """
+
+    kind = "transcriber"
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, labels: int, size: int, config: TranscriberConfig):
+        super().__init__()
+        self.config, self.labels, self.input_size = config, labels, size
+        config.check()
+        common: dict[str, Any] = {"proj_size": config.projection, "recurrent_init": config.recurrent_init}
+        common |= {"forget_bias": config.forget_bias, "between": config.between, "dropout": config.dropout}
+        try:
+            if config.reads == GRID:
+                common["directions"] = config.corners
+                self.hierarchy: GridHierarchy | SequenceHierarchy = GridHierarchy(
+                    config.own_cell(), size, config.hidden, config.blocks(), **common
+                )
+            else:
+                common |= {"rates": config.noise_rates(), "weight_noise": config.weight_noise}
+                common |= {"weight_dropout": config.weight_dropout, "bidirectional": not config.one_way}
+                steps = [b for _, b in config.blocks()]
+                self.hierarchy = SequenceHierarchy(config.own_cell(), size, config.hidden, steps, **common)
+        except ValueError as error:
+            raise InputError(str(error)) from None
+        self.output = nn.Linear(self.hierarchy.output_size, labels + 1)
+        self.register_buffer("mean", torch.zeros(size))
+        self.register_buffer("deviation", torch.ones(size))
+
+    def forward(self, x: Tensor, sizes: Tensor, targets: Tensor, lengths: Tensor) -> tuple[Tensor, None]:
+        """Read inputs and tell how unlikely their transcriptions are.
+
+        Args:
+            x: inputs and ``sizes`` as ``logs`` takes them.
+            sizes: as ``logs`` takes them.
+            targets: labels (B, longest), each from 1; 0 beyond a row's end.
+            lengths: labels of each row, (B,).
+
+        Returns:
+            −Σ log p(transcription) in nats, summed over the rows, and None, as nothing is carried on.
+        """
+        logs, steps = self.logs(x, sizes)
+        return ctc_loss(logs, targets, steps, lengths, blank=BLANK, reduction="sum"), None
+
+    def logs(self, x: Tensor, sizes: Tensor) -> tuple[Tensor, Tensor]:
+        """Return log-probabilities (T′, B, labels + 1), the blank's first, and the steps of each row, (B,).
+
+        Args:
+            x: sequences (T, B, size), or of a grid images (height, width, B, size).
+            sizes: steps of each row, (B,), or height and width, (B, 2).
+
+        Raises:
+            ValueError: a row is smaller than a block.
+        """
+        x = (x - self.mean) / self.deviation
+        if self.training and self.config.input_noise:
+            x = x + self.config.input_noise * torch.randn_like(x)
+        h, after = self.hierarchy(x, sizes)
+        if self.config.reads == GRID:
+            h, after = h.sum(0), after[:, 1]
+        h = dropout(h, self.config.dropout, self.training, self.config.variational_dropout)
+        return log_softmax(self.output(h).float(), -1), after
