@@ -61,7 +61,7 @@ if TYPE_CHECKING:
         to_torch,
         to_torch_state,
     )
-    from carousel.runs.loading import Ensemble, ForecastRun, LanguageRun, TranslatorRun, Trials, load
+    from carousel.runs.loading import Ensemble, ForecastRun, LabellerRun, LanguageRun, TranslatorRun, Trials, load
     from carousel.runs.training import resume, train
 
 __version__ = "0.2.0"
@@ -74,6 +74,7 @@ __all__ = [
     "ForecastRun",
     "Forest",
     "Grid",
+    "LabellerRun",
     "LanguageRun",
     "Recurrent",
     "Streaming",

@@ -14,6 +14,8 @@ import typer
 from carousel.cli.commands import FLAGS, with_flags
 from carousel.errors import InputError
 from carousel.forecasting.config import ForecasterConfig, SeriesConfig, WindowTraining
+from carousel.labelling.config import LabelsConfig, LabelTraining
+from carousel.labelling.model import LabellerConfig
 from carousel.language.config import TextConfig
 from carousel.language.model import ModelConfig
 from carousel.layers import Clamp
@@ -26,6 +28,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON; pr
 Figure = Annotated[Path | None, typer.Option(help="Write a figure there (.png, .pdf or .svg).", show_default=False)]
 Run = Annotated[Path, typer.Argument(help="A run folder, as carousel train leaves it.", show_default=False)]
 TranslatorRun = Annotated[Path, typer.Argument(help="A run folder, as carousel translate train leaves it.", show_default=False)]
+LabellerRun = Annotated[Path, typer.Argument(help="A run folder, as carousel label train leaves it.", show_default=False)]
 Text = Annotated[str, typer.Argument(help="The text to read.", show_default=False)]
 Layer = Annotated[int | None, typer.Option(min=0, help="Layer to show; the last by default.", show_default=False)]
 ClampOptions = Annotated[
@@ -109,7 +112,8 @@ Threads = Annotated[int, option(TrainConfig, "threads")]
 
 # The advice may be to train anew, by another command.
 FORECASTING = (SeriesConfig, ForecasterConfig, WindowTraining)
-for _kind in (PairsConfig, TranslatorConfig, PairTraining, *FORECASTING, ModelConfig, TrainConfig):
+LABELLING = (LabelsConfig, LabellerConfig, LabelTraining)
+for _kind in (PairsConfig, TranslatorConfig, PairTraining, *FORECASTING, *LABELLING, ModelConfig, TrainConfig):
     FLAGS.update(flags(_kind))
 
 

@@ -13,6 +13,8 @@ from carousel.cli.commands import with_flags
 from carousel.cli.options import build, flags
 from carousel.errors import InputError
 from carousel.forecasting.config import ForecastConfig, ForecasterConfig, SeriesConfig, WindowTraining
+from carousel.labelling.config import LabellingConfig, LabelsConfig, LabelTraining
+from carousel.labelling.model import LabellerConfig
 from carousel.language.config import Config, TextConfig
 from carousel.language.model import ModelConfig
 from carousel.training.config import TrainConfig
@@ -21,12 +23,13 @@ from carousel.translation.config import PairsConfig, PairTraining, TranslationCo
 from carousel.translation.model import TranslatorConfig
 
 LANGUAGE, TRANSLATION = (TextConfig, ModelConfig, TrainConfig), (PairsConfig, TranslatorConfig, PairTraining)
-FORECASTING = (SeriesConfig, ForecasterConfig, WindowTraining)
-COMMANDS = {"train": LANGUAGE, "compare": LANGUAGE, "translate train": TRANSLATION, "forecast train": FORECASTING}
+FORECASTING, LABELLING = (SeriesConfig, ForecasterConfig, WindowTraining), (LabelsConfig, LabellerConfig, LabelTraining)
+COMMANDS = {"train": LANGUAGE, "compare": LANGUAGE, "translate train": TRANSLATION}
+COMMANDS |= {"forecast train": FORECASTING, "label train": LABELLING}
 NOT_COMPARED = {"cell", "forget_bias", "watch_gradients"}  # cells are several, and not all have a forget gate
 RANGED = [
     (kind, name, about)
-    for kind in (*LANGUAGE, *TRANSLATION, *FORECASTING)
+    for kind in (*LANGUAGE, *TRANSLATION, *FORECASTING, *LABELLING)
     for name, about in settings(kind).items()
     if (about.range or about.choices) and about.help
 ]
@@ -62,13 +65,12 @@ def test_each_field_is_an_option_with_its_default(words):
     assert words != "compare" or not NOT_COMPARED & set(found)
 
 
-@pytest.mark.parametrize("kinds", [LANGUAGE, TRANSLATION], ids=["language", "translation"])
+@pytest.mark.parametrize("kinds", [LANGUAGE, TRANSLATION, LABELLING], ids=["language", "translation", "labelling"])
 def test_every_field_is_set_by_an_option_or_is_known_not_to_be(kinds):
     left = {f.name for kind in kinds for f in fields(kind)} - {n for kind in kinds for n in flags(kind)}
-    files, fixed = (
-        {"train", "valid", "test"},
-        {"device", "cell_data"} | ({"feed", "length", "vary_length", "watch_gradients"} if kinds is TRANSLATION else set()),
-    )
+    files, fixed = {"train", "valid", "test"}, {"device", "cell_data"}
+    fixed |= {"feed", "length", "vary_length", "watch_gradients"} if kinds is TRANSLATION else set()
+    fixed |= {"feed", "vary_length", "watch_gradients", "tied"} if kinds is LABELLING else set()
     assert left == files | fixed
 
 
@@ -105,6 +107,8 @@ def test_ranges_are_the_same_in_help_in_python_and_in_config_json(tmp_path, kind
     if kind in FORECASTING:
         parts = ("series", "model", "training")
         config, part = ForecastConfig, dict(zip(FORECASTING, parts, strict=True))
+    if kind in LABELLING:
+        config, part = LabellingConfig, {LabelsConfig: "data", LabellerConfig: "model", LabelTraining: "training"}
     for value in outside(about):
         with pytest.raises(InputError, match=f"`{name}` (must be|is a probability)"):
             kind(**{name: value}).check()

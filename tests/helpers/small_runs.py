@@ -1,14 +1,18 @@
-"""Small runs of language models and translators: made, trained, interrupted, compared."""
+"""Small runs of language models, translators and labellers: made, trained, interrupted, compared."""
 
 import torch
 from safetensors.torch import load_file
 
+from carousel.labelling.config import LabellingConfig
+from carousel.labelling.task import LabellingTask
 from carousel.language.task import PERPLEXITY, LanguageTask
 from carousel.training.processes import Processes
 from carousel.training.run_folder import read_metrics
 from carousel.training.trainer import Trainer
 from carousel.translation.config import TranslationConfig
 from carousel.translation.task import TranslationTask
+
+TASKS = {TranslationConfig: TranslationTask, LabellingConfig: LabellingTask}  # else a language model's
 
 
 def made(folder, config, prepare):
@@ -21,7 +25,7 @@ def made(folder, config, prepare):
 
 def train(folder, config, stop_at=None):
     """Train a run, or interrupt it after a step; return the last event."""
-    trainer = Trainer(folder, config, Processes(), TranslationTask if isinstance(config, TranslationConfig) else LanguageTask)
+    trainer = Trainer(folder, config, Processes(), TASKS.get(type(config), LanguageTask))
 
     def watch(event):
         if event["event"] == "step" and event["step"] == stop_at:
@@ -31,8 +35,8 @@ def train(folder, config, stop_at=None):
     return trainer.run()
 
 
-def losses(folder):
-    return [(r["event"], r["step"], r["loss"]) for r in read_metrics(folder, PERPLEXITY)]
+def losses(folder, metric=PERPLEXITY):
+    return [(r["event"], r["step"], r["loss"]) for r in read_metrics(folder, metric)]
 
 
 def tensors(folder):
@@ -42,10 +46,11 @@ def tensors(folder):
 def ends_the_same(make_run, stop_at, **options):
     """Return whether a run that was stopped after a step and went on ends bit for bit as one that was not."""
     whole, config = make_run("whole", **options)
+    metric = TASKS.get(type(config), LanguageTask).metric
     train(whole, config)
     parts, config = make_run("parts", **options)
     assert train(parts, config, stop_at)["event"] == "interrupted"
     train(parts, config)
     expected, got = tensors(whole), tensors(parts)
-    assert expected.keys() == got.keys() and losses(whole) == losses(parts)
+    assert expected.keys() == got.keys() and losses(whole, metric) == losses(parts, metric)
     return all(torch.equal(expected[k], got[k]) for k in expected)
