@@ -51,12 +51,12 @@ def test_what_training_tells(trained, tmp_path):
 def test_it_labels_files_and_standard_input(carousel, trained, tmp_path, monkeypatch):
     (tmp_path / "tokens.txt").write_text("x\nx\ny\n\ny\nx\n")
     status, out, _ = carousel("label", "predict", trained, "tokens.txt")
-    assert (status, out) == (0, "x\tS\nx\tD\ny\tE\n\ny\tD\nx\tE\n\n")
+    assert (status, out) == (0, "x\tX\nx\tY\ny\tE\n\ny\tX\nx\tE\n\n")
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"x whatever\nx\n\n\n")))
-    assert carousel("label", "predict", trained)[1] == "x\tS\nx\tE\n\n"
+    assert carousel("label", "predict", trained)[1] == "x\tX\nx\tE\n\n"
     _, out, _ = carousel("label", "predict", trained, "tokens.txt", "--json")
     first, _second = map(json.loads, out.splitlines())
-    assert first["tokens"] == ["x", "x", "y"] and first["labels"] == ["S", "D", "E"]
+    assert first["tokens"] == ["x", "x", "y"] and first["labels"] == ["X", "Y", "E"]
     assert all(0 < p <= 1 for p in first["probabilities"])
 
 
@@ -66,7 +66,7 @@ def test_scores_of_a_file_and_of_the_runs_own_data(carousel, trained, text, tmp_
     assert (tmp_path / "confusion.png").read_bytes()[:4] == b"\x89PNG"
     _, out, _ = carousel("label", "score", trained, "valid", "--json")
     found = json.loads(out)
-    assert found["accuracy"] > 0.95 and found["confusion"]["labels"] == ["D", "E", "S"]
+    assert found["accuracy"] > 0.95 and found["confusion"]["labels"] == ["E", "X", "Y"]
     assert sum(map(sum, found["confusion"]["counts"])) == found["count"]
     one_line(carousel("label", "score", trained), "has no test data; give a file")
 

@@ -1,4 +1,4 @@
-"""Small data with labels: words whose tags depend on the word after them, series that rise or fall."""
+"""Small data with labels: words whose tags are the word after them, series that rise or fall."""
 
 import numpy as np
 
@@ -6,11 +6,11 @@ OF_SERIES = {"sequence": "name", "label": "kind"}
 
 
 def sentences(count, seed=1):
-    """Words x or y; a word's tag says whether the next one is the same: S, D, or E at the end."""
+    """Words x or y; a word's tag is the next one, X or Y, or E at the end."""
     choose = np.random.default_rng(seed)
     for _ in range(count):
         words = choose.choice(["x", "y"], choose.integers(2, 7)).tolist()
-        yield [(a, "E" if b is None else "S" if a == b else "D") for a, b in zip(words, [*words[1:], None], strict=True)]
+        yield [(a, "E" if b is None else b.upper()) for a, b in zip(words, [*words[1:], None], strict=True)]
 
 
 def as_text(given):

@@ -36,7 +36,7 @@ def train(folder, config, stop_at=None):
 
 
 def losses(folder, metric=PERPLEXITY):
-    return [(r["event"], r["step"], r["loss"]) for r in read_metrics(folder, metric)]
+    return [(r["event"], r["step"], r["loss"]) for r in read_metrics(folder, metric) if "loss" in r]
 
 
 def tensors(folder):

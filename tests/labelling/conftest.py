@@ -1,4 +1,4 @@
-"""Small data to look at: words whose tags depend on the word after them, series that rise or fall."""
+"""Small data to look at: words whose tags are the word after them, series that rise or fall."""
 
 import pytest
 import small_runs

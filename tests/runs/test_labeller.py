@@ -19,9 +19,9 @@ def run(tmp_path):
 
 def test_it_is_trained_loaded_and_asked(run, tmp_path):
     loaded = carousel.load(tmp_path / "run")
-    assert isinstance(loaded, carousel.LabellerRun) and loaded.labels == ("D", "E", "S")
+    assert isinstance(loaded, carousel.LabellerRun) and loaded.labels == ("E", "X", "Y")
     found = loaded.predict([["x", "x", "y"], ["y"]])
-    assert [f.labels for f in found] == [("S", "D", "E"), ("E",)]
+    assert [f.labels for f in found] == [("X", "Y", "E"), ("E",)]
     assert found == run.predict([["x", "x", "y"], ["y"]])
     assert loaded.score("valid").accuracy == pytest.approx(run.score(tmp_path / "text.txt").accuracy, abs=0.1)
     assert "3 labels" in repr(loaded)
