@@ -117,7 +117,8 @@ class Labeller(Trainable):
         """
         scores = self.scores(x, lengths)
         if self.chain is not None:
-            return self.chain(scores.float(), lengths.to(y.device), y).sum(), None
+            scores = scores.to(self.chain.after.dtype)  # sums of exponentials are not for half precision
+            return self.chain(scores, lengths.to(y.device), y).sum(), None
         return cross_entropy(scores.flatten(0, -2), y.flatten(), ignore_index=IGNORED, reduction="sum"), None
 
     def scores(self, x: Tensor, lengths: Tensor) -> Tensor:

@@ -16,7 +16,9 @@ from carousel.labelling.names import Names
 from carousel.labelling.prepare import prepare
 from carousel.labelling.sequences import SequenceFeed, Sequences
 from carousel.language.folder import load_run
+from carousel.runs.kinds import check_run
 from carousel.runs.labeller import LabellerRun
+from carousel.training.gradient_check import TOLERANCE
 from carousel.training.processes import Share
 
 WHOLE = {"form": "series", "model": {"whole": True, "bidirectional": True}}
@@ -59,6 +61,12 @@ def test_a_run_that_was_stopped_ends_bit_for_bit_the_same(make_run, stop_at, nam
 @pytest.mark.parametrize("options", [WHOLE, {"form": "series", "length": 4}], ids=["whole", "parted"])
 def test_a_run_over_series_ends_bit_for_bit_the_same(make_run, options):
     assert ends_the_same(make_run, 7, **options)
+
+
+@pytest.mark.parametrize("options", [WHOLE, {"model": MODELS["chain"]}], ids=["whole", "chain"])
+def test_gradients_are_those_of_finite_differences(make_run, options):
+    folder, _ = make_run(**options)
+    assert max(found.error for found in check_run(folder, directions=1, entries=1)) < TOLERANCE
 
 
 def kept(count=23, whole=False):
