@@ -62,7 +62,16 @@ if TYPE_CHECKING:
         to_torch,
         to_torch_state,
     )
-    from carousel.runs.loading import Ensemble, ForecastRun, LanguageRun, TranscriberRun, TranslatorRun, Trials, load
+    from carousel.runs.loading import (
+        Ensemble,
+        ForecastRun,
+        LabellerRun,
+        LanguageRun,
+        TranscriberRun,
+        TranslatorRun,
+        Trials,
+        load,
+    )
     from carousel.runs.training import resume, train
 
 __version__ = "0.2.0"
@@ -76,6 +85,7 @@ __all__ = [
     "Forest",
     "Grid",
     "GridHierarchy",
+    "LabellerRun",
     "LanguageRun",
     "Recurrent",
     "SequenceHierarchy",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import typer
@@ -77,3 +77,17 @@ class Commands(typer.Typer):
     def command(self, *given: Any, **how: Any) -> Any:
         """Add a command as Typer does, of our class."""
         return super().command(*given, cls=Command, **how)
+
+
+def standard_input() -> Iterator[str]:
+    """Yield the lines of standard input as they come. Raises InputError for bytes that are not UTF-8, or NUL."""
+    for number, raw in enumerate(sys.stdin.buffer, 1):
+        if b"\0" in raw:
+            raise InputError(f"line {number} of standard input has a NUL byte; is it text?")
+        try:
+            line = raw.decode("utf-8").rstrip("\r\n")
+            yield line.removeprefix("\ufeff") if number == 1 else line
+        except UnicodeDecodeError as error:
+            raise InputError(
+                f"line {number} of standard input is not UTF-8: byte 0x{raw[error.start]:02x}; convert it"
+            ) from None

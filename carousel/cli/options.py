@@ -14,6 +14,8 @@ import typer
 from carousel.cli.commands import FLAGS, with_flags
 from carousel.errors import InputError
 from carousel.forecasting.config import ForecasterConfig, SeriesConfig, WindowTraining
+from carousel.labelling.config import LabelsConfig, LabelTraining
+from carousel.labelling.model import LabellerConfig
 from carousel.language.config import TextConfig
 from carousel.language.model import ModelConfig
 from carousel.layers import Clamp
@@ -31,6 +33,7 @@ TranslatorRun = Annotated[Path, typer.Argument(help="A run folder, as carousel t
 TranscriberRun = Annotated[
     Path, typer.Argument(help="A run folder, as carousel transcribe train leaves it.", show_default=False)
 ]
+LabellerRun = Annotated[Path, typer.Argument(help="A run folder, as carousel label train leaves it.", show_default=False)]
 Text = Annotated[str, typer.Argument(help="The text to read.", show_default=False)]
 Layer = Annotated[int | None, typer.Option(min=0, help="Layer to show; the last by default.", show_default=False)]
 ClampOptions = Annotated[
@@ -118,7 +121,8 @@ TRANSLATION, TRANSCRIPTION = (
     (PairsConfig, TranslatorConfig, PairTraining),
     (ExamplesConfig, TranscriberConfig, TranscriptionTraining),
 )
-for _kind in (*TRANSLATION, *TRANSCRIPTION, *FORECASTING, ModelConfig, TrainConfig):
+LABELLING = (LabelsConfig, LabellerConfig, LabelTraining)
+for _kind in (*TRANSLATION, *TRANSCRIPTION, *FORECASTING, *LABELLING, ModelConfig, TrainConfig):
     FLAGS.update(flags(_kind))
 
 

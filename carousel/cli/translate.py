@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sys
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -152,26 +150,12 @@ def run(
     if best > beam:
         raise InputError(f"a beam of {beam} cannot give the best {best}; give a larger --beam")
     interpreter = _interpreter(run, beam=beam, best=best, alpha=alpha, attention=json, longest=longest)
-    source = text.split("\n") if text is not None else _input()
+    source = text.split("\n") if text is not None else commands.standard_input()
     for found in interpreter.lines(source, rows):
         if json:
             screen.print_json([t.as_dict() for t in found])
         for t in () if json else found:
             print(f"{t.score:.4f}\t{t.text}" if best > 1 else t.text, flush=True)
-
-
-def _input() -> Iterator[str]:
-    """Yield the lines of standard input as they come. Raises InputError for bytes that are not UTF-8, or NUL."""
-    for number, raw in enumerate(sys.stdin.buffer, 1):
-        if b"\0" in raw:
-            raise InputError(f"line {number} of standard input has a NUL byte; is it text?")
-        try:
-            line = raw.decode("utf-8").rstrip("\r\n")
-            yield line.removeprefix("\ufeff") if number == 1 else line
-        except UnicodeDecodeError as error:
-            raise InputError(
-                f"line {number} of standard input is not UTF-8: byte 0x{raw[error.start]:02x}; convert it"
-            ) from None
 
 
 def _interpreter(folder: Path, **how: Any) -> Interpreter:

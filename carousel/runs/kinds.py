@@ -7,6 +7,8 @@ from pathlib import Path
 from carousel.errors import InputError
 from carousel.forecasting.config import ForecastConfig
 from carousel.forecasting.task import ForecastTask
+from carousel.labelling.config import LabellingConfig
+from carousel.labelling.task import LabellingTask
 from carousel.language.config import Config
 from carousel.language.task import LanguageTask
 from carousel.training.config import RunConfig, run_kind
@@ -24,6 +26,7 @@ TASKS: dict[str, tuple[type[RunConfig], TaskMaker]] = {
     TranslationConfig.kind: (TranslationConfig, TranslationTask),
     TranscriptionConfig.kind: (TranscriptionConfig, TranscriptionTask),
     ForecastConfig.kind: (ForecastConfig, ForecastTask),
+    LabellingConfig.kind: (LabellingConfig, LabellingTask),
 }
 
 

@@ -6,9 +6,11 @@ from pathlib import Path
 
 from carousel.errors import InputError
 from carousel.forecasting.model import Forecaster
+from carousel.labelling.model import Labeller
 from carousel.language.model import LanguageModel
 from carousel.runs.ensemble import Ensemble
 from carousel.runs.forecaster import ForecastRun
+from carousel.runs.labeller import LabellerRun
 from carousel.runs.language import LanguageRun
 from carousel.runs.transcriber import TranscriberRun
 from carousel.runs.translator import TranslatorRun
@@ -17,25 +19,27 @@ from carousel.training.config import run_kind
 from carousel.transcription.model import Transcriber
 from carousel.translation.model import Translator
 
-__all__ = ["Ensemble", "ForecastRun", "LanguageRun", "Run", "TranscriberRun", "TranslatorRun", "Trials", "load"]
+__all__ = ["Ensemble", "ForecastRun", "LabellerRun", "LanguageRun", "Run", "TranscriberRun", "TranslatorRun", "Trials", "load"]
 
-Run = LanguageRun | TranslatorRun | TranscriberRun | ForecastRun | Trials
-KINDS: dict[str, type[LanguageRun] | type[TranslatorRun] | type[TranscriberRun] | type[ForecastRun]] = {
+Run = LanguageRun | TranslatorRun | TranscriberRun | ForecastRun | LabellerRun | Trials
+KINDS: dict[str, type[LanguageRun] | type[TranslatorRun] | type[TranscriberRun] | type[ForecastRun] | type[LabellerRun]] = {
     LanguageModel.kind: LanguageRun,
     Translator.kind: TranslatorRun,
     Transcriber.kind: TranscriberRun,
     Forecaster.kind: ForecastRun,
+    Labeller.kind: LabellerRun,
 }
 TRIAL = "*.*.*.*.json"  # row, cell, recipe, seed
 
 
 def load(folder: str | Path) -> Run:
-    """Return the run in a folder: a language model, a translator, a transcriber, a forecaster, or trials.
+    """Return the run in a folder: a language model, a translator, a transcriber, a forecaster, a labeller, or trials.
 
     Who knows the kind may ask for it: ``carousel.LanguageRun("runs/x")``. Nothing that the folder holds is executed.
 
     Args:
-        folder: as ``carousel train``, ``translate train``, ``transcribe train``, ``forecast train`` or ``tasks run`` leaves it.
+        folder: as ``carousel train``, ``translate train``, ``transcribe train``, ``forecast train``,
+            ``label train`` or ``tasks run`` leaves it.
 
     Raises:
         InputError: a ValueError of one line; the folder is none, or not whole.

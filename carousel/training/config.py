@@ -158,6 +158,12 @@ class TrainConfig(Settings):
         "Every so many steps, measure how fast the error fades on its way back, and how often it is clipped; 0: never.",
         least=0,
     )
+    monitor: int = setting(
+        0,
+        "Every so many steps, norms and ranges of weights, gradients, gates and states, in metrics.jsonl; 0: never.",
+        least=0,
+    )
+    tensorboard: bool = setting(False, "Write the lines of metrics.jsonl for TensorBoard, too, which must be installed.")
     seed: int = setting(1, "Seed of weights, dropout and order.", least=0, most=LARGEST_SEED)
     threads: int = setting(0, "Threads; 0: PyTorch's choice.", least=0, most=MOST_THREADS)
     log_every: int = setting(50, "Steps between lines of metrics.jsonl.", least=1)

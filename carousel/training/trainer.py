@@ -20,12 +20,14 @@ from carousel.errors import InputError, TrainingError
 from carousel.layers import State
 from carousel.training import run_folder
 from carousel.training.averaging import Average
+from carousel.training.board import Board
 from carousel.training.checkpoint import Position, load_checkpoint, read_position, save_checkpoint
 from carousel.training.config import RunConfig
 from carousel.training.curve import draw_curve
 from carousel.training.descent import Descent, Step
 from carousel.training.evaluate import evaluate
 from carousel.training.interruption import interruptible
+from carousel.training.monitor import Monitor
 from carousel.training.optimizers import configured, rate
 from carousel.training.processes import Processes
 from carousel.training.task import Batch, Feed, TaskMaker
@@ -74,6 +76,8 @@ class Trainer:
         self.model, self.metric = self.task.model, self.task.metric
         optimizer = configured(training, self.model)
         self.average = Average(training, self.model)
+        self.monitor = Monitor(self.model)
+        self.board = Board(folder) if training.tensorboard and processes.first else None
         self.position = Position()
         self.carried: State | None = None
         if processes.rank:  # every process draws its own dropout masks
@@ -154,8 +158,11 @@ class Trainer:
         position, training, device = self.position, self.training, self.training.device
         if self.watcher and self.processes.first and position.step % training.watch_gradients == 0:
             self._record({"event": "gradients", "step": position.step, **self.watcher(self.model, batch)})
+        arguments = batch.arguments(self.carried, device)
         with torch.autocast(device, torch.bfloat16, enabled=training.precision == "bfloat16"):
-            loss, state = model(*batch.arguments(self.carried, device))
+            if self._monitored(position.step):
+                self.monitor.look(arguments)
+            loss, state = model(*arguments)
         self.carried = self.task.carry(state)
         if training.vary_length:
             self._length = batch.targets / (training.batch_size * training.length)
@@ -178,7 +185,16 @@ class Trainer:
         position.loss += loss
         position.targets += batch.targets
         self._timed_targets += batch.targets
+        if self._monitored(position.step - 1):
+            unclipped = step.norm / training.clip if step.clipped else 1.0
+            row = {"event": "monitor", "step": position.step, "epoch": position.epoch + 1, "norm": step.norm}
+            self._record(row | self.monitor.row(unclipped))
         self.observer({"event": "step", "step": position.step, "steps": self.steps, "loss": loss, "targets": batch.targets})
+
+    def _monitored(self, step: int) -> bool:
+        """Return whether a step is measured."""
+        every = self.training.monitor
+        return bool(every) and self.processes.first and step % every == 0
 
     def _log(self) -> None:
         position, metric, now = self.position, self.metric, time.monotonic()
@@ -283,6 +299,8 @@ class Trainer:
         if self.processes.first:
             with self._writing():
                 run_folder.append_metrics(self.folder, row)
+            if self.board:
+                self.board.add(row)
         self.observer(row)
 
     def _metrics_before(self, position: Position) -> list[dict[str, Any]]:
@@ -291,7 +309,7 @@ class Trainer:
         def before(row: dict[str, Any]) -> bool:
             event, at = row.get("event"), row["step"]
             if at == position.step:  # gradients are measured before the step, so they are measured again
-                return event == "train" or (event == "valid" and row.get("epoch", math.inf) <= position.epoch)
+                return event in ("train", "monitor") or (event == "valid" and row.get("epoch", math.inf) <= position.epoch)
             return bool(at < position.step)
 
         return run_folder.read_metrics(self.folder, self.metric, before)

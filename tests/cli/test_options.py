@@ -13,6 +13,8 @@ from carousel.cli.commands import with_flags
 from carousel.cli.options import build, flags
 from carousel.errors import InputError
 from carousel.forecasting.config import ForecastConfig, ForecasterConfig, SeriesConfig, WindowTraining
+from carousel.labelling.config import LabellingConfig, LabelsConfig, LabelTraining
+from carousel.labelling.model import LabellerConfig
 from carousel.language.config import Config, TextConfig
 from carousel.language.model import ModelConfig
 from carousel.training.config import TrainConfig
@@ -25,13 +27,15 @@ from carousel.translation.model import TranslatorConfig
 LANGUAGE, TRANSLATION = (TextConfig, ModelConfig, TrainConfig), (PairsConfig, TranslatorConfig, PairTraining)
 TRANSCRIPTION = (ExamplesConfig, TranscriberConfig, TranscriptionTraining)
 FORECASTING = (SeriesConfig, ForecasterConfig, WindowTraining)
+LABELLING = (LabelsConfig, LabellerConfig, LabelTraining)
 COMMANDS = {
     **{"train": LANGUAGE, "compare": LANGUAGE, "translate train": TRANSLATION},
-    **{"transcribe train": TRANSCRIPTION, "forecast train": FORECASTING},
+    **{"transcribe train": TRANSCRIPTION, "forecast train": FORECASTING, "label train": LABELLING},
 }
 CONFIGS = {
     **{LANGUAGE: (Config, "text"), TRANSLATION: (TranslationConfig, "text")},
     **{TRANSCRIPTION: (TranscriptionConfig, "data"), FORECASTING: (ForecastConfig, "series")},
+    LABELLING: (LabellingConfig, "data"),
 }
 NOT_COMPARED = {"cell", "forget_bias", "watch_gradients"}  # cells are several, and not all have a forget gate
 RANGED = [
@@ -77,8 +81,9 @@ def test_each_field_is_an_option_with_its_default(words):
 def test_every_field_is_set_by_an_option_or_is_known_not_to_be(kinds):
     left = {f.name for kind in kinds for f in fields(kind)} - {n for kind in kinds for n in flags(kind)}
     files, fixed = {"train", "valid", "test"}, {"device", "cell_data"}
-    fixed |= {"feed", "length", "vary_length", "watch_gradients"} if kinds is not LANGUAGE else set()
-    fixed |= {"embedding", "tied"} if kinds is TRANSCRIPTION else set()
+    fixed |= {"feed", "vary_length", "watch_gradients"} if kinds is not LANGUAGE else set()
+    fixed |= {"length"} if kinds in (TRANSLATION, TRANSCRIPTION) else set()
+    fixed |= {"embedding", "tied"} if kinds is TRANSCRIPTION else {"tied"} if kinds is LABELLING else set()
     assert left == files | fixed
 
 

@@ -1,8 +1,10 @@
-"""Small runs of language models, translators and transcribers: made, trained, interrupted, compared."""
+"""Small runs of language models, translators, transcribers and labellers: made, trained, interrupted, compared."""
 
 import torch
 from safetensors.torch import load_file
 
+from carousel.labelling.config import LabellingConfig
+from carousel.labelling.task import LabellingTask
 from carousel.language.task import PERPLEXITY, LanguageTask
 from carousel.training.processes import Processes
 from carousel.training.run_folder import read_metrics
@@ -12,7 +14,10 @@ from carousel.transcription.task import TranscriptionTask
 from carousel.translation.config import TranslationConfig
 from carousel.translation.task import TranslationTask
 
-TASKS = {TranslationConfig: TranslationTask, TranscriptionConfig: TranscriptionTask}  # else a language model's
+TASKS = {  # else a language model's
+    **{TranslationConfig: TranslationTask, TranscriptionConfig: TranscriptionTask},
+    LabellingConfig: LabellingTask,
+}
 
 
 def made(folder, config, prepare):
@@ -36,7 +41,7 @@ def train(folder, config, stop_at=None):
 
 
 def losses(folder, metric=PERPLEXITY):
-    return [(r["event"], r["step"], r["loss"]) for r in read_metrics(folder, metric)]
+    return [(r["event"], r["step"], r["loss"]) for r in read_metrics(folder, metric) if "loss" in r]
 
 
 def tensors(folder):

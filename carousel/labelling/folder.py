@@ -1,0 +1,27 @@
+"""A labeller's run folder, where it differs from a language model's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from carousel.labelling.config import LabellingConfig
+from carousel.labelling.model import Labeller
+from carousel.labelling.names import Names
+from carousel.training.run_folder import load_model
+
+PARTS = ("train", "valid", "test")
+
+
+def sequences_path(folder: Path, part: str) -> Path:
+    """Return where a part's sequences lie."""
+    return folder / "data" / f"{part}.npz"
+
+
+def load_labeller(folder: Path) -> tuple[Labeller, Names, LabellingConfig]:
+    """Return the best model of a run, its names and configuration. Raises InputError where the folder is not whole."""
+    config = LabellingConfig.load(folder)
+    names = Names.load(folder)
+    model = Labeller(len(names.labels), names.inputs, config.model)
+    load_model(model, folder)
+    model.eval()
+    return model, names, config

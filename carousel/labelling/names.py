@@ -1,0 +1,104 @@
+"""What a labeller's numbers stand for: its labels, and the words and spellings of a text or the columns of a table."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from carousel import files
+from carousel.errors import InputError
+
+FILE = "labels.json"
+TABLES = ("words", "beginnings", "endings", "shapes")
+ENDS = 3  # letters at either end of a word
+SHAPES = ((re.compile(r"[^\W\d_]"), lambda m: "A" if m[0].isupper() else "a"), (re.compile(r"\d"), lambda m: "0"))
+REPEATED = re.compile(r"(.)\1+")
+
+
+def spelling(word: str) -> tuple[str, str, str, str]:
+    """Return a word, its first and last three letters, and its shape: ``Aa`` of *Prague*, ``a_0`` of *part_12*."""
+    shape = word
+    for pattern, stands in SHAPES:
+        shape = pattern.sub(stands, shape)
+    return word, word[:ENDS], word[-ENDS:], REPEATED.sub(r"\1", shape)[:12]
+
+
+@dataclass(frozen=True)
+class Names:
+    """The ``labels`` of a run, in order; of text the ``tables`` of words and spellings, each but the unknown one, which is 0;
+    of series the ``columns`` of numbers. One of the two is empty. In a run folder they are ``labels.json``."""
+
+    labels: tuple[str, ...]
+    tables: tuple[tuple[str, ...], ...] = ()
+    columns: tuple[str, ...] = ()
+
+    @classmethod
+    def of_text(cls, labels: Iterable[str], words: Iterable[str], least: int, spelt: bool) -> Names:
+        """Learn the names of a text.
+
+        Args:
+            labels: of the text.
+            words: all its words.
+            least: how often a word must come.
+            spelt: whether words are known by their spelling, too.
+        """
+        counts: list[Counter[str]] = [Counter() for _ in TABLES[: None if spelt else 1]]
+        for word, n in Counter(words).items():
+            for counter, part in zip(counts, spelling(word), strict=False):
+                counter[part] += n
+        ranked = [sorted((p for p, n in c.items() if n >= least), key=lambda p, c=c: (-c[p], p)) for c in counts]  # type: ignore[misc]
+        return cls(tuple(sorted({*labels})), tuple(map(tuple, ranked)))
+
+    @property
+    def inputs(self) -> int | list[int]:
+        """The numbers of a step; of text the sizes of its tables, the unknown word among them."""
+        return [len(table) + 1 for table in self.tables] if self.tables else len(self.columns)
+
+    @cached_property
+    def _ids(self) -> list[dict[str, int]]:
+        return [{name: k for k, name in enumerate(table, 1)} for table in self.tables]
+
+    @cached_property
+    def _labels(self) -> dict[str, int]:
+        return {label: k for k, label in enumerate(self.labels)}
+
+    def steps(self, tokens: Sequence[str]) -> np.ndarray:
+        """Return the ids of tokens, (T, tables)."""
+        ids = self._ids
+        return np.array([[t.get(p, 0) for t, p in zip(ids, spelling(word), strict=False)] for word in tokens], np.int32)
+
+    def unknown(self, labels: Iterable[str]) -> str | None:
+        """Return the first label that is not among the names; None: all are."""
+        return next((label for label in labels if label not in self._labels), None)
+
+    def numbers(self, labels: Sequence[str]) -> list[int]:
+        """Return the numbers of labels, all of which are among the names."""
+        return [self._labels[label] for label in labels]
+
+    def save(self, folder: Path) -> None:
+        """Write ``labels.json``."""
+        content: dict[str, object] = {"labels": self.labels}
+        content |= dict(zip(TABLES, self.tables, strict=False)) if self.tables else {"columns": self.columns}
+        files.write(folder / FILE, json.dumps(content, ensure_ascii=False) + "\n")
+
+    @classmethod
+    def load(cls, folder: Path) -> Names:
+        """Read ``labels.json``. Raises InputError where it is missing or something else."""
+        path = folder / FILE
+        try:
+            found = files.read_object(path)
+        except FileNotFoundError:
+            raise InputError(f"{path} is missing; the run folder is not complete") from None
+        lists = {name: found[name] for name in ("labels", "columns", *TABLES) if name in found}
+        sound = all(isinstance(v, list) and all(isinstance(x, str) for x in v) and len({*v}) == len(v) for v in lists.values())
+        if not sound or not lists.get("labels") or ("columns" in lists) == ("words" in lists):
+            raise InputError(f"{path} does not hold the names of a labeller")
+        tables = tuple(tuple(lists[name]) for name in TABLES if name in lists)
+        return cls(tuple(lists["labels"]), tables, tuple(lists.get("columns", ())))

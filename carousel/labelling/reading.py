@@ -1,0 +1,148 @@
+"""Sequences with labels from files: text with a tag beside each token, or the columns of a table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from carousel.errors import InputError
+from carousel.labelling.config import LabelsConfig
+from carousel.series import columns
+from carousel.text.lines import check_file, lines
+
+BEGIN = "-DOCSTART-"  # of a document, in CoNLL 2003: no token
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """A sequence. ``steps``: tokens, or numbers (T, n); ``labels``: of the steps, or one of the whole; empty: none are known.
+
+    ``place``: its name in errors; ``name``: in a table.
+    """
+
+    steps: Sequence[str] | np.ndarray
+    labels: Sequence[str]
+    place: str
+    name: str = ""
+
+
+def is_table(path: Path) -> bool:
+    """Return whether a file is a table, by its name."""
+    return path.suffix.lower() in columns.SUFFIXES
+
+
+def read(paths: Iterable[Path], data: LabelsConfig, features: Sequence[str] = (), *, known: bool = True) -> list[Labelled]:
+    """Return the sequences of files, in order.
+
+    Args:
+        paths: of the files, all of one form.
+        data: where the labels stand.
+        features: of tables, the columns that are read; by default those that ``data`` chooses.
+        known: whether the files must have labels; without, labels are not read.
+
+    Raises:
+        InputError: a file is not of its form, ragged or empty, a label or a number is missing.
+    """
+    found: list[Labelled] = []
+    for path in paths:
+        check_file(path)
+        if is_table(path):
+            found += _of_table(path, data, features, known)
+        else:
+            found += sentences(lines(path), str(path), data.tag_column, known=known)
+        if not found:
+            raise InputError(f"{path} has no tokens, only empty lines")
+    return found
+
+
+def sentences(given: Iterable[str], where: str, column: int = 0, *, known: bool = True) -> Iterator[Labelled]:
+    """Yield the sentences of text with tags, each as soon as it ends.
+
+    Columns are separated by tabs where a line has one, else by blanks; the token's is the first.
+
+    Args:
+        given: lines.
+        where: the name of the text in errors.
+        column: of the tags, from 1; 0: the last.
+        known: whether there must be tags; without, all columns but the first are passed over.
+
+    Raises:
+        InputError: a line has no tag, or other columns than the first one.
+    """
+    rows: list[list[str]] = []
+    width = begin = 0
+    for number, line in enumerate(given, 1):
+        row = line.split("\t") if "\t" in line else line.split()
+        if not row or row[0] == BEGIN or not any(row):
+            if rows:
+                yield _sentence(rows, column, known, f"{where}, line {begin}")
+            rows = []
+            continue
+        width = width or len(row)
+        if known and width < max(2, column):
+            missing = f"no column {column}" if column > 1 else "a token without a tag"
+            raise InputError(f"{where}, line {number} has {missing}; a line is a token and its tag, the tag in the last column")
+        if known and len(row) != width:
+            raise InputError(f"{where}, line {number} has {len(row)} columns, and the first line has {width}")
+        if not row[0] or (known and not row[column - 1]):
+            raise InputError(f"{where}, line {number} has an empty {'token' if not row[0] else 'tag'}")
+        begin = begin if rows else number
+        rows.append(row)
+    if rows:
+        yield _sentence(rows, column, known, f"{where}, line {begin}")
+
+
+def _sentence(rows: list[list[str]], column: int, known: bool, place: str) -> Labelled:
+    return Labelled([row[0] for row in rows], [row[column - 1] for row in rows] if known else [], place)
+
+
+def _of_table(path: Path, data: LabelsConfig, features: Sequence[str], known: bool) -> list[Labelled]:
+    table = columns.read(path)
+    if known and not data.label:
+        raise InputError(f"{path} is a table: name the column of its labels, `label`")
+    labels = columns.texts(table, data.label, path) if known else []
+    of = columns.texts(table, data.sequence, path) if data.sequence else []
+    names = list(features or data.chosen()) or [n for n in table if n not in (data.label, data.sequence)]
+    if not names:
+        raise InputError(f"{path} has no column to read beside {data.label!r}")
+    values = columns.numbers(table, names, path).astype(np.float32)
+    if not np.isfinite(values).all():
+        row, column = np.argwhere(~np.isfinite(values))[0]
+        raise InputError(f"{path}: column {names[column]!r} has no value in row {row + 1}; fill it in, or leave the row out")
+    if known and "" in labels:
+        raise InputError(f"{path}: column {data.label!r} has no label in row {labels.index('') + 1}")
+    groups: dict[str, list[int]] = {}
+    for row, name in enumerate(of or [""] * len(values)):
+        groups.setdefault(name, []).append(row)
+    found = []
+    for name, which in groups.items():
+        place = f"{path}, sequence {name!r}" if data.sequence else str(path)
+        found.append(Labelled(values[which], [labels[k] for k in which] if known else [], place, name))
+    return found
+
+
+def one_label(sequence: Labelled) -> Labelled:
+    """Return a sequence with one label for the whole, that of all its steps. Raises InputError where they have several."""
+    different = dict.fromkeys(sequence.labels)
+    if len(different) > 1:
+        first, second, *_ = different
+        raise InputError(f"{sequence.place}: a whole sequence has one label, and this one has {first!r} and {second!r}")
+    return Labelled(sequence.steps, list(different), sequence.place, sequence.name)
+
+
+def checked(steps: Any, place: str, numbers: int | None) -> Sequence[str] | np.ndarray:
+    """Return the steps of a sequence that Python code gives: tokens, or ``numbers`` a step. Raises InputError for others."""
+    if numbers is None:
+        if isinstance(steps, str) or not len(steps) or not all(isinstance(token, str) for token in steps):
+            raise InputError(f"{place} must be a list of tokens, at least one, each a string")
+        return list(steps)
+    array = np.asarray(steps, np.float32)
+    if array.ndim != 2 or array.shape[1] != numbers or not len(array):
+        raise InputError(f"{place} must be an array (steps, {numbers}), not {array.shape}")
+    if not np.isfinite(array).all():
+        raise InputError(f"{place} holds a value that is no finite number")
+    return array

@@ -1,0 +1,48 @@
+"""Labelling as a task: sequences of a run folder, in batches, judged by the nats that a label costs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from carousel.labelling.config import LabellingConfig
+from carousel.labelling.folder import sequences_path
+from carousel.labelling.model import Labeller
+from carousel.labelling.names import Names
+from carousel.labelling.sequences import SequenceFeed, Sequences
+from carousel.training.processes import Share
+from carousel.training.task import Metric
+
+NATS = Metric("nats_per_label", "labels", lambda nats, labels: nats / labels)
+ROWS = 64  # of a batch of held-out sequences
+
+
+class LabellingTask:
+    """A labeller that reads the sequences of its run folder."""
+
+    metric = NATS
+    some_unused = False
+
+    def __init__(self, folder: Path, config: LabellingConfig, share: Share):
+        self.folder, self.training, self.share = folder, config.training, share
+        self.names = Names.load(folder)
+        self.model = Labeller(len(self.names.labels), self.names.inputs, config.model)
+        if self.names.columns:
+            self.model.learn_scale(torch.from_numpy(self._sequences("train").x))
+        self.model.to(config.training.device)
+
+    def has(self, name: str) -> bool:
+        """Return whether the run folder has sequences of that part."""
+        return sequences_path(self.folder, name).exists()
+
+    def feed(self, name: str, seed: int | None = None) -> SequenceFeed:
+        """Return batches as the configuration says for training, of moderate size and whole for held-out sequences."""
+        rows, length = (self.training.batch_size, self.training.length) if seed is not None else (ROWS, 0)
+        return SequenceFeed(self._sequences(name), rows, length, self.share, seed)
+
+    def carry(self, state: None) -> None:
+        """Carry nothing on: each sequence begins anew."""
+
+    def _sequences(self, name: str) -> Sequences:
+        return Sequences.open(sequences_path(self.folder, name), self.names)

@@ -1,0 +1,99 @@
+"""Norms and ranges of what learns, while it learns: weights, gradients, gates and states."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
+
+from carousel.layers.of_cell import CellLayer
+from carousel.training.task import Trainable
+
+SHUT, OPEN = 0.1, 0.9  # of a gate
+Numbers = dict[str, float]
+
+
+class Monitor:
+    """Channels of a model's steps, in the manner of Pylearn2. They leave model and random state as they are.
+
+    Args:
+        model: that learns. Gates and states are those of its layers over cells, whichever they are.
+    """
+
+    def __init__(self, model: Trainable):
+        self.model, self.seen = model, dict[str, Numbers]()
+
+    @torch.no_grad()
+    def look(self, arguments: tuple[Any, ...]) -> None:
+        """Measure gates and states in a call of the model, which has the dropout and noise that the next call will have."""
+        device = self.model.device
+        self.seen = {}
+        with torch.random.fork_rng([device] if device.type == "cuda" else []), self._watching():
+            self.model(*arguments)
+
+    @contextmanager
+    def _watching(self) -> Iterator[None]:
+        hooks = []
+        for name, layer in self.model.named_modules():
+            if isinstance(layer, CellLayer):
+                hooks.append(layer.register_forward_pre_hook(_with_record, with_kwargs=True))
+                hooks.append(layer.register_forward_hook(partial(self._see, name)))
+        try:
+            yield
+        finally:
+            for hook in hooks:
+                hook.remove()
+
+    def row(self, unclipped: float = 1.0) -> dict[str, dict[str, Numbers]]:
+        """Return all channels by kind and name, after a step.
+
+        Args:
+            unclipped: what gradients were divided by where they were clipped.
+        """
+        named = [(name, p) for name, p in self.model.named_parameters() if p.requires_grad]
+        gradients = {name: _size(p.grad * unclipped) for name, p in named if p.grad is not None}
+        return {"weights": {name: _size(p) for name, p in named}, "gradients": gradients, "values": self.seen}
+
+    def _see(self, name: str, layer: CellLayer, given: tuple[Any, ...], result: tuple[Any, ...]) -> Any:
+        """Measure what a layer has recorded, and return what it would have returned without."""
+        *plain, recorded = result
+        inside = _inside(given[0], layer)
+        for quantity, values in recorded.items():
+            valued = values if inside is None else values[:, inside]
+            if valued.numel():
+                self.seen[f"{name}.{quantity}"] = _range(valued, quantity in layer.cell.gates)
+        return plain[0] if len(plain) == 1 else tuple(plain)
+
+
+def _with_record(layer: CellLayer, given: tuple[Any, ...], named: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    states = dict.fromkeys(s.name for s in layer.cell.trace.states if s.size is not None)  # no clock
+    return given, {**named, "record": [*layer.cell.gates, *states]}
+
+
+def _inside(input: Any, layer: CellLayer) -> Tensor | None:
+    """Return where a packed input has steps, (T, B), or (B, T) as the layer lays them out; None: everywhere."""
+    if not isinstance(input, PackedSequence):
+        return None
+    ones = PackedSequence(torch.ones_like(input.data[:, 0]), *input[1:])
+    return pad_packed_sequence(ones, batch_first=bool(getattr(layer, "batch_first", False)))[0] > 0
+
+
+def _size(x: Tensor) -> Numbers:
+    x = x.detach()
+    return {"norm": _short(x.norm()), "min": _short(x.min()), "max": _short(x.max())}
+
+
+def _range(x: Tensor, gate: bool) -> Numbers:
+    found = {"mean": _short(x.mean()), "min": _short(x.min()), "max": _short(x.max())}
+    if gate:
+        found |= {"shut": _short((x < SHUT).float().mean()), "open": _short((x > OPEN).float().mean())}
+    return found
+
+
+def _short(x: Tensor) -> float:
+    return float(f"{x.item():.5g}")

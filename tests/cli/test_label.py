@@ -1,0 +1,144 @@
+"""``carousel label``: files with labels in, a labeller out; labels, scores and figures; one clear line for what cannot be."""
+
+import csv
+import io
+import json
+import os
+import signal
+import sys
+import time
+
+import pytest
+from small_labels import as_text, sentences, table
+
+SMALL = ("--hidden", 12, "--batch-size", 8, "--threads", 1, "--dropout", 0, "--warmup", 2, "--lr", 0.03)
+OF_SERIES = ("--label", "kind", "--sequence", "name", "--whole")
+
+
+@pytest.fixture
+def text(tmp_path):
+    (tmp_path / "text.txt").write_text(as_text(sentences(200)))
+    return "text.txt"
+
+
+@pytest.fixture
+def trained(carousel, text, once, tmp_path):
+    """A run folder of a labeller of words, both ways."""
+
+    def make():
+        status, out, err = carousel("label", "train", text, *SMALL, "--bidirectional", "--epochs", 6, "--out", "run", "--json")
+        assert status == 0, err
+        (tmp_path / "told.json").write_text(out)
+
+    once("labeller", make)
+    return "run"
+
+
+def one_line(result, *parts):
+    status, _, err = result
+    assert status == 2
+    assert err.startswith("carousel: ") and err.count("\n") == 1
+    assert all(part in err for part in parts), err
+
+
+def test_what_training_tells(trained, tmp_path):
+    told = json.loads((tmp_path / "told.json").read_text())
+    assert told["run"] == "run" and told["valid_accuracy"] > 0.95 and 0 < told["valid_nats_per_label"] < 0.5
+    rows = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    assert any("labels_per_second" in row for row in rows)
+
+
+def test_it_labels_files_and_standard_input(carousel, trained, tmp_path, monkeypatch):
+    (tmp_path / "tokens.txt").write_text("x\nx\ny\n\ny\nx\n")
+    status, out, _ = carousel("label", "predict", trained, "tokens.txt")
+    assert (status, out) == (0, "x\tX\nx\tY\ny\tE\n\ny\tX\nx\tE\n\n")
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"x whatever\nx\n\n\n")))
+    assert carousel("label", "predict", trained)[1] == "x\tX\nx\tE\n\n"
+    _, out, _ = carousel("label", "predict", trained, "tokens.txt", "--json")
+    first, _second = map(json.loads, out.splitlines())
+    assert first["tokens"] == ["x", "x", "y"] and first["labels"] == ["X", "Y", "E"]
+    assert all(0 < p <= 1 for p in first["probabilities"])
+
+
+def test_scores_of_a_file_and_of_the_runs_own_data(carousel, trained, text, tmp_path):
+    status, out, _ = carousel("label", "score", trained, text, "--figure", "confusion.png", "--threads", 1)
+    assert status == 0 and "accuracy" in out and "macro F1" in out and "right \\ found" in out
+    assert (tmp_path / "confusion.png").read_bytes()[:4] == b"\x89PNG"
+    _, out, _ = carousel("label", "score", trained, "valid", "--json")
+    found = json.loads(out)
+    assert found["accuracy"] > 0.95 and found["confusion"]["labels"] == ["E", "X", "Y"]
+    assert sum(map(sum, found["confusion"]["counts"])) == found["count"]
+    one_line(carousel("label", "score", trained), "has no test data; give a file")
+
+
+def test_series_are_labelled_as_a_table(carousel, tmp_path):
+    (tmp_path / "series.csv").write_text(table(100))
+    options = (*SMALL, *OF_SERIES, "--epochs", 6, "--out", "vowels")
+    assert carousel("label", "train", "series.csv", *options)[0] == 0
+    (tmp_path / "new.csv").write_text("name,a,b\nup,100,0\nup,102,0\nup,104,0\ndown,100,0\ndown,98,0\ndown,95,0\n")
+    status, out, err = carousel("label", "predict", "vowels", "new.csv")
+    assert status == 0, err
+    rows = list(csv.DictReader(out.splitlines()))
+    assert [(r["sequence"], r["label"]) for r in rows] == [("up", "up"), ("down", "down")]
+    one_line(carousel("label", "predict", "vowels"), "was trained on tables; give one")
+    (tmp_path / "text.txt").write_text("a X\n")
+    one_line(carousel("label", "predict", "vowels", "text.txt"), "cannot be read by vowels, which was trained on a table")
+    (tmp_path / "less.csv").write_text("name,a\nx,1\n")
+    one_line(carousel("label", "predict", "vowels", "less.csv"), "has no column 'b'")
+
+
+def test_a_run_that_was_interrupted_goes_on(start, text, carousel, tmp_path):
+    options = (*SMALL, "--epochs", 2, "--log-every", 1)
+    assert carousel("label", "train", text, *options, "--out", "whole")[0] == 0
+    process = start("label", "train", text, *SMALL, "--epochs", 2, "--log-every", 1, "--out", "parts")
+    metrics = tmp_path / "parts" / "metrics.jsonl"
+    while process.poll() is None and not (metrics.exists() and metrics.read_text().count("\n") > 3):
+        time.sleep(0.02)
+    os.kill(process.pid, signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    if process.returncode == 130:  # else it had ended before
+        assert "carousel label train --resume parts" in err
+        assert carousel("label", "train", "--resume", "parts")[0] == 0
+    assert (tmp_path / "parts" / "model.safetensors").read_bytes() == (tmp_path / "whole" / "model.safetensors").read_bytes()
+    assert carousel("label", "train", "--resume", "whole", "--epochs", 3, "--json")[0] == 0
+    one_line(carousel("label", "train", "--resume", "whole", "--hidden", 3), "leave --hidden out")
+
+
+REFUSED = {
+    "a\n": "line 1 has a token without a tag",
+    "": "is empty",
+    "a X\nb\n": "line 2 has 1 columns",
+    "a X\n\n" * 20: "has one label, 'X'",
+    "a X\nb Y\n\n" * 20 + "c Z\n": "label 'Z' does not occur in the training data",
+}
+
+
+@pytest.mark.parametrize("content", REFUSED, ids=range(len(REFUSED)))
+def test_files_that_cannot_be_are_refused_in_one_line(carousel, tmp_path, content):
+    (tmp_path / "bad.txt").write_text(content)
+    one_line(carousel("label", "train", "bad.txt", *SMALL, "--out", "run"), REFUSED[content])
+    assert not (tmp_path / "run").exists()
+
+
+def test_other_refusals(carousel, trained, text, tmp_path):
+    (tmp_path / "series.csv").write_text(table(20))
+    one_line(carousel("label", "train"), "give a file to train on, or --resume RUN")
+    one_line(carousel("label", "train", "series.csv"), "name the column of its labels, --label")
+    one_line(carousel("label", "train", text, "--crf", "--whole"), "--crf joins the labels of steps", "--whole")
+    one_line(carousel("label", "train", text, "--cell", "nothing"), "nothing")
+    one_line(carousel("label", "train", text, "--out", "run"), "run holds a run")
+    (tmp_path / "other.txt").write_text("x Q\n")
+    one_line(carousel("label", "score", trained, "other.txt"), "label 'Q' does not occur")
+    one_line(carousel("label", "score", trained, "series.csv"), "name the column")
+    one_line(carousel("label", "corpus", "nothing", "x"), "no corpus 'nothing'")
+    one_line(carousel("export", trained, "-o", "x.c"), "language models and translators are exported")
+    one_line(carousel("score", trained, text), "run of a labeller, and not of a language model")
+
+
+def test_the_corpus_is_written_and_learnt(carousel):
+    status, out, _ = carousel("label", "corpus", "python-source", "source", "--train", 40, "--valid", 6, "--test", 6)
+    assert status == 0 and "train: 40 sequences" in out
+    files = ("source/train.txt", "--valid", "source/valid.txt", "--test", "source/test.txt")
+    status, out, err = carousel("label", "train", *files, *SMALL, "--tag-column", 2, "--epochs", 1, "--out", "run", "--json")
+    assert status == 0, err
+    assert 0 < json.loads(out)["test_accuracy"] < 1
