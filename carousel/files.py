@@ -141,9 +141,7 @@ def owning(folder: Path) -> Iterator[None]:
                 _owned.discard(key)
                 path.unlink(missing_ok=True)  # before the lock goes: whoever waits sees that it has no name, and makes another
     finally:
-        for parent in reversed(made):
-            with suppress(OSError):  # there is something in it
-                parent.rmdir()
+        _remove(made)
 
 
 @contextmanager
@@ -170,10 +168,23 @@ def _holder(path: Path) -> str:
 
 
 def _make(folder: Path) -> list[Path]:
-    """Make a folder and its parents; return the missing ones, the uppermost first."""
-    missing = [p for p in (*reversed(folder.parents), folder) if not p.exists()]
-    folder.mkdir(parents=True, exist_ok=True)
+    """Make a folder and its parents; return the missing ones, the uppermost first. Where one cannot be made, none is."""
+    missing = [p for p in reversed(folder.parents) if not p.exists()]
+    try:
+        if not folder.exists():
+            missing.append(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        _remove(missing)
+        raise
     return missing
+
+
+def _remove(folders: list[Path]) -> None:
+    """Remove folders in which nothing was put, the last first."""
+    for folder in reversed(folders):
+        with suppress(OSError):  # there is something in it, or it was not made
+            folder.rmdir()
 
 
 @contextmanager

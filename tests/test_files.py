@@ -66,6 +66,12 @@ def test_a_folder_in_which_nothing_was_put_goes_with_its_owner(tmp_path):
     assert sorted(p.name for p in tmp_path.rglob("*")) == ["a", "kept"]
 
 
+def test_a_folder_that_cannot_be_made_leaves_none_of_its_parents(tmp_path):
+    with pytest.raises(OSError), files.owning(tmp_path / "runs" / ("n" * 300)):
+        pass
+    assert not list(tmp_path.iterdir())
+
+
 def test_what_was_refused_leaves_what_was_there(tmp_path):
     (tmp_path / "old").mkdir()
     with pytest.raises(InputError), files.owning(tmp_path), files.undoing(tmp_path):

@@ -82,6 +82,9 @@ def run(call: Call) -> Result:
     for x in given:
         if not isinstance(x, Tensor):
             raise TypeError(f"an input is a tensor, (rows of all steps, units), not {type(x).__name__}")
+    for what, x in (*(("an input", x) for x in given), *((f"state {name}", x) for name, x in call.before.items())):
+        if not x.dim():
+            raise ValueError(f"{what} of cell {call.cell.name} has shape (), expected 2 dimensions: (rows, units)")
     if any(x.dtype is not like.dtype or x.device != like.device for x in given) or any(t is not like.dtype for t in states):
         alike(call.cell, call.data, call.before, call.parameters, call.inputs)
     check_numbers(call.cell, call.before, call.initial)

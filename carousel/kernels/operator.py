@@ -103,6 +103,8 @@ class _Arguments:
         # AOTInductor gives None for a list that is empty.
         self.lists: dict[str, Any] = {kind: [given[kind]] if kind == "data" else given[kind] or [] for kind in KINDS}
         self.data, self.clock, self.resets = given["data"], given["clock"], given["resets"]
+        if self.data is None:  # which PyTorch lets pass for a tensor
+            raise TypeError("the input is a tensor, (rows, input_size), not None")
         counts, sizes = tuple(map(len, self.lists.values())), given["batch_sizes"]
         sizes = None if sizes is None else tuple(sizes)
         self.run = Run(given["backend"], given["cell"], counts, sizes, given["reverse"], given["products"], given["follows"])

@@ -169,6 +169,24 @@ def test_the_operator_refuses_counts_that_do_not_fit(arguments, changes):
         call(**changes)
 
 
+def test_the_operator_refuses_none_for_its_input(arguments):
+    _, call = arguments
+    with pytest.raises(TypeError, match=r"the input is a tensor, \(rows, input_size\), not None"):
+        call(data=None)
+
+
+@pytest.mark.parametrize("back_end", ["cpu", "reference"])
+@pytest.mark.parametrize("name", ["clockwork", "lstm-v4"])
+def test_one_number_is_neither_an_input_nor_a_state(name, back_end):
+    layer, x = Recurrent(name, 5, 6), torch.randn(9, 5)
+    states = layer.initial_state(3)
+    names = dict(zip(layer.cell.states, [s[0] for s in (states if isinstance(states, tuple) else [states])], strict=True))
+    first = layer.cell.states[0]
+    for data, before in ((x[0, 0], names), (x, names | {first: names[first][0, 0]})):
+        with pytest.raises(ValueError, match=rf"of cell {name} has shape \(\), expected 2 dimensions"), kernels.use(back_end):
+            kernels.run(kernels.Call(layer.cell, data, None, before, layer.parameters_of(0)))
+
+
 def test_strides_make_no_difference(arguments):
     given, call = arguments
     expected = call()
