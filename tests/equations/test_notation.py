@@ -50,13 +50,18 @@ def test_a_cell_comes_back_as_it_was(cell):
 def layers_agree(cell, sizes, tolerance):
     """Layers of the cell and of the one that came back, with the same weights, give the same."""
     options = {"proj_size": sizes[2]} if cell.has_projection else {}
+    own = dict(zip(cell.sized, sizes[3:], strict=False))
+    options |= {"input_sizes": own} if own else {}
     torch.manual_seed(1)
     layer = Recurrent(cell, *sizes[:2], dtype=torch.float64, **options)
     twin = Recurrent(again(cell, sizes), *sizes[:2], dtype=torch.float64, **options)
     assert list(twin.state_dict()) == list(layer.state_dict())  # an optimizer knows parameters by their order
     twin.load_state_dict(layer.state_dict())
     x = torch.randn(5, 2, sizes[0], dtype=torch.float64)
-    for a, b in zip(layer(x)[0], twin(x)[0], strict=True):
+    rest = sizes[2:3] if cell.has_projection else (0,)
+    units = {n.name: cell.length(n.size, *sizes[:2], *rest, *own.values()) for n in cell.trace.inputs}
+    inputs = {name: torch.randn(5, 2, n, dtype=torch.float64) for name, n in units.items()}
+    for a, b in zip(layer(x, **inputs)[0], twin(x, **inputs)[0], strict=True):
         torch.testing.assert_close(a, b, rtol=tolerance, atol=tolerance)
 
 
@@ -69,7 +74,7 @@ def test_cells_that_nobody_wrote_come_back_too():
     """By the reference: kernels of either are made of the same assignments."""
     with kernels.use("reference"):
         for case in [*random_cells()[:40], *random_cells()[100:]]:
-            layers_agree(case.cell, case.sizes, 1e-12)
+            layers_agree(case.cell, case.every_size, 1e-12)
 
 
 def test_it_is_pickled_and_copied_by_its_data():
