@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -21,6 +21,7 @@ from carousel.labelling.model import IGNORED
 from carousel.labelling.names import Names
 from carousel.labelling.reading import Labelled
 from carousel.layers import State
+from carousel.training.by_size import FeedBySize
 from carousel.training.processes import Share
 
 
@@ -112,65 +113,27 @@ class SequenceBatch:
         return self.x.to(device), self.lengths, self.y.to(device)
 
 
-class SequenceFeed:
-    """Sequences in batches; those of about one length stand together.
-
-    Each epoch draws anew, from ``seed``, which of them (None: the order of length), and the order of the batches.
+class SequenceFeed(FeedBySize[SequenceBatch]):
+    """Sequences in batches, those of about one length together; arguments and errors as ``FeedBySize``'s.
 
     Args:
-        sequences: of a part.
-        rows: of a batch.
         length: at which longer sequences are parted, where each step has a label; 0: nowhere.
-        share: this process's rows of each batch.
-        seed: of the order.
-
-    Raises:
-        InputError: there are fewer sequences to train on than processes.
     """
 
-    cut = 0
-
     def __init__(self, sequences: Sequences, rows: int, length: int, share: Share, seed: int | None):
-        self.sequences, self.share, self.seed = sequences, share, seed
-        self.rows = max(rows, share.of)
-        self.whole = len(sequences.y) != len(sequences.x)
+        self.sequences, self.whole = sequences, len(sequences.y) != len(sequences.x)
         begins, ends = sequences.begins, sequences.ends
         if length and not self.whole:
             parts = [np.arange(b, e, length) for b, e in zip(begins, ends, strict=True)]
             begins = np.concatenate(parts)
             ends = np.concatenate([np.append(p[1:], e) for p, e in zip(parts, ends, strict=True)])
         self.begins, self.ends, self.lengths = begins, ends, ends - begins
-        if seed is not None and share.of > len(begins):
-            raise InputError(f"{len(begins)} sequences are too few for {share.of} processes; give more, or one process")
+        super().__init__(self.lengths, rows, share, seed, "sequences", blur=0.15)
 
-    @cached_property
-    def cuts(self) -> list[tuple[int, int]]:
-        """The places where the batches begin and stop among the sequences in order."""
-        count = len(self.begins)
-        begins = list(range(0, count, self.rows))
-        if len(begins) > 1 and count - begins[-1] < self.share.of:  # too few for a batch of their own
-            begins.pop()
-        return list(zip(begins, [*begins[1:], count], strict=True))
-
-    def __len__(self) -> int:
-        return len(self.cuts)
-
-    def batches(self, epoch: int = 0, first: int = 0) -> Iterator[SequenceBatch]:
-        """Yield the batches of an epoch from the ``first``-th on."""
-        order, turns = np.argsort(self.lengths, kind="stable"), np.arange(len(self))
-        if self.seed is not None:
-            choose = np.random.default_rng([self.seed, epoch])
-            # Lengths are blurred, so that other sequences meet in every epoch.
-            order = np.argsort(self.lengths * choose.uniform(0.85, 1.15, len(self.lengths)), kind="stable")
-            turns = choose.permutation(len(self))
-        for k in turns[first:]:
-            chosen = order[slice(*self.cuts[k])]
-            mine = chosen[self.share.rows(len(chosen))]
-            if len(mine):  # else held-out sequences are fewer than processes: this one has none
-                yield self._batch(mine, len(chosen) if self.whole else int(self.lengths[chosen].sum()))
-
-    def _batch(self, mine: np.ndarray, targets: int) -> SequenceBatch:
+    def batch(self, chosen: np.ndarray, mine: np.ndarray) -> SequenceBatch:
+        """Return the batch of the sequences ``mine``, among those ``chosen`` for all processes."""
         x, y = self.sequences.x, self.sequences.y
         spans = [slice(self.begins[k], self.ends[k]) for k in mine]
         labels = torch.from_numpy(y[mine]).long() if self.whole else padded([y[s] for s in spans], IGNORED)
+        targets = len(chosen) if self.whole else int(self.lengths[chosen].sum())
         return SequenceBatch(padded([x[s] for s in spans]), torch.from_numpy(self.lengths[mine]), labels, targets)

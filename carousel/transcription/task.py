@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from carousel.errors import InputError
 from carousel.layers import State
+from carousel.training.by_size import FeedBySize
 from carousel.training.processes import Share
 from carousel.training.task import Metric
 from carousel.transcription.config import TranscriptionConfig
@@ -53,58 +51,18 @@ class ExampleBatch:
         return x.to(device), sizes, torch.from_numpy(self.ids).long().to(device), lengths
 
 
-class ExampleFeed:
-    """Examples in batches; those of about one width stand together.
-
-    Each epoch draws anew, from ``seed``, which of them (None: the order of width), and the order of the batches.
-
-    Args:
-        examples: of a part.
-        rows: of a batch.
-        share: this process's rows of each batch.
-        seed: of the order.
-
-    Raises:
-        InputError: there are fewer examples to train on than processes.
-    """
-
-    cut = 0
+class ExampleFeed(FeedBySize[ExampleBatch]):
+    """Examples in batches, those of about one width together; arguments and errors as ``FeedBySize``'s."""
 
     def __init__(self, examples: Examples, rows: int, share: Share, seed: int | None):
-        self.examples, self.share, self.seed = examples, share, seed
-        self.rows = max(rows, share.of)
-        self.widths = examples.inputs.sizes.reshape(len(examples), -1)[:, -1]
-        if seed is not None and share.of > len(examples):
-            raise InputError(f"{len(examples)} examples are too few for {share.of} processes; give more, or one process")
+        self.examples = examples
+        widths = examples.inputs.sizes.reshape(len(examples), -1)[:, -1]
+        super().__init__(widths, rows, share, seed, "examples", blur=0.15)
 
-    @cached_property
-    def cuts(self) -> list[tuple[int, int]]:
-        """The places where the batches begin and stop among the examples in order."""
-        count = len(self.examples)
-        begins = list(range(0, count, self.rows))
-        if len(begins) > 1 and count - begins[-1] < self.share.of:  # too few for a batch of their own
-            begins.pop()
-        return list(zip(begins, [*begins[1:], count], strict=True))
-
-    def __len__(self) -> int:
-        return len(self.cuts)
-
-    def batches(self, epoch: int = 0, first: int = 0) -> Iterator[ExampleBatch]:
-        """Yield the batches of an epoch from the ``first``-th on."""
-        order, turns = np.argsort(self.widths, kind="stable"), np.arange(len(self))
-        if self.seed is not None:
-            choose = np.random.default_rng([self.seed, epoch])
-            # Widths are blurred, so that other examples meet in every epoch.
-            blurred = self.widths * choose.uniform(0.85, 1.15, len(self.widths))
-            order, turns = np.argsort(blurred, kind="stable"), choose.permutation(len(self))
-        for k in turns[first:]:
-            chosen = order[slice(*self.cuts[k])]
-            mine = chosen[self.share.rows(len(chosen))]
-            if not len(mine):
-                continue  # held-out examples are fewer than processes: this one has none
-            targets = int(self.examples.lengths[chosen].sum())
-            longest = int(self.examples.lengths[mine].max())
-            yield ExampleBatch(self.examples.inputs.rows(mine), self.examples.targets[mine, :longest], targets)
+    def batch(self, chosen: np.ndarray, mine: np.ndarray) -> ExampleBatch:
+        """Return the batch of the examples ``mine``, among those ``chosen`` for all processes."""
+        targets, longest = int(self.examples.lengths[chosen].sum()), int(self.examples.lengths[mine].max())
+        return ExampleBatch(self.examples.inputs.rows(mine), self.examples.targets[mine, :longest], targets)
 
 
 class TranscriptionTask:

@@ -78,7 +78,7 @@ def test_fewer_held_out_pairs_than_processes_are_read_once_and_are_too_few_to_tr
     shares = [made([(2, 3), (1, 1)], 4, 0, share=Share(k, 3)) for k in range(3)]
     read = [p for s in shares for b in s.batches() for p in pairs_of(b)]
     assert sorted(read) == [(0, 2, 3), (1, 1, 1)]
-    with pytest.raises(InputError, match="2 pairs are too few to train 3 processes"):
+    with pytest.raises(InputError, match="2 pairs are too few for 3 processes"):
         made([(2, 3), (1, 1)], 4, 0, share=Share(1, 3), seed=1)
 
 
