@@ -10,7 +10,7 @@ from carousel.equations import Cell, EquationError
 from carousel.equations.stored import StoredCell
 from carousel.errors import InputError
 from carousel.forecasting.outputs import Mixture, Output, Point, Quantiles
-from carousel.training.config import NetworkConfig, RunConfig, TrainConfig
+from carousel.training.config import ExampleTraining, NetworkConfig, RunConfig
 from carousel.training.fields import LARGEST, LARGEST_SIZE, Settings, setting
 
 OUTPUTS = ("point", "mean", "quantiles", "mixture")
@@ -146,7 +146,7 @@ class ForecasterConfig(NetworkConfig):
 
 
 @dataclass(frozen=True)
-class WindowTraining(TrainConfig):
+class WindowTraining(ExampleTraining):
     """The settings of training where a row is a window of a series."""
 
     feed: str = setting("windows", choices=("windows",))
@@ -154,8 +154,6 @@ class WindowTraining(TrainConfig):
     length: int = setting(48, "Steps that are read before a forecast, in training as afterwards.", least=1)
     windows: int = setting(640, "Windows drawn in an epoch.", least=1, most=LARGEST)
     epochs: int = setting(30, "Epochs of `windows` each, in all.", least=1)
-    watch_gradients: int = setting(0, least=0)
-    vary_length: bool = setting(False)
     log_every: int = setting(20, "Steps between lines of metrics.jsonl.", least=1)
 
 

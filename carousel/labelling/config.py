@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from carousel.errors import InputError
 from carousel.labelling.model import Labeller, LabellerConfig
-from carousel.training.config import RunConfig, TrainConfig
+from carousel.training.config import ExampleTraining, RunConfig
 from carousel.training.fields import Settings, setting
 
 
@@ -47,19 +47,12 @@ class LabelsConfig(Settings):
 
 
 @dataclass(frozen=True)
-class LabelTraining(TrainConfig):
+class LabelTraining(ExampleTraining):
     """The settings of training where a row is a sequence. ``length``: longer sequences are parted there in training."""
 
     feed: str = setting("sequences", choices=("sequences",))
     batch_size: int = setting(32, "Sequences of a batch.", least=1)
     length: int = setting(0, "Steps at which longer sequences are parted in training; 0: nowhere.", least=0)
-    watch_gradients: int = setting(0, least=0)
-    vary_length: bool = setting(False)
-
-    @property
-    def even_rows(self) -> int:
-        """No rows: batches of sequences may differ in them."""
-        return 0
 
 
 @dataclass(frozen=True)

@@ -186,6 +186,20 @@ class TrainConfig(Settings):
             raise InputError(f"`vary_length` needs a `length` of {LEAST_VARIED} or more, not {self.length}")
 
 
+@dataclass(frozen=True)
+class ExampleTraining(TrainConfig):
+    """The settings of training where each row is an example of its own: nothing goes on from batch to batch."""
+
+    length: int = setting(0, least=0)
+    watch_gradients: int = setting(0, least=0)
+    vary_length: bool = setting(False)
+
+    @property
+    def even_rows(self) -> int:
+        """No rows: batches may differ in them."""
+        return 0
+
+
 class RunConfig:
     """A run's configuration, as ``config.json`` has it: a dataclass whose parts are dataclasses.
 

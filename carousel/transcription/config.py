@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from carousel.corpora.digits import CONTENTS
-from carousel.training.config import RunConfig, TrainConfig
+from carousel.training.config import ExampleTraining, RunConfig
 from carousel.training.fields import Settings, setting
 from carousel.transcription.model import Transcriber, TranscriberConfig
 
@@ -27,20 +27,12 @@ class ExamplesConfig(Settings):
 
 
 @dataclass(frozen=True)
-class TranscriptionTraining(TrainConfig):
+class TranscriptionTraining(ExampleTraining):
     """The settings of training where a row is an example."""
 
     feed: str = setting("examples", choices=("examples",))
     batch_size: int = setting(32, "Examples of a batch.", least=1)
     epochs: int = setting(20, "Times the examples are read, in all.", least=1)
-    length: int = setting(0, least=0)
-    watch_gradients: int = setting(0, least=0)
-    vary_length: bool = setting(False)
-
-    @property
-    def even_rows(self) -> int:
-        """No rows: batches of examples may differ in them."""
-        return 0
 
 
 @dataclass(frozen=True)

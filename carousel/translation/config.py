@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from carousel.errors import InputError
 from carousel.language.config import TextConfig
-from carousel.training.config import RunConfig, TrainConfig
+from carousel.training.config import ExampleTraining, RunConfig
 from carousel.training.fields import setting
 from carousel.translation.model import Translator, TranslatorConfig
 
@@ -32,21 +32,13 @@ class PairsConfig(TextConfig):
 
 
 @dataclass(frozen=True)
-class PairTraining(TrainConfig):
+class PairTraining(ExampleTraining):
     """The settings of training where a row is a pair. ``batch_tokens``: where above 0, batches hold as many rows as that
     many tokens of the longer side allow, and ``batch_size`` does not count."""
 
     feed: str = setting("sentences", choices=("sentences",))
     batch_size: int = setting(64, "Pairs of a batch.", least=1)
-    length: int = setting(0, least=0)
-    watch_gradients: int = setting(0, least=0)
-    vary_length: bool = setting(False)
     batch_tokens: int = setting(0, "Tokens of a batch's longer side, instead of `batch_size` pairs.", least=0)
-
-    @property
-    def even_rows(self) -> int:
-        """No rows: batches of pairs differ in them anyway."""
-        return 0
 
 
 @dataclass(frozen=True)

@@ -144,7 +144,11 @@ from carousel.training.fields import setting
 class TrainConfig(config.TrainConfig):
     swiftness: int = setting(7, "How swift; see `lr`.", least=2, most=9)
 
-config.TrainConfig = TrainConfig
+@dataclass(frozen=True)
+class ExampleTraining(config.ExampleTraining, TrainConfig):
+    pass
+
+config.TrainConfig, config.ExampleTraining = TrainConfig, ExampleTraining
 from carousel.cli import main
 for words in sys.argv[1:]:
     sys.argv = ["carousel", *words.split(), "--help"]
