@@ -11,9 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from carousel import files
-from carousel.cli import options, screen
-from carousel.cli.commands import Commands
-from carousel.cli.train import follow
+from carousel.cli import commands, options, screen, training
 from carousel.errors import InputError
 from carousel.forecasting import examples
 from carousel.forecasting.config import ForecastConfig, ForecasterConfig, SeriesConfig, WindowTraining
@@ -22,12 +20,12 @@ from carousel.forecasting.others import has_ets
 from carousel.forecasting.task import metric
 from carousel.insight import figures
 from carousel.runs.forecaster import KINDS, ForecastRun, configured, prepared
-from carousel.runs.training import check_empty, extended, owned
+from carousel.runs.making import owned
 from carousel.training.processes import Processes
 
 EXAMPLE = "Example: carousel forecast train sales.csv --time month --horizon 12 --season 12"
 
-app = Commands(
+app = commands.Commands(
     no_args_is_help=True,
     help="Train a forecaster of one or many series, score it by MASE and CRPS, forecast with it, draw what it expects.",
 )
@@ -50,9 +48,7 @@ def train(
     file: Annotated[
         Path | None, typer.Argument(help="Named columns: .csv with a first line of names, .npz, .parquet.", show_default=False)
     ] = None,
-    out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Run folder; runs/FILE-CELL by default.", show_default=False)
-    ] = None,
+    out: Annotated[Path | None, training.out("FILE")] = None,
     resume: options.Resume = None,
     json: options.Json = False,
     **given: Any,
@@ -62,34 +58,21 @@ def train(
     The last steps are kept for carousel forecast score, those before them for validation.
     """
     processes = Processes()
-    if resume is not None:
-        if file:
-            raise InputError("--resume continues a run with its own series; leave the file out")
-        options.refuse_beside_resume(context)
-        folder, config = resume, ForecastConfig.load(resume)
-        config = extended(folder, config, given["epochs"] if options.is_given(context, "epochs") else None)
-    elif file is None:
-        raise InputError("give a file of named columns to train on, or --resume RUN")
-    else:
-        config = _configure(given, file)
-        folder = out or Path("runs") / f"{file.stem}-{config.model.cell}"
-        if processes.first:
-            check_empty(folder)
+
+    def fresh() -> tuple[Path, ForecastConfig]:
+        if file is None:
+            raise InputError("give a file of named columns to train on, or --resume RUN")
+        files.check_regular(file)
+        settings = {name: value for kind in KINDS for name, value in options.chosen(kind, given).items()}
+        config = configured(file, settings.pop("cell").strip(), settings)
+        return out or Path("runs") / f"{file.stem}-{config.model.cell}", config
+
+    own = "its own series; leave the file out"
+    folder, config = training.begin(context, processes, resume, ForecastConfig, given, (file, own), fresh)
     with owned(folder, processes):
         show = screen.TrainingScreen(config.model.cell, metric(config))
         trainer = prepared(folder, config, processes, fresh=resume is None, observer=show)
-        follow(trainer, show, json, f"carousel forecast train --resume {folder}")
-
-
-def _configure(given: dict[str, Any], file: Path) -> ForecastConfig:
-    files.check_regular(file)
-    settings = {name: value for kind in KINDS for name, value in options.chosen(kind, given).items()}
-    try:
-        return configured(file, settings.pop("cell").strip(), settings)
-    except InputError:
-        raise
-    except ValueError as error:  # of a cell that is not there
-        raise InputError(str(error)) from None
+        training.follow(trainer, show, json, f"carousel forecast train --resume {folder}")
 
 
 @app.command("score", epilog="Example: carousel forecast score runs/sales-lstm-v2")

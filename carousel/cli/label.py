@@ -12,8 +12,7 @@ import torch
 import typer
 
 from carousel import files
-from carousel.cli import commands, options, screen
-from carousel.cli.train import follow
+from carousel.cli import commands, options, screen, training
 from carousel.corpora import python_source, vowels
 from carousel.errors import InputError
 from carousel.insight import figures
@@ -24,7 +23,7 @@ from carousel.labelling.reading import Labelled, is_table, sentences
 from carousel.labelling.score import LabelScore, have_spans
 from carousel.labelling.task import NATS
 from carousel.runs.labeller import KINDS, LabellerRun, Labels, configured, prepared
-from carousel.runs.training import check_empty, extended, owned
+from carousel.runs.making import owned
 from carousel.training.processes import Processes
 
 EXAMPLE = "Example: carousel label train source/train.txt --valid source/valid.txt --bidirectional"
@@ -52,9 +51,7 @@ def train(
     ] = None,
     valid: Annotated[list[Path] | None, _held_out("Files to validate on; without them, a tenth of the sequences.")] = None,
     test: Annotated[list[Path] | None, _held_out("Files for the end.")] = None,
-    out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Run folder; runs/FILE-CELL by default.", show_default=False)
-    ] = None,
+    out: Annotated[Path | None, training.out("FILE")] = None,
     resume: options.Resume = None,
     json: options.Json = False,
     **given: Any,
@@ -66,21 +63,17 @@ def train(
     can continue.
     """
     processes = Processes()
-    if resume is not None:
-        if data:
-            raise InputError("--resume continues a run with its own data; leave the files out")
-        options.refuse_beside_resume(context)
-        folder, config = resume, LabellingConfig.load(resume)
-        config = extended(folder, config, given["epochs"] if options.is_given(context, "epochs") else None)
-    elif not data:
-        raise InputError("give a file to train on, or --resume RUN")
-    else:
+
+    def fresh() -> tuple[Path, LabellingConfig]:
+        if not data:
+            raise InputError("give a file to train on, or --resume RUN")
         settings = {name: value for kind in KINDS for name, value in options.chosen(kind, given).items()}
-        cell = commands.cell(settings.pop("cell"))
+        cell = settings.pop("cell").strip()
         config = configured({"train": data, "valid": valid or (), "test": test or ()}, cell, settings)
-        folder = out or Path("runs") / f"{data[0].stem}-{config.model.cell}"
-        if processes.first:
-            check_empty(folder)
+        return out or Path("runs") / f"{data[0].stem}-{config.model.cell}", config
+
+    own = "its own data; leave the files out"
+    folder, config = training.begin(context, processes, resume, LabellingConfig, given, (data, own), fresh)
     with owned(folder, processes):
         show = screen.TrainingScreen(config.model.cell, NATS)
         with screen.busy("preparing"):
@@ -95,7 +88,7 @@ def train(
                     found |= {f"{part}_accuracy": score.accuracy, f"{part}_macro_f1": score.macro_f1}
             return found
 
-        follow(trainer, show, json, f"carousel label train --resume {folder}", scored)
+        training.follow(trainer, show, json, f"carousel label train --resume {folder}", scored)
 
 
 @app.command("score", epilog="Example: carousel label score runs/train-lstm-v2 source/test.txt --figure confusion.png")

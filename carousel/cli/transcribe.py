@@ -10,15 +10,12 @@ import torch
 import typer
 
 from carousel import files
-from carousel.cli import options, screen
-from carousel.cli.commands import Commands
-from carousel.cli.train import follow
+from carousel.cli import commands, options, screen, training
 from carousel.corpora import digits
 from carousel.errors import InputError
 from carousel.insight import figures
-from carousel.runs.training import check_empty, extended, owned
-from carousel.runs.transcriber import TranscriberRun
-from carousel.runs.transcribing import KINDS, configured, prepared
+from carousel.runs.making import owned
+from carousel.runs.transcriber import KINDS, TranscriberRun, configured, prepared
 from carousel.training.processes import Processes
 from carousel.transcription.config import ExamplesConfig, TranscriptionConfig, TranscriptionTraining
 from carousel.transcription.model import TranscriberConfig
@@ -27,7 +24,7 @@ from carousel.transcription.task import NATS
 EXAMPLE = "Example: carousel transcribe train digits --hidden 96 --subsample 1,2"
 MOST_BEAM = 1 << 12
 
-app = Commands(
+app = commands.Commands(
     no_args_is_help=True,
     help="Train a transcriber of sequences or images (CTC), score it, read with it, show where it sees each label.",
 )
@@ -55,9 +52,7 @@ def train(
     ] = None,
     valid: Annotated[Path | None, _examples("An .npz file to validate on; without it, the last tenth of the examples.")] = None,
     test: Annotated[Path | None, _examples("An .npz file for the end.")] = None,
-    out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Run folder; runs/DATA-CELL by default.", show_default=False)
-    ] = None,
+    out: Annotated[Path | None, training.out("DATA")] = None,
     resume: options.Resume = None,
     json: options.Json = False,
     **given: Any,
@@ -69,20 +64,17 @@ def train(
     training so that --resume can continue.
     """
     processes = Processes()
-    if resume is not None:
-        if data:
-            raise InputError("--resume continues a run with its own data; leave the file out")
-        options.refuse_beside_resume(context)
-        folder, config = resume, TranscriptionConfig.load(resume)
-        config = extended(folder, config, given["epochs"] if options.is_given(context, "epochs") else None)
-    elif data is None:
-        raise InputError("give an .npz file to train on, or digits, or --resume RUN")
-    else:
+
+    def fresh() -> tuple[Path, TranscriptionConfig]:
+        if data is None:
+            raise InputError("give an .npz file to train on, or digits, or --resume RUN")
         settings = {name: value for kind in KINDS for name, value in options.chosen(kind, given).items()}
-        config = configured(data, valid, test, settings)
-        folder = out or Path("runs") / f"{Path(data).stem}-{config.model.cell}"
-        if processes.first:
-            check_empty(folder)
+        cell = settings.pop("cell").strip()
+        config = configured({"train": data, "valid": valid or "", "test": test or ""}, cell, settings)
+        return out or Path("runs") / f"{Path(data).stem}-{config.model.cell}", config
+
+    own = "its own data; leave the file out"
+    folder, config = training.begin(context, processes, resume, TranscriptionConfig, given, (data, own), fresh)
     with owned(folder, processes):
         _train(folder, config, processes, json, fresh=resume is None)
 
@@ -90,13 +82,14 @@ def train(
 def _train(folder: Path, config: TranscriptionConfig, processes: Processes, json: bool, *, fresh: bool) -> None:
     """Prepare, train and tell. Data that are refused leave no folder behind where the run is ``fresh``."""
     show = screen.TrainingScreen(config.model.cell, NATS)
-    trainer = prepared(folder, config, processes, fresh=fresh, observer=show, preparing=screen.busy("preparing"))
+    with screen.busy("preparing"):
+        trainer = prepared(folder, config, processes, fresh=fresh, observer=show)
 
     def scored() -> dict[str, float]:
         run = TranscriberRun(folder)
         return {f"{part}_label_error": run.score(part).rate for part in ("valid", "test") if trainer.task.has(part)}
 
-    follow(trainer, show, json, f"carousel transcribe train --resume {folder}", scored)
+    training.follow(trainer, show, json, f"carousel transcribe train --resume {folder}", scored)
 
 
 @app.command("corpus", epilog="Example: carousel transcribe corpus forms --content forms")

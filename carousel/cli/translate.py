@@ -12,17 +12,15 @@ import typer
 from typer.core import TyperGroup
 
 from carousel import files
-from carousel.cli import commands, options, screen
-from carousel.cli.train import follow
+from carousel.cli import commands, options, screen, training
 from carousel.corpora import czech
 from carousel.corpora.czech_pairs import read_pairs
 from carousel.errors import InputError
 from carousel.language.task import PERPLEXITY
-from carousel.runs.training import check_empty, extended, owned
+from carousel.runs.making import of_cell, owned, prepared
 from carousel.runs.translator import TranslatorRun
 from carousel.text.lines import check_file
 from carousel.training.processes import Processes
-from carousel.training.trainer import Trainer
 from carousel.translation import score as scoring
 from carousel.translation.config import PairsConfig, PairTraining, TranslationConfig
 from carousel.translation.czech_genders import genders as count_genders
@@ -65,9 +63,7 @@ def train(
         tuple[Path, Path] | None, two("Source and target to validate on; without them, the last tenth of the pairs.")
     ] = None,
     test: Annotated[tuple[Path, Path] | None, two("Source and target for the end.")] = None,
-    out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Run folder; runs/SOURCE-CELL by default.", show_default=False)
-    ] = None,
+    out: Annotated[Path | None, training.out("SOURCE")] = None,
     resume: options.Resume = None,
     json: options.Json = False,
     **given: Any,
@@ -77,38 +73,32 @@ def train(
     Ctrl-C stops it so that --resume can continue. Several processes: torchrun --nproc-per-node 2 -m carousel translate train …
     """
     processes = Processes()
-    if resume is not None:
-        if source:
-            raise InputError("--resume continues a run with its own texts; leave the files out")
-        options.refuse_beside_resume(context)
-        folder, config = resume, TranslationConfig.load(resume)
-        config = extended(folder, config, given["epochs"] if options.is_given(context, "epochs") else None)
-    elif source is None or target is None:
-        raise InputError("give two files, the source and the target, or --resume RUN")
-    else:
+
+    def fresh() -> tuple[Path, TranslationConfig]:
+        if source is None or target is None:
+            raise InputError("give two files, the source and the target, or --resume RUN")
         config = _configure(given, (source, target), valid, test)
-        folder = out or Path("runs") / f"{source.stem}-{config.model.cell}"
-        if processes.first:
-            check_empty(folder)
+        return out or Path("runs") / f"{source.stem}-{config.model.cell}", config
+
+    own = "its own texts; leave the files out"
+    folder, config = training.begin(context, processes, resume, TranslationConfig, given, (source, own), fresh)
     with owned(folder, processes):
         _train(folder, config, processes, json, fresh=resume is None)
 
 
 def _train(folder: Path, config: TranslationConfig, processes: Processes, json: bool, *, fresh: bool) -> None:
     """Prepare, train and tell. A text that is refused leaves no folder behind where the run is ``fresh``."""
-    with files.undoing(folder if fresh and processes.first else None):
-        if processes.first:
-            if fresh:
-                check_empty(folder)  # once more: nobody else can come in between now
-                config.save(folder)
-            with screen.preparing() as tick:
-                counts = prepare(folder, config, tick)
-        processes.wait()
-        show = screen.TrainingScreen(config.model.cell, PERPLEXITY)
-        trainer = Trainer(folder, config, processes, TranslationTask, show if processes.first else None)
+    counts: dict[str, dict[str, int]] = {}
+
+    def prepare_pairs() -> None:
+        with screen.preparing() as tick:
+            counts.update(prepare(folder, config, tick))
+
+    show = screen.TrainingScreen(config.model.cell, PERPLEXITY)
+    trainer = prepared(folder, config, processes, TranslationTask, prepare_pairs, fresh=fresh, observer=show)
     if processes.first:
         _tell(counts, config.text.longest)
-    follow(trainer, show, json, f"carousel translate train --resume {folder}")
+    training.follow(trainer, show, json, f"carousel translate train --resume {folder}")
 
 
 @app.command("corpus", epilog="Example: carousel translate corpus pairs --train 60000")
@@ -237,8 +227,7 @@ def _configure(
     )
     for path in (*config.text.train, *config.text.valid, *config.text.test):
         check_file(Path(path))
-    network = config.model.keeping(commands.cell(config.model.cell), lambda c: Translator(2, 2, c))
-    Translator(2, 2, network)
+    network = of_cell(config.model, commands.cell(config.model.cell), lambda c: Translator(2, 2, c))
     return replace(config, model=network)
 
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import fields, replace
-from difflib import get_close_matches
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from carousel import files
-from carousel.cells import finding
 from carousel.equations import Cell
 from carousel.errors import InputError
 from carousel.forecasting.config import ForecastConfig, ForecasterConfig, SeriesConfig, WindowTraining
@@ -20,7 +18,8 @@ from carousel.forecasting.prepare import prepare
 from carousel.forecasting.scaling import Prepared
 from carousel.forecasting.series import read_series
 from carousel.forecasting.task import ForecastTask
-from carousel.runs.training import check_empty, extended, made, owned, proceed
+from carousel.runs import making
+from carousel.runs.making import extended, finished, made, of_cell, refuse_unknown
 from carousel.series.columns import Columns, of_arrays, read
 from carousel.training.processes import Processes
 from carousel.training.trainer import Observer, Trainer
@@ -74,31 +73,25 @@ class ForecastRun:
             **settings: fields of ``SeriesConfig``, ``ForecasterConfig`` and ``WindowTraining``: ``horizon=12, season=12``.
 
         Raises:
-            InputError: a ValueError of one line; a setting, table or folder cannot be used. ValueError: there is no such cell.
+            InputError: a ValueError of one line; a setting, cell, table or folder cannot be used.
             TypeError: there is no such setting, or its value is of another type.
             TrainingError: the loss is no longer finite, or a file cannot be written.
         """
-        place, processes = Path(out), Processes()
+        place = Path(out)
         columns = of_arrays(table) if isinstance(table, Mapping) else None
         config = configured("" if isinstance(table, Mapping) else table, cell, settings)
-        if processes.first:
-            check_empty(place)
-        with owned(place, processes):
-            return cls._finished(prepared(place, config, processes, fresh=True, observer=observer, columns=columns))
+
+        def trainer(processes: Processes) -> Trainer:
+            return prepared(place, config, processes, fresh=True, observer=observer, columns=columns)
+
+        return cls(finished(place, trainer, fresh=True))
 
     @classmethod
     def resume(cls, folder: str | Path, *, epochs: int | None = None, observer: Observer | None = None) -> ForecastRun:
         """Go on with a run that was stopped, or for longer; arguments as those of ``carousel.resume``."""
-        place, processes = Path(folder), Processes()
+        place = Path(folder)
         config = extended(place, ForecastConfig.load(place), epochs)
-        with owned(place, processes):
-            return cls._finished(prepared(place, config, processes, fresh=False, observer=observer))
-
-    @classmethod
-    def _finished(cls, trainer: Trainer) -> ForecastRun:
-        if proceed(trainer)["event"] == "interrupted":
-            raise KeyboardInterrupt
-        return cls(trainer.folder)
+        return cls(finished(place, lambda p: prepared(place, config, p, fresh=False, observer=observer), fresh=False))
 
     def predict(
         self, table: Table | None = None, *, known: int | None = None, levels: Sequence[float] = LEVELS
@@ -163,21 +156,14 @@ def configured(file: str | Path, cell: str | Cell, settings: Mapping[str, Any]) 
         settings: fields of the configurations.
 
     Raises:
-        InputError: a value that cannot be.
-        ValueError: a cell that is not there.
+        InputError: a value that cannot be, or a cell that is not there.
         TypeError: there is no such setting, or its value is of another type.
     """
-    known = {f.name for kind in KINDS for f in fields(kind) if f.name not in ("cell", "cell_data", "file")}
-    for name in set(settings) - known:
-        near = get_close_matches(name, known, n=1)
-        raise TypeError(f"there is no setting {name!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
-    absolute = str(Path(file).absolute()) if file else ""
-    series = made(SeriesConfig, {**settings, "file": absolute})
+    refuse_unknown(settings, KINDS, ("file",))
+    series = made(SeriesConfig, {**settings, "file": str(Path(file).absolute()) if file else ""})
     config = ForecastConfig(series, made(ForecasterConfig, settings), made(WindowTraining, settings))
-    found = cell if isinstance(cell, Cell) else finding.find(cell)
     inputs = {name: len(columns) for name, columns in series.further().items()}
-    network = config.model.keeping(found, lambda c: Forecaster(series.columns, series.horizon, c, inputs))
-    Forecaster(series.columns, series.horizon, network, inputs)
+    network = of_cell(config.model, cell, lambda c: Forecaster(series.columns, series.horizon, c, inputs))
     return replace(config, model=network)
 
 
@@ -200,11 +186,5 @@ def prepared(
         observer: told of steps, validations and the end.
         columns: that stand for the file's.
     """
-    with files.undoing(folder if fresh and processes.first else None):
-        if processes.first:
-            if fresh:
-                check_empty(folder)  # once more: nobody else can come in between now
-                config.save(folder)
-            prepare(folder, config, columns)
-        processes.wait()
-        return Trainer(folder, config, processes, ForecastTask, observer if processes.first else None)
+    how = functools.partial(prepare, folder, config, columns)
+    return making.prepared(folder, config, processes, ForecastTask, how, fresh=fresh, observer=observer)

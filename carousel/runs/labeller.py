@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
-from difflib import get_close_matches
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import torch
 
-from carousel import files
-from carousel.cells import finding
 from carousel.equations import Cell
 from carousel.errors import InputError
 from carousel.labelling.config import LabellingConfig, LabelsConfig, LabelTraining
@@ -24,7 +22,8 @@ from carousel.labelling.reading import Labelled, checked, one_label, read
 from carousel.labelling.score import LabelScore, score
 from carousel.labelling.sequences import Sequences, padded
 from carousel.labelling.task import ROWS, LabellingTask
-from carousel.runs.training import Files, check_empty, extended, made, owned, proceed
+from carousel.runs import making
+from carousel.runs.making import Files, absolute, extended, finished, made, of_cell, refuse_unknown, several
 from carousel.text.lines import check_file
 from carousel.training.processes import Processes
 from carousel.training.trainer import Observer, Trainer
@@ -96,16 +95,13 @@ class LabellerRun:
             **settings: fields of ``LabelsConfig``, ``LabellerConfig`` and ``LabelTraining``: ``bidirectional=True, crf=True``.
 
         Raises:
-            InputError: a ValueError of one line; a setting, file or folder cannot be used. ValueError: there is no such cell.
+            InputError: a ValueError of one line; a setting, cell, file or folder cannot be used.
             TypeError: there is no such setting, or its value is of another type.
             TrainingError: the loss is no longer finite, or a file cannot be written.
         """
-        place, processes = Path(out), Processes()
+        place = Path(out)
         config = configured({"train": data, "valid": valid, "test": test}, cell, settings)
-        if processes.first:
-            check_empty(place)
-        with owned(place, processes):
-            return cls._finished(prepared(place, config, processes, fresh=True, observer=observer))
+        return cls(finished(place, lambda p: prepared(place, config, p, fresh=True, observer=observer), fresh=True))
 
     @classmethod
     def resume(cls, folder: str | Path, *, epochs: int | None = None, observer: Observer | None = None) -> Self:
@@ -120,16 +116,9 @@ class LabellerRun:
             InputError: a ValueError of one line; the folder is no run, or was asked for more epochs.
             TrainingError: the loss is no longer finite, or a file cannot be written.
         """
-        place, processes = Path(folder), Processes()
+        place = Path(folder)
         config = extended(place, LabellingConfig.load(place), epochs)
-        with owned(place, processes):
-            return cls._finished(prepared(place, config, processes, fresh=False, observer=observer))
-
-    @classmethod
-    def _finished(cls, trainer: Trainer) -> Self:
-        if proceed(trainer)["event"] == "interrupted":
-            raise KeyboardInterrupt
-        return cls(trainer.folder)
+        return cls(finished(place, lambda p: prepared(place, config, p, fresh=False, observer=observer), fresh=False))
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -168,7 +157,7 @@ class LabellerRun:
             InputError: they are of another form, or lack a column.
         """
         features = self.names.columns
-        found = read([Path(p) for p in _several(paths)], self.config.data, features, known=known)
+        found = read([Path(p) for p in several(paths)], self.config.data, features, known=known)
         for sequence in found:
             if isinstance(sequence.steps, np.ndarray) != bool(features):
                 wanted = "a table" if features else "text"
@@ -233,21 +222,15 @@ def configured(texts: Mapping[str, Files], cell: str | Cell, settings: Mapping[s
         settings: fields of the configurations.
 
     Raises:
-        InputError: a model that cannot be built, or files that cannot be read.
+        InputError: a cell that is not there, a model that cannot be built, or files that cannot be read.
         TypeError: a setting that is not there.
-        ValueError: a cell that is not there.
     """
-    known = {f.name for kind in KINDS for f in fields(kind) if f.name not in ("cell", "cell_data", *PARTS)}
-    for name in set(settings) - known:
-        near = get_close_matches(name, known, n=1)
-        raise TypeError(f"train has no setting {name!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
-    paths = {name: [str(Path(p).absolute()) for p in _several(some)] for name, some in texts.items()}
+    refuse_unknown(settings, KINDS, PARTS)
+    paths = {name: absolute(some) for name, some in texts.items()}
     data, network = made(LabelsConfig, {**settings, **paths}), made(LabellerConfig, settings)
     for path in (p for some in paths.values() for p in some):
         check_file(Path(path))
-    found = cell if isinstance(cell, Cell) else finding.find(cell)
-    network = network.keeping(found, lambda c: Labeller(2, [2], c))
-    Labeller(2, [2], network)
+    network = of_cell(network, cell, lambda c: Labeller(2, [2], c))
     return LabellingConfig(data, network, made(LabelTraining, settings))
 
 
@@ -263,15 +246,5 @@ def prepared(
         fresh: whether the run begins here.
         observer: told of steps, validations and the end.
     """
-    with files.undoing(folder if fresh and processes.first else None):
-        if processes.first:
-            if fresh:
-                check_empty(folder)  # once more: nobody else can come in between now
-                config.save(folder)
-            prepare(folder, config)
-        processes.wait()
-        return Trainer(folder, config, processes, LabellingTask, observer if processes.first else None)
-
-
-def _several(given: Files) -> Iterable[str | Path]:
-    return [given] if isinstance(given, str | Path) else given
+    how = functools.partial(prepare, folder, config)
+    return making.prepared(folder, config, processes, LabellingTask, how, fresh=fresh, observer=observer)

@@ -2,37 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import fields, replace
-from difflib import get_close_matches
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from carousel import files
-from carousel.cells import finding
 from carousel.equations import Cell
-from carousel.errors import InputError
 from carousel.insight import gradient_decay
 from carousel.language import recipes
 from carousel.language.config import Config, TextConfig
 from carousel.language.model import LanguageModel, ModelConfig
 from carousel.language.prepare import prepare
 from carousel.language.task import LanguageTask
+from carousel.runs import making
 from carousel.runs.language import LanguageRun
+from carousel.runs.making import Files, absolute, extended, finished, made, of_cell, refuse_unknown
 from carousel.text.lines import check_file
-from carousel.training.checkpoint import read_position
 from carousel.training.config import TrainConfig
-from carousel.training.fields import Settings, is_of
 from carousel.training.processes import Processes
 from carousel.training.trainer import Observer, Trainer
 
 ENOUGH_WORDS = 1000  # for any output layer; the real vocabulary comes later
 KINDS = (TextConfig, ModelConfig, TrainConfig)
-TEXTS = ("train", "valid", "test")
-Files = str | Path | Iterable[str | Path]
 Preparing = Callable[[], AbstractContextManager[Callable[[str, int], None] | None]]
-AnyConfig = TypeVar("AnyConfig", bound=Any)
 
 
 def train(
@@ -62,23 +55,16 @@ def train(
         **settings: fields of ``TextConfig``, ``ModelConfig`` and ``TrainConfig``: ``hidden=64, epochs=2, vocabulary="char"``.
 
     Raises:
-        InputError: a ValueError of one line; a setting, file or folder cannot be used. ValueError: there is no such cell.
+        InputError: a ValueError of one line; a setting, cell, file or folder cannot be used.
         TypeError: there is no such setting, or its value is of another type.
         TrainingError: the loss is no longer finite, or a file cannot be written.
     """
     place = Path(out)
-    known = {f.name for kind in KINDS for f in fields(kind) if f.name not in ("cell", "cell_data", *TEXTS)}
-    for name in set(settings) - known:
-        near = get_close_matches(name, known, n=1)
-        raise TypeError(f"train has no setting {name!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
+    refuse_unknown(settings, KINDS, ("train", "valid", "test"))
     settings = (recipes.recipe(recipe).settings if recipe else {}) | settings
     named = settings.pop("cell", ModelConfig.cell)
     config = configured({"train": text, "valid": valid, "test": test}, named if cell is None else cell, settings)
-    processes = Processes()
-    if processes.first:
-        check_empty(place)
-    with owned(place, processes):
-        return _finished(prepared(place, config, processes, fresh=True, observer=observer))
+    return LanguageRun(finished(place, lambda p: prepared(place, config, p, fresh=True, observer=observer), fresh=True))
 
 
 def resume(folder: str | Path, *, epochs: int | None = None, observer: Observer | None = None) -> LanguageRun:
@@ -94,20 +80,8 @@ def resume(folder: str | Path, *, epochs: int | None = None, observer: Observer 
         TrainingError: the loss is no longer finite, or a file cannot be written.
     """
     place = Path(folder)
-    config, processes = extended(place, Config.load(place), epochs), Processes()
-    with owned(place, processes):
-        return _finished(prepared(place, config, processes, fresh=False, observer=observer))
-
-
-def _finished(trainer: Trainer) -> LanguageRun:
-    if proceed(trainer)["event"] == "interrupted":
-        raise KeyboardInterrupt
-    return LanguageRun(trainer.folder)
-
-
-def owned(folder: Path, processes: Processes) -> AbstractContextManager[None]:
-    """Give a folder in which no other run writes meanwhile; the first of a run's processes owns it."""
-    return files.owning(folder) if processes.first else nullcontext()
+    config = extended(place, Config.load(place), epochs)
+    return LanguageRun(finished(place, lambda p: prepared(place, config, p, fresh=False, observer=observer), fresh=False))
 
 
 def configured(texts: Mapping[str, Files], cell: str | Cell, settings: Mapping[str, Any]) -> Config:
@@ -119,41 +93,13 @@ def configured(texts: Mapping[str, Files], cell: str | Cell, settings: Mapping[s
         settings: fields of the configurations.
 
     Raises:
-        InputError: a model that cannot be built, or files that cannot be read.
-        ValueError: a cell that is not there.
+        InputError: a cell that is not there, a model that cannot be built, or files that cannot be read.
     """
-    paths = {name: [str(Path(p).absolute()) for p in _several(some)] for name, some in texts.items()}
+    paths = {name: absolute(some) for name, some in texts.items()}
     config = Config(made(TextConfig, {**settings, **paths}), made(ModelConfig, settings), made(TrainConfig, settings))
     for path in (p for some in paths.values() for p in some):
         check_file(Path(path))
-    found = cell if isinstance(cell, Cell) else finding.find(cell)
-    network = config.model.keeping(found, lambda c: LanguageModel(ENOUGH_WORDS, c))
-    LanguageModel(ENOUGH_WORDS, network)
-    return replace(config, model=network)
-
-
-def _several(given: Files) -> Iterable[str | Path]:
-    return [given] if isinstance(given, str | Path) else given
-
-
-Made = TypeVar("Made", bound=Settings)
-
-
-def made(kind: type[Made], values: Mapping[str, Any]) -> Made:
-    """Return a configuration of those values that are its fields.
-
-    Raises:
-        InputError: a value that cannot be.
-        TypeError: a value of another type.
-    """
-    types = {f.name: str(f.type) for f in fields(kind)}  # type: ignore[arg-type]  # every kind is a dataclass
-    own = {name: value for name, value in values.items() if name in types}
-    for name, value in own.items():
-        if not is_of(types[name], value):
-            raise TypeError(f"`{name}` must be {types[name]}, not {value!r}")
-    config = kind(**own)
-    config.check()
-    return config
+    return replace(config, model=of_cell(config.model, cell, lambda c: LanguageModel(ENOUGH_WORDS, c)))
 
 
 def prepared(
@@ -175,50 +121,12 @@ def prepared(
         observer: told of steps, validations and the end.
         preparing: gives, as a context, what is told of progress in preparing.
     """
-    with files.undoing(folder if fresh and processes.first else None):
-        if processes.first:
-            if fresh:
-                check_empty(folder)  # once more: nobody else can come in between now
-                config.save(folder)
-            with preparing() as tick:
-                prepare(folder, config, tick)
-        processes.wait()
-        watcher = gradient_decay.while_training
-        return Trainer(folder, config, processes, LanguageTask, observer if processes.first else None, watcher)
 
+    def prepare_texts() -> None:
+        with preparing() as tick:
+            prepare(folder, config, tick)
 
-def extended(folder: Path, config: AnyConfig, epochs: int | None) -> AnyConfig:
-    """Return the configuration with so many epochs in all.
-
-    Raises:
-        InputError: the run was asked for more already, or ended because it got no better.
-    """
-    before = config.training.epochs
-    if epochs is None or epochs == before:
-        return config
-    if epochs < before:
-        raise InputError(f"{folder} was asked for {before} epochs in all; `epochs` can raise that, not lower it to {epochs}")
-    checkpoint = folder / "checkpoint.safetensors"
-    if checkpoint.exists() and read_position(checkpoint).done:
-        patience = config.training.patience
-        raise InputError(f"{folder} stopped early, after {patience} epochs that were no better; more `epochs` change nothing")
-    return replace(config, training=replace(config.training, epochs=epochs))
-
-
-def proceed(trainer: Trainer) -> dict[str, Any]:
-    """Train to the end, or to where it is interrupted; return the last event."""
-    folder = trainer.folder
-    if trainer.processes.first and type(trainer.config).load(folder) != trainer.config:  # the next time knows the more epochs
-        trainer.config.save(folder)
-        (folder / "result.json").unlink(missing_ok=True)  # the shorter run's
-    end = trainer.run()
-    trainer.processes.close()
-    return end
-
-
-def check_empty(folder: Path) -> None:
-    """Raise InputError for a place that holds anything: a new run's folder is its own."""
-    if (folder / "config.json").exists():
-        raise InputError(f"{folder} holds a run; go on with `resume` {folder}, or choose another `out`")
-    if not files.is_empty(folder):
-        raise InputError(f"{folder} is not an empty folder; choose another `out`")
+    watcher = gradient_decay.while_training
+    return making.prepared(
+        folder, config, processes, LanguageTask, prepare_texts, fresh=fresh, observer=observer, watcher=watcher
+    )

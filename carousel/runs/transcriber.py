@@ -2,28 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import functools
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import torch
 
+from carousel.equations import Cell
 from carousel.errors import InputError
+from carousel.runs import making
+from carousel.runs.making import extended, finished, made, of_cell, refuse_unknown
+from carousel.training.processes import Processes
+from carousel.training.trainer import Observer, Trainer
+from carousel.transcription.config import DIGITS, ExamplesConfig, TranscriptionConfig, TranscriptionTraining
 from carousel.transcription.decoding import Found, aligned, beam_search, greedy
 from carousel.transcription.examples import Examples, Inputs, encoded, inputs_of, read_arrays, texts_of
 from carousel.transcription.folder import PARTS, examples_path, load_transcriber
 from carousel.transcription.language import Foreteller
-from carousel.transcription.model import GRID
-from carousel.transcription.prepare import check_size, steps_after
+from carousel.transcription.model import GRID, Transcriber, TranscriberConfig
+from carousel.transcription.prepare import check_size, prepare, steps_after
 from carousel.transcription.score import LabelErrors, errors
 from carousel.transcription.spikes import Spikes, draw
-from carousel.transcription.task import ROWS, laid_out
+from carousel.transcription.task import ROWS, TranscriptionTask, laid_out
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+KINDS = (ExamplesConfig, TranscriberConfig, TranscriptionTraining)
 Tick = Callable[[int, int], None]
 MOST_REMEMBERED = 20_000  # prefixes of a language model
 
@@ -85,6 +93,47 @@ class TranscriberRun:
     def __init__(self, folder: str | Path):
         self.folder = Path(folder)
         self.model, self.alphabet, self.config = load_transcriber(self.folder)
+
+    @classmethod
+    def train(
+        cls,
+        data: str | Path,
+        out: str | Path,
+        *,
+        cell: str | Cell = "",
+        valid: str | Path = "",
+        test: str | Path = "",
+        observer: Observer | None = None,
+        **settings: Any,
+    ) -> Self:
+        """Train a transcriber, as ``carousel transcribe train`` does; return the run with its best weights.
+
+        Ctrl-C saves and raises KeyboardInterrupt; ``resume`` goes on, bit for bit.
+
+        Args:
+            data: the path of an .npz file, or "digits".
+            out: the run's folder; it is made, and must be empty where it is there.
+            cell: a cell, or what ``--cell`` takes; by default that of ``reads``.
+            valid: an .npz file of held-out examples; without it, the last tenth is held out.
+            test: an .npz file for the end.
+            observer: told of steps, validations and the end, as dictionaries.
+            **settings: fields of ``ExamplesConfig``, ``TranscriberConfig`` and ``TranscriptionTraining``.
+
+        Raises:
+            InputError: a ValueError of one line; a setting, cell, file or folder cannot be used.
+            TypeError: there is no such setting, or its value is of another type.
+            TrainingError: the loss is no longer finite, or a file cannot be written.
+        """
+        place = Path(out)
+        config = configured({"train": data, "valid": valid, "test": test}, cell, settings)
+        return cls(finished(place, lambda p: prepared(place, config, p, fresh=True, observer=observer), fresh=True))
+
+    @classmethod
+    def resume(cls, folder: str | Path, *, epochs: int | None = None, observer: Observer | None = None) -> Self:
+        """Go on with a run that was stopped, or for longer; arguments as those of ``carousel.resume``."""
+        place = Path(folder)
+        config = extended(place, TranscriptionConfig.load(place), epochs)
+        return cls(finished(place, lambda p: prepared(place, config, p, fresh=False, observer=observer), fresh=False))
 
     def __repr__(self) -> str:
         sizes = f"{len(self.labels)} labels, {self.model.count():,} parameters"
@@ -219,3 +268,39 @@ class TranscriberRun:
     def figure(self, found: Spikes) -> Figure:
         """Return the figure of what ``spikes`` found: the input, and the probability of each label over its steps."""
         return draw(found)
+
+
+def configured(data: Mapping[str, str | Path], cell: str | Cell, settings: Mapping[str, Any]) -> TranscriptionConfig:
+    """Return a run's configuration. Paths are kept absolute: the run can be continued from anywhere.
+
+    Args:
+        data: by "train", "valid" and "test" the path of an .npz file, or nothing; "digits" to train on.
+        cell: a cell, or a reference to one.
+        settings: fields of the configurations.
+
+    Raises:
+        InputError: a value that cannot be, or a cell that is not there.
+        TypeError: there is no such setting, or its value is of another type.
+    """
+    refuse_unknown(settings, KINDS, PARTS)
+    paths = {part: str(p) if str(p) in ("", DIGITS) else str(Path(p).absolute()) for part, p in data.items()}
+    named = {} if isinstance(cell, Cell) else {"cell": cell}
+    examples, network = made(ExamplesConfig, {**settings, **paths}), made(TranscriberConfig, {**settings, **named})
+    network = of_cell(network, cell if isinstance(cell, Cell) else network.cell, lambda c: Transcriber(1, 1, c))
+    return TranscriptionConfig(examples, network, made(TranscriptionTraining, settings))
+
+
+def prepared(
+    folder: Path, config: TranscriptionConfig, processes: Processes, *, fresh: bool, observer: Observer | None = None
+) -> Trainer:
+    """Prepare the data of a run and return its trainer. Data that are refused leave nothing where the run is ``fresh``.
+
+    Args:
+        folder: of the run, owned.
+        config: of the run.
+        processes: those that share the run.
+        fresh: whether the run begins here.
+        observer: told of steps, validations and the end.
+    """
+    how = functools.partial(prepare, folder, config)
+    return making.prepared(folder, config, processes, TranscriptionTask, how, fresh=fresh, observer=observer)
