@@ -22,23 +22,15 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
+
+from tests.cli.campaign_cases import FORECAST, Case, commands, hostile
 
 STATUSES = {0, 1, 2, 130}
 ENOUGH, TOO_LONG = 6.0, 40.0  # seconds until a command is interrupted, and until it is said to hang
 MEMORY = 16 << 30  # of addresses: what asks for more is told so
 WORDS = ["the", "cat", "sat", "on", "the", "mat", "and", "the", "dog", "sat", "on", "the", "cat"]
-
-
-@dataclass
-class Case:
-    """One command in its folder."""
-
-    arguments: list[str]
-    uses: list[str] = field(default_factory=list)
-    stdin: bytes = b""
-    spoilt: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -127,6 +119,10 @@ def furnish(base: Path) -> None:
     pairs = [x + y for x in "abcde" for y in "fghij"] * 2
     (base / "a.txt").write_text("".join(f"{x}\n" for x in pairs))
     (base / "b.txt").write_text("".join(f"{x.upper()}\n" for x in pairs))
+    (base / "tagged.txt").write_text("the D\ncat N\n\na D\ndog N\nsat V\n\n" * 12)
+    rows = [f"s{k},{'ab'[k % 2]},{k % 2 + t / 9:.3f},{k / 7:.3f}" for k in range(16) for t in range(4)]
+    (base / "kinds.csv").write_text("\n".join(["name,kind,x,y", *rows]) + "\n")
+    (base / "series.csv").write_text("x,y\n" + "".join(f"{k % 6 + k * k % 7 / 9:.3f},{k % 5}\n" for k in range(120)))
     small = ["--hidden", "6", "--batch-size", "4", "--threads", "1", "--epochs", "1"]
     for arguments in (
         ["train", "text.txt", *small, "--length", "6", "-o", "run"],
@@ -148,6 +144,9 @@ def furnish(base: Path) -> None:
         ["translate", "train", "a.txt", "b.txt", *small, "--vocab", "char", "-o", "translator"],
         ["transcribe", "corpus", "strings", "--train", "12", "--valid", "4", "--test", "4"],
         ["transcribe", "train", "strings/train.npz", *small, "-o", "transcriber"],
+        ["label", "train", "tagged.txt", *small, "--monitor", "1", "-o", "labeller"],
+        ["label", "train", "kinds.csv", *small, "--sequence", "name", "--label", "kind", "--whole", "-o", "whole-labeller"],
+        ["forecast", "train", "series.csv", *small, *FORECAST, "-o", "forecaster"],
         ["compare", "text.txt", *small, "--length", "6", "--cells", "rnn", "-o", "compared"],
         ["agreement", "corpus", "agree", "--train", "40", "--valid", "10", "--test", "20"],
         ["translate", "corpus", "czech", "--train", "40", "--valid", "10", "--test", "12"],
@@ -161,167 +160,13 @@ def furnish(base: Path) -> None:
 
 def _unfinished(base: Path) -> None:
     """Runs that stand in the middle, as a kill leaves them."""
-    for name, made in (("run", "half"), ("translator", "half-translator"), ("transcriber", "half-transcriber")):
+    for name in ("run", "translator", "transcriber", "labeller", "forecaster"):
+        made = "half" if name == "run" else f"half-{name}"
         shutil.copytree(base / name, base / made)
         (base / made / "result.json").unlink()
         config = json.loads((base / made / "config.json").read_text())
         config["training"]["epochs"] = 2
         (base / made / "config.json").write_text(json.dumps(config))
-
-
-WHATEVER = (
-    "0 1 -1 2 3 1e-3 0.5 nan inf -inf 1e400 99999999999999999999 2147483648 1e9 rnn gru lstm-v4 word char bpe none "
-    ", a,b é f=0 [b] a_pipe text.txt run missing/there x.png x.svg"
-)
-
-
-def whatever(choose: random.Random) -> str:
-    """A value for any option; never a path that leads out of the case's folder, since commands write where they are told."""
-    return choose.choice([*WHATEVER.split(" "), "", " ", "\n", "x\ny", "x" * 300, "\udcff"])
-
-
-NUMBERS = ("layers", "hidden", "embedding", "projection", "batch-size", "length", "warmup", "patience", "seed", "threads")
-OPTIONS = {
-    "train": (
-        *NUMBERS,
-        *(
-            "vocab",
-            "vocab-size",
-            "feed",
-            "dropout",
-            "dropout-input",
-            "dropout-output",
-            "softmax",
-            "init",
-            "forget-bias",
-            "clip",
-        ),
-        *("optimizer", "lr", "momentum", "weight-decay", "schedule", "decay", "precision", "log-every", "save-every", "cell"),
-        *("valid", "test", "out", "watch-gradients", "clip", "recipe", "average", "average-decay", "average-after"),
-        *("weight-dropout", "dropout-words", "ar", "tar", "smoothing", "vary-length", "decay-after"),
-    ),
-    "score adapted": (
-        *("dynamic", "dynamic-lr", "dynamic-decay", "dynamic-epsilon", "dynamic-segment", "dynamic-batches"),
-        *("cache", "cache-theta", "cache-weight", "mean"),
-    ),
-    "compare": ("parameters", "cells", "out", "valid", "test", *NUMBERS, "vocab", "feed", "softmax", "lr", "dropout"),
-    "translate train": (
-        *("attention", "vocab", "vocab-size", "longest", "layers", "decoder-layers", "hidden", "embedding", "dropout", "cell"),
-        *("dropout-words", "smoothing", "init", "batch-size", "batch-tokens", "optimizer", "lr", "clip", "seed", "out"),
-    ),
-    "transcribe train": (
-        *("reads", "subsample", "between", "corners", "input-noise", "layers", "hidden", "dropout", "cell", "strings"),
-        *("content", "valid", "test", "init", "batch-size", "optimizer", "lr", "clip", "seed", "out"),
-    ),
-    "transcribe read": ("beam", "best", "lm", "alpha", "beta"),
-    "transcribe score": ("beam", "lm", "alpha", "beta", "threads"),
-    "transcribe show": ("number", "figure", "beam", "lm"),
-    "generate": ("prompt", "count", "temperature", "top-k", "top-p", "seed", "clamp"),
-    "valves": ("names", "layer", "clamp", "figure", "npz"),
-    "pairs": ("replace", "layer", "clamp", "figure"),
-    "probe": ("property", "state", "layer", "units", "held-out", "seed", "figure"),
-    "gradients": ("cells", "steps", "figure", "batch-size", "layers", "hidden"),
-    "cells": ("draw", "input", "hidden", "projection"),
-    "translate run": ("beam", "best", "alpha", "rows", "longest"),
-    "translate score": ("labels", "out", "beam", "alpha", "rows", "longest", "threads"),
-    "walkthrough": ("replace", "labels", "sentences", "layer", "units", "figure"),
-    "agreement score": ("clamp", "at", "for", "figure"),
-    "agreement corpus": ("train", "valid", "test", "seed"),
-    "claims": ("seeds", "steps", "out", "threads", "figure"),
-    "tasks report": ("out", "figure"),
-    "tasks run": ("T", "N", "q", "p", "cell", "recipe", "seeds", "first-seed", "hidden", "without", "out"),
-    "bench kernels": ("cells", "sizes", "threads", "figure"),
-    "serve": ("host", "port"),
-}
-SMALL = ["--hidden", "6", "--batch-size", "4", "--threads", "1", "--epochs", "1"]
-
-
-def commands(choose: random.Random) -> Case:
-    """A command that would be right, and the files that it reads."""
-    run = choose.choice(["run", "run", "other", "other", "half", "half", "translator"])
-    translator = choose.choice(["translator", "half-translator", "translator", "half-translator", "run"])
-    text = choose.choice([*["text.txt"] * 6, "agree/test.txt", "missing.txt", "."])
-    two = ["a.txt", "b.txt"]
-    transcriber = choose.choice(["transcriber", "half-transcriber", "transcriber", "half-transcriber", "run"])
-    arrays = choose.choice([*["strings/test.npz"] * 5, "strings/test.txt", "text.txt", "missing.npz", "."])
-    made = {
-        "train": Case(["train", text, *SMALL, "--length", "6"], [text]),
-        "train resume": Case(["train", "--resume", run], [run, "text.txt"]),
-        "generate": Case(["generate", run, "-n", "5", "--prompt", "the cat"], [run]),
-        "score": Case(["score", run, text], [run, text]),
-        "score adapted": Case(["score", run, "run", text, "--dynamic", "--cache", "9", "--dynamic-batches", "2"], [run, text]),
-        "recipes": Case(["recipes", choose.choice(["awd", "nope", "text.txt", "x.toml"])], []),
-        "compare": Case(["compare", text, *SMALL, "--length", "6", "--cells", "rnn", "-o", "compared"], ["compared", text]),
-        "valves": Case(["valves", run, "the cat sat"], [run]),
-        "pairs": Case(["pairs", run, "the cat sat", "--replace", "cat=dog"], [run]),
-        "probe": Case(["probe", run, "agree/test.jsonl"], [run, "agree"]),
-        "gradients": Case(["gradients", run, "--steps", "6", "--batch-size", "2"], [run]),
-        "cells": Case(["cells", choose.choice(["gru", "lstm-v4", "nope", ""])], []),
-        "translate train": Case(["translate", "train", *two, *SMALL, "--vocab", "char"], two),
-        "translate train resume": Case(["translate", "train", "--resume", translator], [translator, *two]),
-        "translate run": Case(["translate", translator, "--beam", "2"], [translator], hostile(choose, b"af\nbg\n")),
-        "translate score": Case(
-            ["translate", "score", translator, "a.txt", "b.txt", "--beam", "1"], [translator, "a.txt", "b.txt"]
-        ),
-        "transcribe train": Case(["transcribe", "train", arrays, *SMALL], [arrays]),
-        "transcribe train resume": Case(["transcribe", "train", "--resume", transcriber], [transcriber, "strings"]),
-        "transcribe read": Case(["transcribe", "read", transcriber, arrays], [transcriber, arrays]),
-        "transcribe score": Case(["transcribe", "score", transcriber, arrays], [transcriber, arrays]),
-        "transcribe show": Case(["transcribe", "show", transcriber, arrays, "--figure", "t.png"], [transcriber, arrays]),
-        "walkthrough": Case(["walkthrough", translator, "af", "bg", "--figure", "w.png"], [translator, "czech"]),
-        "agreement score": Case(["agreement", "score", run, "agree/test.jsonl"], [run, "agree"]),
-        "agreement corpus": Case(["agreement", "corpus", "made", "--train", "4", "--valid", "3", "--test", "3"], []),
-        "claims": Case(["claims", "peepholes", "--seeds", "2", "--steps", "2", "-o", "claimed"], ["claimed"]),
-        "claims projection": Case(["claims", "projection", text, "--seeds", "1", "--steps", "1"], [text]),
-        "tasks report": Case(["tasks", "report", "-o", "results"], ["results"]),
-        "tasks run": Case(
-            ["tasks", "run", "order", "--seeds", "1", "--cap", "6", "--processes", "1", "-o", "results"], ["results"]
-        ),
-        "bench kernels": Case(["bench", "kernels", "--cells", "rnn", "--sizes", "1,2,3", "--seconds", "0.05"], []),
-        "serve": Case(["serve", choose.choice(["missing", run])], [run]),
-    }
-    rare = ("claims projection", "bench kernels", "tasks run", "serve")  # they take seconds
-    name = choose.choices(list(made), [0.08 if n in rare else 1.0 for n in made])[0]
-    case = made[name]
-    known = OPTIONS.get(name, ())
-    for _ in range(choose.choice([0, 0, 1, 1, 2]) if known else 0):
-        case.arguments += [f"--{choose.choice(known)}", whatever(choose)]
-    if choose.random() < 0.2:
-        case.arguments.append("--json")
-    if choose.random() < 0.1:
-        case.arguments[choose.randrange(len(case.arguments))] = whatever(choose)
-    if choose.random() < 0.05:
-        del case.arguments[choose.randrange(len(case.arguments))]
-    return case
-
-
-def hostile(choose: random.Random, content: bytes) -> bytes:
-    """Bytes that are nearly, or not at all, what they were."""
-    if not content:
-        return content
-    at = choose.randrange(len(content))
-    return choose.choice(
-        [
-            content,
-            content[:at],
-            content[:at] + bytes([content[at] ^ 1 << choose.randrange(8)]) + content[at + 1 :],
-            content[:at] + b"\0" + content[at:],
-            content[:at] + b"\xff\xfe" + content[at:],
-            content + content,
-            b"",
-            b"x" * 3000,
-            choose.randbytes(200),
-            b"[" * 100_000,
-            b"{}",
-            b"[]",
-            b"null",
-            content.replace(b"1", b"-1"),
-            content.replace(b"1", b"1" * 40),
-            content.replace(b"0", b"NaN"),
-            content.replace(b'"', b"'"),
-            content.replace(b": ", b": null, "),
-        ]
-    )
 
 
 HOWS = ("missing", *["changed"] * 3, *["another value"] * 4, "another", "folder", "pipe", "loop", "empty folder around")
@@ -430,10 +275,10 @@ def faults(case: Case, status: int, out: str, err: str, before: set[str], after:
             yield "what is on standard output is no JSON"
 
 
-def attempt(base: Path, here: Path, seed: int, number: int) -> tuple[Case, Outcome]:
+def attempt(base: Path, here: Path, seed: int, number: int, about: tuple[str, ...]) -> tuple[Case, Outcome]:
     """Make the case of that number, run it, and look."""
     choose = random.Random(f"{seed} {number}")
-    case = commands(choose)
+    case = commands(choose, about)
     folder = here / "folder"
     shutil.rmtree(here, ignore_errors=True)
     (here / "temporary").mkdir(parents=True)
@@ -486,6 +331,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--only", type=int)
+    parser.add_argument("--about", nargs="*", default=[], help="only commands whose names begin so")
     parser.add_argument("--keep", type=Path, help="work there, and leave it")
     given = parser.parse_args()
     prepare()
@@ -495,13 +341,13 @@ def main() -> int:
     found: list[str] = []
     slow = 0
     try:
-        if not (here / "base" / "half-translator").exists():
+        if not (here / "base" / "half-forecaster").exists():
             shutil.rmtree(here / "base", ignore_errors=True)
             (here / "base").mkdir()
             furnish(here / "base")
         numbers = range(given.first, given.first + given.count) if given.only is None else [given.only]
         for k, number in enumerate(numbers, 1):
-            case, outcome = attempt(here / "base", here / "case", given.seed, number)
+            case, outcome = attempt(here / "base", here / "case", given.seed, number, tuple(given.about))
             statuses[outcome.status] += 1
             slow += outcome.seconds > ENOUGH
             if outcome.faults or given.only is not None or outcome.seconds > ENOUGH:
