@@ -15,6 +15,7 @@ from carousel.labelling.chain import LinearChain
 from carousel.layers import Recurrent, dropout
 from carousel.training.config import NetworkConfig
 from carousel.training.fields import setting
+from carousel.training.precise import precise
 from carousel.training.task import Trainable
 
 IGNORED = -100  # torch.nn.functional.cross_entropy's own
@@ -134,7 +135,7 @@ class Labeller(Trainable):
     @torch.no_grad()
     def found(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Return the best labels, (T, B) or with ``whole`` (B,), and the probability of each label, (…, labels)."""
-        scores = self.scores(x, lengths).float()
+        scores = precise(self.scores(x, lengths))
         if self.chain is None:
             return scores.argmax(-1), scores.softmax(-1)
         lengths = lengths.to(scores.device)

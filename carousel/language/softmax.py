@@ -12,6 +12,7 @@ from torch.utils.checkpoint import checkpoint
 
 from carousel.errors import InputError
 from carousel.language.feeding import IGNORED
+from carousel.training.precise import precise
 
 ROWS_AT_ONCE = 256  # whose logits are held at a time
 SAMPLES = 1000
@@ -181,7 +182,7 @@ class AdaptiveSoftmax(nn.Module):
         if not bool(counts.any()):
             return h.sum() * 0
         with torch.autocast(h.device.type, enabled=False):  # PyTorch's module refuses to run under it
-            return -self.inner(h[counts].float(), self.rank[y[counts]]).output.sum()
+            return -self.inner(precise(h[counts]), self.rank[y[counts]]).output.sum()
 
 
 Softmax = FullSoftmax | AdaptiveSoftmax

@@ -19,6 +19,7 @@ from carousel.hierarchy import Block, GridHierarchy, SequenceHierarchy
 from carousel.layers import Grid, dropout
 from carousel.training.config import NetworkConfig
 from carousel.training.fields import LARGEST_SIZE, MOST_LAYERS, setting
+from carousel.training.precise import precise
 from carousel.training.task import Trainable
 
 SERIES, COLUMNS, GRID = READS = ("series", "columns", "grid")
@@ -179,4 +180,4 @@ class Transcriber(Trainable):
         if self.config.reads == GRID:
             h, after = h.sum(0), after[:, 1]
         h = dropout(h, self.config.dropout, self.training, self.config.variational_dropout)
-        return log_softmax(self.output(h).float(), -1), after
+        return log_softmax(precise(self.output(h)), -1), after

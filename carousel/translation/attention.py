@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from carousel.errors import InputError
+from carousel.training.precise import precise
 
 KINDS = ("dot", "general", "additive")
 
@@ -43,6 +44,5 @@ class Attention(nn.Module):
             scores = queries @ keys.transpose(1, 2)
         else:
             scores = self.score(torch.tanh(self.query(queries).unsqueeze(2) + keys.unsqueeze(1))).squeeze(-1)
-        precise = scores.to(torch.promote_types(scores.dtype, torch.float32))
-        weights = precise.masked_fill(padding.unsqueeze(1), -torch.inf).softmax(-1)
+        weights = precise(scores).masked_fill(padding.unsqueeze(1), -torch.inf).softmax(-1)
         return weights.to(values.dtype) @ values, weights
