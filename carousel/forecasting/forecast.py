@@ -110,7 +110,7 @@ def forecast(
 
 
 def continued(times: Sequence[str], steps: int) -> list[str]:
-    """Continue times to ``steps`` of them: evenly spaced integers and ISO dates in their spacing, others by the rows' numbers."""
+    """Continue times up to ``steps``: evenly spaced integers and ISO dates in their spacing, others by the rows' numbers."""
     more = steps - len(times)
     for kind in ("int64", "datetime64"):
         try:

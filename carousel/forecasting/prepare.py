@@ -16,7 +16,7 @@ from carousel.series.columns import Columns, read
 
 @dataclass(frozen=True)
 class Parts:
-    """Where the parts of a series end, as numbers of steps: the training part first, then the validation part, then the test."""
+    """The step at which each part of a series ends: the training part comes first, then validation, then the test."""
 
     train: int
     valid: int

@@ -54,7 +54,7 @@ def read_series(columns: Columns, config: SeriesConfig, place: Path) -> list[Ser
         place: the table's path, for errors.
 
     Raises:
-        InputError: a column is missing or holds no numbers, a value is missing and ``missing`` is refuse, or there is no series.
+        InputError: a column is missing or holds no numbers, a value is missing where that is refused, or there is no series.
     """
     beside = {"covariates": names(config.covariates), "ahead": names(config.ahead), **config.further()}
     taken = {config.by, config.time, *(name for some in beside.values() for name in some)}

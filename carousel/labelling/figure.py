@@ -24,7 +24,7 @@ def draw(found: LabelScore, title: str = "") -> Figure:
     size = 2.6 + 0.34 * len(names)
     figure = make(figsize=(size + 0.8, size), layout="constrained")
     axes = figure.subplots()
-    image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    image = axes.imshow(100 * shares, cmap="Blues", vmin=0, vmax=100)
     axes.set_xticks(range(len(names)), names, rotation=90 if len(names) > 4 else 0)
     axes.set_yticks(range(len(names)), [f"{n}  ({c:,})" for n, c in zip(names, totals[:, 0], strict=True)])
     axes.set_xlabel("predicted label")
@@ -33,8 +33,10 @@ def draw(found: LabelScore, title: str = "") -> Figure:
     for row, column in np.argwhere(counts > 0) if len(names) <= MOST_NUMBERS else ():
         share = shares[row, column]
         colour = "white" if share > 0.55 else "#333"
-        axes.text(column, row, f"{100 * share:.0f}", ha="center", va="center", color=colour, fontsize=8)
-    figure.colorbar(image, ax=axes, shrink=0.6, label="share of the right label")
+        axes.text(
+            column, row, f"{100 * share:.0f}" if share >= 0.005 else "<1", ha="center", va="center", color=colour, fontsize=8
+        )
+    figure.colorbar(image, ax=axes, shrink=0.6, label="% of the right label")
     return figure
 
 
