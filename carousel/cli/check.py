@@ -47,11 +47,11 @@ def command(
         table = [
             {
                 "parameter": row.name,
-                "shape": " × ".join(map(str, row.shape)),
+                "shape": "×".join(map(str, row.shape)),
                 "error": f"{row.error:.1e}",
                 "at": row.at,
-                "gradient": f"{row.gradient:.6g}",
-                "difference": f"{row.difference:.6g}",
+                "gradient": f"{row.gradient:.4g}",
+                "difference": f"{row.difference:.4g}",
             }
             for row in found
         ]
