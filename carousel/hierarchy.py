@@ -18,15 +18,15 @@ Sizes = Sequence[Block]
 
 
 def joined(x: Tensor, sizes: Sizes, block: Block) -> tuple[Tensor, list[Block]]:
-    """Return images whose pixels are blocks of another's.
+    """Join each block of an image's pixels into one pixel.
 
     Args:
         x: (height, width, B, numbers); a sequence is an image of one row.
-        sizes: height and width of each image; what lies beside it counts as zero, as do pixels missing from its last blocks.
+        sizes: height and width of each image; pixels outside it count as zero, also in blocks that it does not fill.
         block: height and width of a block in pixels.
 
     Returns:
-        The blocks, (rows, columns, B, height · width · numbers), and of each image rows and columns of blocks.
+        The blocks, (rows, columns, B, height · width · numbers), and the numbers of rows and columns of blocks of each image.
 
     Raises:
         ValueError: an image is smaller than a block.
@@ -55,14 +55,15 @@ def _blocks_of(k: int, size: Block, block: Block) -> Block:
 
 
 class Hierarchy(nn.Module):
-    """What hierarchies of sequences and of images share: layers, each of which reads blocks of the one beneath.
+    """Stacked layers, each of which reads blocks of the layer beneath; the base of hierarchies over sequences and over images.
 
     Args:
         input_size: numbers of a step of the input.
-        blocks: for each layer, from the bottom up, the block of what is beneath that is one of its steps.
+        blocks: for each layer, from the bottom up, height and width of the block, in steps of the layer beneath (of the input,
+            for the first), that becomes one of its steps.
         between: units of a tanh layer that reads a block before the layer does, from the second layer on; 0: there is none.
-        dropout: probability of zeroing what a layer hands to the next one.
-        layer: makes the layer of an input size.
+        dropout: probability of zeroing a number on its way from a layer to the next one.
+        layer: makes the layer for an input size.
 
     Attributes:
         layers: from the bottom up.
@@ -92,11 +93,11 @@ class Hierarchy(nn.Module):
 
     @property
     def factor(self) -> Block:
-        """The pixels of the input, down and across, that are one step of the output."""
+        """Height and width of the block of input pixels that one step of the output stands for."""
         return math.prod(a for a, _ in self.blocks), math.prod(b for _, b in self.blocks)
 
     def reduced(self, sizes: Sizes) -> list[Block]:
-        """Return rows and columns of the output for images of these sizes. Raises ValueError for one that is too small."""
+        """Return height and width of the output for images of these sizes. Raises ValueError for an image that is too small."""
         found = list(sizes)
         for block in self.blocks:
             found = [_blocks_of(k, size, block) for k, size in enumerate(found)]
@@ -114,25 +115,27 @@ class Hierarchy(nn.Module):
         return x, found
 
     def _read(self, layer: nn.Module, x: Tensor, sizes: list[Block]) -> Tensor:
-        """Return a layer's output, (rows, columns, B, size), zero beside an image."""
+        """Return a layer's output, (rows, columns, B, size), zero outside an image."""
         raise NotImplementedError
 
 
 class SequenceHierarchy(Hierarchy):
-    """Recurrent layers, of which each takes several steps of the one beneath as one (pyramids, El Hihi and Bengio 1996).
+    """Stacked recurrent layers; several steps of a layer, joined, are one step of the next (El Hihi and Bengio 1996).
 
     Args:
         cell: a cell, or its name.
         input_size: numbers of a step.
         hidden_size: units of the states of every layer.
-        steps: for each layer, from the bottom up, how many steps of what is beneath are one of its steps.
-        bidirectional: whether every layer reads from both ends.
-        between: units of a tanh layer between two layers (Graves and Schmidhuber 2009); 0: the steps stand side by side.
-        dropout: probability of zeroing what a layer hands to the next one.
-        options: further ones of ``Recurrent``.
+        steps: for each layer, from the bottom up, how many steps of the layer beneath (of the input, for the first) become one
+            of its steps.
+        bidirectional: whether every layer reads in both directions.
+        between: units of a tanh layer between two layers (Graves and Schmidhuber 2009); 0: there is none, and a layer reads the
+            joined steps themselves.
+        dropout: probability of zeroing a number on its way from a layer to the next one.
+        options: further arguments of ``Recurrent``.
 
     Raises:
-        ValueError: as ``Recurrent``, and for no layers, or fewer than one step.
+        ValueError: ``Recurrent`` refuses the arguments, ``steps`` is empty, or one of them is below 1.
     """
 
     def __init__(
@@ -157,10 +160,10 @@ class SequenceHierarchy(Hierarchy):
 
         Args:
             x: (T, B, input_size).
-            lengths: steps of each sequence, (B,), where they differ.
+            lengths: steps of each sequence, (B,); by default all have T.
 
         Returns:
-            Outputs (T′, B, output_size), zero after a sequence's end, and the steps of each, (B,).
+            Outputs (T′, B, output_size), zero after a sequence's end, and the number of steps of each, (B,).
 
         Raises:
             ValueError: a sequence has fewer steps than a layer takes as one.
@@ -179,20 +182,21 @@ class SequenceHierarchy(Hierarchy):
 
 
 class GridHierarchy(Hierarchy):
-    """Grids on top of one another, of which each takes blocks of the one beneath as steps (Graves and Schmidhuber 2009).
+    """Stacked grids; a block of steps of a grid, joined, is one step of the next (Graves and Schmidhuber 2009).
 
     Args:
         cell: a cell with ``before=("up", "left")``, or its name.
         input_size: numbers of a pixel.
         hidden_size: units of the states of every layer.
-        blocks: for each layer, from the bottom up, height and width of the blocks of what is beneath that are its steps.
-        directions: corners at which scans begin, as ``Grid``'s.
-        between: units of a tanh layer between two layers; 0: a block's outputs stand side by side.
-        dropout: probability of zeroing what a layer hands to the next one.
-        options: further ones of ``Grid``.
+        blocks: for each layer, from the bottom up, height and width of the block, in steps of the layer beneath (in pixels, for
+            the first), that becomes one of its steps.
+        directions: number of scans, or the corners at which they begin, as for ``Grid``.
+        between: units of a tanh layer between two layers; 0: there is none, and a layer reads the joined steps themselves.
+        dropout: probability of zeroing a number on its way from a layer to the next one.
+        options: further arguments of ``Grid``.
 
     Raises:
-        ValueError: as ``Grid``, and for no layers, or an empty block.
+        ValueError: ``Grid`` refuses the arguments, ``blocks`` is empty, or a block is smaller than 1 × 1.
     """
 
     def __init__(
@@ -217,10 +221,10 @@ class GridHierarchy(Hierarchy):
 
         Args:
             x: (height, width, B, input_size).
-            sizes: height and width of each image, (B, 2), where they differ.
+            sizes: height and width of each image, (B, 2); by default all are as large as ``x``.
 
         Returns:
-            Outputs (rows, columns, B, output_size), zero beside an image, and rows and columns of each, (B, 2).
+            Outputs (rows, columns, B, output_size), zero outside an image, and the rows and columns of each, (B, 2).
 
         Raises:
             ValueError: an image is smaller than a block.

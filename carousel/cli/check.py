@@ -20,19 +20,19 @@ def command(
     run: Annotated[Path, typer.Argument(help="A run folder of any kind of model.", show_default=False)],
     directions: Annotated[int, typer.Option(min=0, max=10_000, help="Random directions of each parameter.")] = 3,
     entries: Annotated[
-        int, typer.Option(min=0, max=10_000, help="Single numbers of each: the largest gradient's, others at random.")
+        int, typer.Option(min=0, max=10_000, help="Single entries of each: the largest gradient's, others at random.")
     ] = 3,
     parameters: Annotated[
         str, typer.Option(help="Check these alone, by name: recurrent.W.i*,output.*", show_default=False)
     ] = "",
-    tolerance: Annotated[float, typer.Option(min=0, help="Largest relative error that may be.")] = TOLERANCE,
+    tolerance: Annotated[float, typer.Option(min=0, help="Largest relative error that passes.")] = TOLERANCE,
     seed: options.Seed = 1,
     json: options.Json = False,
 ) -> None:
-    """Check a run's gradients: finite differences against the kernels' own, on the run's data, in double precision.
+    """Compare a run's gradients with finite differences, on its own data, in double precision.
 
-    Its best weights are read, the first training batch, new states, no dropout. A line for each parameter, the worst first;
-    status 1 where an error is above the tolerance.
+    The model has the run's best weights, reads the first training batch, and has no dropout. The table has a line for each
+    parameter, the worst first; the exit status is 1 where an error is above the tolerance.
     """
     if not directions and not entries:
         raise InputError("with no --directions and no --entries nothing is checked")
@@ -47,11 +47,11 @@ def command(
         table = [
             {
                 "parameter": row.name,
-                "shape": " × ".join(map(str, row.shape)),
+                "shape": "×".join(map(str, row.shape)),
                 "error": f"{row.error:.1e}",
                 "at": row.at,
-                "gradient": f"{row.gradient:.6g}",
-                "difference": f"{row.difference:.6g}",
+                "gradient": f"{row.gradient:.4g}",
+                "difference": f"{row.difference:.4g}",
             }
             for row in found
         ]

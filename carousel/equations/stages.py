@@ -61,10 +61,10 @@ class Stage:
 
 @dataclass(frozen=True)
 class Schedule:
-    """All of a cell's work: the stages outside the loop over time, and the ones inside.
+    """The stages of a cell: stages that run once for all steps, outside the loop over time, and stages that run in each step.
 
-    ``sizes``: of all symbols that have units, and ROW of those that reductions make one number a row. ``counts``: symbols that
-    stand for the number of units of a size.
+    ``sizes``: the size of each symbol that has units; ROW for symbols that a reduction makes one number a row. ``counts``:
+    symbols that stand for the number of units of a size.
     """
 
     outside: tuple[Stage, ...]

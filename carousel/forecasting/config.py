@@ -25,33 +25,33 @@ def names(text: str) -> list[str]:
 
 @dataclass(frozen=True)
 class SeriesConfig(Settings):
-    """The series, and what is to be forecast of them. ``file``: where they were read; empty where they came as arrays."""
+    """The columns of the series, and how far ahead to forecast. ``file``: the path of the table; empty for arrays."""
 
     group = "Series"
 
     file: str = ""
-    target: str = setting("", "Columns to forecast, a series each, separated by commas; by default all numbers left over.")
+    target: str = setting("", "Columns to forecast, a series each, separated by commas; by default all others of numbers.")
     by: str = setting("", "Column that names the series of each row; without it, a column is a series.")
-    time: str = setting("", "Column with the time of each row, which is shown and not learnt.")
+    time: str = setting("", "Column with the time of each row: forecasts show it, the model does not read it.")
     covariates: str = setting("", "Columns that are read with each value, separated by commas.")
-    ahead: str = setting("", "Columns known ahead, read for each step to come, separated by commas.")
+    ahead: str = setting("", "Columns whose future values are known, read for the whole horizon, separated by commas.")
     inputs: str = setting("", "Columns for the cell's own further inputs: d=gap,c=load+wind.")
     horizon: int = setting(1, "Steps to forecast.", least=1, most=1 << 16)
     season: int = setting(1, "Steps of a season; 1: there is none.", least=1)
     difference: str = setting(
         "none",
-        "What is learnt: none (values), step (differences from the last value), season (differences from a season before).",
+        "Learn none (values), step (differences from the previous value) or season (differences from a season before).",
         choices=DIFFERENCES,
     )
     missing: str = setting(
         "refuse",
-        "Missing values within a series: refuse, previous (the last one known) or linear. They are read, never forecast.",
+        "Missing values: refuse them, or read the previous known value or a linear interpolation; they are never targets.",
         choices=MISSING,
     )
     valid: int = setting(
-        0, "Steps before the last ones, to validate on; 0: a tenth, or the horizon where that is longer.", least=0
+        0, "Steps to validate on, before the test's; 0: a tenth, or the horizon where that is longer.", least=0
     )
-    test: int = setting(0, "Last steps, for the end; 0: a tenth, or the horizon where that is longer.", least=0)
+    test: int = setting(0, "Last steps, to test on; 0: a tenth, or the horizon where that is longer.", least=0)
 
     def check(self) -> None:
         """Raise InputError for a value that cannot be."""
@@ -66,7 +66,7 @@ class SeriesConfig(Settings):
                 )
 
     def further(self) -> dict[str, list[str]]:
-        """Return the columns of each of the cell's further inputs. Raises InputError for text that says none."""
+        """Return the columns of each further input of the cell. Raises InputError where ``inputs`` has another form."""
         found: dict[str, list[str]] = {}
         for part in names(self.inputs):
             name, _, columns = part.partition("=")
@@ -77,7 +77,7 @@ class SeriesConfig(Settings):
 
     @property
     def columns(self) -> int:
-        """How many numbers a step reads."""
+        """The number of inputs of a step."""
         beside = len(names(self.covariates)) + self.horizon * len(names(self.ahead))
         return 1 + (self.missing != "refuse") + beside
 
@@ -89,9 +89,11 @@ class SeriesConfig(Settings):
 
 @dataclass(frozen=True)
 class ForecasterConfig(NetworkConfig):
-    """The parts of a forecaster. Dropout is between layers and on the outputs."""
+    """The settings of a forecaster's model. Dropout is between layers and on the outputs."""
 
-    embedding: int | None = setting(None, "Size of e; by default the columns themselves.", least=1, most=LARGEST_SIZE)
+    embedding: int | None = setting(
+        None, "Size of e; by default layers read the columns themselves.", least=1, most=LARGEST_SIZE
+    )
     hidden: int = setting(64, "Units of a layer.", least=1, most=LARGEST_SIZE)
     tied: bool = setting(False)
     dropout: float = setting(0.0, "Dropout between layers and on outputs.", least=0, below=1)
@@ -115,7 +117,7 @@ class ForecasterConfig(NetworkConfig):
         self.quantile_levels()
 
     def quantile_levels(self) -> list[float]:
-        """Return the levels of quantiles. Raises InputError for text that says none."""
+        """Return the levels of quantiles. Raises InputError where ``levels`` has another form."""
         try:
             found = [float(part) for part in names(self.levels)]
         except ValueError:
@@ -125,17 +127,17 @@ class ForecasterConfig(NetworkConfig):
         return found
 
     def form(self) -> Output:
-        """Return the form of a forecast."""
+        """Return the output distribution of the forecast, with its loss and CRPS."""
         if self.output == "quantiles":
             return Quantiles(self.quantile_levels())
         return Mixture(self.components) if self.output == "mixture" else Point(squared=self.output == "mean")
 
     def own_cell(self) -> Cell:
-        """Return the cell for Recurrent, also where it has further inputs.
+        """Return the cell for Recurrent; it may have further inputs.
 
         Raises:
-            InputError: for bad data.
-            ValueError: for a cell that is not there.
+            InputError: the stored cell is damaged.
+            ValueError: no cell has this name.
         """
         if self.cell_data is None:
             return in_sequence(self.cell)
@@ -151,7 +153,7 @@ class WindowTraining(ExampleTraining):
 
     feed: str = setting("windows", choices=("windows",))
     batch_size: int = setting(32, "Windows of a batch.", least=1)
-    length: int = setting(48, "Steps that are read before a forecast, in training as afterwards.", least=1)
+    length: int = setting(48, "Steps that the model reads before a forecast.", least=1)
     windows: int = setting(640, "Windows drawn in an epoch.", least=1, most=LARGEST)
     epochs: int = setting(30, "Epochs of `windows` each, in all.", least=1)
     log_every: int = setting(20, "Steps between lines of metrics.jsonl.", least=1)

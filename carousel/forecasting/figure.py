@@ -1,4 +1,4 @@
-"""A picture of forecasts: what was, what is expected with its intervals, and what came."""
+"""The figure of forecasts: the values before, the forecast with its intervals, and the values observed since."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ MOST_PANELS = 8
 
 
 def draw(forecasts: Sequence[Forecast], title: str, history: int) -> Figure:
-    """Draw forecasts, a panel each, of the first ``MOST_PANELS``.
+    """Draw forecasts, a panel each.
 
     Args:
-        forecasts: of series.
+        forecasts: of which the first ``MOST_PANELS`` are drawn.
         title: of the figure.
-        history: how many values before a forecast are shown.
+        history: number of values to draw before each forecast.
     """
     shown = forecasts[:MOST_PANELS]
     figure = Figure(figsize=(8.5, 1.0 + 2.6 * len(shown)), layout="constrained")
@@ -31,17 +31,17 @@ def draw(forecasts: Sequence[Forecast], title: str, history: int) -> Figure:
         for low, high, dense in BANDS:
             if low in f.quantiles:
                 band = f.quantiles[low], f.quantiles[high]
-                share = f"{100 * (high - low):.0f} % of what may come"
+                share = f"{100 * (high - low):.0f} % interval"
                 axes.fill_between(to_come, *band, color=COLOUR, alpha=dense, linewidth=0, label=share)
         alone = {"marker": "o", "markersize": 4} if len(to_come) == 1 else {}
         axes.plot(to_come, f.values, color=COLOUR, linewidth=1.8, label="forecast", **alone)
         if len(f.came):
-            axes.plot(to_come[: len(f.came)], f.came, "o-", color=CAME, markersize=3, linewidth=1, label="what came")
+            axes.plot(to_come[: len(f.came)], f.came, "o-", color=CAME, markersize=3, linewidth=1, label="observed")
         axes.axvline(0.5, color="#999", linewidth=0.8, linestyle=":")
         axes.set_ylabel(f.series)
         axes.grid(True, color="0.93")
         axes.spines[["top", "right"]].set_visible(False)
-    axes.set_xlabel("steps from the last known value" + (f", {f.times[0]} the first to come" if f.times else ""))
+    axes.set_xlabel("steps after the last known value" + (f" (step 1: {f.times[0]})" if f.times else ""))
     figure.axes[0].set_title(title, loc="left")
     figure.legend(*figure.axes[0].get_legend_handles_labels(), frameon=False, loc="outside lower center", ncols=4)
     return figure

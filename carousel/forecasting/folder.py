@@ -1,4 +1,4 @@
-"""A forecaster's run folder."""
+"""Load the model of a forecaster's run folder."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from carousel.training.run_folder import load_model
 
 
 def load_forecaster(folder: Path) -> tuple[Forecaster, Scaling, list[Prepared], ForecastConfig]:
-    """Return the best model of a run, its scaling, series and configuration. Raises InputError for one that is not whole."""
+    """Return the best model of a run, its scaling, series and configuration. Raises InputError for a damaged folder."""
     config = ForecastConfig.load(folder)
     config.series.check()
     scaling = Scaling.load(folder, config.series)

@@ -14,21 +14,21 @@ from carousel.forecasting.model import Forecaster
 from carousel.forecasting.scaling import Prepared
 from carousel.forecasting.windows import ROWS, Windows
 
-LEVELS = (0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95)  # of the quantiles that are told
+LEVELS = (0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95)  # of the quantiles in a forecast
 
 
 @dataclass(frozen=True)
 class Forecast:
-    """What is to come of a series.
+    """The forecast of a series, in its unit.
 
     Attributes:
-        series: the name.
-        known: number of values that were known.
-        values: the forecast, the median of each step (the mean, of a model for squared errors), (horizon,).
-        quantiles: (horizon,) by level; empty where the model gives a point.
-        times: of the steps, where the series has times.
-        came: the values that came, as far as they are known already, for figures.
-        before: the values that were known, (known,).
+        series: the series' name.
+        known: number of values before the forecast.
+        values: the forecast, (horizon,): the median of each step, or the mean if the model was trained with squared errors.
+        quantiles: by level, (horizon,) each; empty where the model forecasts points.
+        times: times of the forecast steps, (horizon,), as text; empty where the series has none.
+        came: the values observed at the forecast steps, at most (horizon,), NaN where one is missing; for figures.
+        before: the values before the forecast, (known,), NaN where one is missing; for figures.
     """
 
     series: str
@@ -57,13 +57,13 @@ class Forecast:
 def raw_forecasts(
     model: Forecaster, prepared: Sequence[Prepared], ends: Sequence[tuple[int, int]], length: int
 ) -> Iterator[tuple[int, int, Tensor]]:
-    """Yield series, last known step and the model's raw numbers, (horizon, size of the form), of each place to forecast from.
+    """Yield each forecast: the series' index, the last known step, and the model's raw output, (horizon, size of the form).
 
     Args:
-        model: whose forecasts.
+        model: makes the forecasts.
         prepared: the series.
-        ends: (series, last known step) of each forecast.
-        length: steps that are read before it.
+        ends: index of the series and last known step, for each forecast.
+        length: steps that the model reads before a forecast.
     """
     windows = Windows(prepared, [len(p.series) for p in prepared], length, ROWS, ends)
     places = iter(ends)
@@ -75,10 +75,17 @@ def raw_forecasts(
 def forecast(
     model: Forecaster, prepared: Prepared, length: int, known: int | None = None, levels: Sequence[float] = LEVELS
 ) -> Forecast:
-    """Return the forecast of a series after its first ``known`` values, by default all.
+    """Return the forecast of a series after its first ``known`` values.
+
+    Args:
+        model: makes the forecast.
+        prepared: the series.
+        length: steps that the model reads before the forecast.
+        known: number of values to forecast after; by default all.
+        levels: of the quantiles, each between 0 and 1.
 
     Raises:
-        InputError: too few values are known, or columns that must be known ahead are not.
+        InputError: too few values are known, or an ``ahead`` column lacks values for the horizon.
     """
     s, steps = prepared.series, len(prepared.series)
     known = steps if known is None else known
@@ -103,7 +110,7 @@ def forecast(
 
 
 def continued(times: Sequence[str], steps: int) -> list[str]:
-    """Return so many times: evenly spaced whole numbers and dates of ISO 8601 go on, after others stand rows' numbers."""
+    """Continue times up to ``steps``: evenly spaced integers and ISO dates in their spacing, others by the rows' numbers."""
     more = steps - len(times)
     for kind in ("int64", "datetime64"):
         try:

@@ -1,4 +1,4 @@
-"""How good a forecast is: MASE and CRPS, in NumPy."""
+"""Measures of forecasts: the scale of MASE, and CRPS, in NumPy."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ def mase_scale(values: np.ndarray, season: int) -> float:
     Hyndman and Koehler 2006. It is 0 where the values repeat themselves exactly.
 
     Args:
-        values: of a series, (T,), those before what is forecast; NaN where one is missing.
+        values: the values of a series before the forecasts, (T,); NaN where one is missing.
         season: steps of a season, fewer than T; 1: there is none.
     """
     return float(np.nanmean(np.abs(values[season:] - values[:-season])))
@@ -24,9 +24,9 @@ def crps_gaussian(values: np.ndarray, mean: np.ndarray, sigma: np.ndarray) -> np
     Gneiting and Raftery 2007. Where σ is 0 it is the absolute error.
 
     Args:
-        values: that came, of any shape.
-        mean: of the forecasts, of that shape.
-        sigma: standard deviations, of that shape.
+        values: the observed values, of any shape.
+        mean: means of the forecasts, of the same shape.
+        sigma: standard deviations of the forecasts, of the same shape.
     """
     error, wide = values - mean, np.asarray(sigma) > 0
     safe = np.where(wide, sigma, 1.0)
@@ -39,8 +39,8 @@ def crps_sample(values: np.ndarray, samples: np.ndarray) -> np.ndarray:
     """Return the continuous ranked probability score of samples, E|x − y| − ½ E|x − x'|.
 
     Args:
-        values: that came, of any shape.
-        samples: of the forecast, a last dimension more.
+        values: the observed values, of any shape.
+        samples: samples of each forecast, in one more dimension at the end.
     """
     ordered, n = np.sort(samples, -1), samples.shape[-1]
     apart = (ordered * (2 * np.arange(1, n + 1) - n - 1)).sum(-1) / n**2  # ½ E|x − x'| over all pairs

@@ -17,16 +17,16 @@ from carousel.training.task import Trainable
 class Forecaster(Trainable):
     """Recurrent layers that read a series, and a linear layer that gives the next values.
 
-    Every step is a place to forecast from: its output gives all of the horizon ("direct" forecasts), so nothing that was
-    forecast is ever read, and one call of the compiled kernels learns from all steps of a window. With ``direct``, a linear
+    The output of a step gives the whole horizon ("direct" forecasts), so the model never reads its own forecasts, and one call
+    of the compiled kernels learns from all steps of a window. With ``direct``, a linear
     map of the last values moves the forecast (the autoregressive part of Lai et al. 2018): recurrent layers saturate where a
     series leaves the range that they have seen, and a linear map does not.
 
     Args:
-        columns: numbers that a step reads.
+        columns: how many numbers a step reads.
         horizon: steps to forecast.
-        config: of the model.
-        inputs: how many numbers the cell's further inputs have, by name.
+        config: the model's settings.
+        inputs: how many numbers each further input of the cell has, by name.
 
     Raises:
         InputError: the configuration cannot be.
@@ -83,16 +83,16 @@ class Forecaster(Trainable):
                 )
 
     def forward(self, x: Tensor, y: Tensor, counts: Tensor, further: Mapping[str, Tensor] | None = None) -> tuple[Tensor, None]:
-        """Read windows and forecast what follows their steps.
+        """Return the loss of the forecasts from the steps of windows.
 
         Args:
-            x: what each step reads, (T, B, columns).
-            y: what follows each step, (T, B, horizon), in the series' scale.
-            counts: which of that is a target, (T, B, horizon).
-            further: the cell's further inputs, (T, B, n) by name.
+            x: the inputs of each step, (T, B, columns).
+            y: the values after each step, in the model's scale, (T, B, horizon).
+            counts: True where a value is a target, (T, B, horizon).
+            further: the cell's further inputs by name, (T, B, n) each.
 
         Returns:
-            The loss, summed over all targets; and None, as nothing is carried on.
+            The loss, summed over all targets; and None, since no state is carried to the next batch.
         """
         used = counts.any(-1)
         steps, rows = used.nonzero(as_tuple=True)
@@ -106,11 +106,11 @@ class Forecaster(Trainable):
         return dropout(h, self.config.dropout, self.training, self.config.variational_dropout)
 
     def raw(self, x: Tensor, h: Tensor, at: tuple[Tensor, Tensor]) -> Tensor:
-        """Return the raw numbers of forecasts, (N, horizon, size of the form).
+        """Return the raw outputs of forecasts, (N, horizon, size of the form).
 
         Args:
-            x: what each step reads, (T, B, columns).
-            h: as ``read`` returns them.
+            x: the inputs of each step, (T, B, columns).
+            h: the layers' outputs, as ``read`` returns them.
             at: step and row of each forecast, (N,) each.
         """
         raw = self.output(h[at]).unflatten(-1, (self.horizon, self.form.size))
@@ -121,10 +121,10 @@ class Forecaster(Trainable):
 
     @torch.no_grad()
     def foretell(self, x: Tensor, ends: Tensor, further: Mapping[str, Tensor] | None = None) -> Tensor:
-        """Return the raw numbers of what follows each window's last step, (B, horizon, size of the form).
+        """Return the raw outputs of the forecasts after each window's last step, (B, horizon, size of the form).
 
         Args:
-            x: what each step reads, (T, B, columns).
+            x: the inputs of each step, (T, B, columns).
             ends: the last step of each window, (B,).
             further: the cell's further inputs, (T, B, n) by name.
         """

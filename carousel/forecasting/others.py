@@ -34,7 +34,7 @@ def seasonal_naive(values: np.ndarray, horizon: int, season: int, learnt: int) -
         values: of a series, (T,).
         horizon: steps to forecast.
         season: steps of a season; 1: the last value is repeated.
-        learnt: how many of the first values the residuals are taken from.
+        learnt: number of values, from the first, whose residuals count.
     """
     ahead = np.arange(horizon)
     sigma = math.sqrt(np.mean(np.square(values[season:learnt] - values[: learnt - season])))
@@ -48,16 +48,16 @@ def has_ets() -> bool:
 
 
 def ets(values: np.ndarray, horizon: int, season: int, learnt: int) -> Forecasts:
-    """Return forecasts of exponential smoothing with additive errors (Hyndman et al. 2008), as statsmodels has it.
+    """Return forecasts of exponential smoothing with additive errors (Hyndman et al. 2008), by statsmodels.
 
-    Of the forms with and without trend (damped or not) and season, the one with the least corrected AIC over the first
-    ``learnt`` values is taken. Its parameters stand from then on, while its states follow the values, as a network's do.
+    Forms with and without trend (damped or not) and season are fitted to the first ``learnt`` values, and the form with the
+    least corrected AIC is used. Its parameters are then fixed, while its states follow the values, as a network's do.
 
     Args:
         values: of a series, (T,).
         horizon: steps to forecast.
         season: steps of a season; above ``MOST_SEASON`` none is fitted.
-        learnt: how many of the first values it is fitted to.
+        learnt: number of values, from the first, to fit to.
     """
     import pandas
     from statsmodels.tsa.exponential_smoothing.ets import ETSModel

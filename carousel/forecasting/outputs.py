@@ -1,6 +1,6 @@
 """Forms of a forecast: a point, quantiles, a mixture of Gaussians; each with its loss, its quantiles and its CRPS.
 
-A model gives ``size`` raw numbers for each value that is to come, (…, size); targets are (…).
+A model gives ``size`` raw numbers for each value to forecast, (…, size); targets are (…).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ HALVINGS = 60  # of the interval in which a quantile lies
 
 
 class Output(Protocol):
-    """A form of a forecast. ``loss_name``: of the mean loss of a value, in ``metrics.jsonl``."""
+    """A form of a forecast. ``loss_name``: the name, in ``metrics.jsonl``, of the mean loss of a value."""
 
     size: int
     loss_name: str
@@ -32,7 +32,7 @@ class Output(Protocol):
         ...
 
     def median(self, raw: Tensor) -> Tensor:
-        """Return the value that stands for the forecast, (…)."""
+        """Return the median, or the one number of a point forecast, (…)."""
         ...
 
     def quantiles(self, raw: Tensor, levels: Sequence[float]) -> Tensor | None:

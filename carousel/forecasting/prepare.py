@@ -1,4 +1,4 @@
-"""From a table to the series and their scaling in the run folder."""
+"""Read the table of a forecaster, and write its series and their scaling into the run folder."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from carousel.series.columns import Columns, read
 
 @dataclass(frozen=True)
 class Parts:
-    """The steps of a series: to train on up to ``train``, to validate on from there up to ``valid``, the end up to ``test``."""
+    """The step at which each part of a series ends: the training part comes first, then validation, then the test."""
 
     train: int
     valid: int
@@ -24,22 +24,22 @@ class Parts:
 
 
 def parts(steps: int, config: SeriesConfig) -> Parts:
-    """Return how a series of so many steps is parted."""
+    """Return the parts of a series with ``steps`` values."""
     usual = max(config.horizon, steps // 10)
     valid = steps - (config.test or usual)
     return Parts(valid - (config.valid or usual), valid, steps)
 
 
 def prepare(folder: Path, config: ForecastConfig, columns: Columns | None = None) -> None:
-    """Write the series of a run and their scaling, where that is not done already.
+    """Write the series of a run and their scaling, unless they are there already.
 
     Args:
         folder: of the run.
         config: of the run; its ``series`` names file and columns.
-        columns: that stand for the file's.
+        columns: a table to use instead of the file.
 
     Raises:
-        InputError: the table cannot be used. Nothing is left of it then.
+        InputError: the table cannot be used. Nothing is written then.
     """
     config.series.check()
     if not (folder / FILE).exists():

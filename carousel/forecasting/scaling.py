@@ -1,4 +1,4 @@
-"""From a series to the numbers that a model reads and forecasts, and back: a scale and a base of each series."""
+"""The inputs and targets of a model from a series, and the base and scale that turn outputs back into values."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ FILE = "scaling.json"
 
 @dataclass(frozen=True)
 class Prepared:
-    """A series as a model takes it. A forecast is ``base`` + ``scale`` × what the model gives.
+    """A series as inputs and targets of a model. A forecast is ``base`` + ``scale`` × the model's output.
 
     Attributes:
-        series: as it was read.
-        inputs: what each step reads, (T, columns), float32.
-        further: of the cell's further inputs, (T, n) by name, float32.
-        base: of what is forecast after each step, (T, horizon), float64.
-        targets: what follows each step, in the series' scale, (T, horizon), float32.
-        counts: where that was observed, (T, horizon).
-        scale: a unit of the model.
-        first: the first step with all that it reads.
+        series: the series itself, in its unit.
+        inputs: the inputs of each step, (T, columns), float32.
+        further: the cell's further inputs by name, (T, n) each, float32.
+        base: the base of each forecast, by step and step ahead, (T, horizon), float64.
+        targets: the values after each step, less ``base`` and divided by ``scale``, (T, horizon), float32.
+        counts: True where the value of a target was observed, (T, horizon).
+        scale: the model's unit, in the series' unit.
+        first: the first step whose inputs are complete.
     """
 
     series: Series
@@ -43,11 +43,11 @@ class Prepared:
 
 
 class Scaling:
-    """Mean and scale of each series and each column beside them, of the values to train on.
+    """The mean and scale of each series, and of the columns beside them, over the training part.
 
     Args:
-        config: of the series.
-        kept: as ``as_dict`` gives it.
+        config: the settings of the series.
+        kept: the numbers, as ``as_dict`` returns them.
     """
 
     def __init__(self, config: SeriesConfig, kept: dict[str, Any]):
@@ -63,7 +63,7 @@ class Scaling:
 
     @classmethod
     def learn(cls, config: SeriesConfig, series: list[Series], held_out: list[int]) -> Scaling:
-        """Return the scaling of series, of which the last ``held_out`` steps do not count."""
+        """Return the scaling of series, without the last ``held_out`` steps of each."""
         beside: dict[str, Any] = {}
         for part in ("covariates", "ahead"):
             rows = np.concatenate([getattr(s, part)[: len(s) - out] for s, out in zip(series, held_out, strict=True)])
@@ -74,7 +74,7 @@ class Scaling:
 
     @classmethod
     def load(cls, folder: Path, config: SeriesConfig) -> Scaling:
-        """Read ``scaling.json``. Raises InputError where it is missing or not whole."""
+        """Read ``scaling.json``. Raises InputError where it is missing or damaged."""
         path = folder / FILE
         try:
             return cls(config, files.read_object(path))
@@ -93,10 +93,10 @@ class Scaling:
         return {"series": each, **{part: v.tolist() for part, v in self.beside.items()}}
 
     def prepare(self, s: Series) -> Prepared:
-        """Return a series as a model takes it. A series that was not trained on is scaled by its own values.
+        """Return the inputs and targets of a series. A series that is not in the scaling is scaled by its own values.
 
         Raises:
-            InputError: it is constant, too short for its differences, or has other columns beside it.
+            InputError: the series is constant, too short for its differences, or has another number of columns beside it.
         """
         lag, horizon, steps = self.config.lag, self.config.horizon, len(s)
         if steps <= lag:
@@ -139,7 +139,7 @@ class Scaling:
 
 
 def own(values: np.ndarray, lag: int) -> tuple[float, float]:
-    """Return the mean of values, and the standard deviation of what is learnt of them: values, or differences by ``lag``."""
+    """Return the mean of values, and the standard deviation of the values, or of their differences by ``lag`` steps."""
     learnt = values[lag:] - values[:-lag] if lag else values
     width = float(learnt.std()) if len(learnt) else 0.0
     return float(values.mean()), width if width > 1e-12 * float(np.abs(values).max(initial=0.0)) else 0.0

@@ -1,4 +1,4 @@
-"""Forecasts from every place of the series' ends, scored by MASE and CRPS beside other forecasters."""
+"""Scores, by MASE and CRPS, of forecasts from every step of the test parts, beside other forecasters."""
 
 from __future__ import annotations
 
@@ -18,19 +18,20 @@ from carousel.forecasting.prepare import parts
 from carousel.forecasting.scaling import Prepared
 
 Tick = Callable[[int, int], None]
-INTERVAL = (0.1, 0.9)  # whose coverage is told
+INTERVAL = (0.1, 0.9)  # the quantiles whose coverage is scored
 NAIVE, ETS = "seasonal naive", "ETS"
 DEVIATION = 1.2815515655446004  # of a Gaussian, to the upper end of INTERVAL
 
 
 @dataclass(frozen=True)
 class Errors:
-    """Means over places to forecast from and steps, then over series.
+    """The errors of forecasts: means over forecasts and their steps, then over series.
 
-    ``mase``: mean absolute scaled error (Hyndman and Koehler 2006), the scale that of the values before the places.
-    ``crps``: continuous ranked probability score in the series' unit; ``scaled_crps``: by MASE's scale, so that series of
-    different units can be averaged. ``coverage``: share of the values in the interval that should hold four fifths of them;
-    None of a point.
+    Attributes:
+        mase: mean absolute scaled error (Hyndman and Koehler 2006), scaled by the values before the test part.
+        crps: continuous ranked probability score, in the series' unit.
+        scaled_crps: ``crps`` divided by the scale of ``mase``, comparable between series of different units.
+        coverage: share of the values between the quantiles 0.1 and 0.9, which should be 0.8; None for point forecasts.
     """
 
     mase: float
@@ -45,7 +46,14 @@ class Errors:
 
 @dataclass(frozen=True)
 class Score:
-    """The errors of a run and of others, by name; ``series``: of each series. ``forecasts``: how many were scored."""
+    """The score of a run.
+
+    Attributes:
+        model: the errors of its model.
+        others: the errors of the forecasters beside it, by name.
+        series: the errors for each series, by series and forecaster ("model" for the run's own).
+        forecasts: number of forecasts that were scored.
+    """
 
     model: Errors
     others: Mapping[str, Errors]
@@ -71,15 +79,15 @@ def score(
     others: bool = True,
     tick: Tick | None = None,
 ) -> Score:
-    """Return the errors of forecasts from every ``stride``-th place such that the whole horizon lies in a series' last part.
+    """Return the errors of forecasts whose whole horizon lies in a series' test part.
 
     Args:
-        model: that forecasts.
+        model: makes the forecasts.
         prepared: its series.
-        config: of its run.
-        stride: steps from one place to the next.
-        others: whether ETS is fitted, where statsmodels is installed; the seasonal naive forecast is always there.
-        tick: told how many series are done, of how many.
+        config: its run's configuration.
+        stride: steps from one forecast to the next.
+        others: whether to fit ETS where statsmodels is installed; the seasonal naive forecast is always scored.
+        tick: called with the number of series done, and of all.
     """
     horizon, each, count = config.series.horizon, {}, 0
     for k, p in enumerate(prepared):
@@ -94,7 +102,7 @@ def score(
 
 
 def _of_series(model: Forecaster, p: Prepared, config: ForecastConfig, places: range, others: bool) -> dict[str, Errors]:
-    """Return the errors of the model and of others by name; ``places``: numbers of values that are known."""
+    """Return the errors of the model and of others by name; ``places``: the number of known values before each forecast."""
     s, horizon, season = p.series, config.series.horizon, config.series.season
     came = np.stack([s.values[k : k + horizon] for k in places])
     counts = np.stack([s.observed[k : k + horizon] for k in places])

@@ -1,4 +1,4 @@
-"""Series as columns of a table hold them: what is forecast, and what is read beside it."""
+"""The series of a table: values to forecast, and the columns that are read beside them."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ FILE = "series.npz"
 
 @dataclass(frozen=True)
 class Series:
-    """One series and what stands beside it. Rows after its last value, of which there may be some, are yet to come.
+    """A series and the columns beside it. The columns may have more rows than the series has values: rows of the future.
 
     Attributes:
         name: of the series.
-        values: (T,), float64; where one is missing, what is read in its place.
-        observed: (T,), False where a value is missing.
+        values: (T,), float64; missing values are filled in.
+        observed: (T,), False where a value was missing.
         covariates: (T + more, number of covariates).
-        ahead: (T + more, number of columns that are known ahead).
-        inputs: of the cell's further inputs, (T + more, n) by name.
-        times: of the rows, T + more; empty where no column has them.
+        ahead: (T + more, number of columns whose future is known).
+        inputs: the cell's further inputs by name, (T + more, n) each.
+        times: of the rows, T + more, as text; empty where no column has them.
     """
 
     name: str
@@ -50,11 +50,11 @@ def read_series(columns: Columns, config: SeriesConfig, place: Path) -> list[Ser
 
     Args:
         columns: of the table.
-        config: which columns are what.
-        place: of the table, for errors.
+        config: names the columns and their roles.
+        place: the table's path, for errors.
 
     Raises:
-        InputError: a column is not there or holds no numbers, a value is missing where that is refused, or there is no series.
+        InputError: a column is missing or holds no numbers, a value is missing where that is refused, or there is no series.
     """
     beside = {"covariates": names(config.covariates), "ahead": names(config.ahead), **config.further()}
     taken = {config.by, config.time, *(name for some in beside.values() for name in some)}
@@ -127,7 +127,7 @@ def save_series(folder: Path, series: list[Series]) -> None:
 
 
 def load_series(folder: Path) -> list[Series]:
-    """Read ``series.npz``. Raises InputError where it is missing or not whole."""
+    """Read ``series.npz``. Raises InputError where it is missing or damaged."""
     path = folder / FILE
     try:
         with np.load(path, allow_pickle=False) as arrays:

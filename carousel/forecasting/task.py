@@ -1,4 +1,4 @@
-"""Forecasting as a task: windows of a run folder's series, judged by the loss of the form of forecast."""
+"""Forecasting as a task of the trainer: windows of a run folder's series; the metric is the loss of the forecasts' form."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class ForecastTask:
         self.metric = metric(config)
 
     def has(self, name: str) -> bool:
-        """Return whether there are steps of that name; there always are."""
+        """Return whether a part has this name; every run has all three."""
         return name in ("train", "valid", "test")
 
     def feed(self, name: str, seed: int | None = None) -> Windows:

@@ -19,8 +19,16 @@ ROWS = 256  # of a batch that is not learnt from
 
 @dataclass(frozen=True)
 class WindowBatch:
-    """Windows side by side: what their steps read, ``x`` (T, B, columns) and ``further``, and what follows, ``y``
-    (T, B, horizon), where ``counts``. ``targets`` counts the targets of *all* processes; ``ends`` (B,): last steps."""
+    """A batch of windows, as ``Forecaster.forward`` takes it.
+
+    Attributes:
+        x: the inputs of each step, (T, B, columns).
+        y: the values after each step, (T, B, horizon).
+        counts: True where ``y`` is a target, (T, B, horizon).
+        further: the cell's further inputs by name, (T, B, n) each.
+        ends: last step of each window, (B,).
+        targets: number of targets in the batch of *all* processes.
+    """
 
     x: Tensor
     y: Tensor
@@ -44,15 +52,16 @@ class WindowBatch:
 class Windows:
     """Windows of ``length`` steps, that end where ``ends`` says or are drawn.
 
-    In training each step of a window counts whose targets lie before ``stop``; otherwise a window's last step alone.
+    In training, forecasts from all steps of a window count, as far as their targets lie before ``stop``; otherwise only the
+    forecast from its last step.
 
     Args:
         prepared: the series.
-        stop: for each series, the first step that is no target.
+        stop: for each series, the first step after the last target.
         length: steps of a window; fewer where a series has fewer.
         rows: of a batch.
         ends: (series, last step) of each window; empty where they are drawn.
-        drawn: how many windows of an epoch are drawn, each start as likely; 0: none.
+        drawn: number of windows to draw in an epoch, all places being equally likely; 0: use ``ends``.
         share: this process's rows of each batch.
         seed: of the drawing.
     """
@@ -113,7 +122,7 @@ class Windows:
         return WindowBatch(torch.from_numpy(x), torch.from_numpy(y), torch.from_numpy(counts), own_further, ends, total)
 
     def _counts(self, s: int, begin: int, stop: int) -> np.ndarray:
-        """Return where a window's targets count, (steps, horizon)."""
+        """Return True where a window's targets count, (steps, horizon)."""
         counts = self.prepared[s].counts[begin:stop]
         horizon = counts.shape[1]
         reach = np.arange(begin, stop)[:, None] + np.arange(1, horizon + 1) < self.stop[s]

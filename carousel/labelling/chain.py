@@ -7,9 +7,17 @@ from torch import Tensor, nn
 
 
 class LinearChain(nn.Module):
-    """Scores of a label at the beginning, at the end, and after another, beside the scores that each step gives.
+    """A conditional random field: it adds learned scores of pairs of labels to the scores that a network gives each step.
 
-    ``labels``: how many there are. ``after``: (labels, labels), from one to the next; ``first``, ``last``: (labels,).
+    Lafferty, McCallum and Pereira 2001.
+
+    Args:
+        labels: number of labels.
+
+    Attributes:
+        after: score of each label (column) after another (row), (labels, labels).
+        first: score of each label at the beginning, (labels,).
+        last: score of each label at the end, (labels,).
     """
 
     def __init__(self, labels: int):
@@ -22,14 +30,14 @@ class LinearChain(nn.Module):
         """Return −log p of sequences of labels, in nats, (B,).
 
         Args:
-            scores: of the labels at each step, (T, B, labels).
-            lengths: steps of each row, (B,).
-            y: the labels, (T, B); anything beyond a row's end.
+            scores: scores of the labels at each step, (T, B, labels).
+            lengths: steps of each sequence, (B,).
+            y: the labels, (T, B), with any number beyond a sequence's end.
         """
         return self.log_total(scores, lengths) - self.score(scores, lengths, y)
 
     def score(self, scores: Tensor, lengths: Tensor, y: Tensor) -> Tensor:
-        """Return the score of sequences of labels, (B,); arguments as those of a call."""
+        """Return the score of sequences of labels, (B,); the arguments are those of ``forward``."""
         inside = torch.arange(len(y), device=y.device).unsqueeze(1) < lengths
         y = y.where(inside, 0)
         own = scores.gather(2, y.unsqueeze(2)).squeeze(2)
@@ -47,7 +55,7 @@ class LinearChain(nn.Module):
 
     @torch.no_grad()
     def best(self, scores: Tensor, lengths: Tensor) -> Tensor:
-        """Return the sequences of labels with the highest score, (T, B), by Viterbi's algorithm; 0 beyond a row's end."""
+        """Return the sequences of labels with the highest score, (T, B), by Viterbi's algorithm; 0 beyond a sequence's end."""
         total, back = self.first + scores[0], []
         for t in range(1, len(scores)):
             most, where = (total.unsqueeze(2) + self.after).max(1)
@@ -63,7 +71,7 @@ class LinearChain(nn.Module):
         return torch.stack(path[::-1]).where(inside, 0)
 
     def chances(self, scores: Tensor, lengths: Tensor) -> Tensor:
-        """Return the probability of each label at each step, all sequences of labels considered, (T, B, labels)."""
+        """Return the probability of each label at each step, summed over all sequences of labels, (T, B, labels)."""
         with torch.enable_grad():
             given = scores.detach().requires_grad_()
             (chances,) = torch.autograd.grad(self.log_total(given, lengths).sum(), given)

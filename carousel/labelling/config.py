@@ -12,9 +12,9 @@ from carousel.training.fields import Settings, setting
 
 @dataclass(frozen=True)
 class LabelsConfig(Settings):
-    """The files of the sequences, and where their labels stand; ``valid`` empty: a tenth of the sequences.
+    """The files of the sequences, and the places of labels in them; without ``valid``, a tenth of the sequences is held out.
 
-    A file is a table, ``.csv``, ``.npz`` or ``.parquet``, or else text with tags: one token a line, an empty line between
+    A file is a table (``.csv``, ``.npz`` or ``.parquet``), or else text with tags: one token a line, and an empty line between
     sentences.
     """
 
@@ -23,14 +23,14 @@ class LabelsConfig(Settings):
     train: list[str] = field(default_factory=list)
     valid: list[str] = field(default_factory=list)
     test: list[str] = field(default_factory=list)
-    tag_column: int = setting(0, "Of text: the column of the tags, from 1; 0: the last.", least=0)
-    least_count: int = setting(2, "Of text: a word that comes less often in the training files is unknown.", least=1)
+    tag_column: int = setting(0, "For text: the column of the tags, from 1; 0: the last.", least=0)
+    least_count: int = setting(2, "For text: words that occur less often in the training files are unknown.", least=1)
     spelling: bool = setting(
-        True, "Of text: words are known by themselves alone, not also by their ends and shape.", option="--no-spelling"
+        True, "For text: do not read a word's first and last letters and its shape.", option="--no-spelling"
     )
-    sequence: str = setting("", "Of a table: the column that names the sequence; without it, a file is one sequence.")
-    label: str = setting("", "Of a table: the column of the labels.")
-    features: str = setting("", "Of a table: the columns that are read, separated by commas; without it, all others.")
+    sequence: str = setting("", "For tables: the column that names each row's sequence; without it, a file is one sequence.")
+    label: str = setting("", "For tables: the column of the labels.")
+    features: str = setting("", "For tables: the columns to read, separated by commas; by default all others.")
 
     def check(self) -> None:
         """Raise InputError for a value that cannot be."""
@@ -42,17 +42,17 @@ class LabelsConfig(Settings):
                 raise InputError(f"column {getattr(self, name)!r} is the `{name}`, and cannot be among the `features`")
 
     def chosen(self) -> list[str]:
-        """Return the names of the columns that are read, where they were chosen."""
+        """Return the names of the columns in ``features``; empty where it is."""
         return [name.strip() for name in self.features.split(",") if name.strip()]
 
 
 @dataclass(frozen=True)
 class LabelTraining(ExampleTraining):
-    """The settings of training where a row is a sequence. ``length``: longer sequences are parted there in training."""
+    """The settings of training on batches of sequences."""
 
     feed: str = setting("sequences", choices=("sequences",))
     batch_size: int = setting(32, "Sequences of a batch.", least=1)
-    length: int = setting(0, "Steps at which longer sequences are parted in training; 0: nowhere.", least=0)
+    length: int = setting(0, "Cut longer sequences into parts of so many steps, in training alone; 0: do not.", least=0)
 
 
 @dataclass(frozen=True)

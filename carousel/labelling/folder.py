@@ -1,4 +1,4 @@
-"""A labeller's run folder, where it differs from a language model's."""
+"""The files of a labeller's run folder: its sequences, names and model."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ PARTS = ("train", "valid", "test")
 
 
 def sequences_path(folder: Path, part: str) -> Path:
-    """Return where a part's sequences lie."""
+    """Return the path of a part's sequences."""
     return folder / "data" / f"{part}.npz"
 
 
 def load_labeller(folder: Path) -> tuple[Labeller, Names, LabellingConfig]:
-    """Return the best model of a run, its names and configuration. Raises InputError where the folder is not whole."""
+    """Return the best model of a run, its names and configuration. Raises InputError where a file is missing or damaged."""
     config = LabellingConfig.load(folder)
     names = Names.load(folder)
     model = Labeller(len(names.labels), names.inputs, config.model)

@@ -1,4 +1,4 @@
-"""Labellers over any cell: layers read a sequence, in one direction or both; each step, or the whole, gets a label."""
+"""Labellers: recurrent layers of any cell give each step of a sequence, or the whole, a label."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ POOLINGS = ("mean", "max", "last")
 
 @dataclass(frozen=True)
 class LabellerConfig(NetworkConfig):
-    """The parts of a labeller. Dropout is on what is read, between layers and on the outputs.
+    """The settings of a labeller's model. Dropout is on inputs, between layers and on outputs.
 
-    ``dropout_words`` reads a share of a text's words as unknown while training, so that the unknown word is learnt.
+    ``dropout_words`` replaces a share of a text's words by the unknown word while training, so that its embedding is trained.
     """
 
     hidden: int = 100
     tied: bool = setting(False)
-    bidirectional: bool = setting(False, "Sequences are read in both directions.")
+    bidirectional: bool = setting(False, "Read sequences in both directions.")
     whole: bool = setting(False, "One label for a whole sequence, not one for each step.")
     pooling: str = setting(
         "mean",
-        "What is labelled with `whole`: the outputs' mean or maximum over the steps, or the last ones.",
+        "With `whole`, classify the mean or the maximum of the outputs over the steps, or the last ones.",
         choices=POOLINGS,
     )
-    crf: bool = setting(False, "Labels are a linear chain (CRF): which follows which is learnt, and all are found together.")
-    dropout_words: float = setting(0.0, "Share of words that are read as unknown while training.", least=0, below=1)
+    crf: bool = setting(False, "Learn which label follows which (CRF), and find the labels of a sequence together.")
+    dropout_words: float = setting(0.0, "Share of words that training replaces by the unknown word.", least=0, below=1)
 
     def check(self) -> None:
         """Raise InputError for a value that cannot be."""
@@ -49,12 +49,12 @@ class LabellerConfig(NetworkConfig):
 
 
 class Labeller(Trainable):
-    """Embedding or scaled numbers, recurrent layers, an output layer, and where it is asked for a linear chain.
+    """A labeller: an embedding, or scaled numbers; recurrent layers; an output layer; with ``crf`` a linear chain.
 
     Args:
-        labels: how many there are.
-        inputs: the number of numbers of each step; or of text the sizes of the tables of a step's ids, the words' first.
-        config: of the model.
+        labels: number of labels.
+        inputs: for series, how many numbers a step has; for text, the sizes of the embedding tables, the words' first.
+        config: the model's settings.
 
     Raises:
         InputError: the configuration cannot be.
@@ -100,21 +100,21 @@ class Labeller(Trainable):
 
     @torch.no_grad()
     def learn_scale(self, x: Tensor) -> None:
-        """Scale numbers from now on by the mean and deviation of these, (N, numbers)."""
+        """Set the mean and standard deviation that scale inputs to those of ``x``, (N, numbers)."""
         deviation, mean = torch.std_mean(x.double(), 0, correction=0)
         self.mean.copy_(mean)
         self.deviation.copy_(deviation.where(deviation > 1e-6, 1.0))
 
     def forward(self, x: Tensor, lengths: Tensor, y: Tensor) -> tuple[Tensor, None]:
-        """Read sequences and hold their labels against the right ones.
+        """Return the loss of the right labels.
 
         Args:
             x: numbers (T, B, n), or ids (T, B, tables).
-            lengths: steps of each row, (B,), on the CPU.
-            y: labels (T, B), IGNORED beyond a row's end; with ``whole`` (B,).
+            lengths: steps of each sequence, (B,), on the CPU.
+            y: the right labels, (T, B), IGNORED beyond a sequence's end; with ``whole`` (B,).
 
         Returns:
-            −Σ log p(y) in nats, over steps or rows; and None, as nothing is carried on.
+            −Σ log p(y) in nats, summed over steps or sequences; and None, since no state is carried to the next batch.
         """
         scores = self.scores(x, lengths)
         if self.chain is not None:
@@ -123,7 +123,7 @@ class Labeller(Trainable):
         return cross_entropy(scores.flatten(0, -2), y.flatten(), ignore_index=IGNORED, reduction="sum"), None
 
     def scores(self, x: Tensor, lengths: Tensor) -> Tensor:
-        """Return the labels' scores, (T, B, labels), or with ``whole`` (B, labels); arguments as those of a call."""
+        """Return the labels' scores, (T, B, labels), or with ``whole`` (B, labels); the arguments are those of ``forward``."""
         e = self._drop(self._embedded(x))
         output, _ = self.recurrent(pack_padded_sequence(e, lengths.cpu(), enforce_sorted=False))
         h = pad_packed_sequence(output)[0]
@@ -142,7 +142,7 @@ class Labeller(Trainable):
         return self.chain.best(scores, lengths), self.chain.chances(scores, lengths)
 
     def _embedded(self, x: Tensor) -> Tensor:
-        """Return what the layers read, (T, B, size)."""
+        """Return the inputs of the layers, (T, B, size)."""
         if not self.embeddings:
             return (x - self.mean) / self.deviation
         words = x[..., 0]
@@ -154,8 +154,8 @@ class Labeller(Trainable):
         return e
 
     def _pooled(self, h: Tensor, lengths: Tensor) -> Tensor:
-        """Return of outputs (T, B, size) one of each row, (1, B, size)."""
-        if self.config.pooling == "last":  # of the way back the last is the first
+        """Return one vector for each sequence from its outputs (T, B, size): (1, B, size)."""
+        if self.config.pooling == "last":  # read backwards, the last output stands first
             ways = h.unflatten(2, (self.recurrent.directions, -1))
             last = ways[lengths - 1, torch.arange(h.shape[1], device=h.device), 0]
             return torch.cat([last, *ways[0, :, 1:].unbind(1)], 1).unsqueeze(0)

@@ -1,4 +1,4 @@
-"""What a labeller's numbers stand for: its labels, and the words and spellings of a text or the columns of a table."""
+"""The names behind a labeller's ids: labels, the words and spellings of text, the columns of tables."""
 
 from __future__ import annotations
 
@@ -32,8 +32,13 @@ def spelling(word: str) -> tuple[str, str, str, str]:
 
 @dataclass(frozen=True)
 class Names:
-    """The ``labels`` of a run, in order; of text the ``tables`` of words and spellings, each but the unknown one, which is 0;
-    of series the ``columns`` of numbers. One of the two is empty. In a run folder they are ``labels.json``."""
+    """The names of a run, ``labels.json`` in its folder.
+
+    Attributes:
+        labels: in the order of their ids.
+        tables: for text, the words, and their first letters, last letters and shapes; ids begin with 1, and 0 is unknown.
+        columns: for tables, the columns to read.
+    """
 
     labels: tuple[str, ...]
     tables: tuple[tuple[str, ...], ...] = ()
@@ -44,10 +49,10 @@ class Names:
         """Learn the names of a text.
 
         Args:
-            labels: of the text.
-            words: all its words.
-            least: how often a word must come.
-            spelt: whether words are known by their spelling, too.
+            labels: the labels of all its tokens.
+            words: all its tokens.
+            least: how often a word must occur to be known.
+            spelt: whether there are tables of words' first letters, last letters and shapes, too.
         """
         counts: list[Counter[str]] = [Counter() for _ in TABLES[: None if spelt else 1]]
         for word, n in Counter(words).items():
@@ -58,7 +63,7 @@ class Names:
 
     @property
     def inputs(self) -> int | list[int]:
-        """The numbers of a step; of text the sizes of its tables, the unknown word among them."""
+        """How many numbers a step has; for text, the sizes of its tables, each with an id for unknown."""
         return [len(table) + 1 for table in self.tables] if self.tables else len(self.columns)
 
     @cached_property
@@ -75,11 +80,11 @@ class Names:
         return np.array([[t.get(p, 0) for t, p in zip(ids, spelling(word), strict=False)] for word in tokens], np.int32)
 
     def unknown(self, labels: Iterable[str]) -> str | None:
-        """Return the first label that is not among the names; None: all are."""
+        """Return the first label that is not among the names; None where all are."""
         return next((label for label in labels if label not in self._labels), None)
 
     def numbers(self, labels: Sequence[str]) -> list[int]:
-        """Return the numbers of labels, all of which are among the names."""
+        """Return the ids of labels, all of which must be among the names."""
         return [self._labels[label] for label in labels]
 
     def save(self, folder: Path) -> None:
@@ -90,7 +95,7 @@ class Names:
 
     @classmethod
     def load(cls, folder: Path) -> Names:
-        """Read ``labels.json``. Raises InputError where it is missing or something else."""
+        """Read ``labels.json``. Raises InputError where it is missing or damaged."""
         path = folder / FILE
         try:
             found = files.read_object(path)

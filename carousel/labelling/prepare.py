@@ -1,4 +1,4 @@
-"""From files to names and sequences in the run folder."""
+"""Read the data files of a labeller, and write names and sequences into the run folder."""
 
 from __future__ import annotations
 
@@ -17,14 +17,18 @@ HELD_OUT = 10  # where no validation data are given, one sequence in ten
 
 
 def prepare(folder: Path, config: LabellingConfig) -> None:
-    """Learn the names and write the sequences, where that is not done already.
+    """Write the names and the sequences of a run, unless they are there already.
 
     Without ``valid``, a tenth of the sequences is held out: the last ones where steps have labels, every tenth where whole
-    sequences have, as tables often are in the order of their labels.
+    sequences have one, since tables are often in the order of their labels.
+
+    Args:
+        folder: the run folder.
+        config: its configuration, which names the data files.
 
     Raises:
-        InputError: a file cannot be used, or a label occurs only in held-out data. Nothing that was made of them is left, but
-            the names of a run that has a checkpoint.
+        InputError: a file cannot be used, or a label occurs only in held-out data. Written files are then removed, except the
+            names of a run that has a checkpoint.
     """
     config.data.check()
     if not config.data.train:
@@ -61,7 +65,7 @@ def _make(folder: Path, data: LabelsConfig, whole: bool, begun: bool) -> None:
 
 
 def _features(data: LabelsConfig) -> list[str]:
-    """Return the columns of the tables that are read; none of text. Raises InputError for files of several forms."""
+    """Return the columns to read; empty for text. Raises InputError for tables and text together."""
     paths = [Path(p) for part in PARTS for p in getattr(data, part)]
     tables = [path for path in paths if is_table(path)]
     if tables and len(tables) < len(paths):

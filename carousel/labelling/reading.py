@@ -19,9 +19,13 @@ BEGIN = "-DOCSTART-"  # of a document, in CoNLL 2003: no token
 
 @dataclass(frozen=True)
 class Labelled:
-    """A sequence. ``steps``: tokens, or numbers (T, n); ``labels``: of the steps, or one of the whole; empty: none are known.
+    """A sequence with labels.
 
-    ``place``: its name in errors; ``name``: in a table.
+    Attributes:
+        steps: tokens, or numbers (T, n).
+        labels: one for each step, or one for the whole; empty where they are unknown.
+        place: its name in errors.
+        name: its name in the table; empty for text.
     """
 
     steps: Sequence[str] | np.ndarray
@@ -39,10 +43,10 @@ def read(paths: Iterable[Path], data: LabelsConfig, features: Sequence[str] = ()
     """Return the sequences of files, in order.
 
     Args:
-        paths: of the files, all of one form.
-        data: where the labels stand.
-        features: of tables, the columns that are read; by default those that ``data`` chooses.
-        known: whether the files must have labels; without, labels are not read.
+        paths: of the files, all tables or all text.
+        data: names the columns of the labels, sequences and features.
+        features: for tables, the columns to read; by default ``data.features``.
+        known: whether the files have labels; if not, labels are not read.
 
     Raises:
         InputError: a file is not of its form, ragged or empty, a label or a number is missing.
@@ -62,16 +66,16 @@ def read(paths: Iterable[Path], data: LabelsConfig, features: Sequence[str] = ()
 def sentences(given: Iterable[str], where: str, column: int = 0, *, known: bool = True) -> Iterator[Labelled]:
     """Yield the sentences of text with tags, each as soon as it ends.
 
-    Columns are separated by tabs where a line has one, else by blanks; the token's is the first.
+    Columns are separated by tabs where a line has one, else by blanks; the first column is the token's.
 
     Args:
         given: lines.
         where: the name of the text in errors.
-        column: of the tags, from 1; 0: the last.
-        known: whether there must be tags; without, all columns but the first are passed over.
+        column: the column of the tags, from 1; 0: the last.
+        known: whether the text has tags; if not, only the first column is read.
 
     Raises:
-        InputError: a line has no tag, or other columns than the first one.
+        InputError: a line has no tag, or another number of columns than the first line.
     """
     rows: list[list[str]] = []
     width = begin = 0
@@ -126,7 +130,7 @@ def _of_table(path: Path, data: LabelsConfig, features: Sequence[str], known: bo
 
 
 def one_label(sequence: Labelled) -> Labelled:
-    """Return a sequence with one label for the whole, that of all its steps. Raises InputError where they have several."""
+    """Return a sequence with its steps' label as the label of the whole. Raises InputError where the steps' labels differ."""
     different = dict.fromkeys(sequence.labels)
     if len(different) > 1:
         first, second, *_ = different
@@ -135,7 +139,7 @@ def one_label(sequence: Labelled) -> Labelled:
 
 
 def checked(steps: Any, place: str, numbers: int | None) -> Sequence[str] | np.ndarray:
-    """Return the steps of a sequence that Python code gives: tokens, or ``numbers`` a step. Raises InputError for others."""
+    """Return the steps of a sequence from Python: tokens, or an array (steps, ``numbers``). Raises InputError for others."""
     if numbers is None:
         if isinstance(steps, str) or not len(steps) or not all(isinstance(token, str) for token in steps):
             raise InputError(f"{place} must be a list of tokens, at least one, each a string")

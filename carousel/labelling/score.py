@@ -1,4 +1,4 @@
-"""How well labels were found: accuracy, F1, who was taken for whom; of spans, whole ones."""
+"""Scores of predicted labels: accuracy, F1, confusion, and F1 of whole spans."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-BEGIN = "B-"  # of a span's first label, as in IOB2; and I- of the others, O outside
+BEGIN = "B-"  # of a span's first label, as in IOB2; the others begin with I-, and O is outside of spans
 
 
 @dataclass(frozen=True)
 class Quality:
-    """Of a label: precision, recall, F1, and how many steps or sequences have it."""
+    """Precision, recall and F1 of a label, each from 0 to 1; ``count``: the number of steps or sequences that have it."""
 
     precision: float
     recall: float
@@ -23,10 +23,17 @@ class Quality:
 
 @dataclass(frozen=True)
 class LabelScore:
-    """Right labels, of all; F1 of each label, their mean, and their mean weighted by how often each occurs.
+    """The scores of predicted labels; all rates are from 0 to 1.
 
-    ``confusion``: (labels, labels) counts, rows the right label, columns the one that was found. ``spans``: precision, recall
-    and F1 of whole spans by ``seqeval``, where labels are of the form B-PER, I-PER, O and seqeval is installed.
+    Attributes:
+        labels: all labels of the run, in order.
+        confusion: counts (labels, labels); a row for each right label, a column for each predicted one.
+        accuracy: right predictions divided by all.
+        macro_f1: mean of the labels' F1.
+        weighted_f1: mean of the labels' F1, weighted by their counts.
+        each: precision, recall, F1 and count, by label.
+        spans: precision, recall and F1 of whole spans by ``seqeval``; None where labels are not of the form B-PER, I-PER, O, or
+            seqeval is not installed.
     """
 
     labels: tuple[str, ...]
@@ -39,11 +46,11 @@ class LabelScore:
 
     @property
     def count(self) -> int:
-        """How many labels there were to find."""
+        """The number of labels to predict."""
         return int(self.confusion.sum())
 
     def mistakes(self, most: int = 10) -> list[tuple[str, str, int]]:
-        """Return the most frequent mistakes: the right label, the one that was found, and how often."""
+        """Return the ``most`` most frequent mistakes, each as right label, predicted label and count."""
         wrong = self.confusion.copy()
         np.fill_diagonal(wrong, 0)
         order = np.argsort(-wrong, axis=None, kind="stable")[:most]
@@ -70,12 +77,12 @@ def have_spans(labels: Sequence[str]) -> bool:
 
 
 def score(right: Sequence[Sequence[str]], found: Sequence[Sequence[str]], labels: Sequence[str]) -> LabelScore:
-    """Hold labels that were found against the right ones.
+    """Compare predicted labels with the right ones.
 
     Args:
-        right: of each sequence, the labels of its steps, or the one of the whole.
-        found: as many.
-        labels: all that there are; those that neither occur nor were found have no F1, and count in no mean.
+        right: for each sequence the labels of its steps, or one label for the whole.
+        found: the predictions, as many for each sequence.
+        labels: all labels of the run; a label that neither occurs nor is predicted has no F1 and counts in no mean.
     """
     from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 

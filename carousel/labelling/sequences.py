@@ -39,7 +39,7 @@ class Sequences:
 
     @cached_property
     def begins(self) -> np.ndarray:
-        """Where each sequence begins, (S,)."""
+        """The index of each sequence's first step, (S,)."""
         return np.concatenate([[0], self.ends[:-1]])
 
     @classmethod

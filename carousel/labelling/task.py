@@ -1,4 +1,4 @@
-"""Labelling as a task: sequences of a run folder, in batches, judged by the nats that a label costs."""
+"""Labelling as a task of the trainer: sequences of a run folder in batches; the metric is nats per label."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ class LabellingTask:
         return sequences_path(self.folder, name).exists()
 
     def feed(self, name: str, seed: int | None = None) -> SequenceFeed:
-        """Return batches as the configuration says for training, of moderate size and whole for held-out sequences."""
+        """Return batches: with a seed as the configuration says, for training; else ``ROWS`` whole sequences each."""
         rows, length = (self.training.batch_size, self.training.length) if seed is not None else (ROWS, 0)
         return SequenceFeed(self._sequences(name), rows, length, self.share, seed)
 
     def carry(self, state: None) -> None:
-        """Carry nothing on: each sequence begins anew."""
+        """Do nothing: no state is carried from batch to batch."""
 
     def _sequences(self, name: str) -> Sequences:
         return Sequences.open(sequences_path(self.folder, name), self.names)

@@ -1,4 +1,4 @@
-"""A model's gradients against finite differences of its loss, on a batch of its task, in double precision."""
+"""Comparison of a model's gradients with finite differences of its loss, on a batch, in double precision."""
 
 from __future__ import annotations
 
@@ -15,18 +15,23 @@ from torch import Tensor
 from carousel.errors import InputError
 from carousel.training.task import Batch, Trainable
 
-STEPS = (1e-2, 1e-3, 1e-4)  # of the differences; a function with corners needs the small ones
-ROUNDING = 4.0  # times the loss's last place: what a difference cannot see, so that smaller slopes count as large
+STEPS = (1e-2, 1e-3, 1e-4)  # widths of the differences; a function with kinks needs the small ones
+ROUNDING = 4.0  # times the loss's last place: the error of a difference by rounding; smaller slopes count as this large
 TOLERANCE = 1e-6
 Tick = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
 class Checked:
-    """A parameter's gradient beside finite differences.
+    """The comparison of a parameter's gradient with finite differences.
 
-    ``error``: the worst relative one of all directions and entries; ``at``: where, "direction 2" or the entry's indices;
-    ``gradient`` and ``difference``: the two slopes there.
+    Attributes:
+        name: of the parameter.
+        shape: of the parameter.
+        error: the worst relative error over all directions and entries.
+        at: the place of that error: "direction 2", or the entry's indices, "[0, 3]".
+        gradient: the slope there by the gradient.
+        difference: the slope there by finite differences.
     """
 
     name: str
@@ -51,26 +56,26 @@ def check_gradients(
     seed: int = 1,
     tick: Tick | None = None,
 ) -> list[Checked]:
-    """Compare the slope of the loss that the gradient promises with that of finite differences, parameter by parameter.
+    """Compare the slope of the loss by the gradient with the slope by finite differences, for each parameter.
 
-    A copy of the model is checked, in double precision, as in evaluation: without dropout and noise. The differences are
-    central ones of fourth order, of the first of three widths that agrees, else of the best. Slopes that rounding alone could
-    make wrong are divided by the least one that it could not.
+    A copy of the model is checked, in double precision and in evaluation mode: without dropout and noise. Differences are
+    central and of fourth order; of three widths the first that agrees counts, else the best. The error is relative to the
+    larger slope, or to the smallest slope that rounding cannot falsify, if that is larger.
 
     Args:
-        model: whose gradients.
-        batch: of its task, read with new states.
-        directions: random directions of each parameter, of length 1.
-        entries: single numbers of each parameter: the one with the largest gradient, and others at random.
-        patterns: names of the parameters that are checked, as ``fnmatch`` has them; by default all.
+        model: the model to check.
+        batch: a batch of its task; states begin anew.
+        directions: number of random directions for each parameter, of length 1.
+        entries: number of single entries for each parameter: the one with the largest gradient, and others at random.
+        patterns: patterns of ``fnmatch`` for the names of the parameters to check; by default all.
         seed: of directions and entries.
-        tick: told how many parameters are done, of how many.
+        tick: called with the number of parameters done, and of all.
 
     Returns:
-        A line for each parameter, the worst first.
+        A comparison for each parameter, the worst first.
 
     Raises:
-        InputError: no parameter has such a name, or the loss is not finite.
+        InputError: no parameter's name fits a pattern, or the loss is not finite.
     """
     model = copy.deepcopy(model).double().eval()
     arguments = [_double(a) for a in batch.arguments(None, model.device)]
@@ -129,7 +134,7 @@ def _check(
 
 
 def _closest(p: Tensor, direction: Tensor, loss: Callable[[], Tensor], promised: float, size: float) -> tuple[float, float]:
-    """Return the relative error and the difference of the width that agrees best."""
+    """Return the relative error and the slope of the finite difference that agrees best."""
     before, tried = p.clone(), []
     for step in STEPS:
         values = []

@@ -1,4 +1,4 @@
-"""Norms and ranges of what learns, while it learns: weights, gradients, gates and states."""
+"""Norms and ranges of weights, gradients, gates and states during training."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 from carousel.layers.of_cell import CellLayer
 from carousel.training.task import Trainable
 
-SHUT, OPEN = 0.1, 0.9  # of a gate
+SHUT, OPEN = 0.1, 0.9  # a gate is shut below the first and open above the second
 Numbers = dict[str, float]
 
 
 class Monitor:
-    """Channels of a model's steps, in the manner of Pylearn2. They leave model and random state as they are.
+    """A model's measurements during training, like the channels of Pylearn2. They change neither model nor random state.
 
     Args:
-        model: that learns. Gates and states are those of its layers over cells, whichever they are.
+        model: the model to measure; gates and states are those of all its layers over cells.
     """
 
     def __init__(self, model: Trainable):
@@ -30,7 +30,7 @@ class Monitor:
 
     @torch.no_grad()
     def look(self, arguments: tuple[Any, ...]) -> None:
-        """Measure gates and states in a call of the model, which has the dropout and noise that the next call will have."""
+        """Call the model and measure gates and states; the next call draws the same dropout and noise."""
         device = self.model.device
         self.seen = {}
         with torch.random.fork_rng([device] if device.type == "cuda" else []), self._watching():
@@ -50,17 +50,17 @@ class Monitor:
                 hook.remove()
 
     def row(self, unclipped: float = 1.0) -> dict[str, dict[str, Numbers]]:
-        """Return all channels by kind and name, after a step.
+        """Return all measurements after a step, by kind and name.
 
         Args:
-            unclipped: what gradients were divided by where they were clipped.
+            unclipped: factor that takes gradients back to their size before clipping.
         """
         named = [(name, p) for name, p in self.model.named_parameters() if p.requires_grad]
         gradients = {name: _size(p.grad * unclipped) for name, p in named if p.grad is not None}
         return {"weights": {name: _size(p) for name, p in named}, "gradients": gradients, "values": self.seen}
 
     def _see(self, name: str, layer: CellLayer, given: tuple[Any, ...], result: tuple[Any, ...]) -> Any:
-        """Measure what a layer has recorded, and return what it would have returned without."""
+        """Measure the values that a layer has recorded, and return its output without them."""
         *plain, recorded = result
         inside = _inside(given[0], layer)
         for quantity, values in recorded.items():
@@ -76,7 +76,7 @@ def _with_record(layer: CellLayer, given: tuple[Any, ...], named: dict[str, Any]
 
 
 def _inside(input: Any, layer: CellLayer) -> Tensor | None:
-    """Return where a packed input has steps, (T, B), or (B, T) as the layer lays them out; None: everywhere."""
+    """Return True where a packed input has steps, (T, B), or (B, T) if the layer is ``batch_first``; None for padded input."""
     if not isinstance(input, PackedSequence):
         return None
     ones = PackedSequence(torch.ones_like(input.data[:, 0]), *input[1:])

@@ -14,21 +14,24 @@ DIGITS = "digits"  # the corpus that is generated
 
 @dataclass(frozen=True)
 class ExamplesConfig(Settings):
-    """Data to learn from: ``train`` is "digits", the corpus that is generated, or the path of an .npz file; ``valid`` and
-    ``test`` are paths, or empty. Without ``valid``, the last tenth of a file's examples is held out."""
+    """The data of a transcriber.
+
+    ``train`` is "digits", for the generated corpus, or the path of an .npz file; ``valid`` and ``test`` are paths, or empty.
+    Without ``valid``, the last tenth of a file's examples is held out.
+    """
 
     group = "Data"
 
     train: str = DIGITS
     valid: str = ""
     test: str = ""
-    strings: int = setting(4000, "Strings of digits to train on, where digits are the corpus.", least=1, most=1_000_000)
-    content: str = setting("any", "Strings of digits are any digits, or those of forms: dates and amounts.", choices=CONTENTS)
+    strings: int = setting(4000, "Strings of digits to train on, for the corpus digits.", least=1, most=1_000_000)
+    content: str = setting("any", "Strings of digits: any digits, or forms (dates and amounts).", choices=CONTENTS)
 
 
 @dataclass(frozen=True)
 class TranscriptionTraining(ExampleTraining):
-    """The settings of training where a row is an example."""
+    """The settings of training on batches of examples."""
 
     feed: str = setting("examples", choices=("examples",))
     batch_size: int = setting(32, "Examples of a batch.", least=1)

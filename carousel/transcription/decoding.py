@@ -1,4 +1,4 @@
-"""The transcription of a sequence's probabilities: the best path, or a beam of prefixes with a language model."""
+"""Decoders from probabilities to transcriptions: the best path, and prefix beam search with a language model."""
 
 from __future__ import annotations
 
@@ -14,21 +14,26 @@ from carousel.transcription.model import BLANK
 
 Prefix = tuple[int, ...]
 NEVER = -math.inf
-LEAST = 1e-6  # labels less likely at a step are not tried there
+LEAST = 1e-6  # labels less likely at a step do not extend a prefix there
 
 
 class Foretelling(Protocol):
-    """A model of which label follows; ``language.Foreteller`` is one."""
+    """A model of the next label, such as ``language.Foreteller``."""
 
     def ahead(self, prefixes: Sequence[Prefix]) -> list[np.ndarray]:
-        """Return for each prefix the log-probabilities of the labels that may follow, (labels + 1,); the end's stands first."""
+        """Return for each prefix the log-probabilities of the end, which stands first, and of the labels, (labels + 1,)."""
         ...
 
 
 @dataclass(frozen=True)
 class Found:
-    """A transcription: labels from 1; log p in nats, summed over all paths that were followed; ``score``: by which it was
-    ranked, log p + α log p of the language model + β times the number of labels."""
+    """A transcription that beam search found.
+
+    Attributes:
+        ids: the labels, from 1.
+        log_probability: log p of the transcription in nats, over the paths that the beam followed.
+        score: by which it is ranked: log p + α log p of the language model + β times the number of labels.
+    """
 
     ids: Prefix
     log_probability: float
@@ -36,7 +41,7 @@ class Found:
 
 
 def greedy(logs: np.ndarray) -> Prefix:
-    """Return the labels of the best path: repeated outputs are one, blanks are gone.
+    """Return the labels of the likeliest path, with repeated outputs merged and blanks removed.
 
     Args:
         logs: log-probabilities (T, labels + 1), the blank's first.
@@ -55,22 +60,22 @@ def beam_search(
     beta: float = 0.0,
     least: float = LEAST,
 ) -> list[Found]:
-    """Return the likeliest transcriptions, best first: prefix beam search (Hannun, Maas, Jurafsky and Ng 2014).
+    """Return the likeliest transcriptions, best first, by prefix beam search (Hannun, Maas, Jurafsky and Ng 2014).
 
-    A prefix holds the probability of all paths that become it, those that end in a blank and those that do not apart, so that
-    a repeated label is told from a doubled one. With a language model, prefixes compete by log p + α log p(prefix) + β
-    |prefix|, and whole transcriptions with p of their end.
+    Each prefix has two probabilities: of the paths that end in a blank and of the paths that end in a label. Only after a blank
+    is an equal label a new one. With a language model, prefixes are ranked by log p + α log p(prefix) + β |prefix|; in the end
+    the probability of the end counts as well.
 
     Args:
         logs: log-probabilities (T, labels + 1), the blank's first.
-        width: prefixes that are kept from step to step.
+        width: number of prefixes to keep at each step.
         foreteller: a language model of the labels.
-        alpha: weight of its log-probability.
-        beta: bonus of each label.
-        least: labels less likely at a step are not tried there; 0: all are.
+        alpha: weight α of its log-probability.
+        beta: bonus β of each label, in nats.
+        least: probability below which a label does not extend a prefix; 0: all labels do.
 
     Raises:
-        InputError: for a width below 1.
+        InputError: ``width`` is below 1.
     """
     if width < 1:
         raise InputError(f"a beam is at least 1 wide, not {width}")
@@ -128,7 +133,7 @@ def _added(a: float, b: float) -> float:
 
 
 def aligned(logs: np.ndarray, ids: Sequence[int]) -> list[tuple[int, int]]:
-    """Return for each label where it begins and stops on the likeliest path that becomes a transcription (Viterbi).
+    """Return the first step of each label, and the step after its last, on a transcription's likeliest path (Viterbi).
 
     Args:
         logs: log-probabilities (T, labels + 1), the blank's first.

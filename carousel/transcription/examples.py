@@ -1,4 +1,4 @@
-"""Examples as arrays: inputs with their sizes, and transcriptions as labels; from .npz files, in the run folder, refused."""
+"""Examples as arrays: inputs with their sizes, and transcriptions as labels; read from .npz files and checked."""
 
 from __future__ import annotations
 
@@ -17,22 +17,26 @@ from carousel.transcription.model import COLUMNS, GRID, SERIES
 
 @dataclass(frozen=True)
 class Inputs:
-    """Inputs side by side: ``data`` (N, T, size), or of a grid (N, height, width, numbers of a pixel); ``sizes``: of each its
-    steps, (N,), or height and width, (N, 2). Beyond them nothing counts."""
+    """The inputs of examples, padded to one size.
+
+    Attributes:
+        data: sequences (N, T, size), or images (N, height, width, numbers of a pixel).
+        sizes: steps of each sequence, (N,), or height and width of each image, (N, 2); numbers beyond them are padding.
+    """
 
     data: np.ndarray
     sizes: np.ndarray
 
     @property
     def size(self) -> int:
-        """Numbers of a step."""
+        """How many numbers a step has."""
         return int(self.data.shape[-1])
 
     def __len__(self) -> int:
         return len(self.data)
 
     def row(self, k: int) -> np.ndarray:
-        """Return one input, (T, size) or (height, width, numbers of a pixel)."""
+        """Return an input without its padding, (T, size) or (height, width, numbers of a pixel)."""
         return self.data[k][tuple(slice(int(n)) for n in np.atleast_1d(self.sizes[k]))]
 
     def rows(self, chosen: Sequence[int] | np.ndarray | slice) -> Inputs:
@@ -42,7 +46,7 @@ class Inputs:
 
 @dataclass(frozen=True)
 class Examples:
-    """Inputs, and of each its labels: ``targets`` (N, longest), 0 beyond the end."""
+    """Inputs and their transcriptions; ``targets``: the labels of each, from 1, (N, longest), 0 beyond the end."""
 
     inputs: Inputs
     targets: np.ndarray
@@ -52,7 +56,7 @@ class Examples:
 
     @property
     def lengths(self) -> np.ndarray:
-        """Labels of each example, (N,)."""
+        """The number of labels of each example, (N,)."""
         return (self.targets > 0).sum(1)
 
     def ids(self, k: int) -> list[int]:
@@ -64,13 +68,13 @@ class Examples:
         return Examples(self.inputs.rows(chosen), self.targets[chosen])
 
     def save(self, path: Path) -> None:
-        """Write them whole."""
+        """Write an .npz file."""
         with files.replacing(path) as file:
             np.savez_compressed(file, inputs=self.inputs.data, sizes=self.inputs.sizes, targets=self.targets)
 
     @classmethod
     def load(cls, path: Path) -> Examples:
-        """Read what ``save`` wrote. Raises InputError where it is missing or something else."""
+        """Read a file of ``save``. Raises InputError where it is missing or damaged."""
         arrays = read_arrays(path, ("inputs", "sizes", "targets"))
         found = cls(Inputs(arrays["inputs"], arrays["sizes"]), arrays["targets"])
         if not (found.targets.ndim == 2 and len(found.targets) == len(found.inputs) == len(found.inputs.sizes) > 0):
@@ -87,7 +91,7 @@ def read_arrays(path: Path, needed: Sequence[str], others: Sequence[str] = ()) -
         others: names that it may have.
 
     Raises:
-        InputError: it is missing, no .npz file, holds objects, or lacks an array.
+        InputError: the file is missing, is no .npz file, holds objects, or lacks an array.
     """
     try:
         files.check_regular(path)
@@ -113,13 +117,13 @@ def inputs_of(arrays: Mapping[str, np.ndarray], reads: str, where: str) -> Input
     """Return inputs as a transcriber reads them.
 
     Args:
-        arrays: ``inputs``, series (N, T, size), or images (N, height, width) or (N, height, width, numbers of a pixel); where
-            they differ, ``lengths``, steps or widths (N,), or heights and widths (N, 2).
-        reads: what a step is: "series", "columns" or "grid".
-        where: the place of the arrays in errors.
+        arrays: ``inputs``: series (N, T, size), or images (N, height, width) or (N, height, width, numbers of a pixel);
+            optionally ``lengths``: steps or widths (N,), or heights and widths (N, 2).
+        reads: "series", "columns" or "grid", for steps that are rows of numbers, columns of an image, or pixels.
+        where: the name of the arrays in errors.
 
     Raises:
-        InputError: they do not fit each other, or are not finite numbers.
+        InputError: the arrays do not fit each other, or hold other values than finite numbers.
     """
     data = np.asarray(arrays["inputs"])
     if data.dtype.kind not in "buif":
@@ -166,12 +170,12 @@ def texts_of(targets: np.ndarray, count: int, where: str) -> list[list[str]]:
     """Return transcriptions as lists of labels.
 
     Args:
-        targets: strings (N,), of which each character is a label, or whole numbers (N, longest), negative beyond the end.
-        count: of inputs.
-        where: the place of the array in errors.
+        targets: strings (N,), each character a label, or integers (N, longest), each a label, negative beyond the end.
+        count: number of inputs.
+        where: the name of the array in errors.
 
     Raises:
-        InputError: another array, or an empty transcription.
+        InputError: the array has another form, or a transcription is empty.
     """
     if targets.dtype.kind == "U" and targets.ndim == 1:
         found = [list(str(t)) for t in targets]
@@ -201,12 +205,12 @@ def encoded(texts: Sequence[Sequence[str]], labels: Sequence[str], where: str) -
 
 
 def check_fits(examples: Examples, steps: Sequence[int], where: str) -> None:
-    """Raise InputError where a transcription has no path: it needs a step for each label, and a blank between equal ones.
+    """Raise InputError where a transcription has too few steps for its labels and the blanks between equal ones.
 
     Args:
         examples: inputs and transcriptions.
-        steps: of each input after subsampling.
-        where: the place of the examples in errors.
+        steps: number of steps of each input after subsampling.
+        where: the name of the examples in errors.
     """
     for k, there in enumerate(steps):
         ids = examples.ids(k)

@@ -1,4 +1,4 @@
-"""A transcriber's run folder, where it differs from a language model's."""
+"""The files of a transcriber's run folder: its examples, labels and model."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ PARTS = ("train", "valid", "test")
 
 @dataclass(frozen=True)
 class Alphabet:
-    """The labels of a run, in order, and the numbers of a step of its inputs; ``labels.json``."""
+    """The labels of a run, in order, and ``size``, how many numbers a step of its inputs has; ``labels.json`` in its folder."""
 
     labels: tuple[str, ...]
     size: int
 
     def text(self, ids: list[int] | tuple[int, ...]) -> str:
-        """Return labels, each from 1, as text: characters together, longer labels with gaps between them."""
+        """Return ids, which begin with 1, as text, with blanks between labels if any has several characters."""
         gap = "" if all(len(label) == 1 for label in self.labels) else " "
         return gap.join(self.labels[k - 1] for k in ids)
 
@@ -34,7 +34,7 @@ class Alphabet:
 
     @classmethod
     def load(cls, folder: Path) -> Alphabet:
-        """Read ``labels.json``. Raises InputError where it is missing or something else."""
+        """Read ``labels.json``. Raises InputError where it is missing or damaged."""
         path = folder / "labels.json"
         try:
             found = files.read_object(path)
@@ -48,12 +48,12 @@ class Alphabet:
 
 
 def examples_path(folder: Path, part: str) -> Path:
-    """Return where a part's examples lie."""
+    """Return the path of a part's examples."""
     return folder / "data" / f"{part}.npz"
 
 
 def load_transcriber(folder: Path) -> tuple[Transcriber, Alphabet, TranscriptionConfig]:
-    """Return the best model of a run, its labels and configuration. Raises InputError where the folder is not whole."""
+    """Return the best model of a run, its labels and configuration. Raises InputError where a file is missing or damaged."""
     config = TranscriptionConfig.load(folder)
     alphabet = Alphabet.load(folder)
     model = Transcriber(len(alphabet.labels), alphabet.size, config.model)

@@ -19,14 +19,14 @@ Prefix = tuple[int, ...]
 
 
 class Foreteller:
-    """The probabilities of a language model for the labels that may follow, a transcription being a line of its text.
+    """A language model's probabilities of the next label; a transcription is a line of its text.
 
-    Prefixes of one search are remembered with their states, so that each costs one step.
+    The states after each prefix are stored, so that a longer prefix takes one step.
 
     Args:
         model: the language model.
-        vocabulary: the model's.
-        labels: of the transcriber, in order.
+        vocabulary: the language model's vocabulary.
+        labels: the transcriber's labels, in order.
 
     Raises:
         InputError: a label is no token of the vocabulary.
@@ -44,7 +44,7 @@ class Foreteller:
 
     @classmethod
     def of_run(cls, folder: str | Path, labels: Sequence[str]) -> Foreteller:
-        """Return the one of a run folder of ``carousel train``. Raises InputError where it is none."""
+        """Return the foreteller of a run folder of ``carousel train``. Raises InputError where the folder is none."""
         model, vocabulary, _ = load_run(Path(folder))
         return cls(model, vocabulary, labels)
 
@@ -54,10 +54,10 @@ class Foreteller:
 
     @torch.no_grad()
     def ahead(self, prefixes: Sequence[Prefix]) -> list[np.ndarray]:
-        """Return for each prefix the log-probabilities of what follows, (labels + 1,); the end's stands first.
+        """Return for each prefix the log-probabilities of the end, which stands first, and of each next label, (labels + 1,).
 
         Args:
-            prefixes: labels from 1; what is asked for must be one label longer than what was asked for before, or empty.
+            prefixes: labels, from 1, each empty or a label longer than a prefix of an earlier call.
         """
         missing = [p for p in dict.fromkeys(prefixes) if p not in self.known]
         if () in missing:

@@ -1,4 +1,4 @@
-"""Transcribers over any cell: layers read the input, at each step the labels and a blank have their probabilities."""
+"""Transcribers: layers of any cell read an input, and give each label and a blank a probability at each step."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ from carousel.training.task import Trainable
 
 SERIES, COLUMNS, GRID = READS = ("series", "columns", "grid")
 USUAL = {SERIES: "lstm-v2", COLUMNS: "lstm-v2", GRID: "mdlstm"}  # cells
-BLANK = 0  # the output that is no label; label k is output k + 1
+BLANK = 0  # the output that is no label; ids of labels begin with 1
 OF_SEQUENCES = ("rates", "weight_noise", "weight_dropout", "variational_dropout")  # settings that a grid lacks
 
 
 @dataclass(frozen=True)
 class TranscriberConfig(NetworkConfig):
-    """The parts of a transcriber. Dropout is between layers and on the outputs.
+    """The settings of a transcriber's model. Dropout is between layers and on the outputs.
 
-    ``subsample`` has a block for each layer, from the bottom up: how many steps of what is beneath are one step of the layer.
+    ``subsample`` has for each layer, from the bottom up, how many steps of the layer beneath become one of its steps.
     """
 
     embedding: int | None = setting(None)
     tied: bool = setting(False)
-    cell: str = setting("", "A cell of carousel cells, or your own: file.py:name; lstm-v2 by default, mdlstm of a grid.")
+    cell: str = setting("", "A cell of carousel cells, or your own: file.py:name; by default lstm-v2, for a grid mdlstm.")
     hidden: int = setting(64, "Units of a layer.", least=1, most=LARGEST_SIZE)
     layers: int = setting(2, "Recurrent layers.", least=1, most=MOST_LAYERS)
     reads: str = setting(
@@ -46,12 +46,12 @@ class TranscriberConfig(NetworkConfig):
         choices=READS,
     )
     subsample: str = setting(
-        "", "How many steps of what is beneath are one step of each layer, from the bottom up: 1,2; of a grid 2x2,2x2."
+        "", "Steps of the layer beneath that become one of each layer, from the bottom up: 1,2; for a grid 2x2,2x2."
     )
     between: int = setting(0, "Units of a tanh layer between two layers; 0: none.", least=0, most=LARGEST_SIZE)
-    one_way: bool = setting(False, "Sequences are read in one direction only.")
+    one_way: bool = setting(False, "Read sequences in one direction only.")
     corners: int = setting(4, "Corners from which a grid is scanned.", least=1, most=4)
-    input_noise: float = setting(0.0, "Standard deviation of noise on the inputs, which have 1, in training.", least=0)
+    input_noise: float = setting(0.0, "Standard deviation of noise on the inputs, scaled to 1, in training.", least=0)
 
     def __post_init__(self) -> None:
         if not self.cell:
@@ -66,7 +66,7 @@ class TranscriberConfig(NetworkConfig):
                 raise InputError(f"`{name}` is for sequences; a grid has none")
 
     def blocks(self) -> list[Block]:
-        """Return the block of each layer, from the bottom up. Raises InputError for text that says none."""
+        """Return the block of each layer, from the bottom up. Raises InputError where ``subsample`` has another form."""
         parts = [part for part in self.subsample.replace(" ", "").split(",") if part]
         found = [re.fullmatch(r"([1-9]\d{0,3})(?:x([1-9]\d{0,3}))?", part) for part in parts]
         grid = self.reads == GRID
@@ -77,11 +77,11 @@ class TranscriberConfig(NetworkConfig):
         return blocks + [(1, 1)] * (self.layers - len(blocks))
 
     def own_cell(self) -> str | Cell:
-        """Return the cell for the layers: its name, or the cell that is kept here.
+        """Return the cell for the layers: its name, or the stored cell.
 
         Raises:
-            InputError: for bad data.
-            ValueError: for a cell that is not there, or has further inputs.
+            InputError: the stored cell is damaged.
+            ValueError: no cell has this name, or the cell has further inputs.
         """
         if self.reads != GRID:
             return super().own_cell()
@@ -103,19 +103,19 @@ class TranscriberConfig(NetworkConfig):
 
 
 class Transcriber(Trainable):
-    """Layers that read, an output layer, and CTC's loss (Graves, Fernández, Gomez and Schmidhuber 2006).
+    """Recurrent layers, an output layer, and the loss of CTC (Graves, Fernández, Gomez and Schmidhuber 2006).
 
-    A *hierarchy* of layers reads the input; each may take several steps of the one beneath as one. The columns of a grid's
+    A *hierarchy* of layers reads the input; several steps of a layer may be one step of the next. The columns of a grid's
     output are summed to the steps of a sequence (Graves and Schmidhuber 2009). A softmax gives each step the probabilities of
     the labels and of the blank, which is output 0. The loss is −log of the probability of the transcription: the sum over all
-    paths that become it once repeated outputs are one and blanks are gone.
+    paths that become it when repeated outputs are merged and blanks removed.
 
-    Inputs are scaled to a mean of 0 and a standard deviation of 1, by numbers that the model keeps.
+    The model scales inputs to a mean of 0 and a standard deviation of 1 over the training data.
 
     Args:
         labels: number of labels.
-        size: numbers of a step: of a series, of a column of pixels, of a pixel.
-        config: of the model.
+        size: how many numbers a step has; a step is a row of numbers, a column of an image, or a pixel.
+        config: the model's settings.
 
     Raises:
         InputError: the configuration cannot be.
@@ -149,29 +149,29 @@ class Transcriber(Trainable):
         self.register_buffer("deviation", torch.ones(size))
 
     def forward(self, x: Tensor, sizes: Tensor, targets: Tensor, lengths: Tensor) -> tuple[Tensor, None]:
-        """Read inputs and tell how unlikely their transcriptions are.
+        """Return the loss of the right transcriptions.
 
         Args:
-            x: inputs and ``sizes`` as ``logs`` takes them.
-            sizes: as ``logs`` takes them.
-            targets: labels (B, longest), each from 1; 0 beyond a row's end.
-            lengths: labels of each row, (B,).
+            x: sequences (T, B, size), or for a grid images (height, width, B, size).
+            sizes: steps of each sequence, (B,), or height and width of each image, (B, 2).
+            targets: labels, from 1, (B, longest); 0 beyond a transcription's end.
+            lengths: number of labels of each transcription, (B,).
 
         Returns:
-            −Σ log p(transcription) in nats, summed over the rows, and None, as nothing is carried on.
+            −Σ log p(transcription) in nats, summed over the batch; and None, since no state is carried to the next batch.
         """
         logs, steps = self.logs(x, sizes)
         return ctc_loss(logs, targets, steps, lengths, blank=BLANK, reduction="sum"), None
 
     def logs(self, x: Tensor, sizes: Tensor) -> tuple[Tensor, Tensor]:
-        """Return log-probabilities (T′, B, labels + 1), the blank's first, and the steps of each row, (B,).
+        """Return log-probabilities (T′, B, labels + 1), the blank's first, and the number of steps of each output, (B,).
 
         Args:
-            x: sequences (T, B, size), or of a grid images (height, width, B, size).
-            sizes: steps of each row, (B,), or height and width, (B, 2).
+            x: sequences (T, B, size), or for a grid images (height, width, B, size).
+            sizes: steps of each sequence, (B,), or height and width of each image, (B, 2).
 
         Raises:
-            ValueError: a row is smaller than a block.
+            ValueError: an input is smaller than a block.
         """
         x = (x - self.mean) / self.deviation
         if self.training and self.config.input_noise:

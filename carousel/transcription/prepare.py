@@ -1,4 +1,4 @@
-"""From a corpus or .npz files to labels and examples in the run folder."""
+"""Read a transcriber's data, a corpus or .npz files, and write labels and examples into the run folder."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ Read = dict[str, tuple[Inputs, list[list[str]], str]]  # by part: inputs, transc
 
 
 def prepare(folder: Path, config: TranscriptionConfig, tick: Tick | None = None) -> None:
-    """Find the labels and write the examples, where that is not done already.
+    """Write the labels and examples of a run, unless they are there already.
 
     Args:
         folder: of the run.
         config: of the run; its ``data`` names the files.
-        tick: told of progress, as (activity, examples).
+        tick: called with the activity and the number of examples done.
 
     Raises:
-        InputError: data cannot be used: an empty transcription, a label that is not in the training data, an image smaller
-            than a block, a transcription longer than its input. Nothing that was made of them is left.
+        InputError: the data cannot be used: an empty transcription, a label that is not in the training data, an image
+            smaller than a block, a transcription longer than its input. Written files are then removed.
     """
     wanted = [examples_path(folder, part) for part in ("train", "valid")]
     wanted += [examples_path(folder, "test")] if config.data.test or config.data.train == DIGITS else []
@@ -116,7 +116,7 @@ def _given(config: TranscriptionConfig) -> Read:
 
 @torch.no_grad()
 def learn_scale(model: Transcriber, inputs: Inputs) -> None:
-    """Set the mean and deviation by which a model scales its inputs: of each number of a series, of all pixels of images."""
+    """Set a model's scaling of inputs: mean and deviation of each number of a series, or of all pixels of images together."""
     rows = [inputs.row(k).reshape(-1, inputs.size) for k in range(len(inputs))]
     axis = 0 if model.config.reads == "series" else None
     count = sum(r.shape[0] if axis == 0 else r.size for r in rows)

@@ -1,4 +1,4 @@
-"""How far transcriptions are from what was meant: label errors, by ``rapidfuzz`` where it is installed."""
+"""Label errors: the edit distance from right to found transcriptions, by ``rapidfuzz`` where it is installed."""
 
 from __future__ import annotations
 
@@ -13,8 +13,16 @@ Labels = Sequence[int]
 
 @dataclass(frozen=True)
 class LabelErrors:
-    """Counts over transcriptions: labels that were written for another (``substitutions``), too many (``insertions``) or left
-    out (``deletions``); the ``labels`` meant; ``exact`` transcriptions of all."""
+    """Counts of label errors over transcriptions.
+
+    Attributes:
+        substitutions: labels in place of other ones.
+        insertions: labels too many.
+        deletions: labels left out.
+        labels: number of labels of the right transcriptions.
+        exact: number of transcriptions without an error.
+        transcriptions: number of all transcriptions.
+    """
 
     substitutions: int
     insertions: int
@@ -25,16 +33,16 @@ class LabelErrors:
 
     @property
     def rate(self) -> float:
-        """Label error rate: all errors over the labels meant."""
+        """The label error rate: all errors divided by ``labels``."""
         return (self.substitutions + self.insertions + self.deletions) / self.labels
 
     def as_dict(self) -> dict[str, Any]:
-        """Return all of it by name."""
+        """Return the rate and all counts, for JSON."""
         return {"label_error_rate": self.rate, **asdict(self)}
 
 
 def errors(pairs: Iterable[tuple[Labels, Labels]]) -> LabelErrors:
-    """Return the errors of transcriptions, each with what was meant: (found, meant)."""
+    """Return the label errors of pairs of a found and the right transcription."""
     counts, labels, exact, number = np.zeros(3, np.int64), 0, 0, 0
     count = _counter()
     for found, meant in pairs:
@@ -61,7 +69,7 @@ def _counter() -> Any:
 
 
 def plain_counts(found: Labels, meant: Labels) -> tuple[int, int, int]:
-    """Return substitutions, insertions and deletions of a shortest way from what was meant to what was found."""
+    """Return substitutions, insertions and deletions of a shortest edit from the right transcription to the found one."""
     row = [(k, 0, k, 0) for k in range(len(found) + 1)]  # of each prefix found: all, substitutions, insertions, deletions
     for a in meant:
         before, row = row, [(row[0][0] + 1, 0, 0, row[0][3] + 1)]

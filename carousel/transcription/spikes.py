@@ -1,4 +1,4 @@
-"""Where a transcriber sees each label: its probabilities over the input, and their picture (Graves et al. 2006)."""
+"""A transcriber's probabilities over an input, and their figure (after Graves et al. 2006)."""
 
 from __future__ import annotations
 
@@ -16,12 +16,17 @@ MOST_LABELS = 12  # with a line and a name of their own
 
 @dataclass(frozen=True)
 class Spikes:
-    """An input as a transcriber reads it.
+    """A transcription of an input, with the probabilities behind it.
 
-    ``picture``: what is drawn, (numbers or height, steps or width). ``logs``: log-probabilities (T′, labels + 1), the blank's
-    first. ``ids``: the transcription, from 1; ``spans``: of each label where it begins and stops in steps of the output, on the
-    likeliest path. ``labels``: their texts. ``factor``: steps of the input that are one of the output. ``text``, ``meant``: the
-    transcription, and the one that was meant, where it is known.
+    Attributes:
+        picture: the input as an image, (height, width) or, of a series, (numbers, steps).
+        logs: log-probabilities (T′, labels + 1), the blank's first.
+        ids: the labels of the transcription, from 1.
+        spans: first step of each label, and the step after its last, on the likeliest path, in steps of the output.
+        labels: the texts of all labels of the run.
+        factor: number of input steps that one output step stands for.
+        text: the transcription.
+        meant: the right transcription; None where it is unknown.
     """
 
     picture: np.ndarray
@@ -35,7 +40,7 @@ class Spikes:
 
     @property
     def places(self) -> list[dict[str, Any]]:
-        """Of each label of the transcription: where it stands in steps of the input, and the probability at its peak."""
+        """For each label of the transcription its span and peak, in steps of the input, and its probability at the peak."""
         found = []
         for k, (begin, stop) in zip(self.ids, self.spans, strict=True):
             peak = begin + int(self.logs[begin:stop, k].argmax())
@@ -52,7 +57,7 @@ class Spikes:
         return found
 
     def as_dict(self) -> dict[str, Any]:
-        """Return all of it, without the picture."""
+        """Return the values that JSON shows."""
         facts = {"text": self.text, "meant": self.meant, "factor": self.factor, "labels": list(self.labels)}
         return facts | {"places": self.places, "probabilities": np.exp(self.logs).round(6).tolist()}
 

@@ -1,4 +1,4 @@
-"""Transcription as a task: examples of a run folder, in batches, judged by the nats that a label costs."""
+"""Transcription as a task of the trainer: examples of a run folder in batches; the metric is nats per label."""
 
 from __future__ import annotations
 

@@ -36,10 +36,10 @@ ROOMS = {
     "bench": "measurements, side by side",
     "insight": "error back, memory forth",
     "translation": "translators",
-    "forecasting": "forecasters of series",
-    "transcription": "labels without alignment (CTC)",
-    "labelling": "a label for every step",
-    "tasks": "the experiments of 1997",
+    "forecasting": "forecasters",
+    "transcription": "transcribers (CTC)",
+    "labelling": "labellers",
+    "tasks": "the 1997 tasks",
     "language": "language models",
     "export": "models for other machines",
     "integrations": "layers in other packages",
@@ -47,7 +47,7 @@ ROOMS = {
     "training": "the loop, run folders, checkpoints",
     "corpora": "texts, generated or carried along",
     "text": "lines, vocabularies, encoded text",
-    "hierarchy": "several steps as one",
+    "hierarchy": "stacks that subsample",
     "layers": "Recurrent, Streaming, conversion",
     "kernels": "back ends: PyTorch, C++, Triton",
     "cells": "the cells, each a few lines",
@@ -133,6 +133,7 @@ def rooms() -> Drawing:
         for n, name in enumerate(names):
             kind = {"cli": "target", "web": "target", "equations": "start", "cells": "start"}.get(name, "")
             told = (ROOMS[name],) if name in ROOMS else ()
+            assert 7 * len(ROOMS.get(name, "")) <= each, f"the note of {name} is wider than its box"
             d.box(left + n * (each + gap), 20 + k * (height + gap), each, height, name, *told, kind=kind)
     note = "A room imports only rooms below it. Rooms side by side do not know each other."
     bottom = 20 + len(layers) * (height + gap)

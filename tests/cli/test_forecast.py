@@ -48,7 +48,7 @@ def test_train_score_predict_show_check(carousel, table):
     assert list(csv.DictReader((table.parent / "next.csv").open())) == rows
 
     status, out, _ = carousel("forecast", "show", folder, "--test", "--figure", "f.svg")
-    assert status == 0 and out == "wrote f.svg\n" and "what came" not in out
+    assert status == 0 and out == "wrote f.svg\n" and "observed" not in out
     assert "<svg" in (table.parent / "f.svg").read_text()
     status, out, _ = carousel("check", folder, "--directions", "1", "--entries", "1")
     assert status == 0 and "output.weight" in out and "parameters are right" in out

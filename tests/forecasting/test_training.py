@@ -275,5 +275,5 @@ def test_a_figure(run):
     figure = run.figure(run.ending())
     first, second = figure.axes
     assert (first.get_ylabel(), second.get_ylabel()) == ("a", "b") and len(first.collections) == 2
-    assert [text.get_text() for text in figure.legends[0].get_texts()][-2:] == ["forecast", "what came"]
+    assert [text.get_text() for text in figure.legends[0].get_texts()][-2:] == ["forecast", "observed"]
     assert len(run.figure(run.predict()).axes[0].lines) == 3  # past, forecast, border
