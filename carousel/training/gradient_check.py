@@ -25,8 +25,8 @@ Tick = Callable[[int, int], None]
 class Checked:
     """A parameter's gradient beside finite differences.
 
-    ``error``: the worst relative one of all directions and entries; ``at``: where, "direction 2" or the entry's indices;
-    ``gradient`` and ``difference``: the two slopes there.
+    ``error``: the worst relative one of all directions and entries, infinite where a slope is no finite number; ``at``: where,
+    "direction 2" or the entry's indices; ``gradient`` and ``difference``: the two slopes there.
     """
 
     name: str
@@ -123,7 +123,7 @@ def _check(
     for at, direction in tried:
         promised = float((gradient * direction.to(gradient)).sum())
         error, difference = _closest(p, direction.to(p), loss, promised, size)
-        if not error <= worst.error:  # also where it is no number
+        if error > worst.error:
             worst = Checked(name, tuple(p.shape), error, at, promised, difference)
     return worst
 
@@ -140,7 +140,7 @@ def _closest(p: Tensor, direction: Tensor, loss: Callable[[], Tensor], promised:
         difference = (values[0] - 8 * values[1] + 8 * values[2] - values[3]) / (12 * step)
         least = ROUNDING * torch.finfo(torch.float64).eps * max(size, 1.0) / step / TOLERANCE
         large = max(abs(difference), abs(promised), least)
-        error = abs(difference - promised) / large if math.isfinite(difference) else math.inf
+        error = abs(difference - promised) / large if math.isfinite(difference - promised) else math.inf
         tried.append((error, difference))
         if error < TOLERANCE / 10:  # the other widths are for functions that this one does not suit
             break
