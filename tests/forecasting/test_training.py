@@ -14,6 +14,7 @@ import carousel
 from carousel import ForecastRun, cell, logistic, tanh
 from carousel.errors import InputError
 from carousel.forecasting.config import ForecastConfig, ForecasterConfig, SeriesConfig
+from carousel.forecasting.folder import load_forecaster
 from carousel.forecasting.forecast import continued, forecast
 from carousel.forecasting.measures import crps_gaussian
 from carousel.forecasting.model import Forecaster
@@ -49,6 +50,7 @@ def test_a_run_goes_on_bit_for_bit(make_run, model, training):
     assert expected.keys() == got.keys() and all(torch.equal(expected[k], got[k]) for k in expected)
     name = config.model.form().loss_name
     assert lines(whole, name) == lines(parts, name)
+    assert not load_forecaster(whole)[0].training  # or forecasts would have dropout
     assert (parts / "curve.png").exists() and f"test_{name}" in json.loads((parts / "result.json").read_text())
 
 
