@@ -85,6 +85,16 @@ def test_one_step_each_is_a_stack():
     assert made.factor == (1, 1) and GridHierarchy("mdlstm", 1, 2, [(2, 3), (2, 2)]).factor == (4, 6)
 
 
+def test_dropout_is_between_layers_in_training_alone():
+    torch.manual_seed(1)
+    x = torch.randn(6, 2, 3)
+    for steps in ((1,), (1, 2)):
+        made = SequenceHierarchy("gru", 3, 4, steps, dropout=0.5)
+        plain = made.eval()(x)[0]
+        assert torch.equal(made(x)[0], plain)
+        assert torch.equal(made.train()(x)[0], plain) is (len(steps) == 1)
+
+
 def test_gradcheck():
     made = SequenceHierarchy("lstm-v2", 2, 2, (2, 2), between=3).double()
     x = torch.randn(7, 2, 2, dtype=torch.float64, requires_grad=True)

@@ -28,7 +28,7 @@ class Checked:
     Attributes:
         name: of the parameter.
         shape: of the parameter.
-        error: the worst relative error over all directions and entries.
+        error: the worst relative error over all directions and entries, infinite where a slope is no finite number.
         at: the place of that error: "direction 2", or the entry's indices, "[0, 3]".
         gradient: the slope there by the gradient.
         difference: the slope there by finite differences.
@@ -128,7 +128,7 @@ def _check(
     for at, direction in tried:
         promised = float((gradient * direction.to(gradient)).sum())
         error, difference = _closest(p, direction.to(p), loss, promised, size)
-        if not error <= worst.error:  # also where it is no number
+        if error > worst.error:
             worst = Checked(name, tuple(p.shape), error, at, promised, difference)
     return worst
 
@@ -145,7 +145,7 @@ def _closest(p: Tensor, direction: Tensor, loss: Callable[[], Tensor], promised:
         difference = (values[0] - 8 * values[1] + 8 * values[2] - values[3]) / (12 * step)
         least = ROUNDING * torch.finfo(torch.float64).eps * max(size, 1.0) / step / TOLERANCE
         large = max(abs(difference), abs(promised), least)
-        error = abs(difference - promised) / large if math.isfinite(difference) else math.inf
+        error = abs(difference - promised) / large if math.isfinite(difference - promised) else math.inf
         tried.append((error, difference))
         if error < TOLERANCE / 10:  # the other widths are for functions that this one does not suit
             break

@@ -10,6 +10,8 @@ def test_each_writer_begins_anew_and_no_image_is_in_two_parts():
     _, labels = digits._digits()
     for begin in digits.WRITERS[:-1]:
         assert labels[begin : begin + 10].tolist() == [*range(10)]
+    lengths = {part: len(digits.images_of(part)[0]) for part in digits.PARTS}
+    assert lengths == {"train": 1287, "valid": 128, "test": 382}  # bounds of writers, by scikit-learn's course
     parts = {part: {image.tobytes() for image in digits.images_of(part)[0]} for part in digits.PARTS}
     assert sum(map(len, parts.values())) == digits.WRITERS[-1] == len(set.union(*parts.values()))
 

@@ -122,8 +122,9 @@ def test_the_crps_of_quantiles_tends_to_the_distributions():
 
 def test_quantiles_that_cross_are_put_in_order_and_joined_by_lines():
     form = Quantiles((0.1, 0.5, 0.9))
-    raw = torch.tensor([[4.0, 3.0, 1.0]])
+    raw, y = torch.tensor([[4.0, 1.0, 3.0]]), torch.tensor([2.5])
     assert form.median(raw).item() == 3
+    assert form.crps(raw, y).item() == form.crps(torch.tensor([[1.0, 3.0, 4.0]]), y).item()
     found = form.quantiles(raw, [0.01, 0.1, 0.3, 0.5, 0.7, 0.9, 0.99])
     torch.testing.assert_close(found, torch.tensor([[1.0, 1.0, 2.0, 3.0, 3.5, 4.0, 4.0]]))
     assert Quantiles((0.5,)).quantiles(torch.tensor([[7.0]]), [0.2, 0.8]).tolist() == [[7.0, 7.0]]

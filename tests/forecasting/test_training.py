@@ -2,19 +2,28 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from scipy import stats
 from small_series import tensors, train, wave
 
 import carousel
 from carousel import ForecastRun, cell, logistic, tanh
 from carousel.errors import InputError
-from carousel.forecasting.config import ForecasterConfig
+from carousel.forecasting.config import ForecastConfig, ForecasterConfig, SeriesConfig
+from carousel.forecasting.folder import load_forecaster
 from carousel.forecasting.forecast import continued, forecast
+from carousel.forecasting.measures import crps_gaussian
 from carousel.forecasting.model import Forecaster
 from carousel.forecasting.others import ets, has_ets, seasonal_naive
+from carousel.forecasting.scaling import Scaling
+from carousel.forecasting.score import score
+from carousel.forecasting.series import read_series
+from carousel.forecasting.task import forecaster
+from carousel.series.columns import of_arrays
 from carousel.training.run_folder import read_metrics
 from carousel.training.task import Metric
 
@@ -41,6 +50,7 @@ def test_a_run_goes_on_bit_for_bit(make_run, model, training):
     assert expected.keys() == got.keys() and all(torch.equal(expected[k], got[k]) for k in expected)
     name = config.model.form().loss_name
     assert lines(whole, name) == lines(parts, name)
+    assert not load_forecaster(whole)[0].training  # or forecasts would have dropout
     assert (parts / "curve.png").exists() and f"test_{name}" in json.loads((parts / "result.json").read_text())
 
 
@@ -73,20 +83,49 @@ def run(tmp_path_factory):
 def test_scores_are_those_of_forecasts_one_by_one(run):
     found = run.score(stride=3, others=False)
     for p, (n, test) in zip(run.series, [(120, 12), (90, 9)], strict=True):
-        y, errors, naive, inside = p.series.values, [], [], []
+        y, errors, naive, inside, crps = p.series.values, [], [], [], []
+        levels = (np.arange(200) + 0.5) / 200
         q = np.abs(y[8 : n - test] - y[: n - test - 8]).mean()
         for known in range(n - test, n - 4 + 1, 3):
             f = forecast(run.model, p, 16, known)
             errors.append(np.abs(f.values - y[known : known + 4]))
             naive.append(np.abs(y[known - 8 : known - 4] - y[known : known + 4]))
             inside.append((f.quantiles[0.1] <= f.came) & (f.came <= f.quantiles[0.9]))
+            quantiles = forecast(run.model, p, 16, known, levels).quantiles
+            apart = y[known : known + 4, None] - np.stack([quantiles[level] for level in levels], 1)
+            crps.append(2 * np.maximum(levels * apart, (levels - 1) * apart).mean(1))  # twice the mean pinball loss
         of = found.series[p.series.name]
         assert of["model"].mase == pytest.approx(np.mean(errors) / q, rel=1e-5)
         assert of["model"].scaled_crps == pytest.approx(of["model"].crps / q) and 0 < of["model"].crps < np.mean(errors)
         assert of["model"].coverage == np.mean(inside)
+        assert of["model"].crps == pytest.approx(np.mean(crps), rel=0.02)
         assert of["seasonal naive"].mase == pytest.approx(np.mean(naive) / q)
+        sigma = np.sqrt(np.mean((y[8 : n - test] - y[: n - test - 8]) ** 2))
+        assert of["seasonal naive"].crps == pytest.approx(crps_gaussian(np.array(naive), 0.0, np.full(4, sigma)).mean())
+        assert of["seasonal naive"].coverage == np.mean(np.array(naive) <= stats.norm.ppf(0.9) * sigma)
     assert found.model.mase == pytest.approx(np.mean([e["model"].mase for e in found.series.values()]))
     assert json.loads(json.dumps(found.as_dict()))["forecasts"] == found.forecasts == 3 + 2
+
+
+def test_a_missing_value_counts_in_no_score():
+    """Neither among the errors, nor in the scale that they are divided by."""
+    y = wave(60)
+    y[[30, 55, 58]] = np.nan
+    config = ForecastConfig(SeriesConfig(horizon=4, season=8, missing="linear", test=12), ForecasterConfig(hidden=3))
+    series = read_series(of_arrays({"y": y}), config.series, Path("t.csv"))
+    (p,) = (Scaling.learn(config.series, series, [12]).prepare(s) for s in series)
+    model = forecaster(p, config).eval()
+    found = score(model, [p], config, others=False)
+    q, full = np.nanmean(np.abs(y[8:48] - y[:40])), p.series.values
+    places = range(48, 57)
+    ours = [np.abs(forecast(model, p, config.training.length, k).values - y[k : k + 4]) for k in places]
+    naive = [np.abs(full[k - 8 : k - 4] - y[k : k + 4]) for k in places]
+    assert found.model.mase == pytest.approx(np.nanmean(ours) / q, rel=1e-5)
+    assert found.others["seasonal naive"].mase == pytest.approx(np.nanmean(naive) / q)
+    sigma = np.sqrt(np.mean((full[8:48] - full[:40]) ** 2))
+    crps = [crps_gaussian(e, 0.0, np.full(e.shape, sigma)) for e in (row[~np.isnan(row)] for row in naive)]
+    assert found.others["seasonal naive"].crps == pytest.approx(np.concatenate(crps).mean())
+    assert np.isnan(forecast(model, p, 48, 54).came[1])
 
 
 def test_what_is_not_known_yet_does_not_matter(run):

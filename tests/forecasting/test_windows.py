@@ -77,6 +77,15 @@ def test_the_scaling_is_kept_and_others_have_their_own(tmp_path):
         Scaling.load(tmp_path, scaling.config)
 
 
+def test_the_scaling_of_a_run_is_that_of_the_steps_to_train_on(make_run):
+    y = wave(120, slope=0.1)
+    folder, config = make_run(columns={"y": y, "p": y**2}, series={"target": "y", "covariates": "p"})
+    kept = Scaling.load(folder, config.series).as_dict()
+    train = y[:96]  # of 120, of which a tenth is held out twice
+    assert kept["series"]["y"] == pytest.approx({"center": train.mean(), "scale": train.std()})
+    assert kept["covariates"] == [pytest.approx([(train**2).mean()]), pytest.approx([(train**2).std()])]
+
+
 def test_a_window_is_a_piece_of_its_series(make_run):
     folder, config = make_run()
     task = ForecastTask(folder, config, Share())

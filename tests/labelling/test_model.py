@@ -1,5 +1,7 @@
 """Labellers give each step, or each sequence, its label, whatever stands beside it in a batch."""
 
+from itertools import pairwise, product
+
 import pytest
 import torch
 
@@ -69,6 +71,32 @@ def test_words_are_read_as_unknown_only_in_training():
     assert torch.equal(model._embedded(x), known)
     changed = (model.train()._embedded(x) != known).any(-1).float().mean().item()
     assert 0.8 < changed < 0.98
+
+
+def test_with_a_chain_all_labels_are_found_together():
+    """Loss, best labels and chances against every sequence of labels, one by one."""
+    model, x, n = made(crf=True), torch.randn(4, 1, 2), torch.tensor([4])
+    chain = model.chain
+    for p in chain.parameters():
+        torch.nn.init.normal_(p, 0.0, 2.0)
+    scores = model.scores(x, n)[:, 0]
+    every = [*product(range(3), repeat=4)]
+    values = torch.stack(
+        [
+            sum(scores[t, k] for t, k in enumerate(y))
+            + sum(chain.after[a, b] for a, b in pairwise(y))
+            + chain.first[y[0]]
+            + chain.last[y[-1]]
+            for y in every
+        ]
+    )
+    best, chances = model.found(x, n)
+    assert tuple(best[:, 0].tolist()) == every[values.argmax()] != tuple(scores.argmax(1).tolist())
+    shares = values.softmax(0)
+    second = torch.stack([shares[[y[1] == k for y in every]].sum() for k in range(3)])
+    torch.testing.assert_close(chances[1, 0], second)
+    loss, _ = model(x, n, torch.tensor([[2], [0], [1], [1]]))
+    torch.testing.assert_close(loss, -shares[every.index((2, 0, 1, 1))].log())
 
 
 def test_a_chain_is_for_steps():

@@ -69,6 +69,16 @@ def test_gradients_are_those_of_finite_differences(make_run, options):
     assert max(found.error for found in check_run(folder, directions=1, entries=1)) < TOLERANCE
 
 
+def test_the_scale_is_that_of_the_training_data_and_is_kept(make_run):
+    folder, config = make_run(form="series", epochs=1)
+    train(folder, config)
+    names, model = Names.load(folder), load_labeller(folder)[0]
+    x, held = (Sequences.open(sequences_path(folder, part), names).x for part in ("train", "valid"))
+    np.testing.assert_allclose(model.mean, x.mean(0, dtype=np.float64), rtol=1e-5)
+    np.testing.assert_allclose(model.deviation, x.std(0, dtype=np.float64), rtol=1e-5)
+    assert not model.training and not np.allclose(model.mean, held.mean(0), rtol=1e-3)
+
+
 def kept(count=23, whole=False):
     choose = np.random.default_rng(1)
     lengths = choose.integers(1, 9, count)

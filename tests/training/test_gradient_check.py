@@ -73,6 +73,20 @@ def test_a_single_wrong_entry_is_found_where_its_gradient_is_large():
     assert worst.at == f"[{int(Model().b.abs().argmax())}]" and worst.error > 0.05
 
 
+class Broken(Model):
+    """A model whose loss is a number and whose gradients by ``b`` are none, or infinite."""
+
+    def forward(self, x: Tensor) -> tuple[Tensor, None]:
+        loss, _ = super().forward(x)
+        return loss + self.size * (self.b - self.b.detach()).abs().sqrt().sum(), None
+
+
+@pytest.mark.parametrize("size", [1.0, 0.0])
+def test_a_gradient_that_is_no_number_is_the_worst(size):
+    found = check_gradients(Broken(size=size), Batch())
+    assert found[0].name == "b" and found[0].error == float("inf") and all(row.error < TOLERANCE for row in found[1:])
+
+
 def test_parameters_by_name():
     assert {row.name for row in check_gradients(Model(), Batch(), patterns=("b", "un*"))} == {"b", "unused"}
     with pytest.raises(InputError, match=r"no parameter is called W\*; there are a, b, unused"):

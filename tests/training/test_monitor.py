@@ -42,6 +42,7 @@ def test_the_numbers_are_those_of_the_tensors(make_run):
     kept = tensors(folder)["checkpoint:model.recurrent.W.im_l0"]
     assert weights["norm"] == pytest.approx(kept.norm().item(), rel=1e-4)
     assert weights["max"] == pytest.approx(kept.max().item(), rel=1e-4)
+    assert weights["min"] == pytest.approx(kept.min().item(), rel=1e-4)
     total = sum(g["norm"] ** 2 for g in last["gradients"].values()) ** 0.5
     assert total == pytest.approx(last["norm"], rel=1e-3) and last["norm"] > 0.01  # as it was before it was clipped
     gate, state = last["values"]["recurrent.f"], last["values"]["recurrent.h"]
@@ -59,15 +60,18 @@ class Watched(Trainable):
         return self.layer(*given)
 
 
-def test_beyond_the_end_of_packed_sequences_nothing_is_measured():
+@pytest.mark.parametrize("batch_first", [False, True])
+def test_beyond_the_end_of_packed_sequences_nothing_is_measured(batch_first):
     torch.manual_seed(1)
-    model = Watched(Recurrent("lstm-v2", 3, 4, bidirectional=True))
-    given = [torch.randn(n, 3) for n in (2, 6, 3)]
+    model = Watched(Recurrent("lstm-v2", 3, 4, bidirectional=True, batch_first=batch_first))
+    given = [8 * torch.randn(n, 3) for n in (2, 6, 3)]  # so that gates are shut, between and open
     monitor = Monitor(model)
     monitor.look((pack_sequence(given, enforce_sorted=False),))
     seen = torch.cat([model.layer(x, record=["i"])[2]["i"].flatten() for x in given])
     assert monitor.seen["layer.i"]["mean"] == pytest.approx(seen.mean().item(), rel=1e-4)
     assert monitor.seen["layer.i"]["min"] == pytest.approx(seen.min().item(), rel=1e-4)
+    shares = [(seen < 0.1).float().mean().item(), (seen > 0.9).float().mean().item()]
+    assert [monitor.seen["layer.i"][k] for k in ("shut", "open")] == pytest.approx(shares, rel=1e-4) and min(shares) > 0
     assert isinstance(model(given[0]), tuple) and len(model(given[0])) == 2  # it is as before
 
 

@@ -67,11 +67,12 @@ def test_without_it_in_pytorch_it_is_refused(monkeypatch):
     [
         ({"optimizer": "sgd", "momentum": 0.9}, lambda p: torch.optim.SGD(p, 0.02, momentum=0.9, weight_decay=0.1)),
         ({"optimizer": "rmsprop", "momentum": 0.5}, lambda p: torch.optim.RMSprop(p, 0.02, momentum=0.5, weight_decay=0.1)),
+        ({"optimizer": "adam"}, lambda p: torch.optim.Adam(p, 0.02, weight_decay=0.1)),
         ({"optimizer": "rprop"}, lambda p: torch.optim.Rprop(p, 0.02)),
     ],
-    ids=["sgd", "rmsprop", "rprop"],
+    ids=["sgd", "rmsprop", "adam", "rprop"],
 )
-def test_the_optimizers_of_rnnlib_are_pytorchs(training, theirs):
+def test_the_plain_optimizers_are_pytorchs(training, theirs):
     ours, other = made(), made()
     learn(ours, [configured(TrainConfig(**HOW, **training), ours)], 4)
     learn(other, [theirs(other.parameters())], 4)

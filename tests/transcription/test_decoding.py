@@ -95,7 +95,9 @@ def test_a_narrow_beam_never_finds_more_than_there_is():
     for seed in range(10):
         logs = probabilities(seed, 5, 3)
         expected = by_brute_force(logs)
-        for f in beam_search(logs, 2, least=0):
+        found = beam_search(logs, 2, least=0)
+        assert len(found) == 2  # and so many alone were followed
+        for f in found:
             assert math.exp(f.log_probability) <= expected[f.ids] + 1e-12
 
 

@@ -41,6 +41,14 @@ def test_a_beam_searches_with_it(vocabulary):
         assert f.score == pytest.approx(f.log_probability + 0.5 * fluency, rel=1e-5)
 
 
+def test_it_foretells_without_dropout(vocabulary):
+    model = LanguageModel(vocabulary.size, ModelConfig(hidden=8, embedding=6, dropout=0.5)).train()
+    told = Foreteller(model, vocabulary, ["a", "b"])
+    first = told.ahead([()])[0]
+    told.forget()
+    np.testing.assert_array_equal(told.ahead([()])[0], first)
+
+
 def test_a_label_that_it_does_not_know_is_refused(vocabulary):
     model = LanguageModel(vocabulary.size, ModelConfig(hidden=4, embedding=4))
     with pytest.raises(InputError, match="no token 'x'"):

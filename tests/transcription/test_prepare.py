@@ -48,6 +48,10 @@ def test_the_built_in_corpus(make_run):
 BAD = {
     "empty": (lambda d: d["targets"].__setitem__(5, ""), "the transcription of example 5 is empty"),
     "short": (lambda d: d["lengths"].__setitem__(7, 1), "example 7 needs 2 steps, and its input has 1 after subsampling"),
+    "doubled": (
+        lambda d: (d["targets"].__setitem__(7, "aa"), d["lengths"].__setitem__(7, 2)),
+        "example 7 needs 3 steps, and its input has 2",  # a blank between equal labels
+    ),
     "long": (lambda d: d["lengths"].__setitem__(7, 21), "input 7 is said to be 21 long, and the array has 1 to 20"),
     "not finite": (lambda d: d["inputs"].__setitem__((4, 0, 0), np.nan), "input 4 is not finite"),
     "missing": (lambda d: d.pop("targets"), "no array 'targets'; it needs inputs, targets"),

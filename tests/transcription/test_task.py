@@ -14,6 +14,7 @@ from carousel.training.trainer import Trainer
 from carousel.transcription.config import TranscriptionConfig
 from carousel.transcription.examples import Examples
 from carousel.transcription.folder import examples_path, load_transcriber
+from carousel.transcription.spikes import Spikes
 from carousel.transcription.task import ExampleFeed, TranscriptionTask
 
 
@@ -49,6 +50,26 @@ def test_a_run_that_was_stopped_ends_bit_for_bit_the_same(make_run, data, stop_a
         wide = np.concatenate([given["inputs"], given["inputs"]], 1).repeat(2, 1)
         np.savez(data, inputs=wide.transpose(0, 2, 1), targets=given["targets"])
     assert ends_the_same(make_run, stop_at, model=model)
+
+
+def test_the_scale_is_that_of_the_training_data_and_is_kept(make_run):
+    folder, config = make_run(epochs=1)
+    train(folder, config)
+    model = load_transcriber(folder)[0]
+    given, held = (Examples.load(examples_path(folder, part)).inputs for part in ("train", "valid"))
+    steps, others = (np.concatenate([x.row(k) for k in range(len(x))]).astype(np.float64) for x in (given, held))
+    np.testing.assert_allclose(model.mean, steps.mean(0), rtol=1e-5)
+    np.testing.assert_allclose(model.deviation, steps.std(0), rtol=1e-5)
+    assert not model.training and not np.allclose(model.mean, others.mean(0), rtol=1e-3)
+
+
+def test_places_are_in_steps_of_the_input():
+    logs = np.log([[0.9, 0.1], [0.4, 0.6], [0.2, 0.8], [0.9, 0.1]])
+    (place,) = Spikes(np.zeros((2, 11)), logs, (1,), [(1, 3)], ("a",), 3, "a").places  # a last block of two steps
+    assert (place["begin"], place["stop"], place["peak"], place["label"]) == (3, 9, 7, "a")
+    assert place["probability"] == pytest.approx(0.8)
+    (place,) = Spikes(np.zeros((2, 11)), logs[:, ::-1], (1,), [(3, 4)], ("a",), 3, "a").places
+    assert (place["begin"], place["stop"], place["peak"]) == (9, 11, 10)
 
 
 def test_each_epoch_is_drawn_anew_and_can_be_entered_anywhere(make_run):
