@@ -214,7 +214,7 @@ class TranscriberRun:
             path = examples_path(self.folder, str(data))
             if not path.exists():
                 raise InputError(f"{self.folder} has no {data} data; give an .npz file")
-            return Examples.load(path)
+            return Examples.load(path, len(self.labels), self.alphabet.size)
         arrays, where = read_arrays(Path(data), ("inputs", "targets"), ("lengths",)), str(data)
         inputs = self._checked(inputs_of(arrays, self.config.model.reads, where), where)
         texts = texts_of(arrays["targets"], len(inputs), where)

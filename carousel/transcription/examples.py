@@ -73,13 +73,27 @@ class Examples:
             np.savez_compressed(file, inputs=self.inputs.data, sizes=self.inputs.sizes, targets=self.targets)
 
     @classmethod
-    def load(cls, path: Path) -> Examples:
-        """Read a file of ``save``. Raises InputError where it is missing or damaged."""
+    def load(cls, path: Path, labels: int, size: int) -> Examples:
+        """Read a file of ``save``, of a run with so many labels, and so many numbers a step.
+
+        Raises:
+            InputError: it is missing, damaged, or not of that run.
+        """
         arrays = read_arrays(path, ("inputs", "sizes", "targets"))
         found = cls(Inputs(arrays["inputs"], arrays["sizes"]), arrays["targets"])
-        if not (found.targets.ndim == 2 and len(found.targets) == len(found.inputs) == len(found.inputs.sizes) > 0):
-            raise InputError(f"{path} does not hold examples; remove the folder {path.parent}, and it is made anew")
+        if not found._sound() or found.inputs.size != size or found.targets.max(initial=0) > labels:
+            raise InputError(f"{path} does not hold examples of this run; remove the folder {path.parent}, and it is made anew")
         return found
+
+    def _sound(self) -> bool:
+        """Return whether shapes and values fit each other; CTC would read what lies beyond."""
+        data, sizes, targets = self.inputs.data, self.inputs.sizes, self.targets
+        if data.dtype.kind not in "fiu" or {sizes.dtype.kind, targets.dtype.kind} - {"i", "u"} or targets.ndim != 2:
+            return False
+        if not len(data) == len(sizes) == len(targets) > 0 or data.ndim != sizes.reshape(len(sizes), -1).shape[1] + 2:
+            return False
+        most = data.shape[1:-1] if sizes.ndim > 1 else data.shape[1]
+        return bool(((sizes >= 1) & (sizes <= most)).all() and (targets >= 0).all() and (targets > 0).any(1).all())
 
 
 def read_arrays(path: Path, needed: Sequence[str], others: Sequence[str] = ()) -> dict[str, np.ndarray]:

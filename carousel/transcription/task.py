@@ -73,9 +73,9 @@ class TranscriptionTask:
 
     def __init__(self, folder: Path, config: TranscriptionConfig, share: Share):
         self.folder, self.config, self.share = folder, config, share
-        alphabet = Alphabet.load(folder)
-        self.model = Transcriber(len(alphabet.labels), alphabet.size, config.model)
-        learn_scale(self.model, Examples.load(examples_path(folder, "train")).inputs)
+        self.alphabet = Alphabet.load(folder)
+        self.model = Transcriber(len(self.alphabet.labels), self.alphabet.size, config.model)
+        learn_scale(self.model, self._examples("train").inputs)
         self.model.to(config.training.device)
 
     def has(self, name: str) -> bool:
@@ -85,7 +85,10 @@ class TranscriptionTask:
     def feed(self, name: str, seed: int | None = None) -> ExampleFeed:
         """Return batches as the configuration says for training, of moderate size for held-out examples."""
         rows = self.config.training.batch_size if seed is not None else ROWS
-        return ExampleFeed(Examples.load(examples_path(self.folder, name)), rows, self.share, seed)
+        return ExampleFeed(self._examples(name), rows, self.share, seed)
 
     def carry(self, state: None) -> None:
         """Carry nothing on: each example begins anew."""
+
+    def _examples(self, name: str) -> Examples:
+        return Examples.load(examples_path(self.folder, name), len(self.alphabet.labels), self.alphabet.size)

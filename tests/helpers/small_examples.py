@@ -2,6 +2,9 @@
 
 import numpy as np
 
+from carousel.transcription.examples import Examples
+from carousel.transcription.folder import Alphabet, examples_path
+
 
 def examples(count, seed=1, letters="abc"):
     """Arrays of series: each letter is two or three steps of its own number, with two of nothing after it."""
@@ -17,3 +20,9 @@ def examples(count, seed=1, letters="abc"):
         lengths[k] = at
     inputs += choose.normal(0, 0.1, inputs.shape).astype(np.float32)
     return {"inputs": inputs, "lengths": lengths, "targets": np.array(texts)}
+
+
+def stored(folder, part):
+    """The examples of a part of a run folder."""
+    alphabet = Alphabet.load(folder)
+    return Examples.load(examples_path(folder, part), len(alphabet.labels), alphabet.size)

@@ -2,17 +2,17 @@
 
 import numpy as np
 import pytest
-from small_examples import examples
+from small_examples import examples, stored
 
 from carousel.errors import InputError
-from carousel.transcription.examples import Examples, inputs_of
+from carousel.transcription.examples import inputs_of
 from carousel.transcription.folder import Alphabet, examples_path
 
 
 def test_labels_are_in_order_and_the_last_tenth_is_held_out(make_run):
     folder, _ = make_run()
     assert Alphabet.load(folder) == Alphabet(("a", "b", "c"), 3)
-    train, valid = (Examples.load(examples_path(folder, part)) for part in ("train", "valid"))
+    train, valid = (stored(folder, part) for part in ("train", "valid"))
     given = examples(120)
     assert (len(train), len(valid)) == (108, 12) and not examples_path(folder, "test").exists()
     texts = [Alphabet.load(folder).text(e.ids(k)) for e in (train, valid) for k in range(len(e))]
@@ -28,7 +28,7 @@ def test_whole_numbers_are_labels_by_value(make_run, tmp_path):
     folder, _ = make_run(files={"train": str(tmp_path / "numbers.npz")})
     alphabet = Alphabet.load(folder)
     assert alphabet.labels == ("2", "10") and alphabet.text([2, 1]) == "10 2"
-    assert Examples.load(examples_path(folder, "train")).targets[[0, 25]].tolist() == [[2, 1], [1, 0]]
+    assert stored(folder, "train").targets[[0, 25]].tolist() == [[2, 1], [1, 0]]
 
 
 def test_images_are_read_by_columns_or_as_they_are():
@@ -41,7 +41,7 @@ def test_images_are_read_by_columns_or_as_they_are():
 
 def test_the_built_in_corpus(make_run):
     folder, _ = make_run(model={"reads": "columns"}, files={"train": "digits", "strings": 30})
-    sizes = [len(Examples.load(examples_path(folder, part))) for part in ("train", "valid", "test")]
+    sizes = [len(stored(folder, part)) for part in ("train", "valid", "test")]
     assert sizes == [30, 500, 1000] and Alphabet.load(folder) == Alphabet(tuple("0123456789"), 12)
 
 

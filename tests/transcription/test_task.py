@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from small_examples import stored
 from small_runs import ends_the_same, train
 
 import carousel
@@ -12,7 +13,6 @@ from carousel.errors import InputError
 from carousel.training.processes import Share
 from carousel.training.trainer import Trainer
 from carousel.transcription.config import TranscriptionConfig
-from carousel.transcription.examples import Examples
 from carousel.transcription.folder import examples_path, load_transcriber
 from carousel.transcription.spikes import Spikes
 from carousel.transcription.task import ExampleFeed, TranscriptionTask
@@ -56,7 +56,7 @@ def test_the_scale_is_that_of_the_training_data_and_is_kept(make_run):
     folder, config = make_run(epochs=1)
     train(folder, config)
     model = load_transcriber(folder)[0]
-    given, held = (Examples.load(examples_path(folder, part)).inputs for part in ("train", "valid"))
+    given, held = (stored(folder, part).inputs for part in ("train", "valid"))
     steps, others = (np.concatenate([x.row(k) for k in range(len(x))]).astype(np.float64) for x in (given, held))
     np.testing.assert_allclose(model.mean, steps.mean(0), rtol=1e-5)
     np.testing.assert_allclose(model.deviation, steps.std(0), rtol=1e-5)
@@ -74,7 +74,7 @@ def test_places_are_in_steps_of_the_input():
 
 def test_each_epoch_is_drawn_anew_and_can_be_entered_anywhere(make_run):
     folder, _ = make_run()
-    given = Examples.load(examples_path(folder, "train"))
+    given = stored(folder, "train")
     feed = ExampleFeed(given, 16, Share(), 1)
     all_, again = list(feed.batches(2)), list(feed.batches(2, 3))
     assert len(all_) == len(feed) == 7 and len(again) == 4
@@ -85,7 +85,7 @@ def test_each_epoch_is_drawn_anew_and_can_be_entered_anywhere(make_run):
 
 def test_processes_share_all_examples(make_run):
     folder, config = make_run()
-    given = Examples.load(examples_path(folder, "train"))
+    given = stored(folder, "train")
     shares = [list(ExampleFeed(given, 16, Share(k, 3), 1).batches()) for k in range(3)]
     whole = list(ExampleFeed(given, 16, Share(), 1).batches())
     for k, batch in enumerate(whole):
@@ -132,3 +132,26 @@ def test_examples_of_another_shape_are_refused(make_run, tmp_path):
         run.read(np.zeros((2, 5, 2)))
     with pytest.raises(InputError, match="has no test data"):
         run.score()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda d: d | {"targets": d["targets"] + 9},
+        lambda d: d | {"targets": -d["targets"]},
+        lambda d: d | {"targets": d["targets"] * 0},
+        lambda d: d | {"targets": d["targets"] * 1.5},
+        lambda d: d | {"sizes": d["sizes"] + 99},
+        lambda d: d | {"sizes": d["sizes"] * 0},
+        lambda d: d | {"inputs": d["inputs"][..., :1]},
+        lambda d: d | {"inputs": d["inputs"][:1]},
+    ],
+)
+def test_examples_that_are_not_of_the_run_are_refused(make_run, change):
+    folder, config = make_run()
+    path = examples_path(folder, "train")
+    with np.load(path) as archive:
+        arrays = dict(archive)
+    np.savez(path, **change(arrays))
+    with pytest.raises(InputError, match=r"train\.npz does not hold examples of this run; remove the folder"):
+        TranscriptionTask(folder, config, Share())
