@@ -89,5 +89,5 @@ def follow(
         valid = screen.shown(end[f"valid_{metric.name}"])
         print(f"held-out {screen.spoken(metric)} {valid} after epoch {end['best_epoch']}{early}{test}")
         for name, value in more.items():
-            print(f"{name.replace('_', ' ')} {100 * value:.2f} %")
+            print(f"{name.replace('_', ' ').replace('f1', 'F1')} {100 * value:.2f} %")
         print(f"run folder {folder}, curve {folder / 'curve.png'}")

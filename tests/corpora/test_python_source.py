@@ -68,3 +68,10 @@ def test_whole_modules_are_in_one_part_and_held_out_labels_are_known(tmp_path):
     assert all((tmp_path / "a" / f"{p}.txt").read_bytes() == (tmp_path / "b" / f"{p}.txt").read_bytes() for p in counts)
     assert {part_of(str(p)) for p in python_source.modules()} == {"train", "valid", "test"}
     assert not any("test" in Path(p).parts for p in python_source.modules())
+
+
+def test_a_function_of_several_modules_is_in_one_part(tmp_path, monkeypatch):
+    """Here every module has the same functions, which are not to be learnt in one part and asked in another."""
+    monkeypatch.setattr(python_source, "functions", lambda path: read(tmp_path))
+    written = write(tmp_path / "a", {"train": 5, "valid": 5, "test": 5})
+    assert sum(count for count, _ in written.values()) <= 2
