@@ -45,7 +45,7 @@ COMMANDS = {
     "forecast": (
         "Train a forecaster of one or many series, score it by MASE and CRPS, forecast with it, draw what it expects."
     ),
-    "check": "Check a run's gradients: finite differences against the kernels' own, on the run's data, in double precision.",
+    "check": "Compare a run's gradients with finite differences, on its own data, in double precision.",
     "transcribe": "Train a transcriber of sequences or images (CTC), score it, read with it, show where it sees each label.",
     "bench": "Measure speed side by side in one run: medians and ratios.",
     "tasks": "The six experiments of 1997, in fewer sequences: list, run, report.",

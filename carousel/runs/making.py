@@ -39,7 +39,13 @@ def absolute(given: Files) -> list[str]:
 
 
 def refuse_unknown(settings: Iterable[str], kinds: Iterable[type[Settings]], by_arguments: Iterable[str]) -> None:
-    """Raise TypeError for a setting that is no field of the configurations, or one that has an argument of its own."""
+    """Raise TypeError for a setting that is no field of the configurations.
+
+    Args:
+        settings: names.
+        kinds: the configurations.
+        by_arguments: fields that have an argument of their own, and so are no settings; ``cell`` is one in any case.
+    """
     known = {f.name for kind in kinds for f in fields(kind)}  # type: ignore[arg-type]  # every kind is a dataclass
     known = known.difference(("cell", "cell_data", *by_arguments))
     for name in sorted(set(settings) - known):
