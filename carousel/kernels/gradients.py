@@ -71,11 +71,8 @@ def gradients(
     factors = [rounded(w) for w in dense]
     given = [(x, data) for x in outer]
     given += [(found.groups[g], operands[s.operand]) for (g, _), s in interface.inner.items()]
-    products = [
-        _of_weights(s, data, rounded(x), rounded(operand)) for s, (x, operand) in zip(interface.stacks, given, strict=True)
-    ]
     results = {
-        "dense": _of_dense(interface, lengths, dense, products),
+        "dense": _of_dense(interface, lengths, dense, [(rounded(x), rounded(operand)) for x, operand in given]),
         "biases": _of_biases(interface, lengths, outer),
         "hoisted": rest,
         "vectors": list(found.vectors),
@@ -115,24 +112,38 @@ def gradients(
 
 
 def _of_dense(
-    interface: Interface, lengths: Lengths, dense: Sequence[Tensor], products: Sequence[Sequence[Tensor]]
+    interface: Interface, lengths: Lengths, dense: Sequence[Tensor], factors: Sequence[tuple[Tensor, Tensor]]
 ) -> list[Tensor]:
-    """Return the gradient of each dense weight, from what each stack has of its weights' gradients."""
-    pieces: list[list[tuple[int, Tensor]]] = [[] for _ in dense]
-    for stack, product in zip(interface.stacks, products, strict=True):
-        for (number, prefix), piece in zip(stack.parts, product, strict=True):
-            pieces[number].append((sum(lengths[n] for n in prefix), piece))
-    found = []
-    for w, parts in zip(dense, pieces, strict=True):
-        if len({first for first, _ in parts}) == len(parts) and sum(p.shape[-1] for _, p in parts) == w.shape[-1]:
-            parts.sort(key=lambda p: p[0])
-            found.append(parts[0][1] if len(parts) == 1 else torch.cat([p for _, p in parts], dim=-1))
-        else:  # a weight that multiplies several vectors
-            total = torch.zeros_like(w)
-            for first, piece in parts:
-                total[..., first : first + piece.shape[-1]] += piece
-            found.append(total)
-    return found
+    """Return the gradient of each dense weight; ``factors``: of each stack the adjoints of its sums, and what it multiplies."""
+    found: dict[int, Tensor] = {}
+    for tower in interface.towers:
+        weights = [number for number, _ in interface.stacks[tower[0]].parts]
+        whole = _side_by_side(dense[weights[0]], [factors[k] for k in tower])
+        found.update(zip(weights, whole.chunk(len(weights)), strict=True))
+    for k in (k for k in range(len(interface.stacks)) if not any(k in tower for tower in interface.towers)):
+        stack = interface.stacks[k]
+        for (number, prefix), piece in zip(stack.parts, _of_weights(stack, dense[0], *factors[k]), strict=True):
+            if number not in found:
+                found[number] = torch.zeros_like(dense[number])
+            first = sum(lengths[n] for n in prefix)
+            found[number][..., first : first + piece.shape[-1]] += piece
+    return [found[k] for k in range(len(dense))]
+
+
+def _side_by_side(like: Tensor, factors: Sequence[tuple[Tensor, Tensor]]) -> Tensor:
+    """Return sumsᵀ @ operand of each pair, one beside the other."""
+    if len(factors) == 1:
+        return _gradient(like, *factors[0])
+    rows, columns = factors[0][0].shape[1], [operand.shape[1] for _, operand in factors]
+    whole = like.new_empty(rows, sum(columns))
+    for (sums, operand), part in zip(factors, whole.split(columns, dim=1), strict=True):
+        if operand.dtype is not like.dtype:
+            part.copy_(sums.t() @ operand)
+        elif _better_turned(sums, operand):
+            torch.mm(operand.t(), sums, out=part.t())
+        else:
+            torch.mm(sums.t(), operand, out=part)
+    return whole
 
 
 def _of_biases(interface: Interface, lengths: Lengths, adjoints: Sequence[Tensor]) -> list[Tensor]:
@@ -170,10 +181,13 @@ def _of_weights(stack: Stack, like: Tensor, sums: Tensor, operand: Tensor) -> Se
 
 
 def _gradient(like: Tensor, sums: Tensor, operand: Tensor) -> Tensor:
-    """sumsᵀ @ operand. The other way round MKL is a third faster where it is large."""
-    if sums.shape[1] * operand.shape[1] < 1 << 20:
-        return _product(like, sums.t(), operand)
-    return _product(like, operand.t(), sums).t()
+    """Return sumsᵀ @ operand."""
+    return _product(like, operand.t(), sums).t() if _better_turned(sums, operand) else _product(like, sums.t(), operand)
+
+
+def _better_turned(sums: Tensor, operand: Tensor) -> bool:
+    """Return whether sumsᵀ @ operand is so large that MKL takes up to a third less time for its transpose."""
+    return sums.shape[1] * operand.shape[1] >= 1 << 20
 
 
 def _sum_of_products(like: Tensor, pairs: Sequence[tuple[Tensor, Tensor]]) -> Tensor:

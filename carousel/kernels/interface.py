@@ -181,7 +181,7 @@ class Interface:
             ),
             "recorded": tuple(Described(f"the gradient of {s}", (("rows",), (self.size(s),))) for s in loop.recorded),
         }
-        self.sources = self._sources(products)
+        self.sources, self.towers = self._sources(products), self._towers()
 
     def size(self, symbol: Expr) -> str:
         """Return the name of the number of units of a symbol of the loop."""
@@ -207,6 +207,31 @@ class Interface:
         )
         heads = max(p.weight.heads for p in products)
         return Stack(name, symbols, operand, self.size(symbols[0]), self.size(operand), parts, biases, heads)
+
+    def _towers(self) -> tuple[tuple[int, ...], ...]:
+        """Return the numbers of stacks, in the order of their columns, which together are all that some weights multiply.
+
+        The gradients of these weights are rows of one matrix, to which each stack gives some columns.
+        """
+        beside: dict[tuple[int, ...], list[int]] = {}
+        for k, stack in enumerate(self.stacks):
+            beside.setdefault(tuple(number for number, _ in stack.parts), []).append(k)
+        numbers = [n for weights in beside for n in weights]
+        return tuple(tuple(found) for weights, ks in beside.items() if (found := self._tower(weights, ks, numbers)))
+
+    def _tower(self, weights: tuple[int, ...], stacks: list[int], numbers: list[int]) -> list[int]:
+        """Return the stacks with these weights in the order of their columns, nothing where these are not all, each once.
+
+        ``numbers``: the weights of all stacks.
+        """
+        ordered = sorted(stacks, key=lambda k: len(self.stacks[k].parts[0][1]))
+        columns: tuple[str, ...] = ()
+        for stack in (self.stacks[k] for k in ordered):
+            if stack.heads > 1 or any(prefix != columns for _, prefix in stack.parts):
+                return []
+            columns += (stack.depth,)
+        whole = all(self.tensors["dense"][n].shape[1] == columns and numbers.count(n) == 1 for n in weights)
+        return ordered if whole else []
 
     def _sources(self, products: Sequence[Product]) -> dict[str, Source]:
         """Return for each size a tensor that has it alone, or beside sizes that are found before."""
