@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -80,6 +80,8 @@ def measure(
     elif case.cell == "lstm-v4":
         runs["torch.nn.LSTM(proj_size)"] = nn.LSTM(case.hidden, case.hidden, proj_size=ours.proj_size)
 
+    parameters = [p for module in (ours, *runs.values()) if isinstance(module, nn.Module) for p in module.parameters()]
+
     def eager(x: Any) -> Any:
         with kernels.use("reference"):
             return ours(x, **given)
@@ -89,7 +91,7 @@ def measure(
     if compiled:
         quick = torch.compile(eager, dynamic=False)
         begun = time.perf_counter()
-        _train(quick, case.data())()
+        _train(parameters, quick, case.data())()
         compile_seconds = time.perf_counter() - begun
         runs["torch.compile"] = quick
     if bfloat16:
@@ -97,7 +99,7 @@ def measure(
     work = ours.cell.work(*ours.sizes())
     products = case.rows() * (work.input_products + work.recurrent_products)
     data = case.data()
-    for what, make, times in (("forward", forward, 1), ("training", _train, 3)):
+    for what, make, times in (("forward", forward, 1), ("training", partial(_train, parameters), 3)):
         works = {name: make(run, data) for name, run in runs.items()}
         if jax and isinstance(data, Tensor) and not given:
             works["JAX lax.scan"] = jax_scan.work(ours, data, training=what == "training")
@@ -127,12 +129,15 @@ def _autocast(run: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return under
 
 
-def _train(run: Callable[[Any], Any], data: Any) -> Work:
+def _train(parameters: Sequence[Tensor], run: Callable[[Any], Any], data: Any) -> Work:
+    """Return a run forward and backward, whose gradients begin as ``Optimizer.zero_grad`` leaves them."""
     leaf = (data.data if isinstance(data, PackedSequence) else data).clone().requires_grad_()
     given = torch.randn(1)
 
     def work() -> None:
         nonlocal given
+        for p in (leaf, *parameters):
+            p.grad = None
         x = PackedSequence(leaf, data.batch_sizes) if isinstance(data, PackedSequence) else leaf
         output, _ = run(x)
         flat = output.data

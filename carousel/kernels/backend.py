@@ -104,6 +104,10 @@ class Backend(Protocol):
         """Return whether ``run`` does this call; decided by device, type, cell and what is asked."""
         ...
 
+    def again(self, call: Call) -> Result | None:
+        """Run a call that differs from one before in nothing but its numbers; None leaves it to ``run``."""
+        return None
+
     def run(self, call: Call) -> Result:
         """Run a supported call. Raises ValueError for tensors that do not fit, Unavailable, NoDerivative."""
         ...

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import cache, cached_property
 from typing import Any, Protocol
 
 import torch
@@ -50,22 +50,22 @@ class Run:
         assert self.batch_sizes is not None
         return self.batch_sizes
 
-    @property
+    @cached_property
     def interface(self) -> Interface:
         """The interface of the loop."""
         return interface_of(loop_called(self.key))
 
-    @property
+    @cached_property
     def states(self) -> int:
         """The number of states with units."""
         return self.counts[KINDS.index("before")]
 
-    @property
+    @cached_property
     def after(self) -> int:
         """The number of states that are given back: those after each row's last step, of a chain."""
         return 0 if self.interface.loop.edges else self.states
 
-    @property
+    @cached_property
     def results(self) -> int:
         """The number of outputs, of states after and of recorded values, all of which have derivatives."""
         return 1 + self.after + len(self.interface.loop.recorded)

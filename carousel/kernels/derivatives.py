@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -24,6 +24,25 @@ from carousel.kernels.registry import TANGENT, loop_called
 Optional = Sequence[Tensor | None]
 
 
+class Planned(Protocol):
+    """A run of which all but the tensors is known; ``flat`` are those of all ``KINDS``."""
+
+    run: Run
+
+    def forward(self, flat: Sequence[Tensor]) -> list[Tensor]:
+        """Return outputs, states after each row's last step, and what the run saves."""
+        ...
+
+    def backward(self, asked: Sequence[bool], tensors: Sequence[Tensor]) -> list[Tensor] | None:
+        """Return what ``compiled.backward`` gives, None where tensors are not as planned.
+
+        Args:
+            asked: of each kind ``ON_REQUEST``, whether its gradients are wanted.
+            tensors: the gradients of the results, then those of the call, then those saved.
+        """
+        ...
+
+
 def loop(run: Run, clock: Tensor | None, resets: Tensor | None, flat: Sequence[Tensor]) -> list[Tensor]:
     """Return outputs, states after each row's last step and recorded values, differentiable; ``flat``: all of ``KINDS``."""
     watched = torch.is_grad_enabled() and any(x.requires_grad for x in flat)
@@ -31,6 +50,11 @@ def loop(run: Run, clock: Tensor | None, resets: Tensor | None, flat: Sequence[T
         function = _Loop if torch._C._are_functorch_transforms_active() else _QuickLoop
         return list(function.apply(run, clock, resets, *flat))[: run.results]
     return _forward(run, clock, resets, flat, save=False)
+
+
+def planned(plan: Planned, flat: Sequence[Tensor]) -> list[Tensor]:
+    """Return what ``loop`` gives for plain tensors where autograd alone looks on, by the plan."""
+    return list(_PlannedLoop.apply(plan, None, None, *flat))
 
 
 def transformed() -> bool:
@@ -116,6 +140,14 @@ def _tangent(
     return (*found[: 1 + run.after], *found[1 + made.after :])
 
 
+def _keep(ctx: Any, run: Run, output: Sequence[Tensor], tensors: Optional) -> None:
+    """Keep for the run backwards the tensors of a call, and of its results the type and the recorded shapes."""
+    ctx.run, ctx.output_type = run, output[0].dtype
+    ctx.recorded = [x.shape for x in output[1 + run.after : run.results]]
+    ctx.set_materialize_grads(False)
+    ctx.save_for_backward(*tensors)
+
+
 class _Loop(torch.autograd.Function):
     """``carousel::loop``; gives what its run has saved as well."""
 
@@ -125,13 +157,11 @@ class _Loop(torch.autograd.Function):
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-        ctx.run, clock, resets, *flat = inputs
-        saved = output[ctx.run.results :]
-        ctx.output_type, ctx.saved = output[0].dtype, len(saved)
-        ctx.recorded = [x.shape for x in output[1 + ctx.run.after : ctx.run.results]]
+        run, clock, resets, *flat = inputs
+        saved = output[run.results :]
         ctx.mark_non_differentiable(*saved)
-        ctx.set_materialize_grads(False)
-        ctx.save_for_backward(clock, resets, *flat, *saved)
+        ctx.saved, ctx.plan = len(saved), None
+        _keep(ctx, run, output, (clock, resets, *flat, *saved))
         ctx.save_for_forward(clock, resets, *flat)
 
     @staticmethod
@@ -145,8 +175,10 @@ class _Loop(torch.autograd.Function):
         final = [torch.zeros_like(s) if g is None else g for g, s in zip(gradients[1 : 1 + run.after], before, strict=False)]
         recorded = zip(gradients[1 + run.after : run.results], ctx.recorded, strict=True)
         final += [given.new_zeros(shape) if g is None else g for g, shape in recorded]
-        again = torch.is_grad_enabled() or transformed()
-        found = (_LoopBackward.apply if again else _backward)(run, asked, clock, resets, given, *final, *tensors)
+        again, tensors = torch.is_grad_enabled() or transformed(), [given, *final, *tensors]
+        found = None if again or ctx.plan is None else ctx.plan.backward(asked, tensors)
+        if found is None:
+            found = (_LoopBackward.apply if again else _backward)(run, asked, clock, resets, *tensors)
         results: list[Any] = [None] * (3 + sum(run.counts))
         for place, gradient in zip(run.gradients(asked), found, strict=True):
             results[3 + place] = gradient
@@ -173,6 +205,20 @@ class _QuickLoop(torch.autograd.Function):
         return output
 
     backward, jvp = staticmethod(_Loop.backward), staticmethod(_Loop.jvp)
+
+
+class _PlannedLoop(torch.autograd.Function):
+    """``_QuickLoop`` by a plan; what is saved stays inside."""
+
+    @staticmethod
+    def forward(ctx: Any, plan: Planned, clock: None, resets: None, *flat: Tensor) -> tuple[Tensor, ...]:
+        results = plan.forward(flat)
+        output, saved = results[: plan.run.results], results[plan.run.results :]
+        ctx.plan = plan
+        _keep(ctx, plan.run, output, (clock, resets, *flat, *saved))
+        return tuple(output)
+
+    backward = staticmethod(_Loop.backward)
 
 
 class _LoopBackward(torch.autograd.Function):

@@ -73,7 +73,7 @@ def gradients(
     given += [(found.groups[g], operands[s.operand]) for (g, _), s in interface.inner.items()]
     results = {
         "dense": _of_dense(interface, lengths, dense, [(rounded(x), rounded(operand)) for x, operand in given]),
-        "biases": _of_biases(interface, lengths, outer),
+        "biases": _of_biases(interface, outer),
         "hoisted": rest,
         "vectors": list(found.vectors),
     }
@@ -84,8 +84,8 @@ def gradients(
         return _sum_of_products(like, [p for g, s in used for p in stacks.pairs(s, lengths, factors, each[g])])
 
     if "data" in asked:
-        pairs: list[tuple[Stack, Tensor]] = list(zip(interface.outer, outer, strict=True))
-        results["data"] = [_sum_of_products(data, [p for s, x in pairs for p in stacks.pairs(s, lengths, factors, rounded(x))])]
+        pairs = [(rounded(x), stacks.whole(s, lengths, factors)) for s, x in zip(interface.outer, outer, strict=True)]
+        results["data"] = [_sum_of_products(data, pairs)]
     chain = run.follows is None
     if "before" in asked and run.follows is not None:
         nothing = dict(zip(interface.loop.edges, levels.before(run.follows) < 0, strict=True))
@@ -136,7 +136,7 @@ def _side_by_side(like: Tensor, factors: Sequence[tuple[Tensor, Tensor]]) -> Ten
         return _gradient(like, *factors[0])
     rows, columns = factors[0][0].shape[1], [operand.shape[1] for _, operand in factors]
     whole = like.new_empty(rows, sum(columns))
-    for (sums, operand), part in zip(factors, whole.split(columns, dim=1), strict=True):
+    for (sums, operand), part in zip(factors, whole.split_with_sizes(columns, dim=1), strict=True):
         if operand.dtype is not like.dtype:
             part.copy_(sums.t() @ operand)
         elif _better_turned(sums, operand):
@@ -146,13 +146,13 @@ def _side_by_side(like: Tensor, factors: Sequence[tuple[Tensor, Tensor]]) -> Ten
     return whole
 
 
-def _of_biases(interface: Interface, lengths: Lengths, adjoints: Sequence[Tensor]) -> list[Tensor]:
+def _of_biases(interface: Interface, adjoints: Sequence[Tensor]) -> list[Tensor]:
     """Return the gradient of each bias, from the adjoints (rows, Σ units) of the stacks that multiply the input."""
     found: dict[int, Tensor] = {}
     for stack, x in zip(interface.outer, adjoints, strict=True):
-        for piece, biases in zip(x.sum(0).split(lengths[stack.size]), stack.biases or (), strict=True):
-            for k in biases:
-                found[k] = found[k] + piece if k in found else piece
+        if any(biases := stack.biases or ()):
+            for piece, numbers in zip(x.sum(0).chunk(len(biases)), biases, strict=True):
+                found |= {k: found[k] + piece if k in found else piece for k in numbers}
     return [found[k] for k in range(len(interface.biases))]
 
 

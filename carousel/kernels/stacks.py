@@ -22,7 +22,7 @@ def weights(stack: Stack, lengths: Lengths, dense: Sequence[Tensor]) -> list[Ten
     found = []
     for number, prefix in stack.parts:
         first = sum(lengths[n] for n in prefix)
-        found.append(dense[number][:, first : first + lengths[stack.depth]])
+        found.append(dense[number].narrow(1, first, lengths[stack.depth]))
     return found
 
 

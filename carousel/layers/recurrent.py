@@ -136,17 +136,17 @@ class Recurrent(CellLayer):
         check_input(known, self.input_size, self.hidden_size, self.proj_size, self.num_layers, self.directions)
         further.check_sizes(known, [self.sizes(layer) for layer in range(self.num_layers)])
 
-        self._places, self._units = self._all_places(), self._all_units()
+        self._note_sizes()
         self._make(device, dtype)
         self.initial = Parameters()
         for layer, direction in self._each():
             for k, name in enumerate(known.states if self.learned_initial else ()):
                 if known.trace.states[k].size is not None:
-                    first = torch.zeros(self._state_size(k, layer), device=device, dtype=dtype)
+                    first = torch.zeros(self._state_sizes[layer][k], device=device, dtype=dtype)
                     self.initial[name + suffix(layer, direction)] = nn.Parameter(first)
         self._remember(device, dtype)
         for k, name in enumerate(known.states):
-            if len({self._state_size(k, layer) for layer in range(self.num_layers)}) > 1:
+            if len({each[k] for each in self._state_sizes}) > 1:
                 raise ValueError(
                     f"cell {known.name} keeps its input in state {name}: with several layers, "
                     f"input_size must be the size of the output, {self.output_size * self.directions}"
@@ -156,7 +156,7 @@ class Recurrent(CellLayer):
     def __setstate__(self, state: dict[str, Any]) -> None:
         new = {"bias": True, "init": {}, "input_sizes": {}, "rates": {}, "weight_noise": 0.0, "weight_dropout": 0.0}
         super().__setstate__({**new, **state})  # older pickles have none
-        self._places, self._units = self._all_places(), self._all_units()
+        self._note_sizes()
 
     def _each(self) -> list[tuple[int, int]]:
         """Return all layers with their directions, in order."""
@@ -165,13 +165,14 @@ class Recurrent(CellLayer):
     def _sets(self) -> dict[str, tuple[int, ...]]:
         return {suffix(layer, direction): self.sizes(layer) for layer, direction in self._each()}
 
-    def _all_places(self) -> dict[tuple[int, int], list[tuple[str, str, str]]]:
-        """Return where the parameters of each layer and direction are; a small call would feel it if this were made anew."""
-        return {at: [(name, *place(name, *at)) for name in self.cell.learned] for at in self._each()}
-
-    def _all_units(self) -> list[Mapping[str, int]]:
-        """Return what ``units`` says of each layer; torch.compile does not enter what SymPy's symbols are looked up by."""
-        return [sizes(self.cell, *self.sizes(layer)) for layer in range(self.num_layers)]
+    def _note_sizes(self) -> None:
+        """Note where the parameters of each layer and direction are, what ``units`` says of each layer, and the sizes of its
+        states; a small call would feel it if this were found anew, and torch.compile does not enter what SymPy's symbols are
+        looked up by."""
+        self._places = {at: [(name, *place(name, *at)) for name in self.cell.learned] for at in self._each()}
+        each = [self.sizes(layer) for layer in range(self.num_layers)]
+        self._units = [sizes(self.cell, *given) for given in each]
+        self._state_sizes = [[self.cell.length(s.size, *given) for s in self.cell.trace.states] for given in each]
 
     def _input_size(self, layer: int) -> int:
         return self.input_size if layer == 0 else self.output_size * self.directions
@@ -179,10 +180,6 @@ class Recurrent(CellLayer):
     def sizes(self, layer: int = 0) -> tuple[int, ...]:
         """Return the sizes of a layer's input, states, projection, and of its further inputs that have one of their own."""
         return self._input_size(layer), self.hidden_size, self.proj_size, *self.input_sizes.values()
-
-    def _state_size(self, k: int, layer: int) -> int:
-        size = self.cell.trace.states[k].size
-        return self.cell.length(size, *self.sizes(layer))
 
     @torch.no_grad()
     def reset_parameters(self) -> None:
@@ -217,7 +214,7 @@ class Recurrent(CellLayer):
                 states.append(torch.stack([start.expand(batch, -1) for start in each]))
             else:  # the step number counts past what half precision can hold
                 dtype = like.dtype if state.size is not None else torch.float32
-                states.append(torch.zeros(rows, batch, self._state_size(k, 0), device=like.device, dtype=dtype))
+                states.append(like.new_zeros(rows, batch, self._state_sizes[0][k], dtype=dtype))
         return states[0] if len(states) == 1 else tuple(states)
 
     def forward(
@@ -290,8 +287,8 @@ class Recurrent(CellLayer):
         if len(given) != len(names):
             raise ValueError(f"hx must hold {len(names)} states ({', '.join(names)}), not {len(given)}")
         for k, (name, s) in enumerate(zip(names, given, strict=True)):
-            size = self._state_size(k, self.num_layers - 1)
-            wanted = (self.num_layers * self.directions, *(() if single else (batch,)), size)
+            rows, size = self.num_layers * self.directions, self._state_sizes[-1][k]
+            wanted = (rows, *(() if single else (batch,)), size)
             if tuple(tensor(f"state {name} in hx", s).shape) != wanted:
                 raise ValueError(f"state {name} in hx has shape {tuple(s.shape)}, expected {wanted}")
         return given

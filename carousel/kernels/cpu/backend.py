@@ -34,18 +34,19 @@ class Cpu(Backend):
     def supports(self, call: Call) -> bool:
         return call.data.shape[0] > 0 and usable(call.cell, call.data, input_type(call)) and expressible(call)
 
+    def again(self, call: Call) -> Result | None:
+        return plan.remembered(call) if plan.usual(call) and not bfloat16_asked_for() else None
+
     def run(self, call: Call) -> Result:
         bfloat = bfloat16_asked_for()
-        again = plan.usual(call) and not bfloat
-        if again and (found := plan.remembered(call)) is not None:
-            return found
+        usual = plan.usual(call) and not bfloat
         call = uncast(call)
         rounds = bfloat and call.data.dtype is torch.float32 and compiler.bfloat16()
         products = torch.bfloat16 if rounds else None
         # Compiles at first use, and says here if it cannot.
         made = kernel(loop_called(variant(call).key), call.data.dtype, products)
         result = operator.run(self.name, call, products)
-        if again:
+        if usual:
             plan.remember(call, made)
         return result
 

@@ -96,8 +96,10 @@ def multiplied(data: Tensor) -> torch.dtype:
 
 def usable(cell: Cell, data: Tensor) -> bool:
     """Return whether there are kernels for a cell and tensors of this device and type."""
+    if data.device.type != "cuda" and not interpreted():
+        return False
     dtype = multiplied(data)
-    if dtype not in TYPES or not (data.device.type == "cuda" or interpreted()):
+    if dtype not in TYPES:
         return False
     try:
         program_of(loop_called(wide_key(cell)), dtype is not torch.float32)

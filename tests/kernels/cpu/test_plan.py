@@ -22,6 +22,9 @@ CELLS = [
 ]
 
 
+OPTIONS = [{}, {"num_layers": 2, "bidirectional": True}, {"batch_first": True}]
+
+
 @pytest.fixture(autouse=True)
 def forgotten(monkeypatch):
     monkeypatch.setattr(plan, "_plans", {})
@@ -31,8 +34,17 @@ def forgotten(monkeypatch):
 def remembered(monkeypatch):
     """How many calls a plan has run."""
     found = []
-    run = plan.Plan.run
-    monkeypatch.setattr(plan.Plan, "run", lambda self, tensors: found.append(self) or run(self, tensors))
+    forward = plan.Plan.forward
+    monkeypatch.setattr(plan.Plan, "forward", lambda self, tensors: found.append(self) or forward(self, tensors))
+    return found
+
+
+@pytest.fixture
+def back(monkeypatch):
+    """The runs backwards of plans."""
+    found = []
+    run = plan._Back.__call__
+    monkeypatch.setattr(plan._Back, "__call__", lambda self, *given: found.append(run(self, *given)) or found[-1])
     return found
 
 
@@ -46,8 +58,19 @@ def flat(result):
     return [output, *(hx if isinstance(hx, tuple) else [hx])]
 
 
+def trained(layer, *given):
+    """Return outputs, states and the gradients of all that was given, of a weighted sum of what a layer gives."""
+    leaves = [*(flat(given) if len(given) > 1 else given), *layer.parameters()]
+    for leaf in leaves:
+        leaf.requires_grad_().grad = None
+    results = flat(layer(*given))
+    torch.manual_seed(2)
+    sum((r * torch.randn_like(r)).sum() for r in results).backward()
+    return [*results, *(leaf.grad for leaf in leaves)]
+
+
 @torch.no_grad()
-@pytest.mark.parametrize("options", [{}, {"num_layers": 2, "bidirectional": True}, {"batch_first": True}], ids=str)
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
 @pytest.mark.parametrize("name", CELLS)
 def test_a_remembered_call_gives_the_same_bits_from_other_numbers_too(name, options, remembered, monkeypatch):
     layer, x = made(name, **options)
@@ -62,6 +85,67 @@ def test_a_remembered_call_gives_the_same_bits_from_other_numbers_too(name, opti
         again = flat(layer(*given))
         assert len(remembered) > count
         assert all(torch.equal(a, b) for a, b in zip(fresh, again, strict=True))
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
+@pytest.mark.parametrize("name", CELLS)
+def test_a_remembered_training_gives_the_same_bits(name, options, remembered, back, monkeypatch):
+    layer, x = made(name, **options)
+    with torch.no_grad():
+        others = torch.randn_like(x), layer(x)[1]
+    for given in ((x,), others, (x,)):
+        with monkeypatch.context() as without:
+            without.setattr(plan, "usual", lambda call: False)
+            fresh = trained(layer, *given)
+        plan._plans.clear()
+        trained(layer, *given)
+        counts = len(remembered), len(back)
+        again = trained(layer, *given)
+        assert len(remembered) > counts[0] and len(back) > counts[1]
+        assert all(torch.equal(a, b) for a, b in zip(fresh, again, strict=True))
+
+
+def test_a_gradient_of_a_remembered_gradient(remembered):
+    layer, x = made()
+    x.requires_grad_()
+
+    def bent():
+        first = torch.autograd.grad(layer(x)[0].square().sum(), x, create_graph=True)[0]
+        return torch.autograd.grad(first.square().sum(), [x, *layer.parameters()])
+
+    fresh = bent()
+    again = bent()
+    assert remembered and all(torch.equal(a, b) for a, b in zip(fresh, again, strict=True))
+
+
+def test_outputs_of_which_no_gradient_arrives(remembered):
+    layer, x = made()
+    for result in (0, 1, 2):
+        fresh, again = (torch.autograd.grad(flat(layer(x))[result].sum(), layer.W["im_l0"])[0] for _ in range(2))
+        assert torch.equal(fresh, again)
+    assert remembered
+
+
+def test_saved_tensors_may_be_packed_elsewhere_but_not_changed(remembered, back):
+    layer, x = made()
+    trained(layer, x)
+    with torch.autograd.graph.saved_tensors_hooks(lambda t: t.numpy().copy() if not t.requires_grad else t, unpacked):
+        kept = flat(layer(x))[0]
+    kept.sum().backward()
+    with torch.autograd.graph.saved_tensors_hooks(lambda t: t, lambda t: t[:1] if t.dim() == 2 else t):
+        short = flat(layer(x))[0]
+    with pytest.raises(ValueError):
+        short.sum().backward()
+    changed = flat(layer(x))[0]
+    with torch.no_grad():
+        layer.W["im_l0"].mul_(2)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        changed.sum().backward()
+    assert len(remembered) == 3
+
+
+def unpacked(kept):
+    return kept if isinstance(kept, torch.Tensor) else torch.from_numpy(kept)
 
 
 @torch.no_grad()
