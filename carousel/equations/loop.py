@@ -272,13 +272,14 @@ def _of_size(known: Size | None, size: Size | None) -> bool:
 
 
 def _merged(stages: list[LoopStage]) -> Iterator[LoopStage]:
-    """Merge a stage without products into the next one, whose products and reductions need nothing of it."""
+    """Merge a stage without products into the next one, whose products and reductions, if it has any, need nothing of it."""
     waiting, first = LoopStage(), True
     for stage, after in zip(stages, [*stages, LoopStage()][1:], strict=True):
         made = LoopStage(stage.groups, waiting.equations + stage.equations, waiting.reductions + stage.reductions)
         defined = {s for s, _ in made.equations} | {r.symbol for r in made.reductions}
         waiting = LoopStage()
-        if not made.groups and after.operands and defined.isdisjoint(after.operands) and not (first and after.reductions):
+        over_units = after.reductions and (first or not after.operands)
+        if not made.groups and stage is not stages[-1] and defined.isdisjoint(after.operands) and not over_units:
             waiting = made
         else:
             first = False  # what a stage reduces is taken over the units of a stage before
