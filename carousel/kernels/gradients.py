@@ -39,6 +39,19 @@ class Adjoints:
     direct: Sequence[Tensor | None]
 
 
+@dataclass(frozen=True)
+class Products:
+    """Products that a back end has computed itself.
+
+    ``dense``: the gradients of the dense weights. ``biases``: of each stack that multiplies the input, the sum over rows of its
+    adjoints, (Σ units,), None where nothing asks for it. ``data``: the gradient of the input, None where nobody does.
+    """
+
+    dense: Sequence[Tensor]
+    biases: Sequence[Tensor | None]
+    data: Tensor | None
+
+
 def gradients(
     live: Liveness,
     interface: Interface,
@@ -49,6 +62,7 @@ def gradients(
     operands: Mapping[Expr, Tensor],
     found: Adjoints,
     asked: Sequence[str],
+    products: Products | None = None,
 ) -> dict[str, list[Tensor]]:
     """Return gradients by kind: what ``compiled.Kernels.backward`` gives.
 
@@ -62,6 +76,7 @@ def gradients(
         operands: the values of the vectors that dense weights multiply, at every step.
         found: by the run backwards.
         asked: the kinds, of those that are computed on request, which are wanted.
+        products: those that are known.
     """
     data, dense, resets = tensors.data, tensors.dense, tensors.resets
     hoisted = [found.groups[g] if g is not None else x for g, x in zip(live.shared, found.hoisted, strict=True)]
@@ -69,11 +84,19 @@ def gradients(
     outer, rest = complete[: len(interface.outer)], complete[len(interface.outer) :]
     rounded = _rounding(run.products)
     factors = [rounded(w) for w in dense]
-    given = [(x, data) for x in outer]
-    given += [(found.groups[g], operands[s.operand]) for (g, _), s in interface.inner.items()]
+    if products is None:
+        given = [(x, data) for x in outer]
+        given += [(found.groups[g], operands[s.operand]) for (g, _), s in interface.inner.items()]
+        of_dense = _of_dense(interface, lengths, dense, [(rounded(x), rounded(operand)) for x, operand in given])
+        sums = [x.sum(0) if any(s.biases or ()) else None for s, x in zip(interface.outer, outer, strict=True)]
+        of_data = None
+        if "data" in asked:
+            pairs = [(rounded(x), stacks.whole(s, lengths, factors)) for s, x in zip(interface.outer, outer, strict=True)]
+            of_data = _sum_of_products(data, pairs)
+        products = Products(of_dense, sums, of_data)
     results = {
-        "dense": _of_dense(interface, lengths, dense, [(rounded(x), rounded(operand)) for x, operand in given]),
-        "biases": _of_biases(interface, outer),
+        "dense": list(products.dense),
+        "biases": _of_biases(interface, products.biases),
         "hoisted": rest,
         "vectors": list(found.vectors),
     }
@@ -83,9 +106,8 @@ def gradients(
         each = {g: rounded(found.groups[g])[rows] for g, _ in used}
         return _sum_of_products(like, [p for g, s in used for p in stacks.pairs(s, lengths, factors, each[g])])
 
-    if "data" in asked:
-        pairs = [(rounded(x), stacks.whole(s, lengths, factors)) for s, x in zip(interface.outer, outer, strict=True)]
-        results["data"] = [_sum_of_products(data, pairs)]
+    if products.data is not None:
+        results["data"] = [products.data]
     chain = run.follows is None
     if "before" in asked and run.follows is not None:
         nothing = dict(zip(interface.loop.edges, levels.before(run.follows) < 0, strict=True))
@@ -146,12 +168,12 @@ def _side_by_side(like: Tensor, factors: Sequence[tuple[Tensor, Tensor]]) -> Ten
     return whole
 
 
-def _of_biases(interface: Interface, adjoints: Sequence[Tensor]) -> list[Tensor]:
-    """Return the gradient of each bias, from the adjoints (rows, Σ units) of the stacks that multiply the input."""
+def _of_biases(interface: Interface, sums: Sequence[Tensor | None]) -> list[Tensor]:
+    """Return the gradient of each bias, from the sums (Σ units,) of the stacks that multiply the input."""
     found: dict[int, Tensor] = {}
-    for stack, x in zip(interface.outer, adjoints, strict=True):
-        if any(biases := stack.biases or ()):
-            for piece, numbers in zip(x.sum(0).chunk(len(biases)), biases, strict=True):
+    for stack, x in zip(interface.outer, sums, strict=True):
+        if x is not None and stack.biases is not None:
+            for piece, numbers in zip(x.chunk(len(stack.biases)), stack.biases, strict=True):
                 found |= {k: found[k] + piece if k in found else piece for k in numbers}
     return [found[k] for k in range(len(interface.biases))]
 

@@ -172,7 +172,14 @@ class Recurrent(CellLayer):
         self._places = {at: [(name, *place(name, *at)) for name in self.cell.learned] for at in self._each()}
         each = [self.sizes(layer) for layer in range(self.num_layers)]
         self._units = [sizes(self.cell, *given) for given in each]
-        self._state_sizes = [[self.cell.length(s.size, *given) for s in self.cell.trace.states] for given in each]
+        self._noted = each[0], [[self.cell.length(s.size, *given) for s in self.cell.trace.states] for given in each]
+
+    @property
+    def _state_sizes(self) -> list[list[int]]:
+        """The sizes of each layer's states."""
+        if self._noted[0] != self.sizes():  # somebody has set another one; the parameters will not fit
+            self._note_sizes()
+        return self._noted[1]
 
     def _input_size(self, layer: int) -> int:
         return self.input_size if layer == 0 else self.output_size * self.directions
@@ -205,7 +212,7 @@ class Recurrent(CellLayer):
 
     def initial_state(self, batch: int) -> State:
         """Return the states before the first step, (num_layers · directions, B, size) each; a tuple where there are several."""
-        learned = self.cell.learned  # sooner found by name
+        learned, units = self.cell.learned, self._state_sizes[0]  # sooner found by name
         like = self.parameter(learned[0]) if learned else next(chain(self.parameters(), self.buffers()))
         states, rows = [], self.num_layers * self.directions
         for k, (name, state) in enumerate(zip(self.cell.states, self.cell.trace.states, strict=True)):
@@ -214,7 +221,7 @@ class Recurrent(CellLayer):
                 states.append(torch.stack([start.expand(batch, -1) for start in each]))
             else:  # the step number counts past what half precision can hold
                 dtype = like.dtype if state.size is not None else torch.float32
-                states.append(like.new_zeros(rows, batch, self._state_sizes[0][k], dtype=dtype))
+                states.append(like.new_zeros(rows, batch, units[k], dtype=dtype))
         return states[0] if len(states) == 1 else tuple(states)
 
     def forward(

@@ -15,6 +15,7 @@ from carousel.kernels.compiled import Run
 from carousel.kernels.cpu.kernel import Kernel, most_threads
 from carousel.kernels.cpu.layout import Arrays, backward_layout, forward_layout, scratch, shapes
 from carousel.kernels.cpu.program import CppProgram
+from carousel.kernels.cpu.small import small
 from carousel.kernels.gradients import Adjoints, gradients
 from carousel.kernels.interface import Arriving, Tensors
 from carousel.kernels.steps import Steps
@@ -142,9 +143,13 @@ def backward(
         direct=direct,
     )
     operands = dict(zip(program.saved, saved, strict=True))
-    return gradients(
-        program.live, program.interface, run, steps, replace(tensors, dense=dense), lengths, operands, found, asked
-    )
+    multiply = small(program, run, lengths, steps.total)
+    known = None
+    if multiply is not None:
+        factors = {"x": data.contiguous(), **adjoints, **{program.stored[x].array: v for x, v in operands.items()}}
+        known = multiply(factors, dense, data, data="data" in asked)
+    tensors = replace(tensors, dense=dense)
+    return gradients(program.live, program.interface, run, steps, tensors, lengths, operands, found, asked, known)
 
 
 def _contiguous(tensors: Sequence[Tensor]) -> list[Tensor]:

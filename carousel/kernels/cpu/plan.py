@@ -21,6 +21,7 @@ from carousel.kernels.compiled import ON_REQUEST, Run
 from carousel.kernels.cpu import compiler
 from carousel.kernels.cpu.kernel import Entry, Kernel, most_threads
 from carousel.kernels.cpu.layout import Layout, backward_layout, forward_layout, shapes
+from carousel.kernels.cpu.small import small
 from carousel.kernels.derivatives import plain, planned, transformed
 from carousel.kernels.gradients import Adjoints, gradients
 from carousel.kernels.inputs import loop_of, parameters_alone
@@ -191,8 +192,9 @@ class _Back:
         self.entry = _Entry(plan.kernel.backward, self.layout, self.layout.steps.at)
         self.rooms = [count * plan.lengths[n] for count, n in (program.adjoints | program.own).values()]
         self.sums = [plan.lengths[n] for n in program.sums.values()]
-        saved = [program.stored[x].array for x in program.saved]
-        names = [*program.vectors, *program.sums, *program.adjoints, *program.own, *program.carried, *saved, program.given]
+        self.saved = [program.stored[x].array for x in program.saved]
+        self.small = small(program, plan.run, plan.lengths, self.layout.steps.total)
+        names = [*program.vectors, *program.sums, *program.adjoints, *program.own, *program.carried, *self.saved, program.given]
         self.made = self.entry.places(names)
         self.shapes = [(self.layout.steps.total, plan.lengths[program.size(x)]) for x in program.saved]
 
@@ -227,9 +229,13 @@ class _Back:
             direct=[None] * len(carried),
         )
         wanted = [kind for kind, is_asked in zip(ON_REQUEST, asked, strict=True) if is_asked]
+        known = None
+        if self.small is not None:
+            factors = {"x": data, **adjoints, **dict(zip(self.saved, saved, strict=True))}
+            known = self.small(factors, lists["dense"], data, data="data" in wanted)
         operands = dict(zip(program.saved, saved, strict=True))
         each = gradients(
             *(program.live, program.interface, run, steps, Tensors.of(lists, None, None), plan.lengths, operands),
-            *(found, wanted),
+            *(found, wanted, known),
         )
         return [x for kind in KINDS if kind in each for x in each[kind]]
