@@ -9,7 +9,6 @@ from typing import Annotated
 import typer
 
 from carousel.cli import options
-from carousel.web.server import create_app, listen, serve
 
 EXAMPLE = "Example: carousel serve runs/book-lstm-v2 --open"
 
@@ -24,6 +23,8 @@ def command(
 
     Type a text, step through it, hold a valve, replace a word, and see both runs side by side.
     """
+    from carousel.web.server import create_app, listen, serve  # here: its help needs no server
+
     app = create_app(run, [host])
     listening, address = listen(host, port)
     print(address, flush=True)
