@@ -6,6 +6,7 @@ import io
 import os
 import sys
 import warnings
+from functools import cache
 from importlib import import_module
 from typing import Annotated, Any
 
@@ -52,6 +53,7 @@ COMMANDS = {
 }
 
 
+@cache
 def loaded(name: str) -> Any:
     """Return a command with all that it does; its module is imported."""
     from carousel.cli import commands
@@ -90,6 +92,7 @@ app = typer.Typer(
 )
 
 
+@cache
 def whole() -> Any:
     """Return the command line with all commands loaded, for whoever describes it."""
     group: Any = typer.main.get_command(app)

@@ -34,6 +34,7 @@ from carousel.training.task import Batch, Feed, TaskMaker
 
 Observer = Callable[[dict[str, Any]], None]
 Watcher = Callable[[Any, Any], dict[str, Any]]  # of a model and a batch, numbers for the metrics
+DRAWN_EVERY = 10.0  # seconds between two drawings of the curve while a run goes on: one takes as long as many small steps
 
 
 class Trainer:
@@ -128,7 +129,8 @@ class Trainer:
             with self._writing():
                 run_folder.write_metrics(self.folder, rows)
         model = self.processes.wrap(self.model, some_unused=self.task.some_unused)
-        begun, saved = time.monotonic() - position.seconds, time.monotonic()
+        self._drawn = saved = time.monotonic()
+        begun = saved - position.seconds
         with interruptible(self._interrupt):
             while position.epoch < training.epochs and not position.done:
                 self.model.train()
@@ -145,6 +147,8 @@ class Trainer:
                         self._save()
                         saved = time.monotonic()
                     if stop:
+                        if position.epoch:
+                            self._draw()
                         return self._tell({"event": "interrupted", "step": position.step, "epoch": position.epoch + 1})
                 self._validate()
                 self._save()
@@ -243,13 +247,19 @@ class Trainer:
         position.done = bool(training.patience) and position.bad_epochs >= training.patience
         row = {"event": "valid", "step": position.step, "epoch": position.epoch, **value}
         self._record(row | {"best": better, "seconds": round(position.seconds, 2)})
+        if time.monotonic() - self._drawn > DRAWN_EVERY:
+            self._draw()
+        return value["loss"]
+
+    def _draw(self) -> None:
         if self.processes.first:
             with self._writing():
                 rows = run_folder.read_metrics(self.folder, self.metric)
                 draw_curve(rows, self.folder / run_folder.CURVE, self.model.config.cell, self.metric)
-        return value["loss"]
+        self._drawn = time.monotonic()
 
     def _finish(self) -> dict[str, Any]:
+        self._draw()
         position, metric = self.position, self.metric
         end = {"event": "end", "step": position.step, "epoch": position.epoch, "best_epoch": position.best_epoch}
         end |= {f"valid_{metric.name}": metric.of(position.best, 1), "parameters": self.model.count()}

@@ -15,6 +15,7 @@ from carousel.language.ngram import Unigram
 from carousel.language.score import Score
 from carousel.language.task import PERPLEXITY, LanguageTask
 from carousel.text.encoded import EncodedText
+from carousel.training import trainer
 from carousel.training.processes import Processes
 from carousel.training.run_folder import read_metrics
 from carousel.training.trainer import Trainer
@@ -177,3 +178,18 @@ def test_any_cell_trains(make_run, cell):
     train_text, valid = (EncodedText.open(folder / "data", name) for name in ("train", "valid"))
     counted = Score.of(Unigram(train_text, vocabulary.size).score(valid), valid.facts)
     assert result["valid_perplexity"] < 0.95 * counted.perplexity  # it reads more than how often words come
+
+
+@pytest.mark.parametrize(("seconds", "drawn"), [(3600, 1), (-1, 4)])
+def test_a_curve_is_drawn_at_the_end_and_before_it_only_where_the_last_one_is_old(make_run, monkeypatch, seconds, drawn):
+    monkeypatch.setattr(trainer, "DRAWN_EVERY", seconds)
+    told = []
+    monkeypatch.setattr(trainer, "draw_curve", lambda rows, *_: told.append(sum(r["event"] == "valid" for r in rows)))
+    train(*make_run(epochs=3))
+    assert told == [1, 2, 3, 3][-drawn:]
+
+
+def test_an_interrupted_run_has_a_curve_of_the_epochs_before(make_run):
+    folder, config = make_run(epochs=3)
+    assert train(folder, config, stop_at=30)["event"] == "interrupted"
+    assert (folder / "curve.png").stat().st_size > 1000
