@@ -22,6 +22,7 @@ COMMANDS = {
     "cells": "List all cells by family and year, with source, parameters and gates; or print the equations of one.",
     "train": "Train a language model on text files; Ctrl-C stops it so that --resume can continue.",
     "recipes": "List the recipes of carousel train, each with the result that it reached; or print one.",
+    "tune": "Search for the settings of a training by Optuna: each trial is a run, and bad ones are given up early.",
     "generate": "Write text with a trained model, each word as it comes.",
     "score": "Tell perplexity, bits per character and share of unknown words of a text.",
     "compare": (

@@ -45,6 +45,7 @@ ROOMS = {
     "integrations": "layers in other packages",
     "plotting": "matplotlib, when needed",
     "training": "the loop, run folders, checkpoints",
+    "tuning": "search for settings",
     "corpora": "texts, generated or carried along",
     "text": "lines, vocabularies, encoded text",
     "hierarchy": "stacks that subsample",
