@@ -195,6 +195,7 @@ def test_a_link_shows_the_same_again(page, open_page):
     page.get_by_role("button", name="Clamp and compare").click()
     page.wait_for_selector(".chip >> nth=1")
     page.locator("[data-go=last]").click()
+    page.wait_for_url(re.compile("step=10"))  # the address says so when the steps rest
     again = open_page(page.url)
     again.wait_for_selector("#words .word.b")
     for part in ("#words", "#changed", "#now", "#run-b", "#changes", "#chosen-facts"):

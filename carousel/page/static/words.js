@@ -58,20 +58,42 @@ function wordButton(run, k, which, most, other, choose, differs = false) {
     `${run.words[k]}${strange}${bits === null ? "" : `, ${show(bits, 1)} bits`}${which === "b" ? ", run B" : ""}`,
   );
   button.title = `${run.words[k]}${strange}${bits === null ? (begins ? ": every text begins here" : ": read") : `: ${show(bits, 1)} bits of surprise`}`;
+  button.tabIndex = -1;
   button.addEventListener("click", choose);
   return button;
 }
 
+const marked = new WeakMap();
+
+// The place that is seen. Only the word before it and its own are touched: a text of 500 words is stepped through smoothly.
 export function markWord(host, place) {
-  for (const [k, item] of [...host.children].entries()) {
-    const now = k === place;
-    item.classList.toggle("current", now);
-    for (const button of item.children) {
-      button.tabIndex = now ? 0 : -1; // one stop for the Tab key; the arrow keys do the rest
-      if (now) button.setAttribute("aria-current", "step");
-      else button.removeAttribute("aria-current");
-    }
-    if (now && host.contains(document.activeElement) && !item.contains(document.activeElement)) item.firstChild.focus();
-    if (now) host.scrollTo({ left: item.offsetLeft - host.clientWidth / 2 + item.clientWidth / 2 });
+  const before = marked.get(host);
+  const item = host.children[place];
+  if (before !== item && before?.parentNode === host) setCurrent(before, false);
+  setCurrent(item, true);
+  marked.set(host, item);
+  const focused = document.activeElement;
+  if (host.contains(focused) && !item.contains(focused)) item.querySelector("button:enabled").focus({ preventScroll: true });
+  host.scrollLeft = item.offsetLeft - host.clientWidth / 2 + item.clientWidth / 2;
+}
+
+function setCurrent(item, now) {
+  item.classList.toggle("current", now);
+  for (const button of item.children) {
+    button.tabIndex = now ? 0 : -1; // one stop for the Tab key; the arrow keys do the rest
+    if (now) button.setAttribute("aria-current", "step");
+    else button.removeAttribute("aria-current");
   }
+}
+
+// Words in the colours of a unit: colours has [background, ink] for each place and run, or is null.
+export function tintWords(host, colours) {
+  for (const [place, item] of [...host.children].entries())
+    for (const [run, button] of [...item.children].entries()) {
+      const text = button.firstElementChild; // of a word that only the other run has there is none
+      if (!text) continue;
+      const [ground, ink] = colours?.[place]?.[run] ?? ["", ""];
+      text.style.background = ground;
+      text.style.color = ink;
+    }
 }
