@@ -67,7 +67,7 @@ export function showUnit(seen, i, j) {
 
 function coloursOfWords({ places }, of, unit) {
   const colour = (values, k) => {
-    if (k === null) return undefined;
+    if (k === null || values[k][unit] === null) return undefined;
     const found = colourOf(of.kind, (values[k][unit] - of.low) / (of.high - of.low || 1));
     return [`rgb(${found.join(" ")})`, inkOn(found)];
   };
@@ -101,9 +101,10 @@ function drawUnit(seen, of, unit) {
 
 function extremes(words, values, unit) {
   const at = values.map((units) => units[unit]);
-  const [low, high] = [Math.min(...at), Math.max(...at)];
+  const known = at.filter((value) => value !== null);
+  const [low, high] = [Math.min(...known), Math.max(...known)];
   const after = (x) => `after “${written(words[at.indexOf(x)])}” (${show(x)})`;
-  return `Highest ${after(high)}, lowest ${after(low)}, mean ${show(mean(at))}.`;
+  return `Highest ${after(high)}, lowest ${after(low)}, mean ${show(mean(known))}.`;
 }
 
 // Values over the places of one run, null where it has no word.
@@ -181,7 +182,7 @@ function runningText(seen, of, unit) {
       const word = document.createElement("span");
       word.dataset.place = place;
       word.textContent = written(read.words[both[which]]);
-      [word.style.background, word.style.color] = colours[place][which];
+      [word.style.background, word.style.color] = colours[place][which] ?? ["", ""];
       line.append(word, between);
     }
     return line;

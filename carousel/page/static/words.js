@@ -51,12 +51,11 @@ function wordButton(run, k, which, most, other, choose, differs = false) {
         ? "start"
         : "read"
       : `${show(bits, 1)}${other !== null && Math.abs(bits - other) >= 0.05 ? ` (${signed(bits - other, 1)})` : ""}`;
-  button.append(text, bar, number);
   const strange = run.known[k] ? "" : ", unknown to the model";
-  button.setAttribute(
-    "aria-label",
-    `${run.words[k]}${strange}${bits === null ? "" : `, ${show(bits, 1)} bits`}${which === "b" ? ", run B" : ""}`,
-  );
+  const rest = document.createElement("span"); // of the button's name
+  rest.className = "unseen";
+  rest.textContent = `${bits === null ? "" : " bits"}${strange}${which === "b" ? ", run B" : ""}`;
+  button.append(text, " ", bar, number, rest);
   button.title = `${run.words[k]}${strange}${bits === null ? (begins ? ": every text begins here" : ": read") : `: ${show(bits, 1)} bits of surprise`}`;
   button.tabIndex = -1;
   button.addEventListener("click", choose);
