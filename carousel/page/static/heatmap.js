@@ -41,7 +41,7 @@ function build(canvas) {
     return made;
   };
   frame.classList.add("map");
-  const [corner, tail, heads, sides, cells] = ["corner", "tail", "heads", "sides", "cells"].map((name) => part(name));
+  const [heads, sides, cells] = ["corner", "tail", "heads", "sides", "cells"].map((name) => part(name)).slice(2);
   cells.append(canvas);
   const [now, row, cursor] = ["now", "row", "cursor"].map((name) => part(`mark ${name}`, cells));
   const profile = document.createElementNS("http://www.w3.org/2000/svg", "svg");
@@ -50,7 +50,9 @@ function build(canvas) {
   profile.innerHTML = "<path class=zero /><path class=bars />";
   frame.append(profile);
   listenTo(canvas, frame);
-  return { frame, corner, tail, heads, sides, cells, now, row, cursor, profile };
+  const parts = { frame, heads, sides, now, row, cursor, profile, left: 0, top: 0 };
+  frame.addEventListener("scroll", () => Object.assign(parts, { left: frame.scrollLeft, top: frame.scrollTop }), { passive: true });
+  return parts;
 }
 
 function paint(canvas, { columns, rows, kind, low, high, value }) {
@@ -97,6 +99,7 @@ function fitMap(canvas) {
   frame.classList.toggle("thinned", map.thinned > 1);
   frame.classList.toggle("profiled", Boolean(map.run));
   map.room = clientWidth - map.left - beside;
+  map.below = frame.clientHeight - top;
   label(map);
   placeMarks(map);
   keepInSight(map);
@@ -165,18 +168,19 @@ function placeProfile({ parts, current, value, low, high, line, run }, rows) {
   parts.profile.dataset.run = run;
 }
 
-function keepInSight({ parts, current, cell, columns, room, chosen, line, cursor }) {
-  const { frame } = parts;
+// Where the frame stands is kept, since to ask it would have the page laid out within every step.
+function keepInSight({ parts, current, cell, columns, rows, room, below, chosen, line, cursor }) {
   if (!cell) return;
+  const { frame } = parts;
   const column = cursor ? cursor[1] : current;
   if (column !== null && column >= 0 && columns.length * cell > room + 1) {
-    const at = column * cell - frame.scrollLeft;
-    if (at < 0 || at + cell > room) frame.scrollLeft = column * cell - room / 2;
+    const at = column * cell - parts.left;
+    if (at < 0 || at + cell > room) frame.scrollLeft = parts.left = Math.max(0, column * cell - room / 2);
   }
   const row = cursor ? cursor[0] : chosen;
-  if (row === null || row < 0 || frame.scrollHeight <= frame.clientHeight) return;
-  const [at, below] = [row * line - frame.scrollTop, frame.clientHeight - parts.heads.offsetHeight];
-  if (at < 0 || at + line > below) frame.scrollTop = row * line - below / 2;
+  if (row === null || row < 0 || rows.length * line <= below + 1) return;
+  const at = row * line - parts.top;
+  if (at < 0 || at + line > below) frame.scrollTop = parts.top = Math.max(0, row * line - below / 2);
 }
 
 function listenTo(canvas, frame) {

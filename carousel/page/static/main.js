@@ -18,11 +18,14 @@ import { markWord, showWords } from "./words.js";
 
 const $ = (id) => document.getElementById(id);
 const HAND = 200; // milliseconds that a hand rests before what it typed is read
+const REPEAT = 100; // milliseconds: steps that follow so soon are a run through the text, and tables wait for its end
 const seen = { run: null, a: null, b: null, places: [] };
 let asked = 0;
 let isReading = false;
 let typed = null; // the timer of what was typed
 let followsCaret = false;
+let stepped = -REPEAT; // when the last step was shown
+let tabled = null; // the timer of what waits for the end of a run through the text
 
 // Asking
 
@@ -132,7 +135,10 @@ function showStep() {
   }
   showQuantity(seen, i, j);
   showUnit(seen, i, j);
-  if (b) showChanges($("changes"), a, b, i, j, places);
+  clearTimeout(tabled);
+  if (b && performance.now() - stepped > REPEAT) showChanges($("changes"), a, b, i, j, places);
+  else if (b) tabled = setTimeout(() => showChanges($("changes"), a, b, i, j, places), REPEAT);
+  stepped = performance.now();
 }
 
 // The word that can be replaced at the place that is seen: of B where it reads other words, else of A.

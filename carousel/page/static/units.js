@@ -53,8 +53,7 @@ export function showUnit(seen, i, j) {
     if (unit !== null) drawUnit(seen, of, unit);
   }
   if (unit === null) return;
-  const last = seen.places.length;
-  area("unit-tracks").style.setProperty("--at", ((state.step + 0.5) / last).toFixed(5));
+  area("unit-tracks").lastChild.firstChild.style.transform = `translateX(${100 * state.step}%)`;
   for (const track of area("unit-tracks").querySelectorAll(".track")) {
     const { name } = track.dataset;
     const shown = [seen.a.values[name][state.layer][i][unit], ...(seen.b ? [seen.b.values[name][state.layer][j][unit]] : [])];
@@ -164,8 +163,9 @@ function axis({ a, b, places }) {
 
 function mark(count) {
   const made = document.createElement("div");
-  made.className = "now";
-  made.style.setProperty("--count", count);
+  made.className = "here";
+  made.append(document.createElement("div"));
+  made.firstChild.style.width = `${100 / count}%`;
   return made;
 }
 

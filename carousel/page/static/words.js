@@ -2,6 +2,8 @@
 
 import { show, signed, written } from "./numbers.js";
 
+const MANY = 60; // words
+
 export function showWords(host, places, a, b, choose) {
   const most = Math.max(8, ...[...a.surprisal, ...(b?.surprisal ?? [])].filter((s) => s !== null));
   host.replaceChildren(
@@ -24,6 +26,16 @@ export function showWords(host, places, a, b, choose) {
       return item;
     }),
   );
+  spareUnseen(host);
+}
+
+// Of many words the browser draws those in sight; of the others it knows the size.
+function spareUnseen(host) {
+  host.classList.remove("many");
+  if (host.children.length <= MANY) return;
+  const sizes = [...host.children].map(({ offsetWidth, offsetHeight }) => `auto ${offsetWidth}px auto ${offsetHeight}px`);
+  for (const [k, item] of [...host.children].entries()) item.style.containIntrinsicSize = sizes[k];
+  host.classList.add("many");
 }
 
 function wordButton(run, k, which, most, other, choose, differs = false) {
