@@ -3,6 +3,7 @@
 import { show, signed, written } from "./numbers.js";
 
 const MANY = 60; // words
+const EDGE = 0.12; // of the line, where a word is too far to the side
 
 export function showWords(host, places, a, b, choose) {
   const most = Math.max(8, ...[...a.surprisal, ...(b?.surprisal ?? [])].filter((s) => s !== null));
@@ -85,7 +86,9 @@ export function markWord(host, place) {
   marked.set(host, item);
   const focused = document.activeElement;
   if (host.contains(focused) && !item.contains(focused)) item.querySelector("button:enabled").focus({ preventScroll: true });
-  host.scrollLeft = item.offsetLeft - host.clientWidth / 2 + item.clientWidth / 2;
+  const [left, width, room] = [item.offsetLeft - host.scrollLeft, item.offsetWidth, host.clientWidth];
+  // The line is still while the word stands well within it.
+  if (left < EDGE * room || left + width > (1 - EDGE) * room) host.scrollLeft += left + width / 2 - room / 2;
 }
 
 function setCurrent(item, now) {
