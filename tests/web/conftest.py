@@ -1,6 +1,7 @@
 """A small run to look into, and the server before it."""
 
 import json
+import shutil
 import threading
 import urllib.error
 import urllib.request
@@ -20,6 +21,7 @@ from carousel.translation.config import PairsConfig, TranslationConfig
 from carousel.translation.model import Translator, TranslatorConfig
 from carousel.web.server import create_app, listen
 
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 LINES = ["the boy who waits near the king lost his hat", "the girl who sings lost her hat", "a king and a queen read"]
 
 
@@ -113,3 +115,42 @@ def _serve(run):
     yield SimpleNamespace(address=address, ask=ask)
     made.should_exit = True
     thread.join(10)
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """Chromium, headless: one for all tests."""
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install playwright")
+    if CHROMIUM is None:
+        pytest.skip("Chromium is not installed: apt-get install chromium")
+    with sync_api.sync_playwright() as playwright:
+        launched = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield launched
+        launched.close()
+
+
+@pytest.fixture
+def open_page(browser):
+    """``open_page(address, width=1200, scheme="light", height=900)``; at the end nothing may have been said on the console, but that the
+    server answered ``begin.expected``."""
+    contexts, said = [], []
+
+    def begin(address, width=1200, scheme="light", height=900, **options):
+        context = browser.new_context(
+            viewport={"width": width, "height": height}, color_scheme=scheme, reduced_motion="reduce", **options
+        )
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(8000)
+        page.on("console", lambda message: said.append(f"{message.type}: {message.text}"))
+        page.on("pageerror", lambda error: said.append(f"error: {error}"))
+        page.on("requestfailed", lambda request: said.append(f"failed: {request.url}"))
+        page.goto(address)
+        page.wait_for_selector("#words .word")
+        return page
+
+    begin.expected = "nothing of the kind"
+    yield begin
+    for context in contexts:
+        context.close()
+    assert [line for line in said if begin.expected not in line] == []

@@ -160,7 +160,7 @@ def test_the_page_needs_nothing_from_elsewhere(server):
     status, page = server.ask("")
     assert status == 200
     names = re.findall(r'(?:href|src)="(static/[^"]+)"', page)
-    assert len(names) == 4
+    assert len(names) == 5
     sources = [page]
     while names:
         status, text = server.ask(names.pop())

@@ -54,11 +54,20 @@ export function colourOf(kind, x) {
   return stops[k].map((c, j) => Math.round(c + (stops[k + 1][j] - c) * (at - k)));
 }
 
+// The 256 colours of a palette as pixels of a canvas.
+export function coloursOf(kind) {
+  const colours = new Uint8ClampedArray(4 * 256);
+  for (let k = 0; k < 256; k += 1) colours.set([...colourOf(kind, k / 255), 255], 4 * k);
+  return new Uint32Array(colours.buffer);
+}
+
+// Black or white, whichever is read better on a colour.
+export function inkOn(colour) {
+  const [r, g, b] = colour.map((c) => (c <= 10 ? c / 3294.6 : ((c / 255 + 0.055) / 1.055) ** 2.4));
+  return 0.2126 * r + 0.7152 * g + 0.0722 * b > 0.179 ? "#000" : "#fff";
+}
+
 export function gradientOf(kind) {
   const stops = palettes[isDark() ? "dark" : "light"][kind];
   return `linear-gradient(90deg, ${stops.map((c) => `rgb(${c.join(" ")})`).join(", ")})`;
-}
-
-export function token(name) {
-  return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 }

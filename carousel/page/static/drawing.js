@@ -4,6 +4,15 @@ import { mean, show } from "./numbers.js";
 
 export function mountDrawing(host, svg, choose) {
   host.innerHTML = svg;
+  const cell = host.querySelector("svg");
+  const { width, height } = cell.viewBox.baseVal;
+  host.style.setProperty("--natural", `${width}px`);
+  host.style.setProperty("--shape", (width / height).toFixed(4));
+  new ResizeObserver(() => {
+    const zoom = Math.max(width / cell.clientWidth, height / cell.clientHeight);
+    if (Number.isFinite(zoom)) cell.style.setProperty("--zoom", zoom.toFixed(3)); // letters grow as the drawing shrinks
+    cell.classList.toggle("tiny", zoom > 1.3);
+  }).observe(cell);
   const pick = (event) => {
     const group = event.target.closest("[data-name][role=button]");
     if (group) choose(group.dataset.name);
@@ -32,6 +41,7 @@ export function fillDrawing(host, watched, word, layer, chosen, clamps) {
     if (shown) shown.textContent = show(middle);
     const what = group.classList.contains("valve") ? "mean opening" : "mean";
     const says = `${group.dataset.says}; ${what} ${show(middle)}${held ? ", clamped" : ""}`;
+    if (says === group.getAttribute("aria-label")) continue;
     group.setAttribute("aria-label", says);
     group.querySelector("title").textContent = says;
   }

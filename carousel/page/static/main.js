@@ -1,41 +1,63 @@
 // The page: what is asked of the model, and what is shown of the answers.
 
 import { askGradients, askPage, askRun, askWatch, hasGradients, savedHash } from "./api.js";
+import { fillClampLayers, fillClampWords, fitClamp, listenToClamps } from "./clamping.js";
 import { fillDrawing, mountDrawing } from "./drawing.js";
 import { showFlow } from "./flow.js";
-import { alignRuns, unitsOf, wordAt, written } from "./numbers.js";
+import { alignRuns, wordAt, written } from "./numbers.js";
 import { showChanged, showChanges, showPredictions, showTranslations } from "./panels.js";
+import { go, offerSteps } from "./player.js";
 import { nameOf, showQuantity } from "./quantity.js";
 import { offer } from "./save.js";
 import { isAlive, isAlone } from "./server.js";
-import { asHash, change, fromHash, state, whenChanged } from "./state.js";
+import { asHash, change, fromHash, note, state, whenChanged } from "./state.js";
+import { hasTab, listenToTabs, showTab } from "./tabs.js";
+import { offerThemes } from "./theme.js";
+import { listenToUnits, showUnit } from "./units.js";
 import { markWord, showWords } from "./words.js";
 
 const $ = (id) => document.getElementById(id);
+const HAND = 200; // milliseconds that a hand rests before what it typed is read
+const REPEAT = 100; // milliseconds: steps that follow so soon are a run through the text, and tables wait for its end
 const seen = { run: null, a: null, b: null, places: [] };
-let playing = null;
 let asked = 0;
+let isReading = false;
+let typed = null; // the timer of what was typed
+let followsCaret = false;
+let stepped = -REPEAT; // when the last step was shown
+let tabled = null; // the timer of what waits for the end of a run through the text
 
 // Asking
 
+// One question at a time, and the latest wins: what was asked meanwhile is asked next, once.
 async function read() {
-  const turn = (asked += 1);
+  asked += 1;
+  if (isReading) return;
+  isReading = true;
   document.body.classList.add("busy");
+  for (let turn = 0; turn !== asked; ) {
+    turn = asked;
+    await readOnce(() => turn === asked);
+  }
+  document.body.classList.remove("busy");
+  isReading = false;
+}
+
+async function readOnce(isLatest) {
   try {
     const compared = state.other !== null || state.clamps.length > 0;
     const a = await askWatch(state.text, []);
     let refusal = "";
-    const b = compared
-      ? await askWatch(state.other ?? state.text, state.clamps).catch((error) => void (refusal = error.message))
-      : null;
-    if (turn !== asked) return;
+    const b =
+      compared && isLatest()
+        ? await askWatch(state.other ?? state.text, state.clamps).catch((error) => void (refusal = error.message))
+        : null;
+    if (!isLatest()) return;
     Object.assign(seen, { a, b: b ?? null, places: alignRuns(a, b) });
     say(refusal); // A is shown all the same, and what was asked for can be taken back
     showAll();
   } catch (error) {
-    if (turn === asked) say(error.message);
-  } finally {
-    if (turn === asked) document.body.classList.remove("busy");
+    if (isLatest()) say(error.message);
   }
 }
 
@@ -48,41 +70,34 @@ function say(message) {
 
 function showAll() {
   const { a, b, places } = seen;
-  if (state.step >= places.length) change({ step: places.length - 1 });
   $("reading").hidden = false;
+  showWords($("words"), places, a, b, chooseWord);
+  if (followsCaret) change({ step: placeOfCaret() });
+  followsCaret = false;
+  if (state.step >= places.length) change({ step: places.length - 1 });
   const flows = seen.run.task === "read" && [state.text, state.other ?? state.text].every(hasGradients);
   $("tabs").hidden = !flows; // there is one view, then
   if (!flows) change({ tab: "cell" });
-  showWords($("words"), places, a, b, chooseWord);
   showTranslations($("translations"), a, b);
   $("run-b").hidden = $("map-b").hidden = $("map-d").hidden = $("changes").hidden = !b;
-  $("runs").classList.toggle("two", Boolean(b));
-  $("maps").classList.toggle("three", Boolean(b));
+  document.body.classList.toggle("compared", Boolean(b));
   $("run-a").querySelector(".tag").hidden = !b;
-  $("run-a").querySelector(".which").textContent = b ? "as it is" : `${seen.run.cell}, drawn from its equations`;
+  $("run-a").querySelector(".which").textContent = b ? "as it is" : seen.run.cell;
   const changes = [state.other !== null ? "other words" : "", state.clamps.length ? "clamped" : ""].filter(Boolean).join(", ");
   $("run-b").querySelector(".which").textContent = changes;
   const given = b ? places.filter(([i, j]) => a.source === undefined || (i ?? 0) < a.source && (j ?? 0) < b.source) : [];
   const pairs = given.map(([i, j]) => [a.words[i], b.words[j]]).filter(([x, y]) => x !== y);
   showChanged($("changed"), state.other === null ? null : pairs, state.clamps, (b ?? a).words, takeBack);
-  fillSteps();
+  fillClampWords(seen);
   showView();
 }
 
 function showView() {
-  const flow = state.tab === "flow";
-  $("view-cell").hidden = flow || !seen.a;
-  $("view-flow").hidden = !flow || !seen.a;
-  for (const [id, on] of [
-    ["tab-cell", !flow],
-    ["tab-flow", flow],
-  ]) {
-    $(id).setAttribute("aria-selected", on);
-    $(id).tabIndex = on ? 0 : -1;
-  }
+  showTab(state.tab, Boolean(seen.a));
+  $("controls").hidden = state.tab !== "cell" || !seen.a;
   if (!seen.a) return;
   showStep();
-  if (flow) flowOfBoth();
+  if (state.tab === "flow") flowOfBoth();
 }
 
 async function flowOfBoth() {
@@ -105,6 +120,7 @@ function showStep() {
   $("now").textContent = whereIn(a, i) + (b && b.words[j] !== a.words[i] ? ` (A), ${written(b.words[j])} (B)` : "");
   const place = replaceable();
   $("replaced").textContent = place ? written(place.word) : "…";
+  $("replacement").placeholder = place ? `for ${written(place.word)}` : "";
   for (const element of $("replace").elements) element.disabled = !place || !isAlive;
   if (state.tab !== "cell") return;
   for (const [id, watched, word, clamps] of [
@@ -118,7 +134,11 @@ function showStep() {
     showPredictions($(id).querySelector(".predictions"), watched.predictions[word], others, most);
   }
   showQuantity(seen, i, j);
-  if (b) showChanges($("changes"), a, b, i, j, places);
+  showUnit(seen, i, j);
+  clearTimeout(tabled);
+  if (b && performance.now() - stepped > REPEAT) showChanges($("changes"), a, b, i, j, places);
+  else if (b) tabled = setTimeout(() => showChanges($("changes"), a, b, i, j, places), REPEAT);
+  stepped = performance.now();
 }
 
 // The word that can be replaced at the place that is seen: of B where it reads other words, else of A.
@@ -136,14 +156,6 @@ function whereIn(run, k) {
   if (run.source === undefined) return `${unit} ${k} of ${run.words.length - 1}: ${run.words[k]}`;
   if (k > run.source) return `Written ${unit.toLowerCase()} ${k - run.source}: ${run.words[k]}`;
   return k === run.source - 1 ? "The end of the sentence" : `${unit} ${k + 1} of ${run.source - 1}: ${run.words[k]}`;
-}
-
-function fillSteps() {
-  const { words } = seen.b ?? seen.a; // it is B that is clamped
-  $("clamp-from").replaceChildren(...words.map((w, k) => new Option(`${k}: ${written(w)}`, k)));
-  $("clamp-to").replaceChildren(...words.map((w, k) => new Option(`${k}: ${written(w)}`, k + 1)));
-  $("clamp-to").append(new Option("to the end", ""));
-  $("clamp-to").value = "";
 }
 
 // Acting
@@ -171,48 +183,10 @@ function replaceWord(event) {
   change({ other: text === state.text ? null : text });
 }
 
-function clamp(event) {
-  event.preventDefault();
-  try {
-    const units = unitsOf($("clamp-units").value, seen.run.units[state.see]);
-    const [from, to] = [Number($("clamp-from").value), $("clamp-to").value === "" ? null : Number($("clamp-to").value)];
-    if ($("clamp-value").value === "") throw new Error("Give a value to clamp to.");
-    if (to !== null && to <= from) throw new Error("The clamp ends before it begins.");
-    const layer = $("clamp-layer").value === "" ? null : Number($("clamp-layer").value);
-    change({ clamps: [...state.clamps, { name: state.see, value: Number($("clamp-value").value), units, from, to, layer }] });
-  } catch (error) {
-    say(error.message);
-  }
-}
-
 function takeBack(what) {
   if (what === "other") change({ other: null });
   else change({ clamps: state.clamps.filter((_, k) => k !== what) });
   $("reading").focus();
-}
-
-function go(where) {
-  const last = seen.places.length - 1;
-  const to = { first: 0, back: state.step - 1, on: state.step + 1, last }[where];
-  if (where === "play") togglePlay();
-  else change({ step: Math.min(Math.max(to, 0), last) });
-}
-
-function togglePlay() {
-  const stop = playing !== null;
-  clearTimeout(playing);
-  playing = null;
-  $("play").textContent = stop ? "Play" : "Pause";
-  $("play").setAttribute("aria-label", $("play").textContent);
-  $("play").setAttribute("aria-pressed", !stop);
-  if (stop) return;
-  const next = () => {
-    if (state.step >= seen.places.length - 1) return togglePlay();
-    go("on");
-    playing = setTimeout(next, 1000 / Number($("speed").value));
-  };
-  if (state.step >= seen.places.length - 1) change({ step: 0 });
-  playing = setTimeout(next, 1000 / Number($("speed").value));
 }
 
 async function save() {
@@ -227,6 +201,7 @@ async function save() {
 }
 
 async function copyLink() {
+  note();
   try {
     await navigator.clipboard.writeText(location.href);
     $("copy").textContent = "Copied";
@@ -234,29 +209,6 @@ async function copyLink() {
     say("The link is the address of this page; copy it from the address bar.");
   }
   setTimeout(() => ($("copy").textContent = "Copy link"), 1500);
-}
-
-// Colours: as the system has them, light, or dark.
-
-function setTheme(theme) {
-  if (theme) document.documentElement.dataset.theme = theme;
-  else delete document.documentElement.dataset.theme;
-  $("theme").textContent = { light: "Light", dark: "Dark" }[theme] ?? "Auto";
-  $("theme").setAttribute("aria-label", `Colours: ${theme || "as the system has them"}`);
-  try {
-    localStorage.setItem("carousel-theme", theme);
-  } catch {
-    /* nowhere to keep it */
-  }
-  if (seen.a) showView();
-}
-
-function keptTheme() {
-  try {
-    return localStorage.getItem("carousel-theme") ?? "";
-  } catch {
-    return "";
-  }
 }
 
 // Keys
@@ -273,46 +225,59 @@ function key(event) {
   event.preventDefault();
 }
 
-function tabKey(event) {
-  if (!["ArrowLeft", "ArrowRight"].includes(event.key)) return;
-  change({ tab: state.tab === "cell" ? "flow" : "cell" });
-  $(`tab-${state.tab}`).focus();
+// What is typed is read as it is typed, and followed to the word at the caret.
+function readTyped(event) {
+  clearTimeout(typed);
+  typed = setTimeout(() => {
+    const text = $("text").value.trim();
+    if (!text || text === state.text || event.isComposing) return;
+    followsCaret = true;
+    change({ text, other: null });
+  }, HAND);
+}
+
+function placeOfCaret() {
+  const { value, selectionStart } = $("text");
+  const before = Array.from(value.slice(0, selectionStart).trimStart()).length;
+  const found = seen.places.findLastIndex(([i]) => i !== null && seen.a.spans[i] && seen.a.spans[i][0] < before);
+  return found < 0 ? Math.min(1, seen.places.length - 1) : found;
+}
+
+function submitText(event) {
+  event.preventDefault();
+  clearTimeout(typed);
+  followsCaret = false;
+  const text = $("text").value.trim();
+  change({ text, other: null, step: 1 });
+  if (!text) say("The text is empty; give some words to read.");
 }
 
 function listen() {
-  $("reader").addEventListener("submit", (event) => {
-    event.preventDefault();
-    change({ text: $("text").value.trim(), other: null, step: 1 });
-    if (!$("text").value.trim()) say("The text is empty; give some words to read.");
-  });
+  $("reader").addEventListener("submit", submitText);
+  $("text").addEventListener("input", readTyped);
+  $("text").addEventListener("compositionend", readTyped);
   $("text").addEventListener("keydown", (event) => {
-    if (event.key !== "Enter" || event.shiftKey) return;
+    if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
     event.preventDefault();
     $("reader").requestSubmit();
   });
   $("replace").addEventListener("submit", replaceWord);
-  $("clamp").addEventListener("submit", clamp);
-  $("clamp-range").addEventListener("input", () => ($("clamp-value").value = $("clamp-range").value));
-  $("clamp-value").addEventListener("input", () => ($("clamp-range").value = $("clamp-value").value));
-  for (const button of document.querySelectorAll("[data-go]")) button.addEventListener("click", () => go(button.dataset.go));
-  for (const [id, tab] of [
-    ["tab-cell", "cell"],
-    ["tab-flow", "flow"],
-  ]) {
-    $(id).addEventListener("click", () => change({ tab }));
-    $(id).addEventListener("keydown", tabKey);
-  }
+  listenToClamps(seen, say);
+  listenToUnits(seen);
+  offerSteps(() => seen.places.length);
+  listenToTabs((tab) => change({ tab }));
   $("see").addEventListener("change", () => change({ see: $("see").value }));
   $("layer").addEventListener("change", () => change({ layer: Number($("layer").value) }));
   $("order").addEventListener("change", () => change({ order: $("order").value }));
+  $("every").addEventListener("change", () => change({ every: $("every").checked }));
   $("copy").addEventListener("click", copyLink);
   $("save").addEventListener("click", save);
-  $("theme").addEventListener("click", () =>
-    setTheme({ "": "light", light: "dark", dark: "" }[document.documentElement.dataset.theme ?? ""]),
-  );
+  offerThemes($("theme"), () => seen.a && showView());
   document.addEventListener("keydown", key);
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => seen.a && showView());
   addEventListener("hashchange", () => begin(location.hash));
+  new ResizeObserver(() => {
+    document.documentElement.style.setProperty("--bar", `${$("reading").offsetHeight}px`);
+  }).observe($("reading"));
   let resizing = 0;
   addEventListener("resize", () => {
     cancelAnimationFrame(resizing);
@@ -320,18 +285,12 @@ function listen() {
   });
   whenChanged((changed) => {
     if (["text", "other", "clamps"].some((k) => changed.has(k))) read();
+    else if (seen.a && changed.size === 1 && changed.has("step")) showStep();
     else if (seen.a) showView();
-    if (changed.has("see")) fitClamp();
-    $("see").value = state.see;
-    $("layer").value = state.layer;
-    $("order").value = state.order;
+    if (changed.has("see")) fitClamp(seen);
+    for (const key of ["see", "layer", "order"]) $(key).value = state[key];
+    $("every").checked = state.every;
   });
-}
-
-function fitClamp() {
-  const isValve = seen.run.valves.includes(state.see);
-  Object.assign($("clamp-range"), isValve ? { min: 0, max: 1 } : { min: -2, max: 2 });
-  $("clamp-value").value = $("clamp-range").value = 0;
 }
 
 function showRun() {
@@ -339,19 +298,16 @@ function showRun() {
   document.title = `${run.run}: carousel`;
   $("title").textContent = run.run;
   const layers = run.layers > 1 ? `, ${run.layers} layers` : "";
-  $("about").textContent =
+  $("about").textContent = $("about").title =
     `${run.cell}${layers}, ${run.units[run.states.at(-1)]} units, ${run.parameters.toLocaleString("en")} parameters. ${run.doc}`;
   $("equations").textContent = run.equations.join("\n");
   $("see").replaceChildren(...run.names.map((n) => new Option(nameOf(run, n), n)));
   $("layer").replaceChildren(...Array.from({ length: run.layers }, (_, k) => new Option(k, k)));
   $("layer-label").hidden = run.layers < 2;
-  $("clamp-layer").replaceChildren(
-    new Option("every one", ""),
-    ...Array.from({ length: run.layers }, (_, k) => new Option(k, k)),
-  );
+  fillClampLayers(run.layers);
   $("text").maxLength = run.limits.characters;
   $("alone").hidden = !(isAlone && isAlive);
-  $("foot").textContent = `carousel: a cell is its equations. ${run.source} ${isAlone ? aloneSays(run) : ""}`;
+  $("foot").textContent = `carousel: a cell is its equations. ${run.doc} ${run.source} ${isAlone ? aloneSays(run) : ""}`;
   for (const id of ["run-a", "run-b"]) mountDrawing($(id).querySelector(".drawing"), run.svg, (name) => change({ see: name }));
   $("save").hidden = isAlone;
   $("copy").hidden = !isAlive;
@@ -371,13 +327,12 @@ function begin(hash) {
   found.text ||= run.example;
   if (!run.names.includes(found.see)) found.see = run.states.includes("h") ? "h" : run.states.at(-1);
   found.layer = Math.min(found.layer, run.layers - 1);
-  if (run.task === "translate") found.tab = "cell";
-  $("text").value = found.text;
+  if (run.task === "translate" || !hasTab(found.tab)) found.tab = "cell";
+  if ($("text").value.trim() !== found.text) $("text").value = found.text;
   change(found);
 }
 
 async function start() {
-  setTheme(keptTheme());
   try {
     seen.run = await askRun();
   } catch (error) {

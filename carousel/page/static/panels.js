@@ -1,60 +1,37 @@
 // What stands beside the drawing: predictions, a quantity's units, what a change has changed, the clamps that hold.
 
-import { token } from "./colours.js";
 import { mean, percent, show, signed, written } from "./numbers.js";
 
 export function showPredictions(host, list, others, most) {
   const before = new Map(others ?? []);
+  const shown = list.slice(0, 8);
   host.classList.toggle("none", !list.length); // a sentence is being read
-  host.replaceChildren(
-    ...list.slice(0, 8).map(([word, p]) => {
-      const item = document.createElement("li");
-      item.innerHTML = "<span class=word></span><span class=bar></span><span class=p></span><span class=change></span>";
-      item.children[0].textContent = written(word);
-      item.children[0].title = word === "<eos>" ? "the end of the line" : word;
-      item.children[1].style.setProperty("--p", p / Math.max(most, 0.25));
-      const change = others && before.has(word) ? p - before.get(word) : null;
-      item.children[2].textContent = percent(p);
-      item.children[3].textContent = change !== null && Math.abs(change) >= 0.005 ? signed(100 * change, 0) : "";
-      return item;
-    }),
-  );
-}
-
-// One bar for each unit; the runs beside each other.
-export function showStrip(canvas, runs, units, low, high) {
-  const width = canvas.parentElement.clientWidth;
-  if (!width) return;
-  const height = 150;
-  const ratio = devicePixelRatio || 1;
-  canvas.width = Math.round(width * ratio);
-  canvas.height = height * ratio;
-  canvas.style.width = `${width}px`;
-  canvas.style.height = `${height}px`;
-  const pen = canvas.getContext("2d");
-  pen.setTransform(ratio, 0, 0, ratio, 0, 0);
-  const y = (x) => 6 + (height - 12) * (1 - (Math.min(Math.max(x, low), high) - low) / (high - low || 1));
-  const slot = width / units.length;
-  pen.fillStyle = token("--line");
-  pen.fillRect(0, y(Math.max(low, 0)) - 0.5, width, 1);
-  for (const [n, run] of runs.entries()) {
-    pen.fillStyle = token(n ? "--run-b" : "--run-a");
-    const bar = Math.max(1, (slot * (slot > 4 ? 0.8 : 1)) / runs.length);
-    for (const [k, u] of units.entries()) {
-      const zero = y(Math.max(low, 0));
-      const top = y(run[u]);
-      pen.fillRect(k * slot + n * bar, Math.min(zero, top), bar, Math.max(1, Math.abs(zero - top)));
-    }
+  while (host.children.length > shown.length) host.lastChild.remove();
+  while (host.children.length < shown.length) host.append(prediction());
+  for (const [k, [word, p]] of shown.entries()) {
+    const [text, bar, chance, moved] = host.children[k].children;
+    text.textContent = written(word);
+    text.title = word === "<eos>" ? "the end of the line" : word;
+    bar.style.setProperty("--p", (p / Math.max(most, 0.25)).toFixed(4));
+    const change = others && before.has(word) ? p - before.get(word) : null;
+    chance.textContent = percent(p);
+    moved.textContent = change !== null && Math.abs(change) >= 0.005 ? signed(100 * change, 0) : "";
   }
 }
 
-export function stripFacts(values, isValve) {
-  const sorted = [...values].sort((x, y) => x - y);
-  const range = `${values.length} units, mean ${show(mean(values))}, from ${show(sorted[0])} to ${show(sorted.at(-1))}`;
-  if (!isValve) return range;
+function prediction() {
+  const item = document.createElement("li");
+  item.innerHTML = "<span class=word></span><span class=bar></span><span class=p></span><span class=change></span>";
+  return item;
+}
+
+export function unitFacts(values, isValve) {
+  const sorted = Float64Array.from(values).sort();
+  const range = `mean ${show(mean(values))}, ${show(sorted[0])} to ${show(sorted.at(-1))}`;
+  if (!isValve) return `${range} in ${values.length} units`;
   const shut = values.filter((x) => x < 0.1).length;
   const open = values.filter((x) => x > 0.9).length;
-  return `${range}; ${open} open (above 0.9), ${shut} shut (below 0.1)`;
+  return `${range}; of ${values.length} units ${open} open (above 0.9), ${shut} shut (below 0.1)`;
 }
 
 export function showChanges(host, a, b, i, j, places) {
@@ -67,13 +44,12 @@ export function showChanges(host, a, b, i, j, places) {
     .map((row) => ({ ...row, least: pa.has(row.w) ? "" : "≤ ", most: pb.has(row.w) ? "" : "≤ " }))
     .sort((r, s) => Math.abs(s.y - s.x) - Math.abs(r.y - r.x))
     .slice(0, 8);
-  const words = places
-    .filter(([x, y]) => x !== null && y !== null && a.surprisal[x] !== null && b.surprisal[y] !== null && a.words[x] === b.words[y])
-    .map(([x, y]) => [a.words[x], a.surprisal[x], b.surprisal[y]])
-    .sort((x, y) => Math.abs(y[2] - y[1]) - Math.abs(x[2] - x[1]))
-    .slice(0, 8);
-  host.innerHTML = "<h2>What changed most</h2><div class=tables></div>";
-  host.lastChild.append(
+  if (host.of !== a || host.with !== b) {
+    Object.assign(host, { of: a, with: b });
+    host.innerHTML = "<h2>What changed most</h2><div class=tables></div>";
+    host.lastChild.append("", changedWords(a, b, places));
+  }
+  host.lastChild.firstChild.replaceWith(
     table(
       `Next words, after “${written(a.words[i])}” in A and “${written(b.words[j])}” in B`,
       ["word", "A", "B", "B − A"],
@@ -84,11 +60,19 @@ export function showChanges(host, a, b, i, j, places) {
         `${least ? "≥ " : most}${signed(100 * (y - x), 1)} points`,
       ]),
     ),
-    table(
-      "Words of the text: bits of surprise",
-      ["word", "A", "B", "B − A"],
-      words.map(([w, x, y]) => [written(w), show(x, 1), show(y, 1), signed(y - x, 1)]),
-    ),
+  );
+}
+
+function changedWords(a, b, places) {
+  const words = places
+    .filter(([x, y]) => x !== null && y !== null && a.surprisal[x] !== null && b.surprisal[y] !== null && a.words[x] === b.words[y])
+    .map(([x, y]) => [a.words[x], a.surprisal[x], b.surprisal[y]])
+    .sort((x, y) => Math.abs(y[2] - y[1]) - Math.abs(x[2] - x[1]))
+    .slice(0, 8);
+  return table(
+    "Words of the text: bits of surprise",
+    ["word", "A", "B", "B − A"],
+    words.map(([w, x, y]) => [written(w), show(x, 1), show(y, 1), signed(y - x, 1)]),
   );
 }
 

@@ -1,7 +1,12 @@
 // What is seen, as one object; it is also the link (location.hash).
 
-const first = { text: "", other: null, clamps: [], step: 1, see: null, layer: 0, order: "variance", tab: "cell" };
+const first = {
+  ...{ text: "", other: null, clamps: [], step: 1 },
+  ...{ see: null, layer: 0, order: "variance", unit: null, every: false, tab: "cell" },
+};
 const listeners = [];
+const REST = 400; // milliseconds: browsers refuse more than some hundred addresses in 30 seconds
+let noted = 0;
 export const state = { ...first };
 
 export function change(patch) {
@@ -9,12 +14,20 @@ export function change(patch) {
   Object.assign(state, patch);
   const changed = new Set(Object.keys(patch).filter((k) => before[k] !== state[k]));
   if (!changed.size) return;
+  clearTimeout(noted);
+  if (changed.size === 1 && changed.has("step")) noted = setTimeout(note, REST);
+  else note();
+  for (const listener of listeners) listener(changed);
+}
+
+// The address says what is seen; while one steps, when the steps rest.
+export function note() {
+  clearTimeout(noted);
   try {
     history.replaceState(null, "", `#${asHash()}`);
   } catch {
     /* a page opened from a file may not be allowed to */
   }
-  for (const listener of listeners) listener(changed);
 }
 
 export function whenChanged(listener) {
@@ -42,9 +55,10 @@ export function fromHash(hash) {
   const asked = new URLSearchParams(hash.replace(/^#/, ""));
   const found = { ...first };
   for (const key of ["text", "other", "see"]) if (asked.has(key)) found[key] = asked.get(key).slice(0, 20000);
-  for (const key of ["step", "layer"]) if (/^\d{1,4}$/.test(asked.get(key) ?? "")) found[key] = Number(asked.get(key));
+  for (const key of ["step", "layer", "unit"]) if (/^\d{1,5}$/.test(asked.get(key) ?? "")) found[key] = Number(asked.get(key));
   if (asked.get("order") === "index") found.order = "index";
-  if (asked.get("tab") === "flow") found.tab = "flow";
+  found.every = asked.get("every") === "true";
+  if (/^[a-z]{1,20}$/.test(asked.get("tab") ?? "")) found.tab = asked.get("tab");
   try {
     const clamps = JSON.parse(asked.get("clamps") ?? "[]");
     if (Array.isArray(clamps))

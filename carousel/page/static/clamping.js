@@ -1,0 +1,63 @@
+// The form that clamps a quantity: its units, layer and words, and the clamps that hold.
+
+import { unitsOf, wordAt, written } from "./numbers.js";
+import { quantityOf, unitOf } from "./quantity.js";
+import { change, state } from "./state.js";
+
+const field = (id) => document.getElementById(`clamp-${id}`);
+
+export function listenToClamps(seen, say) {
+  document.getElementById("clamp").addEventListener("submit", (event) => {
+    event.preventDefault();
+    try {
+      change({ clamps: [...state.clamps, clampOf(seen)] });
+    } catch (error) {
+      say(error.message);
+    }
+  });
+  field("range").addEventListener("input", () => (field("value").value = field("range").value));
+  field("value").addEventListener("input", () => (field("range").value = field("value").value));
+  document.getElementById("unit-clamp").addEventListener("click", () => clampUnit(seen));
+}
+
+function clampOf(seen) {
+  const units = unitsOf(field("units").value, seen.run.units[state.see]);
+  const [from, to] = [Number(field("from").value), field("to").value === "" ? null : Number(field("to").value)];
+  if (field("value").value === "") throw new Error("Give a value to clamp to.");
+  if (to !== null && to <= from) throw new Error("The clamp ends before it begins.");
+  const layer = field("layer").value === "" ? null : Number(field("layer").value);
+  return { name: state.see, value: Number(field("value").value), units, from, to, layer };
+}
+
+// The chosen unit into the form: from the word that is seen on, at the value that it has there.
+function clampUnit(seen) {
+  const k = wordAt(seen.places, state.step, seen.b ? 1 : 0);
+  const { va, vb } = quantityOf(seen);
+  field("units").value = unitOf(seen);
+  field("layer").value = state.layer;
+  field("from").value = k;
+  field("range").value = field("value").value = Number((vb ?? va)[k][unitOf(seen)].toFixed(2));
+  field("value").focus();
+  field("value").select();
+}
+
+// A scale for the chosen quantity.
+export function fitClamp({ run }) {
+  field("title").textContent = `Clamp ${state.see}`;
+  Object.assign(field("range"), run.valves.includes(state.see) ? { min: 0, max: 1 } : { min: -2, max: 2 });
+  field("value").value = field("range").value = 0;
+}
+
+export function fillClampLayers(layers) {
+  const each = Array.from({ length: layers }, (_, k) => new Option(k, k));
+  field("layer").replaceChildren(new Option("every one", ""), ...each);
+}
+
+// The words that a clamp can hold: it is B that is clamped.
+export function fillClampWords({ a, b }) {
+  const { words } = b ?? a;
+  field("from").replaceChildren(...words.map((w, k) => new Option(`${k}: ${written(w)}`, k)));
+  field("to").replaceChildren(...words.map((w, k) => new Option(`${k}: ${written(w)}`, k + 1)));
+  field("to").append(new Option("to the end", ""));
+  field("to").value = "";
+}

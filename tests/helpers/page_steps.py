@@ -1,0 +1,77 @@
+"""Time of a step of the page: ``PYTHONPATH=. python tests/helpers/page_steps.py [UNITS WORDS]``; 384 and 500 by default.
+
+A network that was not trained reads; Chromium, headless, 1280 × 800, takes 100 steps, each after the frame of the one before:
+alone, with a unit chosen, and compared with another text.
+"""
+
+import sys
+import tempfile
+import threading
+import urllib.parse
+from pathlib import Path
+
+import torch
+import uvicorn
+
+from carousel.language.config import Config, TextConfig
+from carousel.language.model import LanguageModel, ModelConfig
+from carousel.text.encoded import EncodedText
+from carousel.text.vocabulary import Vocabulary
+from carousel.training.run_folder import save_model
+from carousel.web.server import create_app, listen
+
+WORDS = "the boy who waits near the king lost his hat , and a girl that sings about old ships reads it to a queen .".split()
+STEPS = """async () => {
+  const on = document.querySelector("[data-go=on]");
+  const shown = () => new Promise((done) => requestAnimationFrame(() => setTimeout(done)));
+  document.querySelector("[data-go=first]").click();
+  await shown();
+  const own = [];
+  const begun = performance.now();
+  for (let step = 0; step < 100; step += 1) {
+    const before = performance.now();
+    on.click();
+    own.push(performance.now() - before);
+    await shown();
+  }
+  return [(performance.now() - begun) / 100, own.sort((a, b) => a - b)[50]];
+}"""
+
+
+def make(folder: Path, units: int) -> Path:
+    torch.manual_seed(1)
+    line = " ".join(WORDS)
+    vocabulary = Vocabulary.train("word", [line])
+    config = Config(TextConfig([line]), ModelConfig("lstm-v3", 64, units, 1, forget_bias=1.0))
+    model = LanguageModel(vocabulary.size, config.model)
+    config.save(folder)
+    vocabulary.save(folder / "vocab.json")
+    save_model(model, folder)
+    EncodedText.encode([line], vocabulary, folder / "data", "valid")
+    return folder
+
+
+def main(units: int = 384, words: int = 500) -> None:
+    from playwright.sync_api import sync_playwright
+
+    text = [WORDS[k % len(WORDS)] for k in range(words)]
+    other = " ".join(["queen" if k == 20 else word for k, word in enumerate(text)])
+    with tempfile.TemporaryDirectory() as room:
+        listening, address = listen("127.0.0.1", 0)
+        server = uvicorn.Server(uvicorn.Config(create_app(make(Path(room), units)), log_level="warning", ws="none"))
+        threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True).start()
+        with sync_playwright() as playwright:
+            browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
+            for name, more in (("alone", {}), ("with a unit", {"unit": 7}), ("compared", {"other": other})):
+                page = browser.new_page(viewport={"width": 1280, "height": 800})
+                page.goto(f"{address}#{urllib.parse.urlencode({'text': ' '.join(text), 'see': 'h', **more})}")
+                page.wait_for_selector("#words .word.b" if "other" in more else "#words .word", timeout=120_000)
+                for _ in range(3):
+                    step, own = page.evaluate(STEPS)
+                    print(f"{name}: {step:.1f} ms a step, {1000 / step:.0f} steps a second, {own:.1f} ms in the page's code")
+            browser.close()
+        server.should_exit = True
+
+
+if __name__ == "__main__":
+    main(*map(int, sys.argv[1:3]))
