@@ -11,10 +11,10 @@ from typing import Any
 
 # What the modules of one file share are their names. What answers is the browser, in the place of the server.
 MODULES = (
-    *("state", "browser", "api", "colours", "numbers", "drawing", "heatmap"),
-    *("words", "panels", "quantity", "flow", "save", "main"),
+    *("state", "browser", "api", "colours", "numbers", "layers", "drawing", "heatmap"),
+    *("words", "panels", "quantity", "attention", "flow", "save", "main"),
 )
-STYLES = ("theme", "style", "cell")
+STYLES = ("theme", "style", "cell", "attention")
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:"
 
 
