@@ -31,7 +31,10 @@ def command(
     valid: Annotated[Path | None, typer.Option(help="Held-out text: tell what fewer bits cost.", show_default=False)] = None,
     json: options.Json = False,
 ) -> None:
-    """Write a model as a file that runs without Python: C, JavaScript, WebAssembly, a page, ONNX; a translator in C."""
+    """Write a model as a file that runs without Python: C, JavaScript, a page, WebAssembly, ONNX.
+
+    A translator goes to C, JavaScript and a page.
+    """
     files.check(out)
     kind = target(to, out)
     precision = precision or kind.precisions[0]
@@ -53,10 +56,9 @@ def command(
     if scores:
         before, after = scores["perplexity_float32"], scores["perplexity"]
         print(f"perplexity {after:.4f}, in float32 {before:.4f} ({after / before - 1:+.2%})")
-    following = kind.next(out)
-    if not isinstance(model, LanguageRun):  # a program that translates lines
-        following = f"{following.split(' && ')[0]} && ./{out.stem} < lines.txt"
-    print(following)
+    way = kind if isinstance(model, LanguageRun) else kind.translating
+    assert way is not None  # else nothing was written
+    print(way.next(out))
 
 
 def _scores(model: LanguageRun | TranslatorRun, valid: Path | None, precision: str) -> dict[str, float]:

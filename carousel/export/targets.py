@@ -24,6 +24,20 @@ class Origin:
 
 
 @dataclass(frozen=True)
+class Translating:
+    """How a target holds translators.
+
+    Attributes:
+        write: a function of a translator, its two vocabularies, a precision and the model's origin, which returns the contents
+            of all files by their suffixes.
+        next: as a target's.
+    """
+
+    write: Callable[[Translator, Vocabulary, Vocabulary, str, Origin], dict[str, bytes]]
+    next: Callable[[Path], str]
+
+
+@dataclass(frozen=True)
 class Target:
     """A kind of file.
 
@@ -34,6 +48,7 @@ class Target:
         write: a function of a model, its vocabulary, a precision and the model's origin, which returns the contents of all
             files by their suffixes.
         next: a function of the file's path, which returns a line with a way to try the file.
+        translating: the same of translators; None where the target takes none.
     """
 
     name: str
@@ -41,6 +56,7 @@ class Target:
     precisions: tuple[str, ...]
     write: Callable[[LanguageModel, Vocabulary, str, Origin], dict[str, bytes]]
     next: Callable[[Path], str]
+    translating: Translating | None = None
 
     def check(self, precision: str) -> None:
         """Raise InputError for a precision that the weights cannot have."""
@@ -62,31 +78,44 @@ def write(
     """Write all files of a target, each whole, and return their paths. ``precision`` None: the target's usual one."""
     precision = precision or to.precisions[0]
     to.check(precision)
-    contents = to.write(model, vocabulary, precision, origin)
+    return _written(path, to.write(model, vocabulary, precision, origin))
+
+
+def write_translator(
+    model: Translator,
+    source: Vocabulary,
+    target: Vocabulary,
+    path: Path,
+    to: Target,
+    precision: str | None,
+    origin: Origin,
+) -> list[Path]:
+    """Write a translator, as ``write`` does a language model. Raises InputError for a target without translators."""
+    if to.translating is None:
+        able = [t.name for t in TARGETS.values() if t.translating]
+        raise InputError(f"a translator cannot be written as {to.name}, only as {', '.join(able[:-1])} or {able[-1]}")
+    precision = precision or to.precisions[0]
+    to.check(precision)
+    return _written(path, to.translating.write(model, source, target, precision, origin))
+
+
+def _written(path: Path, contents: dict[str, bytes]) -> list[Path]:
     paths = [path if end == path.suffix else path.with_suffix(end) for end in contents]
     for place, content in zip(paths, contents.values(), strict=True):
         files.write(place, content)
     return paths
 
 
-def write_translator(
-    model: Translator, source: Vocabulary, target: Vocabulary, path: Path, to: Target, precision: str | None
-) -> list[Path]:
-    """Write a translator as a whole file and return its path. Raises InputError for a target without translators."""
-    from carousel.export.c99.translator import of_translator
-
-    if to.name != "c":
-        raise InputError(f"a translator cannot be written as {to.name}, only as c")
-    precision = precision or to.precisions[0]
-    to.check(precision)
-    files.write(path, of_translator(model, source, target, precision).encode())
-    return [path]
-
-
 def _c(model: LanguageModel, vocabulary: Vocabulary, precision: str, _: Origin) -> dict[str, bytes]:
     from carousel.export.c99.language import of_language
 
     return {".c": of_language(model, vocabulary, precision).encode()}
+
+
+def _c_translator(model: Translator, source: Vocabulary, target: Vocabulary, precision: str, _: Origin) -> dict[str, bytes]:
+    from carousel.export.c99.translator import of_translator
+
+    return {".c": of_translator(model, source, target, precision).encode()}
 
 
 def _bare(model: LanguageModel, vocabulary: Vocabulary, precision: str, _: Origin) -> dict[str, bytes]:
@@ -104,11 +133,24 @@ def _compiled(path: Path) -> str:
     return f'cc -O3 -DMAIN {path} -lm -o {name} && ./{name} -n 50 -t 0.8 "The"'
 
 
+def _translates(path: Path) -> str:
+    name = path.with_suffix("").name
+    return f"cc -O3 -DMAIN {path} -lm -o {name} && ./{name} < lines.txt"
+
+
 def _js(model: LanguageModel, vocabulary: Vocabulary, precision: str, _: Origin) -> dict[str, bytes]:
     from carousel.export.javascript import file
 
     module = file.of_language(model, vocabulary, precision).module()
     return {".js": module.encode(), ".d.ts": file.types("language").encode()}
+
+
+def _js_translator(model: Translator, source: Vocabulary, target: Vocabulary, precision: str, _: Origin) -> dict[str, bytes]:
+    from carousel.export.javascript import file
+    from carousel.export.javascript.translator import of_translator
+
+    module = of_translator(model, source, target, precision).module()
+    return {".js": module.encode(), ".d.ts": file.types("translator").encode()}
 
 
 def _wasm(model: LanguageModel, vocabulary: Vocabulary, precision: str, _: Origin) -> dict[str, bytes]:
@@ -123,9 +165,22 @@ def _html(model: LanguageModel, vocabulary: Vocabulary, precision: str, origin: 
     return {".html": page(model, vocabulary, precision, name=origin.name, example=origin.example()).encode()}
 
 
+def _html_translator(
+    model: Translator, source: Vocabulary, target: Vocabulary, precision: str, origin: Origin
+) -> dict[str, bytes]:
+    from carousel.export.html import translator_page
+
+    text = translator_page(model, source, target, precision, name=origin.name, example=origin.example())
+    return {".html": text.encode()}
+
+
 def _imported(path: Path) -> str:
     module = path.with_suffix(".js").name
     return f'in JavaScript: import {{ load }} from "./{module}"; console.log((await load()).generate("The"))'
+
+
+def _asked(path: Path) -> str:
+    return f'in JavaScript: import {{ load }} from "./{path.name}"; console.log((await load()).translate("..."))'
 
 
 def _opened(path: Path) -> str:
@@ -144,14 +199,17 @@ def _answered(path: Path) -> str:
 
 PRECISIONS = tuple(LAYERS)
 SMALL_FIRST = PRECISIONS[::-1]
+C = Translating(_c_translator, _translates)
+JS = Translating(_js_translator, _asked)
+HTML = Translating(_html_translator, _opened)
 TARGETS = {
     t.name: t
     for t in (
-        Target("c", "one C99 file that needs math.h alone", PRECISIONS, _c, _compiled),
+        Target("c", "one C99 file that needs math.h alone", PRECISIONS, _c, _compiled, C),
         Target("c-bare", "one C99 file that needs no library, for small processors", PRECISIONS, _bare, _object),
-        Target("js", "one JavaScript module that needs nothing", PRECISIONS, _js, _imported),
+        Target("js", "one JavaScript module that needs nothing", PRECISIONS, _js, _imported, JS),
         Target("wasm", "WebAssembly with a JavaScript module", PRECISIONS, _wasm, _imported),
-        Target("html", "the page of `carousel serve` in one file, alive without a server", SMALL_FIRST, _html, _opened),
+        Target("html", "the page of `carousel serve` in one file, alive without a server", SMALL_FIRST, _html, _opened, HTML),
         Target("onnx", "a model for ONNX Runtime", onnx_weights.PRECISIONS, _onnx, _answered),
     )
 }

@@ -135,7 +135,7 @@ def valves(watched: Watched, names: Sequence[str] | None = None, layer: int = -1
     all_axes = np.atleast_1d(figure.subplots(len(names), 1, sharex=True, height_ratios=heights))
     for axes, name in zip(all_axes, names, strict=True):
         x = watched.values[name][layer]
-        kinds = habits(x)
+        kinds = habits(x[~np.ma.getmaskarray(x).any(1)])
         valve = name in watched.valves
         top = 1.0 if valve else float(np.abs(x).max()) or 1.0
         order = list(kinds.order[:MOST_UNITS])

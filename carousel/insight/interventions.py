@@ -16,7 +16,7 @@ from carousel.corpora.czech_pairs import Agreeing, Translated
 from carousel.corpora.czech_words import PEOPLE
 from carousel.errors import InputError
 from carousel.insight.memories import read_words
-from carousel.insight.translating import watch_translation
+from carousel.insight.translating import followed, watch_translation
 from carousel.insight.walkthrough import patch
 from carousel.layers import Clamp
 from carousel.text.vocabulary import Vocabulary
@@ -205,6 +205,7 @@ def patched_share(
         By number of units patched, the share of sentences whose translation becomes the other sentence's, word for word; and
         the number of sentences.
     """
+    followed(model)
     nouns = {n.english[0]: n.gender for n in PEOPLE}
     counts: dict[str, int] = {}
     done = 0

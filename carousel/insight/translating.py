@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import log_softmax
@@ -14,7 +15,7 @@ from torch.nn.functional import log_softmax
 from carousel.errors import InputError
 from carousel.insight.watch import Watched, watched_names
 from carousel.layers import Clamp, Clamps
-from carousel.layers.clamp import listed
+from carousel.layers.clamp import check, listed
 from carousel.text.vocabulary import Vocabulary
 from carousel.translation.model import Translator
 
@@ -27,15 +28,23 @@ class Translated(Watched):
 
     ``words``, ``values`` and the rest run over both, the decoder's first step, which reads the target's end of line, at
     S: the decoder begins with the states that the encoder kept, so a memory can be followed all the way. ``surprisal`` is of
-    the written words. ``source`` is S, ``translation`` the written words as text.
+    the written words. ``source`` is S, ``translation`` the written words as text. Of each step of the decoder, ``written`` is
+    the word that it has chosen, and ``attention``, (T, S), tells how much of it went to each of the source's tokens.
+
+    ``values`` have a row for each layer; where the encoder reads in two directions a layer has two, forwards first. What
+    either of the two networks lacks (the decoder has no backward rows) is masked.
     """
 
     source: int = 0
     translation: str = ""
+    written: tuple[str, ...] = ()
+    attention: np.ndarray | None = None
 
     def as_dict(self, digits: int = 4) -> dict[str, Any]:
-        """Return the values that JSON shows, rounded."""
-        return super().as_dict(digits) | {"source": self.source, "translation": self.translation}
+        """Return the values that JSON shows, rounded; a unit that is not there is None."""
+        looked = None if self.attention is None else np.round(self.attention.astype(float), digits).tolist()
+        told = {"source": self.source, "translation": self.translation, "written": list(self.written), "attention": looked}
+        return super().as_dict(digits) | told
 
 
 @torch.no_grad()
@@ -51,61 +60,66 @@ def watch_translation(
     """Translate a sentence, taking the likeliest word each time (never ``<unk>``), and write down all that happens on the way.
 
     Args:
-        model: a translator without attention, whose encoder and decoder are alike.
+        model: a translator.
         source: the vocabulary that it reads.
         target: the vocabulary that it writes.
         text: one sentence.
         clamps: valves to hold; steps are counted through: 0 to S − 1 read the sentence's tokens and its end, S reads the
-            target's end of line, S + 1 the first word that was written.
+            target's end of line, S + 1 the first word that was written. ``layer`` is of the encoder and of the decoder.
         predictions: how many of the likeliest next words to give for each step of the decoder.
 
     Raises:
-        InputError: for an empty text or one of several lines, a clamp that the cell does not have, or a translator whose
-            encoder and decoder are not alike (two directions, other numbers of layers) or have attention between them, so that
-            more than the memory is handed over.
+        InputError: for an empty text or one of several lines, or a clamp that the cell does not have.
     """
-    followed(model)
     if len(text.strip().splitlines()) != 1:
         raise InputError("give one sentence, on one line")
     model.eval()
     pieces = source.pieces(text.strip())
     read = torch.tensor([n for _, n in pieces], device=model.device).unsqueeze(1)
-    steps, names, held = len(pieces), watched_names(model.encoder), listed(clamps)
+    encoder, steps, held = model.encoder, len(pieces), listed(clamps)
+    names, cell = watched_names(encoder), encoder.cell
     try:
-        _, _, before = model.encoder(model.source_embedding(read), record=names, clamp=_between(held, 0, steps))
-        start = model.read(read, torch.tensor([steps]), _between(held, 0, steps))
-        after = _between(held, steps, None)
-        written = [target.end]
-        while len(written) == 1 or (written[-1] != target.end and len(written) < 2 * steps + MORE):
-            logs = _logs(model, written, start, after)
-            chances = logs[-1].clone()
-            if target.unknown is not None:
-                chances[target.unknown] = -torch.inf
-            written.append(int(chances.argmax()))
+        check(held, cell, model.depth, encoder.units())
     except ValueError as error:
         raise InputError(str(error)) from None
-    decoded = written[:-1]
-    x = torch.tensor(decoded, device=model.device).unsqueeze(1)
-    _, _, during = model.decoder(model.embedding(x), start.states[0], record=names, clamp=after)
-    top = logs.topk(min(predictions, logs.shape[1]))
+    depths = [encoder.num_layers, model.decoder.num_layers, 0 if model.upper is None else model.upper.num_layers]
+    reading = _of_layers(held, 0, depths[0])
+    _, _, before = encoder(model.source_embedding(read), record=names, clamp=reading)
+    start = model.read(read, torch.tensor([steps]), reading)
+    states, ids, logs, seen, looked = start.states, [target.end], [], [], []
+    while len(ids) == 1 or (ids[-1] != target.end and len(ids) < 2 * steps + MORE):
+        at, x = steps + len(ids) - 1, torch.tensor([ids[-1:]], device=model.device)
+        now = [c.later(at) for c in held]
+        writing = [_of_layers(now, 0, depths[1]), _of_layers(now, *depths[1:])]
+        h, states, weights, recorded = model.decode_watched(x, start, states, names, writing)
+        seen.append({n: torch.cat([each[n] for each in recorded])[:, 0, 0] for n in names})
+        if weights is not None:
+            looked.append(weights[0, 0])
+        logs.append(log_softmax(model.logits(h[0]).float(), -1)[0])
+        chances = logs[-1].clone()
+        if target.unknown is not None:
+            chances[target.unknown] = -torch.inf
+        ids.append(int(chances.argmax()))
+    decoded, chosen = ids[:-1], ids[1:]
+    tops = [each.topk(min(predictions, len(each))) for each in logs]
     likely = [
-        tuple((target.token(n), math.exp(p)) for p, n in zip(ps, ns, strict=True))
-        for ps, ns in zip(top.values.tolist(), top.indices.tolist(), strict=True)
+        tuple((target.token(n), math.exp(p)) for p, n in zip(top.values.tolist(), top.indices.tolist(), strict=True))
+        for top in tops
     ]
-    bits = (-logs[range(len(decoded)), written[1:]] / math.log(2)).tolist()
-    cell = model.encoder.cell
-    words = written[1:-1] if written[-1] == target.end else written[1:]
+    bits = [-float(each[n]) / math.log(2) for each, n in zip(logs, chosen, strict=True)]
     return Translated(
         tuple([w for w, _ in pieces] + [target.token(n) for n in decoded]),
         tuple([n for _, n in pieces] + decoded),
         tuple([n != source.unknown for _, n in pieces] + [n != target.unknown for n in decoded]),
         tuple([None] * (steps + 1) + bits[:-1]),
-        {n: torch.cat([before[n], during[n]], 1)[:, :, 0].cpu().numpy() for n in names},
+        _values(model, before, seen),
         tuple(g for g in cell.gates if g in names),
         tuple(s for s in cell.states if s in names),
         tuple([()] * steps + likely),
         source=steps,
-        translation=target.decode(words).strip(),
+        translation=target.decode(chosen[:-1] if chosen[-1] == target.end else chosen).strip(),
+        written=tuple(target.token(n) for n in chosen),
+        attention=torch.stack(looked).cpu().numpy() if looked else None,
     )
 
 
@@ -119,17 +133,21 @@ def followed(model: Translator) -> None:
         )
 
 
-def _logs(model: Translator, written: Sequence[int], start: Any, clamps: Clamps) -> Tensor:
-    """Return log p of the word after each written one, (T, words)."""
-    x = torch.tensor(written, device=model.device).unsqueeze(1)
-    return log_softmax(model.logits(model.decode(x, start, clamp=clamps)[0][:, 0]).float(), -1)
+def _values(model: Translator, read: Mapping[str, Tensor], written: Sequence[Mapping[str, Tensor]]) -> dict[str, np.ndarray]:
+    """Return all quantities by name, (rows, S + T, units), from those of the encoder and those of each step of the decoder."""
+    directions, found = model.encoder.directions, {}
+    for name, x in read.items():
+        before, after = x[:, :, 0].cpu().numpy(), torch.stack([each[name] for each in written], 1).cpu().numpy()
+        steps = before.shape[1]
+        shape = model.depth * directions, steps + after.shape[1], before.shape[2]
+        values = np.ma.masked_array(np.zeros(shape, before.dtype), mask=True)
+        values[: len(before), :steps] = before
+        values[: len(after) * directions : directions, steps:] = after
+        found[name] = values if values.mask.any() else values.data
+    return found
 
 
-def _between(clamps: Sequence[Clamp], begin: int, end: int | None) -> list[Clamp]:
-    """Return the clamps that hold in steps [begin, end), counted from there."""
-    shifted = []
-    for c in clamps:
-        to = min((x for x in (c.end, end) if x is not None), default=None)
-        if to is None or to > max(c.begin, begin):
-            shifted.append(replace(c, begin=max(c.begin - begin, 0), end=None if to is None else to - begin))
-    return shifted
+def _of_layers(clamps: Sequence[Clamp], first: int, count: int) -> list[Clamp]:
+    """Return the clamps that hold in ``count`` layers from the first on, counted from there."""
+    chosen = [c for c in clamps if c.layer is None or first <= c.layer < first + count]
+    return [c if c.layer is None else replace(c, layer=c.layer - first) for c in chosen]

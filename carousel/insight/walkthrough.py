@@ -20,7 +20,7 @@ from carousel.insight.memories import memories
 from carousel.insight.pairs import Pair, match
 from carousel.insight.probes import control
 from carousel.insight.translating import Translated as Followed
-from carousel.insight.translating import watch_translation
+from carousel.insight.translating import followed, watch_translation
 from carousel.layers import Clamp
 from carousel.text.vocabulary import Vocabulary
 from carousel.translation.model import Translator
@@ -137,7 +137,7 @@ def walk(
     """Translate two sentences that differ in a word, and write down the steps in between.
 
     Args:
-        model: a translator, as :func:`watch_translation` takes it.
+        model: a translator without attention, whose encoder and decoder are alike.
         source: the vocabulary that it reads.
         target: the vocabulary that it writes.
         text: the first sentence.
@@ -147,9 +147,10 @@ def walk(
         tick: called ``TICKS`` times for each property.
 
     Raises:
-        InputError: the two are the same, the translator has no memory that can be followed (see ``watch_translation``), or
+        InputError: the two are the same, the translator has no memory that can be followed (see ``followed``), or
             too few annotated sentences tell of a property.
     """
+    followed(model)
     a, b = (watch_translation(model, source, target, t) for t in (text, other))
     places, first = match(a.words, b.words)
     if a.ids[: a.source] == b.ids[: b.source] and a.words[: a.source] != b.words[: b.source]:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from carousel.corpora.annotated import Sentence, read_sentences
 from carousel.insight.translating import Translated, watch_translation
 from carousel.layers import Clamps
-from carousel.translation.folder import load_translator
+from carousel.text.encoded import example
+from carousel.translation.folder import SIDES, load_translator
 from carousel.translation.translate import LONGEST, Interpreter, Translation
 
 if TYPE_CHECKING:
@@ -74,21 +75,28 @@ class TranslatorRun:
         """
         return self.interpreter(beam=beam, alpha=alpha, attention=attention).together([line], clamp=clamp)[0][0]
 
-    def export(self, path: str | Path, to: str | None = None, precision: str = "float32") -> list[Path]:
-        """Write the translator as one C99 file, which translates greedily without Carousel; return a list with its path.
+    def example(self) -> str:
+        """Return an example sentence: a line that the model was validated or trained on, or else nothing."""
+        names = [f"{name}.{SIDES[0]}" for name in ("valid", "train")]
+        return example(self.folder / "data", names, self.source) or ""
+
+    def export(self, path: str | Path, to: str | None = None, precision: str | None = None) -> list[Path]:
+        """Write the translator as a file that translates greedily without Carousel, and return the paths of all files.
 
         Args:
             path: the file.
-            to: the kind of file, ``c``; None takes it from the suffix of the path.
-            precision: of the dense weights: float32, bfloat16 or int8.
+            to: the kind of file: ``c`` (one C99 file), ``js`` (a JavaScript module) or ``html`` (the page of ``carousel serve``
+                in one file); None takes it from the suffix of the path.
+            precision: of the dense weights: float32, bfloat16 or int8; None: int8 in a page, else float32.
 
         Raises:
             InputError: no target or precision has that name, or weights are not finite.
         """
         from carousel.export import targets
 
-        path = Path(path)
-        return targets.write_translator(self.model, self.source, self.target, path, targets.target(to, path), precision)
+        path, origin = Path(path), targets.Origin(self.folder.resolve().name, self.example)
+        kind = targets.target(to, path)
+        return targets.write_translator(self.model, self.source, self.target, path, kind, precision, origin)
 
     def hypotheses(self, line: str, best: int = 5, *, beam: int = 5, alpha: float = 1.0) -> list[Translation]:
         """Return the ``best`` translations of a line, best first; the beam is at least as wide."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -117,6 +118,11 @@ class Translator(Trainable):
             weight_dropout=c.weight_dropout,
         )
 
+    @property
+    def depth(self) -> int:
+        """Layers of the encoder or of the decoder, whichever has more."""
+        return max(self.encoder.num_layers, self.config.decoder_layers)
+
     def forward(self, source: Tensor, lengths: Tensor, x: Tensor, y: Tensor) -> tuple[Tensor, None]:
         """Read sentences and foretell their translations.
 
@@ -161,7 +167,7 @@ class Translator(Trainable):
         return pack_padded_sequence(e, lengths.cpu(), enforce_sorted=False)
 
     def decode(
-        self, x: Tensor, read: Read, states: tuple[State, ...] | None = None, clamp: Clamps | None = None
+        self, x: Tensor, read: Read, states: tuple[State, ...] | None = None
     ) -> tuple[Tensor, tuple[State, ...], Tensor | None]:
         """Write on after the sentences that were read.
 
@@ -169,26 +175,49 @@ class Translator(Trainable):
             x: target token ids (T, B).
             read: as :meth:`read` gives it.
             states: to go on from; by default ``read``'s.
-            clamp: as Recurrent's, of the decoder's layers below attention.
 
         Returns:
             Outputs (T, B, size), the states after the last step, and where attention looked, (B, T, S).
         """
+        return self.decode_watched(x, read, states)[:3]
+
+    def decode_watched(
+        self,
+        x: Tensor,
+        read: Read,
+        states: tuple[State, ...] | None = None,
+        record: Sequence[str] = (),
+        clamp: Sequence[Clamps] = ((), ()),
+    ) -> tuple[Tensor, tuple[State, ...], Tensor | None, list[Mapping[str, Tensor]]]:
+        """Write on, and record what happens on the way.
+
+        Args:
+            x: target token ids (T, B).
+            read: as :meth:`read` gives it.
+            states: to go on from; by default ``read``'s.
+            record: as Recurrent's.
+            clamp: as Recurrent's, of the layers below attention and of those above.
+
+        Returns:
+            What :meth:`decode` returns, and the recorded quantities by name of the layers below attention and of those above.
+        """
         begin = read.states if states is None else states
         e = self._drop_words(self._drop(self.embedding(x)))
-        h, after = self.decoder(e, begin[0], clamp=clamp)
+        h, after, seen = self.decoder(e, begin[0], record=record, clamp=clamp[0])
         if self.attention is None:
             h = self._drop(h)
-            return h if self.readout is None else self.readout(h), (after,), None
+            return h if self.readout is None else self.readout(h), (after,), None, [seen]
         assert read.outputs is not None and read.keys is not None and read.padding is not None  # read with attention
         context, weights = self.attention(h.transpose(0, 1), read.keys, read.outputs, read.padding)
         context = context.transpose(0, 1)
         states_after: tuple[State, ...] = (after,)
+        recorded = [seen]
         if self.upper is not None:
-            h, after = self.upper(self._drop(torch.cat([h, context], -1)), begin[1])
+            h, after, seen = self.upper(self._drop(torch.cat([h, context], -1)), begin[1], record=record, clamp=clamp[1])
             states_after += (after,)
+            recorded.append(seen)
         assert self.readout is not None  # made where there is attention
-        return self._drop(torch.tanh(self.readout(torch.cat([h, context], -1)))), states_after, weights
+        return self._drop(torch.tanh(self.readout(torch.cat([h, context], -1)))), states_after, weights, recorded
 
     def logits(self, h: Tensor) -> Tensor:
         """Return the logits of outputs (…, size), (…, vocabulary size)."""

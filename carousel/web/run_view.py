@@ -9,20 +9,17 @@ from typing import Any
 import numpy as np
 
 from carousel.errors import InputError
-from carousel.export.html import page
-from carousel.insight.translating import followed
+from carousel.export.html import page, translator_page
 from carousel.insight.watch import Watched, read, spans
 from carousel.language.softmax import FullSoftmax
-from carousel.layers import Clamp, Recurrent
-from carousel.page.facts import CHARACTERS, facts
+from carousel.layers import Clamp
+from carousel.page.facts import CHARACTERS, facts, translator_facts
 from carousel.page.files import one_file
 from carousel.runs.language import LanguageRun
 from carousel.runs.loading import load
 from carousel.runs.translator import TranslatorRun
 from carousel.runs.trials import Trials
-from carousel.text.encoded import example
 from carousel.text.vocabulary import Vocabulary
-from carousel.translation.folder import SIDES
 
 
 def open_run_view(folder: Path) -> RunView:
@@ -42,12 +39,10 @@ def open_run_view(folder: Path) -> RunView:
 class RunView:
     """A run folder, read once; its methods may run at the same time."""
 
-    task: str
     told: tuple[str, ...]  # the questions that a page as one file cannot answer by itself
 
-    def __init__(self, run: LanguageRun | TranslatorRun, layer: Recurrent, vocabulary: Vocabulary, example: str):
-        self.vocabulary, self.name = vocabulary, run.folder.resolve().name
-        self.facts = facts(layer, vocabulary, run=self.name, task=self.task, parameters=run.model.count(), example=example)
+    def __init__(self, vocabulary: Vocabulary, facts: dict[str, Any]):
+        self.vocabulary, self.facts = vocabulary, facts
 
     def about(self) -> dict[str, Any]:
         """Return the facts that the page shows before anything is read."""
@@ -97,13 +92,13 @@ class RunView:
 class LanguageRunView(RunView):
     """A language model: it reads a text, and tells its guesses of the next word."""
 
-    task = "read"
-
     def __init__(self, run: LanguageRun):
         self.run = run
         self.alive = isinstance(run.model.output, FullSoftmax)  # no other output layer runs in a browser
         self.told = ("api/gradients",) if self.alive else ("api/gradients", "api/watch")
-        super().__init__(run, run.layer, run.vocabulary, run.example())
+        name, parameters = run.folder.resolve().name, run.model.count()
+        known = facts(run.layer, run.vocabulary, run=name, parameters=parameters, example=run.example())
+        super().__init__(run.vocabulary, known)
 
     def _watch(self, text: str, clamps: Sequence[Clamp], predictions: int) -> Watched:
         return self.run.watch(text, clamp=clamps, predictions=predictions)
@@ -117,23 +112,27 @@ class LanguageRunView(RunView):
         """Return the page with the model inside, where it can be there."""
         if not self.alive:
             return super().page(hash, answers)
-        example = self.facts["example"]
-        return page(self.run.model, self.vocabulary, name=self.name, example=example, hash=hash, answers=answers)
+        run, known = self.run, self.facts
+        return page(run.model, run.vocabulary, name=known["run"], example=known["example"], hash=hash, answers=answers)
 
 
 class TranslatorRunView(RunView):
     """A translator: it reads a sentence and writes it in the other language."""
 
-    task, told = "translate", ("api/watch",)
+    told = ()
 
     def __init__(self, run: TranslatorRun):
         self.run = run
-        followed(run.model)
-        names = [f"{name}.{SIDES[0]}" for name in ("valid", "train")]
-        super().__init__(run, run.model.encoder, run.source, example(run.folder / "data", names, run.source) or "")
+        name = run.folder.resolve().name
+        super().__init__(run.source, translator_facts(run.model, run.source, run=name, example=run.example()))
 
     def _watch(self, text: str, clamps: Sequence[Clamp], predictions: int) -> Watched:
         return self.run.watch(text, clamp=clamps, predictions=predictions)
 
     def _spans(self, text: str) -> list[tuple[int, int] | None]:
         return super()._spans(text)[1:]  # nothing is read before the sentence
+
+    def page(self, hash: str, answers: Mapping[str, Any]) -> str:
+        """Return the page with the model inside."""
+        run, known = self.run, self.facts
+        return translator_page(run.model, run.source, run.target, name=known["run"], example=known["example"], hash=hash)

@@ -8,7 +8,7 @@ from compiled_c import SANITIZED, built, needs_compiler
 
 from carousel.errors import InputError
 from carousel.export.c99.translator import of_translator
-from carousel.export.targets import TARGETS, write_translator
+from carousel.export.targets import TARGETS, Origin, write_translator
 from carousel.text.vocabulary import Vocabulary
 from carousel.translation.model import Translator, TranslatorConfig
 from carousel.translation.translate import Interpreter
@@ -83,5 +83,6 @@ def test_lines_that_are_too_long_are_cut_and_fewer_bits_translate(tmp_path):
 
 
 def test_other_targets_have_no_translators(tmp_path):
-    with pytest.raises(InputError, match="a translator cannot be written as c-bare, only as c"):
-        write_translator(*made(), tmp_path / "model.c", TARGETS["c-bare"], "float32")
+    for name in ("c-bare", "wasm", "onnx"):
+        with pytest.raises(InputError, match=f"a translator cannot be written as {name}, only as c, js or html"):
+            write_translator(*made(), tmp_path / "model.c", TARGETS[name], "float32", Origin("run", lambda: ""))

@@ -1,5 +1,6 @@
 """Layers and language models as JavaScript, in Node: what they compute is what the library computes."""
 
+import json
 from importlib import resources
 
 import numpy as np
@@ -15,7 +16,9 @@ from carousel.cells.papers import PAPERS
 from carousel.equations import cell
 from carousel.equations.functions import FUNCTIONS
 from carousel.errors import InputError
+from carousel.export.javascript.file import part
 from carousel.export.javascript.weights import packed
+from carousel.export.rounding import in_bytes, in_halves
 from carousel.layers import Recurrent
 
 pytestmark = needs_node
@@ -145,3 +148,26 @@ def test_layers_that_have_no_step_or_no_numbers_are_refused():
     torch.nn.init.constant_(layer.W["f_l0"], torch.nan)
     with pytest.raises(InputError, match="l0_W_f holds numbers that are not finite"):
         export.js(layer)
+
+
+def test_weights_arrive_as_they_were(tmp_path):
+    """Of every length, so that the last letters hold every number of bits; of every exponent and sign, in every precision."""
+    drawn = np.random.default_rng(1)
+    given, wanted = [], []
+    for n in range(1, 30):
+        for precision in ("float32", "bfloat16", "int8"):
+            matrix, vector = (drawn.normal(size=(n, 3)) * 10.0 ** drawn.integers(-42, 38, (n, 3)) for _ in range(2))
+            text, listed = packed({"w": matrix}, {"b": vector.ravel()}, precision)
+            given.append([text, json.loads(listed)])
+            assert not set(text) & set('"<\\\n')
+            rounded = {
+                "float32": lambda x: x.astype(np.float32),
+                "bfloat16": lambda x: (in_halves(x).astype(np.uint32) << 16).view(np.float32),
+                "int8": lambda x: in_bytes(x.astype(np.float32))[0] * in_bytes(x.astype(np.float32))[1][:, None],
+            }[precision](matrix)
+            wanted.append([rounded.ravel(), vector.ravel().astype(np.float32)])
+    script = f"{part('weights')}\nconst found = [];\nfor (const each of given) found.push(await unpacked(...each));\n"
+    found = said(script + "say(found.map(({ w, b }) => [Array.from(w), Array.from(b)]));", tmp_path, given)
+    for values, expected in zip(found, wanted, strict=True):
+        for x, y in zip(values, expected, strict=True):
+            assert np.array_equal(np.array(x, np.float32), y)

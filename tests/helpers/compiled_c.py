@@ -29,6 +29,7 @@ def together(texts):
         names = re.findall(
             r"^(?:static )?(?:const )?(?:[a-z]+ )+(?:const )?\*?(\w+)(?:\[\d+\] = |\()", code, flags=re.MULTILINE
         )
+        names += re.findall(r"^typedef \w+ (\w+);", code, flags=re.MULTILINE)
         names += [*re.findall(r"^ADD\((\w+)", code, flags=re.MULTILINE), "model_state"]
         macros = re.findall(r"^ *# *define (\w+)", code, flags=re.MULTILINE)
         found += [f"#define {name} {name}_{k}\n" for name in dict.fromkeys(names)]

@@ -1,13 +1,16 @@
 """A translator that is watched does what it does unwatched, and valves are held on both sides."""
 
+import numpy as np
 import pytest
 import torch
 
 from carousel.errors import InputError
-from carousel.insight.translating import watch_translation
+from carousel.insight import figures
+from carousel.insight.translating import followed, watch_translation
 from carousel.layers import Clamp
 from carousel.text.vocabulary import Vocabulary
 from carousel.translation.model import Translator, TranslatorConfig
+from carousel.translation.translate import Interpreter
 
 TEXT = "i am a boy who likes to learn"
 
@@ -79,15 +82,57 @@ def test_an_unknown_word_is_never_written(vocabularies):
     assert found.predictions[found.source][0][0] == "<unk>"  # what it would have liked to write is told all the same
 
 
+OTHERS = (
+    {"bidirectional": True, "layers": 2},
+    {"layers": 2},
+    {"attention": "dot", "decoder_layers": 3},
+    {"cell": "clockwork", "attention": "general", "bidirectional": True, "decoder_layers": 2},
+)
+
+
+@pytest.mark.parametrize("options", OTHERS, ids=lambda options: " ".join(map(str, options)))
+def test_networks_that_are_not_alike_are_watched_row_by_row(vocabularies, options):
+    source, target = vocabularies
+    model = translator(vocabularies, **options)
+    found, told = watch_translation(model, source, target, TEXT), Interpreter(model, source, target, beam=1, attention=True)
+    (translation,) = told.together([TEXT])[0]
+    count = len(translation.pieces)
+    assert found.written[:count] == translation.pieces
+    if translation.attention is None:
+        assert found.attention is None
+    else:
+        np.testing.assert_allclose(found.attention[:count], translation.attention, atol=1e-5)
+    encoder, steps = model.encoder, found.source
+    with torch.no_grad():
+        _, _, seen = encoder(model.source_embedding(torch.tensor(source.encode(TEXT)).unsqueeze(1)), record=["h"])
+    values, rows = found.values["h"], len(seen["h"])
+    assert len(values) == model.depth * encoder.directions
+    np.testing.assert_allclose(values[:rows, :steps], seen["h"][:, :, 0], atol=1e-6)
+    there = ~np.ma.getmaskarray(values)[:, :, 0]
+    assert there[:, :steps].any(1).tolist() == [k < rows for k in range(len(values))]
+    written = [k % encoder.directions == 0 and k < model.config.decoder_layers * encoder.directions for k in range(len(values))]
+    assert there[:, steps:].all(1).tolist() == there[:, steps:].any(1).tolist() == written
+    assert figures.of(found).axes and [len(words) for words in found.as_dict()["values"]["h"]] == [len(found.words)] * len(
+        values
+    )
+
+
+def test_a_layer_is_held_in_both_networks_or_in_the_one_that_has_it(vocabularies):
+    model = translator(vocabularies, bidirectional=True, attention="general", decoder_layers=3)
+    for layer, rows in ((0, [0, 1]), (1, [2]), (2, [4])):
+        found = watch_translation(model, *vocabularies, TEXT, clamps=[Clamp("h", 0.5, (2,), 3, 10, layer)])
+        held = np.ma.filled(found.values["h"][:, :, 2] == 0.5, False)
+        first = found.source if layer else 3
+        assert [k for k in range(6) if held[k].any()] == rows
+        assert held[rows[0], :12].tolist() == [first <= k < 10 for k in range(12)]
+    with pytest.raises(InputError, match="no layer 3"):
+        watch_translation(model, *vocabularies, TEXT, clamps=[Clamp("h", 0.5, layer=3)])
+
+
 def test_what_cannot_be_followed_is_said(vocabularies):
-    for options in (
-        {"bidirectional": True},
-        {"layers": 2},
-        {"attention": "dot"},
-        {"attention": "general", "decoder_layers": 2},
-    ):
+    for options in OTHERS:
         with pytest.raises(InputError, match="as many layers"):
-            watch_translation(translator(vocabularies, **options), *vocabularies, TEXT)
+            followed(translator(vocabularies, **options))
     model = translator(vocabularies)
     for text in ("", "  ", "a\nboy"):
         with pytest.raises(InputError, match="one sentence"):

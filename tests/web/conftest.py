@@ -51,18 +51,30 @@ def run(tmp_path_factory):
 @pytest.fixture(scope="session")
 def translator(tmp_path_factory):
     """A run folder with an untrained translator, memory only."""
+    return _translator(tmp_path_factory, TranslatorConfig("lstm-v2", embedding=8, hidden=9, attention="none"))
+
+
+@pytest.fixture(scope="session")
+def looking_translator(tmp_path_factory):
+    """The same with attention, an encoder of two layers in two directions and a decoder of three layers."""
+    config = TranslatorConfig("gru", 8, 9, layers=2, bidirectional=True, attention="additive", decoder_layers=3)
+    return _translator(tmp_path_factory, config)
+
+
+def _translator(tmp_path_factory, model):
     folder = tmp_path_factory.mktemp("runs") / "english-czech"
     folder.mkdir()
     torch.manual_seed(1)
     lines = [*LINES, "kluk který čeká ztratil klobouk", "dívka která zpívá ztratila klobouk"]
     vocabulary = Vocabulary.train("word", lines)
-    config = TranslationConfig(
-        PairsConfig(["a", "b"], vocabulary="word"), TranslatorConfig("lstm-v2", embedding=8, hidden=9, attention="none")
-    )
+    config = TranslationConfig(PairsConfig(["a", "b"], vocabulary="word"), model)
     model = Translator(vocabulary.size, vocabulary.size, config.model)
     with torch.no_grad():
         for p in model.parameters():
             p.mul_(4)
+            if p.ndim == 2 and len(p) > 1:  # a page with weights in 8 bits has the same
+                whole, scale = in_bytes(p.numpy())
+                p.copy_(torch.tensor(whole * scale[:, None]))
     config.save(folder)
     vocabulary.save(folder / "vocab.json")
     save_model(model, folder)
@@ -93,6 +105,12 @@ def pieces(tmp_path_factory):
 def translating(translator):
     """The same for the translator."""
     yield from _serve(translator)
+
+
+@pytest.fixture(scope="session")
+def looking(looking_translator):
+    """The same for the translator with attention."""
+    yield from _serve(looking_translator)
 
 
 def _serve(run):

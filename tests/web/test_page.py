@@ -325,6 +325,9 @@ def test_a_valve_that_is_shut_changes_the_translation(open_page, translating):
         page.get_by_role("button", name="Save as one HTML file").click()
     saved = open_page(download.value.path().rename(download.value.path().with_suffix(".html")).as_uri(), offline=True)
     assert saved.locator("#translations").inner_text() == page.locator("#translations").inner_text()
+    saved.locator("#text").fill(OTHER)  # alive: it translates what it was never asked before
+    saved.get_by_role("button", name="Read").click()
+    sync_api.expect(saved.locator("#words .word.a").nth(1)).to_have_text(re.compile("girl"))
 
 
 def test_a_clamp_is_labelled_with_the_words_that_it_holds(page, server):
@@ -360,3 +363,60 @@ def test_units_that_run_backwards_are_refused(page):
     page.get_by_role("button", name="Clamp and compare").click()
     page.wait_for_selector("#message:not([hidden])")
     assert "Units are numbers" in page.locator("#message").inner_text()
+
+
+@pytest.fixture(scope="module")
+def looking_file(looking_translator, tmp_path_factory):
+    """What carousel export writes of the translator with attention."""
+    path = tmp_path_factory.mktemp("exported") / "translator.html"
+    assert load(looking_translator).export(path) == [path]
+    return path
+
+
+def test_an_exported_translator_computes_and_shows_what_the_server_does(open_page, looking, looking_file):
+    clamp = {"name": "h", "value": 0.25, "units": [0, 3], "from": 2, "to": 13, "layer": 1}
+    alone = open_page(looking_file.as_uri(), offline=True)
+    served = open_page(looking.address)
+    for clamps in ([], [clamp]):
+        _, wanted = looking.ask("api/watch", {"text": OTHER, "clamps": clamps, "predictions": 5})
+        found = alone.evaluate(
+            "async ([text, clamps]) => (await carousel).watch(text, { clamps, predictions: 5 })", [OTHER, clamps]
+        )
+        for name in ("words", "known", "spans", "source", "translation", "written"):
+            assert found[name] == wanted[name]
+        for name, rows in wanted["values"].items():
+            np.testing.assert_allclose(np.array(found["values"][name], float), np.array(rows, float), atol=6e-5)  # 4 digits
+        np.testing.assert_allclose(found["attention"], wanted["attention"], atol=6e-5)
+        likely, expected = ([[w for w, _ in each] for each in told["predictions"]] for told in (found, wanted))
+        assert likely == expected
+    for page in (alone, served):
+        page.locator("#text").fill(OTHER)
+        page.get_by_role("button", name="Read").click()
+        sync_api.expect(page.locator("#words .word.a").nth(1)).to_have_text(re.compile("girl"))
+        compare(page, "waits", "sings")
+        page.locator("#layer").select_option("2, forwards")
+        page.locator("[data-go=last]").click()
+        page.locator("#attention-b canvas").focus()
+        page.keyboard.press("ArrowDown")
+    for part in ("#words", "#translations", "#now", "#run-b", "#changes", "#chosen-facts", "#attention"):
+        assert alone.locator(part).inner_text() == served.locator(part).inner_text()
+    said = alone.locator("#attention-b .readout").inner_text()
+    assert re.fullmatch(r"“.+” is written with .+ % of the attention on “.+”", said)
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(400, "dark"), (1280, "light")])
+def test_an_exported_translator_fits_every_width(open_page, looking_file, width, scheme):
+    page = open_page(f"{looking_file.as_uri()}#other={OTHER.replace(' ', '+')}&step=12", width, scheme, offline=True)
+    page.wait_for_selector("#attention-b canvas")
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    shaded = page.evaluate("[...document.querySelectorAll('#words li')].map(e => Number(e.style.getPropertyValue('--looked')))")
+    assert 0.99 < sum(shaded) < 2.01 and max(shaded[len(TEXT.split()) + 1 :]) == 0  # two runs, and nothing that is written
+
+
+def test_an_exported_translator_refuses_what_the_server_refuses(open_page, looking, looking_file):
+    page = open_page(looking_file.as_uri(), offline=True)
+    for text in ("a king\nand a queen", "the " * 501):
+        page.locator("#text").fill(text)
+        page.get_by_role("button", name="Read").click()
+        page.wait_for_selector("#message:not([hidden])")
+        sync_api.expect(page.locator("#message")).to_have_text(looking.ask("api/watch", {"text": text})[1]["error"])

@@ -82,10 +82,10 @@ def whole(body: str, libm: bool = True) -> str:
 
 
 def helpers(body: str, known: Path = HERE / "helpers.c") -> str:
-    """Return the helpers that a text of C calls, directly or through other helpers, in the order of ``helpers.c``."""
+    """Return the helpers that a text of C uses, directly or through other helpers, in the order of ``helpers.c``."""
     found, code = "", re.sub(r"/\*.*?\*/", "", body, flags=re.DOTALL)
     for name, text in reversed(_helpers(known).items()):
-        if re.search(rf"\b{name}[()]", code + found):
+        if re.search(rf"\b{name}\b" if "typedef" in text else rf"\b{name}[()]", code + found):
             found = text + found
     return found
 

@@ -37,14 +37,22 @@ static float modulo(float a, float b) {
 }
 /* held */
 static float held(float x, float at) { return at == at ? at : x; }
+/* wide */
+/* Of sums over units, and numbers computed from them: a normalised cell divides by what is left of them. Small processors have no
+   arithmetic in double precision. */
+#if defined(MODEL_SMALL) || (defined(__ARM_ARCH_PROFILE) && __ARM_ARCH_PROFILE == 'M')
+typedef float wide;
+#else
+typedef double wide;
+#endif
 /* total */
-static float total(const float *x, int n) {
-  float sum = 0.0f, added = 0.0f; /* by rounding, so far */
+static wide total(const float *x, int n) {
+  wide sum = 0, added = 0; /* by rounding, so far */
   int k;
   for (k = 0; k < n; k++) {
-    const float y = x[k] - added, next = sum + y;
+    const wide y = x[k] - added, next = sum + y;
     added = (next - sum) - y;
-    if (added != added) added = 0.0f; /* the sum is infinite */
+    if (added != added) added = 0; /* the sum is infinite */
     sum = next;
   }
   return sum;

@@ -156,9 +156,13 @@ class Writer:
         read = [s for s in trace.states if re.search(rf"\b{s.before!s}\b", body)]
         befores = [f"  const float {'' if s.size is None else '*'}{s.before} = s->l{n}_{s.name};" for s in read]
         seen = {str(symbol(name)): name for name in self.seen}
+        stages = (*self.cell.schedule.outside, *self.cell.schedule.inside)
+        number = "wide" if any(stage.reductions for stage in stages) else "float"
         arrays = [
-            f"  float *{x} = s->l{n}_{seen[x]}_seen;" if x in seen else f"  float {x}{'' if units is None else f'[{units}]'};"
-            for x, units in local.items()
+            f"  float *{x} = s->l{n}_{seen[x]}_seen;"
+            if x in seen
+            else f"  {f'{number} {x}' if k is None else f'float {x}[{k}]'};"
+            for x, k in local.items()
         ]
         given = [input, *(str(x.symbol) for x in trace.inputs)]
         unread = [f"  (void){x};" for x in given if not re.search(rf"\b{x}\b", body)]
@@ -220,9 +224,9 @@ def arrays(layer: Recurrent, number: int, direction: int = 0) -> dict[str, np.nd
     return values
 
 
-def values_of(layer: Recurrent, number: int) -> dict[str, np.ndarray]:
+def values_of(layer: Recurrent, number: int, direction: int = 0) -> dict[str, np.ndarray]:
     """Return ``arrays`` with each dense weight as a matrix (rows, columns); blocks of heads stand one below the other."""
-    return {n: x.reshape(-1, x.shape[-1]) if x.ndim == 3 else x for n, x in arrays(layer, number).items()}
+    return {n: x.reshape(-1, x.shape[-1]) if x.ndim == 3 else x for n, x in arrays(layer, number, direction).items()}
 
 
 def seen_of(layer: Recurrent, number: int) -> dict[str, int]:

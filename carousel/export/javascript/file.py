@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -22,6 +23,7 @@ from carousel.layers import Recurrent
 from carousel.text.vocabulary import Vocabulary
 
 HERE = Path(__file__).parent
+READING = ("tokens", "clamps", "scores")  # files that models of text share
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ def of_layer(layer: Recurrent, precision: str = "float32") -> Script:
     """Return layers as JavaScript; ``load`` gives ``Layers``. Arguments and errors are the ones of ``js``."""
     steps, matrices, vectors = _layers(layer)
     end = f"  return new Layers([{_names(layer)}]);\n"
-    return _script(f"{layer!r}, weights in {precision}", ["layers"], steps, packed(matrices, vectors, precision), end)
+    return script(f"{layer!r}, weights in {precision}", ["layers"], steps, packed(matrices, vectors, precision), end)
 
 
 def js(layer: Recurrent, precision: str = "float32") -> str:
@@ -82,7 +84,7 @@ def of_language(model: LanguageModel, vocabulary: Vocabulary, precision: str = "
     end = f"  const layers = new TokenLayers([{_names(model.recurrent)}], {{ {ends} }});\n"
     end += f"  return new LanguageModel(layers, {as_json(about(model, vocabulary))});\n"
     said = f"{model.recurrent!r}, weights in {precision}"
-    return _script(said, ["layers", "tokens", "language"], steps, packed(matrices, vectors, precision), end)
+    return script(said, ["layers", *READING, "language"], steps, packed(matrices, vectors, precision), end)
 
 
 def about(model: LanguageModel, vocabulary: Vocabulary) -> dict[str, Any]:
@@ -107,9 +109,29 @@ def part(name: str) -> str:
     return re.sub(r"^(import .*;\n|export )", "", text, flags=re.MULTILINE)
 
 
+def script(said: str, parts: Sequence[str], steps: str, weights: tuple[str, str], end: str) -> Script:
+    """Return a whole script.
+
+    Args:
+        said: the first line's text.
+        parts: names of this folder's files that it needs besides the one of the weights.
+        steps: the layers in JavaScript.
+        weights: the weights' text and its table of contents, as ``packed`` returns them.
+        end: the last lines of ``loaded``, which return the model.
+    """
+    text, listed = weights
+    names = [name for name, *_ in json.loads(listed)]
+    inside = "\n".join(f"  {line}" if line else line for line in steps.splitlines())
+    body = "".join(f"{part(name)}\n" for name in ("weights", *parts))
+    taken = f"  const {{ {', '.join(names)} }} = await unpacked(text, {listed});\n"
+    body += f"async function loaded(text) {{\n{taken}\n{inside}\n{end}}}\n"
+    return Script(f"// {said}. Made by carousel {carousel.__version__}.\n\n{helpers(body, HERE / 'helpers.js')}\n{body}", text)
+
+
 def types(of: str) -> str:
-    """Return the TypeScript declarations of a module. ``of``: "language" for a language model, or "layers"."""
-    return (HERE / f"{of}.d.ts").read_text("utf-8")
+    """Return the TypeScript declarations of a module. ``of``: "language", "translator" or "layers"."""
+    names = ["layers"] if of == "layers" else ["reading", of]
+    return "\n".join((HERE / f"{name}.d.ts").read_text("utf-8") for name in names)
 
 
 def _layers(layer: Recurrent) -> tuple[str, dict[str, Any], dict[str, Any]]:
@@ -121,13 +143,3 @@ def _layers(layer: Recurrent) -> tuple[str, dict[str, Any], dict[str, Any]]:
 
 def _names(layer: Recurrent) -> str:
     return ", ".join(f"layer{n}" for n in range(layer.num_layers))
-
-
-def _script(said: str, parts: list[str], steps: str, weights: tuple[str, str], end: str) -> Script:
-    text, listed = weights
-    names = [name for name, *_ in json.loads(listed)]
-    inside = "\n".join(f"  {line}" if line else line for line in steps.splitlines())
-    body = "".join(f"{part(name)}\n" for name in ("weights", *parts))
-    taken = f"  const {{ {', '.join(names)} }} = await unpacked(text, {listed});\n"
-    body += f"async function loaded(text) {{\n{taken}\n{inside}\n{end}}}\n"
-    return Script(f"// {said}. Made by carousel {carousel.__version__}.\n\n{helpers(body, HERE / 'helpers.js')}\n{body}", text)

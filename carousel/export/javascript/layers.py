@@ -121,25 +121,28 @@ def _record(values: Mapping[str, object]) -> str:
     return f"{{ {fields} }}" if fields else "{}"
 
 
-def layer_code(layer: Recurrent, number: int) -> LayerCode:
+def layer_code(layer: Recurrent, number: int, direction: int = 0, called: int | None = None) -> LayerCode:
     """Return one layer of a stack as JavaScript, without noise.
 
     Args:
-        layer: the stack, which reads in one direction.
+        layer: the stack.
         number: number of the layer, from 0.
+        direction: 0 for the layer that reads forwards, 1 for the one that reads backwards.
+        called: the number that its names have; None: the layer's.
     """
-    cell, values = layer.cell.quiet, values_of(layer, number)
+    cell, values = layer.cell.quiet, values_of(layer, number, direction)
+    called = number if called is None else called
     if layer.learned_initial:
         sized = [s.name for s in cell.trace.states if s.size is not None]
-        values |= {f"{name}_first": numbers(layer.parameter(f"initial.{name}", number)) for name in sized}
-    writer = JsWriter(cell, layer.sizes(number), number, "float32", values, seen_of(layer, number))
+        values |= {f"{name}_first": numbers(layer.parameter(f"initial.{name}", number, direction)) for name in sized}
+    writer = JsWriter(cell, layer.sizes(number), called, "float32", values, seen_of(layer, number))
     text = writer.step()
-    called = {p.name: writer.parameters[p.symbol] for p in cell.trace.parameters}
-    called |= {name: f"l{number}_{name}" for name in values if name.endswith("_first")}
-    used = {name: called[name] for name in values if re.search(rf"\b{called[name]}\b", text)}
+    names = {p.name: writer.parameters[p.symbol] for p in cell.trace.parameters}
+    names |= {name: f"l{called}_{name}" for name in values if name.endswith("_first")}
+    used = {name: names[name] for name in values if re.search(rf"\b{names[name]}\b", text)}
     dense = {p.name for p in cell.trace.parameters if p.is_matrix}
     return LayerCode(
         text,
-        {called_: values[name] for name, called_ in used.items() if name in dense},
-        {called_: values[name] for name, called_ in used.items() if name not in dense},
+        {own: values[name] for name, own in used.items() if name in dense},
+        {own: values[name] for name, own in used.items() if name not in dense},
     )

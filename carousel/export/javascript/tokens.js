@@ -16,6 +16,14 @@ const characters = (text) => {
   return n;
 };
 
+// Throws for what is no token.
+function checkToken({ size }, id) {
+  if (!(Number.isInteger(id) && id >= 0 && id < size)) throw new Error(`there is no token ${id}; tokens are 0 to ${size - 1}`);
+}
+
+// A text without the white space around it.
+const stripped = (text) => text.match(STRIPPED)[1];
+
 export class Vocabulary {
   constructor({ kind, tokens, merges, end, unknown }) {
     Object.assign(this, { kind, tokens, end, unknown, size: tokens.length });
@@ -113,9 +121,9 @@ export class Vocabulary {
   // The words of a text after the end of line that every text begins with: { word, id, known, span }, span null for ends.
   read(text) {
     const found = [{ word: END, id: this.end, known: true, span: null }];
-    const [, stripped] = text.match(STRIPPED);
-    let at = characters(text.slice(0, text.indexOf(stripped)));
-    for (const line of stripped.split("\n")) {
+    const inside = stripped(text);
+    let at = characters(text.slice(0, text.indexOf(inside)));
+    for (const line of inside.split("\n")) {
       for (const { text: word, id, begin, end } of this.pieces(line))
         found.push({ word, id, known: id !== this.unknown, span: [at + begin, at + end] });
       found.push({ word: END, id: this.end, known: true, span: null });

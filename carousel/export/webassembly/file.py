@@ -56,7 +56,7 @@ def of_language(model: LanguageModel, vocabulary: Vocabulary, precision: str = "
     end = "export async function load(source = beside()) {\n"
     end += f"  const layers = new WasmLayers(await instantiated(source), {shape});\n"
     end += f"  return new LanguageModel(layers, {js.as_json(js.about(model, vocabulary))});\n}}\n"
-    return _files(code, f"{layer!r}, weights in {precision}", ["tokens", "language"], end, "language")
+    return _files(code, f"{layer!r}, weights in {precision}", [*js.READING, "language"], end, "language")
 
 
 def _files(code: str, said: str, parts: list[str], end: str, types: str) -> dict[str, bytes]:

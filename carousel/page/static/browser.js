@@ -28,7 +28,7 @@ export async function answerTo(path, body) {
     throw new Error(`the text has ${count.toLocaleString("en")} words of the vocabulary; give at most ${limits.words}`);
   const found = model.watch(text, { clamps, predictions });
   const units = Object.values(found.values).flat(2);
-  if (!units.every((xs) => xs.every(Number.isFinite)))
+  if (!units.every((xs) => xs.every((x) => x === null || Number.isFinite(x))))
     throw new Error("the model's values are not finite; was it trained to the end, or is a clamp too large?");
   return { ...inDigits(found), valves, states };
 }

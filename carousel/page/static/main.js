@@ -1,9 +1,11 @@
 // The page: what is asked of the model, and what is shown of the answers.
 
 import { askGradients, askPage, askRun, askWatch, hasGradients, savedHash } from "./api.js";
+import { showAttention } from "./attention.js";
 import { fillClampLayers, fillClampWords, fitClamp, listenToClamps } from "./clamping.js";
 import { fillDrawing, mountDrawing } from "./drawing.js";
 import { showFlow } from "./flow.js";
+import { inRow, rowsOf } from "./layers.js";
 import { alignRuns, wordAt, written } from "./numbers.js";
 import { showChanged, showChanges, showPredictions, showTranslations } from "./panels.js";
 import { go, offerSteps } from "./player.js";
@@ -128,13 +130,14 @@ function showStep() {
     ["run-b", b, j, state.clamps],
   ]) {
     if (!watched) continue;
-    fillDrawing($(id).querySelector(".drawing"), watched, word, state.layer, state.see, clamps);
+    fillDrawing($(id).querySelector(".drawing"), watched, word, state.layer, state.see, inRow(clamps, run, state.layer));
     const others = id === "run-b" ? a.predictions[i] : null;
     const most = Math.max(a.predictions[i]?.[0]?.[1] ?? 0, b?.predictions[j]?.[0]?.[1] ?? 0);
     showPredictions($(id).querySelector(".predictions"), watched.predictions[word], others, most);
   }
   showQuantity(seen, i, j);
   showUnit(seen, i, j);
+  showAttention(seen, i, j);
   clearTimeout(tabled);
   if (b && performance.now() - stepped > REPEAT) showChanges($("changes"), a, b, i, j, places);
   else if (b) tabled = setTimeout(() => showChanges($("changes"), a, b, i, j, places), REPEAT);
@@ -302,8 +305,8 @@ function showRun() {
     `${run.cell}${layers}, ${run.units[run.states.at(-1)]} units, ${run.parameters.toLocaleString("en")} parameters. ${run.doc}`;
   $("equations").textContent = run.equations.join("\n");
   $("see").replaceChildren(...run.names.map((n) => new Option(nameOf(run, n), n)));
-  $("layer").replaceChildren(...Array.from({ length: run.layers }, (_, k) => new Option(k, k)));
-  $("layer-label").hidden = run.layers < 2;
+  $("layer").replaceChildren(...rowsOf(run).map((row, k) => new Option(row, k)));
+  $("layer-label").hidden = rowsOf(run).length < 2;
   fillClampLayers(run.layers);
   $("text").maxLength = run.limits.characters;
   $("alone").hidden = !(isAlone && isAlive);
@@ -326,7 +329,7 @@ function begin(hash) {
   const found = fromHash(hash);
   found.text ||= run.example;
   if (!run.names.includes(found.see)) found.see = run.states.includes("h") ? "h" : run.states.at(-1);
-  found.layer = Math.min(found.layer, run.layers - 1);
+  found.layer = Math.min(found.layer, rowsOf(run).length - 1);
   if (run.task === "translate" || !hasTab(found.tab)) found.tab = "cell";
   if ($("text").value.trim() !== found.text) $("text").value = found.text;
   change(found);

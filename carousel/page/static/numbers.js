@@ -1,7 +1,9 @@
 // Small arithmetic on what was read.
 
-export const mean = (xs) => xs.reduce((a, b) => a + b, 0) / xs.length;
-export const show = (x, digits = 2) => (Math.abs(x) < 0.5 * 10 ** -digits ? 0 : x).toFixed(digits).replace("-", "−");
+// Units that one of a translator's networks lacks are null, and so is their mean.
+export const mean = (xs) => (xs[0] === null ? null : xs.reduce((a, b) => a + b, 0) / xs.length);
+export const show = (x, digits = 2) =>
+  x === null ? "–" : (Math.abs(x) < 0.5 * 10 ** -digits ? 0 : x).toFixed(digits).replace("-", "−");
 export const signed = (x, digits = 2) => (x >= 0.5 * 10 ** -digits ? "+" : "") + show(x, digits);
 export const percent = (p) => (p >= 0.0995 ? `${Math.round(p * 100)} %` : p >= 0.001 ? `${(p * 100).toFixed(1)} %` : "< 0.1 %");
 
@@ -19,9 +21,10 @@ export function reachOf(xs) {
 export function orderOf(rows, order) {
   const units = [...rows[0].keys()];
   if (order === "index") return units;
+  const there = rows.filter((r) => r[0] !== null);
   const spread = units.map((u) => {
-    const middle = mean(rows.map((r) => r[u]));
-    return mean(rows.map((r) => (r[u] - middle) ** 2));
+    const middle = mean(there.map((r) => r[u]));
+    return mean(there.map((r) => (r[u] - middle) ** 2));
   });
   return units.sort((a, b) => spread[b] - spread[a] || a - b);
 }

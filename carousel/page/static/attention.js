@@ -1,0 +1,60 @@
+// Where a translator looks in the sentence at each word that it writes.
+
+import { showLegend, showMap } from "./heatmap.js";
+import { percent, written } from "./numbers.js";
+import { change } from "./state.js";
+
+const shares = { kind: "sequential", low: 0, high: 1 };
+const partOf = (id) => document.getElementById(id);
+
+// The word that is chosen at an entry of a run, or null while the sentence is read.
+const stepOf = (run, k) => (run && k >= run.source ? k - run.source : null);
+
+// Maps of both runs, the words that were written across; and in the list of words, where the run looks at the word that is seen.
+export function showAttention({ a, b, places }, i, j) {
+  const card = partOf("attention");
+  card.hidden = !a.attention;
+  for (const [k, item] of [...partOf("words").children].entries()) {
+    const looked = places[k]?.map((at, which) => shareOf(which ? b : a, which ? j : i, at)) ?? [];
+    item.style.setProperty("--looked", Math.max(0, ...looked).toFixed(3));
+  }
+  if (card.hidden) return;
+  if (!card.firstChild) buildAttention(card);
+  for (const [id, run, at, which] of [
+    ["attention-a", a, i, 0],
+    ["attention-b", b, j, 1],
+  ]) {
+    partOf(id).hidden = !run;
+    if (run) showLooks(partOf(id), run, at, which, places, Boolean(b));
+  }
+  showLegend(partOf("attention-legend"), [{ label: "share of attention", ...shares }]);
+}
+
+function shareOf(run, k, at) {
+  const step = stepOf(run, k);
+  return !run?.attention || step === null || at === null || at >= run.source ? 0 : run.attention[step][at];
+}
+
+function showLooks(figure, run, k, which, places, isCompared) {
+  figure.firstChild.textContent = isCompared ? "AB"[which] : "";
+  const canvas = figure.querySelector("canvas");
+  canvas.setAttribute("aria-label", `Attention${isCompared ? ` of run ${"AB"[which]}` : ""}: words written across, words read down. Arrow keys read a value.`);
+  showMap(canvas, {
+    ...shares,
+    wide: true,
+    columns: run.written,
+    rows: run.words.slice(0, run.source).map(written),
+    current: stepOf(run, k),
+    value: (r, c) => run.attention[c][r],
+    say: (r, c) => `“${written(run.written[c])}” is written with ${percent(run.attention[c][r])} of the attention on “${written(run.words[r])}”`,
+    choose: (c) => change({ step: places.findIndex((place) => place[which] === run.source + c) }),
+  });
+}
+
+function buildAttention(card) {
+  const figure = (id) =>
+    `<figure id="${id}"><figcaption></figcaption><div class="scroll"><canvas tabindex="0" role="application" aria-roledescription="heat map"></canvas></div><p class="readout" aria-live="polite"></p></figure>`;
+  card.innerHTML = `<h2>Where it looks as it writes</h2>
+    <p class="muted">Words written across, words read down; each column adds up to 1. The words above are shaded by the same shares.</p>
+    <div class="looks">${figure("attention-a")}${figure("attention-b")}</div><div id="attention-legend" class="legend"></div>`;
+}
