@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -13,7 +13,7 @@ from torch.nn.functional import log_softmax
 
 from carousel.errors import InputError
 from carousel.insight.watch import Watched, watched_names
-from carousel.layers import Clamp, Clamps
+from carousel.layers import Clamps
 from carousel.layers.clamp import listed
 from carousel.text.vocabulary import Vocabulary
 from carousel.translation.model import Translator
@@ -72,9 +72,9 @@ def watch_translation(
     read = torch.tensor([n for _, n in pieces], device=model.device).unsqueeze(1)
     steps, names, held = len(pieces), watched_names(model.encoder), listed(clamps)
     try:
-        _, _, before = model.encoder(model.source_embedding(read), record=names, clamp=_between(held, 0, steps))
-        start = model.read(read, torch.tensor([steps]), _between(held, 0, steps))
-        after = _between(held, steps, None)
+        _, _, before = model.encoder(model.source_embedding(read), record=names, clamp=held)
+        start = model.read(read, torch.tensor([steps]), held)
+        after = [c.later(steps) for c in held]
         written = [target.end]
         while len(written) == 1 or (written[-1] != target.end and len(written) < 2 * steps + MORE):
             logs = _logs(model, written, start, after)
@@ -123,13 +123,3 @@ def _logs(model: Translator, written: Sequence[int], start: Any, clamps: Clamps)
     """Return log p of the word after each written one, (T, words)."""
     x = torch.tensor(written, device=model.device).unsqueeze(1)
     return log_softmax(model.logits(model.decode(x, start, clamp=clamps)[0][:, 0]).float(), -1)
-
-
-def _between(clamps: Sequence[Clamp], begin: int, end: int | None) -> list[Clamp]:
-    """Return the clamps that hold in steps [begin, end), counted from there."""
-    shifted = []
-    for c in clamps:
-        to = min((x for x in (c.end, end) if x is not None), default=None)
-        if to is None or to > max(c.begin, begin):
-            shifted.append(replace(c, begin=max(c.begin - begin, 0), end=None if to is None else to - begin))
-    return shifted

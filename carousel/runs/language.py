@@ -17,7 +17,9 @@ from carousel.insight import gradient_decay
 from carousel.insight.agreement import Agreement, Shut, agreement, near_subject, shut_valves
 from carousel.insight.gradient_decay import GradientDecay
 from carousel.insight.pairs import Pair, compare
+from carousel.insight.patching import Patching, patching
 from carousel.insight.probes import Probe, probe
+from carousel.insight.readings import of_texts
 from carousel.insight.watch import Watched, watch
 from carousel.language.adaptation import STATIC, Told, adaptation, adapted
 from carousel.language.folder import load_run
@@ -191,6 +193,41 @@ class LanguageRun:
             clamp_b: valves to hold in the second instead.
         """
         return compare(self.model, self.vocabulary, a, a if b is None else b, clamps=clamp, clamps_b=clamp_b)
+
+    def patch(
+        self,
+        a: str,
+        b: str,
+        *,
+        name: str | None = None,
+        layer: int = -1,
+        answers: tuple[str, str] | None = None,
+        at: int | None = None,
+        word: int | None = None,
+        most: int = 32,
+        size: int | None = None,
+        clamp: Clamps | None = None,
+        tick: Tick | None = None,
+    ) -> Patching:
+        """Put what the model remembers of text ``a`` into its reading of ``b``; return which units at which word carry the
+        difference between its predictions.
+
+        Args:
+            a: the text whose values are put in.
+            b: the text that is patched.
+            name: the state or valve whose units are told apart; the memory by default.
+            layer: of it; the last by default.
+            answers: next words of ``a`` and ``b`` that are compared, as ``carousel.insight.readings.of_texts`` takes them.
+            at: the number of the word in ``b`` after which they are foretold.
+            word: as ``carousel.insight.patching.patching`` takes it, and so are ``most`` and ``size``.
+            most: units to find.
+            size: of the groups of units.
+            clamp: valves to hold in both.
+            tick: told of progress.
+        """
+        given = of_texts(self.model, self.vocabulary, a, b, answers=answers, at=at, clamps=clamp)
+        chosen, number = name or self.layer.cell.states[-1], range(self.layer.num_layers)[layer]
+        return patching(given, chosen, number, word=word, most=most, size=size, tick=tick)
 
     def gradients(
         self,
