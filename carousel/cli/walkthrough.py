@@ -16,7 +16,7 @@ from carousel.corpora.czech_pairs import read_pairs
 from carousel.corpora.czech_words import PEOPLE
 from carousel.insight import figures
 from carousel.insight.interventions import INTERVENTIONS, Forecast, Told, outputs_under, patched_share
-from carousel.insight.walkthrough import TICKS, Walkthrough, doubling
+from carousel.insight.walkthrough import TICKS, Walkthrough, counts
 from carousel.insight.walkthrough_figure import walkthrough as draw
 from carousel.runs.translator import TranslatorRun
 from carousel.translation.score import agreement
@@ -168,10 +168,10 @@ def _print(found: Walkthrough, units: int) -> None:
     _table("the second sentence with a valve held", [{"held": h.what, "translation": h.translation} for h in found.held])
     if found.patched:
         assert found.found is not None
-        shares = [found.found.curve[k - 1] for k in doubling(len(found.found.units))]
+        brought = [found.found.curve[k - 1] for k in counts(len(found.found.units))]
         rows = [
             {"patched": h.what, "share of the log-odds": f"{100 * s:.0f} %", "translation": h.translation}
-            for h, s in zip(found.patched, shares, strict=True)
+            for h, s in zip(found.patched, brought, strict=True)
         ]
         at = " / ".join(dict.fromkeys(w.strip() for w in reversed(found.found.words[found.found.word])))
         _table(f"the first sentence with units of its memory set to the second's while {at} is read", rows)

@@ -18,7 +18,7 @@ from carousel.errors import InputError
 from carousel.insight.memories import read_words
 from carousel.insight.readings import of_sentences
 from carousel.insight.translating import watch_translation
-from carousel.insight.walkthrough import doubling
+from carousel.insight.walkthrough import counts
 from carousel.layers import Clamp
 from carousel.text.vocabulary import Vocabulary
 from carousel.translation.model import Translator
@@ -210,7 +210,7 @@ def patched_share(
         the number of sentences.
     """
     nouns = {n.english[0]: n.gender for n in PEOPLE}
-    counts: Counter[str] = Counter()
+    became: Counter[str] = Counter()
     done = 0
     for pair in given:
         words = list(pair.words)
@@ -230,7 +230,7 @@ def patched_share(
             continue
         done += 1
         tick()
-        for count in doubling(len(units)):
+        for count in counts(len(units)):
             clamps = [readings.clamp(name, layer, word, units[:count])]
-            counts[str(count)] += watch_translation(*run, pair.text, clamps=clamps).translation == readings.answers[0]
-    return {count: n / max(1, done) for count, n in counts.items()}, done
+            became[str(count)] += watch_translation(*run, pair.text, clamps=clamps).translation == readings.answers[0]
+    return {count: n / max(1, done) for count, n in became.items()}, done

@@ -206,19 +206,19 @@ def _patch(
     held at the second's values."""
     try:
         given = of_sentences(model, source, target, other, text)
+        found, held = patching(given, memory, layer), []
     except InputError:  # both are translated alike
         return None, ()
-    found, held = patching(given, memory, layer), []
-    for count in doubling(len(found.units)):
+    for count in counts(len(found.units)):
         clamps = [given.clamp(memory, layer, found.word, found.units[:count])]
         translation = watch_translation(model, source, target, text, clamps=clamps).translation
         held.append(Held(f"{count} unit{'s' if count > 1 else ''}", translation))
     return found, tuple(held)
 
 
-def doubling(most: int) -> list[int]:
-    """Return 1, 2, 4, … and ``most``."""
-    return [*(2**k for k in range(most.bit_length()) if 2**k < most), most]
+def counts(most: int) -> list[int]:
+    """Return 1, 2, 4, from there each fourth number, and ``most``: of units that are patched."""
+    return [*(k for k in (1, 2, *range(4, most, 4)) if k < most), most]
 
 
 def _words(source: Vocabulary, seen: Followed) -> list[tuple[str, int, int]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -71,7 +71,7 @@ class Call:
         return equal_steps(self.data.shape[0], self.before[self.cell.states[0]].shape[0])
 
     @property
-    def clamp_of_steps(self) -> dict[str, tuple[Sequence[Tensor], ...]]:
+    def clamp_of_steps(self) -> dict[str, tuple[Any, ...]]:
         """By name, of each step the values to hold and where: (units,), or (rows, units) where rows differ."""
         return {
             name: tuple(x if len(x) == len(self.rows) else x.split(self.rows) for x in pair)

@@ -157,31 +157,30 @@ def changes(clamps: Sequence[Clamp], layer: int, steps: int, rows: int, order: T
         rows: of the batch.
         order: which row stands where, if the rows are sorted.
     """
-    found: dict[str, list[Clamp]] = {}
+    found: dict[str, dict[int, list[Clamp]]] = {}
     for c in _within(clamps, layer, steps, rows):
         if callable(c.value):
-            found.setdefault(c.name, []).append(c)
+            for step in range(*_span(c, steps)):
+                found.setdefault(c.name, {}).setdefault(step, []).append(c)
     places = None if order is None else order.tolist()
-    return {name: _changing(each, steps, places) for name, each in found.items()}
+    return {name: _changing(each, places) for name, each in found.items()}
 
 
-def _changing(clamps: Sequence[Clamp], steps: int, places: Sequence[int] | None) -> Change:
+def _changing(clamps: Mapping[int, Sequence[Clamp]], places: Sequence[int] | None) -> Change:
     def change(step: int, value: Tensor) -> Tensor:
-        for c in clamps:
-            begin, end = _span(c, steps)
-            if not begin <= step < end:
-                continue
+        for c in clamps.get(step, ()):
             there = range(len(value)) if places is None else places[: len(value)]
             rows = [k for k, row in enumerate(there) if c.rows is None or row in c.rows]
             at = torch.meshgrid(_places(rows, 0), _places(c.units, value.shape[1]), indexing="ij")
+            whole = c.units is None and len(rows) == len(value)
             assert callable(c.value)
-            new: Any = c.value(value[at])
+            new: Any = c.value(value if whole else value[at])
             if not isinstance(new, Tensor) or new.shape != at[0].shape:
                 said = tuple(new.shape) if isinstance(new, Tensor) else repr(new)[:60]
                 raise ValueError(
                     f"the function that clamps {c.name} must return a tensor of shape {tuple(at[0].shape)}, not {said}"
                 )
-            value = value.index_put(at, new.to(value))
+            value = new.to(value) if whole else value.index_put(at, new.to(value))
         return value
 
     return change

@@ -15,6 +15,7 @@ from carousel.corpora.annotated import Sentence, read_sentences
 from carousel.errors import InputError
 from carousel.insight import gradient_decay
 from carousel.insight.agreement import Agreement, Shut, agreement, near_subject, shut_valves
+from carousel.insight.connectivity import Connectivity, connectivity
 from carousel.insight.gradient_decay import GradientDecay
 from carousel.insight.pairs import Pair, compare
 from carousel.insight.patching import Patching, patching
@@ -256,10 +257,36 @@ class LanguageRun:
                 self.model, self.vocabulary, found, steps=steps, rows=rows, jacobian=jacobian, tick=tick
             )
 
-    def gradient_flow(self, text: str) -> dict[str, Any]:
-        """Return how the error of a text's last word flows back: by state at each word, and by parameter the share that
-        passes through each word."""
-        return gradient_decay.of_text(self.model, self.vocabulary, text)
+    def gradient_flow(self, text: str, *, word: int | None = None, clamp: Clamps | None = None) -> dict[str, Any]:
+        """Return how the error of a text's word flows back: by state at each word before, and by parameter the share that
+        passes through each word.
+
+        Args:
+            text: to read.
+            word: the number of the word whose error it is, 1 the text's first; by default the last.
+            clamp: valves to hold.
+        """
+        return gradient_decay.of_text(self.model, self.vocabulary, text, word=word, clamps=clamp)
+
+    def connectivity(
+        self,
+        text: str,
+        *,
+        names: Sequence[str] | None = None,
+        ends: Sequence[int] | None = None,
+        clamp: Clamps | None = None,
+        tick: Tick | None = None,
+    ) -> Connectivity:
+        """Return how strongly each word's error depends on each word before it.
+
+        Args:
+            text: to read.
+            names: quantities of the cell, and "input", with respect to which errors are derived; by default input and states.
+            ends: the numbers of the words whose errors are followed, 1 the text's first; by default all.
+            clamp: valves to hold.
+            tick: told of progress.
+        """
+        return connectivity(self.model, self.vocabulary, text, names=names, ends=ends, clamps=clamp, tick=tick)
 
     def probe(
         self,

@@ -124,14 +124,14 @@ def test_clamps_are_in_force_while_a_run_is_patched(model, vocabulary):
     assert found.odds != pytest.approx(plain.odds, rel=1e-3)
 
 
-def test_a_translator_is_patched_towards_the_other_translation(translator):
-    one, other = "I am a boy who likes to learn", "I am a seamstress who likes to learn"
-    given = of_sentences(*translator, one, other)
+def test_a_translator_is_patched_towards_the_other_translation(telling):
+    one, other = "I am a boy", "I am a seamstress"
+    given = of_sentences(*telling, one, other)
     found = patching(given, "h", 0, most=9)
     assert found.words[0][0].strip() == "boy"
-    assert found.answers == tuple(watch_translation(*translator, t).translation for t in (one, other))
+    assert found.answers == tuple(watch_translation(*telling, t).translation for t in (one, other))
     assert found.by_group[-1, found.word] == pytest.approx(
         found.by_quantity[list(found.quantities).index(("h", 0)), found.word]
     )
     with pytest.raises(InputError, match="translated alike"):
-        of_sentences(*translator, one, one)
+        of_sentences(*telling, one, one)

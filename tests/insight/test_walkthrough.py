@@ -11,7 +11,7 @@ from carousel.corpora.annotated import Sentence, read_sentences
 from carousel.errors import InputError
 from carousel.insight.memories import memories
 from carousel.insight.translating import watch_translation
-from carousel.insight.walkthrough import TICKS, doubling, walk
+from carousel.insight.walkthrough import TICKS, counts, walk
 from carousel.insight.walkthrough_figure import walkthrough as draw
 from carousel.layers import Clamp
 from carousel.text.vocabulary import Vocabulary
@@ -125,16 +125,16 @@ def test_a_cell_without_valves_has_a_figure_and_nothing_to_hold():
         assert draw(found).axes[0].get_title(loc="left") == "this cell has no valves"
 
 
-def test_units_that_were_found_are_held_at_the_other_sentence_s_values(translator):
-    other = "I am a seamstress who likes to learn"
-    found = walk(*translator, A, other)
-    assert found.found is not None and found.found.words[0][0].strip() == "boy"
-    there, word = watch_translation(*translator, other).values["h"][0], found.found.word
+def test_units_that_were_found_are_held_at_the_other_sentence_s_values(telling):
+    text, other = "I am a boy", "I am a seamstress"
+    found = walk(*telling, text, other)
+    assert found.found is not None and found.found.words[0][1].strip() == "boy"
+    there, word = watch_translation(*telling, other).values["h"][0], found.found.word
     i, j = found.pair.places[found.pair.first + word]
-    for held, count in zip(found.patched, doubling(len(found.found.units)), strict=True):
+    for held, count in zip(found.patched, counts(len(found.found.units)), strict=True):
         clamps = [Clamp("h", float(there[j, u]), (u,), i, i + 1) for u in found.found.units[:count]]
-        assert held.translation == watch_translation(*translator, A, clamps=clamps).translation
+        assert held.translation == watch_translation(*telling, text, clamps=clamps).translation
 
 
-def test_numbers_double():
-    assert [doubling(n) for n in (1, 2, 5, 8)] == [[1], [1, 2], [1, 2, 4, 5], [1, 2, 4, 8]]
+def test_translations_are_shown_for_few_units_and_then_for_four_more():
+    assert [counts(n) for n in (1, 3, 8, 18)] == [[1], [1, 2, 3], [1, 2, 4, 8], [1, 2, 4, 8, 12, 16, 18]]
