@@ -1,6 +1,7 @@
-"""Which words before a word its probability depends on: the gradient of every word's error with respect to every earlier word.
+"""Which words before a word its probability depends on: the gradient of each word's log-odds with respect to each word before.
 
-A map of word × word, as "Visualizing memorization in RNNs" (Madsen 2019) draws it, of any quantity of a cell.
+A map of word × word, as "Visualizing memorization in RNNs" (Madsen 2019) draws it, of any quantity of a cell. The error −log p
+has hardly a gradient where a word is nearly certain, whatever made it so; log-odds L = log p / (1 − p) have.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy
 
 from carousel.errors import InputError
 from carousel.insight.watch import read, watched_names
@@ -30,13 +30,13 @@ Tick = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Connectivity:
-    """How strongly errors depend on the words before.
+    """How strongly the log-odds of words depend on the words before.
 
     Attributes:
         words: of the text, the end of line where every model begins first.
-        ends: the numbers of the words whose error E = −log p is followed back, from 1 on.
-        sizes: by quantity |∂E/∂q_k|, Euclidean over units, (layers, ends, words): how much the error changes with a small
-            change of the quantity at word k and all that follows from it. NaN from the word itself on.
+        ends: the numbers of the words whose log-odds L = log p / (1 − p) are followed back, from 1 on.
+        sizes: by quantity |∂L/∂q_k|, Euclidean over units, (layers, ends, words): how much L changes with a small change of
+            the quantity at word k and all that follows from it. NaN from the word itself on.
     """
 
     words: tuple[str, ...]
@@ -49,6 +49,11 @@ class Connectivity:
         if name not in self.sizes:
             raise InputError(f"the gradient was not asked for {name!r}; it was for {', '.join(self.sizes)}")
         return name
+
+    def of(self, name: str, layer: int = -1) -> np.ndarray:
+        """Return the sizes of a quantity in a layer, (ends, words); the input has one layer."""
+        found = self.sizes[self.chosen(name)]
+        return found[0 if name == INPUT else layer]
 
     def as_dict(self) -> dict[str, Any]:
         """Return the values that JSON shows."""
@@ -69,14 +74,14 @@ def connectivity(
     clamps: Clamps | None = None,
     tick: Tick | None = None,
 ) -> Connectivity:
-    """Follow the errors of words back to every word before them.
+    """Follow the log-odds of words back to every word before them.
 
     Args:
         model: a language model.
         vocabulary: the model's.
         text: to read.
         names: states, valves and other quantities, and "input", the vectors that are read; by default input and states.
-        ends: the numbers of the words whose errors are followed, 1 the text's first; by default all.
+        ends: the numbers of the words whose log-odds are followed, 1 the text's first; by default all.
         clamps: valves to hold.
         tick: told how many words are done, of all.
 
@@ -93,7 +98,7 @@ def connectivity(
     wanted = list(every) if ends is None else list(ends)
     for end in wanted:
         if end not in every:
-            raise InputError(f"there is no word {end} whose error could be followed; words are 1 to {len(ids) - 1}")
+            raise InputError(f"there is no word {end} to follow back; words are 1 to {len(ids) - 1}")
     layers = model.recurrent.num_layers
     sizes = {n: np.full((1 if n == INPUT else layers, len(wanted), len(ids)), np.nan) for n in chosen}
     at_once = max(1, AT_ONCE // (len(ids) * model.recurrent.hidden_size * layers))
@@ -117,7 +122,7 @@ def connectivity(
 def _backwards(
     model: LanguageModel, ids: Sequence[int], ends: Sequence[int], names: Sequence[str], held: list[Clamp]
 ) -> dict[str, np.ndarray]:
-    """Return by name the sizes of gradients of the errors of words ``ends``, one a row of a batch, (layers, steps, rows)."""
+    """Return by name the sizes of gradients of the log-odds of words ``ends``, one a row of a batch, (layers, steps, rows)."""
     layer, steps, rows = model.recurrent, max(ends), len(ends)
     x = torch.tensor(ids[:steps], device=model.device).unsqueeze(1).expand(-1, rows)
     e = model.embedding(x).detach().requires_grad_()
@@ -134,12 +139,14 @@ def _backwards(
     with torch.enable_grad():
         h, _ = layer(e, resets=model.resets(x), clamp=[*held, *added])
         last = h[[end - 1 for end in ends], range(rows)]
-        errors = cross_entropy(
-            model.output(last, model.shared), torch.tensor([ids[end] for end in ends], device=model.device), reduction="sum"
+        logits, at = (
+            model.output(last, model.shared),
+            torch.tensor([ids[end] for end in ends], device=model.device).unsqueeze(1),
         )
+        odds = logits.gather(1, at).squeeze(1) - logits.scatter(1, at, -torch.inf).logsumexp(1)
     places = {INPUT: [e]} | {n: [nudges[n, k] for k in range(layer.num_layers)] for n in names if n != INPUT}
     leaves = [x for n in names for x in places[n]]
-    gradients = iter(torch.autograd.grad(errors, leaves, allow_unused=True, materialize_grads=True))
+    gradients = iter(torch.autograd.grad(odds.sum(), leaves, allow_unused=True, materialize_grads=True))
     return {n: np.stack([_size(next(gradients)) for _ in places[n]]) for n in names}
 
 

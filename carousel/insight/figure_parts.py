@@ -16,9 +16,20 @@ NAME_HEIGHT = 0.115  # inches that a named unit takes
 NAME_WIDTH = 0.125  # inches that a slanted word takes
 
 
+def printable(words: Sequence[str]) -> list[str]:
+    """Return words as an axis shows them."""
+    return [(w.strip() or repr(w)).replace("$", r"\$") for w in words]  # no formula
+
+
+def name_rows(axes: Any, words: Sequence[str], height: float) -> None:
+    """Write words beside the rows of an axis that is ``height`` inches high."""
+    each = max(1, int(np.ceil(len(words) * NAME_HEIGHT / height)))
+    axes.set_yticks(range(0, len(words), each), printable(words)[::each], fontsize=8)
+
+
 def name_words(axes: Any, words: Sequence[str], width: float = SLIDE[0], size: float = 9) -> None:
     """Write words under the columns of an axis that is ``width`` inches wide: all, or every second or third of too many."""
-    shown = [(w.strip() or repr(w)).replace("$", r"\$") for w in words]  # no formula
+    shown = printable(words)
     each = max(1, int(np.ceil(len(shown) * NAME_WIDTH * size / 9 / width)))
     flat = len(shown) * 0.085 * size / 9 * max(map(len, shown)) < width
     slant: dict[str, Any] = {} if flat else {"rotation": 60, "ha": "right", "rotation_mode": "anchor"}

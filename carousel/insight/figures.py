@@ -15,13 +15,14 @@ from carousel import files
 from carousel.errors import InputError
 from carousel.insight.agreement import Shut
 from carousel.insight.claims.claim import Trial
+from carousel.insight.connectivity import Connectivity
 from carousel.insight.figure_parts import COLOURS, OPENING, PLOT, SIZE, SLIDE, name_units, plain
 from carousel.insight.gradient_decay import GradientDecay
 from carousel.insight.jacobian import first_input_sensitivity
 from carousel.insight.pairs import Pair
 from carousel.insight.patching import Patching
 from carousel.insight.probes import Probe
-from carousel.insight.text_figures import pair, patching, valves
+from carousel.insight.text_figures import connectivity, pair, patching, valves
 from carousel.insight.watch import Watched
 from carousel.layers import Recurrent
 from carousel.plotting import Figure
@@ -49,7 +50,8 @@ def of(found: Any, names: Sequence[str] | None = None, layer: int = -1) -> Figur
     """Return the figure of what was found in a model.
 
     Args:
-        found: of a text (``Watched``) or two (``Pair``, ``Patching``); gradient decay or probes, one or a list.
+        found: of a text (``Watched``, ``Connectivity``) or two (``Pair``, ``Patching``); gradient decay or probes, one or a
+            list.
         names: of a text, the valves and states that are shown; of a pair, the one.
         layer: of a text or a pair.
 
@@ -63,6 +65,8 @@ def of(found: Any, names: Sequence[str] | None = None, layer: int = -1) -> Figur
         return pair(found, names[0] if names else None, layer)
     if isinstance(found, Patching):
         return patching(found)
+    if isinstance(found, Connectivity):
+        return connectivity(found, names, layer)
     several: list[Any] = list(found) if isinstance(found, list | tuple) else [found]
     if several and all(isinstance(f, GradientDecay) for f in several):
         return gradient_decay(several, "the error of the last step on its way back")

@@ -1,4 +1,4 @@
-"""Figures over the words of a text: valves and states, a pair of texts, what patched units bring, the error between words."""
+"""Figures over the words of a text: valves and states, a pair of texts, what patched units bring, what words depend on."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from carousel.insight.connectivity import INPUT, Connectivity
 from carousel.insight.figure_parts import (
     COLOURS,
     NAME_HEIGHT,
@@ -16,6 +17,7 @@ from carousel.insight.figure_parts import (
     SIZE,
     SLIDE,
     most_moving,
+    name_rows,
     name_units,
     name_words,
     plain,
@@ -169,6 +171,40 @@ def patching(found: Patching) -> Figure:
     unpatched, whole = (f"{x:+.1f}".replace("-", "−") for x in found.odds[::-1])
     odds = f"log-odds: {unpatched} bits unpatched, {whole} bits to reach"
     figure.suptitle(f"{said}\n{odds}", x=0.01, ha="left", fontsize=12)
+    return figure
+
+
+def connectivity(found: Connectivity, names: Sequence[str] | None = None, layer: int = -1) -> Figure:
+    """Draw how strongly words depend on the words before: these across, the words that depend on them down, a panel a quantity.
+
+    Where one word was followed back, its sizes are bars.
+    """
+    names = list(names or found.sizes)
+    figure = Figure(figsize=SLIDE, layout="constrained")
+    one = len(found.ends) == 1
+    width = SLIDE[0] - 1 if one else (SLIDE[0] - 1) / len(names)
+    every = np.atleast_1d(figure.subplots(len(names), 1, sharex=True) if one else figure.subplots(1, len(names), sharey=True))
+    words = found.words[: max(found.ends)]
+    for k, (axes, name) in enumerate(zip(every, names, strict=True)):
+        x = found.of(name, layer)[:, : len(words)]
+        where = "" if name == INPUT or len(found.sizes[name]) == 1 else f", layer {layer % len(found.sizes[name])}"
+        if one:
+            axes.bar(range(len(words)), x[0], color=COLOURS[2], width=0.7)
+            axes.set_ylabel(f"|∂L/∂{name}|{where}")
+            axes.spines[["top", "right"]].set_visible(False)
+        else:
+            image = axes.imshow(x, aspect="auto", cmap=SIZE, vmin=0, vmax=float(np.nanquantile(x, 0.99)) or 1.0)
+            figure.colorbar(image, ax=axes, location="bottom", shrink=0.7, aspect=30, pad=0.02, extend="max")
+            axes.set_title(f"|∂L/∂{name}|{where}", loc="left", fontsize=10)
+            axes.tick_params(axis="both", length=0)
+            plain(axes)
+        if k == 0 and not one:
+            name_rows(axes, [found.words[end] for end in found.ends], SLIDE[1] - 2)
+            axes.set_ylabel("log-odds of")
+        if not one or axes is every[-1]:
+            name_words(axes, words, width, 9 if one else 8)
+    said = f"the log-odds of “{found.words[found.ends[0]].strip()}”" if one else "the log-odds of each word"
+    figure.suptitle(f"{said}: the gradient by the words before it", x=0.01, ha="left", fontsize=11)
     return figure
 
 

@@ -277,12 +277,12 @@ class LanguageRun:
         clamp: Clamps | None = None,
         tick: Tick | None = None,
     ) -> Connectivity:
-        """Return how strongly each word's error depends on each word before it.
+        """Return how strongly each word's log-odds depend on each word before it.
 
         Args:
             text: to read.
-            names: quantities of the cell, and "input", with respect to which errors are derived; by default input and states.
-            ends: the numbers of the words whose errors are followed, 1 the text's first; by default all.
+            names: quantities of the cell, and "input", by which they are derived; by default input and states.
+            ends: the numbers of the words that are followed back, 1 the text's first; by default all.
             clamp: valves to hold.
             tick: told of progress.
         """
@@ -335,14 +335,15 @@ class LanguageRun:
 
     def figure(
         self,
-        found: Watched | Pair | GradientDecay | Probe | Sequence[GradientDecay] | Sequence[Probe],
+        found: Watched | Pair | Patching | Connectivity | GradientDecay | Probe | Sequence[GradientDecay] | Sequence[Probe],
         names: Sequence[str] | None = None,
         layer: int = -1,
     ) -> Figure:
-        """Return a figure of a reading, a comparison, gradients or probes.
+        """Return a figure of a reading, a comparison, patches, gradients or probes.
 
         Args:
-            found: the result of ``watch``, ``compare``, ``gradients`` or ``probe``; of gradients and probes also several.
+            found: the result of ``watch``, ``compare``, ``patch``, ``connectivity``, ``gradients`` or ``probe``; of the last
+                two also several.
             names: the valves and states that are shown; by default all.
             layer: that is shown; the last by default.
         """

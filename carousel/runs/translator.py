@@ -124,8 +124,8 @@ class TranslatorRun:
         """
         return watch_translation(self.model, self.source, self.target, sentence, clamps=clamp, predictions=predictions)
 
-    def figure(self, found: Translated, names: Sequence[str] | None = None, layer: int = -1) -> Figure:
-        """Return a figure of what ``watch`` found.
+    def figure(self, found: Translated | Patching, names: Sequence[str] | None = None, layer: int = -1) -> Figure:
+        """Return a figure of what ``watch`` or ``patch`` found.
 
         Args:
             found: what they returned.

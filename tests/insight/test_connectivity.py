@@ -1,4 +1,4 @@
-"""Every word's error depends on every earlier word as small changes say, for every quantity, with clamps in force."""
+"""Every word's log-odds depend on every earlier word as small changes say, for every quantity, with clamps in force."""
 
 import math
 
@@ -22,9 +22,10 @@ def double(model):
     return model.double()
 
 
-def error(model, vocabulary, word, clamps):
-    """−log p of a word, in nats."""
-    return watch(model, vocabulary, TEXT, clamps=clamps).surprisal[word] * math.log(2)
+def odds(model, vocabulary, word, clamps):
+    """Log-odds of a word, in nats."""
+    p = 2 ** -watch(model, vocabulary, TEXT, clamps=clamps).surprisal[word]
+    return math.log(p / (1 - p))
 
 
 @pytest.mark.parametrize(
@@ -37,7 +38,7 @@ def test_a_size_is_the_slope_of_small_changes(double, vocabulary, held):
         word, slopes = found.ends[row], []
         for unit in range(7):
             at = [
-                error(double, vocabulary, word, [*held, Clamp(name, lambda v, d=d: v + d, (unit,), k, k + 1, layer)])
+                odds(double, vocabulary, word, [*held, Clamp(name, lambda v, d=d: v + d, (unit,), k, k + 1, layer)])
                 for d in (width, -width)
             ]
             slopes.append((at[0] - at[1]) / (2 * width))
@@ -53,7 +54,8 @@ def test_of_the_message_it_is_the_flow_of_gradients(model, vocabulary):
     found = connectivity(model, vocabulary, TEXT, names=["m"])
     x = torch.tensor(watch(model, vocabulary, TEXT).ids).unsqueeze(1)
     flow = gradient_flow(model, (x[:-1], x[1:]), ends=range(len(x) - 1), parameters=False)
-    expected = flow.sizes["m"][:, :, 1, 0]  # ends, steps
+    certain = 1 - 2 ** -np.array(watch(model, vocabulary, TEXT).surprisal[1:])
+    expected = flow.sizes["m"][:, :, 1, 0] / certain[:, None]  # ends, steps
     np.testing.assert_allclose(found.sizes["m"][1, :, :-1], expected, rtol=1e-3, atol=1e-6)
 
 
@@ -70,7 +72,7 @@ def test_the_error_of_any_word_flows_back_and_stops_at_held_valves(model, vocabu
 
 def test_words_and_names_that_are_not_there_are_refused(model, vocabulary):
     for how, said in (
-        ({"ends": [12]}, "no word 12"),
+        ({"ends": [12]}, "no word 12 to follow"),
         ({"names": ["q"]}, "nothing called 'q'"),
         ({"clamps": {"q": 0.0}}, "'q'"),
     ):
