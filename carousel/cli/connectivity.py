@@ -43,13 +43,13 @@ def between(
         return
     for name in found.sizes:
         print()
-        screen.print_rows(_title(name, number), _rows(found, name, number), {"word", "depends on"})
+        screen.print_rows(_title(found, name, number), _rows(found, name, number), {"word", "depends on"})
     if figure is not None:
         print(f"wrote {figure}")
 
 
-def _title(name: str, layer: int) -> str:
-    return f"|∂L/∂{name}|, the words with the greatest" + ("" if name == "input" else f"; layer {layer}")
+def _title(found: Connectivity, name: str, layer: int) -> str:
+    return f"|∂L/∂{name}|, the words with the greatest" + (f"; layer {layer}" if len(found.sizes[name]) > 1 else "")
 
 
 def _rows(found: Connectivity, name: str, layer: int) -> list[dict[str, str]]:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+
+import numpy as np
 
 from carousel.cli import options, screen
 from carousel.errors import InputError
@@ -71,19 +74,23 @@ def _print(found: Patching) -> None:
     words = [" / ".join(dict.fromkeys(w.strip() or w for w in pair)) for pair in found.words]
     layers = len({k for _, k in found.quantities}) > 1
     rows = [{"all units": f"{n}, layer {k}" if layers else n} for n, k in found.quantities]
-    _table("% of the difference that comes along, patched while one word is read", rows, words, found.by_quantity)
+    _table(
+        "% of the difference that comes along, patched while one word is read", rows, words, found.numbers, found.by_quantity
+    )
     layer = f", layer {found.layer}" if layers else ""
-    _table(f"units of {found.name}{layer}", [{"units": label} for label in found.labels()], words, found.by_group)
+    _table(
+        f"units of {found.name}{layer}", [{"units": label} for label in found.labels()], words, found.numbers, found.by_group
+    )
     print()
     enough = found.enough()
     more = f"{enough} of them bring 90 %" if enough else f"together {100 * found.curve[-1]:.0f} %"
     print(f"units as they were found at “{words[found.word]}”: {' '.join(map(str, found.units))}; {more}")
 
 
-def _table(title: str, rows: list[dict[str, str]], words: list[str], shares: object) -> None:
+def _table(title: str, rows: list[dict[str, str]], words: list[str], numbers: Sequence[int], shares: np.ndarray) -> None:
     """Print shares in per cent; words that come twice are told apart by their numbers."""
-    columns = [w if words.count(w) == 1 else f"{w} {k}" for k, w in enumerate(words)]
-    for row, values in zip(rows, shares, strict=True):  # type: ignore[call-overload]  # an array
-        row |= {c: f"{100 * v:.0f}" for c, v in zip(columns, values, strict=True)}
+    columns = [w if words.count(w) == 1 else f"{w} {n}" for n, w in zip(numbers, words, strict=True)]
+    for row, values in zip(rows, shares, strict=True):
+        row |= {c: str(round(100 * float(v))) for c, v in zip(columns, values, strict=True)}
     print()
     screen.print_rows(title, rows, set(list(rows[0])[:1]))

@@ -81,10 +81,10 @@ def command(
     noun = _put_in(text, second)
     shares: dict[str, float] = {}
     of = 0
-    if pairs and noun and found.found is not None:
+    if pairs and noun:
         with screen.counting("patching") as tick:
-            units_, each = found.found.units, _counter(tick, MOST_PATCHED)
-            shares, of = patched_share((model, source, target), pairs, noun, units_, found.memory, number, MOST_PATCHED, each)
+            run_, each = (model, source, target), _counter(tick, MOST_PATCHED)
+            shares, of = patched_share(run_, pairs, noun, found.memory, number, MOST_PATCHED, each)
     figures.save(draw(found), figure)
     if json:
         row: dict[str, Any] = {"agreement": {k: a.as_dict() for k, a in agreed.items()}}
@@ -108,8 +108,8 @@ def command(
     if told:
         _table("foretold from the memory before a word is written, of the words that are there", _foretold(told))
     if of:
-        rows = [{"units": k, "becomes the other sentence": f"{100 * v:.0f} %"} for k, v in shares.items()]
-        _table(f"{of} sentences about someone of the other gender, with these units of the memory set as for {noun}", rows)
+        rows = [{"units that differ most": k, "becomes the other sentence": f"{100 * v:.0f} %"} for k, v in shares.items()]
+        _table(f"{of} sentences about someone of the other gender, with units of the memory set as for {noun}", rows)
     print(f"wrote {figure}")
 
 

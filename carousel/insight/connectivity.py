@@ -58,7 +58,7 @@ class Connectivity:
     def as_dict(self) -> dict[str, Any]:
         """Return the values that JSON shows."""
         sizes = {
-            n: [[[None if np.isnan(v) else float(f"{v:.5g}") for v in row] for row in layer] for layer in x]
+            n: [[[None if not np.isfinite(v) else float(f"{v:.5g}") for v in row] for row in layer] for layer in x]
             for n, x in self.sizes.items()
         }
         return {"words": list(self.words), "ends": list(self.ends), "size": sizes}

@@ -18,7 +18,6 @@ from carousel.errors import InputError
 from carousel.insight.memories import read_words
 from carousel.insight.readings import of_sentences
 from carousel.insight.translating import watch_translation
-from carousel.insight.walkthrough import counts
 from carousel.layers import Clamp
 from carousel.text.vocabulary import Vocabulary
 from carousel.translation.model import Translator
@@ -26,6 +25,7 @@ from carousel.translation.score import forms_written
 from carousel.translation.translate import Interpreter
 
 ROWS = 64  # sentences read at once
+MOVED = (8, 16, 32, 64, 128)  # units that are patched in many sentences
 DECIDES = ("gender", "number")  # of the subject, for the form of a word that agrees with it
 
 Array = np.ndarray
@@ -184,14 +184,13 @@ def patched_share(
     run: tuple[Translator, Vocabulary, Vocabulary],
     given: Sequence[Translated],
     noun: str,
-    units: Sequence[int],
     name: str,
     layer: int,
     most: int,
     tick: Callable[[], object],
 ) -> tuple[dict[str, float], int]:
-    """Put ``noun`` in the place of a person of the other gender, and patch units of the memory with the other sentence's while
-    it is read.
+    """Put ``noun`` in the place of a person of the other gender, and patch the units of the memory that differ most with the
+    other sentence's while it is read.
 
     Sentences with *he* or *she* in them, and pairs that are translated alike, are left out.
 
@@ -199,7 +198,6 @@ def patched_share(
         run: a translator, the vocabulary that it reads and the one that it writes.
         given: annotated pairs.
         noun: an English noun of ``czech_words.PEOPLE``.
-        units: of the memory, found in another sentence.
         name: of the memory.
         layer: its number.
         most: sentences.
@@ -230,7 +228,9 @@ def patched_share(
             continue
         done += 1
         tick()
-        for count in counts(len(units)):
-            clamps = [readings.clamp(name, layer, word, units[:count])]
+        i, j = readings.places[word]
+        order = np.argsort(-np.abs(readings.a[name][layer, i] - readings.b[name][layer, j]), kind="stable")
+        for count in (n for n in MOVED if n < len(order)):
+            clamps = [readings.clamp(name, layer, word, order[:count].tolist())]
             became[str(count)] += watch_translation(*run, pair.text, clamps=clamps).translation == readings.answers[0]
     return {count: n / max(1, done) for count, n in became.items()}, done

@@ -84,6 +84,7 @@ class Patching:
 
     Attributes:
         words: the columns, from the first word that differs on, as (A's, B's).
+        numbers: of these words in B.
         answers: what A and B foretell.
         odds: of A and B, bits by which A's answer is likelier than B's.
         quantities: valves and states with their layers, the rows of ``by_quantity``, (quantities, words): all units at a word.
@@ -94,6 +95,7 @@ class Patching:
     """
 
     words: tuple[tuple[str, str], ...]
+    numbers: tuple[int, ...]
     answers: tuple[str, str]
     odds: tuple[float, float]
     quantities: tuple[tuple[str, int], ...]
@@ -120,6 +122,7 @@ class Patching:
         return {
             "a": [a for a, _ in self.words],
             "b": [b for _, b in self.words],
+            "numbers": list(self.numbers),
             "answers": list(self.answers),
             "log_odds_bits": [round(x, 4) for x in self.odds],
             "quantities": [{"name": n, "layer": k} for n, k in self.quantities],
@@ -161,6 +164,8 @@ def patching(
     """
     if name not in given.a:
         raise InputError(f"this cell has nothing called {name!r}; it has {', '.join(given.a)}")
+    if not np.isfinite(given.whole).all():
+        raise InputError("the model's predictions are not finite; was it trained to the end?")
     if abs(given.whole[0] - given.whole[1]) < LEAST:
         raise InputError(
             f"both texts foretell {given.answers[0]!r} and {given.answers[1]!r} alike, so there is no difference to carry over"
@@ -181,6 +186,7 @@ def patching(
     by_group = given.shares(cells).reshape(len(groups), -1)
     return Patching(
         given.words,
+        tuple(j for _, j in given.places),
         given.answers,
         given.whole,
         tuple(quantities),

@@ -24,6 +24,8 @@ from carousel.text.encoded import example
 from carousel.text.vocabulary import Vocabulary
 from carousel.translation.folder import SIDES
 
+MAP_WORDS = 100  # each is followed back through all before it
+
 
 def open_run_view(folder: Path) -> RunView:
     """Return the view of a run, of either kind.
@@ -46,6 +48,7 @@ class RunView:
     told: tuple[str, ...]  # the questions that a page as one file cannot answer by itself
 
     def __init__(self, run: LanguageRun | TranslatorRun, layer: Recurrent, vocabulary: Vocabulary, example: str):
+        self.run: Any = run
         self.vocabulary, self.name = vocabulary, run.folder.resolve().name
         self.facts = facts(layer, vocabulary, run=self.name, task=self.task, parameters=run.model.count(), example=example)
 
@@ -80,9 +83,23 @@ class RunView:
         if count > most:
             raise InputError(f"the text has {count:,} words of the vocabulary; give at most {most:,}")
 
-    def gradients(self, text: str) -> dict[str, Any]:
-        """Return how the error of a text's last word flows back. Raises InputError where the page does not show it."""
+    def gradients(self, text: str, word: int | None, clamps: Sequence[Clamp]) -> dict[str, Any]:
+        """Return how the error of a word, by default the last, flows back. Raises InputError where the page does not show
+        it."""
         raise InputError("the gradient flow is shown for language models")
+
+    def connectivity(self, text: str, name: str, clamps: Sequence[Clamp]) -> dict[str, Any]:
+        """Return how strongly each word depends on each word before it. Raises InputError as ``gradients``."""
+        raise InputError("the gradient flow is shown for language models")
+
+    def patch(self, a: str, b: str, name: str | None, layer: int | None) -> dict[str, Any]:
+        """Return which units at which word carry the difference between two texts. Raises InputError where there is none."""
+        self._check(a)
+        self._check(b)
+        layers = range(self.facts["layers"])
+        if layer is not None and layer not in layers:
+            raise InputError(f"there is no layer {layer}; layers are 0 to {layers[-1]}")
+        return self.run.patch(a, b, name=name, layer=-1 if layer is None else layer).as_dict()
 
     def page(self, hash: str, answers: Mapping[str, Any]) -> str:
         """Return the page as one HTML file that shows what is seen.
@@ -100,7 +117,6 @@ class LanguageRunView(RunView):
     task = "read"
 
     def __init__(self, run: LanguageRun):
-        self.run = run
         self.alive = isinstance(run.model.output, FullSoftmax)  # no other output layer runs in a browser
         self.told = ("api/gradients",) if self.alive else ("api/gradients", "api/watch")
         super().__init__(run, run.layer, run.vocabulary, run.example())
@@ -108,10 +124,18 @@ class LanguageRunView(RunView):
     def _watch(self, text: str, clamps: Sequence[Clamp], predictions: int) -> Watched:
         return self.run.watch(text, clamp=clamps, predictions=predictions)
 
-    def gradients(self, text: str) -> dict[str, Any]:
-        """Return how the error of a text's last word flows back."""
+    def gradients(self, text: str, word: int | None, clamps: Sequence[Clamp]) -> dict[str, Any]:
+        """Return how the error of a text's word flows back."""
         self._check(text)
-        return self.run.gradient_flow(text)
+        return self.run.gradient_flow(text, word=word, clamp=clamps)
+
+    def connectivity(self, text: str, name: str, clamps: Sequence[Clamp]) -> dict[str, Any]:
+        """Return how strongly each word depends on each word before it."""
+        self._check(text)
+        count = len(read(self.vocabulary, text)[0])
+        if count > MAP_WORDS:
+            raise InputError(f"the map of words is for texts of at most {MAP_WORDS} words; this one has {count}")
+        return self.run.connectivity(text, names=[name], clamp=clamps).as_dict()
 
     def page(self, hash: str, answers: Mapping[str, Any]) -> str:
         """Return the page with the model inside, where it can be there."""
@@ -127,7 +151,6 @@ class TranslatorRunView(RunView):
     task, told = "translate", ("api/watch",)
 
     def __init__(self, run: TranslatorRun):
-        self.run = run
         followed(run.model)
         names = [f"{name}.{SIDES[0]}" for name in ("valid", "train")]
         super().__init__(run, run.model.encoder, run.source, example(run.folder / "data", names, run.source) or "")
