@@ -1,6 +1,6 @@
 // What is seen, as one object; it is also the link (location.hash).
 
-const first = { text: "", other: null, clamps: [], step: 1, see: null, layer: 0, order: "variance", tab: "cell" };
+const first = { text: "", other: null, clamps: [], step: 1, see: null, layer: 0, order: "variance", end: null, tab: "cell" };
 const listeners = [];
 export const state = { ...first };
 
@@ -42,7 +42,7 @@ export function fromHash(hash) {
   const asked = new URLSearchParams(hash.replace(/^#/, ""));
   const found = { ...first };
   for (const key of ["text", "other", "see"]) if (asked.has(key)) found[key] = asked.get(key).slice(0, 20000);
-  for (const key of ["step", "layer"]) if (/^\d{1,4}$/.test(asked.get(key) ?? "")) found[key] = Number(asked.get(key));
+  for (const key of ["step", "layer", "end"]) if (/^\d{1,4}$/.test(asked.get(key) ?? "")) found[key] = Number(asked.get(key));
   if (asked.get("order") === "index") found.order = "index";
   if (asked.get("tab") === "flow") found.tab = "flow";
   try {
