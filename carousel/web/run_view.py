@@ -14,7 +14,7 @@ from carousel.insight.translating import followed
 from carousel.insight.watch import Watched, read, spans
 from carousel.language.softmax import FullSoftmax
 from carousel.layers import Clamp, Recurrent
-from carousel.page.facts import CHARACTERS, facts
+from carousel.page.facts import CHARACTERS, MAP_WORDS, facts
 from carousel.page.files import one_file
 from carousel.runs.language import LanguageRun
 from carousel.runs.loading import load
@@ -23,8 +23,6 @@ from carousel.runs.trials import Trials
 from carousel.text.encoded import example
 from carousel.text.vocabulary import Vocabulary
 from carousel.translation.folder import SIDES
-
-MAP_WORDS = 100  # each is followed back through all before it
 
 
 def open_run_view(folder: Path) -> RunView:

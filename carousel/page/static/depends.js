@@ -25,7 +25,8 @@ function build() {
     <p class=readout aria-live=polite></p><div id=depends-legend class=legend></div>`;
   flow.after(card);
   const $ = (id) => document.getElementById(id);
-  return { end: $("flow-end"), name: $("depends-name"), run: $("depends-run"), label: $("depends-label"), map: $("depends"), legend: $("depends-legend") };
+  const named = { end: "flow-end", name: "depends-name", run: "depends-run", label: "depends-label", map: "depends", legend: "depends-legend" };
+  return { card, ...Object.fromEntries(Object.entries(named).map(([part, id]) => [part, $(id)])) };
 }
 
 export function showDepends(seen, end, choose, say) {
@@ -40,6 +41,9 @@ export function showDepends(seen, end, choose, say) {
   }
   parts.label.hidden = !seen.b;
   if (!seen.b) parts.run.value = "A";
+  const most = seen.run.limits.map;
+  parts.card.hidden = words.length > most || (seen.b?.words.length ?? 0) > most;
+  if (parts.card.hidden) return;
   const again = () => fill().catch((error) => say(error.message));
   parts.name.onchange = parts.run.onchange = again;
   again();
