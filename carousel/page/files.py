@@ -12,7 +12,7 @@ from typing import Any
 # What the modules of one file share are their names. What answers is the browser, in the place of the server.
 MODULES = (
     *("state", "browser", "api", "colours", "numbers", "drawing", "heatmap"),
-    *("words", "panels", "quantity", "flow", "depends", "save", "main"),
+    *("words", "panels", "quantity", "flow", "depends", "patch", "save", "main"),
 )
 STYLES = ("theme", "style", "cell")
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:"

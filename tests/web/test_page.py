@@ -204,6 +204,21 @@ def test_any_word_is_followed_back_and_each_word_depends_on_those_before(page, s
     sync_api.expect(page.locator("section:has(#depends) .readout")).to_have_text(f"“{TEXT.split()[2]}” by “¶”: {size:.3f}")
 
 
+def test_units_of_one_run_are_put_into_the_other(page, server):
+    compare(page, "boy", "girl")
+    page.get_by_role("button", name="Find the units").click()
+    page.wait_for_selector("#patch-legend .ramp")
+    found = server.ask("api/patch", {"text": TEXT, "other": TEXT.replace("boy", "girl"), "name": "h", "layer": 0})[1]
+    said = page.locator("#patch-says").inner_text()
+    assert re.search(rf"{len(found['units'])} units? of h, put in at \S.*: \d+ % of the difference", said)
+    page.locator("#patch-units").focus()
+    page.keyboard.press("ArrowDown")
+    says = page.locator("section:has(#patch-units) .readout").inner_text()
+    assert says.startswith(" ".join(map(str, found["groups"][0]))) and says.endswith("% of the difference")
+    page.get_by_role("button", name=re.compile("Take back: boy")).click()
+    sync_api.expect(page.locator("#patch-go")).to_be_hidden()
+
+
 def test_a_link_shows_the_same_again(page, open_page):
     compare(page, "boy", "girl")
     valve(page, "i").click()

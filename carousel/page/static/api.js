@@ -28,6 +28,7 @@ const flowing = (text, word = null, clamps = []) => [
 export const askRun = () => ask("api/run");
 export const askWatch = (text, clamps) => ask(...watching(text, clamps));
 export const askGradients = (text, word, clamps) => ask(...flowing(text, word, clamps));
+export const askPatch = (text, other, name, layer) => ask("api/patch", { text, other, name, layer });
 export const askConnectivity = (text, name, clamps) => ask("api/connectivity", { text, name, clamps });
 
 // Whether the error's way back can be told: it needs derivatives, so that one file knows only what it brought along.

@@ -6,6 +6,7 @@ import { endOf, showDepends } from "./depends.js";
 import { showFlow } from "./flow.js";
 import { alignRuns, unitsOf, wordAt, written } from "./numbers.js";
 import { showChanged, showChanges, showPredictions, showTranslations } from "./panels.js";
+import { offerPatch } from "./patch.js";
 import { nameOf, showQuantity } from "./quantity.js";
 import { offer } from "./save.js";
 import { isAlive, isAlone } from "./server.js";
@@ -67,6 +68,7 @@ function showAll() {
   const pairs = given.map(([i, j]) => [a.words[i], b.words[j]]).filter(([x, y]) => x !== y);
   showChanged($("changed"), state.other === null ? null : pairs, state.clamps, (b ?? a).words, takeBack);
   fillSteps();
+  offerPatch(!isAlone && b !== null && state.other !== null, say);
   showView();
 }
 
