@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from carousel.cli import commands, options, screen
+from carousel.cli.connectivity import between
 from carousel.errors import InputError
 from carousel.insight import figures, gradient_decay, theory
 from carousel.language.model import ModelConfig
@@ -39,6 +40,25 @@ def command(
     forget_bias: options.ForgetBias = None,
     seed: Annotated[int, options.option(TrainConfig, "seed", "Seed of weights and inputs.")] = 1,
     jacobian: Annotated[bool, typer.Option("--jacobian", help="The largest singular value of ∂x_t/∂x_k as well.")] = False,
+    text: Annotated[
+        str | None,
+        typer.Option(
+            help="A text that a run reads: the gradient of each word's log-odds at each word before it.", show_default=False
+        ),
+    ] = None,
+    word: Annotated[
+        int | None,
+        typer.Option(min=1, help="With --text, of this word alone; 1 is the first.", show_default=False),
+    ] = None,
+    names: Annotated[
+        str | None,
+        typer.Option(
+            help="With --text, states and valves, separated by commas, and “input”; by default input and states.",
+            show_default=False,
+        ),
+    ] = None,
+    layer: options.Layer = None,
+    clamp: options.ClampOptions = None,
     figure: options.Figure = None,
     sensitivity: Annotated[
         Path | None, typer.Option(help="Write Graves' picture of the last cell, or of the run, there.", show_default=False)
@@ -49,11 +69,18 @@ def command(
 
     Sizes are of ∂E_t/∂x_k over all states together, E_t the model's error at the last step (at first weights: the
     message along a direction drawn at random), averaged over sequences, and relative to one step back.
+
+    With --text: how strongly the log-odds of each word depend on each word before it.
     """
     for path in (figure, sensitivity):
         figures.check(path)
+    if text is not None:
+        between(run, text, word, names, layer, clamp, figure=figure, json=json)
+        return
+    if word is not None or names is not None or layer is not None or clamp:
+        raise InputError("--word, --names, --layer and --clamp are for the words of a text; add --text, or leave them out")
     size = _scale(scale)
-    names = commands.cells(cells)
+    known = commands.cells(cells)
     if run is not None and (cells, hidden, scale, forget_bias, seed) != (CELLS, 32, None, None, 1):
         raise InputError(
             "--cells, --hidden, --scale, --forget-bias and --seed are for first weights; leave them out with a run"
@@ -64,7 +91,7 @@ def command(
             found = [model.gradients(file, steps=steps, rows=batch_size, jacobian=jacobian, tick=tick)]
         else:
             found = []
-            for k, name in enumerate(names):
+            for k, name in enumerate(known):
                 found.append(
                     gradient_decay.at_first_weights(
                         name,
@@ -75,7 +102,7 @@ def command(
                         forget_bias=forget_bias,
                         seed=seed,
                         jacobian=jacobian,
-                        tick=lambda done, of, k=k: tick(k * of + done, len(names) * of),  # type: ignore[misc]  # k is no argument of a Tick
+                        tick=lambda done, of, k=k: tick(k * of + done, len(known) * of),  # type: ignore[misc]  # k is no argument of a Tick
                     )
                 )
     weights = "" if size is None else f", largest singular value {size:g}"

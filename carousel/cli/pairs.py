@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from carousel.cli import options, screen
+from carousel.cli.patches import patches
 from carousel.errors import InputError
 from carousel.insight import figures
 from carousel.runs.language import LanguageRun
@@ -28,6 +29,23 @@ def command(
     layer: options.Layer = None,
     clamp: options.ClampOptions = None,
     units: Annotated[int, typer.Option(min=1, help="Units to list.")] = 8,
+    patch: Annotated[
+        bool, typer.Option("--patch", help="Put the first text's values into the reading of the second, unit by unit.")
+    ] = False,
+    answers: Annotated[
+        str | None,
+        typer.Option(
+            help="With --patch, word=other: next words of both that are compared; by default those that part most.",
+            show_default=False,
+        ),
+    ] = None,
+    at: Annotated[
+        int | None,
+        typer.Option(
+            min=0, help="With --patch, the number of the second text's word after which they come.", show_default=False
+        ),
+    ] = None,
+    most: Annotated[int, typer.Option(min=1, help="With --patch, units to search, at most.")] = 32,
     figure: options.Figure = None,
     json: options.Json = False,
 ) -> None:
@@ -35,9 +53,17 @@ def command(
 
     "Bits between predictions" is the Jensen–Shannon divergence of the next word; "more bits in the second" says how
     much more surprising the next word, the same in both, is there.
+
+    With --patch it shows which units at which word carry the difference: the share of the log-odds between the two
+    answers that comes along where they have the first text's values. A translator's answers are its two translations.
     """
     figures.check(figure)
     second = second_text(text, other, replace)
+    if patch:
+        patches(run, text, second, state, layer, clamp, answers=answers, at=at, most=most, figure=figure, json=json)
+        return
+    if answers is not None or at is not None:
+        raise InputError("--answers and --at are for --patch; add it, or leave them out")
     model = LanguageRun(run)
     with screen.busy("reading both texts"):
         found = model.compare(text, second, clamp=options.clamps(clamp) or None)

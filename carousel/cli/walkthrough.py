@@ -16,7 +16,7 @@ from carousel.corpora.czech_pairs import read_pairs
 from carousel.corpora.czech_words import PEOPLE
 from carousel.insight import figures
 from carousel.insight.interventions import INTERVENTIONS, Forecast, Told, outputs_under, patched_share
-from carousel.insight.walkthrough import TICKS, Walkthrough
+from carousel.insight.walkthrough import TICKS, Walkthrough, counts
 from carousel.insight.walkthrough_figure import walkthrough as draw
 from carousel.runs.translator import TranslatorRun
 from carousel.translation.score import agreement
@@ -82,8 +82,9 @@ def command(
     shares: dict[str, float] = {}
     of = 0
     if pairs and noun:
-        with screen.counting("moving units") as tick:
-            shares, of = patched_share(model, source, target, pairs, noun, MOST_PATCHED, _counter(tick, MOST_PATCHED))
+        with screen.counting("patching") as tick:
+            run_, each = (model, source, target), _counter(tick, MOST_PATCHED)
+            shares, of = patched_share(run_, pairs, noun, found.memory, number, MOST_PATCHED, each)
     figures.save(draw(found), figure)
     if json:
         row: dict[str, Any] = {"agreement": {k: a.as_dict() for k, a in agreed.items()}}
@@ -107,7 +108,7 @@ def command(
     if told:
         _table("foretold from the memory before a word is written, of the words that are there", _foretold(told))
     if of:
-        rows = [{"patched": k, "becomes the other sentence": f"{100 * v:.0f} %"} for k, v in shares.items()]
+        rows = [{"units that differ most": k, "becomes the other sentence": f"{100 * v:.0f} %"} for k, v in shares.items()]
         _table(f"{of} sentences about someone of the other gender, with units of the memory set as for {noun}", rows)
     print(f"wrote {figure}")
 
@@ -166,8 +167,15 @@ def _print(found: Walkthrough, units: int) -> None:
         _table("probes, on words of sentences not seen", shares)
     _table("the second sentence with a valve held", [{"held": h.what, "translation": h.translation} for h in found.held])
     if found.patched:
-        rows = [{"patched": h.what, "translation": h.translation} for h in found.patched]
-        _table("the first sentence with units of its memory set to the second's while the replaced word is read", rows)
+        assert found.found is not None
+        brought = [found.found.curve[k - 1] for k in counts(len(found.found.units))]
+        rows = [
+            {"patched": h.what, "share of the log-odds": f"{100 * s:.0f} %", "translation": h.translation}
+            for h, s in zip(found.patched, brought, strict=True)
+        ]
+        at = " / ".join(dict.fromkeys(w.strip() for w in reversed(found.found.words[found.found.word])))
+        _table(f"the first sentence with units of its memory set to the second's while {at} is read", rows)
+        print("units, as they were found: " + " ".join(map(str, found.found.units)))
 
 
 def _table(title: str, rows: list[dict[str, Any]]) -> None:

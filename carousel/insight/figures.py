@@ -1,4 +1,4 @@
-"""Figures to put into a lecture: gradients by lag, valves over a text, a pair of texts."""
+"""Figures to put into a lecture; those over the words of a text are in ``text_figures``."""
 
 from __future__ import annotations
 
@@ -15,18 +15,20 @@ from carousel import files
 from carousel.errors import InputError
 from carousel.insight.agreement import Shut
 from carousel.insight.claims.claim import Trial
+from carousel.insight.connectivity import Connectivity
+from carousel.insight.figure_parts import COLOURS, OPENING, PLOT, SIZE, SLIDE, name_units, plain
 from carousel.insight.gradient_decay import GradientDecay
 from carousel.insight.jacobian import first_input_sensitivity
 from carousel.insight.pairs import Pair
+from carousel.insight.patching import Patching
 from carousel.insight.probes import Probe
-from carousel.insight.watch import Watched, habits
+from carousel.insight.text_figures import connectivity, pair, patching, valves
+from carousel.insight.watch import Watched
 from carousel.layers import Recurrent
 from carousel.plotting import Figure
 
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#555555", "#8c564b", "#7f3fbf", "#b5a800")
 FORMATS = (".png", ".pdf", ".svg")
-MOST_UNITS = 60  # that a panel shows
-UNIT_HEIGHT = 0.055  # inches
+MOST_UNITS = 24  # that a panel of Graves' picture shows
 
 
 def check(path: Path | None) -> None:
@@ -48,7 +50,8 @@ def of(found: Any, names: Sequence[str] | None = None, layer: int = -1) -> Figur
     """Return the figure of what was found in a model.
 
     Args:
-        found: of a text (``Watched``) or two (``Pair``); gradient decay or probes, one or a list.
+        found: of a text (``Watched``, ``Connectivity``) or two (``Pair``, ``Patching``); gradient decay or probes, one or a
+            list.
         names: of a text, the valves and states that are shown; of a pair, the one.
         layer: of a text or a pair.
 
@@ -60,6 +63,10 @@ def of(found: Any, names: Sequence[str] | None = None, layer: int = -1) -> Figur
         return valves(found, names, layer)
     if isinstance(found, Pair):
         return pair(found, names[0] if names else None, layer)
+    if isinstance(found, Patching):
+        return patching(found)
+    if isinstance(found, Connectivity):
+        return connectivity(found, names, layer)
     several: list[Any] = list(found) if isinstance(found, list | tuple) else [found]
     if several and all(isinstance(f, GradientDecay) for f in several):
         return gradient_decay(several, "the error of the last step on its way back")
@@ -73,7 +80,7 @@ def gradient_decay(decays: Sequence[GradientDecay], title: str) -> Figure:
 
     Theory is dashed in the same colour. All begin at 1 one step back, so that their fall can be compared.
     """
-    figure = Figure(figsize=(8.5, 5), layout="constrained")
+    figure = Figure(figsize=PLOT, layout="constrained")
     axes = figure.subplots()
     for r, colour in zip(decays, _colours(len(decays)), strict=True):
         lags, one = np.arange(1, len(r.measured)), r.measured[1] or 1.0
@@ -108,86 +115,26 @@ def sensitivity(layer: Recurrent, data: Tensor) -> Figure:
     gates = {n: v[-1, :, 0].numpy() for n, v in recorded.items()}
     last = list(felt.values())[-1]
     steps, units = last.shape
-    order = np.argsort(-last[steps // 2 :].mean(0), kind="stable")[:MOST_UNITS]
-    panels = [(f"|∂{n}ₜ/∂e₁|", v, float(np.quantile(v, 0.99)) or 1.0, "Greys") for n, v in felt.items()]
-    panels += [(n, v, 1.0, "cividis") for n, v in gates.items()]
-    height = max(0.9, UNIT_HEIGHT * len(order))
-    figure = Figure(figsize=(max(7.0, min(16.0, 0.18 * steps)), (height + 0.35) * len(panels) + 0.9), layout="constrained")
+    panels = [(f"|∂{n}ₜ/∂e₁|", v, float(np.quantile(v, 0.99)) or 1.0, SIZE) for n, v in felt.items()]
+    panels += [(n, v, 1.0, OPENING) for n, v in gates.items()]
+    most = min(MOST_UNITS, max(4, int((SLIDE[1] - 1.2) / len(panels) / 0.13)))
+    order = np.argsort(-last[steps // 2 :].mean(0), kind="stable")[:most]
+    figure = Figure(figsize=SLIDE, layout="constrained")
     all_axes = np.atleast_1d(figure.subplots(len(panels), 1, sharex=True))
     for axes, (name, v, top, colours) in zip(all_axes, panels, strict=True):
-        shown = v[:, order] if v.shape[1] == units else v[:, :MOST_UNITS]
-        image = axes.imshow(shown.T, aspect="auto", cmap=colours, vmin=0, vmax=top, interpolation="nearest")
+        units_ = order if v.shape[1] == units else np.arange(min(most, v.shape[1]))
+        image = axes.imshow(v[:, units_].T, aspect="auto", cmap=colours, vmin=0, vmax=top, interpolation="nearest")
         axes.set_ylabel(name)
-        axes.set_yticks([])
+        name_units(axes, units_.tolist(), 6.5)
+        plain(axes)
         figure.colorbar(image, ax=axes, pad=0.01, aspect=12)
-    figure.suptitle("How strongly each unit feels the first input; the units that feel it longest on top", x=0.01, ha="left")
+    figure.suptitle(
+        f"How strongly each unit feels the first input: the {len(order)} of {units} that feel it longest",
+        x=0.01,
+        ha="left",
+    )
     all_axes[-1].set_xlabel("step")
     return figure
-
-
-def valves(watched: Watched, names: Sequence[str] | None = None, layer: int = -1) -> Figure:
-    """Draw words across, units down (the ones that move most on top), a panel a valve or state (by default each)."""
-    steps, names = len(watched.words), watched.chosen(names)
-    layer %= len(watched.values[names[0]])
-    counts = [min(MOST_UNITS, watched.values[n].shape[2]) for n in names]
-    heights = [max(0.8, UNIT_HEIGHT * c) for c in counts]
-    figure = Figure(figsize=(max(6.5, 0.42 * steps + 1.6), sum(heights) + 0.45 * len(names) + 1.2), layout="constrained")
-    all_axes = np.atleast_1d(figure.subplots(len(names), 1, sharex=True, height_ratios=heights))
-    for axes, name in zip(all_axes, names, strict=True):
-        x = watched.values[name][layer]
-        kinds = habits(x[~np.ma.getmaskarray(x).any(1)])
-        valve = name in watched.valves
-        top = 1.0 if valve else float(np.abs(x).max()) or 1.0
-        order = list(kinds.order[:MOST_UNITS])
-        colours = "cividis" if valve else "PuOr"
-        image = axes.imshow(x[:, order].T, aspect="auto", cmap=colours, vmin=0 if valve else -top, vmax=top)
-        more = f", {len(order)} of {x.shape[1]} units" if len(order) < x.shape[1] else ""
-        said = f"{len(kinds.shut)} shut, {len(kinds.open)} open, {len(kinds.moving)} moving" if valve else "state"
-        axes.set_title(f"{name}   {said}{more}", loc="left", fontsize=9)
-        axes.set_ylabel("units")
-        axes.set_yticks([])
-        figure.colorbar(image, ax=axes, pad=0.01, aspect=12)
-    figure.suptitle(f"layer {layer}; the units that move most are on top", x=0.01, ha="left", fontsize=10)
-    _words(all_axes[-1], watched.words, steps)
-    return figure
-
-
-def pair(comparison: Pair, name: str | None = None, layer: int = -1) -> Figure:
-    """Draw where two texts part: the difference of a state (by default the memory), unit by unit, and of the predictions."""
-    name = comparison.chosen(name)
-    layer %= len(comparison.differences[name])
-    x = comparison.differences[name][layer]
-    steps = len(x)
-    order = np.argsort(-np.abs(x[comparison.first :]).max(0), kind="stable")[:MOST_UNITS]
-    height = max(1.2, UNIT_HEIGHT * len(order))
-    figure = Figure(figsize=(max(6.5, 0.5 * steps + 1.6), height + 3.4), layout="constrained")
-    top, below = figure.subplots(2, 1, sharex=True, height_ratios=[height, 1.6])
-    most = float(np.abs(x).max()) or 1.0
-    image = top.imshow(x[:, order].T, aspect="auto", cmap="PuOr", vmin=-most, vmax=most)
-    figure.colorbar(image, ax=top, pad=0.01, aspect=15, label="first − second")
-    top.set_title(f"difference of {name}, layer {layer}; the units that carry most of it are on top", loc="left", fontsize=10)
-    top.set_yticks([])
-    top.set_ylabel("units")
-    places = np.arange(steps)
-    below.bar(places, comparison.divergence, color=COLOURS[0], width=0.7)
-    below.set_ylabel("bits between\nthe predictions")
-    below.spines[["top", "right"]].set_visible(False)
-    words = []
-    for i, j in comparison.places:
-        a, b = comparison.a.words[i], comparison.b.words[j]
-        words.append(a if a == b else f"{a} / {b}")
-    _words(below, words, steps)
-    return figure
-
-
-def _words(axes: Any, words: Sequence[str] | None, steps: int) -> None:
-    if words is None:
-        axes.set_xlabel("step")
-        return
-    shown = [(w.strip() or repr(w)).replace("$", r"\$") for w in words]  # no formula
-    slant: dict[str, Any] = {"rotation": 60, "ha": "right", "rotation_mode": "anchor"} if steps > 8 else {}
-    axes.set_xticks(range(steps), shown, **slant)
-    axes.tick_params(axis="x", length=0)
 
 
 def _colours(count: int) -> list[str]:

@@ -18,7 +18,8 @@ from carousel.insight.jacobian import singular_values
 from carousel.insight.watch import read
 from carousel.language.feeding import Stream
 from carousel.language.model import LanguageModel
-from carousel.layers import Recurrent
+from carousel.layers import Clamps, Recurrent
+from carousel.layers.clamp import listed
 from carousel.text.encoded import EncodedText
 from carousel.text.vocabulary import Vocabulary
 
@@ -187,20 +188,36 @@ def while_training(model: LanguageModel, batch: Any) -> dict[str, Any]:
     return {"half_life": _finite(round(decay.half_life, 4)), "slope": _finite(round(decay.slope, 6))}
 
 
-def of_text(model: LanguageModel, vocabulary: Vocabulary, text: str) -> dict[str, Any]:
-    """Return, for the page, how the error of a text's last word flows back over its words.
+def of_text(
+    model: LanguageModel, vocabulary: Vocabulary, text: str, *, word: int | None = None, clamps: Clamps | None = None
+) -> dict[str, Any]:
+    """Return, for the page, how the error of one of a text's words flows back over the words before it.
 
     ``size``: by state |∂E_t/∂x_k| of each layer at each word, (layers, words); ``parts``: by parameter the gradient that passes
     through each word, as a share of the sum over words of these sizes.
 
+    Args:
+        model: a language model.
+        vocabulary: the model's.
+        text: to read.
+        word: the number of the word whose error it is, 1 the text's first; by default the last.
+        clamps: valves to hold.
+
     Raises:
-        InputError: the text has fewer than two words.
+        InputError: the text is empty, there is no such word, or a clamp is not the cell's.
     """
     words, ids = read(vocabulary, text)
+    if word is not None and not 0 < word < len(words):
+        raise InputError(f"there is no word {word} whose error could be followed; words are 1 to {len(words) - 1}")
+    end = len(words) if word is None else word + 1
+    words, ids = words[:end], ids[:end]
     fresh = [k for k, n in enumerate(ids[:-1]) if n == model.fresh_at]
     begin = fresh[-1] if fresh else 0  # where states begin anew, no error flows further back
     x = torch.tensor(ids[begin:], device=model.device).unsqueeze(1)
-    flow = gradient_flow(model, (x[:-1], x[1:]))
+    try:
+        flow = gradient_flow(model, (x[:-1], x[1:]), clamps=[c.later(begin) for c in listed(clamps)])
+    except ValueError as error:
+        raise InputError(str(error)) from None
     none = [0.0] * begin
     curve = flow.mean()
     decay = Decay.of(curve)

@@ -17,7 +17,8 @@ from torch.nn.functional import cross_entropy
 
 from carousel.language.feeding import IGNORED
 from carousel.language.model import LanguageModel
-from carousel.layers import Recurrent
+from carousel.layers import Clamp, Clamps, Recurrent
+from carousel.layers.clamp import listed
 
 Loss = Callable[[Tensor, int], Tensor]  # message of the last layer (B, size) and its step → one number a row
 Tick = Callable[[int, int], None]
@@ -83,6 +84,7 @@ def gradient_flow(
     ends: Sequence[int] | None = None,
     loss: Loss | None = None,
     parameters: bool = True,
+    clamps: Clamps | None = None,
     tick: Tick | None = None,
 ) -> Flow:
     """Follow the error of chosen steps back through the steps before them.
@@ -95,6 +97,7 @@ def gradient_flow(
         loss: E_t of each row from the message. By default the language model's −log p; for layers the message along a
             direction that is drawn at random (seed 0), the same for all steps.
         parameters: take apart the gradients of the layers' parameters as well.
+        clamps: valves to hold; no error flows back through what is held.
         tick: called with the steps done, and all of them.
 
     Returns:
@@ -106,7 +109,7 @@ def gradient_flow(
     training = model.training
     model.eval()  # dropout is left out
     try:
-        return _follow(*_chain(model, batch), ends, loss, parameters, tick)
+        return _follow(*_chain(model, batch), ends, loss, parameters, listed(clamps), tick)
     finally:
         model.train(training)
 
@@ -118,6 +121,7 @@ def _follow(
     ends: Sequence[int] | None,
     loss: Loss | None,
     parameters: bool,
+    clamps: list[Clamp],
     tick: Tick | None,
 ) -> Flow:
     steps = len(data)
@@ -130,13 +134,14 @@ def _follow(
     vectors = [k for k, s in enumerate(layer.cell.trace.states) if s.size is not None]
     weights = dict(layer.named_parameters()) if parameters else {}
     weights = {n: p for n, p in weights.items() if p.requires_grad and not n.startswith("initial")}
-    states = _states(layer, data)
+    states = _states(layer, data, clamps)
     sizes = {names[k]: np.full((len(wanted), steps, layer.num_layers, data.shape[1]), np.nan) for k in vectors}
     parts = {n: np.full((len(wanted), steps), np.nan) for n in weights}
     totals: dict[str, list[Tensor]] = {n: [] for n in weights}
     for j, t in enumerate(wanted):
         sums = {n: torch.zeros_like(p) for n, p in weights.items()}
-        for done, (k, delta, through) in enumerate(_backwards(layer, data, states, t, loss, list(weights.values()))):
+        back = _backwards(layer, data, states, t, loss, list(weights.values()), clamps)
+        for done, (k, delta, through) in enumerate(back):
             for index, d in zip(vectors, delta, strict=True):
                 sizes[names[index]][j, k] = d.norm(dim=2).cpu().numpy()
             for n, g in zip(weights, through, strict=True):
@@ -176,25 +181,31 @@ def _forward_only(layer: Recurrent) -> Recurrent:
     return layer
 
 
-def step(layer: Recurrent, x: Tensor, before: Sequence[Tensor]) -> list[Tensor]:
+def step(layer: Recurrent, x: Tensor, before: Sequence[Tensor], clamps: Sequence[Clamp] = ()) -> list[Tensor]:
     """Run one step of all layers: input (B, input_size), states (layers, B, size) before and after."""
     single = len(before) == 1
-    _, after = layer(x.unsqueeze(1 if layer.batch_first else 0), before[0] if single else tuple(before))
+    _, after = layer(x.unsqueeze(1 if layer.batch_first else 0), before[0] if single else tuple(before), clamp=list(clamps))
     return [after] if single else list(after)
 
 
 @torch.no_grad()
-def _states(layer: Recurrent, data: Tensor) -> list[list[Tensor]]:
+def _states(layer: Recurrent, data: Tensor, clamps: Sequence[Clamp] = ()) -> list[list[Tensor]]:
     """Return the states before the first step and after each, as ``step`` has them."""
     start = layer.initial_state(data.shape[1])
     states = [[start] if isinstance(start, Tensor) else list(start)]
-    for x in data:
-        states.append(step(layer, x, states[-1]))
+    for k, x in enumerate(data):
+        states.append(step(layer, x, states[-1], [c.later(k) for c in clamps]))
     return states
 
 
 def _backwards(
-    layer: Recurrent, data: Tensor, states: list[list[Tensor]], end: int, loss: Loss, weights: list[Tensor]
+    layer: Recurrent,
+    data: Tensor,
+    states: list[list[Tensor]],
+    end: int,
+    loss: Loss,
+    weights: list[Tensor],
+    clamps: Sequence[Clamp],
 ) -> Iterator[tuple[int, list[Tensor], list[Tensor]]]:
     """Go from the end step to the first; yield its number k, ∂E_t/∂x_k of each state (layers, B, size), and the gradient that
     passes through the step to each weight.
@@ -209,7 +220,7 @@ def _backwards(
     for k in range(end, -1, -1):
         before = [s.detach().requires_grad_(j in vectors) for j, s in enumerate(states[k])]
         with torch.enable_grad():
-            after = step(layer, data[k], before)
+            after = step(layer, data[k], before, [c.later(k) for c in clamps])
         leaves = [*(before[j] for j in vectors), *weights]
         pairs = [(after[j], d) for j, d in zip(vectors, delta, strict=True)]
         pairs = [(x, d) for x, d in pairs if x.requires_grad]

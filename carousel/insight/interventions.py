@@ -16,8 +16,8 @@ from carousel.corpora.czech_pairs import Agreeing, Translated
 from carousel.corpora.czech_words import PEOPLE
 from carousel.errors import InputError
 from carousel.insight.memories import read_words
+from carousel.insight.readings import of_sentences
 from carousel.insight.translating import followed, watch_translation
-from carousel.insight.walkthrough import patch
 from carousel.layers import Clamp
 from carousel.text.vocabulary import Vocabulary
 from carousel.translation.model import Translator
@@ -25,6 +25,7 @@ from carousel.translation.score import forms_written
 from carousel.translation.translate import Interpreter
 
 ROWS = 64  # sentences read at once
+MOVED = (8, 16, 32, 64, 128)  # units that are patched in many sentences
 DECIDES = ("gender", "number")  # of the subject, for the form of a word that agrees with it
 
 Array = np.ndarray
@@ -180,24 +181,25 @@ def _steps(source: Vocabulary, pair: Translated, offset: int) -> tuple[int, int]
 
 
 def patched_share(
-    model: Translator,
-    source: Vocabulary,
-    target: Vocabulary,
+    run: tuple[Translator, Vocabulary, Vocabulary],
     given: Sequence[Translated],
     noun: str,
+    name: str,
+    layer: int,
     most: int,
     tick: Callable[[], object],
 ) -> tuple[dict[str, float], int]:
-    """Put ``noun`` in the place of a person of the other gender, and patch units of the memory with the other sentence's.
+    """Put ``noun`` in the place of a person of the other gender, and patch the units of the memory that differ most with the
+    other sentence's while it is read.
 
     Sentences with *he* or *she* in them, and pairs that are translated alike, are left out.
 
     Args:
-        model: a translator.
-        source: the vocabulary that it reads.
-        target: the vocabulary that it writes.
+        run: a translator, the vocabulary that it reads and the one that it writes.
         given: annotated pairs.
         noun: an English noun of ``czech_words.PEOPLE``.
+        name: of the memory.
+        layer: its number.
         most: sentences.
         tick: called for each.
 
@@ -205,30 +207,31 @@ def patched_share(
         By number of units patched, the share of sentences whose translation becomes the other sentence's, word for word; and
         the number of sentences.
     """
-    followed(model)
+    followed(run[0])
     nouns = {n.english[0]: n.gender for n in PEOPLE}
-    counts: dict[str, int] = {}
+    became: Counter[str] = Counter()
     done = 0
     for pair in given:
         words = list(pair.words)
         subject = words[pair.subject].rstrip(",.")
-        if (
-            nouns.get(subject, nouns[noun]) == nouns[noun]
-            or {"he", "she", "it", "He", "She", "It"} & set(words)
-            or done == most
-        ):
+        pronouns = {"he", "she", "it", "He", "She", "It"} & set(words)
+        if nouns.get(subject, nouns[noun]) == nouns[noun] or pronouns or done == most:
             continue
         words[pair.subject] = words[pair.subject].replace(subject, noun)
         if pair.subject and words[pair.subject - 1] == "an":
             words[pair.subject - 1] = "a"
-        a, b = (watch_translation(model, source, target, t) for t in (pair.text, " ".join(words)))
-        if a.translation == b.translation or len(a.words[: a.source]) != len(b.words[: b.source]):
+        try:
+            readings = of_sentences(*run, " ".join(words), pair.text)
+        except InputError:  # both are translated alike
             continue
-        patched = patch(model, source, target, a, b, pair.text, a.states[-1], model.encoder.num_layers - 1)
-        if not patched:
+        word = next((k for k, (a, b) in enumerate(readings.words) if noun in a and a != b), None)
+        if word is None:
             continue
         done += 1
         tick()
-        for held in patched:
-            counts[held.what] = counts.get(held.what, 0) + (held.translation == b.translation)
-    return {what: n / max(1, done) for what, n in counts.items()}, done
+        i, j = readings.places[word]
+        order = np.argsort(-np.abs(readings.a[name][layer, i] - readings.b[name][layer, j]), kind="stable")
+        for count in (n for n in MOVED if n < len(order)):
+            clamps = [readings.clamp(name, layer, word, order[:count].tolist())]
+            became[str(count)] += watch_translation(*run, pair.text, clamps=clamps).translation == readings.answers[0]
+    return {count: n / max(1, done) for count, n in became.items()}, done

@@ -111,7 +111,7 @@ def watch_translation(
         tuple([w for w, _ in pieces] + [target.token(n) for n in decoded]),
         tuple([n for _, n in pieces] + decoded),
         tuple([n != source.unknown for _, n in pieces] + [n != target.unknown for n in decoded]),
-        tuple([None] * (steps + 1) + bits[:-1]),
+        (*[None] * (steps + 1), *bits[:-1]),
         _values(model, before, seen),
         tuple(g for g in cell.gates if g in names),
         tuple(s for s in cell.states if s in names),

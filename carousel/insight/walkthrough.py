@@ -18,7 +18,9 @@ from carousel.corpora.annotated import Sentence
 from carousel.errors import InputError
 from carousel.insight.memories import memories
 from carousel.insight.pairs import Pair, match
+from carousel.insight.patching import Patching, patching
 from carousel.insight.probes import control
+from carousel.insight.readings import of_sentences
 from carousel.insight.translating import Translated as Followed
 from carousel.insight.translating import followed, watch_translation
 from carousel.layers import Clamp
@@ -27,7 +29,6 @@ from carousel.translation.model import Translator
 
 HELD_OUT = 0.3  # of the sentences, for the probes' scores
 TICKS = 4  # of a probe
-MOVED = (8, 16, 32, 64, 128, 256)  # units of the memory that are taken from one sentence to the other
 
 Array = np.ndarray
 Tick = Callable[[], object]
@@ -67,7 +68,8 @@ class Held:
 class Walkthrough:
     """The walkthrough of the sentences ``pair.a`` and ``pair.b``. ``memory`` names the state that is followed; ``written``: the
     value that came into the memory at each step, root mean square over its units, for both. ``held``: the second sentence with
-    valves held; ``patched``: the first, with some units of its memory set to the second's while the replaced word is read.
+    valves held; ``patched``: the first, with units of its memory set to the second's, those that ``found`` tells; None where
+    both are translated alike.
     """
 
     pair: Pair
@@ -79,6 +81,7 @@ class Walkthrough:
     readings: tuple[Reading, ...]
     held: tuple[Held, ...]
     patched: tuple[Held, ...] = ()
+    found: Patching | None = None
 
     def valves(self, which: int) -> dict[str, Array]:
         """Return the mean opening of each valve at each step of the first (0) or second (1) sentence."""
@@ -120,6 +123,7 @@ class Walkthrough:
             "probes": [r.as_dict() for r in self.readings],
             "held": [vars(h) for h in self.held],
             "patched": [vars(h) for h in self.patched],
+            "patching": None if self.found is None else self.found.as_dict(),
         }
 
 
@@ -165,8 +169,8 @@ def walk(
     written = tuple(_written(seen, memory, layer) for seen in (a, b))
     readings = _read_all(model, source, given, memory, layer, (a, b), tick or (lambda: None))
     held = _hold(model, source, target, b, other, places[first][1])
-    patched = patch(model, source, target, a, b, text, memory, layer)
-    return Walkthrough(pair, a, b, memory, layer, (written[0], written[1]), readings, held, patched)
+    found, patched = _patch(model, source, target, text, other, memory, layer)
+    return Walkthrough(pair, a, b, memory, layer, (written[0], written[1]), readings, held, patched, found)
 
 
 def _written(seen: Followed, memory: str, layer: int) -> Array:
@@ -196,25 +200,26 @@ def _hold(model: Translator, source: Vocabulary, target: Vocabulary, b: Followed
     return tuple(held)
 
 
-def patch(
-    model: Translator, source: Vocabulary, target: Vocabulary, a: Followed, b: Followed, text: str, memory: str, layer: int
-) -> tuple[Held, ...]:
-    """Translate the first sentence with some units of its memory set to their values in the second.
-
-    They are set while the last piece of the replaced word is read, the units that differ most there first. There is nothing to
-    patch unless the words beside it are read at the same steps.
-    """
-    words = [_words(source, seen) for seen in (a, b)]
-    if [w[1:] for w in words[0]] != [w[1:] for w in words[1]]:
-        return ()
-    at = next(end - 1 for (x, _, end), (y, _, _) in zip(*words, strict=True) if x != y)
-    there = b.values[memory][layer, at]
-    order, patched = np.argsort(-np.abs(a.values[memory][layer, at] - there), kind="stable"), []
-    for count in (n for n in MOVED if n < len(order)):
-        clamps = [Clamp(memory, float(there[u]), (int(u),), at, at + 1, layer) for u in order[:count]]
+def _patch(
+    model: Translator, source: Vocabulary, target: Vocabulary, text: str, other: str, memory: str, layer: int
+) -> tuple[Patching | None, tuple[Held, ...]]:
+    """Search for the units of the memory that turn the first sentence into the second; translate it with more and more of them
+    held at the second's values."""
+    try:
+        given = of_sentences(model, source, target, other, text)
+        found, held = patching(given, memory, layer), []
+    except InputError:  # both are translated alike
+        return None, ()
+    for count in counts(len(found.units)):
+        clamps = [given.clamp(memory, layer, found.word, found.units[:count])]
         translation = watch_translation(model, source, target, text, clamps=clamps).translation
-        patched.append(Held(f"{count} units", translation))
-    return tuple(patched)
+        held.append(Held(f"{count} unit{'s' if count > 1 else ''}", translation))
+    return found, tuple(held)
+
+
+def counts(most: int) -> list[int]:
+    """Return 1, 2, 4, from there each fourth number, and ``most``: of units that are patched."""
+    return [*(k for k in (1, 2, *range(4, most, 4)) if k < most), most]
 
 
 def _words(source: Vocabulary, seen: Followed) -> list[tuple[str, int, int]]:

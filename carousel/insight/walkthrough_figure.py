@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from carousel.insight.figures import COLOURS
+from carousel.insight.figure_parts import COLOURS
 from carousel.insight.walkthrough import Walkthrough
 from carousel.plotting import Figure
 

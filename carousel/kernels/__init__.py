@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from carousel.kernels import choice, segments
-from carousel.kernels.backend import Backend, Call, Result, Stepper, Unavailable
+from carousel.kernels.backend import Backend, Call, Change, Result, Stepper, Unavailable
 from carousel.kernels.choice import BACKENDS, backend, check_environment, explain, source, steppers, use
 from carousel.kernels.noise import Noise
 from carousel.kernels.registry import portable, register, registered
@@ -29,6 +29,8 @@ def run(call: Call) -> Result:
 
 def _into_graph(call: Call, leaves: bool) -> Result:
     """Run a call where PyTorch writes a graph: as one operator, which it looks no further into."""
+    if call.changes:
+        raise ValueError(f"a function that changes {', '.join(call.changes)} goes into no graph; clamp values instead")
     key = portable(call) if leaves and not torch.compiler.is_dynamo_compiling() else call.cell.key
     starts = list(call.initial.values()) if call.initial is not None else []
     before = list(call.before.values())
@@ -95,6 +97,7 @@ __all__ = [
     "BACKENDS",
     "Backend",
     "Call",
+    "Change",
     "Noise",
     "Result",
     "Stepper",

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -14,6 +14,7 @@ from carousel.kernels.alike import autocast
 from carousel.kernels.noise import Noise
 
 Clamp = Mapping[str, tuple[Tensor, Tensor]]
+Change = Callable[[int, Tensor], Tensor]
 
 
 class Unavailable(Exception):
@@ -34,7 +35,9 @@ class Call:
         resets: (Σ batch_sizes,) boolean; where true, a row's state returns to ``initial`` before that step.
         initial: what ``resets`` returns to, (B, size) by name.
         record: names to give back for every step.
-        clamp: by name, values that stand instead of what the equation says, and where; (steps, units) each.
+        clamp: by name, values that stand instead of what the equation says, and where; (steps, units) each, or
+            (Σ batch_sizes, units) where rows differ.
+        changes: by name, functions from a step's number and its value, (rows, units), to the value that stands instead.
         segment_length: save only the states between segments of that many steps, and run each segment again on the way
             back; 0: save what each step needs.
         inputs: the further ones, (Σ batch_sizes, size) by name; a number is (Σ batch_sizes, 1).
@@ -54,6 +57,7 @@ class Call:
     initial: Mapping[str, Tensor] | None = None
     record: Sequence[str] = ()
     clamp: Clamp | None = None
+    changes: Mapping[str, Change] = field(default_factory=dict)
     segment_length: int = 0
     inputs: Mapping[str, Tensor] = field(default_factory=dict)
     noise: Noise | None = None
@@ -65,6 +69,14 @@ class Call:
         if self.batch_sizes is not None:
             return list(self.batch_sizes)
         return equal_steps(self.data.shape[0], self.before[self.cell.states[0]].shape[0])
+
+    @property
+    def clamp_of_steps(self) -> dict[str, tuple[Any, ...]]:
+        """By name, of each step the values to hold and where: (units,), or (rows, units) where rows differ."""
+        return {
+            name: tuple(x if len(x) == len(self.rows) else x.split(self.rows) for x in pair)
+            for name, pair in (self.clamp or {}).items()
+        }
 
 
 class Result(NamedTuple):

@@ -53,8 +53,10 @@ class Body:
         self.stacked: Stacked = {group.symbols: [next(weights) for _ in group.operands] for group in loop.groups}
         defined = {s for plan in self.plans for s in plan.defined}
         self.inner = defined | {s.after for s in trace.states}
-        self.clamped = {symbol(name): given for name, given in (call.clamp or {}).items()}
-        for wanted in self.clamped:
+        self.clamped = {symbol(name): given for name, given in call.clamp_of_steps.items()}
+        self.changes = {symbol(name): change for name, change in call.changes.items()}
+        self.cut = frozenset((*self.clamped, *self.changes))
+        for wanted in self.cut:
             if wanted not in defined:
                 raise ValueError(
                     f"cell {cell.name}: {str(wanted)[:-2]} is computed for all steps before the loop, so it cannot be clamped"
@@ -105,11 +107,14 @@ class Body:
                     total = heads.product(x, weight, len(group.symbols), total)
                 assert total is not None  # a group has at least one operand
                 values.update(zip(targets, total.chunk(len(targets), dim=1), strict=True))
-            for equations in _pieces(plan.equations, frozenset(self.clamped), self.each):
+            for equations in _pieces(plan.equations, self.cut, self.each):
                 values |= pointwise(equations)(self._spread(equations, values, owner))
-                if equations[-1][0] in self.clamped:
-                    given, where = self.clamped[equations[-1][0]]
-                    values[equations[-1][0]] = torch.where(where[step], given[step], values[equations[-1][0]])
+                last = equations[-1][0]
+                if last in self.clamped:
+                    given, where = self.clamped[last]
+                    values[last] = torch.where(where[step], given[step], values[last])
+                if last in self.changes:
+                    values[last] = self.changes[last](step, values[last])
         return values
 
     def _spread(self, equations: tuple[Equation, ...], values: Values, owner: Tensor | None) -> Values:

@@ -23,7 +23,7 @@ class Portable(Reference):
 
     def run(self, call: Call) -> Result:
         """Run a call as the reference does; what a program records, clamps or draws is written out step by step."""
-        written = call.record or call.clamp or call.cell.before or loop_of(call.cell).draws
+        written = call.record or call.clamp or call.changes or call.cell.before or loop_of(call.cell).draws
         whole = torch.compiler.is_exporting() and call.batch_sizes is None
         return _scanned(call) if whole and not written else super().run(call)
 

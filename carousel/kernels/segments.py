@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from carousel.kernels.backend import Call, Result
+from carousel.kernels.backend import Call, Change, Result
 
 
 def run(inner: Callable[[Call], Result], call: Call) -> Result:
@@ -22,13 +23,17 @@ def run(inner: Callable[[Call], Result], call: Call) -> Result:
         first.append(first[-1] + n)
     states, found = dict(call.before), []
 
+    def of(x: Tensor, within: slice) -> Tensor:
+        return x[within] if len(x) == len(batch_sizes) else x[first[within.start] : first[within.stop]]
+
     def segment(x: Tensor, further: dict[str, Tensor], within: slice, flags: Tensor | None, now: dict[str, Tensor]) -> Result:
         sizes = batch_sizes[within]
         starts = {k: v[: sizes[0]] for k, v in call.initial.items()} if call.initial is not None else None
-        clamp = {k: (value[within], where[within]) for k, (value, where) in (call.clamp or {}).items()}
+        held = {k: (of(value, within), of(where, within)) for k, (value, where) in (call.clamp or {}).items()}
+        changes = {k: partial(_later, change, within.start) for k, change in call.changes.items()}
         noise = call.noise.later(first[within.start]) if call.noise is not None else None
-        part = replace(call, data=x, batch_sizes=sizes, before=now, resets=flags, initial=starts, clamp=clamp, segment_length=0)
-        return inner(replace(part, inputs=further, noise=noise))
+        part = replace(call, data=x, batch_sizes=sizes, before=now, resets=flags, initial=starts, clamp=held, segment_length=0)
+        return inner(replace(part, inputs=further, noise=noise, changes=changes))
 
     for end in reversed(ends) if call.reverse else ends:
         begin = (end - 1) // steps * steps
@@ -43,3 +48,8 @@ def run(inner: Callable[[Call], Result], call: Call) -> Result:
     ordered = found[::-1] if call.reverse else found
     recorded = {k: torch.cat([part.recorded[k] for part in ordered]) for k in call.record}
     return Result(torch.cat([part.output for part in ordered]), states, recorded)
+
+
+def _later(change: Change, begin: int, step: int, value: Tensor) -> Tensor:
+    """Do what a change does to a step of a segment, which begins at a step of its own."""
+    return change(begin + step, value)

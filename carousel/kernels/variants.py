@@ -43,6 +43,8 @@ def _variant(cell: Cell, record: frozenset[str], clamp: frozenset[str]) -> Varia
 
 def expressible(call: Call) -> bool:
     """Return whether a variant of the loop, and what is known outside it, do what a call records and clamps."""
+    if call.changes:
+        return False
     if not call.record and not call.clamp:
         return True
     loop, clock = loop_of(call.cell), [s.name for s in call.cell.trace.states if s.size is None]
@@ -56,7 +58,9 @@ def held(call: Call, names: tuple[str, ...], dtype: torch.dtype) -> list[Tensor]
     for name in names:
         assert call.clamp is not None
         pair = torch.cat([x.to(dtype) for x in call.clamp[name]], dim=1)
-        if sizes is None or min(sizes) == max(sizes):
+        if pair.shape[0] == call.data.shape[0]:
+            found.append(pair)
+        elif sizes is None or min(sizes) == max(sizes):
             rows = call.before[call.cell.states[0]].shape[0] if sizes is None else sizes[0]
             found.append(pair.unsqueeze(1).expand(-1, rows, -1).reshape(-1, pair.shape[1]))
         else:

@@ -89,7 +89,8 @@ class Comparison:
             rows.append(_row(cell, run, config))
         metrics = {cell: read_metrics(self.folder / cell, PERPLEXITY) for cell in self.configs}
         title = "perplexity on the validation text, under one budget"
-        draw_comparison(metrics, self.folder / "compare.png", title, PERPLEXITY, floor)
+        words = len(EncodedText.open(self.text / "data", "train", self.vocabulary.size))
+        draw_comparison(metrics, self.folder / "compare.png", title, PERPLEXITY, floor, words)
         self._save({"rows": rows})
         return rows
 

@@ -14,7 +14,7 @@ from torch._compile import _disable_dynamo
 from carousel import cells, kernels
 from carousel.equations import Cell
 from carousel.layers import further
-from carousel.layers.clamp import Clamps, arrays, check, listed, sizes
+from carousel.layers.clamp import Clamps, arrays, changes, check, listed, sizes
 from carousel.layers.of_cell import CellLayer, of_heads
 from carousel.layers.parameters import check_input, tensor
 
@@ -118,8 +118,8 @@ class Levelled(CellLayer):
         """
         cell, clamps, units = self.cell, listed(clamp), sizes(self.cell, *self.sizes)
         check(clamps, cell, 1, units)
-        if any(c.begin or c.end is not None for c in clamps):
-            raise ValueError("steps in levels have no numbers: a clamp holds at all of them, without begin and end")
+        if any(c.begin or c.end is not None or c.rows is not None for c in clamps):
+            raise ValueError("steps in levels have no numbers: a clamp holds at all of them, without begin, end and rows")
         self.refresh()
         like = next(chain(self.parameters(), self.buffers()))
         lengths = {s.name: cell.length(s.size, *self.sizes) for s in cell.trace.declared}
@@ -130,7 +130,8 @@ class Levelled(CellLayer):
             before={name: like.new_zeros(1, n) for name, n in lengths.items()},
             parameters={name: self.parameter(name, mark) for name in cell.learned},
             record=record,
-            clamp=arrays(clamps, 0, units, len(levels.sizes), data) if clamps else None,
+            clamp=arrays(clamps, 0, units, len(levels.sizes), data.shape[0], data) if clamps else None,
+            changes=changes(clamps, 0, len(levels.sizes), data.shape[0]),
             inputs={name: x.index_select(0, levels.order) for name, x in inputs.items()},
             follows=levels.follows,
         )

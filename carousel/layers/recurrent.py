@@ -15,7 +15,7 @@ from carousel import cells, kernels
 from carousel.equations import Cell
 from carousel.equations.before import names
 from carousel.layers import further
-from carousel.layers.clamp import Clamp, Clamps, arrays, check, listed, sizes
+from carousel.layers.clamp import Clamp, Clamps, arrays, changes, check, listed, sizes
 from carousel.layers.first_values import Rule
 from carousel.layers.noise import checked, running
 from carousel.layers.of_cell import CellLayer, of_heads
@@ -244,7 +244,8 @@ class Recurrent(CellLayer):
                 sequence, so the state returns to its initial value before that step (and, reading backwards, after it).
             record: names of gates, states and other quantities of ``cell.names`` to give back for every step.
             clamp: gates or states to hold at a value: ``{"f": 0.0}`` (all units), ``{"f": {3: 0.0}}``, or a list of
-                :class:`~carousel.layers.Clamp` for chosen steps and layers.
+                :class:`~carousel.layers.Clamp` for chosen steps, layers and rows; values may be those of another run, or a
+                function of what the equation says. With functions the loop runs as PyTorch's operations, more slowly.
             inputs: the cell's further inputs by name, laid out as the input (also padded where that is packed): vectors, or
                 one number a row and step, (T, B) or (B, T). Every layer and direction has them.
 
@@ -335,7 +336,7 @@ class Recurrent(CellLayer):
                     resets=flat_resets[direction],
                     initial={name: s[row] for name, s in zip(self.cell.states, starts, strict=True)} if starts else None,
                     record=record,
-                    clamp=arrays(clamps, layer, self.units(layer), sequences.steps, data) if clamps else None,
+                    **self._clamped(clamps, layer, sequences),
                     segment_length=self.segment_length,
                     inputs=inputs,
                     noise=kernels.Noise.drawn(self.rates) if cell.trace.draws else None,
@@ -350,6 +351,16 @@ class Recurrent(CellLayer):
             if layer < self.num_layers - 1 and self.training and self.dropout:
                 data = sequences.dropout(data, self.dropout, self.variational_dropout)
         return data, [_stack(s) for s in after], recorded
+
+    def _clamped(self, clamps: list[Clamp], layer: int, sequences: Sequences) -> dict[str, Any]:
+        """Return what the clamps are to a layer's call."""
+        if not clamps:
+            return {}
+        held = arrays(clamps, layer, self.units(layer), sequences.steps, sequences.batch, sequences.data)
+        return {
+            "clamp": {n: (sequences.of_rows(values), sequences.of_rows(where)) for n, (values, where) in held.items()},
+            "changes": changes(clamps, layer, sequences.steps, sequences.batch, sequences.order),
+        }
 
     def flatten_parameters(self) -> None:
         """Do nothing: weights need not lie in one piece. Code that was written for torch.nn.LSTM may call it."""

@@ -109,6 +109,12 @@ class Sequences:
             return padded.reshape(-1, *padded.shape[2:])
         return torch.cat([x[:n] for x, n in zip(padded, self.batch_sizes, strict=True)])
 
+    def of_rows(self, held: Tensor) -> Tensor:
+        """Return values of the caller's rows, (T, B, size), flat; those for all rows, (T, size), as they are."""
+        if held.dim() == 2:
+            return held
+        return self.flat(held if self.order is None else held.index_select(1, self.order))
+
     def output(self, flat: Tensor) -> Any:
         """Return the rows of all steps as the input was given."""
         if self.packed is not None:

@@ -10,6 +10,7 @@ from carousel.text.vocabulary import Vocabulary
 from carousel.translation.model import Translator
 
 WORDS, CHARACTERS, BYTES, NUMBERS, PREDICTIONS = 500, 20_000, 256 * 1024, 2_000_000, 50
+MAP_WORDS = 100  # of a text whose words are all followed back through all before them
 
 
 def facts(layer: Recurrent, vocabulary: Vocabulary, *, run: str, parameters: int, example: str) -> dict[str, Any]:
@@ -54,6 +55,12 @@ def _facts(
         "parameters": parameters,
         "vocabulary": {"kind": vocabulary.kind, "size": vocabulary.size, "unknown": vocabulary.unknown is not None},
         "svg": draw(cell),
-        "limits": {"words": most_words, "characters": CHARACTERS, "bytes": BYTES, "predictions": PREDICTIONS},
+        "limits": {
+            "words": most_words,
+            "map": MAP_WORDS,
+            "characters": CHARACTERS,
+            "bytes": BYTES,
+            "predictions": PREDICTIONS,
+        },
         "example": example,
     }

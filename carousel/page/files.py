@@ -12,7 +12,7 @@ from typing import Any
 # What the modules of one file share are their names. What answers is the browser, in the place of the server.
 MODULES = (
     *("state", "browser", "api", "colours", "theme", "numbers", "layers", "drawing", "heatmap", "words", "panels"),
-    *("quantity", "units", "clamping", "attention", "flow", "save", "player", "tabs", "main"),
+    *("quantity", "units", "clamping", "attention", "flow", "depends", "patch", "save", "player", "tabs", "main"),
 )
 STYLES = ("theme", "style", "cell", "maps", "attention")
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:"

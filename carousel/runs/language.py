@@ -15,9 +15,12 @@ from carousel.corpora.annotated import Sentence, read_sentences
 from carousel.errors import InputError
 from carousel.insight import gradient_decay
 from carousel.insight.agreement import Agreement, Shut, agreement, near_subject, shut_valves
+from carousel.insight.connectivity import Connectivity, connectivity
 from carousel.insight.gradient_decay import GradientDecay
 from carousel.insight.pairs import Pair, compare
+from carousel.insight.patching import Patching, patching
 from carousel.insight.probes import Probe, probe
+from carousel.insight.readings import of_texts
 from carousel.insight.watch import Watched, watch
 from carousel.language.adaptation import STATIC, Told, adaptation, adapted
 from carousel.language.folder import load_run
@@ -192,6 +195,41 @@ class LanguageRun:
         """
         return compare(self.model, self.vocabulary, a, a if b is None else b, clamps=clamp, clamps_b=clamp_b)
 
+    def patch(
+        self,
+        a: str,
+        b: str,
+        *,
+        name: str | None = None,
+        layer: int = -1,
+        answers: tuple[str, str] | None = None,
+        at: int | None = None,
+        word: int | None = None,
+        most: int = 32,
+        size: int | None = None,
+        clamp: Clamps | None = None,
+        tick: Tick | None = None,
+    ) -> Patching:
+        """Put what the model remembers of text ``a`` into its reading of ``b``; return which units at which word carry the
+        difference between its predictions.
+
+        Args:
+            a: the text whose values are put in.
+            b: the text that is patched.
+            name: the state or valve whose units are told apart; the memory by default.
+            layer: of it; the last by default.
+            answers: next words of ``a`` and ``b`` that are compared, as ``carousel.insight.readings.of_texts`` takes them.
+            at: the number of the word in ``b`` after which they are foretold.
+            word: as ``carousel.insight.patching.patching`` takes it, and so are ``most`` and ``size``.
+            most: units to find.
+            size: of the groups of units.
+            clamp: valves to hold in both.
+            tick: told of progress.
+        """
+        given = of_texts(self.model, self.vocabulary, a, b, answers=answers, at=at, clamps=clamp)
+        chosen, number = name or self.layer.cell.states[-1], range(self.layer.num_layers)[layer]
+        return patching(given, chosen, number, word=word, most=most, size=size, tick=tick)
+
     def gradients(
         self,
         text: Text | None = None,
@@ -219,10 +257,36 @@ class LanguageRun:
                 self.model, self.vocabulary, found, steps=steps, rows=rows, jacobian=jacobian, tick=tick
             )
 
-    def gradient_flow(self, text: str) -> dict[str, Any]:
-        """Return how the error of a text's last word flows back: by state at each word, and by parameter the share that
-        passes through each word."""
-        return gradient_decay.of_text(self.model, self.vocabulary, text)
+    def gradient_flow(self, text: str, *, word: int | None = None, clamp: Clamps | None = None) -> dict[str, Any]:
+        """Return how the error of a text's word flows back: by state at each word before, and by parameter the share that
+        passes through each word.
+
+        Args:
+            text: to read.
+            word: the number of the word whose error it is, 1 the text's first; by default the last.
+            clamp: valves to hold.
+        """
+        return gradient_decay.of_text(self.model, self.vocabulary, text, word=word, clamps=clamp)
+
+    def connectivity(
+        self,
+        text: str,
+        *,
+        names: Sequence[str] | None = None,
+        ends: Sequence[int] | None = None,
+        clamp: Clamps | None = None,
+        tick: Tick | None = None,
+    ) -> Connectivity:
+        """Return how strongly each word's log-odds depend on each word before it.
+
+        Args:
+            text: to read.
+            names: quantities of the cell, and "input", by which they are derived; by default input and states.
+            ends: the numbers of the words that are followed back, 1 the text's first; by default all.
+            clamp: valves to hold.
+            tick: told of progress.
+        """
+        return connectivity(self.model, self.vocabulary, text, names=names, ends=ends, clamps=clamp, tick=tick)
 
     def probe(
         self,
@@ -271,14 +335,15 @@ class LanguageRun:
 
     def figure(
         self,
-        found: Watched | Pair | GradientDecay | Probe | Sequence[GradientDecay] | Sequence[Probe],
+        found: Watched | Pair | Patching | Connectivity | GradientDecay | Probe | Sequence[GradientDecay] | Sequence[Probe],
         names: Sequence[str] | None = None,
         layer: int = -1,
     ) -> Figure:
-        """Return a figure of a reading, a comparison, gradients or probes.
+        """Return a figure of a reading, a comparison, patches, gradients or probes.
 
         Args:
-            found: the result of ``watch``, ``compare``, ``gradients`` or ``probe``; of gradients and probes also several.
+            found: the result of ``watch``, ``compare``, ``patch``, ``connectivity``, ``gradients`` or ``probe``; of the last
+                two also several.
             names: the valves and states that are shown; by default all.
             layer: that is shown; the last by default.
         """

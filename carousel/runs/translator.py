@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from carousel.corpora.annotated import Sentence, read_sentences
+from carousel.insight.patching import Patching, patching
+from carousel.insight.readings import of_sentences
 from carousel.insight.translating import Translated, watch_translation
 from carousel.layers import Clamps
 from carousel.text.encoded import example
@@ -130,8 +132,8 @@ class TranslatorRun:
         """
         return watch_translation(self.model, self.source, self.target, sentence, clamps=clamp, predictions=predictions)
 
-    def figure(self, found: Translated, names: Sequence[str] | None = None, layer: int = -1) -> Figure:
-        """Return a figure of what ``watch`` found.
+    def figure(self, found: Translated | Patching, names: Sequence[str] | None = None, layer: int = -1) -> Figure:
+        """Return a figure of what ``watch`` or ``patch`` found.
 
         Args:
             found: what they returned.
@@ -141,6 +143,24 @@ class TranslatorRun:
         from carousel.insight import figures  # matplotlib loads slowly
 
         return figures.of(found, names, layer)
+
+    def patch(
+        self,
+        a: str,
+        b: str,
+        *,
+        name: str | None = None,
+        layer: int = -1,
+        word: int | None = None,
+        most: int = 32,
+        size: int | None = None,
+        tick: Tick | None = None,
+    ) -> Patching:
+        """Put what the translator remembers of sentence ``a`` into its reading of ``b``; return which units at which word
+        carry the difference between the translations. Arguments as those of ``LanguageRun.patch``."""
+        given = of_sentences(self.model, self.source, self.target, a, b)
+        chosen, number = name or self.model.encoder.cell.states[-1], range(self.model.encoder.num_layers)[layer]
+        return patching(given, chosen, number, word=word, most=most, size=size, tick=tick)
 
     def walkthrough(
         self,

@@ -13,7 +13,7 @@ from carousel.export.html import page, translator_page
 from carousel.insight.watch import Watched, read, spans
 from carousel.language.softmax import FullSoftmax
 from carousel.layers import Clamp
-from carousel.page.facts import CHARACTERS, facts, translator_facts
+from carousel.page.facts import CHARACTERS, MAP_WORDS, facts, translator_facts
 from carousel.page.files import one_file
 from carousel.runs.language import LanguageRun
 from carousel.runs.loading import load
@@ -39,6 +39,7 @@ def open_run_view(folder: Path) -> RunView:
 class RunView:
     """A run folder, read once; its methods may run at the same time."""
 
+    run: Any
     told: tuple[str, ...]  # the questions that a page as one file cannot answer by itself
 
     def __init__(self, vocabulary: Vocabulary, facts: dict[str, Any]):
@@ -75,9 +76,23 @@ class RunView:
         if count > most:
             raise InputError(f"the text has {count:,} words of the vocabulary; give at most {most:,}")
 
-    def gradients(self, text: str) -> dict[str, Any]:
-        """Return how the error of a text's last word flows back. Raises InputError where the page does not show it."""
+    def gradients(self, text: str, word: int | None, clamps: Sequence[Clamp]) -> dict[str, Any]:
+        """Return how the error of a word, by default the last, flows back. Raises InputError where the page does not show
+        it."""
         raise InputError("the gradient flow is shown for language models")
+
+    def connectivity(self, text: str, name: str, clamps: Sequence[Clamp]) -> dict[str, Any]:
+        """Return how strongly each word depends on each word before it. Raises InputError as ``gradients``."""
+        raise InputError("the gradient flow is shown for language models")
+
+    def patch(self, a: str, b: str, name: str | None, layer: int | None) -> dict[str, Any]:
+        """Return which units at which word carry the difference between two texts. Raises InputError where there is none."""
+        self._check(a)
+        self._check(b)
+        layers = range(self.facts["layers"])
+        if layer is not None and layer not in layers:
+            raise InputError(f"there is no layer {layer}; layers are 0 to {layers[-1]}")
+        return self.run.patch(a, b, name=name, layer=-1 if layer is None else layer).as_dict()
 
     def page(self, hash: str, answers: Mapping[str, Any]) -> str:
         """Return the page as one HTML file that shows what is seen.
@@ -103,10 +118,18 @@ class LanguageRunView(RunView):
     def _watch(self, text: str, clamps: Sequence[Clamp], predictions: int) -> Watched:
         return self.run.watch(text, clamp=clamps, predictions=predictions)
 
-    def gradients(self, text: str) -> dict[str, Any]:
-        """Return how the error of a text's last word flows back."""
+    def gradients(self, text: str, word: int | None, clamps: Sequence[Clamp]) -> dict[str, Any]:
+        """Return how the error of a text's word flows back."""
         self._check(text)
-        return self.run.gradient_flow(text)
+        return self.run.gradient_flow(text, word=word, clamp=clamps)
+
+    def connectivity(self, text: str, name: str, clamps: Sequence[Clamp]) -> dict[str, Any]:
+        """Return how strongly each word depends on each word before it."""
+        self._check(text)
+        count = len(read(self.vocabulary, text)[0])
+        if count > MAP_WORDS:
+            raise InputError(f"the map of words is for texts of at most {MAP_WORDS} words; this one has {count}")
+        return self.run.connectivity(text, names=[name], clamp=clamps).as_dict()
 
     def page(self, hash: str, answers: Mapping[str, Any]) -> str:
         """Return the page with the model inside, where it can be there."""

@@ -63,11 +63,34 @@ class PageRequest(BaseModel):
 
 
 class GradientsRequest(BaseModel):
-    """A text whose last word's error is to flow back."""
+    """A text of which one word's error, by default the last one's, is to flow back."""
 
     model_config = ConfigDict(extra="forbid")
 
     text: str
+    word: int | None = Field(None, ge=1)
+    clamps: list[ClampRequest] = Field([], max_length=100)
+
+
+class ConnectivityRequest(BaseModel):
+    """A text, and the quantity by which each word's log-odds are derived at each word before it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    text: str
+    name: str = Field(max_length=100)
+    clamps: list[ClampRequest] = Field([], max_length=100)
+
+
+class PatchRequest(BaseModel):
+    """Two texts: values of the first are put into the reading of the second."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    text: str
+    other: str
+    name: str | None = Field(None, max_length=100)
+    layer: int | None = Field(None, ge=0)
 
 
 def create_app(run: Path, hosts: Iterable[str] = ()) -> FastAPI:
@@ -99,7 +122,15 @@ def create_app(run: Path, hosts: Iterable[str] = ()) -> FastAPI:
 
     @app.post("/api/gradients")
     def gradients(asked: GradientsRequest) -> JSONResponse:
-        return JSONResponse(view.gradients(asked.text))
+        return JSONResponse(view.gradients(asked.text, asked.word, [c.made() for c in asked.clamps]))
+
+    @app.post("/api/connectivity")
+    def connectivity(asked: ConnectivityRequest) -> JSONResponse:
+        return JSONResponse(view.connectivity(asked.text, asked.name, [c.made() for c in asked.clamps]))
+
+    @app.post("/api/patch")
+    def patch(asked: PatchRequest) -> JSONResponse:
+        return JSONResponse(view.patch(asked.text, asked.other, asked.name, asked.layer))
 
     @app.post("/api/page")
     def one_file(asked: PageRequest) -> HTMLResponse:
@@ -124,7 +155,8 @@ def _answer(view: RunView, question: str) -> dict[str, Any]:
     path, _, body = question.partition(" ")
     try:
         if path == "api/gradients":
-            return view.gradients(GradientsRequest.model_validate_json(body).text)
+            flow = GradientsRequest.model_validate_json(body)
+            return view.gradients(flow.text, flow.word, [c.made() for c in flow.clamps])
         asked = WatchRequest.model_validate_json(body)
     except ValidationError:
         raise InputError("the page asks for what there is no answer to") from None

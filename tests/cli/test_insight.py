@@ -68,6 +68,25 @@ def test_pairs_of_texts(carousel, trained, tmp_path):
     assert (told["first"], told["state"], told["b"]) == (2, "f", ["<eos>", "the", "dog", "sat"])
 
 
+def test_units_that_carry_the_difference(carousel, trained, tmp_path):
+    texts = ("the cat sat on the mat", "--replace", "cat=dog", "--patch", "--most", 3)
+    status, out, _ = carousel("pairs", trained, *texts, "--figure", "p.pdf")
+    assert status == 0 and "units of h" in out and "units as they were found at" in out
+    assert (tmp_path / "p.pdf").read_bytes().startswith(b"%PDF")
+    found = json.loads(carousel("pairs", trained, *texts, "--answers", "mat=on", "--at", 3, "--state", "m", "--json")[1])
+    assert found["answers"] == ["mat", "on"] and found["b"] == ["dog", "sat"] and found["name"] == "m"
+    assert 1 <= len(found["units"]) <= 3 and len(found["by_group"]) == len(found["units"]) + 2
+
+
+def test_words_depend_on_the_words_before(carousel, trained, tmp_path):
+    status, out, _ = carousel("gradients", trained, "--text", "the cat sat on the mat", "--figure", "c.png")
+    assert status == 0 and "|∂L/∂h|" in out and (tmp_path / "c.png").exists()
+    options = ("--word", 3, "--names", "f,input", "--clamp", "i=0@1:2", "--figure", "one.svg", "--json")
+    found = json.loads(carousel("gradients", trained, "--text", "the cat sat on the mat", *options)[1])
+    assert found["ends"] == [3] and set(found["size"]) == {"f", "input"}
+    assert found["size"]["f"][0][0][2] > 0 and found["size"]["f"][0][0][3] is None
+
+
 def test_generation_with_a_clamp(carousel, trained):
     options = ("generate", trained, "--prompt", "the cat", "-n", 12, "--seed", 1)
     plain, held, late = (carousel(*options, *more)[1] for more in ((), ("--clamp", "o=0@1:"), ("--clamp", "o=0@90:")))
@@ -90,6 +109,11 @@ def test_generation_with_a_clamp(carousel, trained):
         (["pairs", "run", "the cat"], "give a second text, or --replace"),
         (["pairs", "run", "the cat", "the cat"], "the two texts are the same"),
         (["pairs", "run", "the cat", "--replace", "dog=cat"], "'dog' is none"),
+        (["pairs", "run", "the cat sat", "the dog sat", "--at", "1"], "are for --patch"),
+        (["pairs", "run", "the cat sat", "the dog sat", "--patch", "--answers", "cat"], "--answers takes word=other"),
+        (["gradients", "--text", "the cat"], "give its folder"),
+        (["gradients", "run", "--word", "1"], "add --text"),
+        (["gradients", "run", "--text", "the cat", "--word", "9"], "words are 1 to 2"),
     ],
     ids=lambda x: " ".join(x) if isinstance(x, list) else "",
 )

@@ -39,7 +39,17 @@ def translator(pairs_folder):
     """A translator at first weights, large ones, and its vocabularies."""
     lines = [line for side in ("en", "cs") for line in (pairs_folder / f"train.{side}").read_text().splitlines()]
     vocabulary = Vocabulary.train("bpe", lines + LECTURE * 50, 700)  # a few words in one piece, most in several
-    torch.manual_seed(2)
+    return drawn(vocabulary, 2)
+
+
+@pytest.fixture(scope="session")
+def telling(translator):
+    """Another one, which tells a boy from a seamstress."""
+    return drawn(translator[1], 6)
+
+
+def drawn(vocabulary, seed):
+    torch.manual_seed(seed)
     model = Translator(vocabulary.size, vocabulary.size, TranslatorConfig(embedding=8, hidden=9)).eval()
     with torch.no_grad():
         for p in model.parameters():

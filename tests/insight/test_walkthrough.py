@@ -11,7 +11,7 @@ from carousel.corpora.annotated import Sentence, read_sentences
 from carousel.errors import InputError
 from carousel.insight.memories import memories
 from carousel.insight.translating import watch_translation
-from carousel.insight.walkthrough import TICKS, walk
+from carousel.insight.walkthrough import TICKS, counts, walk
 from carousel.insight.walkthrough_figure import walkthrough as draw
 from carousel.layers import Clamp
 from carousel.text.vocabulary import Vocabulary
@@ -125,11 +125,16 @@ def test_a_cell_without_valves_has_a_figure_and_nothing_to_hold():
         assert draw(found).axes[0].get_title(loc="left") == "this cell has no valves"
 
 
-def test_units_are_moved_while_the_replaced_word_is_read(translator):
-    found = walk(*translator, A, B)
-    (patched,) = found.patched  # of nine units eight can be patched
-    a, b = (watch_translation(*translator, text).values["h"][0, 3] for text in (A, B))
-    most = np.argsort(-np.abs(a - b), kind="stable")[:8]
-    clamps = [Clamp("h", float(b[u]), (int(u),), 3, 4) for u in most]
-    assert patched.what == "8 units"
-    assert patched.translation == watch_translation(*translator, A, clamps=clamps).translation
+def test_units_that_were_found_are_held_at_the_other_sentence_s_values(telling):
+    text, other = "I am a boy", "I am a seamstress"
+    found = walk(*telling, text, other)
+    assert found.found is not None and found.found.words[0][1].strip() == "boy"
+    there, word = watch_translation(*telling, other).values["h"][0], found.found.word
+    i, j = found.pair.places[found.pair.first + word]
+    for held, count in zip(found.patched, counts(len(found.found.units)), strict=True):
+        clamps = [Clamp("h", float(there[j, u]), (u,), i, i + 1) for u in found.found.units[:count]]
+        assert held.translation == watch_translation(*telling, text, clamps=clamps).translation
+
+
+def test_translations_are_shown_for_few_units_and_then_for_four_more():
+    assert [counts(n) for n in (1, 3, 8, 18)] == [[1], [1, 2, 3], [1, 2, 4, 8], [1, 2, 4, 8, 12, 16, 18]]

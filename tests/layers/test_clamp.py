@@ -1,8 +1,10 @@
 """A clamped valve has its value where it is clamped, and the equations' elsewhere."""
 
+from dataclasses import replace
+
 import pytest
 import torch
-from torch.nn.utils.rnn import pack_sequence
+from torch.nn.utils.rnn import pack_sequence, pad_packed_sequence
 
 from carousel import kernels
 from carousel.cells import CELLS
@@ -98,6 +100,111 @@ def test_gradients_pass_by_a_held_gate(x):
     layer(x, clamp={"f": 1.0})[0].sum().backward()
     assert (layer.W["fe_l0"].grad == 0).all()
     assert (layer.W["ie_l0"].grad != 0).any()
+
+
+def by_hand_changed(layer, x, change):
+    """LSTM v2 written out, whose memory is changed by ``change(t, h)`` at each step."""
+    p = {k: v.detach() for k, v in layer.named_parameters()}
+    m, h = torch.zeros(x.shape[1], H), torch.zeros(x.shape[1], H)
+    messages, memories = [], []
+    for t, e in enumerate(x):
+        i, f, o, g = (e @ p[f"W.{k}e_l0"].T + m @ p[f"W.{k}m_l0"].T + p[f"b.{k}_l0"] for k in "ifoh")
+        h = change(t, torch.sigmoid(f) * h + torch.sigmoid(i) * torch.tanh(g))
+        m = torch.sigmoid(o) * torch.tanh(h)
+        messages.append(m)
+        memories.append(h)
+    return torch.stack(messages), torch.stack(memories)
+
+
+@pytest.mark.parametrize("kernels_", ["cpu", "reference"])
+def test_units_and_rows_are_held_at_what_another_run_recorded(x, kernels_):
+    layer, other = Recurrent("lstm-v2", E, H), torch.randn(T, B, E)
+    with torch.no_grad(), kernels.use(kernels_):
+        there = layer(other, record=["h"])[2]["h"][0]
+        clamps = [
+            Clamp("h", there[2:4, :, [0, 4]], (0, 4), 2),  # both steps, each row its own values
+            Clamp("h", there[4:5, 1, [1, 2]], (1, 2), 4, rows=(2,)),  # what row 1 had there, in row 2
+        ]
+        output, _, seen = layer(x, record=["h"], clamp=clamps)
+
+    def change(t, h):
+        if t in (2, 3):
+            h[:, [0, 4]] = there[t][:, [0, 4]]
+        if t == 4:
+            h[2, [1, 2]] = there[4, 1, [1, 2]]
+        return h
+
+    messages, memories = by_hand_changed(layer, x, change)
+    torch.testing.assert_close(output, messages)
+    torch.testing.assert_close(seen["h"][0], memories)
+
+
+def test_a_function_changes_what_the_equation_says(x):
+    layer = Recurrent("lstm-v2", E, H)
+    clamps = [Clamp("h", lambda h: 2 * h, (1, 3), 1, 3), Clamp("h", torch.tanh, begin=2, rows=(0,))]
+
+    def change(t, h):
+        if t in (1, 2):
+            h[:, [1, 3]] *= 2
+        if t >= 2:
+            h[0] = torch.tanh(h[0])
+        return h
+
+    expected, _ = by_hand_changed(layer, x, change)
+    with torch.no_grad():
+        torch.testing.assert_close(layer(x, clamp=clamps)[0], expected)
+        stream = Streaming(layer, batch=B, clamp=clamps)
+        torch.testing.assert_close(torch.stack([stream(e).clone() for e in x]), expected)
+        by_name = layer(x, clamp={"h": {1: lambda h: 2 * h}, "f": torch.zeros(H)})[0]
+        torch.testing.assert_close(by_name, layer(x, clamp=[Clamp("h", lambda h: 2 * h, (1,)), Clamp("f", 0.0)])[0])
+
+
+def test_rows_of_packed_sequences_are_the_caller_s(x):
+    layer = Recurrent("lstm-v2", E, H, bidirectional=True)
+    short, long = x[:3, 0], x[:, 1]
+    clamps = [Clamp("i", 0.5, begin=1, end=2, rows=(0,)), Clamp("f", lambda f: f / 2, begin=1, rows=(1,))]
+    mine = [[c for c in clamps if c.rows == (k,)] for k in (0, 1)]
+    with torch.no_grad():
+        packed, _ = pad_packed_sequence(layer(pack_sequence([short, long], enforce_sorted=False), clamp=clamps)[0])
+        for k, sequence in enumerate((short, long)):
+            alone = layer(sequence, clamp=[replace(c, rows=None) for c in mine[k]])[0]
+            torch.testing.assert_close(packed[: len(sequence), k], alone)
+
+
+def test_segments_hold_and_change_the_same_steps(x):
+    layer = Recurrent("lstm-v2", E, H)
+    held = torch.randn(2, B, H, requires_grad=True)
+    clamps = [Clamp("h", held, begin=3), Clamp("f", lambda f: f**2, begin=2, end=5)]
+    found = []
+    for layer.segment_length in (0, 2):
+        output = layer(x, clamp=clamps)[0]
+        found.append((output, *torch.autograd.grad(output.square().sum(), [held, layer.W["fe_l0"]])))
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other)
+
+
+def test_values_and_rows_that_do_not_fit_are_refused(x):
+    layer = Recurrent("lstm-v2", E, H)
+    for clamp, said in (
+        ([Clamp("f", torch.zeros(H - 1))], r"shape \(4,\), expected \(5,\)"),
+        ([Clamp("f", torch.zeros(2, H), end=3)], r"shape \(2, 5\), expected \(3, 5\)"),
+        ([Clamp("f", torch.zeros(2, B + 1, H))], "have 4 rows, and the batch has 3"),
+        ([Clamp("f", 0.0, rows=(3,))], "rows are 0 to 2"),
+        ([Clamp("f", lambda f: f[:, 0])], r"must return a tensor of shape \(3, 5\), not \(3,\)"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            layer(x, clamp=clamp)
+
+
+def test_a_function_goes_into_no_graph(x):
+    class Changed(torch.nn.Module):
+        layer = Recurrent("lstm-v2", E, H)
+
+        def forward(self, x):
+            return self.layer(x, clamp=[Clamp("f", torch.tanh)])[0]
+
+    with pytest.raises(ValueError, match="goes into no graph"):
+        torch.export.export(Changed(), (x,))
 
 
 def test_what_cannot_be_held_is_refused(x):

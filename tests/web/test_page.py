@@ -151,6 +151,36 @@ def test_the_gradient_flow_is_drawn_and_stands_in_a_table(page, server):
     assert page.locator("#tab-cell").get_attribute("aria-selected") == "true"
 
 
+def test_any_word_is_followed_back_and_each_word_depends_on_those_before(page, server):
+    page.get_by_role("tab", name="Gradient flow").click()
+    page.wait_for_selector("#depends-legend .ramp")
+    page.locator("#flow-end").select_option("4")
+    sync_api.expect(page.locator("#flow-says")).to_contain_text(f"The error of “{TEXT.split()[3]}”")
+    assert "end=4" in page.url
+    page.locator("#depends-name").select_option("f")
+    sync_api.expect(page.locator("#depends-legend b")).to_have_text("|∂L/∂f|, layer 0")
+    page.locator("#depends").focus()
+    for _ in range(3):
+        page.keyboard.press("ArrowDown")
+    size = server.ask("api/connectivity", {"text": TEXT, "name": "f"})[1]["size"]["f"][0][2][0]
+    sync_api.expect(page.locator("section:has(#depends) .readout")).to_have_text(f"“{TEXT.split()[2]}” by “¶”: {size:.3f}")
+
+
+def test_units_of_one_run_are_put_into_the_other(page, server):
+    compare(page, "boy", "girl")
+    page.get_by_role("button", name="Find the units").click()
+    page.wait_for_selector("#patch-legend .ramp")
+    found = server.ask("api/patch", {"text": TEXT, "other": TEXT.replace("boy", "girl"), "name": "h", "layer": 0})[1]
+    said = page.locator("#patch-says").inner_text()
+    assert re.search(rf"{len(found['units'])} units? of h, put in at \S.*: \d+ % of the difference", said)
+    page.locator("#patch-units").focus()
+    page.keyboard.press("ArrowDown")
+    says = page.locator("section:has(#patch-units) .readout").inner_text()
+    assert says.startswith(" ".join(map(str, found["groups"][0]))) and says.endswith("% of the difference")
+    page.get_by_role("button", name=re.compile("Take back: boy")).click()
+    sync_api.expect(page.locator("#patch-go")).to_be_hidden()
+
+
 def test_a_link_shows_the_same_again(page, open_page):
     compare(page, "boy", "girl")
     valve(page, "i").click()

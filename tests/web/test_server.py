@@ -14,6 +14,7 @@ from carousel.language.folder import load_run
 from carousel.layers import Clamp
 from carousel.page import facts
 from carousel.runs import language
+from carousel.runs.language import LanguageRun
 from carousel.translation.folder import load_translator
 from carousel.web.guard import Guard
 from carousel.web.server import create_app, in_words, listen
@@ -54,6 +55,27 @@ def test_gradients_have_a_size_for_every_state_layer_and_word(server):
     assert status == 200 and found["predicted"] == "hat"
     for sizes in found["size"].values():
         assert [len(layer) for layer in sizes] == [len(found["words"])] * 2
+
+
+def test_any_word_flows_back_with_clamps_in_force(server, run):
+    clamp, held = {"name": "f", "value": 0.25, "from": 2}, [Clamp("f", 0.25, begin=2)]
+    model = LanguageRun(run)
+    _, found = server.ask("api/gradients", {"text": TEXT, "word": 4, "clamps": [clamp]})
+    assert found == model.gradient_flow(TEXT, word=4, clamp=held) and found["predicted"] == TEXT.split()[3]
+    _, found = server.ask("api/connectivity", {"text": TEXT, "name": "h", "clamps": [clamp]})
+    assert found == model.connectivity(TEXT, names=["h"], clamp=held).as_dict()
+    status, found = server.ask("api/connectivity", {"text": "the " * 100, "name": "h"})
+    assert status == 400 and "at most 100 words" in found["error"]
+
+
+def test_units_are_patched_from_one_text_into_another(server, translating, run):
+    other = TEXT.replace("boy", "girl").replace("his", "her")
+    status, found = server.ask("api/patch", {"text": TEXT, "other": other, "layer": 0})
+    assert status == 200 and found == LanguageRun(run).patch(TEXT, other, layer=0).as_dict()
+    for asked, says in (({"other": TEXT}, "the same"), ({"other": other, "layer": 2}, "layers are 0 to 1")):
+        status, found = server.ask("api/patch", {"text": TEXT, **asked})
+        assert status == 400 and says in found["error"]
+    assert translating.ask("api/connectivity", {"text": TEXT, "name": "h"})[0] == 400
 
 
 def test_unknown_words_are_read_and_said_to_be_unknown(server):

@@ -30,7 +30,7 @@ class Triton(Backend):
             raise Unavailable("there are no kernels for the GPU, since Triton is not installed (pip install triton)")
 
     def supports(self, call: Call) -> bool:
-        if call.record or call.clamp or call.data.shape[0] == 0 or not usable(call.cell, call.data):
+        if call.record or call.clamp or call.changes or call.data.shape[0] == 0 or not usable(call.cell, call.data):
             return False
         if call.noise is not None and input_type(call) is not torch.float32:
             return False  # whose vectors do not hold the whole numbers that noise is drawn from

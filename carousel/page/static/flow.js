@@ -1,7 +1,7 @@
 // The gradient flow of a text: sizes against lag, a curve for each state and layer.
 
 import { showLegend, showMap } from "./heatmap.js";
-import { percent, show } from "./numbers.js";
+import { percent, show, written } from "./numbers.js";
 import { table } from "./panels.js";
 
 const NS = "http://www.w3.org/2000/svg";
@@ -24,6 +24,7 @@ function curvesOf(flow, run) {
       run,
       layer,
       s,
+      words: flow.words,
       points: [...sizes_].reverse(),
     })),
   );
@@ -70,7 +71,7 @@ function flowSays(flow, run, unit) {
 }
 
 function plotFlow(host, curves) {
-  const [width, height, left, right, top, bottom] = [900, 380, 64, 130, 16, 48];
+  const [width, height, left, right, top, bottom] = [900, 420, 64, 130, 16, 92];
   const lags = Math.max(...curves.map((c) => c.points.length));
   const logs = curves
     .flatMap((c) => c.points)
@@ -92,9 +93,13 @@ function plotFlow(host, curves) {
     make(svg, "line", { class: "grid", x1: left, x2: width - right, y1: y(10 ** e), y2: y(10 ** e) });
     make(svg, "text", { class: "tick end", x: left - 8, y: y(10 ** e) + 4 }, `10${[...String(e)].map((d) => SUP[d]).join("")}`);
   }
-  for (let lag = 0; lag < lags; lag += Math.ceil(lags / 12))
-    make(svg, "text", { class: "tick", x: x(lag), y: height - bottom + 20 }, lag);
-  make(svg, "text", { class: "axis", x: (left + width - right) / 2, y: height - 8 }, "words back");
+  const each = Math.ceil((lags * 18) / (width - left - right));
+  for (let lag = 0; lag < lags; lag += each) {
+    const [at, words] = [x(lag), [...new Set(curves.map((c) => c.words.at(-1 - lag)).filter(Boolean).map(written))]];
+    const y = height - bottom + 14;
+    make(svg, "text", { class: "tick end", x: at + 4, y, transform: `rotate(-50 ${at + 4} ${y})` }, words.join(" / "));
+  }
+  make(svg, "text", { class: "axis", x: (left + width - right) / 2, y: height - 4 }, "words, from the last one read back");
   const taken = [];
   for (const curve of curves) {
     const points = curve.points.map((v, lag) => [lag, v]).filter(([, v]) => v > 0);

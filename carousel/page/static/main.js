@@ -4,10 +4,12 @@ import { askGradients, askPage, askRun, askWatch, hasGradients, savedHash } from
 import { showAttention } from "./attention.js";
 import { fillClampLayers, fillClampWords, fitClamp, listenToClamps } from "./clamping.js";
 import { fillDrawing, mountDrawing } from "./drawing.js";
+import { endOf, showDepends } from "./depends.js";
 import { showFlow } from "./flow.js";
 import { inRow, rowsOf } from "./layers.js";
 import { alignRuns, wordAt, written } from "./numbers.js";
 import { showChanged, showChanges, showPredictions, showTranslations } from "./panels.js";
+import { offerPatch } from "./patch.js";
 import { go, offerSteps } from "./player.js";
 import { nameOf, showQuantity } from "./quantity.js";
 import { offer } from "./save.js";
@@ -91,6 +93,7 @@ function showAll() {
   const pairs = given.map(([i, j]) => [a.words[i], b.words[j]]).filter(([x, y]) => x !== y);
   showChanged($("changed"), state.other === null ? null : pairs, state.clamps, (b ?? a).words, takeBack);
   fillClampWords(seen);
+  offerPatch(!isAlone && b !== null && state.other !== null, say);
   showView();
 }
 
@@ -103,13 +106,17 @@ function showView() {
 }
 
 async function flowOfBoth() {
-  const { text, other } = state;
+  const { text, other, clamps } = state;
+  const isFree = !isAlone; // one file knows the last word alone, without clamps
+  const end = isFree ? endOf(state.end, seen.a) : null;
+  const twin = end === null ? null : (seen.places.find(([i]) => i === end)?.[1] ?? null); // none: B's last word
   try {
-    const a = await askGradients(text);
-    const b = other === null ? null : await askGradients(other);
-    if (state.tab !== "flow" || state.text !== text || state.other !== other) return; // something else is asked by now
+    const a = await askGradients(text, end);
+    const b = seen.b && (isFree || other !== null) ? await askGradients(other ?? text, twin, isFree ? clamps : []) : null;
+    if (state.tab !== "flow" || [text, other, clamps].some((x, k) => x !== [state.text, state.other, state.clamps][k])) return;
     const unit = seen.run.vocabulary.kind === "word" ? "words" : "pieces";
-    showFlow(a, b, unit, state.clamps.length ? "Nothing is clamped here." : "");
+    showFlow(a, b, unit, !isFree && clamps.length ? "Nothing is clamped here." : "");
+    if (isFree) showDepends(seen, end, (word) => change({ end: word }), say);
   } catch (error) {
     say(error.message);
   }

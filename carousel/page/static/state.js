@@ -2,7 +2,7 @@
 
 const first = {
   ...{ text: "", other: null, clamps: [], step: 1 },
-  ...{ see: null, layer: 0, order: "variance", unit: null, every: false, tab: "cell" },
+  ...{ see: null, layer: 0, order: "variance", unit: null, every: false, end: null, tab: "cell" },
 };
 const listeners = [];
 const REST = 400; // milliseconds: browsers refuse more than some hundred addresses in 30 seconds
@@ -55,7 +55,7 @@ export function fromHash(hash) {
   const asked = new URLSearchParams(hash.replace(/^#/, ""));
   const found = { ...first };
   for (const key of ["text", "other", "see"]) if (asked.has(key)) found[key] = asked.get(key).slice(0, 20000);
-  for (const key of ["step", "layer", "unit"]) if (/^\d{1,5}$/.test(asked.get(key) ?? "")) found[key] = Number(asked.get(key));
+  for (const key of ["step", "layer", "unit", "end"]) if (/^\d{1,5}$/.test(asked.get(key) ?? "")) found[key] = Number(asked.get(key));
   if (asked.get("order") === "index") found.order = "index";
   found.every = asked.get("every") === "true";
   if (/^[a-z]{1,20}$/.test(asked.get("tab") ?? "")) found.tab = asked.get("tab");
