@@ -53,7 +53,7 @@ def valves(watched: Watched, names: Sequence[str] | None = None, layer: int = -1
         x, valve = values[name], name in watched.valves
         known = x[~np.ma.getmaskarray(x).any(1)]  # a decoder may lack a layer's values
         order, kinds = orders[x.shape[1]], habits(known)
-        top = 1.0 if valve else float(np.quantile(np.abs(known), 0.99)) or 1.0
+        top = 1.0 if valve or not known.size else float(np.quantile(np.abs(known), 0.99)) or 1.0
         how: dict[str, Any] = {"cmap": OPENING if valve else SIGNED, "vmin": 0 if valve else -top, "vmax": top}
         image = axes.imshow(x[:, order].T, aspect="auto", interpolation="nearest", **how)
         images.setdefault("opening" if valve else name, (image, []))[1].append(axes)

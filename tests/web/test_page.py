@@ -37,7 +37,7 @@ def compare(page, old, new):
 
 def test_a_typed_text_is_read(page, server):
     page.locator("#text").fill("the girl who sings")
-    page.get_by_role("button", name="Read").click()
+    page.get_by_role("button", name="Read", exact=True).click()
     sync_api.expect(page.locator("#words .word")).to_have_count(5)
     assert words(page)[1:] == ["the", "girl", "who", "sings"]
     _, found = server.ask("api/watch", {"text": "the girl who sings", "predictions": 8})
@@ -258,7 +258,7 @@ def test_a_saved_page_computes_what_the_server_does(page, saved, run):
     assert [[w for w, _ in each] for each in found["predictions"]] == [[w for w, _ in each] for each in wanted.predictions]
     for opened in (page, saved):
         opened.locator("#text").fill(TEXT.replace("hat", "queen"))
-        opened.get_by_role("button", name="Read").click()
+        opened.get_by_role("button", name="Read", exact=True).click()
         sync_api.expect(opened.locator("#run-b")).to_be_hidden()
         compare(opened, "waits", "sings")
         valve(opened, "i").click()
@@ -286,7 +286,7 @@ def test_a_saved_page_keeps_the_gradients_of_its_texts_and_says_where_others_are
     said = saved.locator("#foot").inner_text()
     assert "carousel serve" in said and "8 bits" in said and saved.locator("#alone").is_visible()
     saved.locator("#text").fill("the girl who sings")
-    saved.get_by_role("button", name="Read").click()
+    saved.get_by_role("button", name="Read", exact=True).click()
     sync_api.expect(saved.locator("#tabs")).to_be_hidden()
     assert saved.locator("#view-cell").is_visible()
 
@@ -294,7 +294,7 @@ def test_a_saved_page_keeps_the_gradients_of_its_texts_and_says_where_others_are
 def test_a_saved_page_refuses_what_the_server_refuses(saved, server):
     for text in ("the " * 501, "x" * 20_001):
         saved.locator("#text").evaluate("(e, text) => { e.removeAttribute('maxlength'); e.value = text }", text)
-        saved.get_by_role("button", name="Read").click()
+        saved.get_by_role("button", name="Read", exact=True).click()
         saved.wait_for_selector("#message:not([hidden])")
         sync_api.expect(saved.locator("#message")).to_have_text(server.ask("api/watch", {"text": text})[1]["error"])
 
@@ -356,7 +356,7 @@ def test_a_valve_that_is_shut_changes_the_translation(open_page, translating):
     saved = open_page(download.value.path().rename(download.value.path().with_suffix(".html")).as_uri(), offline=True)
     assert saved.locator("#translations").inner_text() == page.locator("#translations").inner_text()
     saved.locator("#text").fill(OTHER)  # alive: it translates what it was never asked before
-    saved.get_by_role("button", name="Read").click()
+    saved.get_by_role("button", name="Read", exact=True).click()
     sync_api.expect(saved.locator("#words .word.a").nth(1)).to_have_text(re.compile("girl"))
 
 
@@ -421,7 +421,7 @@ def test_an_exported_translator_computes_and_shows_what_the_server_does(open_pag
         assert likely == expected
     for page in (alone, served):
         page.locator("#text").fill(OTHER)
-        page.get_by_role("button", name="Read").click()
+        page.get_by_role("button", name="Read", exact=True).click()
         sync_api.expect(page.locator("#words .word.a").nth(1)).to_have_text(re.compile("girl"))
         compare(page, "waits", "sings")
         page.locator("#layer").select_option("2, forwards")
@@ -447,6 +447,6 @@ def test_an_exported_translator_refuses_what_the_server_refuses(open_page, looki
     page = open_page(looking_file.as_uri(), offline=True)
     for text in ("a king\nand a queen", "the " * 501):
         page.locator("#text").fill(text)
-        page.get_by_role("button", name="Read").click()
+        page.get_by_role("button", name="Read", exact=True).click()
         page.wait_for_selector("#message:not([hidden])")
         sync_api.expect(page.locator("#message")).to_have_text(looking.ask("api/watch", {"text": text})[1]["error"])
