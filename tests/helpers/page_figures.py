@@ -11,6 +11,7 @@ import tempfile
 from pathlib import Path
 
 from carousel import load
+from carousel.runs.translator import TranslatorRun
 
 TEXT = "A class is a function with a name, and a method of it is called with an instance of the class as its first argument"
 NODE = """
@@ -44,6 +45,9 @@ def main():
     run = load(sys.argv[1])
     with tempfile.TemporaryDirectory() as room:
         folder = Path(room)
+        if isinstance(run, TranslatorRun):
+            in_chromium(*run.export(folder / "translator.html"))
+            return
         (folder / "package.json").write_text('{"type": "module"}')
         for precision in ("float32", "bfloat16", "int8"):
             for to in ("html", "js", "wasm"):

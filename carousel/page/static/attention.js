@@ -15,8 +15,8 @@ export function showAttention({ a, b, places }, i, j) {
   const card = partOf("attention");
   card.hidden = !a.attention;
   for (const [k, item] of [...partOf("words").children].entries()) {
-    const looked = places[k]?.map((at, which) => shareOf(which ? b : a, which ? j : i, at)) ?? [];
-    item.style.setProperty("--looked", Math.max(0, ...looked).toFixed(3));
+    for (const [which, button] of [...item.children].entries())
+      button.style.setProperty("--looked", shareOf(which ? b : a, which ? j : i, places[k][which]).toFixed(3));
   }
   if (card.hidden) return;
   if (!card.firstChild) buildAttention(card);
@@ -27,7 +27,17 @@ export function showAttention({ a, b, places }, i, j) {
     partOf(id).hidden = !run;
     if (run) showLooks(partOf(id), run, at, which, places, Boolean(b));
   }
+  const says = [a, b].map((run, which) => (run ? saysOf(run, which ? j : i, b ? ` (${"AB"[which]})` : "") : ""));
+  partOf("attention-says").textContent =
+    `Words written across, words read down; each column adds up to 1. ${says.filter(Boolean).join(" ")} The marked column also shades the words above.`;
   showLegend(partOf("attention-legend"), [{ label: "share of attention", ...shares }]);
+}
+
+function saysOf(run, k, name) {
+  const step = stepOf(run, k);
+  if (step === null) return `The sentence is still being read${name}.`;
+  const before = step ? `After “${written(run.words[k])}”` : "First";
+  return `${before} it writes “${written(run.written[step])}”${name}.`;
 }
 
 function shareOf(run, k, at) {
@@ -55,6 +65,6 @@ function buildAttention(card) {
   const figure = (id) =>
     `<figure id="${id}"><figcaption></figcaption><div class="scroll"><canvas tabindex="0" role="application" aria-roledescription="heat map"></canvas></div><p class="readout" aria-live="polite"></p></figure>`;
   card.innerHTML = `<h2>Where it looks as it writes</h2>
-    <p class="muted">Words written across, words read down; each column adds up to 1. The words above are shaded by the same shares.</p>
+    <p id="attention-says" class="muted"></p>
     <div class="looks">${figure("attention-a")}${figure("attention-b")}</div><div id="attention-legend" class="legend"></div>`;
 }
