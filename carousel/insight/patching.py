@@ -171,9 +171,12 @@ def patching(
             f"both texts foretell {given.answers[0]!r} and {given.answers[1]!r} alike, so there is no difference to carry over"
         )
     columns = range(len(given.words))
-    quantities = [(n, k) for n in given.names for k in range(len(given.a[n]))]
+    quantities = [(n, k) for n in given.names if n == name or _inside(given, n) for k in range(len(given.a[n]))]
+    try:
+        alone = given.shares([[given.clamp(name, layer, c)] for c in columns])
+    except ValueError as error:  # it does not depend on the states
+        raise InputError(str(error)) from None
     whole = given.shares([[given.clamp(n, k, c)] for n, k in quantities for c in columns]).reshape(len(quantities), -1)
-    alone = given.shares([[given.clamp(name, layer, c)] for c in columns])
     if word is None:
         word = int((alone >= ENOUGH * alone.max()).argmax())
     elif not 0 <= word < len(columns):
@@ -199,6 +202,15 @@ def patching(
         tuple(groups),
         by_group,
     )
+
+
+def _inside(given: Readings, name: str) -> bool:
+    """Return whether the loop computes a quantity, so that it can be patched."""
+    try:
+        given.shares([[given.clamp(name, 0, 0)]])
+    except ValueError:
+        return False
+    return True
 
 
 def _search(

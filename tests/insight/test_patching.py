@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -122,6 +123,20 @@ def test_clamps_are_in_force_while_a_run_is_patched(model, vocabulary):
     found = patching(of_texts(model, vocabulary, A, B, clamps=held), "h", 0, most=1)
     plain = patching(of_texts(model, vocabulary, A, B), "h", 0, most=1)
     assert found.odds != pytest.approx(plain.odds, rel=1e-3)
+
+
+def test_what_cannot_be_clamped_is_left_out(model, vocabulary):
+    given = of_texts(model, vocabulary, A, B)
+
+    def odds(clamps, rows):
+        if any(c.name == "f" for c in clamps):
+            raise ValueError("f is computed for all steps before the loop, so it cannot be clamped")
+        return given.odds(clamps, rows)
+
+    stubborn = replace(given, odds=odds)
+    assert {n for n, _ in patching(stubborn, "h", 0, most=1).quantities} == {"i", "o", "h", "m"}
+    with pytest.raises(InputError, match="before the loop"):
+        patching(stubborn, "f", 0)
 
 
 def test_a_translator_is_patched_towards_the_other_translation(telling):
