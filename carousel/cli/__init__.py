@@ -34,6 +34,7 @@ COMMANDS = {
     "valves": "Show every valve, memory and message at every word, and how surprising the word was.",
     "pairs": "Show where memory and predictions part, which units carry the difference and for how long.",
     "probe": "Test how well a property of each word is read from the memory: by all units linearly, and by each unit alone.",
+    "find": "Find the places of a text where a model's units do as on a span of words; the nearest states; a unit's extremes.",
     "walkthrough": (
         "Translate two sentences that differ in a word; show valves, memory, probes of it, and the effect of held valves."
     ),

@@ -21,6 +21,8 @@ from carousel.insight.pairs import Pair, compare
 from carousel.insight.patching import Patching, patching
 from carousel.insight.probes import Probe, probe
 from carousel.insight.readings import of_texts
+from carousel.insight.search.indexed import Indexed
+from carousel.insight.search.indexing import encoded, indexed
 from carousel.insight.watch import Watched, watch
 from carousel.language.adaptation import STATIC, Told, adaptation, adapted
 from carousel.language.folder import load_run
@@ -35,6 +37,7 @@ from carousel.text.lines import Text, lines_of
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+STATES = "states"  # in the run folder: texts with their states
 Sentences = Path | Sequence[Sentence]  # annotated: a file of ``carousel agreement corpus``, or what was read from one
 Tick = Callable[[int, int], None]
 
@@ -313,6 +316,43 @@ class LanguageRun:
         given = read(sentences)
         how: dict[str, Any] = {"name": name, "layer": layer, "held_out": held_out, "seed": seed, "tick": tick}
         return probe(self.model, self.vocabulary, given, property, **how)
+
+    def indexed(
+        self,
+        text: Text | Sequence[Sentence] | None = None,
+        *,
+        part: str = "valid",
+        name: str | None = None,
+        layer: int = -1,
+        annotations: Sentences | None = None,
+        tick: Tick | None = None,
+    ) -> Indexed:
+        """Return a text with the states after each of its tokens, to search in.
+
+        The states are written into the run folder, under ``states``, once for each text, quantity and layer; an interrupted
+        call goes on where it stopped.
+
+        Args:
+            text: to search in; annotated sentences bring their annotations along. By default the run's own text.
+            part: of the run's own text: train, valid or test.
+            name: the quantity; the memory by default.
+            layer: of the quantity; the last by default.
+            annotations: of each line that is not empty; or the Path of a file of them.
+            tick: told of the tokens that are read, and of all.
+        """
+        if text is None:
+            if not EncodedText.exists(self.folder / "data", part):
+                raise InputError(f"{self.folder} has no text {part!r} of its own; give a text to search in")
+            corpus, place = EncodedText.open(self.folder / "data", part, self.vocabulary.size), self.folder / STATES / part
+        else:
+            if not isinstance(text, str | Path):
+                text = [*text]
+                if text and isinstance(text[0], Sentence):
+                    annotations, text = annotations or text, [s.text for s in text]
+            corpus, place = encoded(text, self.vocabulary, self.folder / STATES)
+        beside = None if annotations is None else read(annotations)
+        how: dict[str, Any] = {"name": name, "layer": layer, "annotations": beside, "tick": tick}
+        return indexed(self.model, self.vocabulary, corpus, place, **how)
 
     def agreement(
         self, sentences: Sentences, *, clamp: Clamps | None = None, at: int | None = None, words: int = 1
