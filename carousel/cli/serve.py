@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import webbrowser
 from contextlib import suppress
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -17,15 +18,23 @@ def command(
     run: options.Run,
     host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 lets other machines in.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0: a free one.")] = 0,
+    corpus: Annotated[
+        Path | None,
+        typer.Option(help="Text to find things in, or sentences with labels (.jsonl); else held-out text.", show_default=False),
+    ] = None,
+    annotations: Annotated[
+        Path | None, typer.Option(help="Labels for each word of that text (.jsonl).", show_default=False)
+    ] = None,
     browser: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
 ) -> None:
     """Show a model's valves and memory while it reads: a page on this machine, until Ctrl+C.
 
-    Type a text, step through it, hold a valve, replace a word, and see both runs side by side.
+    Type a text, step through it, hold a valve, replace a word, and see both runs side by side;
+    find where else in a text the same units do the same.
     """
     from carousel.web.server import create_app, listen, serve  # here: its help needs no server
 
-    app = create_app(run, [host])
+    app = create_app(run, [host], corpus, annotations)
     listening, address = listen(host, port)
     print(address, flush=True)
     if browser:

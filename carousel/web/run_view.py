@@ -20,20 +20,30 @@ from carousel.runs.loading import load
 from carousel.runs.translator import TranslatorRun
 from carousel.runs.trials import Trials
 from carousel.text.vocabulary import Vocabulary
+from carousel.web.corpus import Corpus
 
 
-def open_run_view(folder: Path) -> RunView:
+def open_run_view(folder: Path, corpus: Path | None = None, annotations: Path | None = None) -> RunView:
     """Return the view of a run, of either kind.
 
+    Args:
+        folder: of the run.
+        corpus: the text that a language model's page searches; the run's held-out text by default.
+        annotations: of the corpus.
+
     Raises:
-        InputError: the folder is no whole run.
+        InputError: the folder is no whole run, or a translator's, which has no corpus to search.
     """
     run = load(folder)
     if isinstance(run, Trials):
         raise InputError(f"{folder} holds trials, whose networks are not kept, so there is nothing to look into")
     if not isinstance(run, LanguageRun | TranslatorRun):
         raise InputError(f"{folder} holds the run of a {run.config.kind}; the page looks into language models and translators")
-    return TranslatorRunView(run) if isinstance(run, TranslatorRun) else LanguageRunView(run)
+    if isinstance(run, LanguageRun):
+        return LanguageRunView(run, Corpus.of(run, corpus, annotations))
+    if corpus is not None or annotations is not None:
+        raise InputError(f"{folder} holds a translator, whose page searches no corpus")
+    return TranslatorRunView(run)
 
 
 class RunView:
@@ -94,6 +104,10 @@ class RunView:
             raise InputError(f"there is no layer {layer}; layers are 0 to {layers[-1]}")
         return self.run.patch(a, b, name=name, layer=-1 if layer is None else layer).as_dict()
 
+    def find(self, kind: str, **asked: Any) -> dict[str, Any]:
+        """Return what is found in the corpus. Raises InputError where the page has none to search."""
+        raise InputError("the page searches the corpora of language models that still have one")
+
     def page(self, hash: str, answers: Mapping[str, Any]) -> str:
         """Return the page as one HTML file that shows what is seen.
 
@@ -107,13 +121,21 @@ class RunView:
 class LanguageRunView(RunView):
     """A language model: it reads a text, and tells its guesses of the next word."""
 
-    def __init__(self, run: LanguageRun):
-        self.run = run
+    def __init__(self, run: LanguageRun, corpus: Corpus | None = None):
+        self.run, self.corpus = run, corpus
         self.alive = isinstance(run.model.output, FullSoftmax)  # no other output layer runs in a browser
         self.told = ("api/gradients",) if self.alive else ("api/gradients", "api/watch")
         name, parameters = run.folder.resolve().name, run.model.count()
         known = facts(run.layer, run.vocabulary, run=name, parameters=parameters, example=run.example())
-        super().__init__(run.vocabulary, known)
+        super().__init__(run.vocabulary, known | {"corpus": corpus and corpus.name})
+
+    def find(self, kind: str, **asked: Any) -> dict[str, Any]:
+        """Return what ``Corpus.find`` finds."""
+        if self.corpus is None:
+            return super().find(kind)
+        if kind != "unit":
+            self._check(asked["text"])
+        return self.corpus.find(kind, **asked)
 
     def _watch(self, text: str, clamps: Sequence[Clamp], predictions: int) -> Watched:
         return self.run.watch(text, clamp=clamps, predictions=predictions)

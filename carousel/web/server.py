@@ -6,7 +6,7 @@ import re
 import socket
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import uvicorn
 from fastapi import FastAPI, Request
@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.exceptions import HTTPException
 
 from carousel.errors import InputError
+from carousel.insight.search.switches import Off
 from carousel.layers import Clamp
 from carousel.page.facts import BYTES, PREDICTIONS
 from carousel.page.files import files
@@ -93,19 +94,39 @@ class PatchRequest(BaseModel):
     layer: int | None = Field(None, ge=0)
 
 
-def create_app(run: Path, hosts: Iterable[str] = ()) -> FastAPI:
+class FindRequest(BaseModel):
+    """Places of the corpus: where units do as on the words [``begin``, ``end``) of a text, where the states are nearest to the
+    one after the last of these words, or where a unit is highest and lowest."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    kind: Literal["like", "nearest", "unit"]
+    name: str = Field(max_length=100)
+    layer: int = Field(0, ge=0, le=1000)
+    text: str = ""
+    begin: int = Field(0, ge=0, le=1_000_000)
+    end: int = Field(1, ge=1, le=1_000_000)
+    threshold: float = Field(0.3, gt=0, le=60_000, allow_inf_nan=False)
+    off: Off = "both"
+    unit: int = Field(0, ge=0, le=1_000_000)
+
+
+def create_app(run: Path, hosts: Iterable[str] = (), corpus: Path | None = None, annotations: Path | None = None) -> FastAPI:
     """Return the application for one run folder.
 
-    All its answers are made in memory from here on: no request opens a file.
+    From here on no request opens a file, but that the states of the corpus are written into the run folder when they are
+    asked for first.
 
     Args:
         run: the run folder.
         hosts: names that it answers to besides this machine's own.
+        corpus: the text that the page searches; the run's held-out text by default.
+        annotations: of the corpus.
 
     Raises:
         InputError: the folder is no whole run.
     """
-    view, static_files = open_run_view(run), _static_files()
+    view, static_files = open_run_view(run, corpus, annotations), _static_files()
     # No documentation pages: they would load their scripts from elsewhere.
     app = FastAPI(title="Carousel", docs_url=None, redoc_url=None, openapi_url=None)
     app.add_middleware(Guard, hosts=hosts, limit=BYTES)
@@ -131,6 +152,11 @@ def create_app(run: Path, hosts: Iterable[str] = ()) -> FastAPI:
     @app.post("/api/patch")
     def patch(asked: PatchRequest) -> JSONResponse:
         return JSONResponse(view.patch(asked.text, asked.other, asked.name, asked.layer))
+
+    @app.post("/api/find")
+    def find(asked: FindRequest) -> JSONResponse:
+        how: dict[str, Any] = {"threshold": asked.threshold, "off": asked.off} if asked.kind == "like" else {}
+        return JSONResponse(view.find(**asked.model_dump(exclude={"threshold", "off"}), **how))
 
     @app.post("/api/page")
     def one_file(asked: PageRequest) -> HTMLResponse:

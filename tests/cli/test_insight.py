@@ -236,3 +236,32 @@ def test_singular_values_of_large_states_are_at_the_lags_of_the_table(carousel):
     options = ("--cells", "lstm-v2", "--hidden", 150, "--steps", 12, "--batch-size", 1, "--jacobian", "--json")
     found = json.loads(carousel("gradients", *options)[1])[0]["largest_singular_value"]
     assert list(found) == ["1", "10"]
+
+
+def test_a_text_is_searched(carousel, trained, tmp_path):
+    text = "the cat sat on the mat\n\nthe dog sat on the log\n"
+    (tmp_path / "some.txt").write_text(text)
+    lines = [{"words": x.split(), "labels": {"first": [True] + [None] * 5}} for x in text.splitlines() if x]
+    (tmp_path / "some.jsonl").write_text("".join(json.dumps(x) + "\n" for x in lines))
+    like = ("--like", "the cat sat on the mat", "--span", "6:7", "--threshold", 0.001, "--off", "after")
+    status, out, _ = carousel("find", trained, "some.txt", *like, "--annotations", "some.jsonl")
+    assert status == 0 and "the cat sat on the «mat»" in out and "first" in out and "of all" in out
+    found = json.loads(carousel("find", trained, "some.jsonl", *like, "--json")[1])
+    assert found["span"] == [6, 7] and found["best"][0]["units"]
+    nearest = json.loads(carousel("find", trained, "some.txt", "--like", "the dog", "--nearest", "--json", "--count", 1)[1])
+    assert [e["line"] for e in nearest] == [3]
+    assert sorted(json.loads(carousel("find", trained, "--unit", 3, "--json")[1])) == ["highest", "lowest"]
+    for wrong, says in (
+        ((), "say what to find: --like or --unit"),
+        (("--unit", 1, "--nearest"), "give it with --like"),
+        (("--like", "the cat", "--span", "x"), "--span must be such as 2:6"),
+        (("--like", "the cat", "--span", "2:9"), "no span of the text"),
+        (("--like", "the cat", "--threshold", 0), "--threshold must be above 0"),
+        (("--like", "the cat", "--threshold", 900), "try another threshold or span, or ask for one side with --off"),
+        (("--unit", 8), "units are 0 to 7"),
+        (("--unit", 1, "--part", "tests"), "no text 'tests' of its own"),
+        (("--unit", 1, "--quantity", "x"), "nothing called 'x'"),
+        (("--unit", 1, "--annotations", "some.jsonl"), "are annotated"),
+    ):
+        status, _, err = carousel("find", trained, *wrong)
+        assert (status, err.count("\n")) == (2, 1) and says in err, err

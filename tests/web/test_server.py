@@ -15,6 +15,7 @@ from carousel.layers import Clamp
 from carousel.page import facts
 from carousel.runs import language
 from carousel.runs.language import LanguageRun
+from carousel.runs.loading import load
 from carousel.translation.folder import load_translator
 from carousel.web.guard import Guard
 from carousel.web.server import create_app, in_words, listen
@@ -182,7 +183,7 @@ def test_the_page_needs_nothing_from_elsewhere(server):
     status, page = server.ask("")
     assert status == 200
     names = re.findall(r'(?:href|src)="(static/[^"]+)"', page)
-    assert len(names) == 5
+    assert {"static/main.js", "static/find.js"} < set(names)
     sources = [page]
     while names:
         status, text = server.ask(names.pop())
@@ -276,3 +277,31 @@ def test_text_that_is_none_and_half_an_address_are_refused(server):
     assert server.ask("api/watch", b'{"text": "\\ud800 the"}')[0] == 400
     assert server.ask("api/gradients", b'{"text": "\\ud800 the"}')[0] == 400
     assert server.ask("api/run", Origin="http://[::1")[0] == 403
+
+
+def test_what_is_found_in_the_corpus_is_what_the_library_finds(server, run):
+    held = load(run).indexed(name="m", layer=1)
+    _, about = server.ask("api/run")
+    assert about["corpus"] == "the held-out text"
+    asked = {"kind": "like", "name": "m", "layer": 1, "text": TEXT, "begin": 2, "end": 3, "threshold": 0.1, "off": "before"}
+    _, found = server.ask("api/find", asked)
+    assert found["alike"] == held.like(TEXT, (2, 3), threshold=0.1, off="before").as_dict()
+    assert found["alike"]["best"][0]["words"][found["alike"]["best"][0]["first"]] == "boy"
+    _, found = server.ask("api/find", {"kind": "nearest", "name": "m", "layer": 1, "text": TEXT, "begin": 2, "end": 3})
+    assert found["nearest"] == [e.as_dict() for e in held.nearest(TEXT, 2)]
+    _, found = server.ask("api/find", {"kind": "unit", "name": "m", "layer": 1, "unit": 4})
+    assert found["highest"] == [e.as_dict() for e in held.unit(4)[0]]
+    for wrong, says in (
+        ({"unit": 99}, "units are 0 to 8"),
+        ({"name": "x"}, "nothing called 'x'"),
+        ({"layer": 7}, "no layer 7"),
+    ):
+        status, found = server.ask("api/find", {"kind": "unit", "name": "m", **wrong})
+        assert status == 400 and says in found["error"]
+
+
+def test_a_translator_has_no_corpus(translating, translator):
+    status, found = translating.ask("api/find", {"kind": "unit", "name": "h"})
+    assert status == 400 and "language models" in found["error"]
+    with pytest.raises(InputError, match="searches no corpus"):
+        create_app(translator, corpus=translator / "config.json")

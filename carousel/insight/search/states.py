@@ -92,7 +92,7 @@ def open_states(folder: Path, facts: Facts) -> States | None:
         return None
     if known != asdict(facts) or path.stat().st_size != 2 * facts.tokens * facts.units:
         return None
-    return States(np.memmap(path, "<i2", "r"), facts)
+    return States(np.memmap(path, "<i2", "c"), facts)  # PyTorch asks for arrays that may be written
 
 
 def write_states(folder: Path, facts: Facts, read: Read, tick: Tick | None = None) -> States:

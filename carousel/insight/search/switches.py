@@ -127,16 +127,9 @@ def places(each: Sequence[tuple[np.ndarray, np.ndarray]], length: int, off: Off 
     """
     begins, ends = (np.concatenate([[], *(r[side] for r in each)]).astype(np.int64) for side in (0, 1))
     of = np.repeat(np.arange(len(each)), [len(r[0]) for r in each])
-    # A stable sort of runs that come in order, switch by switch, merges them.
-    order = np.argsort(ends if off == "after" else begins, kind="stable")
-    if off == "both":
-        order = order[np.lexsort((ends[order], begins[order]))] if len(each) > 1 else order
-    begins, ends, of = begins[order], ends[order], of[order]
-    differs = {
-        "both": (np.diff(begins) != 0) | (np.diff(ends) != 0),
-        "before": np.diff(begins) != 0,
-        "after": np.diff(ends) != 0,
-    }[off]
+    key = {"both": begins * (int(ends.max(initial=0)) + 1) + ends, "before": begins, "after": ends}[off]
+    order = np.argsort(key, kind="stable")  # which merges the runs of the switches, each in order already
+    begins, ends, of, differs = begins[order], ends[order], of[order], np.diff(key[order]) != 0
     first = np.flatnonzero(np.concatenate([[True], differs])) if len(of) else np.zeros(0, np.int64)
     shared = np.diff(first, append=len(of))
     begin = np.maximum.reduceat(begins, first) if len(of) else begins

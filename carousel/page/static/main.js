@@ -328,7 +328,7 @@ function showRun() {
 function aloneSays(run) {
   if (!isAlive) return "A saved page: without a model behind it, it shows what was seen.";
   const bits = { int8: 8, bfloat16: 16, float32: 32 }[run.precision];
-  return `The whole model is in this file, its weights in ${bits} bits, and nothing is sent. How the error flows back needs derivatives: carousel serve shows it.`;
+  return `The whole model is in this file, its weights in ${bits} bits, and nothing is sent. How the error flows back needs derivatives, and finding needs a corpus: carousel serve has both.`;
 }
 
 function begin(hash) {

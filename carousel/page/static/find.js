@@ -1,0 +1,146 @@
+// Finding in the corpus: where else units do as on a span of words, where memories are nearest, where a unit is extreme.
+// The corpus stays with the server, so a page that is one file has no such panel.
+
+import { askRun, askWatch } from "./api.js";
+import { show, written } from "./numbers.js";
+import { answerTo } from "./server.js";
+import { state, whenChanged } from "./state.js";
+
+const SHOWN = 12; // units that are listed
+let words = []; // of the text that is read
+let asked = 0;
+
+function make(tag, properties = {}, ...children) {
+  const element = Object.assign(document.createElement(tag), properties);
+  element.append(...children);
+  return element;
+}
+
+const button = (textContent, onclick) => make("button", { type: "button", textContent, onclick });
+const [from, to] = [make("select"), make("select")];
+const threshold = make("input", { type: "number", min: 0.05, max: 100, step: 0.05, value: 0.3 });
+const off = make("select", {}, ...["both", "before", "after"].map((side) => new Option(side, side)));
+const unit = make("input", { type: "number", min: 0, step: 1, value: 0 });
+const says = make("p", { className: "muted" });
+const found = make("div", { className: "found", tabIndex: 0, role: "region", ariaLabel: "Places of the corpus" });
+says.setAttribute("aria-live", "polite");
+
+const card = make(
+  "details",
+  { id: "find", className: "card find" },
+  make("summary", {}, make("h2", { textContent: "Find it in the corpus" })),
+  make(
+    "div",
+    { className: "fields" },
+    make("label", {}, "Words from ", from),
+    make("label", {}, "to ", to),
+    make("label", {}, "On from ", threshold),
+    make("label", {}, "Off on sides ", off),
+    button("Places where units do the same", () => ask("like")),
+    button("Nearest to the last word", () => ask("nearest")),
+    make("label", {}, "Unit ", unit),
+    button("Where it is highest and lowest", () => ask("unit")),
+  ),
+  says,
+  found,
+);
+
+async function ask(kind) {
+  const turn = (asked += 1);
+  says.textContent = "Searching; a corpus is read once …";
+  found.replaceChildren();
+  const { text, see: name, layer } = state;
+  const body = { kind, name, layer, text, begin: Number(from.value), end: Number(to.value), unit: Number(unit.value) };
+  try {
+    const answer = await answerTo("api/find", { ...body, threshold: Number(threshold.value), off: off.value });
+    if (turn !== asked) return;
+    if (kind === "like") showAlike(answer.alike, name);
+    else showPlaces(answer, kind, name);
+  } catch (error) {
+    if (turn === asked) says.textContent = error.message;
+  }
+}
+
+const signed = (u, sign) => (sign < 0 ? `−${u}` : `${u}`);
+
+function showAlike(alike, name) {
+  const total = alike.units.length;
+  const counts = Object.entries(alike.places).sort(([a], [b]) => b - a);
+  const shared = counts.slice(0, 4).map(([k, n]) => `${k} of ${total}: ${n.toLocaleString("en")}`);
+  says.textContent = `${total} units of ${name} are on over “${alike.words.slice(...alike.span).map(written).join(" ")}”. Places that units share: ${shared.join(", ")}.`;
+  const fit = (u) => Math.max(0, ...u.labels.map((l) => l.correlation));
+  const rows = [...alike.units].sort((a, b) => fit(b) - fit(a)).slice(0, SHOWN);
+  const cells = rows.map((u) => {
+    const [best] = u.labels;
+    const labels = best ? [`${best.property} = ${best.label}`, show(best.precision), show(best.recall), show(best.share)] : [];
+    return [signed(u.unit, u.sign), u.places.toLocaleString("en"), ...labels];
+  });
+  const headings = ["unit", "places", ...(rows[0].labels.length ? ["goes with", "precision", "recall", "of all words"] : [])];
+  found.replaceChildren(table(headings, cells), ...alike.best.map((e) => excerpt(e, ` units ${e.units.map(([u, s]) => signed(u, s)).join(" ")}`)));
+}
+
+function showPlaces(answer, kind, name) {
+  says.textContent = kind === "unit" ? `Unit ${unit.value} of ${name}, one place a line.` : `Nearest ${name} after “${written(words[to.value - 1])}”, one place a line.`;
+  const parts = Object.entries(answer).flatMap(([heading, places]) => [
+    make("h3", { textContent: { nearest: "By distance", highest: "Highest", lowest: "Lowest" }[heading] }),
+    ...places.map((e) => excerpt(e, ` ${show(e.value, 3)}`)),
+  ]);
+  found.replaceChildren(...parts);
+}
+
+function table(headings, rows) {
+  const body = rows.map((row) => make("tr", {}, ...row.map((textContent) => make("td", { textContent }))));
+  const head = make("tr", {}, ...headings.map((textContent) => make("th", { textContent, scope: "col" })));
+  return make("table", { className: "switches" }, make("thead", {}, head), make("tbody", {}, ...body));
+}
+
+// A place in its context, the tracks of annotation below its words.
+function excerpt(e, facts) {
+  const inside = (k) => (k >= e.first && k < e.stop ? "inside" : "");
+  const line = make("tr", {}, make("th", { scope: "row", textContent: "" }));
+  line.append(...e.words.map((w, k) => make("td", { className: inside(k), textContent: written(w) })));
+  const tracks = Object.entries(e.tracks).map(([name, labels]) => {
+    const cells = labels.map((label, k) => make("td", { className: inside(k), textContent: label ?? "·" }));
+    return make("tr", { className: "track" }, make("th", { scope: "row", textContent: name }), ...cells);
+  });
+  return make(
+    "figure",
+    {},
+    make("figcaption", { className: "muted", textContent: `Line ${e.line.toLocaleString("en")}:${facts}` }),
+    make("table", {}, make("tbody", {}, line, ...tracks)),
+  );
+}
+
+async function readWords() {
+  const { text } = state;
+  const read = await askWatch(text, []).catch(() => null); // what is wrong with the text is said above
+  if (!read || text !== state.text) return;
+  words = read.words;
+  from.replaceChildren(...words.map((w, k) => new Option(`${k}: ${written(w)}`, k)));
+  to.replaceChildren(...words.map((w, k) => new Option(`${k}: ${written(w)}`, k + 1)));
+  mark();
+}
+
+// The span begins at the word that is seen; the last word stays where it is chosen after it.
+function mark() {
+  if (!words.length) return;
+  const step = Math.min(state.step, words.length - 1);
+  from.value = step;
+  if (Number(to.value) <= step) to.value = step + 1;
+}
+
+async function begin() {
+  const run = await askRun().catch(() => ({})); // said by the page
+  if (!run.corpus) return;
+  card.querySelector("h2").textContent += `: ${run.corpus}`;
+  document.querySelector("main").append(card);
+  card.addEventListener("toggle", () => card.open && readWords());
+  whenChanged((changed) => {
+    if (Number.isInteger(state.unit)) unit.value = state.unit;
+    if (!card.open) return;
+    if (changed.has("text")) readWords();
+    else if (changed.has("step")) mark();
+  });
+}
+
+begin();

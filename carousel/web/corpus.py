@@ -1,0 +1,93 @@
+"""The corpus that the page searches by a model's states."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+from carousel.corpora.annotated import Sentence, read_sentences
+from carousel.errors import InputError
+from carousel.insight.search.indexed import Indexed
+from carousel.runs.language import LanguageRun
+from carousel.text.encoded import EncodedText
+from carousel.text.lines import check_file
+
+HELD_OUT = "valid"
+
+
+class Corpus:
+    """A text, whose states of a quantity and layer are indexed when they are asked for first.
+
+    Args:
+        run: a language model.
+        text: the path of a file, annotated sentences, or None for the run's held-out text.
+        name: of the text, as the page says it.
+        annotations: of the text.
+    """
+
+    def __init__(
+        self, run: LanguageRun, text: Path | Sequence[Sentence] | None, name: str, annotations: Sequence[Sentence] | None
+    ):
+        self.run, self.text, self.name, self.annotations = run, text, name, annotations
+        self.lock = Lock()
+        self.indexed: dict[tuple[str, int], Indexed] = {}
+
+    @classmethod
+    def of(cls, run: LanguageRun, path: Path | None, annotations: Path | None) -> Corpus | None:
+        """Return the corpus of a page, or None where no file is given and the run has no held-out text.
+
+        Raises:
+            InputError: a file cannot be read, or the annotations are another text's.
+        """
+        given = None if annotations is None else read_sentences(annotations)
+        if path is None and given is None and not EncodedText.exists(run.folder / "data", HELD_OUT):
+            return None
+        if path is not None:
+            check_file(path)
+        text = read_sentences(path) if path is not None and path.suffix == ".jsonl" else path
+        made = cls(run, text, path.name if path is not None else "the held-out text", given)
+        if path is not None or given is not None:
+            made.states()  # what is wrong with the files is said before the page is there
+        return made
+
+    def states(self, name: str | None = None, layer: int = -1) -> Indexed:
+        """Return the text with the states of a quantity and layer. Raises InputError as ``LanguageRun.indexed``."""
+        units = self.run.layer.units()
+        name = name or [s for s in self.run.layer.cell.states if s in units][-1]
+        key = (name, range(self.run.layer.num_layers)[layer] if layer < self.run.layer.num_layers else layer)
+        with self.lock:
+            if key not in self.indexed:
+                given: dict[str, Any] = {"name": name, "layer": key[1], "annotations": self.annotations}
+                self.indexed[key] = self.run.indexed(self.text, part=HELD_OUT, **given)
+        return self.indexed[key]
+
+    def find(
+        self, kind: str, *, name: str, layer: int, text: str, begin: int, end: int, unit: int, **how: Any
+    ) -> dict[str, Any]:
+        """Return what is found, as JSON.
+
+        Args:
+            kind: "like", "nearest" or "unit".
+            name: the quantity.
+            layer: its number.
+            text: to read, for like and nearest.
+            begin: the first word of the span.
+            end: the word after its last.
+            unit: for unit.
+            **how: ``threshold`` and ``off``, for like.
+
+        Raises:
+            InputError: as ``Indexed``; or the states cannot be written.
+        """
+        try:
+            corpus = self.states(name, layer)
+        except OSError as error:
+            raise InputError(f"the states of the corpus cannot be written into the run folder: {error.strerror}") from None
+        if kind == "unit":
+            high, low = corpus.unit(unit)
+            return {"highest": [e.as_dict() for e in high], "lowest": [e.as_dict() for e in low]}
+        if kind == "nearest":
+            return {"nearest": [e.as_dict() for e in corpus.nearest(text, end - 1)]}
+        return {"alike": corpus.like(text, (begin, end), **how).as_dict()}
