@@ -125,11 +125,8 @@ def _tell(text: Indexed, found: Alike) -> None:
         }
         for u in sorted(found.units, key=lambda u: -max((d.correlation for d in u.described), default=0))
     ]
-    screen.print_rows(
-        f"{text.name}, layer {text.layer}; {len(text):,} words",
-        rows,
-        ("goes with",),
-    )
+    print(f"{text.name}, layer {text.layer}; {len(text):,} words are searched")
+    screen.print_rows("", rows, ("goes with",))
     shared = ", ".join(f"{k} of {len(found.units)} units: {n:,}" for k, n in list(found.counts.items())[:6])
     print(f"places that units share: {shared or 'none'}")
 

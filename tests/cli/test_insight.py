@@ -241,7 +241,7 @@ def test_singular_values_of_large_states_are_at_the_lags_of_the_table(carousel):
 def test_a_text_is_searched(carousel, trained, tmp_path):
     text = "the cat sat on the mat\n\nthe dog sat on the log\n"
     (tmp_path / "some.txt").write_text(text)
-    lines = [{"words": x.split(), "labels": {"first": [True] + [None] * 5}} for x in text.splitlines() if x]
+    lines = [{"words": x.split(), "labels": {"first": [True] + [False] * 5}} for x in text.splitlines() if x]
     (tmp_path / "some.jsonl").write_text("".join(json.dumps(x) + "\n" for x in lines))
     like = ("--like", "the cat sat on the mat", "--span", "6:7", "--threshold", 0.001, "--off", "after")
     status, out, _ = carousel("find", trained, "some.txt", *like, "--annotations", "some.jsonl")
