@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 os.environ["OMP_NUM_THREADS"] = "1"  # of commands that tests start, before anything counts the processors
+os.environ["OMP_WAIT_POLICY"] = "passive"  # threads that wait for one another leave the processor to other tests
 import torch
 
 from carousel import cells

@@ -17,7 +17,7 @@ import sympy
 from carousel.equations.functions import FUNCTIONS, tamed
 from carousel.equations.loop import Equation, Loop
 from carousel.equations.noise import COUNTED
-from carousel.equations.notes import ROW, Expr, Size, rebuild
+from carousel.equations.notes import ROW, Expr, Size, rebuild, symbols_in
 from carousel.equations.stages import Reduction
 
 
@@ -264,7 +264,7 @@ class _Deriver:
         bar = self.adjoint(symbol)
         if bar == 0:
             return
-        for s in sorted(expr.free_symbols, key=str):
+        for s in symbols_in(expr):
             if s in self.loop.constants or s == self.loop.clock or s in self.loop.counts or s in COUNTED:
                 continue
             part, size = times(bar, partial(symbol, expr, s)), self.sizes[symbol]
@@ -305,7 +305,7 @@ class _Deriver:
             drawn = expr is not None and not COUNTED.isdisjoint(expr.free_symbols)  # a choice, by counting
             function = not drawn and (type(expr) in FUNCTIONS or (expr is not None and expr.is_Pow))
             if expr is not None and not function and not row and self.cheap(expr):
-                for s in sorted(expr.free_symbols, key=str):
+                for s in symbols_in(expr):
                     need(s)
                 again.append((symbol, expr))
             elif symbol not in (*self.loop.vectors, self.loop.clock, *self.counts.values(), *COUNTED, *self.level):
@@ -313,7 +313,7 @@ class _Deriver:
 
         for stage in self.stages:
             for _, expr in stage.equations:
-                for s in sorted(expr.free_symbols, key=str):
+                for s in symbols_in(expr):
                     need(s)
         return tuple(saved)
 

@@ -6,6 +6,7 @@ Sizes are unknowns that the equations join; two that cannot be one are refused.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import sympy
@@ -13,6 +14,12 @@ import sympy
 from carousel.equations.errors import EquationError
 
 Expr = Any  # SymPy ships no types: an expression, a symbol or a condition
+
+
+@lru_cache(4096)
+def symbols_in(expr: Expr) -> tuple[Expr, ...]:
+    """Return the symbols that an expression reads, by name; each expression is asked many times."""
+    return tuple(sorted(expr.free_symbols, key=str))
 
 
 def rebuild(expr: Expr, args: list[Expr]) -> Expr:

@@ -16,7 +16,7 @@ import sympy
 from carousel.equations.before import Together
 from carousel.equations.errors import EquationError
 from carousel.equations.noise import NOISE, counted_within, defined, symbols
-from carousel.equations.notes import ROW, Expr, Product, Size, rebuild
+from carousel.equations.notes import ROW, Expr, Product, Size, rebuild, symbols_in
 from carousel.equations.trace import Trace
 from carousel.equations.units import OVER_UNITS, Count, Largest, total
 
@@ -277,7 +277,7 @@ class _Planner:
 
     def size(self, expr: Expr) -> Size | None:
         """Return the size of an expression's value: ROW for one number a row that a reduction has made."""
-        sizes = [s for s in map(self.sizes.get, sorted(expr.free_symbols, key=str)) if s is not None]
+        sizes = [s for s in map(self.sizes.get, symbols_in(expr)) if s is not None]
         return next((s for s in sizes if s is not ROW), ROW if sizes else None)
 
     def name(self, expr: Expr) -> Expr:

@@ -12,7 +12,7 @@ import sympy
 
 from carousel.equations.derivative import no_set, partial, times
 from carousel.equations.loop import Equation, Group, Loop, LoopStage
-from carousel.equations.notes import Expr, Parameter, Product
+from carousel.equations.notes import Expr, Parameter, Product, symbols_in
 from carousel.equations.stages import Reduction
 from carousel.equations.trace import State
 
@@ -99,9 +99,7 @@ class _Maker:
         equations: list[Equation] = []
         for symbol, expr in stage.equations:
             equations.append((symbol, expr))
-            terms = [
-                times(self.dotted(s), partial(symbol, expr, s)) for s in sorted(expr.free_symbols, key=str) if s in self.moving
-            ]
+            terms = [times(self.dotted(s), partial(symbol, expr, s)) for s in symbols_in(expr) if s in self.moving]
             change = sympy.Add(*terms)
             if change != 0:
                 self.move(symbol)

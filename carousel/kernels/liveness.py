@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from carousel.equations.derivative import BackwardStage, Transposed, derive
 from carousel.equations.loop import Equation, Group, Loop, LoopStage
-from carousel.equations.notes import ROW, Expr, Size
+from carousel.equations.notes import ROW, Expr, Size, symbols_in
 from carousel.equations.stages import Reduction
 
 Place = tuple[int, Size]  # of a block: its stage, and the size of its units
@@ -45,6 +45,7 @@ class Liveness:
         self.counts = {**loop.counts, **self.derivative.counts}
         # Values that follow from the step number alone, as expressions of it.
         self.plain: dict[Expr, Expr] = {}
+        self._put_in: dict[Expr, Expr] = {}
         for symbol, expr in loop.definitions.items():
             if loop.sizes.get(symbol) is None:
                 self.plain[symbol] = expr.subs(self.plain)
@@ -60,6 +61,12 @@ class Liveness:
         self.passing = tuple(self.derivative.carried[s] != 0 for s in self.states)
         self.forward, self.backward = ForwardFlow(self), BackwardFlow(self)
         self.flows: dict[str, ForwardFlow | BackwardFlow] = {"forward": self.forward, "backward": self.backward}
+
+    def put_in(self, expr: Expr) -> Expr:
+        """Return an expression in which values that follow from the step number alone are put in."""
+        if expr not in self._put_in:
+            self._put_in[expr] = expr.subs(self.plain)
+        return self._put_in[expr]
 
     def root(self, symbol: Expr) -> Size:
         """Return the size of a symbol."""
@@ -98,12 +105,12 @@ class _Flow(ABC):
         """Return the symbols in the right sides of equations, in order."""
         found: dict[Expr, None] = {}
         for _, expr in equations:
-            found |= dict.fromkeys(sorted(expr.subs(self.live.plain).free_symbols, key=str))
+            found |= dict.fromkeys(symbols_in(self.live.put_in(expr)))
         return found
 
     def assigned(self, place: Place) -> list[Equation]:
         """Return a block's assignments, those that follow from the step number alone put in."""
-        return [(s, e.subs(self.live.plain)) for s, e in self.equations(place)]
+        return [(s, self.live.put_in(e)) for s, e in self.equations(place)]
 
     def gathered(self, place: Place) -> list[Reduction]:
         """Return the reductions of the stage after a block's, for which the block gathers its units."""
@@ -238,12 +245,12 @@ class BackwardFlow(_Flow):
 
         def need(symbol: Expr) -> None:
             if symbol in self.recomputed and symbol not in again:
-                for s in sorted(self.recomputed[symbol].free_symbols, key=str):
+                for s in symbols_in(self.recomputed[symbol]):
                     need(s)
                 again[symbol] = self.recomputed[symbol]
 
         for _, expr in own:
-            for s in sorted(expr.free_symbols, key=str):
+            for s in symbols_in(expr):
                 need(s)
         return [*again.items(), *own]
 

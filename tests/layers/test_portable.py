@@ -134,6 +134,7 @@ def test_a_process_without_carousel_runs_what_aotinductor_has_compiled(tmp_path)
     program = exported(model, torch.randn(7, 3, 4))
     options = {
         "cpp.cxx": (None, "g++"),
+        "cpp.vec_isa_ok": True,  # or small programs find out
         "aot_inductor.precompile_headers": False,
         "aot_inductor.compile_wrapper_opt_level": "O0",
     }
