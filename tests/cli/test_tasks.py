@@ -19,7 +19,7 @@ def test_the_list(carousel):
     status, out, _ = carousel("tasks")
     assert status == 0 and "--T 1000 --N 3" in out and "embedded Reber" in out and "1,273,000 (n=13)" in out
     rows = json.loads(carousel("tasks", "--json")[1])
-    assert len(rows) == 29 and rows[3]["no."] == "2c" and rows[3]["cap"] == 3000
+    assert len(rows) == 61 and rows[3]["no."] == "2c" and rows[3]["cap"] == 3000
 
 
 def test_run_resume_report(carousel, tmp_path, forked_trials):
