@@ -64,7 +64,8 @@ def run(
     recipe: Annotated[
         str,
         typer.Option(
-            help="today; faithful: the network and the descent of 1997; truncated: its gradient as well; hessian-free and adamw: for 2011."
+            help="today; faithful: the network and the descent of 1997; truncated: its gradient as well; "
+            "hessian-free, adamw: for the problems of 2011."
         ),
     ] = "today",
     seeds: Annotated[int | None, typer.Option(min=1, help="Trials; as many as the paper's.", show_default=False)] = None,

@@ -15,7 +15,7 @@ from carousel.training.descent import Descent
 from carousel.training.hessian_free import HessianFree, Objective
 from carousel.training.optimizers import optimizer
 
-CURVED = 4  # a batch's sequences divided by those that give curvature
+CURVED = 3  # a batch's sequences divided by those that give curvature
 LEAST = 32  # of the latter, where there are as many
 
 
@@ -42,7 +42,7 @@ def adamw(network: nn.Module, problem: Problem, rate: float) -> Gradient:
 
 
 class Newton(Learner):
-    """Hessian-free optimization: a batch is a step, its first quarter gives the curvature."""
+    """Hessian-free optimization: a batch is a step, its first third gives the curvature."""
 
     network: Sparse
 

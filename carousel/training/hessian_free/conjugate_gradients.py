@@ -63,7 +63,7 @@ def conjugate_gradients(
         before, product = product, torch.dot(residual, scaled)
         direction = scaled + product / before * direction
         ended = _ended(values, tolerance)
-        if ended or step == following or step == most:
+        if ended or step in (following, most):
             kept.append(Iterate(x, values[-1], step))
             following = max(step + 1, math.ceil(step * KEPT))
         if ended:

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
 Parameters = dict[str, Tensor]
 
@@ -35,7 +36,7 @@ class Objective:
 class Linearized:
     """An objective at one place of its parameters. Vectors are flat: all parameters in order.
 
-    The Gauss–Newton matrix is G = Jᵀ H J, with J = ∂outputs/∂parameters and H the Hessian of the mean loss in the outputs. Where
+    The Gauss–Newton matrix is G = Jᵀ H J, with J = ∂outputs/∂parameters and H the mean loss's Hessian in the outputs. Where
     the states' Jacobian is Jₛ, structural damping adds ``structural`` · Jₛᵀ Jₛ / B: the curvature of half the squared distance
     between the hidden states before and after a step, summed over steps and units, its mean over the sequences (Martens
     and Sutskever 2011, section 3.2, who take the distance that matches tanh; the squared one suits every cell).
@@ -55,6 +56,9 @@ class Linearized:
         with torch.enable_grad():
             self.outputs, states = objective.predict(self.leaves)
             self.losses = objective.losses(self.outputs)
+            self._leaf = self.outputs.detach().requires_grad_()
+            mean = objective.losses(self._leaf).mean()
+            (self._slope,) = torch.autograd.grad(mean, [self._leaf], create_graph=True)
         self.states = list(states) if structural else []
         self.loss = float(self.losses.detach().mean())
 
@@ -79,17 +83,20 @@ class Linearized:
         names, sizes = list(self.place), [p.numel() for p in self.place.values()]
         parts = zip(names, direction.split(sizes), strict=True)
         change = {name: x.view_as(self.place[name]) for name, x in parts}
-        _, (outputs, states) = torch.func.jvp(self._predict, (self.place,), (change,))
-        mean_gradient = torch.func.grad(lambda z: self.objective.losses(z).mean())
-        _, bent = torch.func.jvp(mean_gradient, (self.outputs.detach(),), (outputs,))
+        with forward_ad.dual_level():
+            moving = {name: forward_ad.make_dual(p, change[name]) for name, p in self.place.items()}
+            found = self.objective.predict(moving)
+            outputs, *states = [_tangent(x) for x in (found[0], *(found[1] if self.structural else ()))]
+        (bent,) = torch.autograd.grad([self._slope], [self._leaf], [outputs], retain_graph=True, materialize_grads=True)
         held = [self.structural / len(self.losses) * u for u in states]
         return self._pull([self.outputs, *self.states], [bent, *held])
-
-    def _predict(self, parameters: Parameters) -> tuple[Tensor, list[Tensor]]:
-        outputs, states = self.objective.predict(parameters)
-        return outputs, list(states) if self.structural else []
 
     def _pull(self, results: list[Tensor], gradients: list[Tensor]) -> Tensor:
         leaves = list(self.leaves.values())
         found: Any = torch.autograd.grad(results, leaves, gradients, retain_graph=True, materialize_grads=True)
         return torch.cat([g.detach().reshape(-1) for g in found])
+
+
+def _tangent(x: Tensor) -> Tensor:
+    tangent: Tensor | None = forward_ad.unpack_dual(x).tangent
+    return torch.zeros_like(x) if tangent is None else tangent
