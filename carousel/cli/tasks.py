@@ -89,7 +89,7 @@ def run(
     if recipe not in recipes.RECIPES:
         raise InputError(f"--recipe must be one of {', '.join(recipes.RECIPES)}, not {recipe!r}")
     decided: dict[str, tuple[str, ...]] = {"--quick": ("task", "t", "cell", "recipe") if quick else ()}
-    decided |= {f"--recipe {recipe}": ("cell", "hidden") if recipe in ("faithful", "truncated") else ()}
+    decided |= {f"--recipe {recipe}": ("cell", "hidden") if recipe in recipes.OF_1997 else ()}
     for option, parameters in decided.items():
         for name in (n for n in parameters if options.is_given(context, n)):
             raise InputError(f"{option} has its own {name}; leave that out")
@@ -111,7 +111,7 @@ def run(
         if recipe == "today":
             whole, most = [recipes.today(row, name, hidden) for name in names], cap
             made = [recipes.without(r, detail) for r in whole for detail in left_out] or whole
-        elif recipe in ("hessian-free", "adamw"):
+        elif recipe in recipes.BY_LIKELIHOOD:
             made, most = [recipes.by_likelihood(row, recipe, name, hidden) for name in names], cap
         else:
             made, most = [recipes.faithful(row, truncated=recipe == "truncated")], cap or recipes.faithful_cap(row)

@@ -14,7 +14,9 @@ from carousel.tasks.network import Network, Sparse
 from carousel.tasks.original import Original
 from carousel.tasks.rows import Row
 
-RECIPES = ("today", "faithful", "truncated", "hessian-free", "adamw")
+OF_1997 = ("faithful", "truncated")
+BY_LIKELIHOOD = ("hessian-free", "adamw")
+RECIPES = ("today", *OF_1997, *BY_LIKELIHOOD)
 UNITS = 100  # of Martens and Sutskever's networks
 MANY = 10  # symbols; more get one number each
 
@@ -124,7 +126,7 @@ def build(recipe: Recipe, row: Row) -> Learner:
         truncated = recipe.cell == lstm_1997_truncated.name
         original = Original(row.plan, problem.inputs, problem.outputs, problem.symbols, truncated=truncated)
         return plain(original, problem.each, recipe.rate)
-    if recipe.learner in ("hessian-free", "adamw"):
+    if recipe.learner in BY_LIKELIHOOD:
         sparse = Sparse(problem, recipe.cell, recipe.hidden)
         return Newton(sparse, problem) if recipe.learner == "hessian-free" else adamw(sparse, problem, recipe.rate)
     network = Network(problem, recipe.cell, recipe.hidden, recipe.embedding, without=recipe.without)

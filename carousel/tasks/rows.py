@@ -10,8 +10,8 @@ from carousel.tasks.counting import Copy, Counting
 from carousel.tasks.criteria import Criterion, Goal, Recent, Sets, Tested
 from carousel.tasks.lags import LongLag, VeryLongLag
 from carousel.tasks.order import TemporalOrder
-from carousel.tasks.pathological import Memorisation, Operation, Ordered, Permutation
 from carousel.tasks.original import Plan
+from carousel.tasks.pathological import Memorisation, Operation, Ordered, Permutation
 from carousel.tasks.problem import Problem, Random
 from carousel.tasks.reber import ContinualReber, EmbeddedReber
 from carousel.tasks.signals import TwoSequences

@@ -35,10 +35,10 @@ class HessianFree:
     """Hessian-free optimization (Martens 2010) with structural damping (Martens and Sutskever 2011).
 
     A step minimises q(δ) = gᵀδ + ½ δᵀ (G + λ I + μλ S) δ by conjugate gradients: g the gradient of the batch, G the
-    Gauss–Newton matrix of ``curvature``, a part of it, and S structural damping (:class:`Linearized`). They begin at the last
-    step's δ, times ``memory``, and go by Martens' diagonal (Σ gᵢ² + λ)^¾. Of their iterates the last is taken before which the
-    loss is no better, then a line search shortens it. λ is raised by half where less than a quarter of the promised
-    gain came true, lowered by a third where more than three quarters did.
+    Gauss–Newton matrix of ``curvature``, a part of it, and S structural damping (:class:`Linearized`). They begin where those of
+    the last step ended, times ``memory``, and are preconditioned by Martens' diagonal, (mean of gᵢ² + λ)^¾. Of their iterates,
+    going back, the first is taken before which the loss is no better; then a line search shortens it. λ is raised by half where
+    less than a quarter of the promised gain came true, lowered by a third where more than three quarters did.
 
     The same arguments and batches give the same steps.
 
@@ -99,9 +99,8 @@ class HessianFree:
             self.damping /= MORE
         self.taken += 1
         if tried == SHORTEST:
-            self.last = None
+            self.last = None  # it led nowhere
             return Step(before, before, damping, ratio, iterations, 0.0)
-        self.last = found
         with torch.no_grad():
             for name, p in self._moved(length * found).items():
                 self.parameters[name].copy_(p)
@@ -120,6 +119,7 @@ class HessianFree:
             most=self.iterations,
             tolerance=self.tolerance,
         )
+        self.last = kept[-1].x  # rather than the iterate that is taken, which may be an early one (Martens 2010, section 4.6)
         iterations, best = kept[-1].steps, kept.pop()
         value = self._value(objective, best.x)
         while len(kept) > 1 and (earlier := self._value(objective, kept[-1].x)) <= value:
