@@ -62,7 +62,7 @@ class HessianFree:
         self,
         parameters: Mapping[str, Tensor],
         *,
-        damping: float = 0.01,
+        damping: float = 0.1,
         structural: float = 0.03,
         iterations: int = 300,
         tolerance: float = 5e-4,
