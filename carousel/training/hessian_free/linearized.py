@@ -72,7 +72,7 @@ class Linearized:
         A sum of gradients with random signs, squared, has that mean: every draw is one run backwards over all sequences rather
         than one for each.
         """
-        total = torch.zeros(sum(p.numel() for p in self.place.values()), dtype=self.losses.dtype)
+        total = torch.zeros_like(torch.cat([p.reshape(-1) for p in self.place.values()]))
         for _ in range(draws):
             signs = torch.randint(0, 2, self.losses.shape, generator=generator) * 2 - 1
             total += self._pull([self.losses], [signs.to(self.losses) / len(self.losses) ** 0.5]).square()

@@ -35,10 +35,10 @@ class HessianFree:
     """Hessian-free optimization (Martens 2010) with structural damping (Martens and Sutskever 2011).
 
     A step minimises q(δ) = gᵀδ + ½ δᵀ (G + λ I + μλ S) δ by conjugate gradients: g the gradient of the batch, G the
-    Gauss–Newton matrix of ``curvature``, a part of it, and S structural damping (:class:`Linearized`). They begin where those of
-    the last step ended, times ``memory``, and are preconditioned by Martens' diagonal, (mean of gᵢ² + λ)^¾. Of their iterates,
-    going back, the first is taken before which the loss is no better; then a line search shortens it. λ is raised by half where
-    less than a quarter of the promised gain came true, lowered by a third where more than three quarters did.
+    Gauss–Newton matrix of ``curvature``, a part of it, and S structural damping (:class:`Linearized`). They begin where those
+    of the last step ended, times ``memory``, and are preconditioned by Martens' diagonal, (mean of gᵢ² + λ)^¾. Of their
+    iterates, going back, the first is taken before which the loss is no better; then a line search shortens it. λ is raised by
+    half where less than a quarter of the promised gain came true, lowered by a third where more than three quarters did.
 
     The same arguments and batches give the same steps.
 
