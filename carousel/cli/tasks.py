@@ -56,13 +56,17 @@ def run(
     task: Annotated[
         str | None, typer.Argument(help="A task or its number, or all; see carousel tasks.", show_default=False)
     ] = None,
-    t: Annotated[int | None, typer.Option("--T", min=1, help="Steps (3, 4).", show_default=False)] = None,
+    t: Annotated[int | None, typer.Option("--T", min=1, help="Steps (3, 4, 2011).", show_default=False)] = None,
     n: Annotated[int | None, typer.Option("--N", min=1, help="Values that matter (3).", show_default=False)] = None,
     q: Annotated[int | None, typer.Option("--q", min=1, help="Lag (2c).", show_default=False)] = None,
     p: Annotated[int | None, typer.Option("--p", min=1, help="Distractors (2c).", show_default=False)] = None,
     cell: Annotated[str, typer.Option(help="Cells of carousel cells, separated by commas.")] = "lstm-v1",
     recipe: Annotated[
-        str, typer.Option(help="today; faithful: the network and the descent of 1997; truncated: its gradient as well.")
+        str,
+        typer.Option(
+            help="today; faithful: the network and the descent of 1997; truncated: its gradient as well; "
+            "hessian-free, adamw: for the problems of 2011."
+        ),
     ] = "today",
     seeds: Annotated[int | None, typer.Option(min=1, help="Trials; as many as the paper's.", show_default=False)] = None,
     first_seed: Annotated[int, typer.Option(min=0, help="The first seed.")] = 0,
@@ -85,7 +89,7 @@ def run(
     if recipe not in recipes.RECIPES:
         raise InputError(f"--recipe must be one of {', '.join(recipes.RECIPES)}, not {recipe!r}")
     decided: dict[str, tuple[str, ...]] = {"--quick": ("task", "t", "cell", "recipe") if quick else ()}
-    decided |= {f"--recipe {recipe}": ("cell", "hidden") if recipe != "today" else ()}
+    decided |= {f"--recipe {recipe}": ("cell", "hidden") if recipe in recipes.OF_1997 else ()}
     for option, parameters in decided.items():
         for name in (n for n in parameters if options.is_given(context, n)):
             raise InputError(f"{option} has its own {name}; leave that out")
@@ -107,6 +111,8 @@ def run(
         if recipe == "today":
             whole, most = [recipes.today(row, name, hidden) for name in names], cap
             made = [recipes.without(r, detail) for r in whole for detail in left_out] or whole
+        elif recipe in recipes.BY_LIKELIHOOD:
+            made, most = [recipes.by_likelihood(row, recipe, name, hidden) for name in names], cap
         else:
             made, most = [recipes.faithful(row, truncated=recipe == "truncated")], cap or recipes.faithful_cap(row)
         last = first_seed + (seeds or row.trials)

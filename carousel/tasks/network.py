@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -13,6 +14,7 @@ from carousel.layers import Recurrent
 from carousel.tasks.problem import Problem
 
 INPUT, RECURRENT, OUTPUT = 0.5, 0.1, 0.5
+HEARD, HEARD_INPUT = 15, 0.25
 LAG = 10  # steps beyond which feedback is to be smaller
 
 
@@ -116,3 +118,51 @@ class Network(nn.Module):
             last = (lengths - 1, torch.arange(len(lengths)))
             messages, inputs = messages[last], inputs[last]
         return self.read(messages, inputs)
+
+
+class Sparse(Network):
+    """As the networks of Martens and Sutskever (2011): symbols enter as they are, one unit each.
+
+    Without gates first weights are theirs: each unit hears 15 others and up to 15 inputs, with weights drawn from a normal
+    distribution of variance 1/15, inputs' a quarter of that size. (So in Sutskever's later code; the variance is a choice of
+    balance: smaller, and the states carry nothing; larger, and they are chaotic.)
+    """
+
+    def __init__(self, problem: Problem, cell: str, hidden: int):
+        super().__init__(problem, cell, hidden, problem.inputs)
+
+    @torch.no_grad()
+    def start(self) -> None:
+        if self.layer.cell.gates:
+            super().start()
+        else:
+            for letters, weight in self._of("W").items():
+                weight.copy_(_sparse(weight.shape, HEARD) * (HEARD_INPUT if letters[1:] == "e" else 1.0))
+            for bias in self._of("b").values():
+                bias.zero_()
+            self.output.weight.copy_(_sparse(self.output.weight.shape, HEARD))
+            self.output.bias.zero_()
+        if self.embedding is not None:
+            self.embedding.copy_(torch.eye(len(self.embedding)))
+            self.embedding.requires_grad_(False)
+
+    def watched(self, inputs: Tensor, lengths: Tensor | None) -> tuple[Tensor, list[Tensor]]:
+        """Return what ``forward`` does, and all states (T, B, size) of its steps, those after a sequence's end zero."""
+        x = inputs if self.embedding is None else nn.functional.embedding(inputs, self.embedding)
+        messages, _, recorded = self.layer(x, record=self.layer.cell.states)
+        states = [s[0] for s in recorded.values()]
+        if lengths is None:
+            return self.read(messages, inputs), states
+        inside = (torch.arange(len(inputs))[:, None] < lengths)[..., None]
+        last = (lengths - 1, torch.arange(len(lengths)))
+        return self.read(messages[last], inputs[last]), [s * inside for s in states]
+
+
+def _sparse(shape: Sequence[int], heard: int) -> Tensor:
+    """Draw a weight (into, from) of which each row has ``heard`` entries that are not zero."""
+    into, of = shape
+    weight = torch.zeros(into, of)
+    for row in weight:
+        chosen = torch.randperm(of)[:heard]
+        row[chosen] = torch.randn(len(chosen)) / heard**0.5
+    return weight

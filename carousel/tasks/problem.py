@@ -49,7 +49,8 @@ class Problem:
     ``inputs``, ``outputs``: how many symbols or numbers; ``symbols``: whether inputs are symbols; ``each``: whether every
     step has a target, the next symbol; ``lag``: steps between the input that matters and the answer, for first weights;
     ``tolerance``: an output may be that far off; ``direct``: the paper's network lets outputs hear the input, too;
-    ``only_end``: of every step's error only the last counts.
+    ``only_end``: of every step's error only the last counts; ``squash``: what the outputs of a learner by likelihood pass
+    ("none", "logistic", "softmax"), those by squared error pass none.
     """
 
     inputs: int
@@ -60,6 +61,7 @@ class Problem:
     tolerance: ClassVar[float] = 0.5
     direct: bool = False
     only_end: bool = False
+    squash: ClassVar[str] = "none"
 
     def draw(self, random: Random, count: int) -> Batch:
         """Draw so many sequences, independent of one another. The same generator in the same state gives the same ones."""

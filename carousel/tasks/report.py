@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from statistics import mean
 from typing import Any
 
+import numpy as np
+
 from carousel.plotting import Figure
-from carousel.tasks.recipes import RECIPES
+from carousel.tasks.recipes import OF_1997
 from carousel.tasks.rows import ROWS, Row
 
 COLOURS = {
@@ -32,7 +34,7 @@ def lines(results: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         mine = [r for r in results if r["row"] == row.key]
         if not mine:
             continue
-        for goal in _goals(row, mine):
+        for goal in _goals(row):
             paper = row.goals.get(goal)
             if paper is not None:
                 table.append(
@@ -54,11 +56,11 @@ def lines(results: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def _net(recipe: str, cell: str) -> str:
     """Return a network's name in tables; the paper's own goes by the recipe."""
-    return cell if recipe == "today" else recipe if recipe in RECIPES else f"{cell}, {recipe}"
+    return cell if recipe == "today" else recipe if recipe in OF_1997 else f"{cell}, {recipe}"
 
 
-def _goals(row: Row, results: Sequence[dict[str, Any]]) -> list[str]:
-    return list(row.goals or dict.fromkeys(g for r in results for g in r["goals"]) or {"always": None})
+def _goals(row: Row) -> list[str]:
+    return list(row.goals) or [goal.name for goal in row.criterion(row.problem, np.random.default_rng(0)).goals]
 
 
 def _line(row: Row, goal: str, recipe: str, cell: str, trials: Sequence[dict[str, Any]]) -> dict[str, Any]:

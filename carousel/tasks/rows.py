@@ -11,6 +11,7 @@ from carousel.tasks.criteria import Criterion, Goal, Recent, Sets, Tested
 from carousel.tasks.lags import LongLag, VeryLongLag
 from carousel.tasks.order import TemporalOrder
 from carousel.tasks.original import Plan
+from carousel.tasks.pathological import Memorisation, Operation, Ordered, Permutation
 from carousel.tasks.problem import Problem, Random
 from carousel.tasks.reber import ContinualReber, EmbeddedReber
 from carousel.tasks.signals import TwoSequences
@@ -239,4 +240,37 @@ def _rows() -> Iterator[Row]:
         )
 
 
-ROWS: list[Row] = list(_rows())
+def _pathological() -> Iterator[Row]:
+    """Martens and Sutskever 2011: solved where at most one in a hundred of fresh sequences is wrong."""
+    operations = (("add", "add"), ("multiply", "multiply"), ("xor", "say whether differ"))
+    for t in (50, 100, 150, 200):
+        made: list[tuple[str, Problem, str]] = [
+            (f"long-{name}", Operation(t, name), f"{verb} the two marked {'bits' if name == 'xor' else 'values'}")
+            for name, verb in operations
+        ]
+        made += [
+            ("long-order", Ordered(t), "in which order did two X or Y come?"),
+            ("long-order-three", Ordered(t, 3), "in which order did three X or Y come?"),
+            ("permutation", Permutation(t), "keep the first symbol while others pass that are all to be predicted"),
+            ("memorise-5", Memorisation(t), "say five bits again"),
+            ("memorise-20", Memorisation(t, 10, 5), "say ten letters of five again"),
+        ]
+        for task, problem, about in made:
+            every = 32 if task == "memorise-5" else 1000
+            yield Row(
+                task,
+                "2011",
+                {"T": t},
+                problem,
+                lambda p, r, every=every: Tested(p, (Goal("solved", 99),), 10_000, every=every),  # type: ignore[misc]
+                {},
+                None,
+                5,
+                1_000_000,
+                12 if problem.each else 4,
+                "adam" if problem.each else "kalman",
+                about=about,
+            )
+
+
+ROWS: list[Row] = [*_rows(), *_pathological()]

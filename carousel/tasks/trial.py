@@ -67,7 +67,7 @@ def trial(row: Row, recipe: Recipe, seed: int, cap: int | None = None, tick: Tic
         "presented": presented,
         "restarts": restarts,
         "goals": reached,
-        "weights": sum(p.numel() for p in learner.network.parameters()),
+        "weights": sum(p.numel() for p in learner.network.parameters() if p.requires_grad),
         "seconds": time.perf_counter() - begun,
         "cpu_seconds": time.process_time() - begun_cpu,
         "settings": asdict(recipe),

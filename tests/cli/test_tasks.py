@@ -19,7 +19,7 @@ def test_the_list(carousel):
     status, out, _ = carousel("tasks")
     assert status == 0 and "--T 1000 --N 3" in out and "embedded Reber" in out and "1,273,000 (n=13)" in out
     rows = json.loads(carousel("tasks", "--json")[1])
-    assert len(rows) == 29 and rows[3]["no."] == "2c" and rows[3]["cap"] == 3000
+    assert len(rows) == 61 and rows[3]["no."] == "2c" and rows[3]["cap"] == 3000
 
 
 def test_run_resume_report(carousel, tmp_path, forked_trials):
@@ -99,3 +99,12 @@ def test_bench(carousel, monkeypatch):
     assert [r["run"] for r in rows] == ["forward", "training"]
     assert all({"carousel", "torch.nn.LSTM", "eager loop"} <= set(r["nanoseconds"]) for r in rows)
     assert all(1 < x < 1e7 for r in rows for x in r["nanoseconds"].values())
+
+
+def test_recipes_by_likelihood(carousel, forked_trials):
+    for recipe, cell in (("hessian-free", "rnn"), ("adamw", "lstm-v1")):
+        options = ("tasks", "run", "long-xor", "--T", 50, "--recipe", recipe, "--cell", cell, "--hidden", 4, "--seeds", 1)
+        (found,) = json.loads(carousel(*options, "--cap", 4, "--json")[1])
+        assert found["recipe"] == recipe and found["settings"]["hidden"] == 4 and found["presented"] == 4
+    status, _, err = carousel("tasks", "run", "adding", "--T", 100, "--recipe", "adamw")
+    assert status == 2 and "--recipe adamw is for the problems of 2011" in err

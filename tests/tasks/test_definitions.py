@@ -1,5 +1,6 @@
 """Each clause of each definition, as the paper has it."""
 
+import operator
 import re
 from itertools import pairwise
 
@@ -12,6 +13,7 @@ from carousel.tasks.arithmetic import Marked
 from carousel.tasks.counting import Copy, Counting
 from carousel.tasks.lags import LongLag, VeryLongLag
 from carousel.tasks.order import TemporalOrder
+from carousel.tasks.pathological import Memorisation, Operation, Ordered, Permutation
 from carousel.tasks.reber import SYMBOLS, ContinualReber, EmbeddedReber
 from carousel.tasks.rows import ROWS
 from carousel.tasks.signals import TwoSequences
@@ -300,3 +302,37 @@ def test_counting(seed, low, more):
         assert low <= count <= low + more and text == "$" + "a" * count + "b" * count + "c" * count + "$"
         for t, (now, then) in enumerate(pairwise(text)):
             assert set(np.flatnonzero(batch.allowed[t, k])) == ({1, 2} if now == "a" else {"$abc".index(then)})
+
+
+# ------------------------------------------------------------------------------------ the pathological problems of 2011
+
+
+@pytest.mark.parametrize("name, of", [("add", operator.add), ("multiply", operator.mul), ("xor", operator.ne)])
+@pytest.mark.parametrize("steps", [50, 200])
+def test_operations_on_two_marked_values(name, of, steps):
+    batch = draw(Operation(steps, name), 1)
+    assert batch.lengths.min() >= steps and batch.lengths.max() <= 1.1 * steps
+    for k, n in enumerate(batch.lengths):
+        values, markers = batch.inputs[:n, k].T
+        one, two = np.flatnonzero(markers == 1)
+        assert 0 < one < steps / 10 <= two < steps / 2 and markers[0] == markers[n - 1] == -1 and np.abs(markers).sum() == 4
+        assert batch.targets[k, 0] == pytest.approx(float(of(values[one], values[two])))
+
+
+@pytest.mark.parametrize("places, within", [(2, (0.1, 0.5)), (3, (0.1, 0.4, 0.6))])
+def test_long_orders(places, within):
+    batch = draw(Ordered(100, places), 1)
+    for k in range(len(batch)):
+        at = np.flatnonzero(np.isin(batch.inputs[:, k], (5, 6)))  # X, Y
+        assert len(at) == places and all(a <= 100 * w for a, w in zip(at, within, strict=True))
+        assert batch.targets[k].argmax() == int("".join(str(s - 5) for s in batch.inputs[at, k]), 2)
+
+
+def test_permutation_and_memorisation():
+    batch = draw(Permutation(50), 1)
+    assert np.array_equal(batch.inputs[1:], batch.targets[:-1]) and np.array_equal(batch.inputs[0], batch.targets[-1])
+    assert set(batch.inputs[0]) == {0, 1} and batch.inputs[1:].min() >= 2
+    batch = draw(Memorisation(20), 1, 64)  # each of the 32 twice
+    assert len({tuple(x) for x in batch.inputs[:5].T}) == 32 and np.array_equal(batch.inputs[:5], batch.targets[-5:])
+    assert (batch.inputs[5:-6] == 2).all() and (batch.inputs[-6] == 3).all() and (batch.targets[:-5] == 2).all()
+    assert draw(Memorisation(50, 10, 5), 1).inputs[:10].max() == 4

@@ -1,4 +1,4 @@
-"""The Kalman filter against least squares and finite differences; descent along its gradient."""
+"""The Kalman filter against least squares and finite differences; descent along its gradient; Hessian-free."""
 
 from dataclasses import replace
 
@@ -8,7 +8,10 @@ import torch
 
 from carousel.tasks import recipes, runs
 from carousel.tasks.lags import VeryLongLag
-from carousel.tasks.learners import Kalman
+from carousel.tasks.learners import Kalman, tensors
+from carousel.tasks.likelihood import Newton
+from carousel.tasks.network import Sparse
+from carousel.tasks.pathological import Memorisation, Operation, Ordered
 from carousel.tasks.problem import Batch, Problem
 
 
@@ -158,3 +161,32 @@ def test_descent_is_descent():
         error.append(float(((learner.answer(batch) - batch.targets) ** 2).sum() / 2))
     slope = (error[0] - error[1]) / (2 * small)
     assert slope == pytest.approx(-float(step.norm()) / row.plan.rate, rel=2e-2)
+
+
+@pytest.mark.parametrize("problem", [Operation(12, "xor"), Ordered(12), Memorisation(12, 2, 2), Operation(12)], ids=str)
+def test_hessian_free_descends_and_is_the_same_again(problem):
+    def trained():
+        torch.manual_seed(0)
+        learner = Newton(Sparse(problem, "rnn", 6), problem, iterations=20)
+        batch = problem.draw(np.random.default_rng(0), 40)
+        objective = learner._objective(batch)
+        before = objective.value(learner.optimizer.parameters)
+        outputs = [learner.learn(batch) for _ in range(4)]
+        assert objective.value(learner.optimizer.parameters) < 0.95 * before
+        return outputs
+
+    for a, b in zip(trained(), trained(), strict=True):
+        assert np.array_equal(a, b)
+
+
+def test_states_after_the_end_are_not_held_back():
+    problem = Operation(10)
+    network = Sparse(problem, "lstm-v1", 3)
+    batch = problem.draw(np.random.default_rng(0), 6)
+    inputs, lengths, _ = tensors(batch, False)
+    z, states = network.watched(inputs, lengths)
+    torch.testing.assert_close(z, network(inputs, lengths))
+    assert len(states) == 2
+    for s in states:
+        for k, n in enumerate(batch.lengths):
+            assert s[:n, k].all() and not s[n:, k].any()
