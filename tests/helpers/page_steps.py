@@ -20,7 +20,8 @@ from carousel.text.vocabulary import Vocabulary
 from carousel.training.run_folder import save_model
 from carousel.web.server import create_app, listen
 
-WORDS = "the boy who waits near the king lost his hat , and a girl that sings about old ships reads it to a queen .".split()
+TEXT = "the boy who waits near the king lost his hat , and a girl that sings about old ships reads it to a queen ."
+WORDS = TEXT.split()
 STEPS = """async () => {
   const on = document.querySelector("[data-go=on]");
   const shown = () => new Promise((done) => requestAnimationFrame(() => setTimeout(done)));

@@ -149,8 +149,8 @@ def browser():
 
 @pytest.fixture
 def open_page(browser):
-    """``open_page(address, width=1200, scheme="light", height=900)``; at the end nothing may have been said on the console, but that the
-    server answered ``begin.expected``."""
+    """``open_page(address, width=1200, scheme="light", height=900)``; at the end nothing may have been said on the console, but
+    that the server answered ``begin.expected``."""
     contexts, said = [], []
 
     def begin(address, width=1200, scheme="light", height=900, **options):

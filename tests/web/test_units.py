@@ -1,6 +1,7 @@
-"""The page as a lecture hall sees it: all together on the screen, smooth steps, one unit over the words; in headless Chromium."""
+"""The page in a lecture hall: all together on the screen, smooth steps, one unit over the words; in headless Chromium."""
 
 import re
+from itertools import pairwise
 
 import pytest
 
@@ -39,7 +40,10 @@ def test_a_step_paints_no_map_and_makes_no_words_anew(page):
     page.evaluate("""() => {
         const paint = CanvasRenderingContext2D.prototype.putImageData;
         window.painted = 0;
-        CanvasRenderingContext2D.prototype.putImageData = function (...given) { window.painted += 1; paint.apply(this, given); };
+        CanvasRenderingContext2D.prototype.putImageData = function (...given) {
+            window.painted += 1;
+            paint.apply(this, given);
+        };
         window.before = [...document.querySelectorAll("#words li, #map-a span, .predictions li")];
     }""")
     choose(page)
@@ -57,11 +61,11 @@ def test_words_over_a_map_can_be_read_however_many_there_are(open_page, server):
     page = open_page(f"{server.address}#text={'+'.join(['the+boy+waits+near'] * 50)}&step=77")
     shown = "[...document.querySelectorAll('#map-a .heads span:not([hidden])')].map((e) => parseFloat(e.style.left))"
     left = page.evaluate(shown)
-    assert 10 < len(left) < 200 and min(b - a for a, b in zip(left, left[1:], strict=False)) >= 17
+    assert 10 < len(left) < 200 and min(b - a for a, b in pairwise(left)) >= 17
     assert page.locator("#map-a .heads b").inner_text() == "the"  # the word that is seen has its label always
     page.get_by_label("A label for every word").check()
     left = page.evaluate(shown)
-    assert len(left) > 190 and min(b - a for a, b in zip(left, left[1:], strict=False)) >= 17
+    assert len(left) > 190 and min(b - a for a, b in pairwise(left)) >= 17
     frame, now = page.locator("#map-a .map").bounding_box(), page.locator("#map-a .mark.now").bounding_box()
     assert frame["x"] <= now["x"] <= frame["x"] + frame["width"]  # the map goes along
 
