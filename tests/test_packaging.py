@@ -74,7 +74,7 @@ def _clean(**more):
 def test_the_oldest_versions_are_those_that_pyproject_allows():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
-    own = (text for name in ("dev", "docs", "onnx", "rl", "series", "labels") for text in extras[name])
+    own = (text for name in ("dev", "docs", "onnx", "rl", "series", "labels", "tune") for text in extras[name])
     allowed = [Requirement(text) for text in (*project["dependencies"], *own)]
     lowest = {canonicalize_name(r.name): s.version for r in allowed for s in r.specifier if s.operator == ">="}
     lines = [line.split("==") for line in (ROOT / "constraints-oldest.txt").read_text().splitlines() if "==" in line]

@@ -39,7 +39,7 @@ COMMANDS = {
         "Translate two sentences that differ in a word; show valves, memory, probes of it, and the effect of held valves."
     ),
     "claims": "Train the cells that a claim compares, with several seeds, and judge it by a rule.",
-    "export": "Write a model as a file that runs without Python: C, JavaScript, WebAssembly, a page, ONNX; a translator in C.",
+    "export": "Write a model as a file that runs without Python: C, JavaScript, a page, WebAssembly, ONNX.",
     "serve": "Show a model's valves and memory while it reads: a page on this machine, until Ctrl+C.",
     "demo": "Train an LSTM (v2) and an MLP on Python's own documentation, and score them against counting models.",
     "agreement": "Agreement at a distance: an English corpus of ours, and how a model fares on it.",
