@@ -14,11 +14,11 @@ const stepOf = (run, k) => (run && k >= run.source ? k - run.source : null);
 export function showAttention({ a, b, places }, i, j) {
   const card = partOf("attention");
   card.hidden = !a.attention;
+  if (card.hidden) return; // a step through 500 words of a language model touches none of them
   for (const [k, item] of [...partOf("words").children].entries()) {
     for (const [which, button] of [...item.children].entries())
       button.style.setProperty("--looked", shareOf(which ? b : a, which ? j : i, places[k][which]).toFixed(3));
   }
-  if (card.hidden) return;
   if (!card.firstChild) buildAttention(card);
   for (const [id, run, at, which] of [
     ["attention-a", a, i, 0],
