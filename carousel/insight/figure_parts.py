@@ -44,8 +44,9 @@ def name_units(axes: Any, units: Sequence[int], size: float = 7) -> None:
 
 
 def most_moving(values: Sequence[np.ndarray], most: int) -> list[int]:
-    """Return the units that move most, in all of several quantities together, (T, units) each."""
-    spreads = [x.std(0) / (float(x.std(0).max()) or 1.0) for x in values]
+    """Return the units that move most, in all of several quantities together, (T, units) each; masked rows do not count."""
+    there = [np.asarray(x[~np.ma.getmaskarray(x).any(1)]) for x in values]
+    spreads = [x.std(0) / (float(x.std(0).max()) or 1.0) for x in there]
     return np.argsort(-np.sum(spreads, 0), kind="stable")[:most].tolist()
 
 

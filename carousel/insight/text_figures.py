@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from carousel.errors import InputError
 from carousel.insight.connectivity import INPUT, Connectivity
 from carousel.insight.figure_parts import (
     COLOURS,
@@ -35,9 +36,13 @@ def valves(watched: Watched, names: Sequence[str] | None = None, layer: int = -1
     """Draw words across and units down, a panel a valve or state (by default each); all have the units in one order.
 
     The units that move most are on top. Panels stand beside each other, or below each other where the text is long.
+    Raises InputError for a layer that is not there.
     """
     names = watched.chosen(names)
-    layer %= len(watched.values[names[0]])
+    rows = [k for k, x in enumerate(watched.values[names[0]]) if not np.ma.getmaskarray(x).all()]  # a translator may lack some
+    layer = rows[layer] if -len(rows) <= layer < 0 else layer
+    if layer not in rows:
+        raise InputError(f"there is no layer {layer} to draw; there are {', '.join(map(str, rows))}")
     values = {n: watched.values[n][layer] for n in names}
     beside = len(watched.words) * len(names) * NAME_WIDTH * 0.8 < SLIDE[0] - 1.5
     most = BESIDE if beside else max(4, int((SLIDE[1] - 1.4 - 0.3 * len(names)) / len(names) / NAME_HEIGHT))

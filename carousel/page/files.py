@@ -9,7 +9,7 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
-# What the modules of one file share are their names. What answers is the browser, in the place of the server.
+# What answers one file is the browser, in the place of the server.
 MODULES = (
     *("state", "browser", "api", "colours", "theme", "numbers", "layers", "drawing", "heatmap", "words", "panels"),
     *("quantity", "units", "clamping", "attention", "flow", "depends", "patch", "save", "player", "tabs", "main"),
@@ -36,7 +36,7 @@ def one_file(answers: Mapping[str, Any], hash: str = "", code: str = "", weights
     """
     kept = json.dumps({"hash": hash, "answers": answers}, separators=(",", ":")).replace("<", "\\u003c")
     styles = "\n".join(_text(f"{name}.css") for name in STYLES)
-    scripts = "\n".join(re.sub(r"^import .*;$|^export ", "", _text(f"{name}.js"), flags=re.MULTILINE) for name in MODULES)
+    scripts = "\n".join(map(_scope, MODULES))
     head = f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n<style>\n{styles}</style>\n'
     tail = f'<script type="application/json" id="saved">{kept}</script>\n'
     if code:
@@ -45,6 +45,14 @@ def one_file(answers: Mapping[str, Any], hash: str = "", code: str = "", weights
     tail += f'<script type="module">\n{scripts}</script>\n'
     html = re.sub(r'^<(link rel="stylesheet"|script).*\n', "", _text("index.html"), flags=re.MULTILINE)
     return html.replace("</head>", f"{head}</head>").replace("</body>", f"{tail}</body>")
+
+
+def _scope(name: str) -> str:
+    """Return a module as a scope of its own, of which the modules after it see what it exports."""
+    text = re.sub(r"^import .*;\n", "", _text(f"{name}.js"), flags=re.MULTILINE)
+    exported = ", ".join(re.findall(r"^export (?:async )?(?:function|const) (\w+)", text, re.MULTILINE))
+    inside = re.sub(r"^export ", "", text, flags=re.MULTILINE)
+    return f"const {{ {exported} }} = (() => {{\n{inside}return {{ {exported} }};\n}})();\n"
 
 
 def _text(name: str) -> str:
