@@ -101,7 +101,7 @@ function excerpt(e, facts) {
   line.append(...e.words.map((w, k) => make("td", { className: inside(k), textContent: written(w) })));
   const tracks = Object.entries(e.tracks).map(([name, labels]) => {
     const cells = labels.map((label, k) => make("td", { className: inside(k), textContent: label ?? "·" }));
-    return make("tr", { className: "track" }, make("th", { scope: "row", textContent: name }), ...cells);
+    return make("tr", { className: "annotation" }, make("th", { scope: "row", textContent: name }), ...cells);
   });
   return make(
     "figure",
