@@ -8,9 +8,9 @@ import { state } from "./state.js";
 // The number of the word whose error it is; null for the last.
 export const endOf = (asked, run) => (asked !== null && asked > 0 && asked < run.words.length ? asked : null);
 
-let dependsParts = null;
+let parts = null;
 
-function buildDepends() {
+function build() {
   const flow = document.querySelector("#view-flow .flow");
   flow.querySelector("h2").textContent = "How the error of a word flows back";
   const chooser = document.createElement("label");
@@ -30,35 +30,35 @@ function buildDepends() {
 }
 
 export function showDepends(seen, end, choose, say) {
-  dependsParts ??= buildDepends();
+  parts ??= build();
   const { words } = seen.a;
-  dependsParts.end.replaceChildren(...words.slice(1).map((w, k) => new Option(`${k + 1}: ${written(w)}`, k + 1)));
-  dependsParts.end.value = end ?? words.length - 1;
-  dependsParts.end.onchange = () => choose(Number(dependsParts.end.value));
-  if (!dependsParts.name.options.length) {
+  parts.end.replaceChildren(...words.slice(1).map((w, k) => new Option(`${k + 1}: ${written(w)}`, k + 1)));
+  parts.end.value = end ?? words.length - 1;
+  parts.end.onchange = () => choose(Number(parts.end.value));
+  if (!parts.name.options.length) {
     const { states, valves } = seen.run;
-    dependsParts.name.replaceChildren(...["input", ...[...states].reverse(), ...valves].map((n) => new Option(n, n)));
+    parts.name.replaceChildren(...["input", ...[...states].reverse(), ...valves].map((n) => new Option(n, n)));
   }
-  dependsParts.label.hidden = !seen.b;
-  if (!seen.b) dependsParts.run.value = "A";
+  parts.label.hidden = !seen.b;
+  if (!seen.b) parts.run.value = "A";
   const most = seen.run.limits.map;
-  dependsParts.card.hidden = words.length > most || (seen.b?.words.length ?? 0) > most;
-  if (dependsParts.card.hidden) return;
-  const again = () => fillDepends().catch((error) => say(error.message));
-  dependsParts.name.onchange = dependsParts.run.onchange = again;
+  parts.card.hidden = words.length > most || (seen.b?.words.length ?? 0) > most;
+  if (parts.card.hidden) return;
+  const again = () => fill().catch((error) => say(error.message));
+  parts.name.onchange = parts.run.onchange = again;
   again();
 }
 
-async function fillDepends() {
-  const isB = dependsParts.run.value === "B";
-  const name = dependsParts.name.value;
+async function fill() {
+  const isB = parts.run.value === "B";
+  const name = parts.name.value;
   const found = await askConnectivity(isB ? (state.other ?? state.text) : state.text, name, isB ? state.clamps : []);
   const layer = Math.min(state.layer, found.size[name].length - 1);
   const sizes = found.size[name][layer];
   const high = reachOf(sizes.flat().filter((x) => x !== null));
   const rows = found.ends.map((end) => written(found.words[end]));
-  showLegend(dependsParts.legend, [{ label: `|∂L/∂${name}|${found.size[name].length > 1 ? `, layer ${layer}` : ""}`, kind: "sequential", low: 0, high }]);
-  showMap(dependsParts.map, {
+  showLegend(parts.legend, [{ label: `|∂L/∂${name}|${found.size[name].length > 1 ? `, layer ${layer}` : ""}`, kind: "sequential", low: 0, high }]);
+  showMap(parts.map, {
     columns: found.words.slice(0, -1),
     rows,
     wide: true,

@@ -5,9 +5,9 @@ import { showLegend, showMap } from "./heatmap.js";
 import { show, signed, written } from "./numbers.js";
 import { state } from "./state.js";
 
-let patchParts = null;
+let parts = null;
 
-function buildPatch() {
+function build() {
   const card = document.createElement("section");
   card.className = "card flow";
   card.innerHTML = `<h2>Which units carry the difference</h2>
@@ -31,39 +31,39 @@ function buildPatch() {
 
 // Where B reads other words than A; valves that are held are left out.
 export function offerPatch(isOffered, say) {
-  if (!isOffered && !patchParts) return;
-  patchParts ??= buildPatch();
-  patchParts.card.hidden = !isOffered;
-  patchParts.found.hidden = true;
-  patchParts.says.textContent = "";
-  patchParts.go.onclick = () => find().catch((error) => say(error.message));
+  if (!isOffered && !parts) return;
+  parts ??= build();
+  parts.card.hidden = !isOffered;
+  parts.found.hidden = true;
+  parts.says.textContent = "";
+  parts.go.onclick = () => find().catch((error) => say(error.message));
 }
 
 async function find() {
   const { text, other, see, layer } = state;
-  patchParts.go.disabled = true;
-  patchParts.says.textContent = "Searching …";
+  parts.go.disabled = true;
+  parts.says.textContent = "Searching …";
   try {
     const found = await askPatch(text, other, see, layer);
-    if (text === state.text && other === state.other) fillPatch(found);
+    if (text === state.text && other === state.other) fill(found);
   } catch (error) {
-    patchParts.says.textContent = "";
+    parts.says.textContent = "";
     throw error;
   } finally {
-    patchParts.go.disabled = false;
+    parts.go.disabled = false;
   }
 }
 
-function fillPatch(found) {
+function fill(found) {
   const [a, b] = found.answers.map((word) => `“${written(word)}”`);
   const [brought, count] = [found.curve.at(-1), found.units.length];
   const many = found.quantities.some(({ layer }) => layer > 0);
   const columns = found.b.map((word, k) => (word === found.a[k] ? word : `${found.a[k].trim()} / ${word.trim()}`));
-  patchParts.found.hidden = false;
-  patchParts.says.textContent =
+  parts.found.hidden = false;
+  parts.says.textContent =
     `${a} is likelier than ${b} by ${signed(found.log_odds_bits[0], 1)} bits in A and by ${signed(found.log_odds_bits[1], 1)} in B. ` +
     `${count} unit${count > 1 ? "s" : ""} of ${found.name}, put in at ${written(columns[found.word])}: ${show(100 * brought, 0)} % of the difference.`;
-  patchParts.title.textContent = `Units of ${found.name}${many ? `, layer ${found.layer}` : ""}, in the order in which they were found`;
+  parts.title.textContent = `Units of ${found.name}${many ? `, layer ${found.layer}` : ""}, in the order in which they were found`;
   const last = found.groups.length - 1;
   const groups = found.groups.map((units, k) =>
     k < last - 1 ? units.join(" ") : k < last ? `the other ${units.length}` : `all ${units.length}`,
@@ -80,7 +80,7 @@ function fillPatch(found) {
       value: (r, c) => shares[r][c],
       say: (r, c) => `${rows[r]}, at ${written(columns[c])}: ${show(100 * shares[r][c], 0)} % of the difference`,
     });
-  map(patchParts.all, found.quantities.map(({ name, layer }) => (many ? `${name}, layer ${layer}` : name)), found.by_quantity);
-  map(patchParts.units, groups, found.by_group);
-  showLegend(patchParts.legend, [{ label: "share of the difference", kind: "sequential", low: 0, high: 1 }]);
+  map(parts.all, found.quantities.map(({ name, layer }) => (many ? `${name}, layer ${layer}` : name)), found.by_quantity);
+  map(parts.units, groups, found.by_group);
+  showLegend(parts.legend, [{ label: "share of the difference", kind: "sequential", low: 0, high: 1 }]);
 }
