@@ -266,6 +266,7 @@ def test_a_saved_page_computes_what_the_server_does(page, saved, run):
         opened.get_by_role("button", name="Clamp and compare").click()
         opened.wait_for_selector(".chip >> nth=1")
         opened.locator("[data-go=last]").click()
+        sync_api.expect(opened.locator("#changes")).to_contain_text("“queen” in A")  # when no further step has followed
     for part in ("#words", "#changed", "#now", "#run-b", "#changes", "#chosen-facts"):
         assert saved.locator(part).inner_text() == page.locator(part).inner_text()
 

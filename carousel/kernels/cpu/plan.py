@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Sequence
+from dataclasses import fields
 from functools import cached_property
 from itertools import accumulate
 from typing import Any
@@ -29,20 +30,27 @@ from carousel.kernels.interface import KINDS, Tensors, interface_of
 from carousel.kernels.registry import register
 
 MOST = 1024  # plans that are kept
+# All that a call may ask for beside what a plan knows, so that a plan never passes by what it has not heard of.
+OTHERS = tuple(
+    f.name for f in fields(Call) if f.name not in ("cell", "data", "before", "parameters", "reverse", "segment_length")
+)
 _plans: dict[tuple[object, ...], Plan] = {}
 
 
 def usual(call: Call) -> bool:
     """Return whether a plan can do such a call: nothing but the input, states and parameters as they are."""
     return (
-        call.batch_sizes is None
-        and call.resets is None
-        and not (call.record or call.clamp or call.inputs or call.noise or call.cell.before)
+        all(_nothing(getattr(call, name)) for name in OTHERS)
+        and not call.cell.before
         and not torch.compiler.is_compiling()
         and not transformed()
         and parameters_alone(call.cell) is not None
         and loop_of(call.cell).clock is None
     )
+
+
+def _nothing(value: Any) -> bool:
+    return value is None or (not isinstance(value, Tensor) and not value)
 
 
 def remembered(call: Call) -> Result | None:

@@ -214,6 +214,7 @@ def test_recorded_clamped_reset_and_packed_calls_are_not_taken_for_plain_ones(re
     layer, x = made()
     plain = layer(x)[0]
     assert not torch.equal(layer(x, clamp={"f": 0.0})[0], plain)
+    assert not torch.equal(layer(x, clamp={"h": lambda h: 2 * h})[0], plain)
     assert not torch.equal(layer(x, resets=torch.ones(7, 3, dtype=torch.bool))[0], plain)
     assert layer(x, record=["i"])[2]["i"].shape == (1, 7, 3, 6)
     packed = nn.utils.rnn.pack_padded_sequence(x, torch.tensor([7, 5, 2]))
