@@ -166,9 +166,10 @@ class Recurrent(CellLayer):
         return {suffix(layer, direction): self.sizes(layer) for layer, direction in self._each()}
 
     def _note_sizes(self) -> None:
-        """Note where the parameters of each layer and direction are, what ``units`` says of each layer, and the sizes of its
-        states; a small call would feel it if this were found anew, and torch.compile does not enter what SymPy's symbols are
-        looked up by."""
+        """Note where parameters are, the units of each layer, and the sizes of its states.
+
+        A small call would feel it if these were found anew, and torch.compile does not enter look-ups by SymPy's symbols.
+        """
         self._places = {at: [(name, *place(name, *at)) for name in self.cell.learned] for at in self._each()}
         each = [self.sizes(layer) for layer in range(self.num_layers)]
         self._units = [sizes(self.cell, *given) for given in each]

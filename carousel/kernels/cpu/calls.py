@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -135,21 +136,50 @@ def backward(
     k.backward.bound(arrays, layout.numbers)()
     del memory  # until now
 
-    found = Adjoints(
-        groups=[adjoints[name][: steps.total] for name in program.adjoints],
-        hoisted=[adjoints.get(f"E_{j}_bar") for j in range(len(program.loop.hoisted))],
-        vectors=[x.sum(0) if threads > 1 else x[0] for x in sums.values()],
-        carried=carried,
-        direct=direct,
+    adjoints = {name: x[: steps.total] for name, x in adjoints.items()}
+    ended = Ended(adjoints, list(sums.values()), carried, direct)
+    return finish(program, run, steps, replace(tensors, dense=dense), lengths, replace(arriving, saved=saved), ended)
+
+
+class Ended(NamedTuple):
+    """The arrays that a run backwards has filled.
+
+    ``adjoints``: of groups and of hoisted inputs, by the names that the program has for them. ``sums``: gradients of the
+    learned vectors, (threads, units) each. ``carried``, ``direct``: as in ``Adjoints``.
+    """
+
+    adjoints: Mapping[str, Tensor]
+    sums: Sequence[Tensor]
+    carried: Sequence[Tensor]
+    direct: Sequence[Tensor | None]
+
+
+def finish(
+    program: CppProgram,
+    run: Run,
+    steps: Steps,
+    tensors: Tensors,
+    lengths: Mapping[str, int],
+    arriving: Arriving,
+    ended: Ended,
+) -> dict[str, list[Tensor]]:
+    """Return gradients by kind, from the arrays that a run backwards has filled; other arguments as those of ``backward``."""
+    groups, operands = (
+        [ended.adjoints[name] for name in program.adjoints],
+        dict(zip(program.saved, arriving.saved, strict=True)),
     )
-    operands = dict(zip(program.saved, saved, strict=True))
-    multiply = small(program, run, lengths, steps.total)
-    known = None
+    found = Adjoints(
+        groups=groups,
+        hoisted=[ended.adjoints.get(f"E_{j}_bar") for j in range(len(program.loop.hoisted))],
+        vectors=[x.sum(0) if len(x) > 1 else x[0] for x in ended.sums],
+        carried=ended.carried,
+        direct=ended.direct,
+    )
+    multiply, products, data = small(program, run, lengths, steps.total), None, tensors.data
     if multiply is not None:
-        factors = {"x": data.contiguous(), **adjoints, **{program.stored[x].array: v for x, v in operands.items()}}
-        known = multiply(factors, dense, data, data="data" in asked)
-    tensors = replace(tensors, dense=dense)
-    return gradients(program.live, program.interface, run, steps, tensors, lengths, operands, found, asked, known)
+        factors = {"x": data.contiguous(), **ended.adjoints, **{program.stored[x].array: v for x, v in operands.items()}}
+        products = multiply(factors, tensors.dense, data, data="data" in arriving.asked)
+    return gradients(program.live, program.interface, run, steps, tensors, lengths, operands, found, arriving.asked, products)
 
 
 def _contiguous(tensors: Sequence[Tensor]) -> list[Tensor]:

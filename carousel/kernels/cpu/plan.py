@@ -19,14 +19,12 @@ from torch import Tensor
 from carousel.kernels import stacks
 from carousel.kernels.backend import Call, Result
 from carousel.kernels.compiled import ON_REQUEST, Run
-from carousel.kernels.cpu import compiler
+from carousel.kernels.cpu import calls, compiler
 from carousel.kernels.cpu.kernel import Entry, Kernel, most_threads
 from carousel.kernels.cpu.layout import Layout, backward_layout, forward_layout, shapes
-from carousel.kernels.cpu.small import small
 from carousel.kernels.derivatives import plain, planned, transformed
-from carousel.kernels.gradients import Adjoints, gradients
 from carousel.kernels.inputs import loop_of, parameters_alone
-from carousel.kernels.interface import KINDS, Tensors, interface_of
+from carousel.kernels.interface import KINDS, Arriving, Tensors, interface_of
 from carousel.kernels.registry import register
 
 MOST = 1024  # plans that are kept
@@ -138,10 +136,8 @@ class Plan:
         steps, data, dense, before = self.layout.steps, flat[0], flat[self.places["dense"]], flat[self.places["before"]]
         memory = data.new_empty(self.layout.room.total)
         output, final = data.new_empty(steps.total, before[0].shape[1]), [torch.empty_like(x) for x in before]
-        sums = [
-            stacks.begin(stack, self.lengths, flat[self.places["biases"]], data)
-            for stack in self.kernel.program.interface.outer
-        ]
+        biases = flat[self.places["biases"]]
+        sums = [stacks.begin(stack, self.lengths, biases, data) for stack in self.outer]
         stored = {name: data.new_empty(steps.total, units) for name, units in self.stored.items()}
         pointers = self.entry.pointers(memory, dense)
         made = (data, *flat[self.places["vectors"]], *sums, *stored.values(), output, *final)
@@ -201,7 +197,6 @@ class _Back:
         self.rooms = [count * plan.lengths[n] for count, n in (program.adjoints | program.own).values()]
         self.sums = [plan.lengths[n] for n in program.sums.values()]
         self.saved = [program.stored[x].array for x in program.saved]
-        self.small = small(program, plan.run, plan.lengths, self.layout.steps.total)
         names = [*program.vectors, *program.sums, *program.adjoints, *program.own, *program.carried, *self.saved, program.given]
         self.made = self.entry.places(names)
         self.shapes = [(self.layout.steps.total, plan.lengths[program.size(x)]) for x in program.saved]
@@ -212,10 +207,10 @@ class _Back:
         results, last = run.results, run.results + sum(run.counts)
         flat, saved = tensors[results:last], tensors[last:]
         # Hooks of PyTorch may have put others in their place.
-        made_since = [*tensors[:results], *saved]
-        if not plan.fits(flat) or [tuple(x.shape) for x in saved] != self.shapes or not plain(*made_since):
+        since = [*tensors[:results], *saved]
+        if not plan.fits(flat) or [tuple(x.shape) for x in saved] != self.shapes or not plain(*since):
             return None
-        if any(x.dtype is not flat[0].dtype or not x.is_contiguous() for x in made_since):
+        if any(x.dtype is not flat[0].dtype or not x.is_contiguous() for x in since):
             return None
         lists, data, given = run.lists(flat), flat[0], tensors[0]
         memory = data.new_empty(self.layout.room.total)
@@ -228,22 +223,11 @@ class _Back:
             pointers[slot] = x.data_ptr()
         self.entry.call(pointers)
         del memory  # until now
-        adjoints = dict(zip((*program.adjoints, *program.own), rooms, strict=True))
-        found = Adjoints(
-            groups=rooms[: len(program.adjoints)],
-            hoisted=[adjoints.get(f"E_{j}_bar") for j in range(len(program.loop.hoisted))],
-            vectors=[x.sum(0) if self.layout.threads > 1 else x[0] for x in sums],
-            carried=carried,
-            direct=[None] * len(carried),
-        )
         wanted = [kind for kind, is_asked in zip(ON_REQUEST, asked, strict=True) if is_asked]
-        known = None
-        if self.small is not None:
-            factors = {"x": data, **adjoints, **dict(zip(self.saved, saved, strict=True))}
-            known = self.small(factors, lists["dense"], data, data="data" in wanted)
-        operands = dict(zip(program.saved, saved, strict=True))
-        each = gradients(
-            *(program.live, program.interface, run, steps, Tensors.of(lists, None, None), plan.lengths, operands),
-            *(found, wanted, known),
+        adjoints = dict(zip((*program.adjoints, *program.own), rooms, strict=True))
+        each = calls.finish(
+            *(program, run, steps, Tensors.of(lists, None, None), plan.lengths),
+            Arriving(given, carried, [], saved, wanted),
+            calls.Ended(adjoints, sums, carried, [None] * len(carried)),
         )
         return [x for kind in KINDS if kind in each for x in each[kind]]

@@ -96,11 +96,8 @@ class Small:
             address |= {f"{kind}{k}": x.data_ptr() for k, x in enumerate(tensors) if x is not None}
         if of_data is not None:
             address["data"] = of_data.data_ptr()
-        jobs, count, size = (
-            self.jobs.from_buffer_copy(self.blank),
-            len(self.places) if data else self.without_data,
-            like.itemsize,
-        )
+        jobs, size = self.jobs.from_buffer_copy(self.blank), like.itemsize
+        count = len(self.places) if data else self.without_data
         for job, (a, b, c) in zip(jobs, self.places[:count], strict=False):
             job.a, job.c = address[a.name] + a.after * size, address[c.name] + c.after * size
             if b is not None:
