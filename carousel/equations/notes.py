@@ -85,7 +85,7 @@ class Parameter:
 
     @property
     def learned(self) -> bool:
-        """Whether a layer has it; all others are given, or made of those."""
+        """Whether a layer has the parameter; all others are given, or computed from learned ones."""
         return self.kind in ("dense", "diagonal", "bias")
 
     @property

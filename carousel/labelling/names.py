@@ -63,7 +63,7 @@ class Names:
 
     @property
     def inputs(self) -> int | list[int]:
-        """How many numbers a step has; for text, the sizes of its tables, each with an id for unknown."""
+        """The number of columns of a step; of text, the sizes of its tables, each with an id for unknown."""
         return [len(table) + 1 for table in self.tables] if self.tables else len(self.columns)
 
     @cached_property

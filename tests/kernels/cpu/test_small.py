@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn.utils.rnn import pack_padded_sequence
 
-from carousel.kernels.cpu import plan, small
+from carousel.kernels.cpu import compiler, plan, small
 from carousel.layers import Recurrent
 
 CELLS = [
@@ -70,6 +70,13 @@ def test_gradients_are_those_of_pytorchs_products(name, given, counted, monkeypa
 def test_large_calls_multiply_by_pytorch(counted):
     layer = Recurrent("lstm", 64, 64)
     layer(torch.randn(70, 8, 64))[0].sum().backward()
+    assert not counted
+
+
+@pytest.mark.skipif(not compiler.bfloat16(), reason="this processor does not multiply bfloat16")
+def test_factors_in_bfloat16_are_rounded_as_pytorchs(counted):
+    with torch.autocast("cpu", torch.bfloat16):
+        Recurrent("lstm", 4, 4)(torch.randn(5, 2, 4))[0].sum().backward()
     assert not counted
 
 
