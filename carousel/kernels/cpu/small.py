@@ -122,7 +122,7 @@ def _small(program: CppProgram, lengths: tuple[tuple[str, int], ...], rows: int)
 
 def small(program: CppProgram, run: Run, lengths: Mapping[str, int], rows: int) -> Small | None:
     """Return the products of a run backwards whose rows of all steps are so many, None where PyTorch's are to be called."""
-    return _small(program, tuple(lengths.items()), rows) if run.products is None and run.follows is None else None
+    return _small(program, tuple(lengths.items()), rows) if run.products is None else None
 
 
 @cache

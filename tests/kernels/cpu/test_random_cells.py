@@ -340,6 +340,25 @@ def layers(case):
     last = stream.hx
     for a, b in zip(*((s,) if isinstance(s, torch.Tensor) else s for s in (last, states)), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-9)
+    trained(layer, x, inputs)
+
+
+def trained(layer, x, inputs):
+    """A training gives the reference's gradients, and again when the call is remembered."""
+
+    def gradients():
+        leaves = [x.detach().requires_grad_(), *layer.parameters()]
+        loss = layer(leaves[0], **inputs)[0].square().sum()
+        if not loss.requires_grad:  # the reference sees where all is constant
+            return [torch.zeros_like(leaf) for leaf in leaves]
+        return torch.autograd.grad(loss, leaves, allow_unused=True, materialize_grads=True)
+
+    with kernels.use("reference"):
+        expected = gradients()
+    for _ in range(2):
+        for wanted, found in zip(expected, gradients(), strict=True):
+            difference = (found - wanted).abs().max() / (wanted.abs().max() + 1e-3)
+            assert difference <= 1e-9, f"{difference:.1e}"
 
 
 def pickling(case):
