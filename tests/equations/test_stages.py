@@ -9,6 +9,7 @@ from carousel.cells.catalogue import catalogue
 from carousel.equations import cell, logistic, tanh
 from carousel.kernels import reference
 from carousel.kernels.backend import Call
+from carousel.kernels.inputs import loop_of
 
 DEEP = {"lstm-v4": 2, "gru-original": 2}
 
@@ -146,3 +147,8 @@ def test_sums_of_the_same_products_share_them_outside_the_loop_and_inside():
     call = Call(twice, e, None, {"h": h}, given)
     for run in (reference.run, kernels.run):
         torch.testing.assert_close(run(call).output, wanted, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["min-gru", "min-lstm", "sru", "qrnn"])
+def test_a_cell_without_a_recurrent_product_has_one_stage_in_its_loop(name):
+    assert len(loop_of(get(name)).stages) == 1

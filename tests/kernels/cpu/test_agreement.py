@@ -5,8 +5,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from carousel import kernels
 from carousel.cells import CELLS
 from carousel.equations import cell, concat, detach, exp, identity, logistic, maximum, minimum, relu, tanh, where
+from carousel.layers import Recurrent
 
 
 @pytest.mark.parametrize("name", CELLS)
@@ -219,3 +221,36 @@ def shared(e, h, k, W, b):
 def test_a_product_that_two_sums_share(agree):
     for options in OPTIONS:
         agree(shared, **options)
+
+
+@cell
+def in_two_stacks(e, m, s, W):
+    """W.p stands beside W.q, and later beside W.r."""
+    a, b = tanh(W.p @ m), tanh(W.q @ m)
+    m = tanh(W.p @ s + a + W.me @ e)
+    s = tanh(W.r @ s + b)
+    return m, s
+
+
+@cell(same=("e", "m"))
+def in_two_orders(e, m, W):
+    """Weights multiply the same vectors in another order."""
+    a, b = W.p @ concat(e, m), W.q @ concat(m, e)
+    m = tanh(a) + e * logistic(b)
+    return m
+
+
+@pytest.mark.parametrize("own", [in_two_stacks, in_two_orders], ids=lambda c: c.name)
+def test_gradients_of_weights_that_stand_in_several_stacks(agree, own):
+    agree(own, sizes=(5, 5, 5))
+
+
+def test_gradients_of_large_weights_which_are_multiplied_the_other_way_round():
+    torch.manual_seed(0)
+    layer, x = Recurrent("lstm", 512, 512), torch.randn(2, 3, 512)
+    found = []
+    for name in ("reference", "cpu"):
+        with kernels.use(name):
+            found.append(torch.autograd.grad(layer(x)[0].square().sum(), list(layer.parameters())))
+    for wanted, gradient in zip(*found, strict=True):
+        torch.testing.assert_close(gradient, wanted, rtol=1e-4, atol=1e-5)

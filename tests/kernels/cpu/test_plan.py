@@ -144,6 +144,42 @@ def test_saved_tensors_may_be_packed_elsewhere_but_not_changed(remembered, back)
     assert len(remembered) == 3
 
 
+def test_saved_values_of_another_shape_are_refused(back):
+    layer, x = made()
+    trained(layer, x)
+    with torch.autograd.graph.saved_tensors_hooks(lambda t: t, lambda t: t[:5] if t.shape == (21, 6) else t):
+        output = flat(layer(x.detach()))[0]
+    with pytest.raises(ValueError, match="saved value"):
+        output.sum().backward()
+    assert back[-1] is None
+
+
+def test_a_gradient_that_lies_otherwise_goes_the_long_way(back):
+    layer, x = made()
+    trained(layer, x)
+    given = torch.randn(7, 3, 6)
+    found = []
+    for gradient in (given, torch._neg_view(-given)):
+        layer.zero_grad()
+        flat(layer(x))[0].backward(gradient)
+        found.append([p.grad for p in layer.parameters()])
+    assert back[0] is not None and back[1] is None
+    assert all(torch.equal(a, b) for a, b in zip(*found, strict=True))
+
+
+def test_other_threads_backwards_than_forwards_go_the_long_way(back, monkeypatch):
+    layer, x = made()
+    before = trained(layer, x)
+    results = flat(layer(x))
+    monkeypatch.setattr(plan, "most_threads", lambda: torch.get_num_threads() + 1)
+    torch.manual_seed(2)
+    layer.zero_grad()
+    x.grad = None
+    sum((r * torch.randn_like(r)).sum() for r in results).backward()
+    assert not back
+    assert all(torch.equal(a, b) for a, b in zip(before[3:], [x.grad, *(p.grad for p in layer.parameters())], strict=True))
+
+
 def unpacked(kept):
     return kept if isinstance(kept, torch.Tensor) else torch.from_numpy(kept)
 
