@@ -232,7 +232,7 @@ def in_two_stacks(e, m, s, W):
     return m, s
 
 
-@cell(same=("e", "m"))
+@cell(input_size="m")
 def in_two_orders(e, m, W):
     """Weights multiply the same vectors in another order."""
     a, b = W.p @ concat(e, m), W.q @ concat(m, e)
