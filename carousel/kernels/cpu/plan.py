@@ -210,13 +210,13 @@ class _Back:
         since = [*tensors[:results], *saved]
         if not plan.fits(flat) or [tuple(x.shape) for x in saved] != self.shapes or not plain(*since):
             return None
-        if any(x.dtype is not flat[0].dtype or not x.is_contiguous() for x in since):
+        if any(x.dtype is not flat[0].dtype for x in since) or not all(x.is_contiguous() for x in saved):
             return None
-        lists, data, given = run.lists(flat), flat[0], tensors[0]
+        lists, data, given = run.lists(flat), flat[0], tensors[0].contiguous()
         memory = data.new_empty(self.layout.room.total)
         sums = [data.new_zeros(self.layout.threads, n) for n in self.sums]
         rooms = [data.new_empty(steps.total, n) for n in self.rooms]
-        carried = [x.clone() for x in tensors[1:results]]
+        carried = [x.clone(memory_format=torch.contiguous_format) for x in tensors[1:results]]
         pointers = self.entry.pointers(memory, lists["dense"])
         made = (*lists["vectors"], *sums, *rooms, *carried, *saved, given)
         for slot, x in zip(self.made, made, strict=True):
