@@ -7,6 +7,7 @@ from pathlib import Path
 from carousel.labelling.config import LabellingConfig
 from carousel.labelling.model import Labeller
 from carousel.labelling.names import Names
+from carousel.labelling.tree_model import labeller
 from carousel.training.run_folder import load_model
 
 PARTS = ("train", "valid", "test")
@@ -21,7 +22,7 @@ def load_labeller(folder: Path) -> tuple[Labeller, Names, LabellingConfig]:
     """Return the best model of a run, its names and configuration. Raises InputError where a file is missing or damaged."""
     config = LabellingConfig.load(folder)
     names = Names.load(folder)
-    model = Labeller(len(names.labels), names.inputs, config.model)
+    model = labeller(len(names.labels), names.inputs, config.model)
     load_model(model, folder)
     model.eval()
     return model, names, config
