@@ -82,9 +82,8 @@ def test_a_chain_that_was_trained_on_trees_reads_tokens_too(tmp_path):
     (tmp_path / "trees.txt").write_text("\n".join(plain(trees(60))) + "\n")
     how = HOW | {"trees": "plain", "whole": True, "epochs": 1}
     run = LabellerRun.train(tmp_path / "trees.txt", tmp_path / "run", **how)
-    one, other, third = run.predict(
-        ["( a t ( n f ) )", ["a", "t", "n", "f"], (["", "a", "t", "n", "f"], [[1, 2, 3, 4], [], [], [], []])]
-    )
+    nodes = ["", "a", "t", "n", "f"], [[1, 2, 3, 4], [], [], [], []]
+    one, other, third = run.predict(["( a t ( n f ) )", ["a", "t", "n", "f"], nodes])
     assert one == other == third and len(one.labels) == 1
 
 
