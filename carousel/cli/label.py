@@ -203,6 +203,43 @@ def _table_rows(found: Labels, name: str, whole: bool) -> Iterator[list[object]]
         yield [name, *([] if whole else [step]), label, chance]
 
 
+@app.command(
+    "show", epilog='Example: carousel label show runs/ops "( ( ( [MAX 2 ) 9 ) ] )" --name h --unit 3 --figure tree.png'
+)
+def show(
+    run: options.LabellerRun,
+    tree: Annotated[str, typer.Argument(help="A tree in brackets, as those of the training.", show_default=False)],
+    name: Annotated[str, typer.Option(help="A gate or state of the cell; with --unit.", show_default=False)] = "",
+    unit: Annotated[int | None, typer.Option(min=0, help="Which unit of it is shown, from 0.", show_default=False)] = None,
+    figure: options.Figure = None,
+    json: options.Json = False,
+) -> None:
+    """Show a tree as a labeller reads it: the label that the output layer finds at each node, and the value of a unit.
+
+    Of a run that was trained with --whole, the labels below the root are what the output layer makes of parts of the tree.
+    """
+    figures.check(figure)
+    if bool(name) != (unit is not None):
+        raise InputError(f"`name` and `unit` go together; {'say which unit' if name else 'name a gate or state'}")
+    labeller = LabellerRun(run)
+    view = labeller.view(tree, name)
+    rows = view.as_dict(unit)["nodes"]
+    if figure is not None:
+        figures.save(labeller.tree_figure(view, unit), figure)
+    if json:
+        screen.print_json({"run": str(run), "nodes": rows})
+        return
+    quantity = f"{name}[{unit}]"
+    table = [
+        {"node": "  " * depth + (row["token"] or "·"), "label": row["label"], "probability": f"{row['probability']:.3f}"}
+        | ({quantity: f"{row[quantity]:.3f}"} if name else {})
+        for depth, row in zip(view.depths, rows, strict=True)
+    ]
+    screen.print_rows("", table, ("node", "label"))
+    if figure is not None:
+        print(f"wrote {figure}")
+
+
 def _count(help: str) -> Any:
     return typer.Option(min=1, max=1_000_000, help=help, show_default=False)
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor, nn
 
 from carousel.equations import Cell
 from carousel.labelling.model import LEAF, Labeller, LabellerConfig
 from carousel.layers import Forest, Tree
+from carousel.training.precise import precise
 
 
 class TreeLayers(nn.Module):
@@ -42,12 +44,25 @@ class TreeLayers(nn.Module):
     def __repr__(self) -> str:
         return f"{self.layers[0]!r}" + (f" × {len(self.layers)}" if len(self.layers) > 1 else "")
 
-    def forward(self, x: Tensor, forest: Forest) -> Tensor:
-        """Return the output of every node, (nodes, output_size), of inputs (nodes, input_size)."""
+    def forward(self, x: Tensor, forest: Forest, record: Sequence[str] = ()) -> tuple[Tensor, dict[str, Tensor]]:
+        """Read trees.
+
+        Args:
+            x: of each node its input, (nodes, input_size).
+            forest: the trees.
+            record: names of gates, states and other quantities of the last layer to give back.
+
+        Returns:
+            Of each node its output, (nodes, output_size), and what is recorded, (nodes, units) by name.
+        """
         inputs = {LEAF: forest.leaves.to(x)} if LEAF in self.cell.inputs else {}
-        for k, layer in enumerate(self.layers):
-            x = layer(self.dropout(x) if k else x, forest, **inputs)
-        return x
+        *lower, last = self.layers
+        for layer in lower:
+            x = self.dropout(layer(x, forest, **inputs))
+        if not record:
+            return last(x, forest, **inputs), {}
+        x, recorded = last(x, forest, record=record, **inputs)
+        return x, recorded
 
 
 class TreeLabeller(Labeller):
@@ -69,8 +84,23 @@ class TreeLabeller(Labeller):
             x: numbers (nodes, n), or ids (nodes, tables), −1 for nodes without a token.
             forest: the trees.
         """
-        h = self.recurrent(self._drop(self._embedded(x)), forest)
+        h, _ = self.recurrent(self._drop(self._embedded(x)), forest)
         return self.output(self._drop(h[forest.roots.to(h.device)] if self.config.whole else h))
+
+    @torch.no_grad()
+    def at_nodes(self, x: Tensor, forest: Forest, record: Sequence[str] = ()) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the probabilities of the labels at every node, also with ``whole``, (nodes, labels), and what is recorded.
+
+        Args:
+            x: as ``scores`` takes it.
+            forest: the trees.
+            record: names of quantities of the last layer.
+
+        Raises:
+            ValueError: the cell has no quantity of that name.
+        """
+        h, recorded = self.recurrent(self._drop(self._embedded(x)), forest, record)
+        return precise(self.output(self._drop(h))).softmax(-1), recorded
 
     def _embedded(self, x: Tensor) -> Tensor:
         if not self.embeddings:

@@ -135,6 +135,19 @@ def _whole(found: Nodes, node: int, place: str) -> Nodes:
     return found
 
 
+def order_of_writing(parents: Sequence[int], ranks: Sequence[int]) -> list[int]:
+    """Return the nodes of a tree as they are written: a node, then those below it, by their ranks."""
+    below: list[list[int]] = [[] for _ in parents]
+    for node in sorted(range(len(parents)), key=lambda k: ranks[k], reverse=True):
+        if parents[node] != ROOT:
+            below[parents[node]].append(node)
+    waiting, order = [parents.index(ROOT)], list[int]()
+    while waiting:
+        order.append(waiting.pop())
+        waiting += below[order[-1]]
+    return order
+
+
 def written(tokens: Iterable[str], labels: Sequence[str], parents: Sequence[int]) -> str:
     """Return a labelled tree as a line; the nodes stand in the order in which they are written."""
     line, open_nodes = "", list[int]()

@@ -12,6 +12,7 @@ import numpy as np
 
 from carousel.equations import Cell
 from carousel.errors import InputError
+from carousel.labelling import tree_figure
 from carousel.labelling.config import LabellingConfig, LabelsConfig, LabelTraining
 from carousel.labelling.figure import draw
 from carousel.labelling.folder import PARTS, load_labeller, sequences_path
@@ -21,7 +22,9 @@ from carousel.labelling.reading import Labelled, checked, in_brackets, of_childr
 from carousel.labelling.score import LabelScore, score
 from carousel.labelling.sequences import Sequences
 from carousel.labelling.task import ROWS, LabellingTask
-from carousel.labelling.tree_model import labeller
+from carousel.labelling.tree_figure import TreeView
+from carousel.labelling.tree_model import TreeLabeller, labeller
+from carousel.labelling.trees import ROOT, order_of_writing
 from carousel.runs import making
 from carousel.runs.making import Files, absolute, extended, finished, made, of_cell, refuse_unknown, several
 from carousel.text.lines import check_file
@@ -140,6 +143,44 @@ class LabellerRun:
         """
         given = [self._given(s, k) for k, s in enumerate(sequences, 1)]
         return self._found(Sequences.of(given, self.names), tick) if given else []
+
+    def view(self, tree: Any, name: str = "") -> TreeView:
+        """Return a tree as the model reads it: the label at each node, and the values of a gate or state.
+
+        Args:
+            tree: as ``predict`` takes it.
+            name: of a gate, a state or another quantity of the cell; of several layers, the last one's.
+
+        Raises:
+            InputError: the run reads no trees, this is none, or the cell has no such quantity.
+        """
+        if not isinstance(self.model, TreeLabeller):
+            raise InputError(f"{self.folder} reads sequences; a tree is shown by a run of a cell such as tree-lstm")
+        x, forest = Sequences.of([given := self._given(tree, 1)], self.names).side_by_side(np.array([0]))
+        self.model.eval()
+        try:
+            chances, recorded = self.model.at_nodes(x.to(self.model.device), forest, [name] if name else [])
+        except ValueError as error:
+            raise InputError(str(error)) from None
+        order = order_of_writing(forest.parent.tolist(), forest.place.tolist())
+        at = {node: k for k, node in enumerate(order)} | {ROOT: ROOT}
+        likely, best = chances.cpu()[order].max(-1)
+        return TreeView(
+            tuple(given.steps[k] for k in order),
+            np.array([at[p] for p in forest.parent[order].tolist()]),
+            tuple(self.labels[k] for k in best.tolist()),
+            likely.numpy(),
+            name,
+            recorded[name].float().cpu()[order].numpy() if name else None,
+        )
+
+    def tree_figure(self, view: TreeView, unit: int | None = None) -> Figure:
+        """Return the figure of a tree: the label at each node, coloured by its probability or by a unit of ``view.name``.
+
+        Raises:
+            InputError: there is no such unit, or the tree has too many leaves to be drawn.
+        """
+        return tree_figure.draw(view, unit)
 
     def _given(self, given: Any, number: int) -> Labelled:
         """Return a sequence or tree from Python, without labels. Raises InputError for what the model cannot read."""

@@ -158,6 +158,24 @@ def test_labelled_trees_come_back_with_labels_at_every_node(carousel, tmp_path):
     one_line(carousel("label", "score", "run", "bad.txt"), "bad.txt, line 2: label '7' does not occur")
 
 
+def test_a_tree_is_shown(carousel, tmp_path):
+    (tmp_path / "trees.txt").write_text("\n".join(trees(60)) + "\n")
+    how = ("--trees", "labelled", "--cell", "tree-lstm", "--least-count", 1)
+    assert carousel("label", "train", "trees.txt", *how, *SMALL, "--epochs", 1, "--out", "run")[0] == 0
+    tree = "(? a (? t) (? n (? f)))"
+    status, out, err = carousel("label", "show", "run", tree, "--name", "h", "--unit", 3, "--figure", "tree.svg")
+    assert status == 0, err
+    rows = [line.split() for line in out.splitlines()]
+    assert rows[0] == ["node", "label", "probability", "h[3]"] and [row[0] for row in rows[1:5]] == ["a", "t", "n", "f"]
+    assert "wrote tree.svg" in out and "<svg" in (tmp_path / "tree.svg").read_text()
+    status, out, _ = carousel("label", "show", "run", tree, "--json")
+    assert [node["parent"] for node in json.loads(out)["nodes"]] == [-1, 0, 0, 2]
+    one_line(carousel("label", "show", "run", tree, "--name", "h"), "--name and --unit go together; say which unit")
+    one_line(carousel("label", "show", "run", tree, "--unit", 1), "--name and --unit go together; name a gate or state")
+    one_line(carousel("label", "show", "run", tree, "--name", "h", "--unit", 99), "there is no unit 99 of h")
+    one_line(carousel("label", "show", "run", "(? a"), "leaves 1 bracket open")
+
+
 def test_what_trees_and_their_cells_are_not(carousel, text, tmp_path):
     (tmp_path / "trees.txt").write_text("(1 (0 a) (1 b))\n" * 20)
     of_trees = ("label", "train", "trees.txt", "--cell", "tree-lstm")

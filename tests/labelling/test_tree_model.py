@@ -50,8 +50,21 @@ def test_a_node_without_a_token_has_no_input():
 def test_with_whole_the_root_is_classified():
     model, x = made(whole=True), ids(-1, 3, -1, 1, 0)
     forest = Forest([[], [], [0, 1], [], [2, 3]])  # here the root stands last
-    h = model.recurrent(model._embedded(x), forest)
+    h, _ = model.recurrent(model._embedded(x), forest)
     torch.testing.assert_close(model.scores(x, forest), model.output(h[4:]))
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_every_node_is_looked_into(whole):
+    model, x = made(whole=whole, layers=2, dropout=0.3), ids(-1, 3, -1, 1, 0)
+    chances, recorded = model.at_nodes(x, ONE, ["h", "l"])
+    first, last = model.recurrent.layers
+    h, expected = last(first(model._embedded(x), ONE), ONE, record=["h", "l"])
+    torch.testing.assert_close(chances, model.output(h).softmax(-1))
+    assert recorded.keys() == expected.keys()
+    torch.testing.assert_close(recorded, expected)
+    root = model.found(x, ONE)[1]
+    torch.testing.assert_close(chances[:1] if whole else chances, root)
 
 
 def test_the_loss_is_that_of_all_nodes():
@@ -64,7 +77,7 @@ def test_the_loss_is_that_of_all_nodes():
 
 def test_a_leaf_of_a_recursive_network_is_its_word():
     model, x = made(cell="recursive"), ids(-1, 3, -1, 1, 0)
-    h = model.recurrent(model._embedded(x), ONE)
+    h, _ = model.recurrent(model._embedded(x), ONE)
     torch.testing.assert_close(h[[1, 3, 4]], model._embedded(x)[[1, 3, 4]])
     assert not torch.allclose(h[0], model._embedded(x)[0])
 
@@ -82,10 +95,10 @@ def test_layers_are_stacked_and_told():
     assert isinstance(first, Tree) and (first.input_size, second.input_size) == (6, 6)
     x, e = ids(-1, 3, -1, 1, 0), None
     e = model._embedded(x)
-    torch.testing.assert_close(model.recurrent(e, ONE), second(first(e, ONE), ONE))
+    torch.testing.assert_close(model.recurrent(e, ONE)[0], second(first(e, ONE), ONE))
     assert repr(model.recurrent) == "Tree(tree-lstm, 6, 6) × 2"
     dropped = made(layers=2, dropout=0.5).train()
-    assert not torch.equal(dropped.recurrent(e, ONE), dropped.recurrent(e, ONE))
+    assert not torch.equal(dropped.recurrent(e, ONE)[0], dropped.recurrent(e, ONE)[0])
 
 
 @pytest.mark.parametrize(

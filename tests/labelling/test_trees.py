@@ -9,7 +9,7 @@ from carousel.errors import InputError
 from carousel.labelling.config import LabelsConfig
 from carousel.labelling.model import LabellerConfig
 from carousel.labelling.reading import in_brackets, of_children, ranks_of, read, shaped
-from carousel.labelling.trees import LABELLED, PLAIN, trees, written
+from carousel.labelling.trees import LABELLED, PLAIN, order_of_writing, trees, written
 
 STANFORD = "(3 (2 It) (4 (4 works) (2 .)))"
 LISTOPS = "9\t( ( ( [MAX 2 ) ( ( ( [SM 4 ) 5 ) ] ) ) ] )"
@@ -99,6 +99,13 @@ def test_what_is_written_reads_the_same():
     deep = "(1 " * 5000 + "x" + ")" * 5000  # deeper than Python calls itself
     nodes = one(deep, LABELLED)
     assert written(nodes.tokens, nodes.labels, nodes.parents) == deep
+
+
+def test_nodes_are_put_into_the_order_of_writing():
+    parents, ranks = [2, 0, -1, 0, 2], [1, 0, 0, 1, 0]
+    assert order_of_writing(parents, ranks) == [2, 4, 0, 1, 3]
+    nodes = one(STANFORD, LABELLED)
+    assert order_of_writing(nodes.parents, ranks_of(np.array(nodes.parents)).tolist()) == [*range(5)]
 
 
 def test_children_are_ranked_in_order():

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 from small_labels import OF_SERIES, as_text, plain, sentences, table, trees
 
 import carousel
@@ -60,6 +61,38 @@ def test_trees_are_lines_or_nodes_with_the_numbers_of_their_children(of_trees):
     assert [f.labels for f in loaded.predict([nodes, line])] == [("0", "1", "1", "1"), found.labels]
     assert loaded.score("valid").accuracy > 0.95
     assert loaded.predict([]) == []
+
+
+def test_a_tree_is_viewed_in_the_order_of_writing(of_trees, tmp_path):
+    line, nodes = "(? a (? t) (? n (? f)))", (["f", "n", "a", "t"], [[], [0], [3, 1], []])
+    view, other = of_trees.view(line, "h"), of_trees.view(nodes, "h")
+    assert view.tokens == other.tokens == ("a", "t", "n", "f") and view.depths == [0, 1, 1, 2]
+    assert view.parents.tolist() == other.parents.tolist() == [-1, 0, 0, 2]
+    assert view.labels == other.labels == of_trees.predict([line])[0].labels
+    np.testing.assert_allclose(view.probabilities, of_trees.predict([line])[0].probabilities, atol=1e-5)
+    np.testing.assert_allclose(view.values, other.values, atol=1e-6)
+    layer = of_trees.model.recurrent.layers[0]
+    e = of_trees.model._embedded(torch.from_numpy(of_trees.names.steps(view.tokens).astype(np.int64)))
+    _, recorded = layer(e, [[1, 2], [], [3], []], record=["h"])
+    np.testing.assert_allclose(view.unit(5), recorded["h"][:, 5].detach(), atol=1e-6)
+    assert view.as_dict(5)["nodes"][3] == {
+        **{"token": "f", "parent": 2, "label": "0", "probability": round(float(view.probabilities[3]), 6)},
+        "h[5]": round(float(view.values[3, 5]), 6),
+    }
+    for unit in (None, 5):
+        of_trees.tree_figure(view, unit).savefig(tmp_path / "tree.png")
+        assert (tmp_path / "tree.png").stat().st_size > 5000
+
+
+def test_views_that_cannot_be_are_refused(of_trees, run):
+    with pytest.raises(InputError, match="there is no unit 16 of h; units are 0 to 15"):
+        of_trees.view("(? t)", "h").unit(16)
+    with pytest.raises(InputError, match="no quantity 'q'"):
+        of_trees.view("(? t)", "q")
+    with pytest.raises(InputError, match="reads sequences; a tree is shown by a run of a cell such as tree-lstm"):
+        run.view("(? t)")
+    with pytest.raises(InputError, match="151 leaves, more than the 150"):
+        of_trees.tree_figure(of_trees.view("(? a (? t) " * 150 + "(? t)" + ")" * 150))
 
 
 @pytest.mark.parametrize(
