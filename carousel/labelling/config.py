@@ -26,7 +26,7 @@ class LabelsConfig(Settings):
     test: list[str] = field(default_factory=list)
     trees: str = setting(
         "none",
-        "A line of text is a tree: labelled, (2 (3 good) (1 film)), or plain, one label and a tab before it: 5 ( + ( 2 3 ) ).",
+        "Lines of text are trees: labelled, (2 (3 good) (1 film)); plain, a label and a tab before it, 5 ( + ( 2 3 ) ); none.",
         choices=("none", LABELLED, PLAIN),
     )
     tag_column: int = setting(0, "For text: the column of the tags, from 1; 0: the last.", least=0)
