@@ -64,7 +64,9 @@ def test_a_command_loads_figures_probes_and_servers_when_it_makes_them(loads, na
 
 
 def test_the_collector_of_garbage_passes_by_the_modules_of_a_command_and_is_there_afterwards():
-    code = "import gc; from carousel.cli import loaded; loaded('train'); assert gc.isenabled() and gc.get_freeze_count() > 100_000"
+    code = (
+        "import gc; from carousel.cli import loaded as l; l('train'); assert gc.isenabled() and gc.get_freeze_count() > 100_000"
+    )
     assert "torch" in imported(code)
 
 
