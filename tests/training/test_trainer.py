@@ -52,6 +52,7 @@ DROPS = {"weight_dropout": 0.5, "dropout_words": 0.2, "variational_dropout": Tru
 REGULARIZED = {
     "regularizers": {"model": {**DROPS, "ar": 2.0, "tar": 1.0, "smoothing": 0.1}, "vary_length": True, "length": 12},
     "linear": {"schedule": "linear"},
+    "mixture": {"model": {"softmax": "mixture", "mixtures": 3}},
     "one-cycle": {"schedule": "one-cycle"},
     "muon": {"optimizer": "muon"},
     "rmsprop": {"optimizer": "rmsprop", "momentum": 0.5},
