@@ -33,6 +33,7 @@ from carousel.layers import Clamps, Recurrent
 from carousel.layers.clamp import listed
 from carousel.text.encoded import EncodedText, example
 from carousel.text.lines import Text, lines_of
+from carousel.training.kept import named, placed
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -49,7 +50,8 @@ class LanguageRun:
     reads the end of line before the text, step k the text's k-th token.
 
     Args:
-        folder: as ``carousel train`` leaves it. Nothing that it holds is executed.
+        folder: as ``carousel train`` leaves it, or ``RUN@400``, ``RUN@last`` as for ``carousel.load``. Nothing
+            that it holds is executed.
 
     Raises:
         InputError: a ValueError of one line; the folder is none, not whole, or another kind of run.
@@ -59,11 +61,12 @@ class LanguageRun:
         vocabulary: text to token ids and back.
         config: all that the run was asked to be.
         folder: where it lies.
+        which: weights, if not the best: the number of a step, or "last".
     """
 
     def __init__(self, folder: str | Path):
-        self.folder = Path(folder)
-        self.model, self.vocabulary, self.config = load_run(self.folder)
+        self.folder, self.which = placed(folder)
+        self.model, self.vocabulary, self.config = load_run(self.folder, self.which)
 
     def __repr__(self) -> str:
         parameters = f"{self.model.count():,} parameters"
@@ -171,7 +174,7 @@ class LanguageRun:
         """
         from carousel.export import targets
 
-        path, origin = Path(path), targets.Origin(self.folder.resolve().name, self.example)
+        path, origin = Path(path), targets.Origin(named(self.folder, self.which), self.example)
         return targets.write(self.model, self.vocabulary, path, targets.target(to, path), precision, origin)
 
     # Looking inside
@@ -340,16 +343,17 @@ class LanguageRun:
             annotations: of each line that is not empty; or the Path of a file of them.
             tick: told of the tokens that are read, and of all.
         """
+        states = self.folder / STATES / (self.which or "")
         if text is None:
             if not EncodedText.exists(self.folder / "data", part):
                 raise InputError(f"{self.folder} has no text {part!r} of its own; give a text to search in")
-            corpus, place = EncodedText.open(self.folder / "data", part, self.vocabulary.size), self.folder / STATES / part
+            corpus, place = EncodedText.open(self.folder / "data", part, self.vocabulary.size), states / part
         else:
             if not isinstance(text, str | Path):
                 text = [*text]
                 if text and isinstance(text[0], Sentence):
                     annotations, text = annotations or text, [s.text for s in text]
-            corpus, place = encoded(text, self.vocabulary, self.folder / STATES)
+            corpus, place = encoded(text, self.vocabulary, states)
         beside = None if annotations is None else read(annotations)
         how: dict[str, Any] = {"name": name, "layer": layer, "annotations": beside, "tick": tick}
         return indexed(self.model, self.vocabulary, corpus, place, **how)

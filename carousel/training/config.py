@@ -168,6 +168,9 @@ class TrainConfig(Settings):
     threads: int = setting(0, "Threads; 0: PyTorch's choice.", least=0, most=MOST_THREADS)
     log_every: int = setting(50, "Steps between lines of metrics.jsonl.", least=1)
     save_every: float = setting(30.0, "Seconds between checkpoints.", least=0)
+    keep_every: int = setting(
+        0, "Every so many steps, keep the weights in the run folder, too, to look into later as RUN@STEP; 0: never.", least=0
+    )
     device: str = "cpu"
 
     @property

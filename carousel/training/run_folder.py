@@ -15,6 +15,7 @@ from carousel import __version__, files
 from carousel.errors import InputError
 from carousel.training.task import Metric, Trainable
 
+KEPT = "kept"  # the folder of weights that were kept on the way
 MODEL, CHECKPOINT, METRICS, CURVE, RESULT = WRITTEN = (
     "model.safetensors",
     "checkpoint.safetensors",
@@ -32,18 +33,14 @@ def check_places(folder: Path) -> None:
         if path.exists() and not path.is_file():
             kind = "a folder" if path.is_dir() else "a pipe or a device"
             raise InputError(f"{path} is {kind}, and the run writes a file there; move it away")
+    if (folder / KEPT).exists() and not (folder / KEPT).is_dir():
+        raise InputError(f"{folder / KEPT} is no folder, and the run makes one there; move it away")
 
 
-def save_model(model: Trainable, folder: Path) -> None:
+def save_model(model: Trainable, folder: Path, name: str = MODEL) -> None:
     """Write the weights; the metadata says of which model."""
     content = packed(weights(model), {"format": f"carousel {model.kind}", "carousel": __version__})
-    files.write(folder / MODEL, content)
-
-
-def load_model(model: Trainable, folder: Path) -> None:
-    """Put a run's best weights into a model. Raises InputError where they are missing or another model's."""
-    path = folder / MODEL
-    load_weights(model, read_tensors(path, "the model's weights")[0], path)
+    files.write(folder / name, content)
 
 
 def packed(tensors: dict[str, Tensor], metadata: dict[str, str]) -> bytes:
