@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -69,11 +70,23 @@ def read_tensors(path: Path, what: str) -> tuple[dict[str, Tensor], dict[str, st
     Raises:
         InputError: it is missing, cut short or something else.
     """
+    with _tensors(path, what) as file:
+        return {k: file.get_tensor(k) for k in file.keys()}, file.metadata() or {}  # noqa: SIM118 (not a dictionary)
+
+
+def read_metadata(path: Path, what: str) -> dict[str, str]:
+    """Read the metadata alone of a safetensors file; arguments and refusals as those of ``read_tensors``."""
+    with _tensors(path, what) as file:
+        return file.metadata() or {}
+
+
+@contextmanager
+def _tensors(path: Path, what: str) -> Iterator[Any]:
     if not path.is_file():
         raise InputError(f"{path} is missing; without {what} the run folder cannot be used")
     try:
         with safe_open(path, "pt") as file:
-            return {k: file.get_tensor(k) for k in file.keys()}, file.metadata() or {}  # noqa: SIM118 (not a dictionary)
+            yield file
     except (SafetensorError, OSError) as error:
         raise InputError(f"{path} is not whole, or no safetensors file: {error}") from None
 
