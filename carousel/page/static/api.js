@@ -27,7 +27,8 @@ const flowing = (text, word, clamps, model) => [
   about(model, { text, ...(word === null ? {} : { word }), ...(clamps.length ? { clamps } : {}) }),
 ];
 
-export const askRun = () => ask("api/run");
+let facts = null; // one object for all of the page's modules
+export const askRun = () => (facts ??= ask("api/run"));
 export const askWatch = (text, clamps, model) => ask(...watching(text, clamps, model));
 export const askGradients = (text, word, clamps, model) => ask(...flowing(text, word, clamps, model));
 export const askPatch = (text, other, name, layer, model) => ask("api/patch", about(model, { text, other, name, layer }));

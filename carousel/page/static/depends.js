@@ -23,14 +23,18 @@ function build() {
   card.innerHTML = `<h2>Which words each word depends on</h2>
     <p class=muted>A row is a word, a column a word before it: the size of the derivative of the row's log-odds by what was there.</p>
     <div class=controls><label>By <select id=depends-name></select></label> <label id=depends-label>Run <select id=depends-run><option>A<option>B</select></label></div>
-    <p id=depends-says class=muted role=status></p>
-    <div class=scroll><canvas id=depends tabindex=0 role=application aria-roledescription="heat map" aria-label="How strongly each word depends on each word before it"></canvas></div>
-    <p class=readout aria-live=polite></p><div id=depends-legend class=legend></div>`;
+    <p id=depends-says class=message role=alert hidden></p>
+    <div id=depends-shown><div class=scroll><canvas id=depends tabindex=0 role=application aria-roledescription="heat map" aria-label="How strongly each word depends on each word before it"></canvas></div>
+    <p class=readout aria-live=polite></p><div id=depends-legend class=legend></div></div>`;
   flow.after(card);
   const $ = (id) => document.getElementById(id);
   const named = { end: "flow-end", name: "depends-name", run: "depends-run", label: "depends-label", map: "depends", legend: "depends-legend" };
   const built = { card, ...Object.fromEntries(Object.entries(named).map(([part, id]) => [part, $(id)])) };
-  built.questions = asking((line) => ($("depends-says").textContent = line));
+  built.questions = asking((line) => {
+    $("depends-says").textContent = line;
+    $("depends-says").hidden = line === "";
+    $("depends-shown").hidden = line !== "";
+  });
   return built;
 }
 

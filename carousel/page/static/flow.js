@@ -39,6 +39,7 @@ function curvesOf(flow, run) {
 const part = (id) => document.getElementById(id);
 const questions = asking((line) => {
   part("flow-error").textContent = line;
+  part("flow-error").hidden = line === "";
   part("flow-shown").hidden = line !== "";
 });
 

@@ -21,20 +21,19 @@ function weightsOf(run, number, seen) {
 
 function saysOf(run, model) {
   const which = model.split("@")[1];
-  if (which === undefined) return "best weights";
+  if (which === undefined) return "best";
   if (which !== "last") return `step ${Number(which).toLocaleString("en")}`;
-  return run.newest === undefined || run.newest === null ? "newest weights" : `newest, step ${run.newest.toLocaleString("en")}`;
+  return run.newest === undefined || run.newest === null ? "newest" : `newest, step ${run.newest.toLocaleString("en")}`;
 }
 
 // Where a run begins: one that is being trained with its newest weights.
 export const begins = (run, number) => (run.training || !run.best ? `${number}@last` : `${number}`);
 
-// What stands over a drawing: the run's name where there are several, and its weights where there are others.
+// What stands over a drawing: the run's name where there are several, and its weights where they are not the best.
 export function nameOfModel(runs, model) {
-  const number = numberOf(model);
-  const run = runs[number];
+  const run = runs[numberOf(model)];
   const names = runs.length > 1 ? [run.run, run.cell] : [run.cell];
-  return [...names, ...(weightsOf(run, number, model).length > 1 ? [saysOf(run, model)] : [])].join(", ");
+  return [...names, ...(model.includes("@") ? [saysOf(run, model)] : [])].join(", ");
 }
 
 export function listenToModels(runs) {
