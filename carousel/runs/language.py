@@ -17,12 +17,14 @@ from carousel.insight import gradient_decay
 from carousel.insight.agreement import Agreement, Shut, agreement, near_subject, shut_valves
 from carousel.insight.connectivity import Connectivity, connectivity
 from carousel.insight.gradient_decay import GradientDecay
+from carousel.insight.memories import memories
 from carousel.insight.pairs import Pair, compare
 from carousel.insight.patching import Patching, patching
 from carousel.insight.probes import Probe, probe
 from carousel.insight.readings import of_texts
 from carousel.insight.search.indexed import Indexed
 from carousel.insight.search.indexing import encoded, indexed
+from carousel.insight.unit_probes import UnitProbe, probe_unit
 from carousel.insight.watch import Watched, watch
 from carousel.language.adaptation import STATIC, Told, adaptation, adapted
 from carousel.language.folder import load_run
@@ -319,6 +321,30 @@ class LanguageRun:
         given = read(sentences)
         how: dict[str, Any] = {"name": name, "layer": layer, "held_out": held_out, "seed": seed, "tick": tick}
         return probe(self.model, self.vocabulary, given, property, **how)
+
+    def probe_unit(
+        self,
+        sentences: Sentences,
+        unit: int,
+        *,
+        name: str | None = None,
+        layer: int = -1,
+        held_out: float = 0.3,
+        seed: int = 1,
+    ) -> list[UnitProbe]:
+        """Return how well each property of words is read from one unit alone, beside controls; arguments as those of ``probe``.
+
+        Args:
+            sentences: annotated, or the Path of a file of them.
+            unit: its number.
+            name: the quantity; the memory by default.
+            layer: of the quantity; the last by default.
+            held_out: share of the sentences kept for the score.
+            seed: of that choice and of the control task.
+        """
+        given, chosen = read(sentences), name or self.layer.cell.states[-1]
+        values = memories(self.model, self.vocabulary, given, chosen, layer)
+        return probe_unit(values, given, unit, held_out=held_out, seed=seed)
 
     def indexed(
         self,

@@ -8,9 +8,13 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
+from torch import Tensor
+
 from carousel.corpora.annotated import Sentence, read_sentences
 from carousel.errors import InputError
+from carousel.insight.memories import memories
 from carousel.insight.search.indexed import Indexed
+from carousel.insight.unit_probes import probe_unit
 from carousel.runs.language import LanguageRun
 from carousel.text.encoded import EncodedText
 from carousel.text.lines import check_file
@@ -32,6 +36,7 @@ class Corpus:
         self.name = path.name if path is not None else "the held-out text"
         self.lock = Lock()
         self.indexed: dict[tuple[str, int], Indexed] = {}
+        self.values: dict[tuple[str, int], list[Tensor]] = {}  # after the words of annotated sentences
 
     @classmethod
     def of(cls, run: LanguageRun, path: Path | None, annotations: Path | None) -> Corpus | None:
@@ -45,6 +50,11 @@ class Corpus:
             check_file(self.path)
         if self.path is not None or self.annotations is not None:
             self.states()
+
+    @property
+    def is_annotated(self) -> bool:
+        """Whether the corpus has labels."""
+        return self.annotations is not None or (self.path is not None and self.path.suffix == ".jsonl")
 
     @cached_property
     def sentences(self) -> Sequence[Sentence] | None:
@@ -64,6 +74,15 @@ class Corpus:
                 given: dict[str, Any] = {"name": name, "layer": key[1], "annotations": self.sentences}
                 self.indexed[key] = self.run.indexed(of_file, part=HELD_OUT, **given)
         return self.indexed[key]
+
+    def probe(self, name: str, layer: int, unit: int) -> dict[str, Any]:
+        """Return the properties that are read from a unit, as JSON. Raises InputError where the corpus has no annotations."""
+        if self.sentences is None:
+            raise InputError("a probe needs a corpus with labels: `corpus` sentences.jsonl, or `annotations`")
+        with self.lock:
+            if (name, layer) not in self.values:
+                self.values[name, layer] = memories(self.run.model, self.run.vocabulary, self.sentences, name, layer)
+        return {"probes": [p.as_dict() for p in probe_unit(self.values[name, layer], self.sentences, unit)]}
 
     def find(
         self, kind: str, *, name: str, layer: int, text: str, begin: int, end: int, unit: int, **how: Any

@@ -119,6 +119,10 @@ class RunView:
         """Return what is found in the corpus. Raises InputError where the page has none to search."""
         raise InputError("the page searches the corpora of language models that still have one")
 
+    def probe(self, name: str, layer: int, unit: int) -> dict[str, Any]:
+        """Return the properties of words that are read from a unit. Raises InputError where there is no corpus."""
+        raise InputError("the page probes units of language models that have a corpus")
+
     def script(self) -> Script | None:
         """Return the model as JavaScript; None where it cannot run in a browser."""
         return None
@@ -145,7 +149,8 @@ class LanguageRunView(RunView):
         self.corpus = corpus
         self.alive = isinstance(run.model.output, FullSoftmax)  # no other output layer runs in a browser
         self.told = ("api/gradients",) if self.alive else ("api/gradients", "api/watch")
-        super().__init__(run, [run.vocabulary], known, corpus=corpus and corpus.name)
+        about = {"corpus": corpus and corpus.name, "annotated": corpus is not None and corpus.is_annotated}
+        super().__init__(run, [run.vocabulary], known, **about)
 
     def check_corpus(self) -> None:
         """Raise InputError where a corpus was given that cannot be read."""
@@ -159,6 +164,15 @@ class LanguageRunView(RunView):
         if kind != "unit":
             self._check(asked["text"])
         return self.corpus.find(kind, **asked)
+
+    def probe(self, name: str, layer: int, unit: int) -> dict[str, Any]:
+        """Return what ``Corpus.probe`` reads."""
+        if self.corpus is None:
+            return super().probe(name, layer, unit)
+        layers = self.run.layer.num_layers
+        if layer >= layers:
+            raise InputError(f"there is no layer {layer}; layers are 0 to {layers - 1}")
+        return self.corpus.probe(name, layer, unit)
 
     def _watch(self, text: str, clamps: Sequence[Clamp], predictions: int) -> Watched:
         return self.run.watch(text, clamp=clamps, predictions=predictions)

@@ -107,6 +107,14 @@ class FindRequest(ModelRequest):
     unit: int = Field(0, ge=0, le=1_000_000)
 
 
+class ProbeRequest(ModelRequest):
+    """A unit from which the properties of the corpus's words are to be read."""
+
+    name: str = Field(max_length=100)
+    layer: int = Field(0, ge=0, le=1000)
+    unit: int = Field(ge=0, le=1_000_000)
+
+
 def create_app(
     run: Path,
     hosts: Iterable[str] = (),
@@ -165,6 +173,10 @@ def create_app(
     def find(asked: FindRequest) -> JSONResponse:
         how: dict[str, Any] = {"threshold": asked.threshold, "off": asked.off} if asked.kind == "like" else {}
         return JSONResponse(models.view(asked.model).find(**asked.model_dump(exclude={"model", "threshold", "off"}), **how))
+
+    @app.post("/api/probe")
+    def probe(asked: ProbeRequest) -> JSONResponse:
+        return JSONResponse(models.view(asked.model).probe(asked.name, asked.layer, asked.unit))
 
     @app.post("/api/page")
     def one_file(asked: PageRequest) -> HTMLResponse:

@@ -136,12 +136,12 @@ def side_by_side(two_runs):
 def serve():
     """``serve(run, *beside)`` gives a server for one test."""
     with ExitStack() as stack:
-        yield lambda *runs: stack.enter_context(contextmanager(_serve)(*runs))
+        yield lambda *runs, **how: stack.enter_context(contextmanager(_serve)(*runs, **how))
 
 
-def _serve(run, *beside):
+def _serve(run, *beside, **how):
     listening, address = listen("127.0.0.1", 0)
-    made = uvicorn.Server(uvicorn.Config(create_app(run, beside=beside), log_level="warning", ws="none"))
+    made = uvicorn.Server(uvicorn.Config(create_app(run, beside=beside, **how), log_level="warning", ws="none"))
     thread = threading.Thread(target=made.run, kwargs={"sockets": [listening]}, daemon=True)
     thread.start()
 

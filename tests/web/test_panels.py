@@ -1,49 +1,12 @@
 """The page's panels hold: the latest question wins, and what is refused is said in the panel, in one line."""
 
-import json
-import re
-
 import pytest
+from page_post import Post
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install playwright")
 
 TEXT = "the boy who waits near the king lost his hat"
 OTHER = TEXT.replace("boy", "girl")
-
-
-class Post:
-    """Answers of the server on their way to a page: each can be held back, or refused in its stead."""
-
-    def __init__(self, page, question):
-        self.page, self.held, self.refusal = page, [], None
-        self.holds = False
-        page.route(re.compile(rf"/api/{question}$"), self._on)
-
-    def _on(self, route):
-        if self.refusal:
-            route.fulfill(status=400, content_type="application/json", body=json.dumps({"error": self.refusal}))
-        elif self.holds:
-            self.holds = False
-            self.held.append((route, route.fetch()))
-        else:
-            route.continue_()
-
-    def hold_next(self):
-        self.holds = True
-
-    def wait(self):
-        """Return once an answer is held back."""
-        for _ in range(200):
-            if self.held:
-                return
-            self.page.wait_for_timeout(20)
-        raise AssertionError("nothing was asked")
-
-    def deliver(self):
-        for route, reply in self.held:
-            route.fulfill(response=reply)
-        self.held = []
-        self.page.wait_for_timeout(150)
 
 
 @pytest.fixture

@@ -33,7 +33,8 @@ export const askWatch = (text, clamps, model) => ask(...watching(text, clamps, m
 export const askGradients = (text, word, clamps, model) => ask(...flowing(text, word, clamps, model));
 export const askPatch = (text, other, name, layer, model) => ask("api/patch", about(model, { text, other, name, layer }));
 export const askConnectivity = (text, name, clamps, model) => ask("api/connectivity", about(model, { text, name, clamps }));
-export const askFind = (body, model) => answerTo("api/find", about(model, body));
+export const askFind = (body, model) => ask("api/find", about(model, body));
+export const askProbe = (body, model) => ask("api/probe", about(model, body));
 export const askTraining = (model) => answerTo("api/training", { model });
 
 // Weights that were replaced: what they answered holds no more.

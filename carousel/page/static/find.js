@@ -3,6 +3,7 @@
 
 import { askFind, askRun, askWatch } from "./api.js";
 import { asking } from "./asking.js";
+import { excerpt } from "./excerpts.js";
 import { layerIn, seeIn } from "./layers.js";
 import { numberOf, runsOf } from "./models.js";
 import { show, written } from "./numbers.js";
@@ -85,23 +86,6 @@ function showPlaces(answer, kind, name, { number, after }) {
     ...places.map((e) => excerpt(e, ` ${show(e.value, 3)}`)),
   ]);
   found.replaceChildren(...parts);
-}
-
-// A place in its context, the tracks of annotation below its words.
-function excerpt(e, facts) {
-  const inside = (k) => (k >= e.first && k < e.stop ? "inside" : "");
-  const line = make("tr", {}, make("th", { scope: "row", textContent: "" }));
-  line.append(...e.words.map((w, k) => make("td", { className: inside(k), textContent: written(w) })));
-  const tracks = Object.entries(e.tracks).map(([name, labels]) => {
-    const cells = labels.map((label, k) => make("td", { className: inside(k), textContent: label ?? "·" }));
-    return make("tr", { className: "annotation" }, make("th", { scope: "row", textContent: name }), ...cells);
-  });
-  return make(
-    "figure",
-    {},
-    make("figcaption", { className: "muted", textContent: `Line ${e.line.toLocaleString("en")}:${facts}` }),
-    make("table", {}, make("tbody", {}, line, ...tracks)),
-  );
 }
 
 function readWords() {
