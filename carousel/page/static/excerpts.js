@@ -6,7 +6,7 @@ import { make } from "./tables.js";
 // A place in its context, the tracks of annotation below its words.
 export function excerpt(e, facts) {
   const inside = (k) => (k >= e.first && k < e.stop ? "inside" : "");
-  const line = make("tr", {}, make("th", { scope: "row", textContent: "" }));
+  const line = make("tr", {}, make("td"));
   line.append(...e.words.map((w, k) => make("td", { className: inside(k), textContent: written(w) })));
   const tracks = Object.entries(e.tracks).map(([name, labels]) => {
     const cells = labels.map((label, k) => make("td", { className: inside(k), textContent: label ?? "·" }));
