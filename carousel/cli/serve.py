@@ -16,6 +16,9 @@ EXAMPLE = "Example: carousel serve runs/book-lstm-v2 --open"
 
 def command(
     run: options.Run,
+    others: Annotated[
+        list[Path] | None, typer.Argument(help="Further runs on the same vocabulary, beside it.", show_default=False)
+    ] = None,
     host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 lets other machines in.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0: a free one.")] = 0,
     corpus: Annotated[
@@ -29,12 +32,17 @@ def command(
 ) -> None:
     """Show a model's valves and memory while it reads: a page on this machine, until Ctrl+C.
 
-    Type a text, step through it, hold a valve, replace a word, and see both runs side by side;
-    find where else in a text the same units do the same.
+    Type a text, step through it, hold a valve, replace a word, and see both runs side by side; find where else in a text the
+    same units do the same. Several runs read one text side by side; a slider goes through weights that a run kept
+    (--keep-every); a run that is being trained is followed.
     """
+    from carousel.web.models import wait_for_weights
     from carousel.web.server import create_app, listen, serve  # here: its help needs no server
 
-    app = create_app(run, [host], corpus, annotations)
+    beside = others or []
+    for each in (run, *beside):
+        wait_for_weights(each)
+    app = create_app(run, [host], corpus, annotations, beside)
     listening, address = listen(host, port)
     print(address, flush=True)
     if browser:

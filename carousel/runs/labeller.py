@@ -25,6 +25,7 @@ from carousel.labelling.task import ROWS, LabellingTask
 from carousel.runs import making
 from carousel.runs.making import Files, absolute, extended, finished, made, of_cell, refuse_unknown, several
 from carousel.text.lines import check_file
+from carousel.training.kept import placed
 from carousel.training.processes import Processes
 from carousel.training.trainer import Observer, Trainer
 
@@ -49,7 +50,8 @@ class LabellerRun:
     A sequence is a list of tokens, or an array (steps, numbers) of the columns that ``names.columns`` lists.
 
     Args:
-        folder: as ``carousel label train`` leaves it. Nothing that it holds is executed.
+        folder: as ``carousel label train`` leaves it, or ``RUN@400``, ``RUN@last`` as for ``carousel.load``. Nothing
+            that it holds is executed.
 
     Raises:
         InputError: a ValueError of one line; the folder is none, not whole, or another kind of run.
@@ -59,11 +61,12 @@ class LabellerRun:
         names: the labels in order, and what the inputs' numbers stand for.
         config: all that the run was asked to be.
         folder: where it lies.
+        which: weights, if not the best: the number of a step, or "last".
     """
 
     def __init__(self, folder: str | Path):
-        self.folder = Path(folder)
-        self.model, self.names, self.config = load_labeller(self.folder)
+        self.folder, self.which = placed(folder)
+        self.model, self.names, self.config = load_labeller(self.folder, self.which)
 
     def __repr__(self) -> str:
         sizes = f"{len(self.labels)} labels, {self.model.count():,} parameters"

@@ -17,7 +17,7 @@ from carousel.layers import State
 from carousel.training.averaging import Average
 from carousel.training.device import random_states, set_random_states
 from carousel.training.processes import Processes
-from carousel.training.run_folder import load_weights, packed, read_tensors, weights
+from carousel.training.run_folder import load_weights, packed, read_metadata, read_tensors, weights
 from carousel.training.task import Trainable
 
 FILE_KEYS = {"loss": "loss_nats", "targets": "loss_words"}  # as the file's position has them since 0.1.0
@@ -117,7 +117,7 @@ def load_checkpoint(
 
 def read_position(path: Path) -> Position:
     """Read where a checkpoint stands. Raises InputError where the file is not a whole checkpoint."""
-    return _facts(path, read_tensors(path, "a checkpoint")[1])[1]
+    return _facts(path, read_metadata(path, "a checkpoint"))[1]
 
 
 def _facts(path: Path, metadata: Mapping[str, str]) -> tuple[dict[str, Any], Position]:

@@ -170,6 +170,9 @@ class TrainConfig(Settings):
     log_every: int = setting(50, "Steps between lines of metrics.jsonl.", least=1)
     save_every: float = setting(30.0, "Seconds between checkpoints.", least=0)
     device: str = setting("cpu", "Where it is trained: cpu, cuda, cuda:1, or another device of PyTorch's.")
+    keep_every: int = setting(
+        0, "Every so many steps, keep the weights in the run folder, too, to look into later as RUN@STEP; 0: never.", least=0
+    )
 
     @property
     def even_rows(self) -> int:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from carousel import files
 from carousel.errors import InputError, TrainingError
 from carousel.layers import State
-from carousel.training import run_folder
+from carousel.training import kept, run_folder
 from carousel.training.averaging import Average
 from carousel.training.board import Board
 from carousel.training.checkpoint import Position, load_checkpoint, read_position, save_checkpoint
@@ -133,9 +133,12 @@ class Trainer:
             rows = self._metrics_before(position)
             with self._writing():
                 run_folder.write_metrics(self.folder, rows)
+                kept.forget_after(self.folder, position.step)
         model = self.processes.wrap(self.model, some_unused=self.task.some_unused)
         self._drawn = saved = time.monotonic()
         begun = saved - position.seconds
+        if not position.step:
+            self._keep()
         with interruptible(self._interrupt):
             while position.epoch < training.epochs and not position.done:
                 self.model.train()
@@ -144,6 +147,7 @@ class Trainer:
                 for batch, step in self.descent.over(batches, partial(self._loss, model)):
                     self._count(batch, step)
                     position.seconds = time.monotonic() - begun
+                    self._keep()
                     if position.step % training.log_every == 0:
                         self._log()
                     due = time.monotonic() - saved > training.save_every
@@ -230,6 +234,16 @@ class Trainer:
     def _value(self, loss: float, targets: float) -> dict[str, float]:
         return {"loss": loss / targets, self.metric.name: self.metric.of(loss, targets)}
 
+    def _keep(self) -> None:
+        """Keep the weights of this step where they are asked for: the mean of the weights, where there is one."""
+        every = self.training.keep_every
+        if not every or self.position.step % every:
+            return
+        self._read()
+        if self.processes.first:
+            with self._writing(), self.average.in_place():
+                kept.keep(self.model, self.folder, self.position.step)
+
     def _evaluate(self, feed: Feed) -> tuple[float, float]:
         loss, targets = self.processes.add(list(evaluate(self.model, feed, self._tick)))
         return loss, targets
@@ -280,7 +294,7 @@ class Trainer:
         end |= {f"valid_{metric.name}": metric.of(position.best, 1), "parameters": self.model.count()}
         end |= {"seconds": round(position.seconds, 2), "stopped_early": position.epoch < self.training.epochs}
         if self.task.has("test"):
-            run_folder.load_model(self.model, self.folder)
+            kept.load_model(self.model, self.folder)
             end[f"test_{metric.name}"] = metric.of(*self._evaluate(self.task.feed("test")))
         if self.processes.first:
             with self._writing():
