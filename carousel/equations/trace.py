@@ -298,7 +298,7 @@ def check_names(made: Trace) -> None:
 
 
 def _explain(error: Exception) -> str:
-    others = [f.name for f in OVER_UNITS.values()] + [f.name for f in NOISE.values() if not f.once]
+    others = [f.name for f in OVER_UNITS.values() if not f.of_heads] + [f.name for f in NOISE.values() if not f.once]
     known = ", ".join([*(f.name for f in FUNCTIONS.values()), "identity", "concat", *others])
     if isinstance(error, NameError):
         return f"unknown function or variable {error.name}; the functions of carousel.equations are {known}"

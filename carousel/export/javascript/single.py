@@ -5,15 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import carousel
-from carousel.equations.notes import Expr
 from carousel.equations.single import Single
 from carousel.export.c99.file import helpers
 from carousel.export.javascript.layers import JsPrinter
 
 HERE = Path(__file__).parent
 ABOUT = """// forward(w, e): every quantity of every step of a sequence e, from states that are zero; w are the weights.
-// backward(w, a, given): of what forward found, and the error that each step's output is given, the gradient of the weights, and
-// the error that has come back to each state after each step and to each number of the input."""
+// backward(w, a, given): of what forward found and the error that each step's output is given: the gradient of the weights,
+// and the error that has come back to each state after each step, and to each number of the input."""
 
 
 def one_unit(cell: Single) -> str:
