@@ -95,15 +95,22 @@ class _Reader:
             elif isinstance(node, ast.ImportFrom) and node.module in HOMES and not node.level:
                 _check_imported(node)
             elif found is None and isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
-                value = self.workings.value(node.value)
-                if len(node.targets) > 1 or not isinstance(value, int | float):
-                    raise at("before the function only numbers have names", node)
-                self.workings.names[node.targets[0].id] = value
+                self.workings.names[node.targets[0].id] = self.constant(node)
             elif not _is_text(node):
                 raise refused(node)
         if found is None:
             raise EquationError("there is no cell: write @cell, and below it def name(e, h, W, b):")
         return found
+
+    def constant(self, node: ast.Assign) -> float:
+        """Return the number that gets a name before the function."""
+        try:
+            value = self.workings.value(node.value)
+        except NameError:
+            value = None
+        if len(node.targets) > 1 or not isinstance(value, int | float):
+            raise at("before the function only numbers have names", node)
+        return value
 
     def said(self, function: ast.FunctionDef) -> Said:
         """Return the arguments of ``@cell``."""

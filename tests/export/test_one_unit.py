@@ -1,4 +1,4 @@
-"""A cell of one unit as JavaScript, in Node: its steps and their gradient are those of a layer of one unit in double precision."""
+"""A cell of one unit as JavaScript, in Node: its steps and their gradient are those of a layer of one unit in doubles."""
 
 import pytest
 import torch
@@ -7,7 +7,7 @@ from random_cells import stored
 
 from carousel import Recurrent, cells, kernels
 from carousel.cells.catalogue import catalogue
-from carousel.equations import EquationError, cell, layer_norm, logistic, norm, softmax, tanh, where
+from carousel.equations import EquationError, cell, concat, layer_norm, logistic, mean, norm, softmax, tanh, where
 from carousel.equations.single import single
 from carousel.export.javascript.single import one_unit
 
@@ -22,7 +22,8 @@ for (const { module, w, e, given: errors } of given) {
   const back = made.backward(w, a, errors);
   const lists = (record) => Object.fromEntries(Object.entries(record).map(([name, xs]) => [name, Array.from(xs)]));
   const seen = Object.fromEntries(Object.entries(made.names).map(([name, key]) => [name, Array.from(a[key])]));
-  found.push({ weights: made.weights, seen, gradient: Array.from(back.gradient), errors: lists(back.errors), input: Array.from(back.input) });
+  const [gradient, input] = [back.gradient, back.input].map((xs) => Array.from(xs));
+  found.push({ weights: made.weights, seen, gradient, errors: lists(back.errors), input });
 }
 say(found);
 """
@@ -117,3 +118,25 @@ def test_cells_that_a_program_wrote(tmp_path):
     every = [case.cell for case in stored() if fits(case.cell)]
     assert len(every) > 60
     check([Layer(c, seed) for seed, c in enumerate(every)], tmp_path)
+
+
+def test_functions_over_the_units_go_over_one(tmp_path):
+    @cell(masks={"W.hh": lambda rows, columns: 1 - torch.eye(rows, columns).numpy()})
+    def one(e, h, W, w, b):
+        a = softmax(W.ae @ e) + layer_norm(h, w.a, b.a)
+        g = where(norm(h) > 0.3, logistic(h), 0.1 * mean(e) * a)
+        h = tanh(W.h @ concat(g, a, g) + W.hh @ h + W.h @ concat(a, a, h))
+        return h
+
+    made = single(one)
+    assert made.weights == ("W.ae", "w.a", "b.a", "W.h[0]", "W.h[a]", "W.h[2]")  # no unit hears itself: the mask is zero
+    assert made.initial == ("uniform", 1.0, 0.0, "uniform", "uniform", "uniform")
+    layer = Layer(one, 1)
+    layer.weights = lambda: {n: layer.layer.parameter(n) for n in ("W.ae", "w.a", "b.a", "W.h")}
+    check([layer], tmp_path)
+
+
+def test_what_has_no_single_unit_is_refused():
+    for name, says in (("mdlstm", "follows several"), ("time-lstm", "takes d beside"), ("gru-2-heads", "2 heads cannot share")):
+        with pytest.raises(EquationError, match=says):
+            single(cells.get(name))
