@@ -20,6 +20,7 @@ from carousel.insight.search.switches import Off
 from carousel.layers import Clamp
 from carousel.page.facts import BYTES, PREDICTIONS
 from carousel.page.files import files
+from carousel.web.cells import answer_cells
 from carousel.web.guard import Guard
 from carousel.web.models import Models
 
@@ -183,9 +184,32 @@ def create_app(
         answers = {question: _answer(models, asked.model, question) for question in asked.questions}
         return HTMLResponse(models.page(asked.model, asked.hash, {q: a for q, a in answers.items() if a is not None}))
 
+    answer_cells(app)
+
     @app.get("/")
     def page() -> Response:
         return static_files["index.html"]
+
+    @app.get("/static/{name}")
+    def static(name: str) -> Response:
+        if name not in static_files:
+            raise HTTPException(404, f"there is no {name}")
+        return static_files[name]
+
+    return app
+
+
+def create_cell_app(hosts: Iterable[str] = ()) -> FastAPI:
+    """Return the application without a run, whose page writes cells alone; ``hosts`` as ``create_app`` has them."""
+    static_files = _static_files()
+    app = FastAPI(title="Carousel", docs_url=None, redoc_url=None, openapi_url=None)
+    app.add_middleware(Guard, hosts=hosts, limit=BYTES)
+    _say_errors(app)
+    answer_cells(app).aside.start()  # while the browser opens
+
+    @app.get("/")
+    def page() -> Response:
+        return static_files["cells.html"]
 
     @app.get("/static/{name}")
     def static(name: str) -> Response:

@@ -15,7 +15,7 @@ import { nameOf, showQuantity } from "./quantity.js";
 import { offer } from "./save.js";
 import { isAlive, isAlone } from "./server.js";
 import { asHash, change, fromHash, note, state, whenChanged } from "./state.js";
-import { hasTab, listenToTabs, showTab } from "./tabs.js";
+import { hasTab, listenToTabs, offerTab, showTab } from "./tabs.js";
 import { offerThemes } from "./theme.js";
 import { listenToUnits, showUnit } from "./units.js";
 import { markWord, showWords } from "./words.js";
@@ -84,8 +84,8 @@ function showAll() {
   if (state.step >= places.length) change({ step: places.length - 1 });
   const flows =
     seen.run.task === "read" && hasGradients(state.text, state.model) && hasGradients(state.other ?? state.text, modelOfB());
-  $("tabs").hidden = !flows; // there is one view, then
-  if (!flows) change({ tab: "cell" });
+  offerTab("flow", flows);
+  if (!flows && state.tab === "flow") change({ tab: "cell" });
   showTranslations($("translations"), a, b);
   $("run-b").hidden = $("map-b").hidden = $("changes").hidden = !b;
   document.body.classList.toggle("compared", Boolean(b));
@@ -363,7 +363,7 @@ function begin(hash) {
   found.text ||= run.example;
   if (!both.some(({ names }) => names.includes(found.see))) found.see = run.states.includes("h") ? "h" : run.states.at(-1);
   found.layer = Math.min(found.layer, Math.max(...both.map((each) => rowsOf(each).length)) - 1);
-  if (run.task === "translate" || !hasTab(found.tab)) found.tab = "cell";
+  if ((run.task === "translate" && found.tab === "flow") || !hasTab(found.tab)) found.tab = "cell";
   if ($("text").value.trim() !== found.text) $("text").value = found.text;
   change(found);
 }
