@@ -7,6 +7,7 @@ from pathlib import Path
 from carousel.labelling.config import LabellingConfig
 from carousel.labelling.model import Labeller
 from carousel.labelling.names import Names
+from carousel.labelling.tree_model import labeller
 from carousel.training.kept import load_model
 
 PARTS = ("train", "valid", "test")
@@ -29,7 +30,7 @@ def load_labeller(folder: Path, which: str | None = None) -> tuple[Labeller, Nam
     """
     config = LabellingConfig.load(folder)
     names = Names.load(folder)
-    model = Labeller(len(names.labels), names.inputs, config.model)
+    model = labeller(len(names.labels), names.inputs, config.model)
     load_model(model, folder, which)
     model.eval()
     return model, names, config
