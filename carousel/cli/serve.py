@@ -9,13 +9,19 @@ from typing import Annotated
 
 import typer
 
-from carousel.cli import options
+from carousel.errors import InputError
 
 EXAMPLE = "Example: carousel serve runs/book-lstm-v2 --open"
 
 
 def command(
-    run: options.Run,
+    run: Annotated[
+        Path | None,
+        typer.Argument(help="A run folder, as carousel train leaves it; without it, cells are written.", show_default=False),
+    ] = None,
+    others: Annotated[
+        list[Path] | None, typer.Argument(help="Further runs on the same vocabulary, beside it.", show_default=False)
+    ] = None,
     host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 lets other machines in.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0: a free one.")] = 0,
     corpus: Annotated[
@@ -29,12 +35,19 @@ def command(
 ) -> None:
     """Show a model's valves and memory while it reads: a page on this machine, until Ctrl+C.
 
-    Type a text, step through it, hold a valve, replace a word, and see both runs side by side;
-    find where else in a text the same units do the same.
+    Type a text, step through it, hold a valve, replace a word, and see both runs side by side; find where else in a text the
+    same units do the same. Several runs read one text side by side; a slider goes through weights that a run kept
+    (--keep-every); a run that is being trained is followed. A cell that you type is drawn, and a unit of it trained, in view.
     """
-    from carousel.web.server import create_app, listen, serve  # here: its help needs no server
+    from carousel.web.models import wait_for_weights
+    from carousel.web.server import create_app, create_cell_app, listen, serve  # here: its help needs no server
 
-    app = create_app(run, [host], corpus, annotations)
+    if run is None and (corpus or annotations):
+        raise InputError(f"--{'corpus' if corpus else 'annotations'} is of a run: carousel serve RUN")
+    beside = others or []
+    for each in (run, *beside) if run else ():
+        wait_for_weights(each)
+    app = create_cell_app([host]) if run is None else create_app(run, [host], corpus, annotations, beside)
     listening, address = listen(host, port)
     print(address, flush=True)
     if browser:

@@ -1,7 +1,8 @@
 """The language of a cell: write equations, get symbols, stages, LaTeX and counts. Knows SymPy, not PyTorch."""
 
 from carousel.equations.before import together
-from carousel.equations.cell import Cell, Shape, Work, cell
+from carousel.equations.cell import Cell, Shape, Work
+from carousel.equations.defining import cell
 from carousel.equations.errors import EquationError
 from carousel.equations.functions import (
     absolute,

@@ -1,27 +1,26 @@
-"""``@cell``: a function of equations becomes a cell."""
+"""A cell: its equations as a trace, and all that follows from them."""
 
 from __future__ import annotations
 
 import hashlib
-import inspect
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, overload
+from typing import Any
 
 import numpy as np
 import sympy
 
 from carousel.equations import printing
-from carousel.equations.before import Before, names
+from carousel.equations.before import names
 from carousel.equations.errors import EquationError
 from carousel.equations.heads import in_heads, number, shared
 from carousel.equations.inputs import Inputs
 from carousel.equations.notes import ROW, Parameter, Size
 from carousel.equations.quiet import quiet
 from carousel.equations.stages import Schedule, schedule
-from carousel.equations.trace import Trace, trace
+from carousel.equations.trace import Trace
 from carousel.equations.units import gains_and_biases
 from carousel.equations.work import Work, counted
 
@@ -321,97 +320,3 @@ class HeadedCell(Cell):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return self.base.with_heads, (self.heads,)
-
-
-@overload
-def cell(function: Callable[..., Any], /) -> Cell: ...
-@overload
-def cell(
-    *,
-    name: str | None = None,
-    constants: Mapping[str, Constant] | None = None,
-    masks: Mapping[str, Mask] | None = None,
-    matrices: Mapping[str, Mask] | None = None,
-    input_size: str | None = None,
-    same: Sequence[str] = (),
-    inputs: Inputs | None = None,
-    before: Before = (),
-    heads: int = 1,
-) -> Callable[[Callable[..., Any]], Cell]: ...
-
-
-def cell(
-    function: Callable[..., Any] | None = None,
-    /,
-    *,
-    name: str | None = None,
-    constants: Mapping[str, Constant] | None = None,
-    masks: Mapping[str, Mask] | None = None,
-    matrices: Mapping[str, Mask] | None = None,
-    input_size: str | None = None,
-    same: Sequence[str] = (),
-    inputs: Inputs | None = None,
-    before: Before = (),
-    heads: int = 1,
-) -> Any:
-    """Make a cell of a function that states its equations.
-
-    The function's arguments are the input ``e``, then the states, then ``W`` (dense weights), ``w`` (diagonal ones),
-    ``b`` (biases) and, where wanted, ``t`` (the number of steps before this one), ``c`` (constants), ``p`` (rates of noise,
-    which a layer gives) and further inputs. It returns the states' new values in the order of its arguments; the first is the
-    layer's output.
-
-    Args:
-        function: of the equations.
-        name: the function's by default, with hyphens.
-        constants: from a constant's letters to a function of the number of units.
-        masks: from a dense weight's name to a function of (rows, columns) that gives 0 where no connection is.
-        matrices: from a constant matrix's letters to a function of (rows, columns): ``c.A @ h``.
-        input_size: the state that has as many units as the input, ``"h"``, for equations in which both meet unit by unit,
-            such as ``o * tanh(h) + e``. A layer of the cell takes no other input.
-        same: states that have one size though no equation says so, ``("y", "z")``; else the output has a size of its own.
-        inputs: further inputs of each step, from the argument's name to 1 (one number a row), the name of the input or a state
-            (as many units as that has), or None (a size that the layer is given): ``{"d": 1, "k": "h"}``.
-        before: the names of the steps that a step follows, where it is no chain: with ``("up", "left")`` a state ``h`` is
-            ``h.up`` and ``h.left``, zero where there is none. A name alone, ``"child"``, is that of a set of any number:
-            ``together(h.child)`` is the sum over it. A layer of such a cell is a ``Grid`` or a ``Tree``.
-        heads: so many blocks on the diagonal are all that dense weights from states consist of, one a head, whose units see no
-            other head's.
-
-    Raises:
-        EquationError: with file and line, where the equations cannot be a cell.
-        TypeError: there is no function.
-    """
-    shaped = "(rows, columns)"
-    for what, given, takes in (
-        ("constants", constants, "the number of units"),
-        ("masks", masks, shaped),
-        ("matrices", matrices, shaped),
-    ):
-        for key, value in (given or {}).items():
-            if not callable(value):
-                raise TypeError(
-                    f"{what}: {key} must be a function of {takes} that gives an array, not {_a(value)}: "
-                    "its size is known only when a layer is made"
-                )
-
-    def make(f: Callable[..., Any]) -> Cell:
-        if not inspect.isfunction(f):
-            raise TypeError(f"@cell stands above a function that states equations, not {_a(f)}")
-        doc, _, rest = (inspect.getdoc(f) or "").partition("\n")
-        if both := set(constants or {}) & set(matrices or {}):
-            raise TypeError(f"c.{min(both)} is among the constants and the matrices: give one of them other letters")
-        letters = frozenset(constants or {}), frozenset(matrices or {})
-        made = trace(f, *letters, name or f.__name__.strip("<>").replace("_", "-"), input_size, tuple(same), inputs, before)
-        try:
-            made = in_heads(made, heads)
-        except EquationError as error:
-            raise EquationError(error.reason, inspect.getfile(f), f.__code__.co_firstlineno, made.name) from None
-        return Cell(made, doc, " ".join(rest.split()), constants, masks, matrices, f)
-
-    return make if function is None else make(function)
-
-
-def _a(value: Any) -> str:
-    name = type(value).__name__
-    return f"an {name}" if name[0] in "aeiouAEIOU" else f"a {name}"

@@ -34,7 +34,7 @@ LARGEST, LARGEST_POWER = 2**53, 1000  # of numbers
 
 def written(trace: Trace) -> list[str]:
     """Return the equations, each a line, in an order in which they can be computed."""
-    printer = _Notation(trace)
+    printer = Notation(trace)
     return [f"{printer.name(s)} = {printer.text(expr)}" for s, expr in shown(trace)]
 
 
@@ -114,7 +114,9 @@ def read(
     )
 
 
-class _Notation(Text):
+class Notation(Text):
+    """Prints equations in this notation."""
+
     def __init__(self, trace: Trace):
         super().__init__()
         self.trace = trace
@@ -123,6 +125,7 @@ class _Notation(Text):
         self.edges = {s.before: f"{s.name}[{s.edge}]" for s in trace.states if s.edge}
 
     def name(self, symbol: Expr) -> str:
+        """Return what stands for a symbol."""
         if symbol in self.clocks:
             return STEP
         if symbol in self.edges:

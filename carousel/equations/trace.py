@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import dis
-import inspect
 import keyword
-import sys
-import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from types import FrameType
 from typing import Any
 
 import sympy
@@ -21,6 +16,7 @@ from carousel.equations.inputs import Inputs, check
 from carousel.equations.noise import NOISE
 from carousel.equations.notes import ROW, Draw, Expr, Input, Notes, Parameter, Product, Size, rebuild
 from carousel.equations.returned import check_inputs, check_order, check_spaces
+from carousel.equations.running import Written
 from carousel.equations.terms import HOLDS, Concatenation, Namespace, Term, Weight, delayed
 from carousel.equations.units import OVER_UNITS
 
@@ -107,7 +103,7 @@ def symbol(name: str, when: str = "t") -> Expr:
 
 
 def trace(
-    function: Callable[..., Any],
+    written: Written,
     constants: frozenset[str],
     matrices: frozenset[str],
     name: str,
@@ -116,19 +112,19 @@ def trace(
     inputs: Inputs | None = None,
     before: Before = (),
 ) -> Trace:
-    """Trace ``function``, whose input has the size of the state ``input_like``, and whose states ``same`` have one size.
+    """Trace a function, whose input has the size of the state ``input_like``, and whose states ``same`` have one size.
 
     ``inputs`` are the further ones, ``before`` what a step follows, as ``cell`` takes them. Raises EquationError, with the
     line, for equations that cannot be a cell.
     """
-    filename, first = inspect.getfile(function), function.__code__.co_firstlineno
+    first = written.first
 
     def refuse(reason: str, line: int = first) -> EquationError:
-        return EquationError(reason, filename, line, name)
+        return EquationError(reason, written.filename, line, name)
 
-    arguments = list(inspect.signature(function).parameters)
+    arguments = list(written.arguments)
     inputs = inputs or {}
-    asked = "p" not in inputs and _has_parts(function, "p")  # for rates; else it is an ordinary letter
+    asked = "p" not in inputs and written.rates  # for rates; else it is an ordinary letter
     spaces = {"W", "w", "b"} | ({"c"} if constants or matrices else set()) | ({"p"} if asked else set())
     state_names = [a for a in arguments if a not in spaces | {INPUT, STEP, *inputs}]
     if not arguments or arguments[0] != INPUT:
@@ -150,13 +146,12 @@ def trace(
         raise refuse(error.reason) from error
     notes, values = symbols(state_names, constants, matrices, input_like, same, inputs, before)
     try:
-        returned, variables = _run(function, [values[a] for a in arguments])
+        returned, variables = written.run([values[a] for a in arguments])
     except Exception as error:  # whatever a user's function raises is told with its line
-        lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == filename]
         reason = error.reason if isinstance(error, EquationError) else _explain(error)
-        raise refuse(reason, lines[-1] if lines and lines[-1] else first) from error
+        raise refuse(reason, written.line_of(error) or first) from error
 
-    last = max((line for _, _, line in function.__code__.co_lines() if line), default=first)
+    last = written.last
     try:
         check_spaces(returned, state_names, variables, spaces & set(arguments))
         check_inputs(returned, state_names, [values[n] for n in inputs])
@@ -272,34 +267,6 @@ def traced(
     )
 
 
-def _has_parts(function: Callable[..., Any], name: str) -> bool:
-    """Return whether the function asks for parts of an argument, ``p.h`` or ``p["h"]``, so that it is no vector."""
-    lines = list(dis.get_instructions(function))
-    loads = [(x.argval if isinstance(x.argval, tuple) else (x.argval,))[-1] == name and "LOAD" in x.opname for x in lines]
-    parts = [x.opname in ("LOAD_ATTR", "LOAD_METHOD") and x.argval != "ago" for x in lines]  # h.ago(2) is of a state
-    const = [x.opname.startswith("LOAD_CONST") and isinstance(x.argval, str) for x in lines]
-    return any(is_p and (attribute or key) for is_p, attribute, key in zip(loads, parts[1:], const[1:], strict=False))
-
-
-def _run(function: Callable[..., Any], arguments: list[Any]) -> tuple[Any, dict[str, Any]]:
-    """Call the function; also give its local variables at the end, whose names are the equations' names."""
-    found: dict[str, Any] = {}
-
-    def watch(frame: FrameType, event: str, _: Any) -> None:
-        if event == "return" and frame.f_code is function.__code__:
-            found.update(frame.f_locals)
-
-    before = sys.getprofile()
-    sys.setprofile(watch)
-    try:
-        return function(*arguments), found
-    finally:
-        if callable(before) or before is None:
-            sys.setprofile(before)
-        else:  # cProfile's: it takes its place itself
-            before.enable()
-
-
 def _new_states(returned: Any, states: list[str], sizes: dict[str, Size]) -> tuple[Term, ...]:
     """Return the states' new values, checked, and joined to the states' sizes."""
     outputs = returned if isinstance(returned, tuple) else (returned,)
@@ -331,7 +298,7 @@ def check_names(made: Trace) -> None:
 
 
 def _explain(error: Exception) -> str:
-    others = [f.name for f in OVER_UNITS.values()] + [f.name for f in NOISE.values() if not f.once]
+    others = [f.name for f in OVER_UNITS.values() if not f.of_heads] + [f.name for f in NOISE.values() if not f.once]
     known = ", ".join([*(f.name for f in FUNCTIONS.values()), "identity", "concat", *others])
     if isinstance(error, NameError):
         return f"unknown function or variable {error.name}; the functions of carousel.equations are {known}"

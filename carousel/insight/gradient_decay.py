@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from carousel import cells
+from carousel.equations import Cell
 from carousel.errors import InputError
 from carousel.insight import theory
 from carousel.insight.gradients import Decay, Flow, gradient_flow
@@ -98,7 +99,7 @@ def of_layer(label: str, layer: Recurrent, data: Tensor, flow: Flow, *, jacobian
 
 
 def at_first_weights(
-    name: str,
+    name: str | Cell,
     *,
     hidden: int = 32,
     steps: int = 200,
@@ -112,7 +113,7 @@ def at_first_weights(
     """Measure a cell as it starts, fed with noise.
 
     Args:
-        name: of the cell.
+        name: of the cell, or the cell.
         hidden: units, and numbers of the input.
         steps: of each sequence.
         rows: sequences.

@@ -30,7 +30,6 @@ class LabellingTask:
         self.model = labeller(len(self.names.labels), self.names.inputs, config.model)
         if self.names.columns:
             self.model.learn_scale(torch.from_numpy(self._sequences("train").x))
-        self.model.to(config.training.device)
 
     def has(self, name: str) -> bool:
         """Return whether the run folder has sequences of that part."""

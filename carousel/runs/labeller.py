@@ -28,6 +28,7 @@ from carousel.labelling.trees import ROOT, order_of_writing
 from carousel.runs import making
 from carousel.runs.making import Files, absolute, extended, finished, made, of_cell, refuse_unknown, several
 from carousel.text.lines import check_file
+from carousel.training.kept import placed
 from carousel.training.processes import Processes
 from carousel.training.trainer import Observer, Trainer
 
@@ -53,7 +54,8 @@ class LabellerRun:
     in brackets, or its nodes' tokens and children: ``(["", "a", "b"], [[1, 2], [], []])``.
 
     Args:
-        folder: as ``carousel label train`` leaves it. Nothing that it holds is executed.
+        folder: as ``carousel label train`` leaves it, or ``RUN@400``, ``RUN@last`` as for ``carousel.load``. Nothing
+            that it holds is executed.
 
     Raises:
         InputError: a ValueError of one line; the folder is none, not whole, or another kind of run.
@@ -63,11 +65,12 @@ class LabellerRun:
         names: the labels in order, and what the inputs' numbers stand for.
         config: all that the run was asked to be.
         folder: where it lies.
+        which: weights, if not the best: the number of a step, or "last".
     """
 
     def __init__(self, folder: str | Path):
-        self.folder = Path(folder)
-        self.model, self.names, self.config = load_labeller(self.folder)
+        self.folder, self.which = placed(folder)
+        self.model, self.names, self.config = load_labeller(self.folder, self.which)
 
     def __repr__(self) -> str:
         sizes = f"{len(self.labels)} labels, {self.model.count():,} parameters"

@@ -18,6 +18,7 @@ from carousel.equations import Cell, EquationError
 from carousel.equations.stored import StoredCell, as_data
 from carousel.errors import InputError
 from carousel.layers import CellLayer
+from carousel.training.device import found
 from carousel.training.fields import LARGEST_SIZE, MOST_LAYERS, Settings, is_of, setting, settings
 
 LARGEST_SEED, MOST_THREADS = 2**63 - 1, 4096
@@ -173,7 +174,10 @@ class TrainConfig(Settings):
     threads: int = setting(0, "Threads; 0: PyTorch's choice.", least=0, most=MOST_THREADS)
     log_every: int = setting(50, "Steps between lines of metrics.jsonl.", least=1)
     save_every: float = setting(30.0, "Seconds between checkpoints.", least=0)
-    device: str = "cpu"
+    device: str = setting("cpu", "Where it is trained: cpu, cuda, cuda:1, or another device of PyTorch's.")
+    keep_every: int = setting(
+        0, "Every so many steps, keep the weights in the run folder, too, to look into later as RUN@STEP; 0: never.", least=0
+    )
 
     @property
     def even_rows(self) -> int:
@@ -183,6 +187,7 @@ class TrainConfig(Settings):
     def check(self) -> None:
         """Raise InputError for a value that cannot be."""
         super().check()
+        found(self.device)
         if self.feed == "stream" and self.length == 0:
             raise InputError("`length` must be at least 1, not 0")
         if self.feed != "stream" and self.vary_length:

@@ -1,8 +1,9 @@
 // What is seen, as one object; it is also the link (location.hash).
 
 const first = {
-  ...{ text: "", other: null, clamps: [], step: 1 },
+  ...{ text: "", other: null, clamps: [], step: 1, model: "0", beside: null },
   ...{ see: null, layer: 0, order: "variance", unit: null, every: false, end: null, tab: "cell" },
+  ...{ cell: null, code: null, units: 32, fed: null, w: null, task: "two-sequences", steps: 20, seed: 1 }, // a cell that is written
 };
 const listeners = [];
 const REST = 400; // milliseconds: browsers refuse more than some hundred addresses in 30 seconds
@@ -28,6 +29,11 @@ export function note() {
   } catch {
     /* a page opened from a file may not be allowed to */
   }
+}
+
+// Of what is no part of the view, and has changed all the same.
+export function announce(what) {
+  for (const listener of listeners) listener(new Set([what]));
 }
 
 export function whenChanged(listener) {
@@ -56,6 +62,11 @@ export function fromHash(hash) {
   const found = { ...first };
   for (const key of ["text", "other", "see"]) if (asked.has(key)) found[key] = asked.get(key).slice(0, 20000);
   for (const key of ["step", "layer", "unit", "end"]) if (/^\d{1,5}$/.test(asked.get(key) ?? "")) found[key] = Number(asked.get(key));
+  for (const key of ["model", "beside"]) if (/^\d{1,3}(@(\d{1,18}|last))?$/.test(asked.get(key) ?? "")) found[key] = asked.get(key);
+  for (const key of ["cell", "code", "fed", "w"]) if (asked.has(key)) found[key] = asked.get(key).slice(0, 8000);
+  for (const [key, least, most] of [["units", 1, 4096], ["steps", 2, 60], ["seed", 0, 99999]])
+    if (/^\d{1,5}$/.test(asked.get(key) ?? "")) found[key] = Math.min(Math.max(Number(asked.get(key)), least), most);
+  if (/^(two-sequences|adding|copy)$/.test(asked.get("task") ?? "")) found.task = asked.get("task");
   if (asked.get("order") === "index") found.order = "index";
   found.every = asked.get("every") === "true";
   if (/^[a-z]{1,20}$/.test(asked.get("tab") ?? "")) found.tab = asked.get("tab");

@@ -19,6 +19,12 @@ export function listenToTabs(choose) {
   }
 }
 
+// Offers a tab or takes it away; where one is left, the bar goes, too.
+export function offerTab(name, isOffered) {
+  for (const tab of tabs()) if (nameOfTab(tab) === name) tab.hidden = !isOffered;
+  document.getElementById("tabs").hidden = tabs().filter((tab) => !tab.hidden).length < 2;
+}
+
 export function showTab(name, visible) {
   for (const tab of tabs()) {
     const on = nameOfTab(tab) === name;
