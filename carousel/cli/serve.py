@@ -28,9 +28,7 @@ def command(
         Path | None,
         typer.Option(help="Text to find things in, or sentences with labels (.jsonl); else held-out text.", show_default=False),
     ] = None,
-    annotations: Annotated[
-        Path | None, typer.Option(help="Labels for each word of that text (.jsonl).", show_default=False)
-    ] = None,
+    annotations: options.Annotations = None,
     browser: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
 ) -> None:
     """Show a model's valves and memory while it reads: a page on this machine, until Ctrl+C.
