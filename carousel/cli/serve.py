@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from carousel.cli import options
 from carousel.errors import InputError
 
 EXAMPLE = "Example: carousel serve runs/book-lstm-v2 --open"
