@@ -2,10 +2,12 @@
 
 import json
 import re
+import signal
 import subprocess
 import sys
 import threading
 import time
+import urllib.request
 from urllib.parse import urlsplit
 
 import pytest
@@ -210,6 +212,24 @@ def test_the_process_ends_with_its_server():
         process = answering.aside.process
         assert process.poll() is None
     assert process.poll() is not None
+
+
+def test_the_command_alone_serves_the_page_until_it_is_interrupted(tmp_path):
+    command = [sys.executable, "-m", "carousel", "serve"]
+    started = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        address = started.stdout.readline().strip()
+        with urllib.request.urlopen(address, timeout=60) as reply:
+            assert "static/alone.js" in reply.read().decode()
+        asked = urllib.request.Request(
+            f"{address}api/cell", json.dumps({"text": MINE}).encode(), {"Content-Type": "application/json"}
+        )
+        with urllib.request.urlopen(asked, timeout=60) as reply:
+            assert json.load(reply)["name"] == "mine"
+    finally:
+        started.send_signal(signal.SIGINT)
+        out, err = started.communicate(timeout=30)
+    assert (started.returncode, out, err) == (0, "", "") and list(tmp_path.iterdir()) == []
 
 
 def test_the_process_bounds_its_memory():
