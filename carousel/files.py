@@ -17,6 +17,11 @@ from filelock import FileLock, Timeout
 
 from carousel.errors import InputError
 
+try:
+    import fcntl
+except ImportError:  # on Windows, where the file of an owner that died is removed by the next
+    fcntl = None  # type: ignore[assignment]
+
 LOCK = ".lock"  # in an owned folder: who owns it
 PATIENCE = 0.3  # seconds for an owner that is just leaving
 _owned: set[Path] = set()
@@ -157,6 +162,23 @@ def _lock(path: Path, folder: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def owner(folder: Path) -> str | None:
+    """Return who owns a folder, in words; None for nobody. The owner is not disturbed."""
+    path = folder / LOCK
+    if Path(os.path.realpath(folder)) in _owned:
+        return _holder(path)
+    try:
+        with path.open("rb") as file:
+            if fcntl is not None:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)  # refused while the owner has it for itself
+                return None  # of one that died
+    except BlockingIOError:
+        return _holder(path)
+    except OSError:
+        return None  # no such file
+    return _holder(path)
 
 
 def _holder(path: Path) -> str:

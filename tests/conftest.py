@@ -3,7 +3,6 @@
 import multiprocessing
 import os
 import shlex
-import tempfile
 from contextlib import suppress
 from pathlib import Path
 
@@ -37,8 +36,6 @@ def pytest_configure(config):
         os.environ["CAROUSEL_CACHE"] = str(config.cache.mkdir("carousel"))
     if "CXX" not in os.environ and not config.getoption("optimized"):  # workers of pytest-xdist have it from their parent
         unoptimized = Path(__file__).parent / "helpers" / "unoptimized.sh"
-        # A test with a cache of its own takes them, too.
-        os.environ["PREPARED_HEADERS"] = os.environ.get("CAROUSEL_CACHE", tempfile.gettempdir())
         with suppress(compiler.CompileError):
             os.environ["CXX"] = shlex.join(["sh", str(unoptimized), ",".join(CELLS), *compiler.compiler()])
     torch.set_num_threads(1)  # workers of pytest-xdist share the processors

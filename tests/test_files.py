@@ -45,6 +45,20 @@ def test_any_death_sets_the_folder_free_and_the_next_owner_clears_up(holder, tmp
     assert not (tmp_path / "run" / ".lock").exists()
 
 
+def test_who_owns_a_folder_is_told_without_disturbing_the_owner(holder, tmp_path):
+    place = tmp_path / "run"
+    assert files.owner(tmp_path / "nobody's") is None and not (tmp_path / "nobody's").exists()
+    for _ in range(3):
+        assert files.owner(place).startswith(f"process {holder.pid} since ")
+    with pytest.raises(InputError, match="in use by process"), files.owning(place):
+        pass
+    holder.kill()
+    holder.wait()
+    assert (place / files.LOCK).exists() and files.owner(place) is None
+    with files.owning(place):
+        assert files.owner(place).startswith(f"process {os.getpid()} since ")
+
+
 def test_an_owner_that_is_just_leaving_is_waited_for(tmp_path):
     short = HOLD.replace("60", "0.1")
     process = subprocess.Popen([sys.executable, "-c", short, str(tmp_path)], stdout=subprocess.PIPE, text=True)

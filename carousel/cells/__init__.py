@@ -36,6 +36,8 @@ def paper_cells() -> dict[str, Cell]:
 def get(name: str | Cell) -> Cell:
     """Return the cell of a name, with so many heads where it ends in ``-4-heads``; a cell is returned as it is.
 
+    ``tree-lstm-5`` is the Tree-LSTM of so many children.
+
     Raises:
         ValueError: there is no such cell; near names are told.
         TypeError: it is neither a cell nor a name.
@@ -50,6 +52,10 @@ def get(name: str | Cell) -> Cell:
     known = FOUND.get(name) or CELLS.get(name) or paper_cells().get(name)
     if known is None and (headed := re.fullmatch(r"(.+)-(\d+)-heads", name)):
         return get(headed[1]).with_heads(int(headed[2]))
+    if known is None and (many := re.fullmatch(r"tree-lstm-([1-9]\d?)", name)):
+        from carousel.cells.papers import nary_tree_lstm
+
+        return nary_tree_lstm(int(many[1]))
     if known is None:
         every = [*CELLS, *paper_cells()]
         near = get_close_matches(name, every, n=3)

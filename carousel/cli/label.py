@@ -13,21 +13,26 @@ import typer
 
 from carousel import files
 from carousel.cli import commands, options, screen, training
-from carousel.corpora import python_source, vowels
+from carousel.corpora import listops, python_source, vowels
 from carousel.errors import InputError
 from carousel.insight import figures
 from carousel.labelling.config import LabellingConfig, LabelsConfig, LabelTraining
 from carousel.labelling.folder import PARTS
 from carousel.labelling.model import LabellerConfig
-from carousel.labelling.reading import Labelled, is_table, sentences
+from carousel.labelling.reading import Labelled, in_brackets, is_table, sentences, shaped
 from carousel.labelling.score import LabelScore, have_spans
 from carousel.labelling.task import NATS
+from carousel.labelling.trees import written
 from carousel.runs.labeller import KINDS, LabellerRun, Labels, configured, prepared
 from carousel.runs.making import owned
 from carousel.training.processes import Processes
 
 EXAMPLE = "Example: carousel label train source/train.txt --valid source/valid.txt --bidirectional"
-CORPORA = ("python-source", "japanese-vowels")
+CORPORA = {  # what they consist of, and of which steps
+    "python-source": ("functions", "tokens"),
+    "japanese-vowels": ("utterances", "steps"),
+    "listops": ("expressions", "tokens"),
+}
 MOST_COLUMNS = 12  # labels, up to which the whole confusion table is printed
 
 app = commands.Commands(no_args_is_help=True, help="Train a labeller, one label a step or a sequence; score it; label with it.")
@@ -163,13 +168,16 @@ def predict(
         given: Iterator[Labelled] = iter(labeller.read(file, known=False))
     elif file is not None:
         raise InputError(f"{file} cannot be read by {run}, which was trained on {'a table' if table else 'text'}")
+    elif form := labeller.config.data.form:
+        trees = in_brackets(commands.standard_input(), "standard input", form, known=False)
+        given = (shaped(tree, labeller.config.model) for tree in trees)
     else:
         given = sentences(commands.standard_input(), "standard input", known=False)
     writer = csv.writer(sys.stdout, lineterminator="\n")
     if table and not json:
         writer.writerow(["sequence", *([] if labeller.config.model.whole else ["step"]), "label", "probability"])
     for sequence in given:
-        (found,) = labeller.predict([sequence.steps])
+        (found,) = labeller.predict([sequence])
         if json:
             tokens = {} if table else {"tokens": list(sequence.steps)}
             screen.print_json(
@@ -183,7 +191,9 @@ def predict(
         elif table:
             writer.writerows(_table_rows(found, sequence.name, labeller.config.model.whole))
         elif labeller.config.model.whole:
-            print(found.labels[0])
+            print(found.labels[0], flush=True)
+        elif sequence.parents is not None:
+            print(written(list(sequence.steps), found.labels, sequence.parents.tolist()), flush=True)
         else:
             print("".join(f"{token}\t{label}\n" for token, label in zip(sequence.steps, found.labels, strict=True)), flush=True)
 
@@ -193,27 +203,76 @@ def _table_rows(found: Labels, name: str, whole: bool) -> Iterator[list[object]]
         yield [name, *([] if whole else [step]), label, chance]
 
 
+@app.command(
+    "show", epilog='Example: carousel label show runs/ops "( ( ( [MAX 2 ) 9 ) ] )" --name h --unit 3 --figure tree.png'
+)
+def show(
+    run: options.LabellerRun,
+    tree: Annotated[str, typer.Argument(help="A tree in brackets, as those of the training.", show_default=False)],
+    name: Annotated[str, typer.Option(help="A gate or state of the cell; with --unit.", show_default=False)] = "",
+    unit: Annotated[int | None, typer.Option(min=0, help="Which unit of it is shown, from 0.", show_default=False)] = None,
+    figure: options.Figure = None,
+    json: options.Json = False,
+) -> None:
+    """Show a tree as a labeller reads it: the label that the output layer finds at each node, and the value of a unit.
+
+    Of a run that was trained with --whole, the labels below the root are what the output layer makes of parts of the tree.
+    """
+    figures.check(figure)
+    if bool(name) != (unit is not None):
+        raise InputError(f"`name` and `unit` go together; {'say which unit' if name else 'name a gate or state'}")
+    labeller = LabellerRun(run)
+    view = labeller.view(tree, name)
+    rows = view.as_dict(unit)["nodes"]
+    if figure is not None:
+        figures.save(labeller.tree_figure(view, unit), figure)
+    if json:
+        screen.print_json({"run": str(run), "nodes": rows})
+        return
+    quantity = f"{name}[{unit}]"
+    table = [
+        {"node": "  " * depth + (row["token"] or "·"), "label": row["label"], "probability": f"{row['probability']:.3f}"}
+        | ({quantity: f"{row[quantity]:.3f}"} if name else {})
+        for depth, row in zip(view.depths, rows, strict=True)
+    ]
+    screen.print_rows("", table, ("node", "label"))
+    if figure is not None:
+        print(f"wrote {figure}")
+
+
+def _count(help: str) -> Any:
+    return typer.Option(min=1, max=1_000_000, help=help, show_default=False)
+
+
 @app.command("corpus", epilog="Example: carousel label corpus python-source source")
 def corpus(
     name: Annotated[str, typer.Argument(help=f"{' or '.join(CORPORA)}.", show_default=False)],
     folder: Annotated[Path, typer.Argument(help="Where to write; made where it is missing.", show_default=False)],
-    train: Annotated[int, typer.Option(min=1, max=1_000_000, help="Functions to train on, at most.")] = 4000,
-    valid: Annotated[int, typer.Option(min=1, max=1_000_000, help="Functions for validation, at most.")] = 500,
-    test: Annotated[int, typer.Option(min=1, max=1_000_000, help="Functions for testing, at most.")] = 1000,
+    train: Annotated[int | None, _count("Functions or expressions to train on; by default 4 000 or 90 000.")] = None,
+    valid: Annotated[int | None, _count("Functions or expressions for validation; by default 500 or 2 000.")] = None,
+    test: Annotated[int | None, _count("Functions or expressions for testing; by default 1 000 or 10 000.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the expressions.")] = 1,
 ) -> None:
-    """Write a corpus: the source of Python's library with tags, or the vowels that sktime carries.
+    """Write a corpus: the source of Python's library with tags, the vowels that sktime carries, or ListOps.
 
     python-source has functions of whole modules, a token, its class and the enclosing construct a line; --tag-column 2 of
-    carousel label train takes the class. japanese-vowels has utterances of nine speakers as tables.
+    carousel label train takes the class. japanese-vowels has utterances of nine speakers as tables. listops has nested
+    operations on digits, a value and a tree a line, for --trees plain --whole.
     """
     if name not in CORPORA:
-        raise InputError(f"there is no corpus {name!r}; there are {' and '.join(CORPORA)}")
+        raise InputError(f"there is no corpus {name!r}; there are {', '.join(CORPORA)}")
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder} is no folder; choose another")
+    counts = {part: n for part, n in zip(PARTS, (train, valid, test), strict=True) if n is not None}
+    if counts and name == "japanese-vowels":
+        raise InputError(f"{name} is a set of its own size; leave --{next(iter(counts))} out")
     with files.owning(folder), screen.busy(f"writing {folder}"):
-        if name == CORPORA[0]:
-            written = python_source.write(folder, {"train": train, "valid": valid, "test": test})
+        if name == "python-source":
+            counted = python_source.write(folder, python_source.COUNTS | counts)
+        elif name == "listops":
+            counted = listops.write(folder, listops.COUNTS | counts, seed)
         else:
-            written = vowels.write(folder)
-    for part, (sequences, steps) in written.items():
-        print(f"{part}: {sequences:,} sequences, {steps:,} steps")
+            counted = vowels.write(folder)
+    sequences, steps = CORPORA[name]
+    for part, (n, length) in counted.items():
+        print(f"{part}: {n:,} {sequences}, {length:,} {steps}")

@@ -28,13 +28,22 @@ from carousel.translation.model import TranslatorConfig
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON; progress stays on standard error.")]
 Figure = Annotated[Path | None, typer.Option(help="Write a figure there (.png, .pdf or .svg).", show_default=False)]
-Run = Annotated[Path, typer.Argument(help="A run folder, as carousel train leaves it.", show_default=False)]
+Run = Annotated[
+    Path,
+    typer.Argument(
+        help="A run folder, as carousel train leaves it; RUN@400: with the weights of step 400 (--keep-every).",
+        show_default=False,
+    ),
+]
 TranslatorRun = Annotated[Path, typer.Argument(help="A run folder, as carousel translate train leaves it.", show_default=False)]
 TranscriberRun = Annotated[
     Path, typer.Argument(help="A run folder, as carousel transcribe train leaves it.", show_default=False)
 ]
 LabellerRun = Annotated[Path, typer.Argument(help="A run folder, as carousel label train leaves it.", show_default=False)]
 Text = Annotated[str, typer.Argument(help="The text to read.", show_default=False)]
+Annotations = Annotated[
+    Path | None, typer.Option(help="Labels for each word of the text (.jsonl), shown beside it.", show_default=False)
+]
 Layer = Annotated[int | None, typer.Option(min=0, help="Layer to show; the last by default.", show_default=False)]
 ClampOptions = Annotated[
     list[str] | None,

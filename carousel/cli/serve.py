@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from carousel.cli import options
 from carousel.errors import InputError
 
 EXAMPLE = "Example: carousel serve runs/book-lstm-v2 --open"
@@ -19,27 +20,34 @@ def command(
         Path | None,
         typer.Argument(help="A run folder, as carousel train leaves it; without it, cells are written.", show_default=False),
     ] = None,
+    others: Annotated[
+        list[Path] | None, typer.Argument(help="Further runs on the same vocabulary, beside it.", show_default=False)
+    ] = None,
     host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 lets other machines in.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0: a free one.")] = 0,
     corpus: Annotated[
         Path | None,
         typer.Option(help="Text to find things in, or sentences with labels (.jsonl); else held-out text.", show_default=False),
     ] = None,
-    annotations: Annotated[
-        Path | None, typer.Option(help="Labels for each word of that text (.jsonl).", show_default=False)
-    ] = None,
+    annotations: options.Annotations = None,
     browser: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
 ) -> None:
     """Show a model's valves and memory while it reads: a page on this machine, until Ctrl+C.
 
-    Type a text, step through it, hold a valve, replace a word, and see both runs side by side;
-    find where else in a text the same units do the same. A cell that you type is drawn, and a unit of it trained, in view.
+    Type a text, step through it, hold a valve, replace a word, and see both runs side by side; find where else in a text the
+    same units do the same. Several runs read one text side by side; a slider goes through weights that a run kept
+    (--keep-every); a run that is being trained is followed. A cell that you type is drawn, and a unit of it trained, in view.
     """
+    from carousel.web.models import wait_for_weights
     from carousel.web.server import create_app, create_cell_app, listen, serve  # here: its help needs no server
 
     if run is None and (corpus or annotations):
+    if run is None and (corpus or annotations):
         raise InputError(f"`{'corpus' if corpus else 'annotations'}` is for the page of a run: carousel serve RUN")
-    app = create_cell_app([host]) if run is None else create_app(run, [host], corpus, annotations)
+    beside = others or []
+    for each in (run, *beside) if run else ():
+        wait_for_weights(each)
+    app = create_cell_app([host]) if run is None else create_app(run, [host], corpus, annotations, beside)
     listening, address = listen(host, port)
     print(address, flush=True)
     if browser:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import shlex
+import signal
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -65,8 +66,12 @@ def command(
     with files.owning(folder), files.undoing(folder):
         found = Search(folder, settings)
         path = check_command(found.settings.command, found.axes)
-        with _Screen(trials) as show:
-            found.run(trials, path, show)
+        terminated = signal.signal(signal.SIGTERM, signal.default_int_handler)  # a run in a session of its own would go on
+        try:
+            with _Screen(trials) as show:
+                found.run(trials, path, show)
+        finally:
+            signal.signal(signal.SIGTERM, terminated)
         _tell(found, path, figure or folder / "search.png", json)
 
 

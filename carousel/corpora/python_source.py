@@ -16,6 +16,7 @@ from carousel import files
 from carousel.corpora.writing import SPLITS
 from carousel.errors import InputError
 
+COUNTS = {"train": 4000, "valid": 500, "test": 1000}  # functions
 LONGEST = 200  # tokens of a function that is kept
 LEFT_OUT = ("test", "tests", "idlelib", "site-packages", "dist-packages", "lib2to3", "__phello__")
 SKIPPED = (tokenize.ENCODING, tokenize.COMMENT, tokenize.NL, tokenize.ENDMARKER)

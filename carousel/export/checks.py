@@ -24,4 +24,5 @@ def check_steps(layer: Recurrent) -> None:
 def check_output(model: LanguageModel, language: str) -> None:
     """Raise InputError for an output layer without a row for each token. ``language``: of the file, for the message."""
     if not isinstance(model.output, FullSoftmax):
-        raise InputError(f"an adaptive output layer cannot be exported to {language}; train with the full or the sampled one")
+        kind = model.config.softmax
+        raise InputError(f"`softmax` {kind} cannot be exported to {language}; train with the full or the sampled output layer")

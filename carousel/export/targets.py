@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from carousel import files
 from carousel.errors import InputError
@@ -13,6 +14,9 @@ from carousel.language.model import LanguageModel
 from carousel.layers.precision import PRECISIONS as LAYERS
 from carousel.text.vocabulary import Vocabulary
 from carousel.translation.model import Translator
+
+if TYPE_CHECKING:
+    from carousel.export.javascript.file import Script
 
 
 @dataclass(frozen=True)
@@ -160,18 +164,27 @@ def _wasm(model: LanguageModel, vocabulary: Vocabulary, precision: str, _: Origi
 
 
 def _html(model: LanguageModel, vocabulary: Vocabulary, precision: str, origin: Origin) -> dict[str, bytes]:
-    from carousel.export.html import page
+    from carousel.export.javascript.file import of_language
 
-    return {".html": page(model, vocabulary, precision, name=origin.name, example=origin.example()).encode()}
+    return _page(model, vocabulary, of_language(model, vocabulary, precision), precision, origin)
 
 
 def _html_translator(
     model: Translator, source: Vocabulary, target: Vocabulary, precision: str, origin: Origin
 ) -> dict[str, bytes]:
-    from carousel.export.html import translator_page
+    from carousel.export.javascript.translator import of_translator
 
-    text = translator_page(model, source, target, precision, name=origin.name, example=origin.example())
-    return {".html": text.encode()}
+    return _page(model, source, of_translator(model, source, target, precision), precision, origin)
+
+
+def _page(
+    model: LanguageModel | Translator, vocabulary: Vocabulary, script: Script, precision: str, origin: Origin
+) -> dict[str, bytes]:
+    from carousel.export.html import page
+    from carousel.page.facts import facts
+
+    known = facts(model, vocabulary, run=origin.name, example=origin.example())
+    return {".html": page(known, script, precision).encode()}
 
 
 def _imported(path: Path) -> str:

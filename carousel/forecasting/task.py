@@ -23,7 +23,7 @@ class ForecastTask:
         self.config, self.share = config, share
         scaling = Scaling.load(folder, config.series)
         self.prepared = [scaling.prepare(s) for s in load_series(folder)]
-        self.model = forecaster(self.prepared[0], config).to(config.training.device)
+        self.model = forecaster(self.prepared[0], config)
         self.metric = metric(config)
 
     def has(self, name: str) -> bool:

@@ -149,10 +149,7 @@ def probe_values(
         InputError: where the sentences do not have the property, or the same label at all words.
     """
     tick = tick or (lambda: None)
-    order = list(range(len(given)))
-    random.Random(f"{seed} held out").shuffle(order)
-    count = round(held_out * len(order))
-    data, plain = (_Data(x, given, order[count:], order[:count], seed) for x in (trained, untrained))
+    data, plain = (Halves.drawn(x, given, held_out, seed) for x in (trained, untrained))
     labels = [s.labels.get(property, (None,) * len(s.words)) for s in given]
     y, truth = data.split(labels)
     if not len(y) or not len(truth):
@@ -185,7 +182,7 @@ def probe_values(
         float(np.mean(controls)),
         float(at_first),
         units,
-        _by_distance([labels[i] for i in order[:count]], answers == truth),
+        _by_distance([labels[i] for i in data.test], answers == truth),
     )
 
 
@@ -218,10 +215,25 @@ def _changes(values: Labels) -> list[int]:
     return [k for k, v in enumerate(values) if v is not None and (k == 0 or values[k - 1] != v)]
 
 
-class _Data:
+class Halves:
     """Values after the words of sentences, some to learn from and some held out, and probes of them."""
 
-    def __init__(self, x: Sequence[Tensor], given: Sequence[Sentence], train: list[int], test: list[int], seed: int):
+    @classmethod
+    def drawn(cls, x: Sequence[Tensor], given: Sequence[Sentence], held_out: float, seed: int) -> Halves:
+        """Return the halves of values, (words, units) a sentence.
+
+        Args:
+            x: the values.
+            given: the sentences.
+            held_out: the share of sentences that is kept for the score.
+            seed: of their choice.
+        """
+        order = list(range(len(given)))
+        random.Random(f"{seed} held out").shuffle(order)
+        count = round(held_out * len(order))
+        return cls(x, order[count:], order[:count], seed)
+
+    def __init__(self, x: Sequence[Tensor], train: list[int], test: list[int], seed: int):
         self.train, self.test, self.seed = train, test, seed
         self.x, self.held = (
             np.concatenate([x[i].float().numpy() for i in part] or [np.zeros((0, 1))]) for part in (train, test)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+from torch._compile import _disable_dynamo  # torch.compiler.disable loads the compiler
 
 from carousel.kernels import choice, segments
 from carousel.kernels.backend import Backend, Call, Change, Result, Stepper, Unavailable
@@ -19,12 +20,20 @@ def run(call: Call) -> Result:
     leaves = torch.compiler.is_exporting() or torch.jit.is_tracing()  # this process, for sequences of any length
     if call.cell.before and (leaves or torch.compiler.is_compiling()):
         raise ValueError(f"a step of cell {call.cell.name} follows several, and such a run goes into no graph")
+    if call.changes and torch.compiler.is_dynamo_compiling() and not leaves:
+        return _apart(call)
     if call.segment_length and not leaves and call.segment_length < len(call.rows) and torch.is_grad_enabled():
         return segments.run(run, call)
     plain = leaves and not torch.compiler.is_dynamo_compiling() and backend() == "portable"
     if (leaves or torch.compiler.is_compiling()) and not plain:
         return _into_graph(call, leaves)
     return choice.run(call)
+
+
+@_disable_dynamo
+def _apart(call: Call) -> Result:
+    """Run a call between two graphs, for a function of the user's that changes values at each step."""
+    return run(call)
 
 
 def _into_graph(call: Call, leaves: bool) -> Result:

@@ -41,7 +41,8 @@ def run(inner: Callable[[Call], Result], call: Call) -> Result:
         now = {k: v[:most] for k, v in states.items()}
         flags = None if call.resets is None else call.resets[rows]
         given = (call.data[rows], {k: x[rows] for k, x in call.inputs.items()}, within, flags, now)
-        part = checkpoint(segment, *given, use_reentrant=False, preserve_rng_state=False)
+        drawing = bool(call.changes)  # a function may draw, and draws the same when it is called again
+        part = checkpoint(segment, *given, use_reentrant=False, preserve_rng_state=drawing)
         found.append(part)
         # Rows that have ended, or not begun, keep the states that they have.
         states = {k: torch.cat([part.states[k], v[most:]]) for k, v in states.items()}

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from carousel.errors import InputError
 from carousel.labelling.model import Labeller, LabellerConfig
+from carousel.labelling.trees import LABELLED, PLAIN
 from carousel.training.config import ExampleTraining, RunConfig
 from carousel.training.fields import Settings, setting
 
@@ -15,7 +16,7 @@ class LabelsConfig(Settings):
     """The files of the sequences, and the places of labels in them; without ``valid``, a tenth of the sequences is held out.
 
     A file is a table (``.csv``, ``.npz`` or ``.parquet``), or else text with tags: one token a line, and an empty line between
-    sentences.
+    sentences. With ``trees`` a line of a text is a tree in brackets.
     """
 
     group = "Data"
@@ -23,6 +24,11 @@ class LabelsConfig(Settings):
     train: list[str] = field(default_factory=list)
     valid: list[str] = field(default_factory=list)
     test: list[str] = field(default_factory=list)
+    trees: str = setting(
+        "none",
+        "Lines of text are trees: labelled, (2 (3 good) (1 film)); plain, a label and a tab before it, 5 ( + ( 2 3 ) ); none.",
+        choices=("none", LABELLED, PLAIN),
+    )
     tag_column: int = setting(0, "For text: the column of the tags, from 1; 0: the last.", least=0)
     least_count: int = setting(2, "For text: words that occur less often in the training files are unknown.", least=1)
     spelling: bool = setting(
@@ -40,6 +46,11 @@ class LabelsConfig(Settings):
         for name in ("sequence", "label"):
             if getattr(self, name) in self.chosen() and getattr(self, name):
                 raise InputError(f"column {getattr(self, name)!r} is the `{name}`, and cannot be among the `features`")
+
+    @property
+    def form(self) -> str:
+        """The form of the trees, LABELLED or PLAIN; empty where there are none."""
+        return "" if self.trees == "none" else self.trees
 
     def chosen(self) -> list[str]:
         """Return the names of the columns in ``features``; empty where it is."""
@@ -63,3 +74,15 @@ class LabellingConfig(RunConfig):
     data: LabelsConfig = field(default_factory=LabelsConfig)
     model: LabellerConfig = field(default_factory=LabellerConfig)
     training: LabelTraining = field(default_factory=LabelTraining)
+
+    def check(self) -> None:
+        """Raise InputError for settings of which each may be, and not all together."""
+        before = self.model.before
+        if before and not self.data.form:
+            raise InputError(
+                f"a step of cell {self.model.cell} follows several, so it reads trees: say with `trees` which form they have"
+            )
+        if self.data.form == PLAIN and not self.model.whole:
+            raise InputError("plain `trees` have one label each, so the model needs `whole`")
+        if before and self.training.length:
+            raise InputError("`length` parts sequences, and a tree stays whole; leave it out")

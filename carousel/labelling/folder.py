@@ -7,7 +7,8 @@ from pathlib import Path
 from carousel.labelling.config import LabellingConfig
 from carousel.labelling.model import Labeller
 from carousel.labelling.names import Names
-from carousel.training.run_folder import load_model
+from carousel.labelling.tree_model import labeller
+from carousel.training.kept import load_model
 
 PARTS = ("train", "valid", "test")
 
@@ -17,11 +18,19 @@ def sequences_path(folder: Path, part: str) -> Path:
     return folder / "data" / f"{part}.npz"
 
 
-def load_labeller(folder: Path) -> tuple[Labeller, Names, LabellingConfig]:
-    """Return the best model of a run, its names and configuration. Raises InputError where a file is missing or damaged."""
+def load_labeller(folder: Path, which: str | None = None) -> tuple[Labeller, Names, LabellingConfig]:
+    """Return the model of a run, its names and configuration.
+
+    Args:
+        folder: of the run.
+        which: weights, as ``carousel.training.kept.path_of`` has them; by default the best.
+
+    Raises:
+        InputError: a file is missing or damaged.
+    """
     config = LabellingConfig.load(folder)
     names = Names.load(folder)
-    model = Labeller(len(names.labels), names.inputs, config.model)
-    load_model(model, folder)
+    model = labeller(len(names.labels), names.inputs, config.model)
+    load_model(model, folder, which)
     model.eval()
     return model, names, config

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
+from carousel.cells import fed_alone
+from carousel.equations import Cell
+from carousel.equations.before import Before
 from carousel.errors import InputError
 from carousel.labelling.chain import LinearChain
 from carousel.layers import Recurrent, dropout
@@ -20,6 +25,8 @@ from carousel.training.task import Trainable
 
 IGNORED = -100  # torch.nn.functional.cross_entropy's own
 POOLINGS = ("mean", "max", "last")
+OF_SEQUENCES = ("bidirectional", "crf", "rates", "weight_noise", "weight_dropout", "variational_dropout")  # trees lack them
+LEAF = "leaf"  # a further input of a cell over trees that is fed here: 1 for a node without children
 
 
 @dataclass(frozen=True)
@@ -46,6 +53,24 @@ class LabellerConfig(NetworkConfig):
         super().check()
         if self.crf and self.whole:
             raise InputError("`crf` joins the labels of steps; leave it out, or `whole`")
+        for name in OF_SEQUENCES if self.before else ():
+            if getattr(self, name):
+                raise InputError(f"`{name}` is for sequences, and cell {self.cell} reads trees")
+        if self.before and self.pooling != POOLINGS[0]:
+            raise InputError(f"`pooling` is over steps, and cell {self.cell} reads trees, of which the root is classified")
+
+    @cached_property
+    def before(self) -> Before:
+        """The names of what a step of the cell follows, or the name of a set; empty where it follows one step."""
+        try:
+            return self.known_cell().before
+        except ValueError as error:
+            raise InputError(str(error)) from None
+
+    def own_cell(self) -> Cell:
+        """Return the cell for the layers. Raises ValueError for one with further inputs, except ``leaf`` of one over trees."""
+        cell = self.known_cell()
+        return cell if cell.before and set(cell.inputs) <= {LEAF} else fed_alone(cell)
 
 
 class Labeller(Trainable):
@@ -74,21 +99,7 @@ class Labeller(Trainable):
             self.register_buffer("mean", torch.zeros(inputs))
             self.register_buffer("deviation", torch.ones(inputs))
         try:
-            self.recurrent = Recurrent(
-                config.own_cell(),
-                size,
-                config.hidden,
-                config.layers,
-                bidirectional=config.bidirectional,
-                proj_size=config.projection,
-                dropout=config.dropout if config.layers > 1 else 0.0,
-                variational_dropout=config.variational_dropout,
-                recurrent_init=config.recurrent_init,
-                forget_bias=config.forget_bias,
-                rates=config.noise_rates(),
-                weight_noise=config.weight_noise,
-                weight_dropout=config.weight_dropout,
-            )
+            self.recurrent = self._layers(size)
         except ValueError as error:
             raise InputError(str(error)) from None
         for table in () if isinstance(inputs, int) else inputs:
@@ -98,6 +109,25 @@ class Labeller(Trainable):
         self.output = nn.Linear(self.recurrent.output_size * self.recurrent.directions, labels)
         self.chain = LinearChain(labels) if config.crf else None
 
+    def _layers(self, size: int) -> Any:
+        """Return the layers for inputs of a size. Raises ValueError for what they cannot be."""
+        config = self.config
+        return Recurrent(
+            config.own_cell(),
+            size,
+            config.hidden,
+            config.layers,
+            bidirectional=config.bidirectional,
+            proj_size=config.projection,
+            dropout=config.dropout if config.layers > 1 else 0.0,
+            variational_dropout=config.variational_dropout,
+            recurrent_init=config.recurrent_init,
+            forget_bias=config.forget_bias,
+            rates=config.noise_rates(),
+            weight_noise=config.weight_noise,
+            weight_dropout=config.weight_dropout,
+        )
+
     @torch.no_grad()
     def learn_scale(self, x: Tensor) -> None:
         """Set the mean and standard deviation that scale inputs to those of ``x``, (N, numbers)."""
@@ -105,7 +135,7 @@ class Labeller(Trainable):
         self.mean.copy_(mean)
         self.deviation.copy_(deviation.where(deviation > 1e-6, 1.0))
 
-    def forward(self, x: Tensor, lengths: Tensor, y: Tensor) -> tuple[Tensor, None]:
+    def forward(self, x: Tensor, lengths: Any, y: Tensor) -> tuple[Tensor, None]:
         """Return the loss of the right labels.
 
         Args:
@@ -122,7 +152,7 @@ class Labeller(Trainable):
             return self.chain(scores, lengths.to(y.device), y).sum(), None
         return cross_entropy(scores.flatten(0, -2), y.flatten(), ignore_index=IGNORED, reduction="sum"), None
 
-    def scores(self, x: Tensor, lengths: Tensor) -> Tensor:
+    def scores(self, x: Tensor, lengths: Any) -> Tensor:
         """Return the labels' scores, (T, B, labels), or with ``whole`` (B, labels); the arguments are those of ``forward``."""
         e = self._drop(self._embedded(x))
         output, _ = self.recurrent(pack_padded_sequence(e, lengths.cpu(), enforce_sorted=False))
@@ -133,7 +163,7 @@ class Labeller(Trainable):
         return scores[0] if self.config.whole else scores
 
     @torch.no_grad()
-    def found(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+    def found(self, x: Tensor, lengths: Any) -> tuple[Tensor, Tensor]:
         """Return the best labels, (T, B) or with ``whole`` (B,), and the probability of each label, (…, labels)."""
         scores = precise(self.scores(x, lengths))
         if self.chain is None:

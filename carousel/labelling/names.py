@@ -55,7 +55,7 @@ class Names:
             spelt: whether there are tables of words' first letters, last letters and shapes, too.
         """
         counts: list[Counter[str]] = [Counter() for _ in TABLES[: None if spelt else 1]]
-        for word, n in Counter(words).items():
+        for word, n in Counter(filter(None, words)).items():  # some nodes of trees have no token
             for counter, part in zip(counts, spelling(word), strict=False):
                 counter[part] += n
         ranked = [sorted((p for p, n in c.items() if n >= least), key=lambda p, c=c: (-c[p], p)) for c in counts]  # type: ignore[misc]

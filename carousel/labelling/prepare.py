@@ -9,7 +9,7 @@ from carousel.errors import InputError
 from carousel.labelling.config import LabellingConfig, LabelsConfig
 from carousel.labelling.folder import PARTS, sequences_path
 from carousel.labelling.names import FILE, Names
-from carousel.labelling.reading import Labelled, is_table, one_label, read
+from carousel.labelling.reading import Labelled, is_table, read, shaped
 from carousel.labelling.sequences import Sequences
 from carousel.series import columns
 
@@ -31,6 +31,7 @@ def prepare(folder: Path, config: LabellingConfig) -> None:
             names of a run that has a checkpoint.
     """
     config.data.check()
+    config.check()
     if not config.data.train:
         raise InputError(f"{folder / 'config.json'} names no file to train on")
     wanted = [part for part in PARTS if part == "valid" or getattr(config.data, part)]
@@ -38,7 +39,7 @@ def prepare(folder: Path, config: LabellingConfig) -> None:
         return
     begun = (folder / "checkpoint.safetensors").exists()
     try:
-        _make(folder, config.data, config.model.whole, begun)
+        _make(folder, config, begun)
     except InputError:
         if not begun:
             (folder / FILE).unlink(missing_ok=True)
@@ -46,13 +47,13 @@ def prepare(folder: Path, config: LabellingConfig) -> None:
         raise
 
 
-def _make(folder: Path, data: LabelsConfig, whole: bool, begun: bool) -> None:
+def _make(folder: Path, config: LabellingConfig, begun: bool) -> None:
+    data, whole = config.data, config.model.whole
     features = _features(data)
     parts: dict[str, list[Labelled]] = {}
     for part in PARTS:
         if paths := [Path(p) for p in getattr(data, part)]:
-            found = read(paths, data, features)
-            parts[part] = [one_label(s) for s in found] if whole else found
+            parts[part] = [shaped(s, config.model) for s in read(paths, data, features)]
     if "valid" not in parts:
         parts["train"], parts["valid"] = _held_out(parts["train"], whole, data.train[0])
     names = Names.load(folder) if begun and (folder / FILE).exists() else _names(data, parts["train"], features)
@@ -68,6 +69,8 @@ def _features(data: LabelsConfig) -> list[str]:
     """Return the columns to read; empty for text. Raises InputError for tables and text together."""
     paths = [Path(p) for part in PARTS for p in getattr(data, part)]
     tables = [path for path in paths if is_table(path)]
+    if tables and data.form:
+        raise InputError(f"{tables[0]} is a table, and `trees` are lines of text; leave one of them out")
     if tables and len(tables) < len(paths):
         text = next(path for path in paths if path not in tables)
         raise InputError(f"{tables[0]} is a table and {text} is text; give files of one form")

@@ -1,9 +1,9 @@
-"""Sequences with labels from files: text with a tag beside each token, or the columns of a table."""
+"""Sequences and trees with labels from files: text with a tag beside each token, trees in brackets, the columns of a table."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,9 @@ import numpy as np
 
 from carousel.errors import InputError
 from carousel.labelling.config import LabelsConfig
+from carousel.labelling.model import LabellerConfig
+from carousel.labelling.trees import NO_TOKEN, trees
+from carousel.layers import Forest
 from carousel.series import columns
 from carousel.text.lines import check_file, lines
 
@@ -19,19 +22,23 @@ BEGIN = "-DOCSTART-"  # of a document, in CoNLL 2003: no token
 
 @dataclass(frozen=True)
 class Labelled:
-    """A sequence with labels.
+    """A sequence with labels, or a tree.
 
     Attributes:
-        steps: tokens, or numbers (T, n).
+        steps: tokens, or numbers (T, n). Of a tree the nodes' tokens, empty where a node has none.
         labels: one for each step, or one for the whole; empty where they are unknown.
         place: its name in errors.
         name: its name in the table; empty for text.
+        parents: of a tree, the number of each node's parent, −1 of the root, (T,); None for a sequence.
+        ranks: of a tree, the place of each node among its parent's children, from 0, (T,).
     """
 
     steps: Sequence[str] | np.ndarray
     labels: Sequence[str]
     place: str
     name: str = ""
+    parents: np.ndarray | None = None
+    ranks: np.ndarray | None = None
 
 
 def is_table(path: Path) -> bool:
@@ -56,11 +63,45 @@ def read(paths: Iterable[Path], data: LabelsConfig, features: Sequence[str] = ()
         check_file(path)
         if is_table(path):
             found += _of_table(path, data, features, known)
+        elif data.form:
+            found += in_brackets(lines(path), str(path), data.form, known=known)
         else:
             found += sentences(lines(path), str(path), data.tag_column, known=known)
         if not found:
             raise InputError(f"{path} has no tokens, only empty lines")
     return found
+
+
+def in_brackets(given: Iterable[str], where: str, form: str, *, known: bool = True) -> Iterator[Labelled]:
+    """Yield the trees of lines; arguments and errors are those of ``trees.trees``."""
+    for nodes, place in trees(given, where, form, known=known):
+        parents = np.array(nodes.parents, np.int32)
+        yield Labelled(nodes.tokens, nodes.labels if known else [], place, "", parents, ranks_of(parents))
+
+
+def of_children(given: Any, place: str) -> Labelled:
+    """Return the tree of its nodes' tokens and children. Raises InputError for what is no tree, or no such pair."""
+    if not isinstance(given, tuple) or len(given) != 2:
+        raise InputError(f"{place} must be a line in brackets, or a pair: the tokens of its nodes, and the children of each")
+    found = checked(given[0], place, None)
+    try:
+        forest = Forest(given[1])
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{place}: {error}") from None
+    if len(forest) != len(found):
+        raise InputError(f"{place} has {len(found)} tokens, and the children of {len(forest)} nodes")
+    if len(forest.roots) != 1:
+        raise InputError(f"{place} has {len(forest.roots)} nodes that are nobody's children, and a tree has one root")
+    return Labelled(found, [], place, "", forest.parent, forest.place)
+
+
+def ranks_of(parents: np.ndarray) -> np.ndarray:
+    """Return the place of each node among its parent's children, where those stand in order."""
+    order = np.argsort(parents, kind="stable")
+    first = np.searchsorted(parents[order], parents)
+    ranks = np.empty_like(parents)
+    ranks[order] = np.arange(len(parents)) - first[order]
+    return ranks
 
 
 def sentences(given: Iterable[str], where: str, column: int = 0, *, known: bool = True) -> Iterator[Labelled]:
@@ -127,6 +168,37 @@ def _of_table(path: Path, data: LabelsConfig, features: Sequence[str], known: bo
         place = f"{path}, sequence {name!r}" if data.sequence else str(path)
         found.append(Labelled(values[which], [labels[k] for k in which] if known else [], place, name))
     return found
+
+
+def shaped(sequence: Labelled, model: LabellerConfig) -> Labelled:
+    """Return a sequence or tree as a model reads it.
+
+    A model of a cell whose steps follow one reads a tree as a sequence: the nodes with tokens, as they are written. With
+    ``whole`` the label is that of the root, or of all steps.
+
+    Raises:
+        InputError: a node has more children than a step of the cell follows; the steps of a sequence that is to have one label
+            have several.
+    """
+    if sequence.parents is None:
+        return one_label(sequence) if model.whole else sequence
+    labels = sequence.labels[:1] if model.whole else sequence.labels  # the root is the first node
+    if model.before:
+        check_children(sequence, model)
+        return replace(sequence, labels=labels)
+    there = [k for k, token in enumerate(sequence.steps) if token != NO_TOKEN]
+    labels = labels if model.whole or not labels else [labels[k] for k in there]
+    return Labelled([sequence.steps[k] for k in there], labels, sequence.place, sequence.name)
+
+
+def check_children(tree: Labelled, model: LabellerConfig) -> None:
+    """Raise InputError for a tree that has a node with more children than a step of the model's cell follows."""
+    before, most = model.before, int(tree.ranks.max()) + 1 if tree.ranks is not None else 0
+    if not isinstance(before, str) and most > len(before):
+        raise InputError(
+            f"{tree.place}: a node has {most} children, and a step of cell {model.cell} follows {len(before)}; "
+            f"tree-lstm-{most} follows so many, child-sum-lstm any number"
+        )
 
 
 def one_label(sequence: Labelled) -> Labelled:

@@ -8,9 +8,9 @@ import torch
 
 from carousel.labelling.config import LabellingConfig
 from carousel.labelling.folder import sequences_path
-from carousel.labelling.model import Labeller
 from carousel.labelling.names import Names
 from carousel.labelling.sequences import SequenceFeed, Sequences
+from carousel.labelling.tree_model import labeller
 from carousel.training.processes import Share
 from carousel.training.task import Metric
 
@@ -25,12 +25,11 @@ class LabellingTask:
     some_unused = False
 
     def __init__(self, folder: Path, config: LabellingConfig, share: Share):
-        self.folder, self.training, self.share = folder, config.training, share
+        self.folder, self.training, self.share, self.of_trees = folder, config.training, share, bool(config.model.before)
         self.names = Names.load(folder)
-        self.model = Labeller(len(self.names.labels), self.names.inputs, config.model)
+        self.model = labeller(len(self.names.labels), self.names.inputs, config.model)
         if self.names.columns:
             self.model.learn_scale(torch.from_numpy(self._sequences("train").x))
-        self.model.to(config.training.device)
 
     def has(self, name: str) -> bool:
         """Return whether the run folder has sequences of that part."""
@@ -45,4 +44,4 @@ class LabellingTask:
         """Do nothing: no state is carried from batch to batch."""
 
     def _sequences(self, name: str) -> Sequences:
-        return Sequences.open(sequences_path(self.folder, name), self.names)
+        return Sequences.open(sequences_path(self.folder, name), self.names, self.of_trees)

@@ -31,8 +31,11 @@ class ModelConfig(NetworkConfig):
     dropout_input: float | None = setting(None, "Dropout on inputs, if other.", least=0, below=1)
     dropout_output: float | None = setting(None, "Dropout on outputs, if other.", least=0, below=1)
     softmax: str = setting(
-        "full", "Output layer: full, adaptive (rare words cheaper), sampled (cheaper to train).", choices=KINDS
+        "full",
+        "Output layer: full, adaptive (rare words cheaper), sampled (cheaper to train), mixture (of `mixtures` full ones).",
+        choices=KINDS,
     )
+    mixtures: int = setting(10, "Softmaxes of a mixture.", least=2, most=1000)
     dropout_words: float = setting(
         0.0, "Dropout of whole words: their embedding is zero wherever they stand in a batch.", least=0, below=1
     )
@@ -90,7 +93,7 @@ class LanguageModel(Trainable):
         self.embedding = nn.Embedding(vocabulary_size, config.input_size)
         nn.init.uniform_(self.embedding.weight, -0.1, 0.1)
         # A tied output layer is the embedding itself, so it has no weight of its own to save.
-        self.output = softmax(config.softmax, vocabulary_size, size, config.tied)
+        self.output = softmax(config.softmax, vocabulary_size, size, config.tied, config.mixtures)
         if config.smoothing and not isinstance(self.output, FullSoftmax):
             raise InputError(f"`smoothing` needs logits that are linear, and `softmax` {config.softmax} has none; take full")
 

@@ -12,11 +12,12 @@ from torch.utils.checkpoint import checkpoint
 
 from carousel.errors import InputError
 from carousel.language.feeding import IGNORED
+from carousel.language.mixture import MixtureOfSoftmaxes
 from carousel.training.precise import precise
 
 ROWS_AT_ONCE = 256  # whose logits are held at a time
 SAMPLES = 1000
-KINDS = ("full", "adaptive", "sampled")
+KINDS = ("full", "adaptive", "sampled", "mixture")
 linear_cross_entropy = getattr(nn.functional, "linear_cross_entropy", None)  # PyTorch before 2.13 has none
 
 
@@ -185,13 +186,18 @@ class AdaptiveSoftmax(nn.Module):
             return -self.inner(precise(h[counts]), self.rank[y[counts]]).output.sum()
 
 
-Softmax = FullSoftmax | AdaptiveSoftmax
+Softmax = FullSoftmax | AdaptiveSoftmax | MixtureOfSoftmaxes
 
 
-def softmax(kind: str, vocabulary_size: int, size: int, shared: bool) -> Softmax:
-    """Make an output layer by its name, as FullSoftmax. Raises InputError for an unknown one, or one that cannot be."""
+def softmax(kind: str, vocabulary_size: int, size: int, shared: bool, mixtures: int = 10) -> Softmax:
+    """Make an output layer by its name, as FullSoftmax; ``mixtures``: the number of softmaxes in a mixture.
+
+    Raises InputError for an unknown one, or one that cannot be.
+    """
     if kind not in KINDS:
         raise InputError(f"softmax must be {' or '.join(KINDS)}, not {kind!r}")
     if kind == "adaptive":
         return AdaptiveSoftmax(vocabulary_size, size, shared)
+    if kind == "mixture":
+        return MixtureOfSoftmaxes(vocabulary_size, size, shared, mixtures)
     return (SampledSoftmax if kind == "sampled" else FullSoftmax)(vocabulary_size, size, shared)

@@ -28,9 +28,9 @@ class LanguageTask:
     def __init__(self, folder: Path, config: Config, share: Share):
         self.data, self.training, self.share = folder / "data", config.training, share
         self.vocabulary = Vocabulary.load(folder / "vocab.json", config.text.vocabulary)
-        self.model = LanguageModel(self.vocabulary.size, config.model).to(config.training.device)
+        self.model = LanguageModel(self.vocabulary.size, config.model)
         counts = EncodedText.open(self.data, "train", self.vocabulary.size).counts(self.vocabulary.size)
-        self.model.output.learn_frequencies(torch.from_numpy(counts).to(config.training.device))
+        self.model.output.learn_frequencies(torch.from_numpy(counts))
         # Learned initial states take part only where a batch begins with a new state.
         self.some_unused = config.model.learned_initial
 

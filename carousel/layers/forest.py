@@ -70,6 +70,13 @@ class Forest:
         """The nodes that are nobody's children, in order: the root of each tree."""
         return torch.from_numpy(np.flatnonzero(self.parent < 0))
 
+    @property
+    def leaves(self) -> Tensor:
+        """For each node whether it has no children, (nodes,)."""
+        found = np.ones(self.nodes, dtype=bool)
+        found[self.parent[self.parent >= 0]] = False
+        return torch.from_numpy(found)
+
     def _by_height(self) -> list[np.ndarray]:
         """Return the nodes of each height, leaves first. Raises ValueError for a node that is its own ancestor."""
         waiting = np.bincount(self.parent[self.parent >= 0], minlength=self.nodes)

@@ -75,6 +75,10 @@ class CellLayer(nn.Module):
         """Return the marks of all sets of parameters, and of each the sizes that ``Cell.parameter_specs`` takes."""
         raise NotImplementedError
 
+    def all_sizes(self) -> list[tuple[int, ...]]:
+        """Return the sizes of each set of parameters: of the input, the states, the projection, and of further inputs."""
+        return list(self._sets().values())
+
     def _specs(self, *sizes: int) -> list[Any]:
         return self.cell.parameter_specs(*sizes, recurrent_init=self.recurrent_init, forget_bias=self.forget_bias)
 

@@ -5,36 +5,29 @@ from __future__ import annotations
 from typing import Any
 
 from carousel.drawing.svg import draw
-from carousel.layers import Recurrent
+from carousel.language.model import LanguageModel
 from carousel.text.vocabulary import Vocabulary
 from carousel.translation.model import Translator
 
 WORDS, CHARACTERS, BYTES, NUMBERS, PREDICTIONS = 500, 20_000, 256 * 1024, 2_000_000, 50
+# Of a page that is one file: the steps whose weights were kept; whether there are best weights; whether the run is trained now.
+ALONE = {"kept": [], "best": True, "training": False}
 MAP_WORDS = 100  # of a text whose words are all followed back through all before them
 
 
-def facts(layer: Recurrent, vocabulary: Vocabulary, *, run: str, parameters: int, example: str) -> dict[str, Any]:
-    """Return a language model's facts, as JSON.
+def facts(model: LanguageModel | Translator, vocabulary: Vocabulary, *, run: str, example: str) -> dict[str, Any]:
+    """Return a model's facts, as JSON. Layers of a translator are those of the encoder or the decoder, whichever has more.
 
     Args:
-        layer: the layers that the page looks into.
+        model: of the run.
         vocabulary: vocabulary of the texts that the model reads.
         run: the name of the run.
-        parameters: number of the model's parameters.
         example: the text that the page shows first.
     """
-    return _facts(layer, layer.num_layers, vocabulary, run=run, task="read", parameters=parameters, example=example)
-
-
-def translator_facts(model: Translator, vocabulary: Vocabulary, *, run: str, example: str) -> dict[str, Any]:
-    """Return a translator's facts; its layers are those of the encoder or the decoder, whichever has more."""
-    parameters = model.count()
-    return _facts(model.encoder, model.depth, vocabulary, run=run, task="translate", parameters=parameters, example=example)
-
-
-def _facts(
-    layer: Recurrent, layers: int, vocabulary: Vocabulary, *, run: str, task: str, parameters: int, example: str
-) -> dict[str, Any]:
+    if isinstance(model, Translator):
+        task, layer, layers = "translate", model.encoder, model.depth
+    else:
+        task, layer, layers = "read", model.recurrent, model.recurrent.num_layers
     cell, units = layer.cell, layer.units()
     units = {name: units[name] for name in cell.names if name in units}
     # Fewer words of a large model: the page holds a number for every unit and word.
@@ -52,7 +45,7 @@ def _facts(
         "units": units,
         "layers": layers,
         "directions": layer.directions,
-        "parameters": parameters,
+        "parameters": model.count(),
         "vocabulary": {"kind": vocabulary.kind, "size": vocabulary.size, "unknown": vocabulary.unknown is not None},
         "svg": draw(cell),
         "limits": {
@@ -63,4 +56,5 @@ def _facts(
             "predictions": PREDICTIONS,
         },
         "example": example,
+        **ALONE,
     }

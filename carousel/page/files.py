@@ -11,10 +11,11 @@ from typing import Any
 
 # What answers one file is the browser, in the place of the server.
 MODULES = (
-    *("state", "browser", "api", "colours", "theme", "numbers", "layers", "drawing", "heatmap", "words", "panels"),
-    *("quantity", "units", "clamping", "attention", "flow", "depends", "patch", "save", "player", "tabs", "main"),
+    *("state", "browser", "api", "asking", "tables", "colours", "theme", "numbers", "layers", "models", "drawing", "heatmap"),
+    *("words", "panels", "quantity", "units", "clamping", "attention", "depends", "flow", "patch", "save", "player", "tabs"),
+    "main",
 )
-STYLES = ("theme", "style", "cell", "maps", "attention")
+STYLES = ("theme", "style", "cell", "maps", "attention", "models")
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:"
 
 
@@ -24,7 +25,7 @@ def files() -> Mapping[str, bytes]:
     return {path.name: path.read_bytes() for path in resources.files("carousel.page").joinpath("static").iterdir()}
 
 
-def one_file(answers: Mapping[str, Any], hash: str = "", code: str = "", weights: str = "") -> str:
+def one_file(answers: Mapping[str, Any], hash: str = "", code: str = "", weights: str = "", model: str = "0") -> str:
     """Return the page as one HTML file.
 
     Args:
@@ -33,8 +34,9 @@ def one_file(answers: Mapping[str, Any], hash: str = "", code: str = "", weights
         hash: the view that the page opens with, as it stands in the page's address.
         code: JavaScript that declares ``loaded(weights)``, a promise of the model; without it the page is a still picture.
         weights: the model's weights as text.
+        model: the name of the model inside, as the page's questions have it.
     """
-    kept = json.dumps({"hash": hash, "answers": answers}, separators=(",", ":")).replace("<", "\\u003c")
+    kept = json.dumps({"hash": hash, "model": model, "answers": answers}, separators=(",", ":")).replace("<", "\\u003c")
     styles = "\n".join(_text(f"{name}.css") for name in STYLES)
     scripts = "\n".join(map(_scope, MODULES))
     head = f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n<style>\n{styles}</style>\n'

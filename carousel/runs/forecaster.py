@@ -21,6 +21,7 @@ from carousel.forecasting.task import ForecastTask
 from carousel.runs import making
 from carousel.runs.making import extended, finished, made, of_cell, refuse_unknown
 from carousel.series.columns import Columns, of_arrays, read
+from carousel.training.kept import placed
 from carousel.training.processes import Processes
 from carousel.training.trainer import Observer, Trainer
 
@@ -38,7 +39,8 @@ class ForecastRun:
     """A trained forecaster with its series, its scaling and its configuration, as a run folder holds them.
 
     Args:
-        folder: as ``carousel forecast train`` leaves it. Nothing that it holds is executed.
+        folder: as ``carousel forecast train`` leaves it, or ``RUN@400``, ``RUN@last`` as for ``carousel.load``. Nothing
+            that it holds is executed.
 
     Raises:
         InputError: a ValueError of one line; the folder is none, not whole, or another kind of run.
@@ -49,11 +51,12 @@ class ForecastRun:
         series: of the run, as the model takes them.
         config: all that the run was asked to be.
         folder: where it lies.
+        which: weights, if not the best: the number of a step, or "last".
     """
 
     def __init__(self, folder: str | Path):
-        self.folder = Path(folder)
-        self.model, self.scaling, self.series, self.config = load_forecaster(self.folder)
+        self.folder, self.which = placed(folder)
+        self.model, self.scaling, self.series, self.config = load_forecaster(self.folder, self.which)
 
     def __repr__(self) -> str:
         sizes = f"{len(self.series)} series, {self.model.horizon} steps ahead, {self.model.count():,} parameters"

@@ -13,8 +13,9 @@ from carousel.language.config import Config
 from carousel.language.task import LanguageTask
 from carousel.training.config import RunConfig, run_kind
 from carousel.training.gradient_check import Checked, Tick, check_gradients
+from carousel.training.kept import load_model, placed
 from carousel.training.processes import Share
-from carousel.training.run_folder import MODEL, load_model
+from carousel.training.run_folder import MODEL
 from carousel.training.task import TaskMaker
 from carousel.transcription.config import TranscriptionConfig
 from carousel.transcription.task import TranscriptionTask
@@ -56,13 +57,13 @@ def check_run(
     Raises:
         InputError: a ValueError of one line; the folder is no run, not whole, or no parameter has such a name.
     """
-    place = Path(folder)
+    place, which = placed(folder)
     kind = run_kind(place)
     if kind not in TASKS:
         raise InputError(f"{place} holds the run of a {kind}, whose gradients cannot be checked here")
     configuration, make_task = TASKS[kind]
     task = make_task(place, configuration.load(place), Share())
-    if (place / MODEL).exists():
-        load_model(task.model, place)
+    if which or (place / MODEL).exists():
+        load_model(task.model, place, which)
     batch = next(iter(task.feed("train", seed).batches()))
     return check_gradients(task.model, batch, directions=directions, entries=entries, patterns=patterns, seed=seed, tick=tick)

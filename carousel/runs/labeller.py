@@ -4,27 +4,31 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-import torch
 
 from carousel.equations import Cell
 from carousel.errors import InputError
+from carousel.labelling import tree_figure
 from carousel.labelling.config import LabellingConfig, LabelsConfig, LabelTraining
 from carousel.labelling.figure import draw
 from carousel.labelling.folder import PARTS, load_labeller, sequences_path
-from carousel.labelling.model import Labeller, LabellerConfig
+from carousel.labelling.model import LabellerConfig
 from carousel.labelling.prepare import prepare
-from carousel.labelling.reading import Labelled, checked, one_label, read
+from carousel.labelling.reading import Labelled, checked, in_brackets, of_children, read, shaped
 from carousel.labelling.score import LabelScore, score
-from carousel.labelling.sequences import Sequences, padded
+from carousel.labelling.sequences import Sequences
 from carousel.labelling.task import ROWS, LabellingTask
+from carousel.labelling.tree_figure import TreeView
+from carousel.labelling.tree_model import TreeLabeller, labeller
+from carousel.labelling.trees import ROOT, order_of_writing
 from carousel.runs import making
 from carousel.runs.making import Files, absolute, extended, finished, made, of_cell, refuse_unknown, several
 from carousel.text.lines import check_file
+from carousel.training.kept import placed
 from carousel.training.processes import Processes
 from carousel.training.trainer import Observer, Trainer
 
@@ -37,7 +41,7 @@ Tick = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Labels:
-    """The labels of a sequence, one for each step or one for the whole, and the probability of each."""
+    """The labels of a sequence or tree, one for each step or node or one for the whole, and the probability of each."""
 
     labels: tuple[str, ...]
     probabilities: tuple[float, ...]
@@ -46,10 +50,12 @@ class Labels:
 class LabellerRun:
     """A trained labeller, its names and its configuration, as a run folder holds them.
 
-    A sequence is a list of tokens, or an array (steps, numbers) of the columns that ``names.columns`` lists.
+    A sequence is a list of tokens, or an array (steps, numbers) of the columns that ``names.columns`` lists. A tree is a line
+    in brackets, or its nodes' tokens and children: ``(["", "a", "b"], [[1, 2], [], []])``.
 
     Args:
-        folder: as ``carousel label train`` leaves it. Nothing that it holds is executed.
+        folder: as ``carousel label train`` leaves it, or ``RUN@400``, ``RUN@last`` as for ``carousel.load``. Nothing
+            that it holds is executed.
 
     Raises:
         InputError: a ValueError of one line; the folder is none, not whole, or another kind of run.
@@ -59,11 +65,12 @@ class LabellerRun:
         names: the labels in order, and what the inputs' numbers stand for.
         config: all that the run was asked to be.
         folder: where it lies.
+        which: weights, if not the best: the number of a step, or "last".
     """
 
     def __init__(self, folder: str | Path):
-        self.folder = Path(folder)
-        self.model, self.names, self.config = load_labeller(self.folder)
+        self.folder, self.which = placed(folder)
+        self.model, self.names, self.config = load_labeller(self.folder, self.which)
 
     def __repr__(self) -> str:
         sizes = f"{len(self.labels)} labels, {self.model.count():,} parameters"
@@ -125,29 +132,85 @@ class LabellerRun:
         """The labels in order."""
         return self.names.labels
 
-    def predict(self, sequences: Iterable[Sequence[str] | np.ndarray], tick: Tick | None = None) -> list[Labels]:
-        """Return the labels of sequences.
+    def predict(self, sequences: Iterable[Any], tick: Tick | None = None) -> list[Labels]:
+        """Return the labels of sequences or trees.
 
         Args:
-            sequences: lists of tokens, or arrays (steps, numbers).
+            sequences: lists of tokens, arrays (steps, numbers), or what ``read`` returns. Of a run that was trained on trees:
+                lines in brackets, or pairs of the nodes' tokens (empty where there is none) and the numbers of each node's
+                children, as ``carousel.Forest`` takes them. The labels of nodes are in the order of the nodes.
             tick: told how many are done, of all.
 
         Raises:
-            InputError: sequences that the model cannot read.
+            InputError: sequences that the model cannot read, nodes that make no tree.
         """
-        numbers = None if self.names.tables else len(self.names.columns)
-        given = [checked(steps, f"sequence {k}", numbers) for k, steps in enumerate(sequences, 1)]
-        order = sorted(range(len(given)), key=lambda k: len(given[k]))
+        given = [self._given(s, k) for k, s in enumerate(sequences, 1)]
+        return self._found(Sequences.of(given, self.names), tick) if given else []
+
+    def view(self, tree: Any, name: str = "") -> TreeView:
+        """Return a tree as the model reads it: the label at each node, and the values of a gate or state.
+
+        Args:
+            tree: as ``predict`` takes it.
+            name: of a gate, a state or another quantity of the cell; of several layers, the last one's.
+
+        Raises:
+            InputError: the run reads no trees, this is none, or the cell has no such quantity.
+        """
+        if not isinstance(self.model, TreeLabeller):
+            raise InputError(f"{self.folder} reads sequences; a tree is shown by a run of a cell such as tree-lstm")
+        x, forest = Sequences.of([given := self._given(tree, 1)], self.names).side_by_side(np.array([0]))
+        self.model.eval()
+        try:
+            chances, recorded = self.model.at_nodes(x.to(self.model.device), forest, [name] if name else [])
+        except ValueError as error:
+            raise InputError(str(error)) from None
+        order = order_of_writing(forest.parent.tolist(), forest.place.tolist())
+        at = {node: k for k, node in enumerate(order)} | {ROOT: ROOT}
+        likely, best = chances.cpu()[order].max(-1)
+        return TreeView(
+            tuple(given.steps[k] for k in order),
+            np.array([at[p] for p in forest.parent[order].tolist()]),
+            tuple(self.labels[k] for k in best.tolist()),
+            likely.numpy(),
+            name,
+            recorded[name].float().cpu()[order].numpy() if name else None,
+        )
+
+    def tree_figure(self, view: TreeView, unit: int | None = None) -> Figure:
+        """Return the figure of a tree: the label at each node, coloured by its probability or by a unit of ``view.name``.
+
+        Raises:
+            InputError: there is no such unit, or the tree has too many leaves to be drawn.
+        """
+        return tree_figure.draw(view, unit)
+
+    def _given(self, given: Any, number: int) -> Labelled:
+        """Return a sequence or tree from Python, without labels. Raises InputError for what the model cannot read."""
+        place, form = f"sequence {number}", self.config.data.form
+        if isinstance(given, Labelled):
+            return replace(given, labels=[])
+        if not form or (isinstance(given, list) and not self.config.model.before):
+            steps = checked(given, place, None if self.names.tables else len(self.names.columns))
+            return Labelled(steps, [], place)
+        if not isinstance(given, str):
+            return shaped(of_children(given, f"tree {number}"), self.config.model)
+        for tree in in_brackets([given], f"tree {number}", form, known=False):
+            return shaped(tree, self.config.model)
+        raise InputError(f"tree {number} is an empty line")
+
+    def _found(self, given: Sequences, tick: Tick | None) -> list[Labels]:
+        order = np.argsort(given.ends - given.begins, kind="stable")
         found: dict[int, Labels] = {}
         for begin in range(0, len(order), ROWS):
             chosen = order[begin : begin + ROWS]
-            found |= zip(chosen, self._labels([self._array(given[k]) for k in chosen]), strict=True)
+            found |= zip(chosen.tolist(), self._labels(given, chosen), strict=True)
             if tick:
                 tick(len(found), len(given))
         return [found[k] for k in range(len(given))]
 
     def read(self, paths: Files, *, known: bool = True) -> list[Labelled]:
-        """Return the sequences of files, which have the form of those that the run was trained on.
+        """Return the sequences or trees of files, which have the form of those that the run was trained on.
 
         Args:
             paths: of a file, or paths.
@@ -162,7 +225,7 @@ class LabellerRun:
             if isinstance(sequence.steps, np.ndarray) != bool(features):
                 wanted = "a table" if features else "text"
                 raise InputError(f"{sequence.place} cannot be read by {self.folder}, which was trained on {wanted}")
-        return [one_label(s) for s in found] if known and self.config.model.whole else found
+        return [shaped(s, self.config.model) for s in found]
 
     def score(self, data: str | Path | Sequence[Labelled] = "test", tick: Tick | None = None) -> LabelScore:
         """Return how well labels are found.
@@ -177,38 +240,32 @@ class LabellerRun:
         if isinstance(data, str | Path) and str(data) in PARTS:
             return self._score_part(str(data), tick)
         given = self.read(data) if isinstance(data, str | Path) else data
-        Sequences.of(given, self.names)  # refuses labels
-        found = self.predict([s.steps for s in given], tick)
+        found = self._found(Sequences.of(given, self.names), tick)
         return score([s.labels for s in given], [f.labels for f in found], self.labels)
 
     def _score_part(self, part: str, tick: Tick | None) -> LabelScore:
         path = sequences_path(self.folder, part)
         if not path.exists():
             raise InputError(f"{self.folder} has no {part} data; give a file")
-        kept = Sequences.open(path, self.names)
+        kept = Sequences.open(path, self.names, bool(self.config.model.before))
         spans = [slice(b, e) for b, e in zip(kept.begins, kept.ends, strict=True)]
         right = [[n] for n in kept.y.tolist()] if self.config.model.whole else [kept.y[s].tolist() for s in spans]
-        found: list[Labels] = []
-        for begin in range(0, len(spans), ROWS):
-            found += self._labels([kept.x[s] for s in spans[begin : begin + ROWS]])
-            if tick:
-                tick(len(found), len(spans))
+        found = self._found(kept, tick)
         return score([[self.labels[n] for n in row] for row in right], [f.labels for f in found], self.labels)
 
     def figure(self, found: LabelScore) -> Figure:
         """Return the figure of a score: the confusion table."""
         return draw(found, self.folder.name)
 
-    def _array(self, steps: Sequence[str] | np.ndarray) -> np.ndarray:
-        return steps if isinstance(steps, np.ndarray) else self.names.steps(steps)
-
-    def _labels(self, rows: Sequence[np.ndarray]) -> Iterator[Labels]:
+    def _labels(self, given: Sequences, chosen: np.ndarray) -> Iterator[Labels]:
         self.model.eval()
-        lengths = torch.tensor([len(row) for row in rows])
-        best, chances = self.model.found(padded(rows).to(self.model.device), lengths)
+        x, arranged = given.side_by_side(chosen)
+        best, chances = self.model.found(x.to(self.model.device), arranged)
         likely = chances.gather(-1, best.unsqueeze(-1)).squeeze(-1)
+        lengths, at = given.ends[chosen] - given.begins[chosen], 0
         for k, n in enumerate(lengths.tolist()):
-            which = slice(k, k + 1) if self.config.model.whole else (slice(n), k)
+            node, at = slice(at, at + n), at + n
+            which = slice(k, k + 1) if self.config.model.whole else node if given.parents is not None else (slice(n), k)
             labels = tuple(self.labels[j] for j in best[which].tolist())
             yield Labels(labels, tuple(round(p, 6) for p in likely[which].tolist()))
 
@@ -230,8 +287,10 @@ def configured(texts: Mapping[str, Files], cell: str | Cell, settings: Mapping[s
     data, network = made(LabelsConfig, {**settings, **paths}), made(LabellerConfig, settings)
     for path in (p for some in paths.values() for p in some):
         check_file(Path(path))
-    network = of_cell(network, cell, lambda c: Labeller(2, [2], c))
-    return LabellingConfig(data, network, made(LabelTraining, settings))
+    network = of_cell(network, cell, lambda c: labeller(2, [2], c))
+    config = LabellingConfig(data, network, made(LabelTraining, settings))
+    config.check()
+    return config
 
 
 def prepared(

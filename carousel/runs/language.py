@@ -17,12 +17,14 @@ from carousel.insight import gradient_decay
 from carousel.insight.agreement import Agreement, Shut, agreement, near_subject, shut_valves
 from carousel.insight.connectivity import Connectivity, connectivity
 from carousel.insight.gradient_decay import GradientDecay
+from carousel.insight.memories import memories
 from carousel.insight.pairs import Pair, compare
 from carousel.insight.patching import Patching, patching
 from carousel.insight.probes import Probe, probe
 from carousel.insight.readings import of_texts
 from carousel.insight.search.indexed import Indexed
 from carousel.insight.search.indexing import encoded, indexed
+from carousel.insight.unit_probes import UnitProbe, probe_unit
 from carousel.insight.watch import Watched, watch
 from carousel.language.adaptation import STATIC, Told, adaptation, adapted
 from carousel.language.folder import load_run
@@ -33,6 +35,7 @@ from carousel.layers import Clamps, Recurrent
 from carousel.layers.clamp import listed
 from carousel.text.encoded import EncodedText, example
 from carousel.text.lines import Text, lines_of
+from carousel.training.kept import named, placed
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -49,7 +52,8 @@ class LanguageRun:
     reads the end of line before the text, step k the text's k-th token.
 
     Args:
-        folder: as ``carousel train`` leaves it. Nothing that it holds is executed.
+        folder: as ``carousel train`` leaves it, or ``RUN@400``, ``RUN@last`` as for ``carousel.load``. Nothing
+            that it holds is executed.
 
     Raises:
         InputError: a ValueError of one line; the folder is none, not whole, or another kind of run.
@@ -59,11 +63,12 @@ class LanguageRun:
         vocabulary: text to token ids and back.
         config: all that the run was asked to be.
         folder: where it lies.
+        which: weights, if not the best: the number of a step, or "last".
     """
 
     def __init__(self, folder: str | Path):
-        self.folder = Path(folder)
-        self.model, self.vocabulary, self.config = load_run(self.folder)
+        self.folder, self.which = placed(folder)
+        self.model, self.vocabulary, self.config = load_run(self.folder, self.which)
 
     def __repr__(self) -> str:
         parameters = f"{self.model.count():,} parameters"
@@ -171,7 +176,7 @@ class LanguageRun:
         """
         from carousel.export import targets
 
-        path, origin = Path(path), targets.Origin(self.folder.resolve().name, self.example)
+        path, origin = Path(path), targets.Origin(named(self.folder, self.which), self.example)
         return targets.write(self.model, self.vocabulary, path, targets.target(to, path), precision, origin)
 
     # Looking inside
@@ -317,6 +322,30 @@ class LanguageRun:
         how: dict[str, Any] = {"name": name, "layer": layer, "held_out": held_out, "seed": seed, "tick": tick}
         return probe(self.model, self.vocabulary, given, property, **how)
 
+    def probe_unit(
+        self,
+        sentences: Sentences,
+        unit: int,
+        *,
+        name: str | None = None,
+        layer: int = -1,
+        held_out: float = 0.3,
+        seed: int = 1,
+    ) -> list[UnitProbe]:
+        """Return how well each property of words is read from one unit alone, beside controls; arguments as those of ``probe``.
+
+        Args:
+            sentences: annotated, or the Path of a file of them.
+            unit: its number.
+            name: the quantity; the memory by default.
+            layer: of the quantity; the last by default.
+            held_out: share of the sentences kept for the score.
+            seed: of that choice and of the control task.
+        """
+        given, chosen = read(sentences), name or self.layer.cell.states[-1]
+        values = memories(self.model, self.vocabulary, given, chosen, layer)
+        return probe_unit(values, given, unit, held_out=held_out, seed=seed)
+
     def indexed(
         self,
         text: Text | Sequence[Sentence] | None = None,
@@ -340,16 +369,17 @@ class LanguageRun:
             annotations: of each line that is not empty; or the Path of a file of them.
             tick: told of the tokens that are read, and of all.
         """
+        states = self.folder / STATES / (self.which or "")
         if text is None:
             if not EncodedText.exists(self.folder / "data", part):
                 raise InputError(f"{self.folder} has no text {part!r} of its own; give a text to search in")
-            corpus, place = EncodedText.open(self.folder / "data", part, self.vocabulary.size), self.folder / STATES / part
+            corpus, place = EncodedText.open(self.folder / "data", part, self.vocabulary.size), states / part
         else:
             if not isinstance(text, str | Path):
                 text = [*text]
                 if text and isinstance(text[0], Sentence):
                     annotations, text = annotations or text, [s.text for s in text]
-            corpus, place = encoded(text, self.vocabulary, self.folder / STATES)
+            corpus, place = encoded(text, self.vocabulary, states)
         beside = None if annotations is None else read(annotations)
         how: dict[str, Any] = {"name": name, "layer": layer, "annotations": beside, "tick": tick}
         return indexed(self.model, self.vocabulary, corpus, place, **how)

@@ -16,6 +16,7 @@ from carousel.runs.transcriber import TranscriberRun
 from carousel.runs.translator import TranslatorRun
 from carousel.runs.trials import Trials
 from carousel.training.config import run_kind
+from carousel.training.kept import placed
 from carousel.transcription.model import Transcriber
 from carousel.translation.model import Translator
 
@@ -39,12 +40,13 @@ def load(folder: str | Path) -> Run:
 
     Args:
         folder: as ``carousel train``, ``translate train``, ``transcribe train``, ``forecast train``,
-            ``label train`` or ``tasks run`` leaves it.
+            ``label train`` or ``tasks run`` leaves it; ``RUN@400`` has the weights that were kept after step 400
+            (``keep_every``), ``RUN@last`` those of the checkpoint.
 
     Raises:
         InputError: a ValueError of one line; the folder is none, or not whole.
     """
-    place = Path(folder)
+    place, _ = placed(folder)
     if not (place / "config.json").exists():
         if any(place.glob(TRIAL)):
             return Trials(place)
@@ -53,4 +55,4 @@ def load(folder: str | Path) -> Run:
     kind = run_kind(place)
     if kind not in KINDS:
         raise InputError(f"{place} holds the run of a {kind}, which this version of Carousel does not know")
-    return KINDS[kind](place)
+    return KINDS[kind](folder)

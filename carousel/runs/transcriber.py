@@ -15,6 +15,7 @@ from carousel.equations import Cell
 from carousel.errors import InputError
 from carousel.runs import making
 from carousel.runs.making import extended, finished, made, of_cell, refuse_unknown
+from carousel.training.kept import placed
 from carousel.training.processes import Processes
 from carousel.training.trainer import Observer, Trainer
 from carousel.transcription.config import DIGITS, ExamplesConfig, TranscriptionConfig, TranscriptionTraining
@@ -78,7 +79,8 @@ class TranscriberRun:
     where they differ, or the Path of an .npz file with ``inputs`` and ``lengths``.
 
     Args:
-        folder: as ``carousel transcribe train`` leaves it. Nothing that it holds is executed.
+        folder: as ``carousel transcribe train`` leaves it, or ``RUN@400``, ``RUN@last`` as for ``carousel.load``. Nothing
+            that it holds is executed.
 
     Raises:
         InputError: a ValueError of one line; the folder is none, not whole, or another kind of run.
@@ -88,11 +90,12 @@ class TranscriberRun:
         labels: the labels in order, each a text.
         config: all that the run was asked to be.
         folder: where it lies.
+        which: weights, if not the best: the number of a step, or "last".
     """
 
     def __init__(self, folder: str | Path):
-        self.folder = Path(folder)
-        self.model, self.alphabet, self.config = load_transcriber(self.folder)
+        self.folder, self.which = placed(folder)
+        self.model, self.alphabet, self.config = load_transcriber(self.folder, self.which)
 
     @classmethod
     def train(

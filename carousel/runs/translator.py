@@ -12,6 +12,7 @@ from carousel.insight.readings import of_sentences
 from carousel.insight.translating import Translated, watch_translation
 from carousel.layers import Clamps
 from carousel.text.encoded import example
+from carousel.training.kept import named, placed
 from carousel.translation.folder import SIDES, load_translator
 from carousel.translation.translate import LONGEST, Interpreter, Translation
 
@@ -28,7 +29,8 @@ class TranslatorRun:
     """A trained translator, its vocabularies and its configuration, as a run folder holds them.
 
     Args:
-        folder: as ``carousel translate train`` leaves it. Nothing that it holds is executed.
+        folder: as ``carousel translate train`` leaves it, or ``RUN@400``, ``RUN@last`` as for ``carousel.load``. Nothing
+            that it holds is executed.
 
     Raises:
         InputError: a ValueError of one line; the folder is none, not whole, or another kind of run.
@@ -39,11 +41,12 @@ class TranslatorRun:
         target: the vocabulary of what is written.
         config: all that the run was asked to be.
         folder: where it lies.
+        which: weights, if not the best: the number of a step, or "last".
     """
 
     def __init__(self, folder: str | Path):
-        self.folder = Path(folder)
-        self.model, self.source, self.target, self.config = load_translator(self.folder)
+        self.folder, self.which = placed(folder)
+        self.model, self.source, self.target, self.config = load_translator(self.folder, self.which)
 
     def __repr__(self) -> str:
         sizes = f"{self.source.size:,} and {self.target.size:,} tokens, {self.model.count():,} parameters"
@@ -96,7 +99,7 @@ class TranslatorRun:
         """
         from carousel.export import targets
 
-        path, origin = Path(path), targets.Origin(self.folder.resolve().name, self.example)
+        path, origin = Path(path), targets.Origin(named(self.folder, self.which), self.example)
         kind = targets.target(to, path)
         return targets.write_translator(self.model, self.source, self.target, path, kind, precision, origin)
 

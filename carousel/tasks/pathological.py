@@ -153,7 +153,7 @@ class Memorisation(Problem):
 
     @property
     def possible(self) -> int:
-        """How many sequences there are."""
+        """The number of different sequences."""
         return int(self.of**self.letters)
 
     def draw(self, random: Random, count: int) -> Batch:

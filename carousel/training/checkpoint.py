@@ -15,8 +15,9 @@ from carousel import files
 from carousel.errors import InputError
 from carousel.layers import State
 from carousel.training.averaging import Average
+from carousel.training.device import random_states, set_random_states
 from carousel.training.processes import Processes
-from carousel.training.run_folder import load_weights, packed, read_tensors, weights
+from carousel.training.run_folder import load_weights, packed, read_metadata, read_tensors, weights
 from carousel.training.task import Trainable
 
 FILE_KEYS = {"loss": "loss_nats", "targets": "loss_words"}  # as the file's position has them since 0.1.0
@@ -65,8 +66,8 @@ def save_checkpoint(
         average: the mean of the model's weights.
     """
     states = () if carried is None else (carried,) if isinstance(carried, Tensor) else carried
-    gathered = [processes.gather(s) for s in states]
-    random = processes.gather(torch.get_rng_state())
+    gathered = [processes.gather(s.cpu()) for s in states]
+    random = {name: processes.gather(state) for name, state in random_states(model.device).items()}
     if not processes.first:
         return
     tensors = {f"model.{k}": v for k, v in weights(model).items()}
@@ -75,7 +76,7 @@ def save_checkpoint(
         tensors |= {f"optimizer.{index}.{k}": v.cpu().contiguous() for k, v in values.items() if v is not None}
     tensors |= {f"carried.{k}": torch.cat(parts, dim=1).contiguous() for k, parts in enumerate(gathered)}
     tensors |= {f"average.{k}": v.cpu().contiguous() for k, v in average.mean.items()}
-    tensors |= {f"random.{rank}": r for rank, r in enumerate(random)}
+    tensors |= {f"{name}.{rank}": r for name, each in random.items() for rank, r in enumerate(each)}
     stands = {FILE_KEYS.get(k, k): v for k, v in asdict(position).items() if k not in AVERAGES or v}
     facts = {"position": stands, "groups": state["param_groups"], "processes": processes.count}
     files.write(path, packed(tensors, {"carousel": json.dumps(facts)}))
@@ -104,7 +105,7 @@ def load_checkpoint(
             state.setdefault(int(index), {})[name] = value
         optimizer.load_state_dict({"state": state, "param_groups": facts["groups"]})
         average.load(_under("average.", tensors))
-        torch.set_rng_state(tensors[f"random.{processes.rank}"])
+        set_random_states(model.device, lambda name: tensors[f"{name}.{processes.rank}"])
         carried = _under("carried.", tensors)
         states = tuple(carried[str(k)] for k in range(len(carried)))
     except (KeyError, ValueError, TypeError, RuntimeError, AttributeError) as error:
@@ -116,7 +117,7 @@ def load_checkpoint(
 
 def read_position(path: Path) -> Position:
     """Read where a checkpoint stands. Raises InputError where the file is not a whole checkpoint."""
-    return _facts(path, read_tensors(path, "a checkpoint")[1])[1]
+    return _facts(path, read_metadata(path, "a checkpoint"))[1]
 
 
 def _facts(path: Path, metadata: Mapping[str, str]) -> tuple[dict[str, Any], Position]:

@@ -6,17 +6,19 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from difflib import get_close_matches
+from itertools import chain
 from pathlib import Path
 from typing import Any, ClassVar, Self, TypeVar
 
 from torch import nn
 
 from carousel import __version__, files
-from carousel.cells import CELLS, fed_alone
+from carousel.cells import CELLS, fed_alone, get
 from carousel.equations import Cell, EquationError
 from carousel.equations.stored import StoredCell, as_data
 from carousel.errors import InputError
-from carousel.layers import Recurrent
+from carousel.layers import CellLayer
+from carousel.training.device import found
 from carousel.training.fields import LARGEST_SIZE, MOST_LAYERS, Settings, is_of, setting, settings
 
 LARGEST_SEED, MOST_THREADS = 2**63 - 1, 4096
@@ -78,19 +80,23 @@ class NetworkConfig(Settings):
         """The size of e."""
         return self.hidden if self.embedding is None else self.embedding
 
-    def own_cell(self) -> str | Cell:
-        """Return the cell for Recurrent: its name, or the cell that is kept here.
+    def known_cell(self) -> Cell:
+        """Return the cell of this name, or the cell that is kept here.
 
         Raises:
             InputError: for bad data.
-            ValueError: for a cell that is not there, or has further inputs.
+            ValueError: for a cell that is not there.
         """
         if self.cell_data is None:
-            return fed_alone(self.cell)
+            return get(self.cell)
         try:
-            return fed_alone(StoredCell(self.cell_data))
+            return StoredCell(self.cell_data)
         except EquationError as error:
             raise InputError(f"the cell that is kept is none: {error}") from None
+
+    def own_cell(self) -> Cell:
+        """Return the cell for the layers, as ``known_cell``. Raises ValueError also for a cell that they cannot feed."""
+        return fed_alone(self.known_cell())
 
     def keeping(self, cell: Cell, model_of: Callable[[Self], nn.Module]) -> Self:
         """Return the same for this cell; the equations are kept where it is not one of the lectures'.
@@ -102,8 +108,8 @@ class NetworkConfig(Settings):
         if cell.name in CELLS:
             return replace(self, cell=cell.name, cell_data=None)
         without = replace(self, cell=cell.name, cell_data=as_data(cell, ()))
-        layers = [m for m in model_of(without).modules() if isinstance(m, Recurrent)]
-        sizes = [layer.sizes(k) for layer in layers for k in range(layer.num_layers)]
+        layers = [m for m in model_of(without).modules() if isinstance(m, CellLayer)]
+        sizes = dict.fromkeys(chain.from_iterable(layer.all_sizes() for layer in layers))
         return replace(without, cell_data=as_data(cell, sizes))
 
 
@@ -168,7 +174,10 @@ class TrainConfig(Settings):
     threads: int = setting(0, "Threads; 0: PyTorch's choice.", least=0, most=MOST_THREADS)
     log_every: int = setting(50, "Steps between lines of metrics.jsonl.", least=1)
     save_every: float = setting(30.0, "Seconds between checkpoints.", least=0)
-    device: str = "cpu"
+    device: str = setting("cpu", "Where it is trained: cpu, cuda, cuda:1, or another device of PyTorch's.")
+    keep_every: int = setting(
+        0, "Every so many steps, keep the weights in the run folder, too, to look into later as RUN@STEP; 0: never.", least=0
+    )
 
     @property
     def even_rows(self) -> int:
@@ -178,6 +187,7 @@ class TrainConfig(Settings):
     def check(self) -> None:
         """Raise InputError for a value that cannot be."""
         super().check()
+        found(self.device)
         if self.feed == "stream" and self.length == 0:
             raise InputError("`length` must be at least 1, not 0")
         if self.feed != "stream" and self.vary_length:

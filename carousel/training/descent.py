@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from functools import cached_property
 from typing import TypeVar
 
 import torch
@@ -13,19 +13,42 @@ from torch import Tensor, nn
 B = TypeVar("B")
 
 
-@dataclass(frozen=True)
 class Step:
-    """A step that was taken: the summed loss before it, its gradient's norm before clipping (0 where it was not
-    measured), and whether it was clipped."""
+    """A step that was taken. Its numbers are read from the device where they are asked for, which waits for the device.
 
-    loss: float
-    norm: float
-    clipped: bool
+    Args:
+        loss: summed, before the step.
+        norm: of the gradient, before clipping; None: it was not measured.
+        clip: the largest norm that a gradient may have; 0 or None: any.
+    """
+
+    def __init__(self, loss: Tensor, norm: Tensor | None, clip: float | None):
+        self._loss, self._norm, self._clip = loss.detach(), norm, clip
+
+    @cached_property
+    def loss(self) -> float:
+        """The summed loss before the step."""
+        return self._loss.item()
+
+    @cached_property
+    def norm(self) -> float:
+        """The gradient's norm before clipping, 0 where it was not measured."""
+        return 0.0 if self._norm is None else float(self._norm)
+
+    @property
+    def clipped(self) -> bool:
+        """Whether the gradient was clipped."""
+        return self.norm > (self._clip or math.inf)
 
     @property
     def not_finite(self) -> str | None:
         """The first of loss and gradient that is not finite, in words; None: both are."""
-        return "the loss" if not math.isfinite(self.loss) else None if math.isfinite(self.norm) else "the gradient"
+        return not_finite(self.loss, self.norm)
+
+
+def not_finite(loss: float, norm: float) -> str | None:
+    """Return the first of a loss and the norm of its gradient that is not finite, in words; None where both are finite."""
+    return "the loss" if not math.isfinite(loss) else None if math.isfinite(norm) else "the gradient"
 
 
 class Descent:
@@ -62,14 +85,13 @@ class Descent:
         """Go down the gradient of a loss that was summed over so many targets, of all processes, divided by their number."""
         self.optimizer.zero_grad(set_to_none=True)
         (loss * (self.processes / targets)).backward()
-        norm = self._clipped_norm() if self.clip is not None else 0.0
+        norm = self._clipped_norm() if self.clip is not None else None
         if self.rates is not None:
             for group, rate in zip(self.optimizer.param_groups, self.rates(self.taken), strict=True):
                 group["lr"] = rate
         self.optimizer.step()
         self.taken += 1
-        length = float(norm)
-        return Step(loss.item(), length, length > (self.clip or math.inf))
+        return Step(loss, norm, self.clip)
 
     def _clipped_norm(self) -> Tensor:
         norm = nn.utils.get_total_norm([p.grad for p in self.parameters if p.grad is not None])

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from carousel.errors import InputError
-from carousel.layers import Recurrent
+from carousel.layers import CellLayer
 from carousel.training.config import TrainConfig
 
 OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
@@ -67,7 +67,7 @@ class Muon(torch.optim.Optimizer):
     def __init__(self, model: nn.Module, rate: float, weight_decay: float):
         if not hasattr(torch.optim, "Muon"):
             raise InputError(f"`optimizer` muon comes with PyTorch 2.9, and this is {torch.__version__}; take adamw")
-        layers = [m for m in model.modules() if isinstance(m, Recurrent)]
+        layers = [m for m in model.modules() if isinstance(m, CellLayer)]
         groups = [layer.parameter_groups() for layer in layers]
         matrices = [p for group in groups for kind in ("recurrent", "input") for p in group[kind] if p.dim() == 2]
         known = {id(p) for p in matrices}

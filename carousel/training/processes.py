@@ -27,8 +27,10 @@ class Processes:
     def __init__(self) -> None:
         self.count = int(os.environ.get("WORLD_SIZE", "1"))
         self.rank = int(os.environ.get("RANK", "0")) if self.count > 1 else 0
+        self.local_rank = int(os.environ.get("LOCAL_RANK", "0")) if self.count > 1 else 0  # among those of this machine
         if self.count > 1 and not distributed.is_initialized():
-            distributed.init_process_group("gloo")
+            nccl = torch.cuda.is_available() and distributed.is_nccl_available()
+            distributed.init_process_group("cpu:gloo,cuda:nccl" if nccl else "gloo")
 
     @property
     def first(self) -> bool:
@@ -64,8 +66,7 @@ class Processes:
 
     def wait(self) -> None:
         """Wait until all have come this far."""
-        if self.count > 1:
-            distributed.barrier()
+        self.add([0.0])  # PyTorch's barrier would take a card, which may be none of this process's
 
     def close(self) -> None:
         """Leave the group."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from carousel import __version__, files
 from carousel.errors import InputError
 from carousel.training.task import Metric, Trainable
 
+KEPT = "kept"  # the folder of weights that were kept on the way
 MODEL, CHECKPOINT, METRICS, CURVE, RESULT = WRITTEN = (
     "model.safetensors",
     "checkpoint.safetensors",
@@ -32,18 +34,14 @@ def check_places(folder: Path) -> None:
         if path.exists() and not path.is_file():
             kind = "a folder" if path.is_dir() else "a pipe or a device"
             raise InputError(f"{path} is {kind}, and the run writes a file there; move it away")
+    if (folder / KEPT).exists() and not (folder / KEPT).is_dir():
+        raise InputError(f"{folder / KEPT} is no folder, and the run makes one there; move it away")
 
 
-def save_model(model: Trainable, folder: Path) -> None:
+def save_model(model: Trainable, folder: Path, name: str = MODEL) -> None:
     """Write the weights; the metadata says of which model."""
     content = packed(weights(model), {"format": f"carousel {model.kind}", "carousel": __version__})
-    files.write(folder / MODEL, content)
-
-
-def load_model(model: Trainable, folder: Path) -> None:
-    """Put a run's best weights into a model. Raises InputError where they are missing or another model's."""
-    path = folder / MODEL
-    load_weights(model, read_tensors(path, "the model's weights")[0], path)
+    files.write(folder / name, content)
 
 
 def packed(tensors: dict[str, Tensor], metadata: dict[str, str]) -> bytes:
@@ -72,11 +70,23 @@ def read_tensors(path: Path, what: str) -> tuple[dict[str, Tensor], dict[str, st
     Raises:
         InputError: it is missing, cut short or something else.
     """
+    with _tensors(path, what) as file:
+        return {k: file.get_tensor(k) for k in file.keys()}, file.metadata() or {}  # noqa: SIM118 (not a dictionary)
+
+
+def read_metadata(path: Path, what: str) -> dict[str, str]:
+    """Read the metadata alone of a safetensors file; arguments and refusals as those of ``read_tensors``."""
+    with _tensors(path, what) as file:
+        return file.metadata() or {}
+
+
+@contextmanager
+def _tensors(path: Path, what: str) -> Iterator[Any]:
     if not path.is_file():
         raise InputError(f"{path} is missing; without {what} the run folder cannot be used")
     try:
         with safe_open(path, "pt") as file:
-            return {k: file.get_tensor(k) for k in file.keys()}, file.metadata() or {}  # noqa: SIM118 (not a dictionary)
+            yield file
     except (SafetensorError, OSError) as error:
         raise InputError(f"{path} is not whole, or no safetensors file: {error}") from None
 

@@ -7,7 +7,6 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,13 +17,14 @@ from torch import Tensor, nn
 from carousel import files
 from carousel.errors import InputError, TrainingError
 from carousel.layers import State
-from carousel.training import run_folder
+from carousel.training import kept, run_folder
 from carousel.training.averaging import Average
 from carousel.training.board import Board
 from carousel.training.checkpoint import Position, load_checkpoint, read_position, save_checkpoint
 from carousel.training.config import RunConfig
 from carousel.training.curve import draw_curve
-from carousel.training.descent import Descent, Step
+from carousel.training.descent import Descent, Step, not_finite
+from carousel.training.device import found
 from carousel.training.evaluate import evaluate
 from carousel.training.interruption import interruptible
 from carousel.training.monitor import Monitor
@@ -70,11 +70,15 @@ class Trainer:
             raise InputError(f"a batch of {training.batch_size} rows cannot be shared by {processes.count} processes")
         if training.threads:
             torch.set_num_threads(training.threads)
+        self.device = found(training.device, processes.local_rank)
+        if self.device.type != "cpu":
+            torch.accelerator.set_device_index(self.device.index)
+        self.reads_late = self.device.type != "cpu"  # losses, several at once: each reading waits for the device
         self.observer = observer or (lambda event: None)
         self.watcher = watcher if training.watch_gradients else None
         torch.manual_seed(training.seed)
         self.task = make_task(folder, config, processes.share)
-        self.model, self.metric = self.task.model, self.task.metric
+        self.model, self.metric = self.task.model.to(self.device), self.task.metric
         optimizer = configured(training, self.model)
         self.average = Average(training, self.model)
         self.monitor = Monitor(self.model)
@@ -102,6 +106,7 @@ class Trainer:
         self._length = 1.0  # of the batch, of what the rate is for
         self._timed, self._timed_targets = time.monotonic(), 0  # speed is of this process, loss of the whole run
         self._clipped = self._stepped = 0  # steps since the last line of the metrics, and the clipped ones
+        self._unread: list[tuple[int, int, Step]] = []  # numbers, targets and steps whose losses have not been read
 
     @property
     def checkpoint(self) -> Path:
@@ -128,9 +133,12 @@ class Trainer:
             rows = self._metrics_before(position)
             with self._writing():
                 run_folder.write_metrics(self.folder, rows)
+                kept.forget_after(self.folder, position.step)
         model = self.processes.wrap(self.model, some_unused=self.task.some_unused)
         self._drawn = saved = time.monotonic()
         begun = saved - position.seconds
+        if not position.step:
+            self._keep()
         with interruptible(self._interrupt):
             while position.epoch < training.epochs and not position.done:
                 self.model.train()
@@ -139,6 +147,7 @@ class Trainer:
                 for batch, step in self.descent.over(batches, partial(self._loss, model)):
                     self._count(batch, step)
                     position.seconds = time.monotonic() - begun
+                    self._keep()
                     if position.step % training.log_every == 0:
                         self._log()
                     due = time.monotonic() - saved > training.save_every
@@ -159,11 +168,11 @@ class Trainer:
         self.interrupted = True
 
     def _loss(self, model: nn.Module, batch: Batch) -> tuple[Tensor, int]:
-        position, training, device = self.position, self.training, self.training.device
+        position, training = self.position, self.training
         if self.watcher and self.processes.first and position.step % training.watch_gradients == 0:
             self._record({"event": "gradients", "step": position.step, **self.watcher(self.model, batch)})
-        arguments = batch.arguments(self.carried, device)
-        with torch.autocast(device, torch.bfloat16, enabled=training.precision == "bfloat16"):
+        arguments = batch.arguments(self.carried, self.device)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=training.precision == "bfloat16"):
             if self._monitored(position.step):
                 self.monitor.look(arguments)
             loss, state = model(*arguments)
@@ -174,10 +183,6 @@ class Trainer:
 
     def _count(self, batch: Batch, step: Step) -> None:
         position, training = self.position, self.training
-        (loss,) = self.processes.add([step.loss])
-        if wrong := replace(step, loss=loss).not_finite:
-            raise self._not_finite(wrong, position.step + 1)
-        self._clipped += step.clipped
         self._stepped += 1
         if training.average == "ema" and not self.average.mean:
             self.average.begin()
@@ -186,14 +191,27 @@ class Trainer:
             self.average.add(position.averaged)
         position.step += 1
         position.batch += 1
-        position.loss += loss
-        position.targets += batch.targets
         self._timed_targets += batch.targets
-        if self._monitored(position.step - 1):
+        self._unread.append((position.step, batch.targets, step))
+        monitored = self._monitored(position.step - 1)
+        if not self.reads_late or monitored or position.step % training.log_every == 0:
+            self._read()
+        if monitored:
             unclipped = step.norm / training.clip if step.clipped else 1.0
             row = {"event": "monitor", "step": position.step, "epoch": position.epoch + 1, "norm": step.norm}
             self._record(row | self.monitor.row(unclipped))
-        self.observer({"event": "step", "step": position.step, "steps": self.steps, "loss": loss, "targets": batch.targets})
+
+    def _read(self) -> None:
+        """Read losses and norms of the steps since the last reading."""
+        unread, self._unread = self._unread, []
+        losses = self.processes.add([step.loss for _, _, step in unread])
+        for (number, targets, step), loss in zip(unread, losses, strict=True):
+            if wrong := not_finite(loss, step.norm):
+                raise self._not_finite(wrong, number)
+            self._clipped += step.clipped
+            self.position.loss += loss
+            self.position.targets += targets
+            self.observer({"event": "step", "step": number, "steps": self.steps, "loss": loss, "targets": targets})
 
     def _monitored(self, step: int) -> bool:
         """Return whether a step is measured."""
@@ -216,11 +234,22 @@ class Trainer:
     def _value(self, loss: float, targets: float) -> dict[str, float]:
         return {"loss": loss / targets, self.metric.name: self.metric.of(loss, targets)}
 
+    def _keep(self) -> None:
+        """Keep the weights of this step where they are asked for: the mean of the weights, where there is one."""
+        every = self.training.keep_every
+        if not every or self.position.step % every:
+            return
+        self._read()
+        if self.processes.first:
+            with self._writing(), self.average.in_place():
+                kept.keep(self.model, self.folder, self.position.step)
+
     def _evaluate(self, feed: Feed) -> tuple[float, float]:
         loss, targets = self.processes.add(list(evaluate(self.model, feed, self._tick)))
         return loss, targets
 
     def _validate(self) -> None:
+        self._read()
         before = self.position.validations
         with self.average.in_place():
             loss = self._judge()
@@ -265,7 +294,7 @@ class Trainer:
         end |= {f"valid_{metric.name}": metric.of(position.best, 1), "parameters": self.model.count()}
         end |= {"seconds": round(position.seconds, 2), "stopped_early": position.epoch < self.training.epochs}
         if self.task.has("test"):
-            run_folder.load_model(self.model, self.folder)
+            kept.load_model(self.model, self.folder)
             end[f"test_{metric.name}"] = metric.of(*self._evaluate(self.task.feed("test")))
         if self.processes.first:
             with self._writing():
@@ -287,6 +316,7 @@ class Trainer:
         return TrainingError(f"{what} is not finite at step {step} (epoch {epoch}); {good}; try a smaller `lr` or `clip`")
 
     def _save(self) -> None:
+        self._read()
         if not all(p.isfinite().all() for p in self.model.parameters()):  # an update may overflow where its gradient did not
             raise self._not_finite("a weight", self.position.step)
         with self._writing():

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from carousel import files
 from carousel.errors import InputError
-from carousel.training.run_folder import load_model
+from carousel.training.kept import load_model
 from carousel.transcription.config import TranscriptionConfig
 from carousel.transcription.model import Transcriber
 
@@ -52,11 +52,19 @@ def examples_path(folder: Path, part: str) -> Path:
     return folder / "data" / f"{part}.npz"
 
 
-def load_transcriber(folder: Path) -> tuple[Transcriber, Alphabet, TranscriptionConfig]:
-    """Return the best model of a run, its labels and configuration. Raises InputError where a file is missing or damaged."""
+def load_transcriber(folder: Path, which: str | None = None) -> tuple[Transcriber, Alphabet, TranscriptionConfig]:
+    """Return the model of a run, its labels and configuration.
+
+    Args:
+        folder: of the run.
+        which: weights, as ``carousel.training.kept.path_of`` has them; by default the best.
+
+    Raises:
+        InputError: a file is missing or damaged.
+    """
     config = TranscriptionConfig.load(folder)
     alphabet = Alphabet.load(folder)
     model = Transcriber(len(alphabet.labels), alphabet.size, config.model)
-    load_model(model, folder)
+    load_model(model, folder, which)
     model.eval()
     return model, alphabet, config

@@ -14,6 +14,7 @@ from carousel.language.folder import load_run
 from carousel.language.model import LanguageModel
 from carousel.layers import State
 from carousel.text.vocabulary import Vocabulary
+from carousel.training.kept import placed
 
 Prefix = tuple[int, ...]
 
@@ -45,7 +46,7 @@ class Foreteller:
     @classmethod
     def of_run(cls, folder: str | Path, labels: Sequence[str]) -> Foreteller:
         """Return the foreteller of a run folder of ``carousel train``. Raises InputError where the folder is none."""
-        model, vocabulary, _ = load_run(Path(folder))
+        model, vocabulary, _ = load_run(*placed(folder))
         return cls(model, vocabulary, labels)
 
     def forget(self) -> None:

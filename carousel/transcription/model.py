@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import ctc_loss, log_softmax
 
-from carousel.cells import CELLS, get
-from carousel.equations import Cell, EquationError
-from carousel.equations.stored import StoredCell, as_data
+from carousel.equations import Cell
 from carousel.errors import InputError
 from carousel.hierarchy import Block, GridHierarchy, SequenceHierarchy
-from carousel.layers import Grid, dropout
+from carousel.layers import dropout
 from carousel.training.config import NetworkConfig
 from carousel.training.fields import LARGEST_SIZE, MOST_LAYERS, setting
 from carousel.training.precise import precise
@@ -76,8 +73,8 @@ class TranscriberConfig(NetworkConfig):
         blocks = [(int(m[1]), int(m[2])) if grid else (1, int(m[1])) for m in found if m]
         return blocks + [(1, 1)] * (self.layers - len(blocks))
 
-    def own_cell(self) -> str | Cell:
-        """Return the cell for the layers: its name, or the stored cell.
+    def own_cell(self) -> Cell:
+        """Return the cell for the layers; of a grid, one whose steps follow several.
 
         Raises:
             InputError: the stored cell is damaged.
@@ -85,21 +82,10 @@ class TranscriberConfig(NetworkConfig):
         """
         if self.reads != GRID:
             return super().own_cell()
-        try:
-            cell = get(self.cell) if self.cell_data is None else StoredCell(self.cell_data)
-        except EquationError as error:
-            raise InputError(f"the cell that is kept is none: {error}") from None
+        cell = self.known_cell()
         if cell.inputs:
             raise ValueError(f"cell {cell.name} takes {', '.join(cell.inputs)} beside its input, and nothing here feeds that")
         return cell
-
-    def keeping(self, cell: Cell, model_of: Callable[[TranscriberConfig], nn.Module]) -> TranscriberConfig:
-        """Return the same for this cell, as ``NetworkConfig.keeping``; constants are kept for a grid's sizes, too."""
-        if self.reads != GRID or cell.name in CELLS:
-            return super().keeping(cell, model_of)
-        without = replace(self, cell=cell.name, cell_data=as_data(cell, ()))
-        grids = [m for m in model_of(without).modules() if isinstance(m, Grid)]
-        return replace(without, cell_data=as_data(cell, [g.sizes for g in grids]))
 
 
 class Transcriber(Trainable):

@@ -76,7 +76,6 @@ class TranscriptionTask:
         self.alphabet = Alphabet.load(folder)
         self.model = Transcriber(len(self.alphabet.labels), self.alphabet.size, config.model)
         learn_scale(self.model, self._examples("train").inputs)
-        self.model.to(config.training.device)
 
     def has(self, name: str) -> bool:
         """Return whether the run folder has examples of that part."""

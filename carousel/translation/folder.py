@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from carousel.text.vocabulary import Vocabulary
-from carousel.training.run_folder import load_model
+from carousel.training.kept import load_model
 from carousel.translation.config import PairsConfig, TranslationConfig
 from carousel.translation.model import Translator
 
@@ -26,11 +26,19 @@ def load_vocabularies(folder: Path, text: PairsConfig) -> tuple[Vocabulary, Voca
     return first, first if text.shared else Vocabulary.load(target, text.vocabulary)
 
 
-def load_translator(folder: Path) -> tuple[Translator, Vocabulary, Vocabulary, TranslationConfig]:
-    """Return the best model of a run, its vocabularies and configuration. Raises InputError where the folder is not whole."""
+def load_translator(folder: Path, which: str | None = None) -> tuple[Translator, Vocabulary, Vocabulary, TranslationConfig]:
+    """Return the model of a run, its vocabularies and configuration.
+
+    Args:
+        folder: of the run.
+        which: weights, as ``carousel.training.kept.path_of`` has them; by default the best.
+
+    Raises:
+        InputError: the folder is not whole.
+    """
     config = TranslationConfig.load(folder)
     source, target = load_vocabularies(folder, config.text)
     model = Translator(source.size, target.size, config.model)
-    load_model(model, folder)
+    load_model(model, folder, which)
     model.eval()
     return model, source, target, config

@@ -26,7 +26,7 @@ class TranslationTask:
         self.data, self.config, self.share = folder / "data", config, share
         self.vocabularies = load_vocabularies(folder, config.text)
         source, target = self.vocabularies
-        self.model = Translator(source.size, target.size, config.model).to(config.training.device)
+        self.model = Translator(source.size, target.size, config.model)
 
     def has(self, name: str) -> bool:
         """Return whether the run folder has pairs of that name."""

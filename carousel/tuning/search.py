@@ -26,6 +26,7 @@ SETTINGS, STUDY, TRIALS, LOG = "search.json", "study.db", "trials", "output.txt"
 CHECKPOINT, METRICS = "checkpoint.safetensors", "metrics.jsonl"  # of a run folder
 CAROUSEL = (sys.executable, "-m", "carousel")
 EVERY = 0.3  # seconds between looks at a trial's metrics
+PATIENCE = 60  # seconds that an interrupted run has to save itself
 KEYS = {"event", "step", "epoch", "loss", "best", "seconds"}  # of a row; the one beside them is the metric
 FIRST, BEFORE = 5, 1  # no trial is given up before so many have ended, nor before so many epochs
 Observer = Callable[[Mapping[str, Any]], None]
@@ -170,7 +171,15 @@ class Search:
         states = self.optuna.trial.TrialState
         output = self.folder / TRIALS / f"{place.name}.txt"
         with output.open("wb") as log:
-            process = subprocess.Popen([*CAROUSEL, *words], stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT)
+            # In a session of its own: Ctrl-C in a terminal reaches the search alone, which passes it on once. A run that is
+            # interrupted twice does not save itself.
+            process = subprocess.Popen(
+                [*CAROUSEL, *words],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
             try:
                 pruned = self._follow(trial, process, place, observer)
             except BaseException:
@@ -261,12 +270,12 @@ class Search:
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
-    """Interrupt a run, which saves itself, and wait for it."""
+    """Interrupt a run, which saves itself, and wait for it, at most until the search is interrupted again."""
     if process.poll() is None:
         process.send_signal(signal.SIGINT)
         try:
-            process.wait(60)
-        except subprocess.TimeoutExpired:
+            process.wait(PATIENCE)
+        except (subprocess.TimeoutExpired, KeyboardInterrupt):
             process.kill()
             process.wait()
 

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from threading import Lock
 from typing import Any
 
+from torch import Tensor
+
 from carousel.corpora.annotated import Sentence, read_sentences
 from carousel.errors import InputError
+from carousel.insight.memories import memories
 from carousel.insight.search.indexed import Indexed
+from carousel.insight.unit_probes import probe_unit
 from carousel.runs.language import LanguageRun
 from carousel.text.encoded import EncodedText
 from carousel.text.lines import check_file
@@ -22,35 +27,41 @@ class Corpus:
 
     Args:
         run: a language model.
-        text: the path of a file, annotated sentences, or None for the run's held-out text.
-        name: of the text, as the page says it.
-        annotations: of the text.
+        path: of the text, or of annotated sentences (.jsonl); None for the run's held-out text.
+        annotations: the path of annotations of the text, or None.
     """
 
-    def __init__(
-        self, run: LanguageRun, text: Path | Sequence[Sentence] | None, name: str, annotations: Sequence[Sentence] | None
-    ):
-        self.run, self.text, self.name, self.annotations = run, text, name, annotations
+    def __init__(self, run: LanguageRun, path: Path | None, annotations: Path | None):
+        self.run, self.path, self.annotations = run, path, annotations
+        self.name = path.name if path is not None else "the held-out text"
         self.lock = Lock()
         self.indexed: dict[tuple[str, int], Indexed] = {}
+        self.values: dict[tuple[str, int], list[Tensor]] = {}  # after the words of annotated sentences
 
     @classmethod
     def of(cls, run: LanguageRun, path: Path | None, annotations: Path | None) -> Corpus | None:
-        """Return the corpus of a page, or None where no file is given and the run has no held-out text.
+        """Return the corpus of a page, or None where no file is given and the run has no held-out text."""
+        there = path is not None or annotations is not None or EncodedText.exists(run.folder / "data", HELD_OUT)
+        return cls(run, path, annotations) if there else None
 
-        Raises:
-            InputError: a file cannot be read, or the annotations are another text's.
-        """
-        given = None if annotations is None else read_sentences(annotations)
-        if path is None and given is None and not EncodedText.exists(run.folder / "data", HELD_OUT):
-            return None
-        if path is not None:
-            check_file(path)
-        text = read_sentences(path) if path is not None and path.suffix == ".jsonl" else path
-        made = cls(run, text, path.name if path is not None else "the held-out text", given)
-        if path is not None or given is not None:
-            made.states()  # what is wrong with the files is said before the page is there
-        return made
+    def check(self) -> None:
+        """Raise InputError where a file that was given cannot be read, or the annotations are another text's."""
+        if self.path is not None:
+            check_file(self.path)
+        if self.path is not None or self.annotations is not None:
+            self.states()
+
+    @property
+    def is_annotated(self) -> bool:
+        """Whether the corpus has labels."""
+        return self.annotations is not None or (self.path is not None and self.path.suffix == ".jsonl")
+
+    @cached_property
+    def sentences(self) -> Sequence[Sentence] | None:
+        """The annotated sentences, where there are any."""
+        if self.annotations is not None:
+            return read_sentences(self.annotations)
+        return read_sentences(self.path) if self.path is not None and self.path.suffix == ".jsonl" else None
 
     def states(self, name: str | None = None, layer: int = -1) -> Indexed:
         """Return the text with the states of a quantity and layer. Raises InputError as ``LanguageRun.indexed``."""
@@ -59,9 +70,19 @@ class Corpus:
         key = (name, range(self.run.layer.num_layers)[layer] if layer < self.run.layer.num_layers else layer)
         with self.lock:
             if key not in self.indexed:
-                given: dict[str, Any] = {"name": name, "layer": key[1], "annotations": self.annotations}
-                self.indexed[key] = self.run.indexed(self.text, part=HELD_OUT, **given)
+                of_file = self.path if self.path is None or self.path.suffix != ".jsonl" else self.sentences
+                given: dict[str, Any] = {"name": name, "layer": key[1], "annotations": self.sentences}
+                self.indexed[key] = self.run.indexed(of_file, part=HELD_OUT, **given)
         return self.indexed[key]
+
+    def probe(self, name: str, layer: int, unit: int) -> dict[str, Any]:
+        """Return the properties that are read from a unit, as JSON. Raises InputError where the corpus has no annotations."""
+        if self.sentences is None:
+            raise InputError("a probe needs a corpus with labels: `corpus` sentences.jsonl, or `annotations`")
+        with self.lock:
+            if (name, layer) not in self.values:
+                self.values[name, layer] = memories(self.run.model, self.run.vocabulary, self.sentences, name, layer)
+        return {"probes": [p.as_dict() for p in probe_unit(self.values[name, layer], self.sentences, unit)]}
 
     def find(
         self, kind: str, *, name: str, layer: int, text: str, begin: int, end: int, unit: int, **how: Any

@@ -9,27 +9,35 @@ from typing import Any
 import numpy as np
 
 from carousel.errors import InputError
-from carousel.export.html import page, translator_page
+from carousel.export.html import page
+from carousel.export.javascript.file import Script, of_language
+from carousel.export.javascript.translator import of_translator
 from carousel.insight.watch import Watched, read, spans
 from carousel.language.softmax import FullSoftmax
 from carousel.layers import Clamp
-from carousel.page.facts import CHARACTERS, MAP_WORDS, facts, translator_facts
+from carousel.page.facts import CHARACTERS, MAP_WORDS, facts
 from carousel.page.files import one_file
 from carousel.runs.language import LanguageRun
 from carousel.runs.loading import load
 from carousel.runs.translator import TranslatorRun
 from carousel.runs.trials import Trials
 from carousel.text.vocabulary import Vocabulary
+from carousel.training.kept import named
 from carousel.web.corpus import Corpus
 
+Facts = Mapping[str, Any]
 
-def open_run_view(folder: Path, corpus: Path | None = None, annotations: Path | None = None) -> RunView:
+
+def open_run_view(
+    folder: Path, corpus: Path | None = None, annotations: Path | None = None, known: Facts | None = None
+) -> RunView:
     """Return the view of a run, of either kind.
 
     Args:
-        folder: of the run.
+        folder: of the run, maybe with its weights: ``RUN@400``.
         corpus: the text that a language model's page searches; the run's held-out text by default.
         annotations: of the corpus.
+        known: facts of the same run with other weights, which are the same.
 
     Raises:
         InputError: the folder is no whole run, or a translator's, which has no corpus to search.
@@ -40,24 +48,27 @@ def open_run_view(folder: Path, corpus: Path | None = None, annotations: Path | 
     if not isinstance(run, LanguageRun | TranslatorRun):
         raise InputError(f"{folder} holds the run of a {run.config.kind}; the page looks into language models and translators")
     if isinstance(run, LanguageRun):
-        return LanguageRunView(run, Corpus.of(run, corpus, annotations))
+        return LanguageRunView(run, Corpus.of(run, corpus, annotations), known)
     if corpus is not None or annotations is not None:
         raise InputError(f"{folder} holds a translator, whose page searches no corpus")
-    return TranslatorRunView(run)
+    return TranslatorRunView(run, known)
 
 
 class RunView:
     """A run folder, read once; its methods may run at the same time."""
 
-    run: Any
     told: tuple[str, ...]  # the questions that a page as one file cannot answer by itself
 
-    def __init__(self, vocabulary: Vocabulary, facts: dict[str, Any]):
-        self.vocabulary, self.facts = vocabulary, facts
+    def __init__(self, run: Any, vocabularies: Sequence[Vocabulary], known: Facts | None, **more: Any):
+        self.run, self.vocabulary = run, vocabularies[0]
+        name = named(run.folder, run.which)
+        found = known or {**facts(run.model, self.vocabulary, run=name, example=run.example()), **more}
+        self.facts = {**found, "run": name}
+        self.spelling = [v.tokenizer.to_str() for v in vocabularies]
+        self.epochs = run.config.training.epochs
 
-    def about(self) -> dict[str, Any]:
-        """Return the facts that the page shows before anything is read."""
-        return self.facts
+    def check_corpus(self) -> None:
+        """Raise InputError where a corpus was given that cannot be read."""
 
     def watch(self, text: str, clamps: Sequence[Clamp], predictions: int) -> dict[str, Any]:
         """Read a text with the model. Raises InputError for a text that is empty or too long, or an impossible clamp."""
@@ -108,26 +119,43 @@ class RunView:
         """Return what is found in the corpus. Raises InputError where the page has none to search."""
         raise InputError("the page searches the corpora of language models that still have one")
 
-    def page(self, hash: str, answers: Mapping[str, Any]) -> str:
+    def probe(self, name: str, layer: int, unit: int) -> dict[str, Any]:
+        """Return the properties of words that are read from a unit. Raises InputError where there is no corpus."""
+        raise InputError("the page probes units of language models that have a corpus")
+
+    def script(self) -> Script | None:
+        """Return the model as JavaScript; None where it cannot run in a browser."""
+        return None
+
+    def page(self, about: Facts, hash: str, answers: Mapping[str, Any], name: str) -> str:
         """Return the page as one HTML file that shows what is seen.
 
         Args:
+            about: facts of all runs.
             hash: what is seen, as in the page's address.
-            answers: to questions of the kinds ``told``, by the question; without a model inside it is a still picture of them.
+            answers: to questions that the model inside does not answer; without one the page is a still picture of them.
+            name: of the model, as the page has it.
         """
-        return one_file({"api/run": self.facts, **answers}, hash)
+        script = self.script()
+        if script is None:
+            return one_file({"api/run": about, **answers}, hash)
+        return page(about, script, hash=hash, answers=answers, model=name)
 
 
 class LanguageRunView(RunView):
     """A language model: it reads a text, and tells its guesses of the next word."""
 
-    def __init__(self, run: LanguageRun, corpus: Corpus | None = None):
-        self.run, self.corpus = run, corpus
+    def __init__(self, run: LanguageRun, corpus: Corpus | None = None, known: Facts | None = None):
+        self.corpus = corpus
         self.alive = isinstance(run.model.output, FullSoftmax)  # no other output layer runs in a browser
         self.told = ("api/gradients",) if self.alive else ("api/gradients", "api/watch")
-        name, parameters = run.folder.resolve().name, run.model.count()
-        known = facts(run.layer, run.vocabulary, run=name, parameters=parameters, example=run.example())
-        super().__init__(run.vocabulary, known | {"corpus": corpus and corpus.name})
+        about = {"corpus": corpus and corpus.name, "annotated": corpus is not None and corpus.is_annotated}
+        super().__init__(run, [run.vocabulary], known, **about)
+
+    def check_corpus(self) -> None:
+        """Raise InputError where a corpus was given that cannot be read."""
+        if self.corpus is not None:
+            self.corpus.check()
 
     def find(self, kind: str, **asked: Any) -> dict[str, Any]:
         """Return what ``Corpus.find`` finds."""
@@ -136,6 +164,15 @@ class LanguageRunView(RunView):
         if kind != "unit":
             self._check(asked["text"])
         return self.corpus.find(kind, **asked)
+
+    def probe(self, name: str, layer: int, unit: int) -> dict[str, Any]:
+        """Return what ``Corpus.probe`` reads."""
+        if self.corpus is None:
+            return super().probe(name, layer, unit)
+        layers = self.run.layer.num_layers
+        if layer >= layers:
+            raise InputError(f"there is no layer {layer}; layers are 0 to {layers - 1}")
+        return self.corpus.probe(name, layer, unit)
 
     def _watch(self, text: str, clamps: Sequence[Clamp], predictions: int) -> Watched:
         return self.run.watch(text, clamp=clamps, predictions=predictions)
@@ -153,12 +190,9 @@ class LanguageRunView(RunView):
             raise InputError(f"the map of words is for texts of at most {MAP_WORDS} words; this one has {count}")
         return self.run.connectivity(text, names=[name], clamp=clamps).as_dict()
 
-    def page(self, hash: str, answers: Mapping[str, Any]) -> str:
-        """Return the page with the model inside, where it can be there."""
-        if not self.alive:
-            return super().page(hash, answers)
-        run, known = self.run, self.facts
-        return page(run.model, run.vocabulary, name=known["run"], example=known["example"], hash=hash, answers=answers)
+    def script(self) -> Script | None:
+        """Return the model as JavaScript; None where it cannot run in a browser."""
+        return of_language(self.run.model, self.run.vocabulary, "int8") if self.alive else None
 
 
 class TranslatorRunView(RunView):
@@ -166,10 +200,8 @@ class TranslatorRunView(RunView):
 
     told = ()
 
-    def __init__(self, run: TranslatorRun):
-        self.run = run
-        name = run.folder.resolve().name
-        super().__init__(run.source, translator_facts(run.model, run.source, run=name, example=run.example()))
+    def __init__(self, run: TranslatorRun, known: Facts | None = None):
+        super().__init__(run, [run.source, run.target], known)
 
     def _watch(self, text: str, clamps: Sequence[Clamp], predictions: int) -> Watched:
         return self.run.watch(text, clamp=clamps, predictions=predictions)
@@ -177,7 +209,6 @@ class TranslatorRunView(RunView):
     def _spans(self, text: str) -> list[tuple[int, int] | None]:
         return super()._spans(text)[1:]  # nothing is read before the sentence
 
-    def page(self, hash: str, answers: Mapping[str, Any]) -> str:
-        """Return the page with the model inside."""
-        run, known = self.run, self.facts
-        return translator_page(run.model, run.source, run.target, name=known["run"], example=known["example"], hash=hash)
+    def script(self) -> Script:
+        """Return the translator as JavaScript."""
+        return of_translator(self.run.model, self.run.source, self.run.target, "int8")

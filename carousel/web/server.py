@@ -1,10 +1,10 @@
-"""The server behind the page: a few questions about one run, answered in JSON, and the page's own files."""
+"""The server behind the page: a few questions about runs, answered in JSON, and the page's own files."""
 
 from __future__ import annotations
 
 import re
 import socket
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,7 +22,7 @@ from carousel.page.facts import BYTES, PREDICTIONS
 from carousel.page.files import files
 from carousel.web.cells import answer_cells
 from carousel.web.guard import Guard
-from carousel.web.run_view import RunView, open_run_view
+from carousel.web.models import Models
 
 LABELS = {"name": "valve", **{n: n.capitalize() for n in ("text", "value", "units", "layer", "from", "to")}}  # the page's
 TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
@@ -45,49 +45,47 @@ class ClampRequest(BaseModel):
         return Clamp(self.name, self.value, None if self.units is None else tuple(self.units), self.begin, self.end, self.layer)
 
 
-class WatchRequest(BaseModel):
-    """A text to read."""
+class ModelRequest(BaseModel):
+    """A question about one of the models: ``0`` is the first run, ``1@400`` the second with the weights of step 400."""
 
     model_config = ConfigDict(extra="forbid")
+
+    model: str = Field("0", pattern=r"^\d{1,3}(@(\d{1,18}|last))?$")
+
+
+class WatchRequest(ModelRequest):
+    """A text to read."""
 
     text: str
     clamps: list[ClampRequest] = Field([], max_length=100)
     predictions: int = Field(8, ge=1, le=PREDICTIONS)
 
 
-class PageRequest(BaseModel):
+class PageRequest(ModelRequest):
     """The page as one file: what is seen, and the questions behind it as the page knows them, path and body."""
-
-    model_config = ConfigDict(extra="forbid")
 
     hash: str = Field(max_length=100_000)
     questions: list[str] = Field(max_length=10)
 
 
-class GradientsRequest(BaseModel):
+class GradientsRequest(ModelRequest):
     """A text of which one word's error, by default the last one's, is to flow back."""
-
-    model_config = ConfigDict(extra="forbid")
 
     text: str
     word: int | None = Field(None, ge=1)
     clamps: list[ClampRequest] = Field([], max_length=100)
 
 
-class ConnectivityRequest(BaseModel):
+class ConnectivityRequest(ModelRequest):
     """A text, and the quantity by which each word's log-odds are derived at each word before it."""
-
-    model_config = ConfigDict(extra="forbid")
 
     text: str
     name: str = Field(max_length=100)
     clamps: list[ClampRequest] = Field([], max_length=100)
 
 
-class PatchRequest(BaseModel):
+class PatchRequest(ModelRequest):
     """Two texts: values of the first are put into the reading of the second."""
-
-    model_config = ConfigDict(extra="forbid")
 
     text: str
     other: str
@@ -95,11 +93,9 @@ class PatchRequest(BaseModel):
     layer: int | None = Field(None, ge=0)
 
 
-class FindRequest(BaseModel):
+class FindRequest(ModelRequest):
     """Places of the corpus: where units do as on the words [``begin``, ``end``) of a text, where the states are nearest to the
     one after the last of these words, or where a unit is highest and lowest."""
-
-    model_config = ConfigDict(extra="forbid")
 
     kind: Literal["like", "nearest", "unit"]
     name: str = Field(max_length=100)
@@ -112,22 +108,37 @@ class FindRequest(BaseModel):
     unit: int = Field(0, ge=0, le=1_000_000)
 
 
-def create_app(run: Path, hosts: Iterable[str] = (), corpus: Path | None = None, annotations: Path | None = None) -> FastAPI:
-    """Return the application for one run folder.
+class ProbeRequest(ModelRequest):
+    """A unit from which the properties of the corpus's words are to be read."""
 
-    From here on no request opens a file, but that the states of the corpus are written into the run folder when they are
-    asked for first.
+    name: str = Field(max_length=100)
+    layer: int = Field(0, ge=0, le=1000)
+    unit: int = Field(ge=0, le=1_000_000)
+
+
+def create_app(
+    run: Path,
+    hosts: Iterable[str] = (),
+    corpus: Path | None = None,
+    annotations: Path | None = None,
+    beside: Sequence[Path] = (),
+) -> FastAPI:
+    """Return the application for one run folder, or several side by side.
+
+    From here on a request opens no files but those of the runs: weights that were kept or replaced, and metrics. The states of
+    the corpus are written into the run folder when they are asked for first.
 
     Args:
-        run: the run folder.
+        run: the run folder, maybe with its weights: ``RUN@400``.
         hosts: names that it answers to besides this machine's own.
         corpus: the text that the page searches; the run's held-out text by default.
         annotations: of the corpus.
+        beside: further runs on the same vocabulary.
 
     Raises:
-        InputError: the folder is no whole run.
+        InputError: a folder is no whole run, or the runs differ in kind or vocabulary.
     """
-    view, static_files = open_run_view(run, corpus, annotations), _static_files()
+    models, static_files = Models([run, *beside], corpus, annotations), _static_files()
     # No documentation pages: they would load their scripts from elsewhere.
     app = FastAPI(title="Carousel", docs_url=None, redoc_url=None, openapi_url=None)
     app.add_middleware(Guard, hosts=hosts, limit=BYTES)
@@ -136,33 +147,42 @@ def create_app(run: Path, hosts: Iterable[str] = (), corpus: Path | None = None,
     # Plain functions: each request has a thread of its own.
     @app.get("/api/run")
     def about() -> JSONResponse:
-        return JSONResponse(view.about())
+        return JSONResponse(models.about())
+
+    @app.post("/api/training")
+    def training(asked: ModelRequest) -> JSONResponse:
+        return JSONResponse(models.training(asked.model))
 
     @app.post("/api/watch")
     def watch(asked: WatchRequest) -> JSONResponse:
-        return JSONResponse(view.watch(asked.text, [c.made() for c in asked.clamps], asked.predictions))
+        return JSONResponse(_watch(models, asked))
 
     @app.post("/api/gradients")
     def gradients(asked: GradientsRequest) -> JSONResponse:
-        return JSONResponse(view.gradients(asked.text, asked.word, [c.made() for c in asked.clamps]))
+        return JSONResponse(_gradients(models, asked))
 
     @app.post("/api/connectivity")
     def connectivity(asked: ConnectivityRequest) -> JSONResponse:
+        view = models.view(asked.model)
         return JSONResponse(view.connectivity(asked.text, asked.name, [c.made() for c in asked.clamps]))
 
     @app.post("/api/patch")
     def patch(asked: PatchRequest) -> JSONResponse:
-        return JSONResponse(view.patch(asked.text, asked.other, asked.name, asked.layer))
+        return JSONResponse(models.view(asked.model).patch(asked.text, asked.other, asked.name, asked.layer))
 
     @app.post("/api/find")
     def find(asked: FindRequest) -> JSONResponse:
         how: dict[str, Any] = {"threshold": asked.threshold, "off": asked.off} if asked.kind == "like" else {}
-        return JSONResponse(view.find(**asked.model_dump(exclude={"threshold", "off"}), **how))
+        return JSONResponse(models.view(asked.model).find(**asked.model_dump(exclude={"model", "threshold", "off"}), **how))
+
+    @app.post("/api/probe")
+    def probe(asked: ProbeRequest) -> JSONResponse:
+        return JSONResponse(models.view(asked.model).probe(asked.name, asked.layer, asked.unit))
 
     @app.post("/api/page")
     def one_file(asked: PageRequest) -> HTMLResponse:
-        told = {q: _answer(view, q) for q in asked.questions if q.partition(" ")[0] in view.told}
-        return HTMLResponse(view.page(asked.hash, told))
+        answers = {question: _answer(models, asked.model, question) for question in asked.questions}
+        return HTMLResponse(models.page(asked.model, asked.hash, {q: a for q, a in answers.items() if a is not None}))
 
     answer_cells(app)
 
@@ -200,17 +220,32 @@ def create_cell_app(hosts: Iterable[str] = ()) -> FastAPI:
     return app
 
 
-def _answer(view: RunView, question: str) -> dict[str, Any]:
-    """Return the answer to a question as the page knows it, its path and its body."""
+def _watch(models: Models, asked: WatchRequest) -> dict[str, Any]:
+    return models.view(asked.model).watch(asked.text, [c.made() for c in asked.clamps], asked.predictions)
+
+
+def _gradients(models: Models, asked: GradientsRequest) -> dict[str, Any]:
+    return models.view(asked.model).gradients(asked.text, asked.word, [c.made() for c in asked.clamps])
+
+
+ASKED: dict[str, tuple[type[ModelRequest], Callable[[Models, Any], dict[str, Any]]]] = {
+    "api/watch": (WatchRequest, _watch),
+    "api/gradients": (GradientsRequest, _gradients),
+}
+
+
+def _answer(models: Models, inside: str, question: str) -> dict[str, Any] | None:
+    """Return the answer to a question as the page knows it, its path and its body; None where the model inside answers it."""
     path, _, body = question.partition(" ")
+    if path not in ASKED:
+        return None
+    kind, answer = ASKED[path]
     try:
-        if path == "api/gradients":
-            flow = GradientsRequest.model_validate_json(body)
-            return view.gradients(flow.text, flow.word, [c.made() for c in flow.clamps])
-        asked = WatchRequest.model_validate_json(body)
+        asked = kind.model_validate_json(body)
     except ValidationError:
         raise InputError("the page asks for what there is no answer to") from None
-    return view.watch(asked.text, [c.made() for c in asked.clamps], asked.predictions)
+    is_told = asked.model != inside or path in models.view(inside).told
+    return answer(models, asked) if is_told else None
 
 
 def _static_files() -> dict[str, Response]:

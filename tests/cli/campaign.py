@@ -25,7 +25,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.cli.campaign_cases import FORECAST, Case, commands, hostile
+from tests.cli.campaign_cases import FORECAST, OF_TREES, Case, commands, hostile
 
 STATUSES = {0, 1, 2, 130}
 ENOUGH, TOO_LONG = 6.0, 40.0  # seconds until a command is interrupted, and until it is said to hang
@@ -120,6 +120,7 @@ def furnish(base: Path) -> None:
     (base / "a.txt").write_text("".join(f"{x}\n" for x in pairs))
     (base / "b.txt").write_text("".join(f"{x.upper()}\n" for x in pairs))
     (base / "tagged.txt").write_text("the D\ncat N\n\na D\ndog N\nsat V\n\n" * 12)
+    (base / "trees.txt").write_text("(1 a (1 t) (0 f))\n(0 n (1 t))\n(1 t)\n" * 12)
     rows = [f"s{k},{'ab'[k % 2]},{k % 2 + t / 9:.3f},{k / 7:.3f}" for k in range(16) for t in range(4)]
     (base / "kinds.csv").write_text("\n".join(["name,kind,x,y", *rows]) + "\n")
     (base / "series.csv").write_text("x,y\n" + "".join(f"{k % 6 + k * k % 7 / 9:.3f},{k % 5}\n" for k in range(120)))
@@ -146,6 +147,7 @@ def furnish(base: Path) -> None:
         ["transcribe", "train", "strings/train.npz", *small, "-o", "transcriber"],
         ["label", "train", "tagged.txt", *small, "--monitor", "1", "-o", "labeller"],
         ["label", "train", "kinds.csv", *small, "--sequence", "name", "--label", "kind", "--whole", "-o", "whole-labeller"],
+        ["label", "train", "trees.txt", *small, *OF_TREES, "-o", "tree-labeller"],
         ["forecast", "train", "series.csv", *small, *FORECAST, "-o", "forecaster"],
         ["compare", "text.txt", *small, "--length", "6", "--cells", "rnn", "-o", "compared"],
         ["agreement", "corpus", "agree", "--train", "40", "--valid", "10", "--test", "20"],
@@ -160,7 +162,7 @@ def furnish(base: Path) -> None:
 
 def _unfinished(base: Path) -> None:
     """Runs that stand in the middle, as a kill leaves them."""
-    for name in ("run", "translator", "transcriber", "labeller", "forecaster"):
+    for name in ("run", "translator", "transcriber", "labeller", "tree-labeller", "forecaster"):
         made = "half" if name == "run" else f"half-{name}"
         shutil.copytree(base / name, base / made)
         (base / made / "result.json").unlink()

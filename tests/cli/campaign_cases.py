@@ -65,6 +65,7 @@ OPTIONS = {
     "transcribe show": ("number", "figure", "beam", "lm"),
     "label train": (
         *(
+            "trees",
             "tag-column",
             "least-count",
             "no-spelling",
@@ -79,6 +80,7 @@ OPTIONS = {
         *("layers", "hidden", "embedding", "dropout", "cell", "length", "batch-size", "lr", "monitor", "valid", "test", "out"),
     ),
     "label score": ("figure", "threads"),
+    "label show": ("figure", "name", "unit"),
     "forecast train": (
         *(
             "horizon",
@@ -130,6 +132,7 @@ OPTIONS = {
     "bench kernels": ("cells", "sizes", "threads", "figure"),
     "serve": ("host", "port"),
 }
+OF_TREES = ["--trees", "labelled", "--cell", "tree-lstm"]
 FORECAST = ["--horizon", "3", "--season", "6", "--length", "12", "--windows", "8"]
 SMALL = ["--hidden", "6", "--batch-size", "4", "--threads", "1", "--epochs", "1"]
 
@@ -142,11 +145,12 @@ def commands(choose: random.Random, about: tuple[str, ...] = ()) -> Case:
     two = ["a.txt", "b.txt"]
     transcriber = choose.choice(["transcriber", "half-transcriber", "transcriber", "half-transcriber", "run"])
     arrays = choose.choice([*["strings/test.npz"] * 5, "strings/test.txt", "text.txt", "missing.npz", "."])
-    labeller = choose.choice(["labeller", "half-labeller", "whole-labeller", "labeller", "run"])
-    tagged = choose.choice([*["tagged.txt"] * 4, *["kinds.csv"] * 3, "text.txt", "missing.txt", "."])
+    labeller = choose.choice(["labeller", "half-labeller", "whole-labeller", "tree-labeller", "half-tree-labeller", "run"])
+    tagged = choose.choice([*["tagged.txt"] * 4, *["kinds.csv"] * 3, *["trees.txt"] * 3, "text.txt", "missing.txt", "."])
+    tree = choose.choice(["(? n (? t))", "(? a (? f) (? t))", "(1", "", "(? t) (? t)", "t"])
     forecaster = choose.choice(["forecaster", "half-forecaster", "forecaster", "half-forecaster", "run"])
     series = choose.choice([*["series.csv"] * 5, "kinds.csv", "text.txt", "missing.csv", "."])
-    table = ["--sequence", "name", "--label", "kind"] if tagged == "kinds.csv" else []
+    table = {"kinds.csv": ["--sequence", "name", "--label", "kind"], "trees.txt": OF_TREES}.get(tagged, [])
     any_run = choose.choice([run, translator, transcriber, labeller, forecaster])
     made = {
         "train": Case(["train", text, *SMALL, "--length", "6"], [text]),
@@ -173,9 +177,10 @@ def commands(choose: random.Random, about: tuple[str, ...] = ()) -> Case:
         "transcribe score": Case(["transcribe", "score", transcriber, arrays], [transcriber, arrays]),
         "transcribe show": Case(["transcribe", "show", transcriber, arrays, "--figure", "t.png"], [transcriber, arrays]),
         "label train": Case(["label", "train", tagged, *SMALL, *table], [tagged]),
-        "label train resume": Case(["label", "train", "--resume", labeller], [labeller, "tagged.txt"]),
+        "label train resume": Case(["label", "train", "--resume", labeller], [labeller, "tagged.txt", "trees.txt"]),
         "label score": Case(["label", "score", labeller, tagged, "--figure", "l.png"], [labeller, tagged]),
         "label predict": Case(["label", "predict", labeller, tagged], [labeller, tagged]),
+        "label show": Case(["label", "show", labeller, tree, "--figure", "l.png"], [labeller]),
         "forecast train": Case(["forecast", "train", series, *SMALL, *FORECAST], [series]),
         "forecast train resume": Case(["forecast", "train", "--resume", forecaster], [forecaster, "series.csv"]),
         "forecast score": Case(["forecast", "score", forecaster, "--alone"], [forecaster, "series.csv"]),

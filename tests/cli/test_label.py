@@ -9,7 +9,7 @@ import sys
 import time
 
 import pytest
-from small_labels import as_text, sentences, table
+from small_labels import as_text, sentences, table, trees
 
 SMALL = ("--hidden", 12, "--batch-size", 8, "--threads", 1, "--dropout", 0, "--warmup", 2, "--lr", 0.03)
 OF_SERIES = ("--label", "kind", "--sequence", "name", "--whole")
@@ -120,6 +120,73 @@ def test_files_that_cannot_be_are_refused_in_one_line(carousel, tmp_path, conten
     assert not (tmp_path / "run").exists()
 
 
+def test_listops_by_a_tree_and_by_a_chain(carousel, tmp_path, monkeypatch):
+    """The same command reads the same files by either cell."""
+    status, out, _ = carousel("label", "corpus", "listops", "ops", "--train", 600, "--valid", 60, "--test", 60, "--seed", 3)
+    assert status == 0 and "train: 600 expressions" in out
+    files = ("ops/train.tsv", "--valid", "ops/valid.tsv", "--test", "ops/test.tsv", "--trees", "plain", "--whole")
+    for cell in ("tree-lstm", "gru"):
+        status, out, err = carousel("label", "train", *files, *SMALL, "--cell", cell, "--epochs", 2, "--out", cell, "--json")
+        assert status == 0, err
+        assert 0.1 < json.loads(out)["test_accuracy"] < 1
+        status, out, _ = carousel("label", "score", cell, "ops/test.tsv", "--json")
+        assert status == 0 and json.loads(out)["count"] == 60
+        given = "( ( ( [MAX 2 ) 9 ) ] )\n3\t( ( ( [MIN 2 ) 9 ) ] )\n"
+        (tmp_path / "new.txt").write_text(given)
+        status, out, _ = carousel("label", "predict", cell, "new.txt")
+        assert status == 0 and all(line in "0123456789" for line in out.splitlines()) and out.count("\n") == 2
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(given.encode())))
+        assert carousel("label", "predict", cell)[1] == out
+        status, out, _ = carousel("label", "predict", cell, "new.txt", "--json")
+        assert json.loads(out.splitlines()[0])["tokens"][-1] == "]"
+    status, out, err = carousel("check", "tree-lstm", "--directions", 1, "--entries", 1)
+    assert status == 0 and "are right" in out, err
+    assert carousel("label", "train", "--resume", "tree-lstm", "--epochs", 3)[0] == 0
+
+
+def test_labelled_trees_come_back_with_labels_at_every_node(carousel, tmp_path):
+    (tmp_path / "trees.txt").write_text("\n".join(trees(300)) + "\n")
+    how = ("--trees", "labelled", "--cell", "tree-lstm", "--least-count", 1, "--monitor", 20)
+    assert carousel("label", "train", "trees.txt", *how, *SMALL, "--epochs", 8, "--out", "run")[0] == 0
+    (tmp_path / "new.txt").write_text("(? a (? t) (? n (? f)))\n")
+    assert carousel("label", "predict", "run", "new.txt")[1] == "(1 a (1 t) (1 n (0 f)))\n"
+    rows = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    assert any("recurrent.layers.0.l" in row.get("values", {}) for row in rows)
+    (tmp_path / "bad.txt").write_text("(1 a (1 t)\n")
+    one_line(carousel("label", "predict", "run", "bad.txt"), "bad.txt, line 1 leaves 1 bracket open")
+    (tmp_path / "bad.txt").write_text("(1 t)\n(7 t)\n")
+    one_line(carousel("label", "score", "run", "bad.txt"), "bad.txt, line 2: label '7' does not occur")
+
+
+def test_a_tree_is_shown(carousel, tmp_path):
+    (tmp_path / "trees.txt").write_text("\n".join(trees(60)) + "\n")
+    how = ("--trees", "labelled", "--cell", "tree-lstm", "--least-count", 1)
+    assert carousel("label", "train", "trees.txt", *how, *SMALL, "--epochs", 1, "--out", "run")[0] == 0
+    tree = "(? a (? t) (? n (? f)))"
+    status, out, err = carousel("label", "show", "run", tree, "--name", "h", "--unit", 3, "--figure", "tree.svg")
+    assert status == 0, err
+    rows = [line.split() for line in out.splitlines()]
+    assert rows[0] == ["node", "label", "probability", "h[3]"] and [row[0] for row in rows[1:5]] == ["a", "t", "n", "f"]
+    assert "wrote tree.svg" in out and "<svg" in (tmp_path / "tree.svg").read_text()
+    status, out, _ = carousel("label", "show", "run", tree, "--json")
+    assert [node["parent"] for node in json.loads(out)["nodes"]] == [-1, 0, 0, 2]
+    one_line(carousel("label", "show", "run", tree, "--name", "h"), "--name and --unit go together; say which unit")
+    one_line(carousel("label", "show", "run", tree, "--unit", 1), "--name and --unit go together; name a gate or state")
+    one_line(carousel("label", "show", "run", tree, "--name", "h", "--unit", 99), "there is no unit 99 of h")
+    one_line(carousel("label", "show", "run", "(? a"), "leaves 1 bracket open")
+
+
+def test_what_trees_and_their_cells_are_not(carousel, text, tmp_path):
+    (tmp_path / "trees.txt").write_text("(1 (0 a) (1 b))\n" * 20)
+    of_trees = ("label", "train", "trees.txt", "--cell", "tree-lstm")
+    one_line(carousel(*of_trees), "a step of cell tree-lstm follows several, so it reads trees: say with --trees")
+    one_line(carousel(*of_trees, "--trees", "plain"), "plain --trees have one label each, so the model needs --whole")
+    one_line(carousel(*of_trees, "--trees", "labelled", "--bidirectional"), "--bidirectional is for sequences")
+    one_line(carousel(*of_trees, "--trees", "labelled", "--length", 3), "--length parts sequences")
+    one_line(carousel("label", "train", text, "--trees", "labelled"), "text.txt, line 1 begins with '")
+    one_line(carousel("label", "corpus", "japanese-vowels", "v", "--train", 3), "leave --train out")
+
+
 def test_other_refusals(carousel, trained, text, tmp_path):
     (tmp_path / "series.csv").write_text(table(20))
     one_line(carousel("label", "train"), "give a file to train on, or --resume RUN")
@@ -137,7 +204,7 @@ def test_other_refusals(carousel, trained, text, tmp_path):
 
 def test_the_corpus_is_written_and_learnt(carousel):
     status, out, _ = carousel("label", "corpus", "python-source", "source", "--train", 40, "--valid", 6, "--test", 6)
-    assert status == 0 and "train: 40 sequences" in out
+    assert status == 0 and "train: 40 functions" in out
     files = ("source/train.txt", "--valid", "source/valid.txt", "--test", "source/test.txt")
     status, out, err = carousel("label", "train", *files, *SMALL, "--tag-column", 2, "--epochs", 1, "--out", "run", "--json")
     assert status == 0, err

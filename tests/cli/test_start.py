@@ -63,6 +63,13 @@ def test_a_command_loads_figures_probes_and_servers_when_it_makes_them(loads, na
     assert f"carousel.cli.{name}" in loads[name] and loads[name].isdisjoint(HEAVY[2:-1])
 
 
+def test_the_collector_of_garbage_passes_by_the_modules_of_a_command_and_is_there_afterwards():
+    code = (
+        "import gc; from carousel.cli import loaded as l; l('train'); assert gc.isenabled() and gc.get_freeze_count() > 100_000"
+    )
+    assert "torch" in imported(code)
+
+
 def test_start_up_is_measured_beside_pytorch():
     rows = startup.measure(1, commands=())
     assert rows[0]["name"] == "import torch" and rows[0]["ratio"] == 1

@@ -43,6 +43,8 @@ def near(a, b):
         ({"sentences": True, "learned_initial": True, "cell": "clockwork"}, ["Scan"] * 2),
         ({"softmax": "adaptive", "lines": [f"w{k}" for k in range(60)], "layers": 1}, ["LSTM"]),
         ({"softmax": "sampled", "kind": "bpe", "layers": 1}, ["LSTM"]),
+        ({"softmax": "mixture", "mixtures": 3, "layers": 1}, ["LSTM"]),
+        ({"softmax": "mixture", "mixtures": 2, "layers": 1, "tied": True}, ["LSTM"]),
     ],
     ids=str,
 )

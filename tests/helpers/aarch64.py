@@ -109,7 +109,7 @@ def _built(text: str, dtype: torch.dtype) -> Path:
     folder = Path(tempfile.mkdtemp(dir=_room()))
     Path(folder, "kernel.cpp").write_text(text)
     typed = f"-DT={compiler.TYPES[dtype]}"
-    files = [folder / "kernel.cpp", HARNESS, "-o", folder / "kernel"]
+    files = [folder / "kernel.cpp", compiler.PRODUCTS, HARNESS, "-o", folder / "kernel"]
     command = [COMPILER, *FLAGS, typed, f"-I{compiler.HEADERS[0].parent}", "-static", *files, "-fopenmp"]
     done = subprocess.run(command, capture_output=True, text=True)  # the linker warns of dlopen in libgomp
     assert done.returncode == 0, done.stderr

@@ -42,4 +42,6 @@ def _built(texts, dtype):
 
 
 def _one(library, k):
-    return SimpleNamespace(**{name: getattr(library, f"{name}_{k}") for name in FUNCTIONS})
+    made = SimpleNamespace(**{name: getattr(library, f"{name}_{k}") for name in FUNCTIONS})
+    made.carousel_multiply = library.carousel_multiply
+    return made

@@ -1,8 +1,8 @@
-"""Small data to look at: words whose tags are the word after them, series that rise or fall."""
+"""Small data to look at: words whose tags are the word after them, series that rise or fall, trees of what is true."""
 
 import pytest
 import small_runs
-from small_labels import OF_SERIES, as_text, sentences, table
+from small_labels import OF_SERIES, as_text, plain, sentences, table, trees
 
 from carousel.labelling.config import LabellingConfig, LabelsConfig, LabelTraining
 from carousel.labelling.model import LabellerConfig
@@ -28,14 +28,26 @@ def series(tmp_path):
 
 
 @pytest.fixture
-def make_run(tmp_path, text, series):
-    """``make_run(name, data, model, form="series", **training)`` gives a prepared run folder and its configuration."""
+def forests(tmp_path):
+    """Files of 80 trees, labelled and plain."""
+    found = {"labelled": trees(80), "plain": plain(trees(80))}
+    for form, lines in found.items():
+        (tmp_path / f"{form}.txt").write_text("\n".join(lines) + "\n")
+    return {form: tmp_path / f"{form}.txt" for form in found}
+
+
+@pytest.fixture
+def make_run(tmp_path, text, series, forests):
+    """``make_run(name, data, model, form="series", **training)`` gives a prepared run folder and its configuration.
+
+    ``form``: text, series, or the form of trees.
+    """
 
     def made(name="run", data=None, model=None, form="text", **training):
         options = {"batch_size": 8, "epochs": 3, "log_every": 3, "warmup": 2, "lr": 0.01} | training
-        data = ({} if form == "text" else OF_SERIES) | (data or {})
+        data = {"text": {}, "series": OF_SERIES}.get(form, {"trees": form, "least_count": 1}) | (data or {})
         config = LabellingConfig(
-            LabelsConfig([str(text if form == "text" else series)], **data),
+            LabelsConfig([str({"text": text, "series": series, **forests}[form])], **data),
             LabellerConfig(**(SMALL | (model or {}))),
             LabelTraining(**options),
         )

@@ -1,11 +1,12 @@
 """The trainer trains labellers: they learn, stop at any instant and go on as if they had not."""
 
+import dataclasses
 import json
 
 import numpy as np
 import pytest
 import torch
-from small_labels import OF_SERIES, as_text, sentences, table
+from small_labels import OF_SERIES, as_text, sentences, table, trees
 from small_runs import ends_the_same, train
 
 from carousel.errors import InputError
@@ -15,6 +16,7 @@ from carousel.labelling.model import LabellerConfig
 from carousel.labelling.names import Names
 from carousel.labelling.prepare import prepare
 from carousel.labelling.sequences import SequenceFeed, Sequences
+from carousel.labelling.task import LabellingTask
 from carousel.language.folder import load_run
 from carousel.runs.kinds import check_run
 from carousel.runs.labeller import LabellerRun
@@ -45,6 +47,89 @@ def test_whole_series_are_labelled(make_run, series, pooling):
     assert LabellerRun(folder).score("valid").accuracy > 0.9
 
 
+TREES = {
+    "nodes": {"form": "labelled", "model": {"cell": "tree-lstm"}},
+    "roots": {"form": "plain", "model": {"cell": "child-sum-lstm", "whole": True, "layers": 2, "dropout_words": 0.1}},
+}
+
+
+@pytest.mark.parametrize("cell", ["tree-lstm", "recursive"])
+def test_what_a_tree_says_is_learnt_at_every_node(make_run, forests, cell):
+    forests["labelled"].write_text("\n".join(trees(400)) + "\n")
+    model = {"cell": cell, "dropout": 0.0, "hidden": 16, "embedding": 16}
+    folder, config = make_run(form="labelled", model=model, epochs=12, lr=0.02)
+    train(folder, config)
+    run = LabellerRun(folder)
+    # "recursive" reads no word above a leaf, so it knows what is written there, and one of two parts only
+    assert run.score("valid").accuracy > (0.97 if cell == "tree-lstm" else 0.7)
+
+
+def test_a_chain_reads_the_same_files(make_run):
+    folder, config = make_run(form="labelled")
+    names = Names.load(folder)
+    kept = Sequences.open(sequences_path(folder, "train"), names)
+    lines = trees(80)[:72]
+    assert kept.parents is None and len(kept) == 72 and len(kept.x) == sum(line.count("(") for line in lines)
+    assert [names.labels[n] for n in kept.y[: kept.ends[0]]] == [part[0] for part in lines[0].split("(")[1:]]
+    train(folder, config)
+
+
+def test_files_of_both_forms_are_the_same_trees(make_run):
+    nodes, _ = make_run("nodes", form="labelled", model={"cell": "tree-lstm", "whole": True})
+    roots, _ = make_run("roots", form="plain", model={"cell": "tree-lstm-3", "whole": True})
+    one, other = (Sequences.open(sequences_path(f, "train"), Names.load(f), True) for f in (nodes, roots))
+    assert one.y.tolist() == other.y.tolist() == [int(line[1]) for k, line in enumerate(trees(80), 1) if k % 10]
+    assert (other.x[:, 0] == -1).any() and not (one.x[:, 0] == -1).any()  # plain ones have tokens at leaves alone
+
+
+def test_batches_of_trees_are_the_trees(make_run):
+    folder, config = make_run(form="labelled", model={"cell": "tree-lstm"})
+    feed = LabellingTask(folder, config, Share()).feed("train", 3)
+    kept, seen, targets = feed.sequences, 0, 0
+    for batch in feed.batches(epoch=1):
+        forest, targets = batch.forest, targets + batch.targets
+        assert batch.targets == batch.own_targets == len(batch.x) == len(forest)
+        seen += len(forest.roots)
+        below = batch.x[torch.from_numpy(forest.parent >= 0)]
+        assert len(below) == len(forest) - len(forest.roots)
+    assert seen == len(kept) == 72 and targets == len(kept.y)
+    one = kept.trees(np.array([5]))
+    span = slice(kept.begins[5], kept.ends[5])
+    assert (
+        one.parent.tolist() == kept.parents[span].tolist()
+        and one.place.tolist() == np.where(one.parent >= 0, kept.ranks[span], 0).tolist()
+    )
+
+
+@pytest.mark.parametrize("stop_at", [1, 9, 14])
+@pytest.mark.parametrize("name", TREES)
+def test_a_run_over_trees_ends_bit_for_bit_the_same(make_run, name, stop_at):
+    assert ends_the_same(make_run, stop_at, **TREES[name])
+
+
+def test_trees_that_were_changed_are_refused(make_run):
+    folder, config = make_run(form="labelled", model={"cell": "tree-lstm"})
+    path, names = sequences_path(folder, "train"), Names.load(folder)
+    good = Sequences.open(path, names, True)
+    above = good.parents.copy()
+    above[1] = 2  # below a node that stands after it
+    for wrong in (
+        {"parents": above},
+        {"parents": np.where(good.parents == -1, 0, good.parents)},
+        {"parents": good.parents[:-1]},
+        {"ranks": good.ranks - 1},
+        {"ranks": good.ranks.astype(float)},
+        {"x": good.x - 9},
+        {"parents": None, "ranks": None},
+    ):
+        dataclasses.replace(good, **wrong).save(path)
+        with pytest.raises(InputError, match="not of this run"):
+            train(folder, config)
+    good.save(path)
+    with pytest.raises(InputError, match="not of this run"):
+        Sequences.open(path, names)
+
+
 MODELS = {
     "plain": {},
     "both ways, words dropped": {"bidirectional": True, "dropout_words": 0.3, "variational_dropout": True},
@@ -63,7 +148,7 @@ def test_a_run_over_series_ends_bit_for_bit_the_same(make_run, options):
     assert ends_the_same(make_run, 7, **options)
 
 
-@pytest.mark.parametrize("options", [WHOLE, {"model": MODELS["chain"]}], ids=["whole", "chain"])
+@pytest.mark.parametrize("options", [WHOLE, {"model": MODELS["chain"]}, *TREES.values()], ids=["whole", "chain", *TREES])
 def test_gradients_are_those_of_finite_differences(make_run, options):
     folder, _ = make_run(**options)
     assert max(found.error for found in check_run(folder, directions=1, entries=1)) < TOLERANCE
@@ -128,6 +213,7 @@ def run_of(tmp_path, train, valid=None, test=None, suffix="txt", model=None, **d
 
 
 TEXT = "a X\nb Y\n\n" * 12
+TREE, WIDE, OF_TREES = "(1 (0 a) (1 b))\n(0 (0 a))\n" * 12, "(1 a)\n(1 (0 a) (0 a) (0 b))\n", {"cell": "tree-lstm"}
 
 
 @pytest.mark.parametrize(
@@ -140,6 +226,16 @@ TEXT = "a X\nb Y\n\n" * 12
         ({"train": "a X\nb Y\n"}, "has 1 sequences, too few to hold every tenth out"),
         ({"train": TEXT, "model": {"whole": True}}, "a whole sequence has one label, and this one has 'X' and 'Y'"),
         ({"train": "n,k,a\n1,X,1\n", "suffix": "csv"}, "name the column of its labels"),
+        ({"train": TREE, "model": OF_TREES}, "a step of cell tree-lstm follows several, so it reads trees: say with `trees`"),
+        ({"train": TREE, "trees": "plain"}, "plain `trees` have one label each, so the model needs `whole`"),
+        ({"train": TREE, "trees": "plain", "model": WHOLE["model"]}, r"train\.txt, line 1 has no label"),
+        ({"train": TREE + "(1 (0 a) (1 b)\n", "trees": "labelled"}, r"train\.txt, line 25 leaves 1 bracket open"),
+        (
+            {"train": TREE, "test": "(1 (7 a))\n", "trees": "labelled", "model": OF_TREES},
+            r"test\.txt, line 1: label '7' does not",
+        ),
+        ({"train": TREE, "valid": WIDE, "trees": "labelled", "model": OF_TREES}, r"valid\.txt, line 2: a node has 3 children"),
+        ({"train": "n,k,a\n1,X,1\n", "suffix": "csv", "trees": "labelled"}, "is a table, and `trees` are lines of text"),
     ],
 )
 def test_data_that_cannot_be_are_refused_and_leave_nothing(tmp_path, given, words):

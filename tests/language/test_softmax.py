@@ -5,6 +5,7 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from carousel.errors import InputError
+from carousel.language import mixture
 from carousel.language import softmax as module
 from carousel.language.feeding import IGNORED
 from carousel.language.softmax import softmax
@@ -56,7 +57,7 @@ def test_without_the_fused_loss_no_logits_are_held(monkeypatch):
     assert not [shape for shape in kept if shape[-1:] == (WORDS,) and len(shape) == 2]
 
 
-@pytest.mark.parametrize("kind", ["adaptive", "sampled"])
+@pytest.mark.parametrize("kind", ["adaptive", "sampled", "mixture"])
 def test_evaluation_is_exact(rows, kind):
     h, y = rows
     layer = softmax(kind, WORDS, SIZE, False).eval()
@@ -93,11 +94,45 @@ def test_what_cannot_be_is_refused(kind, tied, words):
         softmax(kind, words, SIZE, tied)
 
 
+@pytest.mark.parametrize("at_once", [6, 2560])
+@pytest.mark.parametrize("tied", [False, True])
+def test_a_mixture_is_the_weighed_mean_of_its_softmaxes(rows, tied, at_once, monkeypatch):
+    monkeypatch.setattr(mixture, "LOGITS_AT_ONCE", at_once)
+    h, y = rows
+    shared = torch.randn(WORDS, SIZE, requires_grad=True) if tied else None
+    layer = softmax("mixture", WORDS, SIZE, tied, mixtures=3)
+    p = torch.zeros(len(h), WORDS)
+    for k in range(3):
+        within = slice(k * SIZE, (k + 1) * SIZE)
+        latent = torch.tanh(h @ layer.latent.weight[within].T + layer.latent.bias[within])
+        share = (h @ layer.prior.weight.T).softmax(1)[:, k : k + 1]
+        p = p + share * (latent @ (shared if tied else layer.weight).T + layer.bias).softmax(1)
+    torch.testing.assert_close(layer(h, shared).exp(), p)
+    expected = -sum(p[k, token].log() for k, token in enumerate(y) if token != IGNORED)
+    found = layer.loss(h, y, shared)
+    torch.testing.assert_close(found, expected)
+    leaves = [h, *layer.parameters(), *([shared] if tied else [])]
+    for a, b in zip(torch.autograd.grad(found, leaves), torch.autograd.grad(expected, leaves), strict=True):
+        torch.testing.assert_close(a, b)
+
+
+def test_logarithms_of_a_mixture_have_a_higher_rank_than_those_of_a_softmax():
+    torch.manual_seed(0)
+    h, ranks = 3 * torch.randn(200, SIZE), []
+    for kind in ("full", "mixture"):
+        layer = softmax(kind, WORDS, SIZE, False)
+        with torch.no_grad():
+            layer.weight.normal_()
+            layer.double()
+            ranks.append(int(torch.linalg.matrix_rank(layer(h.double()).log_softmax(1))))
+    assert ranks[0] == SIZE + 1 and ranks[1] > 3 * SIZE
+
+
 @pytest.mark.parametrize("at_once", [9, 256])
 def test_in_bfloat16_the_loss_is_near(rows, at_once, monkeypatch):
     monkeypatch.setattr(module, "ROWS_AT_ONCE", at_once)
     h, y = rows
-    for kind in ("full", "adaptive"):
+    for kind in ("full", "adaptive", "mixture"):
         layer = softmax(kind, WORDS, SIZE, False)
         leaves = [h, *layer.parameters()]
         expected = layer.loss(h, y)

@@ -183,6 +183,29 @@ def test_segments_hold_and_change_the_same_steps(x):
         torch.testing.assert_close(one, other)
 
 
+def test_a_function_that_draws_draws_the_same_when_a_segment_runs_again(x):
+    layer = Recurrent("lstm-v2", E, H)
+    found = []
+    for layer.segment_length in (0, 2):
+        torch.manual_seed(1)
+        output = layer(x, clamp=[Clamp("f", lambda f: f + torch.randn_like(f))])[0]
+        found.append((output, *torch.autograd.grad(output.square().sum(), layer.parameters())))
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other)
+
+
+@pytest.mark.parametrize("segment_length", [0, 2])
+def test_a_function_holds_between_the_graphs_of_torch_compile(x, segment_length):
+    layer = Recurrent("lstm-v2", E, H, segment_length=segment_length)
+    clamps = [Clamp("f", lambda f: f / 2, begin=2, end=5)]
+    found = []
+    for ways in (layer, torch.compile(layer, backend="aot_eager")):
+        output = ways(x, clamp=clamps)[0]
+        found.append((output, *torch.autograd.grad(output.square().sum(), layer.parameters())))
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other)
+
+
 def test_values_and_rows_that_do_not_fit_are_refused(x):
     layer = Recurrent("lstm-v2", E, H)
     for clamp, said in (

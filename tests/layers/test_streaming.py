@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from many_gates import many_gates
 
 from carousel import kernels
 from carousel.cells import CELLS
@@ -35,7 +36,7 @@ def test_the_same_step_by_step(name, back_end):
 
 
 @pytest.mark.parametrize("simd", ["avx512", "avx2", "generic"])
-@pytest.mark.parametrize("name", ["lstm-v3", "lstm", "lstm-v4", "gru-3-heads"])
+@pytest.mark.parametrize("name", ["lstm-v3", "lstm", "lstm-v4", "gru-3-heads", many_gates(13)])
 def test_weights_of_eight_bits_are_the_rounded_ones(name, simd, monkeypatch):
     """Sums of whole numbers are exact on every processor; what weights multiply is rounded to 16 bits besides."""
     monkeypatch.setenv("CAROUSEL_SIMD", simd)

@@ -38,6 +38,7 @@ def forecaster(here, **settings):
     [
         (language, {}),
         (language, {"softmax": "adaptive"}),
+        (language, {"softmax": "mixture", "mixtures": 3}),
         (transcriber, {"reads": "series"}),
         (labeller, {}),
         (labeller, {"crf": True}),

@@ -63,7 +63,7 @@ def test_it_goes_over_batches_only_as_far_as_it_is_asked():
     [(1.0, 1.0, None), (math.nan, math.nan, "the loss"), (1.0, math.inf, "the gradient"), (math.inf, 1.0, "the loss")],
 )
 def test_a_step_tells_what_is_not_finite(loss, norm, wrong):
-    assert Step(loss, norm, False).not_finite == wrong
+    assert Step(torch.tensor(loss), torch.tensor(norm), None).not_finite == wrong
 
 
 def test_a_claim_whose_loss_is_no_number_says_at_which_step():

@@ -5,6 +5,7 @@ import torch
 
 from carousel.errors import InputError
 from carousel.language.model import LanguageModel, ModelConfig
+from carousel.layers import Grid, Tree
 from carousel.training.config import TrainConfig
 from carousel.training.optimizers import Muon, configured
 
@@ -54,6 +55,14 @@ def test_heads_are_adamws():
     muon, adamw = Muon(model, 0.02, 0.1).parts
     assert all(p.dim() == 2 for p in muon.param_groups[0]["params"])
     assert any(p.dim() == 3 for p in adamw.param_groups[0]["params"])
+
+
+@pytest.mark.parametrize("layer", [Tree("tree-lstm", 4, 5), Grid("mdlstm", 4, 5, directions=2)], ids=["tree", "grid"])
+def test_layers_of_trees_and_grids_are_recurrent(layer):
+    muon, adamw = Muon(torch.nn.Sequential(layer, torch.nn.Linear(5, 3)), 0.02, 0.1).parts
+    matrices = {id(p) for name, p in layer.named_parameters() if name.startswith("W.")}
+    assert {id(p) for p in muon.param_groups[0]["params"]} == matrices
+    assert len(adamw.param_groups[0]["params"]) == len([*layer.parameters()]) - len(matrices) + 2
 
 
 def test_without_it_in_pytorch_it_is_refused(monkeypatch):

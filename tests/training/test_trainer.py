@@ -7,7 +7,7 @@ from functools import partial
 import pytest
 import torch
 from safetensors.torch import load_file
-from small_runs import ends_the_same, losses, train
+from small_runs import ends_the_same, losses, tensors, train
 
 from carousel.errors import InputError, TrainingError
 from carousel.language.folder import load_run
@@ -52,6 +52,7 @@ DROPS = {"weight_dropout": 0.5, "dropout_words": 0.2, "variational_dropout": Tru
 REGULARIZED = {
     "regularizers": {"model": {**DROPS, "ar": 2.0, "tar": 1.0, "smoothing": 0.1}, "vary_length": True, "length": 12},
     "linear": {"schedule": "linear"},
+    "mixture": {"model": {"softmax": "mixture", "mixtures": 3}},
     "one-cycle": {"schedule": "one-cycle"},
     "muon": {"optimizer": "muon"},
     "rmsprop": {"optimizer": "rmsprop", "momentum": 0.5},
@@ -107,6 +108,40 @@ def test_metrics_written_after_the_last_checkpoint_are_written_again(make_run):
         file.write('{"event": "train", "step": 12, "epoch": 1, "loss": 99}\n{"event": "tra')  # then it was killed
     train(parts, config)
     assert losses(whole) == losses(parts)
+
+
+@pytest.mark.parametrize("stop_at", [None, 13])
+def test_losses_that_are_read_late_are_told_and_learned_from_the_same(make_run, stop_at):
+    """As on a GPU: some are read together with the line of the metrics, a checkpoint or a validation."""
+    found = []
+    for late in (False, True):
+        (folder, config), told = make_run(str(late), epochs=2, log_every=7), []
+        for stop in (stop_at, None):
+            one = Trainer(folder, config, Processes(), LanguageTask)
+            one.reads_late = late
+
+            def watch(event, one=one, told=told, stop=stop):
+                told.append([event[k] for k in ("step", "loss", "targets")] if event["event"] == "step" else [])
+                one.interrupted = stop is not None and one.position.step >= stop
+
+            one.observer = watch
+            one.run()
+        found.append((losses(folder), [t for t in told if t], tensors(folder)))
+    assert found[0][:2] == found[1][:2] and all(torch.equal(v, found[1][2][k]) for k, v in found[0][2].items())
+
+
+def test_a_loss_that_is_not_finite_names_its_step_also_where_it_is_read_late(make_run):
+    said = []
+    for late in (False, True):
+        folder, config = make_run(
+            str(late), optimizer="sgd", lr=1e5, clip=0, warmup=0, epochs=9, log_every=1000, save_every=1e9
+        )
+        one = Trainer(folder, config, Processes(), LanguageTask)
+        one.reads_late = late
+        with pytest.raises(TrainingError) as failed:
+            one.run()
+        said.append(str(failed.value).split(" (epoch")[0])
+    assert said[0] == said[1]
 
 
 def test_a_loss_that_is_not_finite_names_the_step_and_the_last_good_checkpoint(make_run):

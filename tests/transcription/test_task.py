@@ -90,7 +90,7 @@ def test_processes_share_all_examples(make_run):
     whole = list(ExampleFeed(given, 16, Share(), 1).batches())
     for k, batch in enumerate(whole):
         assert sum(s[k].own_targets for s in shares) == batch.targets == shares[0][k].targets
-    three = SimpleNamespace(count=3, rank=0, first=True, share=Share(0, 3))
+    three = SimpleNamespace(count=3, rank=0, local_rank=0, first=True, share=Share(0, 3))
     assert Trainer(folder, config, three, TranscriptionTask).steps == 3 * len(whole)
 
 

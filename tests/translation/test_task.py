@@ -43,7 +43,7 @@ def test_a_run_that_was_stopped_ends_bit_for_bit_the_same(make_run, stop_at, opt
 
 def test_any_number_of_processes_can_share_a_batch(make_run):
     folder, config = make_run(batch_size=8)
-    three = SimpleNamespace(count=3, rank=0, first=True, share=Share(0, 3))
+    three = SimpleNamespace(count=3, rank=0, local_rank=0, first=True, share=Share(0, 3))
     steps = Trainer(folder, config, three, TranslationTask).steps
     assert steps == Trainer(folder, config, Processes(), TranslationTask).steps
 

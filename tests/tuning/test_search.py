@@ -1,5 +1,6 @@
 """Searches: trials are runs of a command, whose metrics Optuna is told."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -94,7 +95,7 @@ def test_other_settings_in_the_same_folder_are_refused(tmp_path):
         Search(tmp_path / "t", settings("text", storage="sqlite:////proc/none/x.db"))
 
 
-def test_an_interrupted_trial_goes_on_from_its_checkpoint(tmp_path):
+def test_a_trial_interrupted_from_the_terminal_is_interrupted_by_the_search_alone_and_goes_on_from_its_checkpoint(tmp_path):
     code = f"""
 import sys; sys.path[:0] = {sys.path!r}
 from carousel.tuning import search
@@ -103,15 +104,16 @@ from pathlib import Path
 s = search.Search(Path({str(tmp_path / "s")!r}), search.Settings(["train", "wait"], ["lr=0.0:1.0"]))
 s.run(2, ("train",), lambda event: None)
 """
-    process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL)
+    process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL, start_new_session=True)
     metrics = tmp_path / "s" / "trials" / "00000" / "metrics.jsonl"
     limit = threading.Timer(60, process.kill)
     limit.start()
     while not metrics.exists() and process.poll() is None:
         time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
+    os.killpg(process.pid, signal.SIGINT)  # as Ctrl-C in a terminal, which sends it to all processes of a group
     process.wait()
     limit.cancel()
+    assert int((metrics.parent / "group").read_text()) != process.pid
     before = Search(tmp_path / "s").trials()[0]
     assert before.state == "running"
     found, _ = run(tmp_path / "s", None, 1)

@@ -1,6 +1,7 @@
 """A command that trains nothing: it writes the metrics of a run whose loss is (lr - 0.3)², and takes its time if asked to."""
 
 import json
+import os
 import sys
 import time
 from pathlib import Path
@@ -13,6 +14,7 @@ if "refuse" in words:
     print("carousel: no such text", file=sys.stderr)
     sys.exit(2)
 place.mkdir(parents=True, exist_ok=True)
+(place / "group").write_text(str(os.getpgid(0)))
 settings = place / "settings.json"
 if not resumed:
     settings.write_text(json.dumps(options))

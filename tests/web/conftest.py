@@ -5,12 +5,14 @@ import shutil
 import threading
 import urllib.error
 import urllib.request
+from contextlib import ExitStack, contextmanager
 from types import SimpleNamespace
 
 import pytest
 import torch
 import uvicorn
 
+from carousel import train
 from carousel.export.rounding import in_bytes
 from carousel.language.config import Config, TextConfig
 from carousel.language.model import LanguageModel, ModelConfig
@@ -114,13 +116,37 @@ def looking(looking_translator):
 
 
 @pytest.fixture(scope="session")
+def two_runs(tmp_path_factory):
+    """The folders of an RNN and an LSTM v3 that were trained a little on one text, and kept weights every 10 steps."""
+    room = tmp_path_factory.mktemp("two")
+    (room / "text.txt").write_text("\n".join(LINES * 20) + "\n")
+    how = {"hidden": 9, "embedding": 8, "epochs": 4, "batch_size": 4, "length": 8, "log_every": 5, "keep_every": 10, "lr": 0.02}
+    for cell in ("rnn", "lstm-v3"):
+        train(room / "text.txt", room / cell, cell=cell, **how)
+    return room / "rnn", room / "lstm-v3"
+
+
+@pytest.fixture(scope="session")
+def side_by_side(two_runs):
+    """A server of both, the RNN first."""
+    yield from _serve(*two_runs)
+
+
+@pytest.fixture
+def serve():
+    """``serve(run, *beside)`` gives a server for one test."""
+    with ExitStack() as stack:
+        yield lambda *runs, **how: stack.enter_context(contextmanager(_serve)(*runs, **how))
+
+
+@pytest.fixture(scope="session")
 def writing():
     """The same without a run: cells are written."""
     yield from _serve_app(create_cell_app())
 
 
-def _serve(run):
-    yield from _serve_app(create_app(run))
+def _serve(run, *beside, **how):
+    yield from _serve_app(create_app(run, beside=beside, **how))
 
 
 def _serve_app(app):

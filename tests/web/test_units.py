@@ -1,9 +1,15 @@
 """The page in a lecture hall: all together on the screen, smooth steps, one unit over the words; in headless Chromium."""
 
+import json
 import re
 from itertools import pairwise
 
 import pytest
+from page_post import Post
+
+import carousel
+from carousel.corpora import english
+from carousel.corpora.annotated import read_sentences
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install playwright")
 
@@ -125,3 +131,66 @@ def test_a_unit_is_chosen_and_clamped_with_keys_alone(page, server):
     page.locator("#unit-close").focus()
     page.keyboard.press("Enter")
     assert page.locator("#unit-body").is_hidden() and "unit=" not in page.url
+
+
+@pytest.fixture(scope="module")
+def annotated(tmp_path_factory):
+    """A run that was trained a little on the corpus with agreement, and its annotated sentences."""
+    room = tmp_path_factory.mktemp("agree")
+    given = [*english.sentences(150, seed=3)]
+    (room / "text.txt").write_text("\n".join(s.text for s in given) + "\n")
+    (room / "labels.jsonl").write_text("".join(json.dumps({"words": s.words, "labels": s.labels}) + "\n" for s in given))
+    how = {"feed": "sentences", "length": 40, "epochs": 1, "hidden": 9, "embedding": 8}
+    return carousel.train(room / "text.txt", room / "run", cell="lstm-v3", **how), room / "labels.jsonl"
+
+
+def test_the_corpus_and_a_probe_tell_of_the_unit(annotated, serve, open_page):
+    run, labels = annotated
+    served = serve(run.folder, corpus=labels)
+    page = open_page(f"{served.address}#see=h")
+    choose(page)
+    page.locator(".probes summary").click()
+    rows = page.locator(".probes tbody tr")
+    wanted = run.probe_unit(labels, UNIT, name="h")
+    sync_api.expect(rows).to_have_count(len(wanted))
+    assert served.ask("api/probe", {"name": "h", "unit": UNIT})[1]["probes"] == [p.as_dict() for p in wanted]
+    for row, probe in zip(rows.all_inner_texts(), wanted, strict=True):
+        cells = row.split("\t")
+        assert cells[0] == probe.of and float(cells[1].split()[0]) == pytest.approx(100 * probe.score, abs=0.51)
+    page.locator(".extremes summary").click()
+    highest, _ = run.indexed(read_sentences(labels)).unit(UNIT)
+    sync_api.expect(page.locator(".extremes figure")).to_have_count(10)
+    first = page.locator(".extremes figure").first
+    assert first.locator("figcaption").inner_text() == f"Line {highest[0].line}: {highest[0].value:.3f}".replace("-", "−")
+    assert first.locator("td.inside").first.inner_text() == highest[0].words[highest[0].first]
+    page.locator("#unit-number").fill(str(UNIT + 1))  # what is opened stays so, for another unit
+    other = run.probe_unit(labels, UNIT + 1, name="h")
+    sync_api.expect(rows.first.locator("th")).to_have_text(other[0].of)
+    wanted = ", ".join(f"{label} {mean:.2f}".replace("-", "−") for label, mean in other[0].means.items())
+    sync_api.expect(rows.first.locator("td").last).to_have_text(wanted)
+
+
+def test_without_labels_the_panel_says_where_a_probe_comes_from(page, server):
+    choose(page)
+    assert "With labels beside the corpus" in page.locator("#unit-more").inner_text()
+    status, found = server.ask("api/probe", {"name": "h", "unit": 2})
+    assert status == 400 and "corpus with labels" in found["error"]
+
+
+def test_a_late_answer_about_another_unit_is_dropped(annotated, serve, open_page):
+    run, labels = annotated
+    open_page.expected = "the server responded with a status of 400"
+    page = open_page(f"{serve(run.folder, corpus=labels).address}#see=h")
+    choose(page)
+    post = Post(page, "find")
+    post.hold_next()
+    page.locator(".extremes summary").click()
+    post.wait()
+    page.locator("#unit-number").fill(str(UNIT + 1))
+    sync_api.expect(page.locator(".extremes figure")).to_have_count(10)
+    before = page.locator(".extremes").inner_text()
+    post.deliver()
+    assert page.locator(".extremes").inner_text() == before
+    post.refusal = "the states of the corpus cannot be written"
+    page.locator("#unit-number").fill(str(UNIT + 2))
+    sync_api.expect(page.locator(".extremes p")).to_have_text(post.refusal)

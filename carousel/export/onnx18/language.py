@@ -13,6 +13,7 @@ from carousel.export.onnx18.graph import Graph, Value
 from carousel.export.onnx18.layers import layers
 from carousel.export.onnx18.weights import Weights
 from carousel.export.rounding import numbers
+from carousel.language.mixture import MixtureOfSoftmaxes
 from carousel.language.model import LanguageModel
 from carousel.language.softmax import AdaptiveSoftmax, FullSoftmax
 from carousel.text.vocabulary import Vocabulary
@@ -53,10 +54,12 @@ def of_language(model: LanguageModel, vocabulary: Vocabulary, precision: str = "
             resets = graph.node("Unsqueeze", flags, graph.constant([-1], np.int64))
         output, after = layers(model.recurrent, data, asked.states(model.recurrent, data), weights, {}, resets)
         flat = graph.node("Reshape", output, graph.constant([-1, output.units], np.int64))
+        tied = weights.whole(table, scale, "tied") if model.config.tied else None
         if isinstance(model.output, AdaptiveSoftmax):
             logits = _adaptive(model.output, flat, weights)
+        elif isinstance(model.output, MixtureOfSoftmaxes):
+            logits = _mixture(model.output, flat, weights, tied)
         else:
-            tied = weights.whole(table, scale, "tied") if model.config.tied else None
             logits = _full(model.output, flat, weights, tied)
     steps = graph.node("Shape", turned, outputs=[Value(graph, "steps", kind=np.int64)])
     shape = graph.node("Concat", steps, graph.constant([vocabulary.size], np.int64), axis=0)
@@ -67,7 +70,22 @@ def of_language(model: LanguageModel, vocabulary: Vocabulary, precision: str = "
     return asked.model(model.recurrent, {"logits": (logits, ["batch", "time"])}, after, told)
 
 
-def _full(output: FullSoftmax, flat: Value, weights: Weights, tied: Value | None) -> Value:
+def _mixture(output: MixtureOfSoftmaxes, flat: Value, weights: Weights, tied: Value | None) -> Value:
+    """Return log-probabilities of all tokens: those of each softmax, weighed by its share."""
+    graph, prior, latent = weights.graph, output.prior, output.latent
+    shares = _product(flat, weights.dense(numbers(prior.weight), "prior"), prior.out_features)
+    shares = graph.node("LogSoftmax", shares, axis=-1)
+    bias = weights.vector(numbers(latent.bias), "latent_bias")
+    h = graph.node("Tanh", _product(flat, weights.dense(numbers(latent.weight), "latent"), latent.out_features, bias))
+    rows = graph.node("Reshape", h, graph.constant([-1, flat.units], np.int64))  # all softmaxes of a step, one after the other
+    each = graph.node("LogSoftmax", _full(output, rows, weights, tied), axis=-1)
+    each = graph.node("Reshape", each, graph.constant([-1, output.mixtures, output.vocabulary_size], np.int64))
+    weighed = graph.node("Add", each, graph.node("Unsqueeze", shares, graph.constant([-1], np.int64)))
+    made = Value(graph, "mixed", output.vocabulary_size, True)
+    return graph.node("ReduceLogSumExp", weighed, graph.constant([1], np.int64), outputs=[made], keepdims=0)
+
+
+def _full(output: FullSoftmax | MixtureOfSoftmaxes, flat: Value, weights: Weights, tied: Value | None) -> Value:
     weight = weights.dense(numbers(output.weight), "output") if tied is None else tied
     bias = weights.vector(numbers(output.bias), "output_bias")
     return _product(flat, weight, output.vocabulary_size, bias)

@@ -138,7 +138,7 @@ def backward(
 
     adjoints = {name: x[: steps.total] for name, x in adjoints.items()}
     ended = Ended(adjoints, list(sums.values()), carried, direct)
-    return finish(program, run, steps, replace(tensors, dense=dense), lengths, replace(arriving, saved=saved), ended)
+    return finish(k, run, steps, replace(tensors, dense=dense), lengths, replace(arriving, saved=saved), ended)
 
 
 class Ended(NamedTuple):
@@ -155,7 +155,7 @@ class Ended(NamedTuple):
 
 
 def finish(
-    program: CppProgram,
+    k: Kernel,
     run: Run,
     steps: Steps,
     tensors: Tensors,
@@ -164,6 +164,7 @@ def finish(
     ended: Ended,
 ) -> dict[str, list[Tensor]]:
     """Return gradients by kind, from the arrays that a run backwards has filled; other arguments as those of ``backward``."""
+    program = k.program
     groups, operands = (
         [ended.adjoints[name] for name in program.adjoints],
         dict(zip(program.saved, arriving.saved, strict=True)),
@@ -175,7 +176,7 @@ def finish(
         carried=ended.carried,
         direct=ended.direct,
     )
-    multiply, products, data = small(program, run, lengths, steps.total), None, tensors.data
+    multiply, products, data = small(k, run, lengths, steps.total), None, tensors.data
     if multiply is not None:
         factors = {"x": data.contiguous(), **ended.adjoints, **{program.stored[x].array: v for x, v in operands.items()}}
         products = multiply(factors, tensors.dense, data, data="data" in arriving.asked)

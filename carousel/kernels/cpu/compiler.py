@@ -1,4 +1,7 @@
-"""From C++ to a loaded library: find a compiler, build once, keep the object in the user's cache folder."""
+"""From C++ to a loaded library: find a compiler, build once, keep what is built in the user's cache folder.
+
+What all kernels of a type have in common (``products.cpp``) is one object there, which each is linked with.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +16,12 @@ import stat
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from threading import Timer
+from typing import NamedTuple
 
 import platformdirs
 import torch
@@ -22,6 +29,7 @@ import torch
 from carousel.kernels.backend import Unavailable
 
 HEADERS = tuple(Path(__file__).with_name(name) for name in ("runtime.h", "functions.h", "noise.h", "int8.h"))
+PRODUCTS = Path(__file__).with_name("products.cpp")
 # Vector extensions: bytes of a vector, and what the compiler is told.
 SIMD: dict[str, tuple[int, list[str]]] = {
     "avx512": (64, ["-march=x86-64-v4", "-mprefer-vector-width=512"]),
@@ -141,6 +149,78 @@ def _multiplying(products: torch.dtype | None) -> list[str]:
     return ["-DBFLOAT", "-mavx512bf16"] if products is torch.bfloat16 else []
 
 
+class _Built(NamedTuple):
+    """A file of the cache folder, the note beside it, and the text that it is compiled from."""
+
+    path: Path
+    note: Path
+    text: str
+
+    def whole(self) -> bool:
+        """Return whether the file is there as it was built, and nobody else could have written it."""
+        try:
+            wanted = json.loads(self.note.read_text())["sha256"]
+            return _ours(self.path) and hashlib.sha256(self.path.read_bytes()).hexdigest() == wanted
+        except (OSError, ValueError, KeyError, TypeError):
+            return False
+
+
+@dataclass(frozen=True)
+class _Compiler:
+    """A compiler's command and the flags of one type, by which all that it builds is known."""
+
+    command: tuple[str, ...]
+    flags: tuple[str, ...]
+
+    def of(self, name: str, ending: str, *texts: str) -> _Built:
+        """Return a file of the cache folder by all that it is built from; the first text is compiled."""
+        identity = [*texts, *(header.read_text() for header in HEADERS), *self.flags, *self.command, _version(self.command)]
+        key, place = hashlib.sha256("\0".join(identity).encode()).hexdigest()[:20], folder()
+        return _Built(place / f"{name}-{key}{ending}", place / f"{name}-{key}.json", texts[0])
+
+    def compile(self, built: _Built, room: str) -> Path:
+        """Return an object in the room, compiled from the text of what is to be built."""
+        named = Path(room, built.path.name)  # debuggers and profilers show a kernel's name
+        text, made = named.with_suffix(".cpp"), named.with_suffix(".o")
+        text.write_text(built.text)
+        _run(self.command, [*self.flags, f"-I{HEADERS[0].parent}", "-c", str(text), "-o", str(made)], room)
+        return made
+
+    def keep(self, built: _Built, made: Path) -> None:
+        """Put what was made in its place: several processes may build at once, each in a room of its own."""
+        digest = hashlib.sha256(made.read_bytes()).hexdigest()
+        noted = made.with_suffix(".json")
+        noted.write_text(json.dumps({"sha256": digest, "compiler": _version(self.command), "flags": self.flags}) + "\n")
+        os.replace(made, built.path)
+        os.replace(noted, built.note)
+
+    def build(self, kernel: _Built, products: _Built) -> None:
+        """Build a kernel, and beside it the products where they are missing; on a terminal, what takes long says so."""
+        patience = Timer(SLOW, self.say)
+        patience.daemon = True
+        patience.start()
+        try:
+            with tempfile.TemporaryDirectory(dir=kernel.path.parent, prefix=".build-") as room, ThreadPoolExecutor(1) as beside:
+                common = None if products.whole() else beside.submit(self.compile, products, room)
+                half = self.compile(kernel, room)
+                if common is not None:
+                    self.keep(products, common.result())
+                made = half.with_suffix(".so")
+                # To link, Zig first builds a C++ library for this processor: a minute, for nothing that a kernel calls. What a
+                # kernel does call, the process has.
+                without = ["-nostdlib"] if zig(self.command) and sys.platform == "linux" else []
+                _run(self.command, [*self.flags, "-shared", *without, str(half), str(products.path), "-o", str(made)], room)
+                self.keep(kernel, made)
+        finally:
+            patience.cancel()
+
+    def say(self) -> None:
+        """Say on a terminal that it takes its time."""
+        said = f"carousel: {' '.join(self.command)} compiles a kernel, once, and takes its time"
+        if sys.stderr.isatty():
+            print(said, file=sys.stderr, flush=True)
+
+
 def library(name: str, source: str, dtype: torch.dtype, products: torch.dtype | None = None) -> ctypes.CDLL:
     """Return the compiled source, built if the cache has no whole object of the same source, flags, compiler and processor.
 
@@ -149,64 +229,21 @@ def library(name: str, source: str, dtype: torch.dtype, products: torch.dtype | 
     Several processes may ask at once: each builds into a file of its own and renames it. Raises CompileError.
     """
     width, architecture = SIMD[simd()]
-    command = compiler()
-    if zig(tuple(command)):
+    command = tuple(compiler())
+    if zig(command):
         architecture = ZIG[simd()]
-    flags = [*FLAGS, *architecture, f"-DT={TYPES[dtype]}", f"-DWIDTH={width}", *_multiplying(products)]
-    identity = [source, *(header.read_text() for header in HEADERS), *flags, *command, _version(tuple(command))]
-    key = hashlib.sha256("\0".join(identity).encode()).hexdigest()[:20]
-    place = folder()
-    path, note = place / f"{name}-{key}.so", place / f"{name}-{key}.json"
-    if not _whole(path, note):
-        _build(command, flags, source, path, note)
-    return ctypes.CDLL(str(path))
+    flags = (*FLAGS, *architecture, f"-DT={TYPES[dtype]}", f"-DWIDTH={width}", *_multiplying(products))
+    ours, common = _Compiler(command, flags), PRODUCTS.read_text()
+    kernel = ours.of(name, ".so", source, common)
+    if not kernel.whole():
+        ours.build(kernel, ours.of(PRODUCTS.stem, ".o", common))
+    return ctypes.CDLL(str(kernel.path))
 
 
-def _whole(path: Path, note: Path) -> bool:
-    try:
-        wanted = json.loads(note.read_text())["sha256"]
-        return _ours(path) and hashlib.sha256(path.read_bytes()).hexdigest() == wanted
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
-
-
-def _build(command: list[str], flags: list[str], source: str, path: Path, note: Path) -> None:
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".build-") as room:
-        named = Path(room, path.name)  # debuggers and profilers show a kernel's name
-        text, made, noted = (named.with_suffix(ending) for ending in (".cpp", ".so", ".json"))
-        text.write_text(source)
-        compiling = [*flags, f"-I{HEADERS[0].parent}", str(text)]
-        if zig(tuple(command)) and sys.platform == "linux":
-            # To link, Zig first builds a C++ library for this processor: a minute, for nothing that a kernel calls. What a
-            # kernel does call, the process has.
-            half = text.with_suffix(".o")
-            steps = [[*compiling, "-c", "-o", str(half)], ["-shared", "-nostdlib", str(half), "-o", str(made)]]
-        else:
-            steps = [[*compiling, "-shared", "-o", str(made)]]
-        for arguments in steps:
-            _run(command, arguments, room)
-        digest = hashlib.sha256(made.read_bytes()).hexdigest()
-        noted.write_text(json.dumps({"sha256": digest, "compiler": _version(tuple(command)), "flags": flags}) + "\n")
-        os.replace(made, path)  # several processes may build at once, each in its own room
-        os.replace(noted, note)
-
-
-def _run(command: list[str], arguments: list[str], room: str) -> None:
-    """Run the compiler; on a terminal, what takes long says so."""
-    running = subprocess.Popen(
+def _run(command: tuple[str, ...], arguments: list[str], room: str) -> None:
+    said = subprocess.run(
         [*command, *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=environment(room)
     )
-    try:
-        try:
-            _, said = running.communicate(timeout=SLOW)
-        except subprocess.TimeoutExpired:
-            if sys.stderr.isatty():
-                print(f"carousel: {' '.join(command)} compiles a kernel, once, and takes its time", file=sys.stderr, flush=True)
-            _, said = running.communicate()
-    except BaseException:
-        running.kill()
-        running.wait()
-        raise
-    if running.returncode:
-        lines = [line for line in said.splitlines() if "error" in line] or said.splitlines() or ["no message"]
+    if said.returncode:
+        lines = [line for line in said.stderr.splitlines() if "error" in line] or said.stderr.splitlines() or ["no message"]
         raise CompileError(f"{' '.join(command)} refuses the kernel: {lines[0].strip()}")

@@ -1,5 +1,6 @@
 // Functions of vectors, good to the last few places of their type over the whole range; NaN and infinity as PyTorch has them.
-// runtime.h includes this file, inside its namespace, where T, V, M, I, LANES, SINGLE, all and select are known.
+// runtime.h includes this file, inside its namespace, where T, V, M, I, LANES, SINGLE, all and select are known. The C library's
+// functions of one number have the compiler's names here: their header takes longer to read than all of ours.
 
 constexpr int TERMS = SINGLE ? 7 : 13;  // of the Taylor series of exp on |r| <= ln 2 / 2: below half a unit in the last place
 
@@ -66,9 +67,9 @@ inline V log(V x) {
   for (int j = LOG_TERMS; j > 0; --j) series = (series + T(1.0 / (2 * j + 1))) * z;
   const V n = __builtin_convertvector(k, V) - select(small, all(SINGLE ? T(24) : T(54)), all(T(0)));
   V y = n * T(0.69314718055994530942) + T(2) * s * (series + T(1));
-  y = select(x == T(0), all(T(-INFINITY)), y);
-  y = select(x < T(0), all(T(NAN)), y);
-  return select((x == T(INFINITY)) | (x != x), x, y);
+  y = select(x == T(0), all(-INFINITE), y);
+  y = select(x < T(0), all(T(__builtin_nan(""))), y);
+  return select((x == INFINITE) | (x != x), x, y);
 }
 
 inline V absolute(V x) {
@@ -81,7 +82,7 @@ inline V sign(V x) { return select(x > T(0), all(T(1)), select(x < T(0), all(T(-
 
 inline V sqrt(V x) {
   T each[LANES]; std::memcpy(each, &x, WIDTH);
-  for (int k = 0; k < LANES; ++k) each[k] = std::sqrt(each[k]);  // one instruction of vectors
+  for (int k = 0; k < LANES; ++k) each[k] = SINGLE ? T(__builtin_sqrtf(each[k])) : T(__builtin_sqrt(each[k]));  // one instruction of vectors
   V y; std::memcpy(&y, each, WIDTH); return y;
 }
 
@@ -185,7 +186,11 @@ inline V wave(V x, I quarter) {
   I any = 0;
   for (int k = 0; k < LANES; ++k) any |= far[k];
   if (any)
-    for (int k = 0; k < LANES; ++k) if (far[k]) y[k] = quarter ? std::cos(x[k]) : std::sin(x[k]);
+    for (int k = 0; k < LANES; ++k)
+      if (far[k]) {
+        if constexpr (SINGLE) y[k] = quarter ? __builtin_cosf(x[k]) : __builtin_sinf(x[k]);
+        else y[k] = quarter ? __builtin_cos(x[k]) : __builtin_sin(x[k]);
+      }
   return y;
 }
 
@@ -198,7 +203,7 @@ inline V clip(V x, V low, V high) { return minimum(maximum(x, low), high); }
 inline V hard_sigmoid(V x) { return clip(x + T(3), all(T(0)), all(T(6))) / T(6); }
 inline V hard_tanh(V x) { return clip(x, all(T(-1)), all(T(1))); }
 inline V lanes(V a, V b, T (*f)(T, T)) { V y; for (int k = 0; k < LANES; ++k) y[k] = f(a[k], b[k]); return y; }
-inline V power(V a, V b) { return lanes(a, b, [](T x, T y) { return T(std::pow(x, y)); }); }
+inline V power(V a, V b) { return lanes(a, b, [](T x, T y) { return SINGLE ? T(__builtin_powf(x, y)) : T(__builtin_pow(x, y)); }); }
 // The remainder with the divisor's sign, as Python and PyTorch have it. Of a small quotient the whole part is right or one off, and
 // one fused operation finds what is left without rounding; where that has the other sign, one divisor more is right.
 inline V modulo(V a, V b) {
@@ -216,5 +221,5 @@ inline V modulo(V a, V b) {
     return select(m == T(0), a * T(0), m);
   }
 #endif
-  return lanes(a, b, [](T x, T y) { T m = std::fmod(x, y); return m != 0 && (m < 0) != (y < 0) ? m + y : m; });
+  return lanes(a, b, [](T x, T y) { T m = SINGLE ? T(__builtin_fmodf(x, y)) : T(__builtin_fmod(x, y)); return m != 0 && (m < 0) != (y < 0) ? m + y : m; });
 }

@@ -7,11 +7,7 @@ typedef M Words;
 typedef M Sum;
 typedef int16_t Packed;  // two numbers of 8 bits
 typedef int16_t H __attribute__((vector_size(WIDTH / 2)));
-constexpr int PAIR = 2;
 constexpr long PIECE = 512;
-
-constexpr long words(long depth) { return (depth + 3) / 4 * 2; }
-constexpr long packed(long depth) { return 1 + words(depth) / 2; }  // the scale, and four numbers in the place of one
 
 // The scales of a tile's rows and of its sums.
 struct Scales { const T* rows; const T* sums; };
@@ -75,12 +71,12 @@ inline T to_words(const T* x, long n, Word* out) {
 }
 
 // A weight in units of its row's scale, rounded.
-inline uint32_t eight(T weight, T scale) { return scale > 0 ? uint32_t(int32_t(std::nearbyint(weight / scale))) & 0xff : 0; }
+inline uint32_t eight(T weight, T scale) { return scale > 0 ? uint32_t(int32_t(__builtin_nearbyintf(weight / scale))) & 0xff : 0; }
 
 // The scale of a weight's row; no number where one of them is none.
 inline T scale_of(const T* row, long n) {
   T top = 0, none = 0;
-  for (long k = 0; k < n; ++k) top = std::fabs(row[k]) > top ? std::fabs(row[k]) : top, none += row[k] * T(0);
+  for (long k = 0; k < n; ++k) top = __builtin_fabsf(row[k]) > top ? __builtin_fabsf(row[k]) : top, none += row[k] * T(0);
   return top / T(127) + none;
 }
 

@@ -99,6 +99,8 @@ class Kernel:
         self.forward = Entry(library.carousel_forward, self.program.forward)
         if products is not torch.int8:
             self.backward = Entry(library.carousel_backward, self.program.backward)
+        self.multiply = library.carousel_multiply  # as small.py calls it
+        self.multiply.restype, self.multiply.argtypes = None, [ctypes.c_void_p, ctypes.c_int64]
         self.lanes = compiler.SIMD[compiler.simd()][0] // dtype.itemsize
         # Of a weight, the numbers in the place of one, and the scales of each unit before them.
         self.word, self.scales = WORDS[products], int(products is torch.int8)

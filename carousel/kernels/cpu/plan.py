@@ -226,7 +226,7 @@ class _Back:
         wanted = [kind for kind, is_asked in zip(ON_REQUEST, asked, strict=True) if is_asked]
         adjoints = dict(zip((*program.adjoints, *program.own), rooms, strict=True))
         each = calls.finish(
-            *(program, run, steps, Tensors.of(lists, None, None), plan.lengths),
+            *(plan.kernel, run, steps, Tensors.of(lists, None, None), plan.lengths),
             Arriving(given, carried, [], saved, wanted),
             calls.Ended(adjoints, sums, carried, [None] * len(carried)),
         )

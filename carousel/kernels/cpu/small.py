@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Mapping, Sequence
-from functools import cache, lru_cache
-from pathlib import Path
-from typing import Any, NamedTuple
+from functools import lru_cache
+from typing import NamedTuple
 
-import torch
 from torch import Tensor
 
 from carousel.kernels.compiled import Run
-from carousel.kernels.cpu import compiler
-from carousel.kernels.cpu.program import CppProgram
+from carousel.kernels.cpu.kernel import Kernel
 from carousel.kernels.gradients import Products
 
 MOST = 100_000  # products of two numbers for the weights' gradients, below which the calls are what costs
 
 
 class _Job(ctypes.Structure):
-    """As in ``products.h``."""
+    """``Small`` of ``products.cpp``."""
 
     _fields_ = (
         *((name, ctypes.c_void_p) for name in ("a", "b", "c")),
@@ -39,12 +36,13 @@ class Small:
     """The products of calls of the same shapes.
 
     Args:
-        program: of the loop.
+        kernel: of the loop.
         lengths: the units behind each size.
         rows: of all steps.
     """
 
-    def __init__(self, program: CppProgram, lengths: Mapping[str, int], rows: int):
+    def __init__(self, kernel: Kernel, lengths: Mapping[str, int], rows: int):
+        self.multiply, program = kernel.multiply, kernel.program
         interface, shared = program.interface, program.live.shared
         outer = [f"E_{j}_bar" if shared[j] is None else f"A_{shared[j]}" for j in range(len(interface.outer))]
         factors = [(name, "x") for name in outer]
@@ -102,7 +100,7 @@ class Small:
             job.a, job.c = address[a.name] + a.after * size, address[c.name] + c.after * size
             if b is not None:
                 job.b = address[b.name] + b.after * size
-        _library(like.dtype, compiler.simd()).carousel_multiply(jobs, count)
+        self.multiply(jobs, count)
         found = {
             n: x
             for whole, (*_, numbers) in zip(wholes, self.wholes, strict=True)
@@ -112,22 +110,14 @@ class Small:
 
 
 @lru_cache(maxsize=1024)
-def _small(program: CppProgram, lengths: tuple[tuple[str, int], ...], rows: int) -> Small | None:
-    interface, known = program.interface, dict(lengths)
+def _small(kernel: Kernel, lengths: tuple[tuple[str, int], ...], rows: int) -> Small | None:
+    interface, known = kernel.program.interface, dict(lengths)
     work = sum(len(s.parts) * known[s.size] * known[s.depth] for s in interface.stacks)
     if rows * work > MOST or sum(map(len, interface.towers)) < len(interface.stacks):
         return None
-    return Small(program, known, rows)
+    return Small(kernel, known, rows)
 
 
-def small(program: CppProgram, run: Run, lengths: Mapping[str, int], rows: int) -> Small | None:
+def small(kernel: Kernel, run: Run, lengths: Mapping[str, int], rows: int) -> Small | None:
     """Return the products of a run backwards whose rows of all steps are so many, None where PyTorch's are to be called."""
-    return _small(program, tuple(lengths.items()), rows) if run.products is None else None
-
-
-@cache
-def _library(dtype: torch.dtype, simd: str) -> Any:
-    library = compiler.library("products", Path(__file__).with_name("products.h").read_text(), dtype)
-    library.carousel_multiply.restype = None
-    library.carousel_multiply.argtypes = [ctypes.c_void_p, ctypes.c_int64]
-    return library
+    return _small(kernel, tuple(lengths.items()), rows) if run.products is None else None

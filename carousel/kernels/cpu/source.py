@@ -154,7 +154,7 @@ def _tiles(what: str, block: CppBlock) -> str:
     begin += [f"{_rows_of(r)} begin_{r.kind}({_partial(r, f'own * {r.heads or 1} + k')});" for r in block.gathers]
     return f"""inline void {block.name}(const {what}& c, const Step& s, const Team& team) {{
   typedef Tiling<{_most(block)}> Tile;
-  const Cut cut(c.{block.size}, {block.heads}, team.units<Tile>());
+  const Cut cut(c.{block.size}, {block.heads}, team.units(Tile::MOST_UNITS));
   const Range tiles = team.tiles(cut), mine = team.rows_of(s);
   const long count = (mine.to - mine.from + Tile::ROWS - 1) / Tile::ROWS, own = team.rank * c.batch;
 {_indent(begin, 2)}{_indent(sums, 2)}  for (long tile = tiles.from; tile < tiles.to; ++tile) {{
@@ -200,16 +200,9 @@ def _product(p: CppProduct) -> list[str]:
         lines = [f"const int {rows} = int((rows.to < s.next_rows ? rows.to : s.next_rows) - rows.from);"]
         condition = f"if ({rows} > 0) "
     panel = f"c.{p.panel} + at.block * {g} * LANES * packed({p.depth})"
-    if p.rows_at:
-        head = f" + at.head * {p.depth}" if p.heads > 1 else ""
-        x = f"rows_{p.panel}"
-        lines = [f"const T* {x}[Tile::ROWS];", f"gather_rows({x}, {p.pointer}{head}, {p.stride}, {p.rows_at}, {rows});"]
-        more = "true" if p.more else "false"
-        return [*lines, f"product<{g}, Tile>({rows}, at.wide, {x}, {panel}, {p.depth}, {_sums(p.symbols)}, {more});"]
-    x = f"{p.pointer} + at.head * {p.depth}" if p.heads > 1 else p.pointer
-    more = "true" if p.more else "false"
-    call = f"product<{g}, Tile>({rows}, at.wide, {x}, {p.stride}, {panel}, {p.depth}, {_sums(p.symbols)}, {more});"
-    return [*lines, condition + call]
+    x, more = f"{p.pointer} + at.head * {p.depth}" if p.heads > 1 else p.pointer, "true" if p.more else "false"
+    factors = f"{x}, {p.stride}, {p.rows_at or 'nullptr'}, {panel}, {p.depth}"
+    return [*lines, f"{condition}product({rows}, at.wide * {g}, {factors}, {_sums(p.symbols)}, {more});"]
 
 
 def _divide(stages: list[list[CppBlock]]) -> str:
@@ -238,7 +231,7 @@ def _pack(how: str, weights: tuple[str, ...], panel: str, size: str, heads: int,
     parts = (weights, map(stride, weights), map(begin, weights))
     struct = f"Weights<{g}>{{{', '.join('{' + ', '.join(each) + '}' for each in parts)}}}"
     blocks = "" if how == "pack" else f", {'false' if whole else 'true'}"
-    return f"{how}({struct}, {panel}, {depth}, Cut({size}, {heads}, team.units<Tiling<{most}>>()), team{blocks});"
+    return f"{how}({struct}, {panel}, {depth}, Cut({size}, {heads}, team.units(units_of({most}))), team{blocks});"
 
 
 def _steps(stages: list[list[CppBlock]], levels: bool) -> str:

@@ -18,7 +18,11 @@ export async function answerTo(path, body) {
     throw new Error("This is a saved page: it shows what was seen, but has no model to ask. Run carousel serve for more.");
   if (path !== "api/watch") throw new Error("This page has no answer to that. Run carousel serve for more.");
   const model = await globalThis.carousel;
-  const { limits, valves, states } = JSON.parse(document.getElementById("saved").textContent).answers["api/run"];
+  const saved = JSON.parse(document.getElementById("saved").textContent);
+  if ((body.model ?? "0") !== saved.model)
+    throw new Error("This page has only the model of run A inside. Run carousel serve for the others.");
+  const { others = [], ...first } = saved.answers["api/run"];
+  const { limits, valves, states } = [first, ...others][Number.parseInt(saved.model, 10)];
   const { text, clamps, predictions } = body;
   const long = [...text].length;
   if (long > limits.characters)

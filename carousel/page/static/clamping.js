@@ -1,5 +1,6 @@
 // The form that clamps a quantity: its units, layer and words, and the clamps that hold.
 
+import { layerIn, seeIn } from "./layers.js";
 import { unitsOf, wordAt, written } from "./numbers.js";
 import { quantityOf, unitOf } from "./quantity.js";
 import { change, state } from "./state.js";
@@ -21,12 +22,13 @@ export function listenToClamps(seen, say) {
 }
 
 function clampOf(seen) {
-  const units = unitsOf(field("units").value, seen.run.units[state.see]);
+  const name = seeIn(seen.other);
+  const units = unitsOf(field("units").value, seen.other.units[name]);
   const [from, to] = [Number(field("from").value), field("to").value === "" ? null : Number(field("to").value)];
   if (field("value").value === "") throw new Error("Give a value to clamp to.");
   if (to !== null && to <= from) throw new Error("The clamp ends before it begins.");
   const layer = field("layer").value === "" ? null : Number(field("layer").value);
-  return { name: state.see, value: Number(field("value").value), units, from, to, layer };
+  return { name, value: Number(field("value").value), units, from, to, layer };
 }
 
 // The chosen unit into the form: from the word that is seen on, at the value that it has there.
@@ -34,17 +36,18 @@ function clampUnit(seen) {
   const k = wordAt(seen.places, state.step, seen.b ? 1 : 0);
   const { va, vb } = quantityOf(seen);
   field("units").value = unitOf(seen);
-  field("layer").value = state.layer;
+  field("layer").value = layerIn(seen.run);
   field("from").value = k;
   field("range").value = field("value").value = Number((vb ?? va)[k][unitOf(seen)].toFixed(2));
   field("value").focus();
   field("value").select();
 }
 
-// A scale for the chosen quantity.
-export function fitClamp({ run }) {
-  field("title").textContent = `Clamp ${state.see}`;
-  Object.assign(field("range"), run.valves.includes(state.see) ? { min: 0, max: 1 } : { min: -2, max: 2 });
+// A scale for the chosen quantity of B, which is clamped.
+export function fitClamp({ run, other }) {
+  const name = seeIn(other);
+  field("title").textContent = `Clamp ${name}${run === other ? "" : ` of ${other.run}`}`;
+  Object.assign(field("range"), other.valves.includes(name) ? { min: 0, max: 1 } : { min: -2, max: 2 });
   field("value").value = field("range").value = 0;
 }
 

@@ -1,7 +1,9 @@
 // Which words each word depends on: a map of word × word; the word whose error flows back is chosen here.
 
 import { askConnectivity } from "./api.js";
+import { asking } from "./asking.js";
 import { showLegend, showMap } from "./heatmap.js";
+import { modelOfB } from "./models.js";
 import { reachOf, show, written } from "./numbers.js";
 import { state } from "./state.js";
 
@@ -21,38 +23,59 @@ function build() {
   card.innerHTML = `<h2>Which words each word depends on</h2>
     <p class=muted>A row is a word, a column a word before it: the size of the derivative of the row's log-odds by what was there.</p>
     <div class=controls><label>By <select id=depends-name></select></label> <label id=depends-label>Run <select id=depends-run><option>A<option>B</select></label></div>
-    <div class=scroll><canvas id=depends tabindex=0 role=application aria-roledescription="heat map" aria-label="How strongly each word depends on each word before it"></canvas></div>
-    <p class=readout aria-live=polite></p><div id=depends-legend class=legend></div>`;
+    <p id=depends-says class=message role=alert hidden></p>
+    <div id=depends-shown><div class=scroll><canvas id=depends tabindex=0 role=application aria-roledescription="heat map" aria-label="How strongly each word depends on each word before it"></canvas></div>
+    <p class=readout aria-live=polite></p><div id=depends-legend class=legend></div></div>`;
   flow.after(card);
   const $ = (id) => document.getElementById(id);
   const named = { end: "flow-end", name: "depends-name", run: "depends-run", label: "depends-label", map: "depends", legend: "depends-legend" };
-  return { card, ...Object.fromEntries(Object.entries(named).map(([part, id]) => [part, $(id)])) };
+  const built = { card, ...Object.fromEntries(Object.entries(named).map(([part, id]) => [part, $(id)])) };
+  built.questions = asking((line) => {
+    $("depends-says").textContent = line;
+    $("depends-says").hidden = line === "";
+    $("depends-shown").hidden = line !== "";
+  });
+  return built;
 }
 
-export function showDepends(seen, end, choose, say) {
+export function showDepends(seen, end, choose) {
   parts ??= build();
   const { words } = seen.a;
   parts.end.replaceChildren(...words.slice(1).map((w, k) => new Option(`${k + 1}: ${written(w)}`, k + 1)));
   parts.end.value = end ?? words.length - 1;
   parts.end.onchange = () => choose(Number(parts.end.value));
-  if (!parts.name.options.length) {
-    const { states, valves } = seen.run;
-    parts.name.replaceChildren(...["input", ...[...states].reverse(), ...valves].map((n) => new Option(n, n)));
-  }
   parts.label.hidden = !seen.b;
   if (!seen.b) parts.run.value = "A";
   const most = seen.run.limits.map;
   parts.card.hidden = words.length > most || (seen.b?.words.length ?? 0) > most;
   if (parts.card.hidden) return;
-  const again = () => fill().catch((error) => say(error.message));
-  parts.name.onchange = parts.run.onchange = again;
+  const again = () => {
+    offerNames(parts.run.value === "B" ? seen.other : seen.run);
+    ask();
+  };
+  parts.name.onchange = ask;
+  parts.run.onchange = again;
   again();
 }
 
-async function fill() {
+function offerNames({ states, valves }) {
+  const names = ["input", ...[...states].reverse(), ...valves];
+  const { value } = parts.name;
+  parts.name.replaceChildren(...names.map((n) => new Option(n, n)));
+  if (names.includes(value)) parts.name.value = value;
+}
+
+function ask() {
   const isB = parts.run.value === "B";
   const name = parts.name.value;
-  const found = await askConnectivity(isB ? (state.other ?? state.text) : state.text, name, isB ? state.clamps : []);
+  const asked = isB ? [state.other ?? state.text, name, state.clamps, modelOfB()] : [state.text, name, [], state.model];
+  parts.questions.ask(
+    () => askConnectivity(...asked),
+    (found) => fill(found, name),
+  );
+}
+
+function fill(found, name) {
   const layer = Math.min(state.layer, found.size[name].length - 1);
   const sizes = found.size[name][layer];
   const high = reachOf(sizes.flat().filter((x) => x !== null));

@@ -1,20 +1,17 @@
 // Finding in the corpus: where else units do as on a span of words, where memories are nearest, where a unit is extreme.
 // The corpus stays with the server, so a page that is one file has no such panel.
 
-import { askRun, askWatch } from "./api.js";
+import { askFind, askRun, askWatch } from "./api.js";
+import { asking } from "./asking.js";
+import { excerpt } from "./excerpts.js";
+import { layerIn, seeIn } from "./layers.js";
+import { numberOf, runsOf } from "./models.js";
 import { show, written } from "./numbers.js";
-import { answerTo } from "./server.js";
 import { state, whenChanged } from "./state.js";
+import { make, table } from "./tables.js";
 
 const SHOWN = 12; // units that are listed
 let words = []; // of the text that is read
-let asked = 0;
-
-function make(tag, properties = {}, ...children) {
-  const element = Object.assign(document.createElement(tag), properties);
-  element.append(...children);
-  return element;
-}
 
 const button = (textContent, onclick) => make("button", { type: "button", textContent, onclick });
 const [from, to] = [make("select"), make("select")];
@@ -45,20 +42,21 @@ const card = make(
   found,
 );
 
-async function ask(kind) {
-  const turn = (asked += 1);
+const questions = asking((line) => (says.textContent = line));
+const readings = asking(() => {}); // what is wrong with the text is said above
+
+function ask(kind) {
   says.textContent = "Searching; a corpus is read once …";
   found.replaceChildren();
-  const { text, see: name, layer } = state;
-  const body = { kind, name, layer, text, begin: Number(from.value), end: Number(to.value), unit: Number(unit.value) };
-  try {
-    const answer = await answerTo("api/find", { ...body, threshold: Number(threshold.value), off: off.value });
-    if (turn !== asked) return;
-    if (kind === "like") showAlike(answer.alike, name);
-    else showPlaces(answer, kind, name);
-  } catch (error) {
-    if (turn === asked) says.textContent = error.message;
-  }
+  const { text, model } = state;
+  const [name, layer] = [seeIn(runSeen()), layerIn(runSeen())];
+  const span = { begin: Number(from.value), end: Number(to.value) };
+  const asked = { number: Number(unit.value), after: words[span.end - 1] };
+  const how = { threshold: Number(threshold.value), off: off.value };
+  questions.ask(
+    () => askFind({ kind, name, layer, text, ...span, unit: asked.number, ...how }, model),
+    (answer) => (kind === "like" ? showAlike(answer.alike, name) : showPlaces(answer, kind, name, asked)),
+  );
 }
 
 const signed = (u, sign) => (sign < 0 ? `−${u}` : `${u}`);
@@ -76,11 +74,13 @@ function showAlike(alike, name) {
     return [signed(u.unit, u.sign), u.places.toLocaleString("en"), ...labels];
   });
   const headings = ["unit", "places", ...(rows[0].labels.length ? ["goes with", "precision", "recall", "of all words"] : [])];
-  found.replaceChildren(table(headings, cells), ...alike.best.map((e) => excerpt(e, ` units ${e.units.map(([u, s]) => signed(u, s)).join(" ")}`)));
+  const units = Object.assign(table("", headings, cells), { className: "switches" });
+  found.replaceChildren(units, ...alike.best.map((e) => excerpt(e, ` units ${e.units.map(([u, s]) => signed(u, s)).join(" ")}`)));
 }
 
-function showPlaces(answer, kind, name) {
-  says.textContent = kind === "unit" ? `Unit ${unit.value} of ${name}, one place a line.` : `Nearest ${name} after “${written(words[to.value - 1])}”, one place a line.`;
+function showPlaces(answer, kind, name, { number, after }) {
+  const what = kind === "unit" ? `Unit ${number} of ${name}` : `Nearest ${name} after “${written(after)}”`;
+  says.textContent = `${what}, one place a line.`;
   const parts = Object.entries(answer).flatMap(([heading, places]) => [
     make("h3", { textContent: { nearest: "By distance", highest: "Highest", lowest: "Lowest" }[heading] }),
     ...places.map((e) => excerpt(e, ` ${show(e.value, 3)}`)),
@@ -88,37 +88,17 @@ function showPlaces(answer, kind, name) {
   found.replaceChildren(...parts);
 }
 
-function table(headings, rows) {
-  const body = rows.map((row) => make("tr", {}, ...row.map((textContent) => make("td", { textContent }))));
-  const head = make("tr", {}, ...headings.map((textContent) => make("th", { textContent, scope: "col" })));
-  return make("table", { className: "switches" }, make("thead", {}, head), make("tbody", {}, ...body));
-}
-
-// A place in its context, the tracks of annotation below its words.
-function excerpt(e, facts) {
-  const inside = (k) => (k >= e.first && k < e.stop ? "inside" : "");
-  const line = make("tr", {}, make("th", { scope: "row", textContent: "" }));
-  line.append(...e.words.map((w, k) => make("td", { className: inside(k), textContent: written(w) })));
-  const tracks = Object.entries(e.tracks).map(([name, labels]) => {
-    const cells = labels.map((label, k) => make("td", { className: inside(k), textContent: label ?? "·" }));
-    return make("tr", { className: "annotation" }, make("th", { scope: "row", textContent: name }), ...cells);
-  });
-  return make(
-    "figure",
-    {},
-    make("figcaption", { className: "muted", textContent: `Line ${e.line.toLocaleString("en")}:${facts}` }),
-    make("table", {}, make("tbody", {}, line, ...tracks)),
+function readWords() {
+  const { text, model } = state;
+  readings.ask(
+    () => askWatch(text, [], model),
+    (read) => {
+      words = read.words;
+      from.replaceChildren(...words.map((w, k) => new Option(`${k}: ${written(w)}`, k)));
+      to.replaceChildren(...words.map((w, k) => new Option(`${k}: ${written(w)}`, k + 1)));
+      mark();
+    },
   );
-}
-
-async function readWords() {
-  const { text } = state;
-  const read = await askWatch(text, []).catch(() => null); // what is wrong with the text is said above
-  if (!read || text !== state.text) return;
-  words = read.words;
-  from.replaceChildren(...words.map((w, k) => new Option(`${k}: ${written(w)}`, k)));
-  to.replaceChildren(...words.map((w, k) => new Option(`${k}: ${written(w)}`, k + 1)));
-  mark();
 }
 
 // The span begins at the word that is seen; the last word stays where it is chosen after it.
@@ -129,16 +109,20 @@ function mark() {
   if (Number(to.value) <= step) to.value = step + 1;
 }
 
+let runs = [];
+const runSeen = () => runs[numberOf(state.model)];
+
 async function begin() {
   const run = await askRun().catch(() => ({})); // said by the page
   if (!run.corpus) return;
+  runs = runsOf(run);
   card.querySelector("h2").textContent += `: ${run.corpus}`;
   document.querySelector("main").append(card);
   card.addEventListener("toggle", () => card.open && readWords());
   whenChanged((changed) => {
     if (Number.isInteger(state.unit)) unit.value = state.unit;
     if (!card.open) return;
-    if (changed.has("text")) readWords();
+    if (changed.has("text") || changed.has("model")) readWords();
     else if (changed.has("step")) mark();
   });
 }

@@ -1,8 +1,14 @@
 // The gradient flow of a text: sizes against lag, a curve for each state and layer.
 
+import { askGradients } from "./api.js";
+import { asking } from "./asking.js";
+import { endOf, showDepends } from "./depends.js";
 import { showLegend, showMap } from "./heatmap.js";
 import { percent, show, written } from "./numbers.js";
-import { table } from "./panels.js";
+import { modelOfB } from "./models.js";
+import { isAlone } from "./server.js";
+import { change, state } from "./state.js";
+import { table } from "./tables.js";
 
 const NS = "http://www.w3.org/2000/svg";
 const SUP = { "-": "⁻", 0: "⁰", 1: "¹", 2: "²", 3: "³", 4: "⁴", 5: "⁵", 6: "⁶", 7: "⁷", 8: "⁸", 9: "⁹" };
@@ -30,7 +36,34 @@ function curvesOf(flow, run) {
   );
 }
 
-export function showFlow(a, b, unit, aside) {
+const part = (id) => document.getElementById(id);
+const questions = asking((line) => {
+  part("flow-error").textContent = line;
+  part("flow-error").hidden = line === "";
+  part("flow-shown").hidden = line !== "";
+});
+
+// The flow of both runs; what is wrong with either is said in the panel.
+export function askFlow(seen) {
+  const { text, other, clamps, model } = state;
+  const isFree = !isAlone; // one file knows the last word alone, without clamps
+  const end = isFree ? endOf(state.end, seen.a) : null;
+  const twin = end === null ? null : (seen.places.find(([i]) => i === end)?.[1] ?? null); // none: B's last word
+  const isOther = seen.b && (isFree || other !== null || modelOfB() !== model);
+  questions.ask(
+    async () => [
+      await askGradients(text, end, [], model),
+      isOther ? await askGradients(other ?? text, twin, isFree ? clamps : [], modelOfB()) : null,
+    ],
+    ([a, b]) => {
+      const unit = seen.run.vocabulary.kind === "word" ? "words" : "pieces";
+      showFlow(a, b, unit, !isFree && clamps.length ? "Nothing is clamped here." : "");
+    },
+  );
+  if (isFree) showDepends(seen, end, (word) => change({ end: word }));
+}
+
+function showFlow(a, b, unit, aside) {
   const curves = [...curvesOf(a, b ? "A" : ""), ...(b ? curvesOf(b, "B") : [])];
   document.getElementById("flow-says").textContent = [flowSays(a, b ? "A" : "", unit), b ? flowSays(b, "B", unit) : "", aside]
     .filter(Boolean)

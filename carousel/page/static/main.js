@@ -1,12 +1,12 @@
 // The page: what is asked of the model, and what is shown of the answers.
 
-import { askGradients, askPage, askRun, askWatch, hasGradients, savedHash } from "./api.js";
+import { askPage, askRun, askWatch, hasGradients, savedHash } from "./api.js";
 import { showAttention } from "./attention.js";
 import { fillClampLayers, fillClampWords, fitClamp, listenToClamps } from "./clamping.js";
 import { fillDrawing, mountDrawing } from "./drawing.js";
-import { endOf, showDepends } from "./depends.js";
-import { showFlow } from "./flow.js";
-import { inRow, rowsOf } from "./layers.js";
+import { askFlow } from "./flow.js";
+import { inRow, layerIn, rowsOf, seeIn } from "./layers.js";
+import { begins, listenToModels, modelOfB, nameOfModel, numberOf, runsOf, showModels } from "./models.js";
 import { alignRuns, wordAt, written } from "./numbers.js";
 import { showChanged, showChanges, showPredictions, showTranslations } from "./panels.js";
 import { offerPatch } from "./patch.js";
@@ -23,12 +23,13 @@ import { markWord, showWords } from "./words.js";
 const $ = (id) => document.getElementById(id);
 const HAND = 200; // milliseconds that a hand rests before what it typed is read
 const REPEAT = 100; // milliseconds: steps that follow so soon are a run through the text, and tables wait for its end
-const seen = { run: null, a: null, b: null, places: [] };
+const seen = { runs: [], run: null, other: null, a: null, b: null, places: [] }; // run: the facts of A's, other: of B's
 let asked = 0;
 let isReading = false;
 let typed = null; // the timer of what was typed
 let followsCaret = false;
 let stepped = -REPEAT; // when the last step was shown
+let [fitted, fittedTo] = [null, null]; // the quantity and the run of the clamps' form
 let tabled = null; // the timer of what waits for the end of a run through the text
 
 // Asking
@@ -48,15 +49,17 @@ async function read() {
 }
 
 async function readOnce(isLatest) {
+  if (!seen.a) showRuns();
   try {
-    const compared = state.other !== null || state.clamps.length > 0;
-    const a = await askWatch(state.text, []);
+    const compared = state.other !== null || state.clamps.length > 0 || state.beside !== null;
+    const a = await askWatch(state.text, [], state.model);
     let refusal = "";
     const b =
       compared && isLatest()
-        ? await askWatch(state.other ?? state.text, state.clamps).catch((error) => void (refusal = error.message))
+        ? await askWatch(state.other ?? state.text, state.clamps, modelOfB()).catch((error) => void (refusal = error.message))
         : null;
     if (!isLatest()) return;
+    showRuns();
     Object.assign(seen, { a, b: b ?? null, places: alignRuns(a, b) });
     say(refusal); // A is shown all the same, and what was asked for can be taken back
     showAll();
@@ -79,21 +82,26 @@ function showAll() {
   if (followsCaret) change({ step: placeOfCaret() });
   followsCaret = false;
   if (state.step >= places.length) change({ step: places.length - 1 });
-  const flows = seen.run.task === "read" && [state.text, state.other ?? state.text].every(hasGradients);
+  const flows =
+    seen.run.task === "read" && hasGradients(state.text, state.model) && hasGradients(state.other ?? state.text, modelOfB());
   offerTab("flow", flows);
   if (!flows && state.tab === "flow") change({ tab: "cell" });
   showTranslations($("translations"), a, b);
-  $("run-b").hidden = $("map-b").hidden = $("map-d").hidden = $("changes").hidden = !b;
+  $("run-b").hidden = $("map-b").hidden = $("changes").hidden = !b;
   document.body.classList.toggle("compared", Boolean(b));
   $("run-a").querySelector(".tag").hidden = !b;
-  $("run-a").querySelector(".which").textContent = b ? "as it is" : seen.run.cell;
-  const changes = [state.other !== null ? "other words" : "", state.clamps.length ? "clamped" : ""].filter(Boolean).join(", ");
+  $("run-a").querySelector(".which").textContent = 
+    b && !state.beside ? "as it is" : nameOfModel(seen.runs, state.model);
+  const changes = [
+    state.beside ? nameOfModel(seen.runs, state.beside) : "",
+    state.other !== null ? "other words" : "", state.clamps.length ? "clamped" : "",
+  ].filter(Boolean).join(", ");
   $("run-b").querySelector(".which").textContent = changes;
   const given = b ? places.filter(([i, j]) => a.source === undefined || (i ?? 0) < a.source && (j ?? 0) < b.source) : [];
   const pairs = given.map(([i, j]) => [a.words[i], b.words[j]]).filter(([x, y]) => x !== y);
   showChanged($("changed"), state.other === null ? null : pairs, state.clamps, (b ?? a).words, takeBack);
   fillClampWords(seen);
-  offerPatch(!isAlone && b !== null && state.other !== null, say);
+  offerPatch(!isAlone && b !== null && state.other !== null && state.beside === null);
   showView();
 }
 
@@ -102,28 +110,11 @@ function showView() {
   $("controls").hidden = state.tab !== "cell" || !seen.a;
   if (!seen.a) return;
   showStep();
-  if (state.tab === "flow") flowOfBoth();
-}
-
-async function flowOfBoth() {
-  const { text, other, clamps } = state;
-  const isFree = !isAlone; // one file knows the last word alone, without clamps
-  const end = isFree ? endOf(state.end, seen.a) : null;
-  const twin = end === null ? null : (seen.places.find(([i]) => i === end)?.[1] ?? null); // none: B's last word
-  try {
-    const a = await askGradients(text, end);
-    const b = seen.b && (isFree || other !== null) ? await askGradients(other ?? text, twin, isFree ? clamps : []) : null;
-    if (state.tab !== "flow" || [text, other, clamps].some((x, k) => x !== [state.text, state.other, state.clamps][k])) return;
-    const unit = seen.run.vocabulary.kind === "word" ? "words" : "pieces";
-    showFlow(a, b, unit, !isFree && clamps.length ? "Nothing is clamped here." : "");
-    if (isFree) showDepends(seen, end, (word) => change({ end: word }), say);
-  } catch (error) {
-    say(error.message);
-  }
+  if (state.tab === "flow") askFlow(seen);
 }
 
 function showStep() {
-  const { a, b, places, run } = seen;
+  const { a, b, places, run, other } = seen;
   const [i, j] = [wordAt(places, state.step, 0), b ? wordAt(places, state.step, 1) : null];
   markWord($("words"), state.step);
   $("now").textContent = whereIn(a, i) + (b && b.words[j] !== a.words[i] ? ` (A), ${written(b.words[j])} (B)` : "");
@@ -132,12 +123,13 @@ function showStep() {
   $("replacement").placeholder = place ? `for ${written(place.word)}` : "";
   for (const element of $("replace").elements) element.disabled = !place || !isAlive;
   if (state.tab !== "cell") return;
-  for (const [id, watched, word, clamps] of [
-    ["run-a", a, i, []],
-    ["run-b", b, j, state.clamps],
+  for (const [id, watched, word, clamps, of] of [
+    ["run-a", a, i, [], run],
+    ["run-b", b, j, state.clamps, other],
   ]) {
     if (!watched) continue;
-    fillDrawing($(id).querySelector(".drawing"), watched, word, state.layer, state.see, inRow(clamps, run, state.layer));
+    const row = layerIn(of);
+    fillDrawing($(id).querySelector(".drawing"), watched, word, row, seeIn(of), inRow(clamps, of, row));
     const others = id === "run-b" ? a.predictions[i] : null;
     const most = Math.max(a.predictions[i]?.[0]?.[1] ?? 0, b?.predictions[j]?.[0]?.[1] ?? 0);
     showPredictions($(id).querySelector(".predictions"), watched.predictions[word], others, most);
@@ -202,7 +194,7 @@ function takeBack(what) {
 async function save() {
   $("save").disabled = true;
   try {
-    offer(`${seen.run.run}.html`, await askPage(state.text, state.other, state.clamps, asHash()));
+    offer(`${seen.run.run}.html`, await askPage(state, seen.run.task === "read", asHash()));
   } catch (error) {
     say(error.message);
   } finally {
@@ -274,6 +266,7 @@ function listen() {
   $("replace").addEventListener("submit", replaceWord);
   listenToClamps(seen, say);
   listenToUnits(seen);
+  listenToModels(seen.runs);
   offerSteps(() => seen.places.length);
   listenToTabs((tab) => change({ tab }));
   $("see").addEventListener("change", () => change({ see: $("see").value }));
@@ -294,34 +287,62 @@ function listen() {
     resizing = requestAnimationFrame(() => seen.a && showView());
   });
   whenChanged((changed) => {
-    if (["text", "other", "clamps"].some((k) => changed.has(k))) read();
+    if (["text", "other", "clamps", "model", "beside", "weights"].some((k) => changed.has(k))) read();
     else if (seen.a && changed.size === 1 && changed.has("step")) showStep();
     else if (seen.a) showView();
-    if (changed.has("see")) fitClamp(seen);
-    for (const key of ["see", "layer", "order"]) $(key).value = state[key];
+    showModels(seen.runs);
+    showChosen();
     $("every").checked = state.every;
   });
 }
 
+function showChosen() {
+  if (!seen.run) return;
+  const chosen = { see: seeIn(seen.run), layer: state.layer, order: state.order };
+  if (seen.other.names.includes(state.see)) chosen.see = state.see;
+  for (const [key, value] of Object.entries(chosen)) $(key).value = value;
+  if (fitted !== seeIn(seen.other) || fittedTo !== seen.other) fitClamp(seen);
+  [fitted, fittedTo] = [seeIn(seen.other), seen.other];
+}
+
 function showRun() {
-  const { run } = seen;
-  document.title = `${run.run}: carousel`;
-  $("title").textContent = run.run;
-  const layers = run.layers > 1 ? `, ${run.layers} layers` : "";
-  $("about").textContent = $("about").title =
-    `${run.cell}${layers}, ${run.units[run.states.at(-1)]} units, ${run.parameters.toLocaleString("en")} parameters. ${run.doc}`;
-  $("equations").textContent = run.equations.join("\n");
-  $("see").replaceChildren(...run.names.map((n) => new Option(nameOf(run, n), n)));
-  $("layer").replaceChildren(...rowsOf(run).map((row, k) => new Option(row, k)));
-  $("layer-label").hidden = rowsOf(run).length < 2;
-  fillClampLayers(run.layers);
-  $("text").maxLength = run.limits.characters;
+  const [first] = seen.runs;
+  $("text").maxLength = first.limits.characters;
   $("alone").hidden = !(isAlone && isAlive);
-  $("foot").textContent = `carousel: a cell is its equations. ${run.doc} ${run.source} ${isAlone ? aloneSays(run) : ""}`;
-  for (const id of ["run-a", "run-b"]) mountDrawing($(id).querySelector(".drawing"), run.svg, (name) => change({ see: name }));
   $("save").hidden = isAlone;
   $("copy").hidden = !isAlive;
   if (!isAlive) for (const element of [...$("reader").elements, ...$("clamp").elements]) element.disabled = true;
+}
+
+// The runs of A and B: their drawings, and what can be chosen of them.
+function showRuns() {
+  const { runs } = seen;
+  const [run, other] = [state.model, modelOfB()].map((model) => runs[numberOf(model)]);
+  for (const [id, was, now] of [
+    ["run-a", seen.run, run],
+    ["run-b", seen.other, other],
+  ])
+    if (was !== now) mountDrawing($(id).querySelector(".drawing"), now.svg, (name) => change({ see: name }));
+  const isNew = run !== seen.run || other !== seen.other;
+  Object.assign(seen, { run, other });
+  if (!isNew) return;
+  document.title = `${run.run}: carousel`;
+  $("title").textContent = run === other ? run.run : `${run.run}, ${other.run}`;
+  $("about").textContent = $("about").title = [...new Set([run, other])].map(saysOf).join(" ");
+  $("equations").textContent = run.equations.join("\n");
+  const names = new Map([other, run].flatMap((each) => each.names.map((name) => [name, nameOf(each, name)])));
+  $("see").replaceChildren(...[...names].map(([name, says]) => new Option(says, name)));
+  const deepest = [run, other].map(rowsOf).reduce((x, y) => (y.length > x.length ? y : x));
+  $("layer").replaceChildren(...deepest.map((row, k) => new Option(row, k)));
+  $("layer-label").hidden = deepest.length < 2;
+  fillClampLayers(other.layers);
+  $("foot").textContent = `carousel: a cell is its equations. ${run.doc} ${run.source} ${isAlone ? aloneSays(run) : ""}`;
+  showChosen();
+}
+
+function saysOf(run) {
+  const layers = run.layers > 1 ? `, ${run.layers} layers` : "";
+  return `${run.cell}${layers}, ${run.units[run.states.at(-1)]} units, ${run.parameters.toLocaleString("en")} parameters. ${run.doc}`;
 }
 
 // What a page says of itself that is one file.
@@ -332,11 +353,16 @@ function aloneSays(run) {
 }
 
 function begin(hash) {
-  const { run } = seen;
+  const { runs } = seen;
   const found = fromHash(hash);
+  const known = (model) => model !== null && numberOf(model) < runs.length;
+  if (!known(found.model) || (found.model === "0" && !runs[0].best)) found.model = begins(runs[0], 0);
+  if (!known(found.beside)) found.beside = null;
+  const run = runs[numberOf(found.model)];
+  const both = [run, runs[numberOf(found.beside ?? found.model)]];
   found.text ||= run.example;
-  if (!run.names.includes(found.see)) found.see = run.states.includes("h") ? "h" : run.states.at(-1);
-  found.layer = Math.min(found.layer, rowsOf(run).length - 1);
+  if (!both.some(({ names }) => names.includes(found.see))) found.see = run.states.includes("h") ? "h" : run.states.at(-1);
+  found.layer = Math.min(found.layer, Math.max(...both.map((each) => rowsOf(each).length)) - 1);
   if ((run.task === "translate" && found.tab === "flow") || !hasTab(found.tab)) found.tab = "cell";
   if ($("text").value.trim() !== found.text) $("text").value = found.text;
   change(found);
@@ -344,7 +370,7 @@ function begin(hash) {
 
 async function start() {
   try {
-    seen.run = await askRun();
+    seen.runs = runsOf(await askRun());
   } catch (error) {
     return say(error.message);
   }

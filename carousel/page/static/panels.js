@@ -1,6 +1,7 @@
 // What stands beside the drawing: predictions, a quantity's units, what a change has changed, the clamps that hold.
 
 import { mean, percent, show, signed, written } from "./numbers.js";
+import { table } from "./tables.js";
 
 export function showPredictions(host, list, others, most) {
   const before = new Map(others ?? []);
@@ -77,28 +78,6 @@ function changedWords(a, b, places) {
 }
 
 const atMost = (sign, p) => (percent(p).startsWith("<") ? percent(p) : sign + percent(p));
-
-export function table(caption, headings, rows) {
-  const made = document.createElement("table");
-  made.createCaption().textContent = caption;
-  const head = made.createTHead().insertRow();
-  for (const heading of headings) {
-    const cell = document.createElement("th");
-    cell.scope = "col";
-    cell.textContent = heading;
-    head.append(cell);
-  }
-  const body = made.createTBody();
-  for (const [first, ...rest] of rows) {
-    const row = body.insertRow();
-    const cell = document.createElement("th");
-    cell.scope = "row";
-    cell.textContent = first;
-    row.append(cell);
-    for (const value of rest) row.insertCell().textContent = value;
-  }
-  return made;
-}
 
 // What was written of the sentence, by each run; words that the other run did not write stand out.
 export function showTranslations(host, a, b) {

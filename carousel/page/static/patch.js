@@ -1,6 +1,7 @@
 // Activation patching: which units of A, put into B while one word is read, make B foretell as A does.
 
 import { askPatch } from "./api.js";
+import { asking } from "./asking.js";
 import { showLegend, showMap } from "./heatmap.js";
 import { show, signed, written } from "./numbers.js";
 import { state } from "./state.js";
@@ -26,32 +27,32 @@ function build() {
   const $ = (id) => document.getElementById(id);
   const named = { go: "patch-go", says: "patch-says", found: "patch-found", all: "patch-all", title: "patch-title" };
   const made = Object.entries({ ...named, units: "patch-units", legend: "patch-legend" }).map(([part, id]) => [part, $(id)]);
-  return { card, ...Object.fromEntries(made) };
+  const built = { card, ...Object.fromEntries(made) };
+  built.go.addEventListener("click", find);
+  built.questions = asking((line) => {
+    built.says.textContent = line;
+    built.go.disabled = false;
+  });
+  return built;
 }
 
-// Where B reads other words than A; valves that are held are left out.
-export function offerPatch(isOffered, say) {
+// Where B reads other words than A with the same model; valves that are held are left out.
+export function offerPatch(isOffered) {
   if (!isOffered && !parts) return;
   parts ??= build();
   parts.card.hidden = !isOffered;
   parts.found.hidden = true;
   parts.says.textContent = "";
-  parts.go.onclick = () => find().catch((error) => say(error.message));
+  parts.go.disabled = false;
+  parts.questions.drop(); // what was asked was about other words
 }
 
-async function find() {
-  const { text, other, see, layer } = state;
+function find() {
+  const { text, other, see, layer, model } = state;
   parts.go.disabled = true;
+  parts.found.hidden = true;
   parts.says.textContent = "Searching …";
-  try {
-    const found = await askPatch(text, other, see, layer);
-    if (text === state.text && other === state.other) fill(found);
-  } catch (error) {
-    parts.says.textContent = "";
-    throw error;
-  } finally {
-    parts.go.disabled = false;
-  }
+  parts.questions.ask(() => askPatch(text, other, see, layer, model), fill);
 }
 
 function fill(found) {

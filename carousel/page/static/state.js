@@ -1,7 +1,7 @@
 // What is seen, as one object; it is also the link (location.hash).
 
 const first = {
-  ...{ text: "", other: null, clamps: [], step: 1 },
+  ...{ text: "", other: null, clamps: [], step: 1, model: "0", beside: null },
   ...{ see: null, layer: 0, order: "variance", unit: null, every: false, end: null, tab: "cell" },
   ...{ cell: null, code: null, units: 32, fed: null, w: null, task: "two-sequences", steps: 20, seed: 1 }, // a cell that is written
 };
@@ -31,6 +31,11 @@ export function note() {
   }
 }
 
+// Of what is no part of the view, and has changed all the same.
+export function announce(what) {
+  for (const listener of listeners) listener(new Set([what]));
+}
+
 export function whenChanged(listener) {
   listeners.push(listener);
 }
@@ -57,6 +62,7 @@ export function fromHash(hash) {
   const found = { ...first };
   for (const key of ["text", "other", "see"]) if (asked.has(key)) found[key] = asked.get(key).slice(0, 20000);
   for (const key of ["step", "layer", "unit", "end"]) if (/^\d{1,5}$/.test(asked.get(key) ?? "")) found[key] = Number(asked.get(key));
+  for (const key of ["model", "beside"]) if (/^\d{1,3}(@(\d{1,18}|last))?$/.test(asked.get(key) ?? "")) found[key] = asked.get(key);
   for (const key of ["cell", "code", "fed", "w"]) if (asked.has(key)) found[key] = asked.get(key).slice(0, 8000);
   for (const [key, least, most] of [["units", 1, 4096], ["steps", 2, 60], ["seed", 0, 99999]])
     if (/^\d{1,5}$/.test(asked.get(key) ?? "")) found[key] = Math.min(Math.max(Number(asked.get(key)), least), most);

@@ -1,9 +1,11 @@
 // One unit over the words: its curve, its valves, where they are shut, open or moving, and the text in its colours.
 
 import { colourOf, inkOn, isDark } from "./colours.js";
+import { layerIn } from "./layers.js";
 import { mean, show, written } from "./numbers.js";
 import { nameOf, quantityOf, unitOf } from "./quantity.js";
 import { change, state } from "./state.js";
+import { make, table } from "./tables.js";
 import { tintWords } from "./words.js";
 
 const [SHUT, OPEN, MOVED] = [0.1, 0.9, 0.25];
@@ -39,16 +41,19 @@ export function listenToUnits(seen) {
   });
 }
 
-// What is seen of the chosen unit at the words i of A and j of B.
-export function showUnit(seen, i, j) {
-  const of = quantityOf(seen);
+// What is seen of the chosen unit at the words i of A and j of B. A unit is A's; B has the same one where it is the same run.
+export function showUnit(both, i, j) {
+  const of = quantityOf(both);
+  const seen = of.isOne ? both : { ...both, b: null };
   const unit = unitOf(seen);
   const asked = [of, unit, isDark()];
   if (asked.some((x, k) => x !== drawn[k])) {
     drawn = asked;
     Object.assign(area("unit-number"), { max: of.units.length - 1, value: unit ?? "" });
     area("unit-body").hidden = area("unit-does").hidden = unit === null;
-    area("unit-says").textContent = unit === null ? "Choose a row of the heat map." : `of ${of.what}`;
+    area("unit-says").textContent =
+      unit === null ? "Choose a row of the heat map." : `of ${of.what}${of.isOne ? "" : `, of ${both.run.run} (A)`}`;
+    area("unit-clamp").hidden = !of.isOne; // it is B that is clamped
     tintWords(area("words"), unit === null ? null : coloursOfWords(seen, of, unit));
     if (unit !== null) drawUnit(seen, of, unit);
   }
@@ -56,7 +61,8 @@ export function showUnit(seen, i, j) {
   area("unit-tracks").lastChild.firstChild.style.transform = `translateX(${100 * state.step}%)`;
   for (const track of area("unit-tracks").querySelectorAll(".track")) {
     const { name } = track.dataset;
-    const shown = [seen.a.values[name][state.layer][i][unit], ...(seen.b ? [seen.b.values[name][state.layer][j][unit]] : [])];
+    const row = layerIn(seen.run);
+    const shown = [seen.a.values[name][row][i][unit], ...(seen.b ? [seen.b.values[name][row][j][unit]] : [])];
     for (const [k, value] of shown.entries()) track.lastChild.children[k].textContent = show(value);
   }
   const [before, now] = [area("unit-card").querySelectorAll(".running .now"), `[data-place="${state.step}"]`];
@@ -92,7 +98,7 @@ function drawUnit(seen, of, unit) {
   area("unit-more").replaceChildren(
     ...additions.map((fill) => {
       const host = document.createElement("div");
-      fill(host, { seen, name: of.name, layer: state.layer, unit });
+      fill(host, { seen, name: of.name, layer: layerIn(run), unit });
       return host;
     }),
   );
@@ -111,7 +117,7 @@ const along = (places, run, values, unit) => places.map((p) => (p[run] === null 
 
 function track({ run, a, b, places }, name, unit) {
   const isValve = run.valves.includes(name);
-  const both = [a, b].filter(Boolean).map((read, k) => along(places, k, read.values[name][state.layer], unit));
+  const both = [a, b].filter(Boolean).map((read, k) => along(places, k, read.values[name][layerIn(run)], unit));
   const reach = isValve ? 1 : Math.max(0.01, ...both.flat().map((v) => Math.abs(v ?? 0)));
   const y = (v) => (isValve ? 1 - v : (1 - v / reach) / 2).toFixed(4);
   const paths = both.map((values, k) => {
@@ -190,42 +196,28 @@ function runningText(seen, of, unit) {
 }
 
 function gates({ run, a, b, places }, valves, unit) {
-  const made = document.createElement("table");
   const which = b ? 1 : 0;
   const read = b ?? a;
-  made.createCaption().textContent = `Valves of the unit, by the word${b ? ", in B" : ""}`;
-  const head = made.createTHead().insertRow();
-  for (const heading of ["", `shut (below ${SHUT})`, `open (above ${OPEN})`, `moves (by more than ${MOVED})`]) {
-    const cell = document.createElement(heading ? "th" : "td");
-    if (heading) cell.scope = "col";
-    cell.textContent = heading;
-    head.append(cell);
-  }
-  const body = made.createTBody();
-  for (const name of valves) {
-    const values = along(places, which, read.values[name][state.layer], unit);
-    const row = body.insertRow();
-    const title = document.createElement("th");
-    title.scope = "row";
-    title.textContent = nameOf(run, name);
-    row.append(title);
-    for (const holds of [
+  const link = (k) => make("span", { className: "link", textContent: written(read.words[places[k][which]]) });
+  const rows = valves.map((name) => {
+    const values = along(places, which, read.values[name][layerIn(run)], unit);
+    const tests = [
       (v) => v < SHUT,
       (v) => v > OPEN,
       (v, k) => k > 0 && values[k - 1] !== null && Math.abs(v - values[k - 1]) > MOVED,
-    ]) {
+    ];
+    const cells = tests.map((holds) => {
       const found = [...values.keys()].filter((k) => values[k] !== null && holds(values[k], k));
-      const cell = row.insertCell();
-      cell.textContent = found.length ? `${found.length}: ` : "–";
-      for (const k of found.slice(0, NAMED)) {
-        const word = document.createElement("span");
-        word.className = "link";
+      if (!found.length) return "–";
+      const links = found.slice(0, NAMED).flatMap((k) => {
+        const word = link(k);
         word.dataset.place = k;
-        word.textContent = written(read.words[places[k][which]]);
-        cell.append(word, " ");
-      }
-      if (found.length > NAMED) cell.append("…");
-    }
-  }
-  return made;
+        return [word, " "];
+      });
+      return [`${found.length}: `, ...links, found.length > NAMED ? "…" : ""];
+    });
+    return [nameOf(run, name), ...cells];
+  });
+  const headings = ["", `shut (below ${SHUT})`, `open (above ${OPEN})`, `moves (by more than ${MOVED})`];
+  return table(`Valves of the unit, by the word${b ? ", in B" : ""}`, headings, rows);
 }

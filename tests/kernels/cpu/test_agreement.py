@@ -4,6 +4,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from many_gates import many_gates
 
 from carousel import kernels
 from carousel.cells import CELLS
@@ -21,6 +22,12 @@ def test_packed_backwards_and_with_resets(agree, name):
 def test_two_hundred_steps_in_single_precision(agree, name):
     scale = 0.05 if name == "cec" else 0.2  # its memory has no gate: larger weights make it grow without bound
     agree(CELLS[name], 1e-4, sizes=(6, 40, 20), batch_sizes=(7,) * 200, dtype=torch.float32, scale=scale)
+
+
+@pytest.mark.parametrize("gates", [9, 13, 20])
+def test_more_gates_than_a_tile_has_sums(agree, gates):
+    agree(many_gates(gates))
+    agree(many_gates(gates), 1e-4, sizes=(3, 40, 0), batch_sizes=(7, 7), dtype=torch.float32)
 
 
 @settings(max_examples=40, deadline=None)

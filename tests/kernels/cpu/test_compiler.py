@@ -6,6 +6,7 @@ import shlex
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 import torch
@@ -36,8 +37,22 @@ def answer():
 
 @pytest.fixture
 def cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("CAROUSEL_CACHE", str(tmp_path))
-    return tmp_path / "kernels"
+    """An empty cache, and little that kernels have in common."""
+    products = tmp_path / "products.cpp"
+    products.write_text('extern "C" int common() { return 6; }\n')
+    monkeypatch.setattr(compiler, "PRODUCTS", products)
+    monkeypatch.setenv("CAROUSEL_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "kernels"
+
+
+@pytest.fixture
+def listening(tmp_path, monkeypatch):
+    """The arguments of each call of the compiler that built something."""
+    script, log = tmp_path / "listening-c++", tmp_path / "calls"
+    script.write_text(f'#!/bin/sh\necho "$@" >> {log}\nexec {shlex.join(compiler.compiler())} "$@"\n')
+    script.chmod(0o755)
+    monkeypatch.setenv("CXX", str(script))
+    return lambda: [line.split() for line in log.read_text().splitlines() if " -o " in line]
 
 
 def test_a_compiler_leaves_no_files_behind(cache, tmp_path, monkeypatch):
@@ -54,16 +69,48 @@ def test_a_compiler_leaves_no_files_behind(cache, tmp_path, monkeypatch):
 
 def test_built_once_and_loaded_again(cache, monkeypatch):
     assert compiler.library("answer", SOURCE, torch.float32).answer() == 42
-    monkeypatch.setattr(compiler, "_build", lambda *_: pytest.fail("built again"))
+    monkeypatch.setattr(compiler, "_run", lambda *_: pytest.fail("built again"))
     assert compiler.library("answer", SOURCE, torch.float32).answer() == 42
-    assert sorted(p.suffix for p in cache.iterdir()) == [".json", ".so"]
+    assert sorted(p.suffix for p in cache.iterdir()) == [".json", ".json", ".o", ".so"]
+
+
+def compiled(calls):
+    """The names of the files that were compiled, without their hashes."""
+    return [Path(word).name.rpartition("-")[0] for call in calls if "-c" in call for word in call if word.endswith(".cpp")]
+
+
+def test_products_are_compiled_once_for_all_kernels_of_a_type(cache, listening):
+    kernels = [compiler.library(name, SOURCE, torch.float32) for name in ("answer", "again", "answer")]
+    assert sorted(compiled(listening())) == ["again", "answer", "products"]
+    compiler.library("answer", SOURCE, torch.float64)
+    assert sorted(compiled(listening())[3:]) == ["answer", "products"]
+    assert [k.common() * k.answer() for k in kernels] == [6 * 42] * 3  # linked with each
+
+
+def test_changed_products_are_another_kernel(cache):
+    assert compiler.library("answer", SOURCE, torch.float32).common() == 6
+    compiler.PRODUCTS.write_text('extern "C" int common() { return 7; }\n')
+    assert compiler.library("answer", SOURCE, torch.float32).common() == 7
+
+
+@pytest.mark.parametrize("damage", ["cut", "foreign", "no note"])
+def test_damaged_products_are_built_again(cache, damage):
+    compiler.library("answer", SOURCE, torch.float32)
+    (path,) = cache.glob("*.o")
+    whole = path.read_bytes()
+    if damage == "no note":
+        path.with_suffix(".json").unlink()
+    else:
+        path.write_bytes(whole[:100] if damage == "cut" else b"something else")
+    assert compiler.library("again", SOURCE, torch.float32).common() == 6
+    assert path.read_bytes() == whole
 
 
 @pytest.mark.parametrize("damage", ["cut", "foreign", "no note"])
 def test_a_damaged_object_is_built_again(cache, damage):
     assert verdict(answer) == "42"
-    (path,), (note,) = cache.glob("*.so"), cache.glob("*.json")
-    whole = path.read_bytes()
+    (path,) = cache.glob("*.so")
+    note, whole = path.with_suffix(".json"), path.read_bytes()
     if damage == "no note":
         note.unlink()
     else:
@@ -74,7 +121,7 @@ def test_a_damaged_object_is_built_again(cache, damage):
 
 
 def test_a_folder_that_others_can_write_is_not_used(cache, tmp_path):
-    cache.mkdir()
+    cache.mkdir(parents=True)
     cache.chmod(0o777)
     assert compiler.folder() != cache
     cache.chmod(0o700)
@@ -84,7 +131,7 @@ def test_a_folder_that_others_can_write_is_not_used(cache, tmp_path):
 def test_several_processes_may_build_at_once(cache):
     with ThreadPoolExecutor(3) as pool:
         assert list(pool.map(verdict, [answer] * 3)) == ["42"] * 3
-    assert len(list(cache.iterdir())) == 2
+    assert len(list(cache.iterdir())) == 4
 
 
 def test_a_compiler_that_refuses_is_one_line(cache):
@@ -126,9 +173,9 @@ def test_zig_is_told_the_processor_by_its_own_name_and_links_without_its_library
     except ValueError as error:
         pytest.skip(str(error))
     assert compiler.library("answer", SOURCE, torch.float32).answer() == 42
-    compiling, linking = fake_zig()[-2:]
-    assert {"avx512": "-march=x86_64_v4", "avx2": "-march=x86_64_v3", "generic": "-march=baseline"}[simd] in compiling
-    assert "-c" in compiling
+    *compiling, linking = fake_zig()[-3:]
+    march = {"avx512": "-march=x86_64_v4", "avx2": "-march=x86_64_v3", "generic": "-march=baseline"}[simd]
+    assert all({"-c", march} <= set(call) for call in compiling)
     assert {"-shared", "-nostdlib"} <= set(linking)  # else a minute goes into building a C++ library
 
 
@@ -144,7 +191,8 @@ def test_zig_compiles_where_there_is_no_other_compiler_and_no_home(cache, tmp_pa
 @needs_zig
 @pytest.mark.parametrize("simd", list(compiler.SIMD))
 @pytest.mark.parametrize("products", [None, torch.bfloat16, torch.int8], ids=["exact", "bfloat16", "int8"])
-def test_zig_compiles_every_width(cache, monkeypatch, simd, products):
+def test_zig_compiles_every_width(tmp_path, monkeypatch, simd, products):
+    monkeypatch.setenv("CAROUSEL_CACHE", str(tmp_path))
     monkeypatch.setenv("CXX", shlex.join(ZIG))
     monkeypatch.setenv("CAROUSEL_SIMD", simd)
     try:
@@ -200,15 +248,18 @@ def test_kernels_of_the_lectures_cells_are_tested_as_users_have_them(cache, tmp_
     before = shlex.split(os.environ.get("CXX", ""))
     if "unoptimized.sh" not in " ".join(before):
         pytest.skip("kernels are compiled in another way")
-    listening, log = tmp_path / "listening-c++", tmp_path / "calls"
-    listening.write_text(f'#!/bin/sh\necho "$@" >> {log}\nexec {before[-1]} "$@"\n')
-    listening.chmod(0o755)
-    monkeypatch.setenv("CXX", shlex.join([*before[:-1], str(listening)]))
+    script, log = tmp_path / "logging-c++", tmp_path / "calls"
+    script.write_text(f'#!/bin/sh\necho "$@" >> {log}\nexec {before[-1]} "$@"\n')
+    script.chmod(0o755)
+    monkeypatch.setenv("CXX", shlex.join([*before[:-1], str(script)]))
+    optimized = {}
     for name in ("lstm-v3", "lstm-v3-recorded"):
         compiler.library(name, SOURCE, torch.float32)
-    users, quick = [line.split() for line in log.read_text().splitlines() if "-shared" in line]
-    assert [x for x in users if x.startswith("-O")] == ["-O3"]
-    assert [x for x in quick if x.startswith("-O")] == ["-O3", "-O0"]  # the last one counts
+    for call in (line.split() for line in log.read_text().splitlines()):
+        if "-c" in call:
+            optimized[compiled([call])[0]] = [word for word in call if word.startswith("-O")]
+    users = ["-O3"]
+    assert optimized == {"lstm-v3": users, "products": users, "lstm-v3-recorded": ["-O3", "-O0"]}  # the last one counts
 
 
 @pytest.mark.parametrize("simd", list(compiler.SIMD))

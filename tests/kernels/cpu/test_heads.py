@@ -175,8 +175,8 @@ def test_a_product_reads_its_heads_columns_alone():
     (stack,) = program.interface.inner.values()
     assert stack.heads == 4 and len(panels(stack)) == 4
     code = source(program)
-    assert "at.head * (c.n_m / 4), c.n_m, c.panel_0_0" in code  # forwards, from a row to the next all units
-    assert code.count("* (c.n_m / 4), (4 * c.n_m), c.panel_0_0_") == 4  # backwards, of each gate
+    assert "at.head * (c.n_m / 4), c.n_m, nullptr, c.panel_0_0" in code  # forwards, from a row to the next all units
+    assert code.count("* (c.n_m / 4), (4 * c.n_m), nullptr, c.panel_0_0_") == 4  # backwards, of each gate
     assert "Cut cut(c.n_m, 4," in code and " / 4" not in source(program_of(loop_of(cells.get("lstm-v2"))))
 
 

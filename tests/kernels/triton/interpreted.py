@@ -300,3 +300,12 @@ def test_a_way_that_there_is_not_is_refused(monkeypatch):
 
 def test_double_precision_is_left_to_the_reference():
     assert not usable(CELLS["lstm"], torch.zeros(1, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("clamp", [{"f": 0.5}, {"f": torch.tanh}], ids=["a value", "a function"])
+def test_clamps_are_left_to_others_and_hold(clamp):
+    layer, x = Recurrent("lstm-v3", 4, 6), torch.randn(3, 2, 4)
+    with kernels.use("triton"):
+        found = layer(x, clamp=clamp)[0]
+    torch.testing.assert_close(found, layer(x, clamp=clamp)[0], rtol=1e-5, atol=1e-6)
+    assert (found - layer(x)[0]).abs().max() > 1e-3

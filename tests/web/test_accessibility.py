@@ -1,0 +1,140 @@
+"""All of the page can be used by everybody: axe-core finds no fault on any tab or panel, and keys alone reach all of it."""
+
+import json
+
+import pytest
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install playwright")
+
+TEXT = "the boy who waits near the king lost his hat"
+SCREENS = [(1280, 800), (1920, 1080), (400, 800)]
+
+
+@pytest.fixture(scope="session")
+def faults():
+    """``faults(page, where)`` → a line for each fault that axe-core finds."""
+    module = "axe_playwright_python.sync_playwright"
+    axe = pytest.importorskip(module, reason="axe-core is not installed: pip install axe-playwright-python").Axe()
+
+    def found(page, where):
+        page.wait_for_timeout(100)
+        rules = axe.run(page).response["violations"]
+        return [f"{where}: {r['impact']}: {r['id']}, {len(r['nodes'])} times: {r['nodes'][0]['html'][:160]}" for r in rules]
+
+    return found
+
+
+def open_find(page):
+    page.locator("#find summary").click()
+    page.get_by_role("button", name="Where it is highest and lowest", exact=True).click()
+    page.wait_for_selector("#find figure")
+
+
+def open_unit(page):
+    page.locator("#unit-number").fill("3")
+    page.wait_for_selector("#unit-tracks .track")
+    for part in ("extremes", "probes"):
+        page.locator(f".{part} summary").click()
+        page.wait_for_selector(f".{part} table")
+
+
+def open_flow(page):
+    page.get_by_role("tab", name="Gradient flow").click()
+    page.wait_for_selector("#flow-plot .curve")
+    page.wait_for_selector("#depends-legend .ramp")
+    page.get_by_text("The numbers").click()
+
+
+def open_comparison(page):
+    page.get_by_role("tab", name="The cell").click()
+    page.locator("#words .word.a").nth(2).click()
+    page.locator("#replacement").fill("girl")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#words .word.b")
+
+
+def open_patch(page):
+    page.locator("#patch-go").click()
+    page.wait_for_selector("#patch-legend .ramp")
+
+
+def open_models(page):
+    page.reload()
+    page.wait_for_selector("#words .word.b")
+    page.locator("#model-b").select_option("rnn")
+    page.wait_for_selector("#map-d", state="hidden")
+    page.locator("#training summary").click()
+    page.wait_for_selector("#training .course-line")
+
+
+def clamp(page):
+    page.get_by_role("button", name="Clamp and compare").click()
+    page.wait_for_selector("#changed .chip >> nth=1")
+
+
+def refuse(page):
+    page.locator("#clamp-units").fill("3-1")
+    page.get_by_role("button", name="Clamp and compare").click()
+    page.wait_for_selector("#message:not([hidden])")
+
+
+@pytest.fixture(scope="session")
+def labels(tmp_path_factory):
+    """A corpus with labels, of words that the two runs know."""
+    path = tmp_path_factory.mktemp("labels") / "labels.jsonl"
+    given = [
+        {"words": ["the", noun, "who", verb, "lost", own, "hat"], "labels": {"gender": [gender] * 7}}
+        for noun, own, gender in (("boy", "his", "m"), ("girl", "her", "f"))
+        for verb in ("waits", "sings") * 10
+    ]
+    path.write_text("".join(json.dumps(each) + "\n" for each in given))
+    return path
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("screen", SCREENS, ids=lambda s: f"{s[0]}x{s[1]}")
+def test_a_language_model_is_shown_to_everybody(serve, two_runs, labels, open_page, faults, screen, scheme):
+    width, height = screen
+    page = open_page(serve(*two_runs[::-1], corpus=labels).address, width, scheme, height)
+    found = []
+    for steps in ((open_unit, open_find), (open_flow,), (open_comparison, open_patch, clamp, refuse), (open_models,)):
+        for step in steps:
+            step(page)
+        found += faults(page, steps[-1].__name__)
+    assert found == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("screen", SCREENS, ids=lambda s: f"{s[0]}x{s[1]}")
+def test_a_translator_is_shown_to_everybody(looking, open_page, faults, screen, scheme):
+    width, height = screen
+    page = open_page(f"{looking.address}#step=12", width, scheme, height)
+    page.locator("#words .word.a").nth(2).click()
+    page.locator("#replacement").fill("girl")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#attention-b canvas")
+    assert faults(page, "attention") == []
+
+
+def focusable(page):
+    """The names of what a key could reach: shown, enabled, and a stop of the Tab key."""
+    return page.evaluate(
+        """[...document.querySelectorAll("a[href], button, input, select, textarea, summary, [tabindex]")]
+           .filter((e) => e.tabIndex >= 0 && !e.disabled && e.checkVisibility() && !e.matches(".skip"))
+           .map((e, k) => (e.dataset.key = e.id || `${e.tagName} ${k}`))"""
+    )
+
+
+@pytest.mark.parametrize("tab", ["cell", "flow"])
+def test_the_tab_key_reaches_all_of_it(side_by_side, open_page, tab):
+    page = open_page(f"{side_by_side.address}#model=1&beside=0&unit=2&tab={tab}")
+    page.wait_for_selector("#depends-legend .ramp" if tab == "flow" else "#words .word.b")
+    for summary in page.locator("summary:visible").all():
+        summary.click()
+    page.wait_for_timeout(500)
+    page.evaluate("document.activeElement.blur(); scrollTo(0, 0)")
+    wanted, reached = focusable(page), []
+    for _ in range(len(wanted) + 20):
+        page.keyboard.press("Tab")
+        reached.append(page.evaluate("document.activeElement.dataset.key ?? null"))
+    assert set(wanted) - set(reached) == set() and len(wanted) > 20
