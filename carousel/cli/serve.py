@@ -42,7 +42,6 @@ def command(
     from carousel.web.server import create_app, create_cell_app, listen, serve  # here: its help needs no server
 
     if run is None and (corpus or annotations):
-    if run is None and (corpus or annotations):
         raise InputError(f"`{'corpus' if corpus else 'annotations'}` is for the page of a run: carousel serve RUN")
     beside = others or []
     for each in (run, *beside) if run else ():
