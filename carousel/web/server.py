@@ -212,6 +212,20 @@ def _application(hosts: Iterable[str], page: str) -> tuple[FastAPI, Cells]:
     return app, answer_cells(app)
 
 
+def _watch(models: Models, asked: WatchRequest) -> dict[str, Any]:
+    return models.view(asked.model).watch(asked.text, [c.made() for c in asked.clamps], asked.predictions)
+
+
+def _gradients(models: Models, asked: GradientsRequest) -> dict[str, Any]:
+    return models.view(asked.model).gradients(asked.text, asked.word, [c.made() for c in asked.clamps])
+
+
+ASKED: dict[str, tuple[type[ModelRequest], Callable[[Models, Any], dict[str, Any]]]] = {
+    "api/watch": (WatchRequest, _watch),
+    "api/gradients": (GradientsRequest, _gradients),
+}
+
+
 def _answer(models: Models, inside: str, question: str) -> dict[str, Any] | None:
     """Return the answer to a question as the page knows it, its path and its body; None where the model inside answers it."""
     path, _, body = question.partition(" ")
