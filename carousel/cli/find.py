@@ -43,9 +43,7 @@ def command(
     quantity: Annotated[str | None, typer.Option(help="Whose values; the memory's by default.", show_default=False)] = None,
     layer: options.Layer = None,
     part: Annotated[str, typer.Option(help="Which of the run's own texts: train, valid or test.")] = "valid",
-    annotations: Annotated[
-        Path | None, typer.Option(help="Labels for each word of the text (.jsonl), shown beside it.", show_default=False)
-    ] = None,
+    annotations: options.Annotations = None,
     count: Annotated[int, typer.Option(min=1, max=1000, help="Places to show.")] = 10,
     context: Annotated[int | None, typer.Option(min=0, max=1000, help="Words around each.", show_default=False)] = None,
     json: options.Json = False,

@@ -41,6 +41,9 @@ TranscriberRun = Annotated[
 ]
 LabellerRun = Annotated[Path, typer.Argument(help="A run folder, as carousel label train leaves it.", show_default=False)]
 Text = Annotated[str, typer.Argument(help="The text to read.", show_default=False)]
+Annotations = Annotated[
+    Path | None, typer.Option(help="Labels for each word of the text (.jsonl), shown beside it.", show_default=False)
+]
 Layer = Annotated[int | None, typer.Option(min=0, help="Layer to show; the last by default.", show_default=False)]
 ClampOptions = Annotated[
     list[str] | None,

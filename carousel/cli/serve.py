@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from carousel.cli import options
 from carousel.errors import InputError
 
 EXAMPLE = "Example: carousel serve runs/book-lstm-v2 --open"
@@ -28,9 +29,7 @@ def command(
         Path | None,
         typer.Option(help="Text to find things in, or sentences with labels (.jsonl); else held-out text.", show_default=False),
     ] = None,
-    annotations: Annotated[
-        Path | None, typer.Option(help="Labels for each word of that text (.jsonl).", show_default=False)
-    ] = None,
+    annotations: options.Annotations = None,
     browser: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
 ) -> None:
     """Show a model's valves and memory while it reads: a page on this machine, until Ctrl+C.
@@ -43,7 +42,7 @@ def command(
     from carousel.web.server import create_app, create_cell_app, listen, serve  # here: its help needs no server
 
     if run is None and (corpus or annotations):
-        raise InputError(f"--{'corpus' if corpus else 'annotations'} is of a run: carousel serve RUN")
+        raise InputError(f"`{'corpus' if corpus else 'annotations'}` is for the page of a run: carousel serve RUN")
     beside = others or []
     for each in (run, *beside) if run else ():
         wait_for_weights(each)

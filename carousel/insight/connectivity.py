@@ -36,7 +36,7 @@ class Connectivity:
         words: of the text, the end of line where every model begins first.
         ends: the numbers of the words whose log-odds L = log p / (1 − p) are followed back, from 1 on.
         sizes: by quantity |∂L/∂q_k|, Euclidean over units, (layers, ends, words): how much L changes with a small change of
-            the quantity at word k and all that follows from it. NaN from the word itself on.
+            the quantity at word k, consequences included. NaN from the word itself on.
     """
 
     words: tuple[str, ...]

@@ -39,7 +39,7 @@ class Readings:
         b: those of B.
         places: the words from the first that differs on, as (number in A, number in B).
         words: these words, as (A's, B's).
-        answers: what A and B foretell.
+        answers: the words that A and B foretell.
         odds: of B under clamps the bits by which A's answer is likelier than B's.
         whole: the log-odds of A and B as they are, in bits.
         names: the valves and states.
@@ -80,7 +80,7 @@ def _of_row(c: Clamp, row: int) -> Clamp:
 
 @dataclass(frozen=True)
 class Patching:
-    """What patches of A's values bring into B: shares of the difference of their log-odds, 0 as B, 1 as A.
+    """The effect of patches of A's values on B: shares of the difference of their log-odds, 0 as B, 1 as A.
 
     Attributes:
         words: the columns, from the first word that differs on, as (A's, B's).

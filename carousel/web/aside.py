@@ -31,7 +31,7 @@ class Aside:
 
     def start(self) -> None:
         """Start the process, unless it runs."""
-        if self.process is None or self.process.poll() is not None:
+        if self.process is None:
             home = str(Path(carousel.__file__).parent.parent)
             path = os.pathsep.join([home, *filter(None, [os.environ.get("PYTHONPATH")])])
             self.process = subprocess.Popen(
@@ -51,8 +51,13 @@ class Aside:
         """
         with self.lock:
             self.start()
-            self._ask({"kind": "ready"}, START)
+            if self._ask({"kind": "ready"}, START) is None:  # it has ended meanwhile
+                self.end()
+                self.start()
+                self._ask({"kind": "ready"}, START)
             found = self._ask({"kind": kind, **given}, self.seconds)
+            if found is None:
+                self.end()
         if found is None:
             raise InputError(f"this took longer than {self.seconds:g} seconds, or more memory than there is, and was ended")
         return found
@@ -66,7 +71,7 @@ class Aside:
             process.stdin.write(json.dumps(question) + "\n")
             process.stdin.flush()
             line = process.stdout.readline()
-        except BrokenPipeError:
+        except OSError:  # it has ended
             line = ""
         finally:
             timer.cancel()
@@ -77,3 +82,4 @@ class Aside:
         if self.process is not None:
             self.process.kill()
             self.process.communicate()
+            self.process = None

@@ -34,6 +34,8 @@ def answer(question: dict[str, Any]) -> dict[str, Any]:
         return {"error": str(error)}
     except (RecursionError, MemoryError):
         return {"error": "this cell is too large to be worked out here"}
+    except Exception as error:  # one cell is no reason to end
+        return {"error": f"this cell cannot be shown: {type(error).__name__}: {' '.join(str(error).split())}"}
 
 
 def main() -> None:

@@ -20,7 +20,7 @@ from carousel.insight.search.switches import Off
 from carousel.layers import Clamp
 from carousel.page.facts import BYTES, PREDICTIONS
 from carousel.page.files import files
-from carousel.web.cells import answer_cells
+from carousel.web.cells import Cells, answer_cells
 from carousel.web.guard import Guard
 from carousel.web.models import Models
 
@@ -138,11 +138,8 @@ def create_app(
     Raises:
         InputError: a folder is no whole run, or the runs differ in kind or vocabulary.
     """
-    models, static_files = Models([run, *beside], corpus, annotations), _static_files()
-    # No documentation pages: they would load their scripts from elsewhere.
-    app = FastAPI(title="Carousel", docs_url=None, redoc_url=None, openapi_url=None)
-    app.add_middleware(Guard, hosts=hosts, limit=BYTES)
-    _say_errors(app)
+    models = Models([run, *beside], corpus, annotations)
+    app, _ = _application(hosts, "index.html")
 
     # Plain functions: each request has a thread of its own.
     @app.get("/api/run")
@@ -184,32 +181,27 @@ def create_app(
         answers = {question: _answer(models, asked.model, question) for question in asked.questions}
         return HTMLResponse(models.page(asked.model, asked.hash, {q: a for q, a in answers.items() if a is not None}))
 
-    answer_cells(app)
-
-    @app.get("/")
-    def page() -> Response:
-        return static_files["index.html"]
-
-    @app.get("/static/{name}")
-    def static(name: str) -> Response:
-        if name not in static_files:
-            raise HTTPException(404, f"there is no {name}")
-        return static_files[name]
-
     return app
 
 
 def create_cell_app(hosts: Iterable[str] = ()) -> FastAPI:
     """Return the application without a run, whose page writes cells alone; ``hosts`` as ``create_app`` has them."""
+    app, cells = _application(hosts, "cells.html")
+    cells.aside.start()  # while the browser opens
+    return app
+
+
+def _application(hosts: Iterable[str], page: str) -> tuple[FastAPI, Cells]:
+    """Return an application that hands out the page's files and answers what is asked about cells, and what does."""
     static_files = _static_files()
+    # No documentation pages: they would load their scripts from elsewhere.
     app = FastAPI(title="Carousel", docs_url=None, redoc_url=None, openapi_url=None)
     app.add_middleware(Guard, hosts=hosts, limit=BYTES)
     _say_errors(app)
-    answer_cells(app).aside.start()  # while the browser opens
 
     @app.get("/")
-    def page() -> Response:
-        return static_files["cells.html"]
+    def begin() -> Response:
+        return static_files[page]
 
     @app.get("/static/{name}")
     def static(name: str) -> Response:
@@ -217,7 +209,7 @@ def create_cell_app(hosts: Iterable[str] = ()) -> FastAPI:
             raise HTTPException(404, f"there is no {name}")
         return static_files[name]
 
-    return app
+    return app, answer_cells(app)
 
 
 def _watch(models: Models, asked: WatchRequest) -> dict[str, Any]:

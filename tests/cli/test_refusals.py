@@ -48,6 +48,9 @@ def one_line(result, *parts):
         (["translate", "none", "--rows", "99999999999999999999"], "--rows"),
         (["compare", "text.txt", "--cells", "rnn,nope"], "no cell is called 'nope'"),
         (["cells", "lstm-v9"], "lstm-v"),
+        (["serve", "--corpus", "text.txt"], "--corpus is for the page of a run: carousel serve RUN"),
+        (["serve", "--annotations", "none"], "--annotations is for the page of a run"),
+        (["serve", "none"], "no such folder"),
     ],
     ids=lambda x: " ".join(x) if isinstance(x, list) else "",
 )

@@ -10,7 +10,7 @@ import torch
 
 from carousel.equations.loop import Loop
 from carousel.kernels.cpu import compiler
-from carousel.kernels.cpu.kernel import kernel
+from carousel.kernels.cpu import kernel as of_loops
 from carousel.kernels.cpu.program import program_of
 from carousel.kernels.cpu.source import source
 
@@ -20,14 +20,17 @@ FUNCTIONS = ("carousel_forward", "carousel_backward")
 
 def compile_together(loops: Sequence[Loop], dtype: torch.dtype) -> None:
     """Have ``kernel`` remember each loop's, one file a processor."""
-    texts, count = list(dict.fromkeys(source(program_of(loop)) for loop in loops)), os.cpu_count() or 1
-    libraries = {}
+    printed = {program: source(program) for program in map(program_of, loops)}
+    count, libraries = os.cpu_count() or 1, {}
+    by_size = sorted(dict.fromkeys(printed.values()), key=len)  # files of about the same size
     with ThreadPoolExecutor(count) as pool:
-        for part, library in pool.map(lambda part: _built(part, dtype), filter(None, (texts[k::count] for k in range(count)))):
+        parts = filter(None, (by_size[k::count] for k in range(count)))
+        for part, library in pool.map(lambda part: _built(part, dtype), parts):
             libraries |= {text: _one(library, k) for k, text in enumerate(part)}
-    with mock.patch.object(compiler, "library", lambda name, text, *_: libraries[text]):
+    built = mock.patch.object(compiler, "library", lambda name, text, *_: libraries[text])
+    with built, mock.patch.object(of_loops, "source", printed.__getitem__):
         for loop in loops:
-            kernel(loop, dtype)
+            of_loops.kernel(loop, dtype)
 
 
 def _built(texts, dtype):

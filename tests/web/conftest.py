@@ -21,7 +21,7 @@ from carousel.text.vocabulary import Vocabulary
 from carousel.training.run_folder import save_model
 from carousel.translation.config import PairsConfig, TranslationConfig
 from carousel.translation.model import Translator, TranslatorConfig
-from carousel.web.server import create_app, listen
+from carousel.web.server import create_app, create_cell_app, listen
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 LINES = ["the boy who waits near the king lost his hat", "the girl who sings lost her hat", "a king and a queen read"]
@@ -139,9 +139,19 @@ def serve():
         yield lambda *runs, **how: stack.enter_context(contextmanager(_serve)(*runs, **how))
 
 
+@pytest.fixture(scope="session")
+def writing():
+    """The same without a run: cells are written."""
+    yield from _serve_app(create_cell_app())
+
+
 def _serve(run, *beside, **how):
+    yield from _serve_app(create_app(run, beside=beside, **how))
+
+
+def _serve_app(app):
     listening, address = listen("127.0.0.1", 0)
-    made = uvicorn.Server(uvicorn.Config(create_app(run, beside=beside, **how), log_level="warning", ws="none"))
+    made = uvicorn.Server(uvicorn.Config(app, log_level="warning", ws="none"))
     thread = threading.Thread(target=made.run, kwargs={"sockets": [listening]}, daemon=True)
     thread.start()
 
@@ -149,7 +159,7 @@ def _serve(run, *beside, **how):
         data = body if isinstance(body, bytes | None) else json.dumps(body).encode()
         request = urllib.request.Request(address + path, data, {"Content-Type": "application/json"} | headers)
         try:
-            with urllib.request.urlopen(request, timeout=20) as reply:
+            with urllib.request.urlopen(request, timeout=60) as reply:
                 status, content, found = reply.status, reply.read().decode(), reply.headers
         except urllib.error.HTTPError as error:
             status, content, found = error.code, error.read().decode(), error.headers
@@ -190,10 +200,10 @@ def open_page(browser):
         page.on("pageerror", lambda error: said.append(f"error: {error}"))
         page.on("requestfailed", lambda request: said.append(f"failed: {request.url}"))
         page.goto(address)
-        page.wait_for_selector("#words .word")
+        page.wait_for_selector(begin.until)
         return page
 
-    begin.expected = "nothing of the kind"
+    begin.expected, begin.until = "nothing of the kind", "#words .word"
     yield begin
     for context in contexts:
         context.close()

@@ -30,8 +30,8 @@ Tick = Callable[[int, int], object]
 
 @dataclass(frozen=True)
 class Facts:
-    """What a file of states holds: ``tokens`` times ``units`` values of quantity ``name`` in a ``layer``, by the model and of
-    the text that have these digests."""
+    """The content of a file of states: ``tokens`` times ``units`` values of quantity ``name`` in a ``layer``, by the model and
+    of the text that have these digests."""
 
     name: str
     layer: int

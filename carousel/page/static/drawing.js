@@ -38,7 +38,7 @@ export function fillDrawing(host, watched, word, layer, chosen, clamps) {
     const middle = mean(values);
     group.style.setProperty("--level", Math.min(Math.max(middle, 0), 1).toFixed(3));
     const shown = group.querySelector(".value");
-    if (shown) shown.textContent = show(middle);
+    if (shown && shown.textContent !== show(middle)) shown.textContent = show(middle);
     const what = group.classList.contains("valve") ? "mean opening" : "mean";
     const says = `${group.dataset.says}; ${what} ${show(middle)}${held ? ", clamped" : ""}`;
     if (says === group.getAttribute("aria-label")) continue;

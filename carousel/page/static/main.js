@@ -356,7 +356,7 @@ function begin(hash) {
   const { runs } = seen;
   const found = fromHash(hash);
   const known = (model) => model !== null && numberOf(model) < runs.length;
-  if (!known(found.model) || (found.model === "0" && !runs[0].best)) found.model = begins(runs[0], 0);
+  if (!known(found.model) || found.model === "0") found.model = begins(runs[0], 0);
   if (!known(found.beside)) found.beside = null;
   const run = runs[numberOf(found.model)];
   const both = [run, runs[numberOf(found.beside ?? found.model)]];

@@ -270,11 +270,10 @@ function showLoss() {
   const losses = training?.losses ?? [];
   $("trained").textContent = losses.length ? `Update ${losses.length}: loss ${losses.at(-1).toPrecision(2)}` : "";
   if (!losses.length) return ($("chart-loss").textContent = "Press Train.");
-  const step = Math.ceil(losses.length / 400);
+  const step = Math.max(1, Math.ceil(losses.length / 400));
   const thinned = losses.length > 400 ? losses.filter((_, k) => k % step === 0) : losses;
-  const across = step > 1 ? `updates, every ${step}th` : "update";
   const says = "Loss of each update, on a logarithmic scale.";
-  plot($("chart-loss"), [{ name: "", values: thinned, kind: 0 }], { across, log: true, height: innerHeight < 950 ? 150 : 190, says });
+  plot($("chart-loss"), [{ name: "", values: thinned, kind: 0 }], { across: "update", each: step, log: true, height: innerHeight < 950 ? 150 : 190, says });
 }
 
 // Training

@@ -3,6 +3,11 @@
 import { mean, percent, show, signed, written } from "./numbers.js";
 import { table } from "./tables.js";
 
+// What is the same is left alone: the browser would lay it out anew.
+const put = (element, text) => {
+  if (element.textContent !== text) element.textContent = text;
+};
+
 export function showPredictions(host, list, others, most) {
   const before = new Map(others ?? []);
   const shown = list.slice(0, 8);
@@ -11,12 +16,12 @@ export function showPredictions(host, list, others, most) {
   while (host.children.length < shown.length) host.append(prediction());
   for (const [k, [word, p]] of shown.entries()) {
     const [text, bar, chance, moved] = host.children[k].children;
-    text.textContent = written(word);
+    put(text, written(word));
     text.title = word === "<eos>" ? "the end of the line" : word;
     bar.style.setProperty("--p", (p / Math.max(most, 0.25)).toFixed(4));
     const change = others && before.has(word) ? p - before.get(word) : null;
-    chance.textContent = percent(p);
-    moved.textContent = change !== null && Math.abs(change) >= 0.005 ? signed(100 * change, 0) : "";
+    put(chance, percent(p));
+    put(moved, change !== null && Math.abs(change) >= 0.005 ? signed(100 * change, 0) : "");
   }
 }
 

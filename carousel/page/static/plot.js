@@ -25,9 +25,10 @@ function ticksOf(low, high) {
   return found;
 }
 
-// host: where it stands. curves: [{ name, values, kind }], kind a number for the colour; from: what the first value's place is.
+// host: where it stands. curves: [{ name, values, kind }], kind a number for the colour; from: the first value's place, each: how
+// many places are between two values.
 // At a place where a value is null, or on a logarithmic scale not above 0, there is no point.
-export function plot(host, curves, { says, across, log = false, from = 1, low = null, high = null, height = 190 }) {
+export function plot(host, curves, { says, across, log = false, from = 1, each = 1, low = null, high = null, height = 190 }) {
   const width = Math.max(240, Math.round(host.clientWidth || 420));
   const right = Math.min(74, 16 + 8.5 * Math.max(...curves.map(({ name }) => name.length), 1));
   const known = (x) => x !== null && Number.isFinite(x) && (!log || x > 0);
@@ -48,8 +49,8 @@ export function plot(host, curves, { says, across, log = false, from = 1, low = 
     make(svg, "line", { class: at === 0 ? "grid zero" : "grid", x1: LEFT, x2: width - right, y1: y(at), y2: y(at) });
     make(svg, "text", { class: "end", x: LEFT - 6, y: y(at) + 4 }, text);
   }
-  for (const k of ticksOf(from, from + count - 1).filter(Number.isInteger))
-    make(svg, "text", { x: x(k - from), y: height - BOTTOM + 15 }, String(k));
+  for (const k of ticksOf(from, from + each * (count - 1)).filter(Number.isInteger))
+    make(svg, "text", { x: x((k - from) / each), y: height - BOTTOM + 15 }, k.toLocaleString("en"));
   make(svg, "text", { x: (LEFT + width - right) / 2, y: height - 3 }, across);
   const taken = [];
   for (const { name, values, kind } of curves) {

@@ -9,7 +9,7 @@ import { make } from "./tables.js";
 
 const EVERY = 2000; // milliseconds between two questions while a run is being trained
 const NS = "http://www.w3.org/2000/svg";
-const [WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM] = [760, 230, 56, 16, 12, 34];
+const [HEIGHT, LEFT, RIGHT, TOP, BOTTOM] = [240, 56, 16, 12, 34];
 const part = (id) => document.getElementById(id);
 const says = make("p", { className: "muted" });
 const plot = make("div", { className: "course" });
@@ -59,7 +59,7 @@ function take(run, number, { kept, best, training, newest, valid }) {
 function show() {
   const lines = shown.map(({ number, course }) => courseSays(runs[number], course, shown.length > 1));
   says.textContent = lines.join(" ");
-  plot.replaceChildren(drawn(WIDTH, HEIGHT, true));
+  plot.replaceChildren(drawn(Math.max(plot.clientWidth, 320), HEIGHT, true));
   const live = shown.filter(({ course }) => course.training);
   part("live").hidden = !live.length;
   if (!live.length) return;
@@ -111,8 +111,8 @@ function drawn(width, height, isWhole) {
       add("line", { class: "grid", x1: left, x2: width - right, y1: y(value), y2: y(value) });
       add("text", { class: "end", x: left - 8, y: y(value) + 5 }, value < 100 ? value.toPrecision(3) : Math.round(value).toLocaleString("en"));
     }
-    for (const k of [0, 0.5, 1]) add("text", { class: k === 1 ? "end" : "", x: x(k * last), y: height - 14 }, Math.round(k * last).toLocaleString("en"));
-    add("text", { x: x(last / 4), y: height - 14 }, "steps");
+    const said = (k) => Math.round(k * last).toLocaleString("en") + (k === 1 ? " steps" : "");
+    for (const k of [0, 0.5, 1]) add("text", { class: k === 1 ? "end" : "", x: x(k * last), y: height - 12 }, said(k));
   }
   for (const { number, course } of shown) {
     const which = number === numberOf(state.model) ? "a" : "b";
@@ -142,6 +142,7 @@ async function begin() {
   if (!runs.some((each) => each.training || each.kept.length)) return;
   document.querySelector("main").append(card);
   card.open = run.training;
+  card.addEventListener("toggle", () => card.open && shown.length && show());
   whenChanged((changed) => {
     if (changed.has("beside") || changed.has("model")) {
       const numbers = seenRuns();

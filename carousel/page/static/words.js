@@ -4,6 +4,7 @@ import { show, signed, written } from "./numbers.js";
 
 const MANY = 60; // words
 const EDGE = 0.12; // of the line, where a word is too far to the side
+const BESIDE = 1.5; // lines of words on either side of those in sight
 
 export function showWords(host, places, a, b, choose) {
   const most = Math.max(8, ...[...a.surprisal, ...(b?.surprisal ?? [])].filter((s) => s !== null));
@@ -30,13 +31,52 @@ export function showWords(host, places, a, b, choose) {
   spareUnseen(host);
 }
 
-// Of many words the browser draws those in sight; of the others it knows the size.
+// Of many words those in sight are there, and some beside them; the room of the others is kept free. A frame of the browser costs
+// as much for a word that is out of sight as for one that is seen.
+const rows = new WeakMap();
+
 function spareUnseen(host) {
-  host.classList.remove("many");
+  rows.get(host)?.sizes.disconnect();
+  rows.delete(host);
+  Object.assign(host.style, { paddingLeft: "", paddingRight: "" });
   if (host.children.length <= MANY) return;
-  const sizes = [...host.children].map(({ offsetWidth, offsetHeight }) => `auto ${offsetWidth}px auto ${offsetHeight}px`);
-  for (const [k, item] of [...host.children].entries()) item.style.containIntrinsicSize = sizes[k];
-  host.classList.add("many");
+  const row = { from: 0, to: host.children.length, sizes: new ResizeObserver(() => measure(host)) };
+  rows.set(host, row);
+  if (!host.onscroll) host.onscroll = () => reveal(host);
+  row.sizes.observe(host);
+}
+
+// Where each word begins and ends, when all are there.
+function measure(host) {
+  const row = rows.get(host);
+  if (!row || row.width === host.clientWidth) return;
+  const { scrollLeft } = host;
+  for (const item of host.children) item.hidden = false;
+  Object.assign(host.style, { paddingLeft: "", paddingRight: "" });
+  const items = [...host.children];
+  const edge = Number.parseFloat(getComputedStyle(host).paddingLeft);
+  const begins = items.map((item) => item.offsetLeft - edge);
+  const whole = host.scrollWidth - 2 * edge;
+  Object.assign(row, { begins, whole, edge, width: host.clientWidth, from: 0, to: items.length });
+  host.scrollLeft = scrollLeft;
+  reveal(host);
+}
+
+// at: a word that is to be in sight, or none: what is scrolled to.
+function reveal(host, at = null) {
+  const row = rows.get(host);
+  if (!row?.begins) return;
+  const { begins, width, whole, edge, from, to } = row;
+  const left = at === null ? host.scrollLeft : Math.max(0, begins[at] - width / 2);
+  const last = begins.length - 1;
+  const wordAt = (x) => Math.max(0, begins.findLastIndex((begin) => begin <= x));
+  const [first, end] = [wordAt(left - width / 2), wordAt(left + 1.5 * width) + 1];
+  if (first >= from && end <= to && (at === null || (at >= from && at < to))) return;
+  const [now, then] = [wordAt(left - BESIDE * width), Math.min(wordAt(left + (1 + BESIDE) * width) + 1, last + 1)];
+  for (let k = Math.min(from, now); k < Math.max(to, then); k += 1) host.children[k].hidden = k < now || k >= then;
+  host.style.paddingLeft = `${edge + begins[now]}px`;
+  host.style.paddingRight = `${edge + (then > last ? 0 : whole - begins[then])}px`;
+  Object.assign(row, { from: now, to: then });
 }
 
 function wordButton(run, k, which, most, other, choose, differs = false) {
@@ -81,6 +121,7 @@ const marked = new WeakMap();
 export function markWord(host, place) {
   const before = marked.get(host);
   const item = host.children[place];
+  reveal(host, place);
   if (before !== item && before?.parentNode === host) setCurrent(before, false);
   setCurrent(item, true);
   marked.set(host, item);

@@ -33,7 +33,7 @@ const PANELS = `
   <p id="shapes" class="facts"></p>
 </section>
 <section class="card drawn" aria-labelledby="cell-name">
-  <h2 id="cell-name"></h2>
+  <h2 id="cell-name">The cell</h2>
   <p id="cell-doc" class="facts"></p>
   <div id="cell-drawing" class="drawing"></div>
   <h3>How its gradient fades at first weights</h3>

@@ -1,0 +1,31 @@
+"""The links of the lecturer's hour open the states that they name."""
+
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from urllib.parse import parse_qs
+
+import pytest
+
+from carousel import page
+
+LECTURE = Path(__file__).parents[2] / "docs" / "tutorial" / "lecture.md"
+READ = """
+import {{ fromHash }} from {module};
+process.stdout.write(JSON.stringify({hashes}.map(fromHash)));
+"""
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="Node.js is not installed")
+def test_each_link_is_understood_word_for_word():
+    hashes = re.findall(r"\]\(http://127\.0\.0\.1:80\d\d/(#[^)]+)\)", LECTURE.read_text())
+    assert len(hashes) > 15
+    module = json.dumps((Path(page.__file__).parent / "static" / "state.js").as_uri())
+    code = READ.format(module=module, hashes=json.dumps(hashes))
+    done = subprocess.run(["node", "--input-type=module", "-e", code], capture_output=True, text=True, check=True)
+    for link, state in zip(hashes, json.loads(done.stdout), strict=True):
+        for key, (asked,) in parse_qs(link[1:]).items():
+            found = state[key]
+            assert (json.loads(asked) == found) if key in ("step", "steps", "clamps", "end") else asked == found, (link, key)
