@@ -116,6 +116,34 @@ def test_a_translator_is_shown_to_everybody(looking, open_page, faults, screen, 
     assert faults(page, "attention") == []
 
 
+def open_cells(open_page, writing, *screen):
+    """The page without a run, with all that can be opened open."""
+    open_page.until = "#code"
+    page = open_page(f"{writing.address}#cell=lstm-v3", *screen)
+    page.set_default_timeout(30_000)
+    for part in ("#decay-plot svg", "#chart-back svg"):
+        page.wait_for_selector(part)
+    for summary in page.locator("summary:visible").all():
+        summary.click()
+    page.wait_for_selector("#one-table td")
+    return page
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("screen", SCREENS, ids=lambda s: f"{s[0]}x{s[1]}")
+def test_a_cell_is_written_by_everybody(writing, open_page, faults, screen, scheme):
+    width, height = screen
+    page = open_cells(open_page, writing, width, scheme, height)
+    found = faults(page, "write")
+    page.locator("#train").click()
+    page.wait_for_selector("#chart-loss svg")
+    found += faults(page, "train")
+    page.locator("#train").click()
+    page.locator("#code").fill("@cell\ndef one(e, h):\n    return hh")
+    page.wait_for_selector("#gutter .wrong")
+    assert [*found, *faults(page, "refuse")] == []
+
+
 def focusable(page):
     """The names of what a key could reach: shown, enabled, and a stop of the Tab key."""
     return page.evaluate(
@@ -125,6 +153,20 @@ def focusable(page):
     )
 
 
+def check_keys(page):
+    """Check that the Tab key reaches all that it should."""
+    page.evaluate("document.activeElement.blur(); scrollTo(0, 0)")
+    wanted, reached = focusable(page), []
+    for _ in range(len(wanted) + 20):
+        page.keyboard.press("Tab")
+        reached.append(page.evaluate("document.activeElement.dataset.key ?? null"))
+    assert set(wanted) - set(reached) == set() and len(wanted) > 20
+
+
+def test_the_tab_key_reaches_all_of_a_cell_that_is_written(writing, open_page):
+    check_keys(open_cells(open_page, writing))
+
+
 @pytest.mark.parametrize("tab", ["cell", "flow"])
 def test_the_tab_key_reaches_all_of_it(side_by_side, open_page, tab):
     page = open_page(f"{side_by_side.address}#model=1&beside=0&unit=2&tab={tab}")
@@ -132,9 +174,4 @@ def test_the_tab_key_reaches_all_of_it(side_by_side, open_page, tab):
     for summary in page.locator("summary:visible").all():
         summary.click()
     page.wait_for_timeout(500)
-    page.evaluate("document.activeElement.blur(); scrollTo(0, 0)")
-    wanted, reached = focusable(page), []
-    for _ in range(len(wanted) + 20):
-        page.keyboard.press("Tab")
-        reached.append(page.evaluate("document.activeElement.dataset.key ?? null"))
-    assert set(wanted) - set(reached) == set() and len(wanted) > 20
+    check_keys(page)

@@ -336,7 +336,7 @@ def test_a_translation_is_followed_from_one_language_into_the_other(open_page, t
     _, found = translating.ask("api/watch", {"text": TEXT})
     assert words(page) == [w.replace("<eos>", "¶") for w in found["words"]]
     assert page.locator("#translations p").inner_text().strip() == found["translation"]
-    assert not page.locator("#tabs").is_visible()
+    assert page.locator("#tab-flow").is_hidden()
     page.locator("#words .word.a").first.click()  # the sentence begins at once, so its first word can be replaced
     page.locator("#replacement").fill("a")
     page.keyboard.press("Enter")
