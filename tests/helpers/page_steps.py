@@ -80,7 +80,7 @@ def main(units: int = 384, words: int = 500) -> None:
                     step, own = page.evaluate(STEPS)
                     cost = (busy(tools) - before) * 10
                     print(
-                        f"{name}: {step:.1f} ms a step, {1000 / step:.0f} steps a second; the page's thread is busy {cost:.1f} ms"
+                        f"{name}: {step:.1f} ms a step, {1000 / step:.0f} steps a second; its thread is busy {cost:.1f} ms"
                         f" of the processor's time; {own:.1f} ms pass in the page's code"
                     )
             browser.close()
