@@ -81,7 +81,7 @@ def main(units: int = 384, words: int = 500) -> None:
                     cost = (busy(tools) - before) * 10
                     print(
                         f"{name}: {step:.1f} ms a step, {1000 / step:.0f} steps a second; its thread is busy {cost:.1f} ms"
-                        f" {cost:.1f} ms of the processor's time; {own:.1f} ms pass in the page's code"
+                        f" of the processor's time; {own:.1f} ms pass in the page's code"
                     )
             browser.close()
         server.should_exit = True
