@@ -136,5 +136,5 @@ def test_on_another_processor_it_does_the_same(tmp_path):
 def test_an_adaptive_output_layer_is_refused():
     vocabulary = Vocabulary.train("word", [f"w{k}" for k in range(2000)])
     model = LanguageModel(vocabulary.size, ModelConfig(hidden=16, embedding=16, softmax="adaptive"))
-    with pytest.raises(InputError, match="adaptive output layer cannot be exported"):
+    with pytest.raises(InputError, match="`softmax` adaptive cannot be exported to C"):
         of_language(model, vocabulary)

@@ -159,7 +159,7 @@ def test_what_cannot_be_is_refused(tmp_path):
     for message, part in zip(said(script, tmp_path), parts, strict=True):
         assert part in message
     model = LanguageModel(2000, ModelConfig(hidden=16, embedding=16, softmax="adaptive"))
-    with pytest.raises(InputError, match="adaptive output layer cannot be exported to JavaScript"):
+    with pytest.raises(InputError, match="`softmax` adaptive cannot be exported to JavaScript"):
         in_javascript(model, Vocabulary.train("word", [f"w{k}" for k in range(2000)]))
 
 
