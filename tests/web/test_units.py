@@ -30,7 +30,7 @@ def choose(page, unit=UNIT):
 @pytest.mark.parametrize("width", [1280, 400])
 def test_words_steps_valves_and_quantity_are_on_the_screen_together(open_page, server, width):
     page = open_page(server.address, width, height=800)
-    parts = ["#words .current", "[data-go=on]", "#maps-title", "#map-a .heads .now"]
+    parts = ["#words .current", "[data-go=on]", "#see", "#maps-title", "#map-a .heads .now"]
     parts += [f"#run-a .valve[data-name={name}]" for name in "ifo"]
     for part in parts:
         box = page.locator(part).bounding_box()

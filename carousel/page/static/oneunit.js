@@ -249,6 +249,7 @@ function showSteps() {
   const steps = { across: "step", height: innerHeight < 950 ? 150 : 190 };
   plot($("chart-states"), inside, { ...steps, says: `The input and the states ${states.join(", ")} over the steps.` });
   const isGate = valves.length && others.every((name) => facts.valves.includes(name));
+  $("chart-gates").parentNode.hidden = !valves.length;
   plot($("chart-gates"), valves, { ...steps, says: `The quantities ${others.join(", ")} over the steps.`, ...(isGate ? { low: 0, high: 1 } : {}) });
   plot($("chart-back"), back, { ...steps, log: true, says: "Size of the gradient of the last output with respect to each state after each step, on a logarithmic scale." });
   showLoss();

@@ -188,7 +188,7 @@ function decaySays({ half_life_steps: half_life, bound_per_step, steps, rows, se
 // In the page of a run it is one more tab.
 if ($("tabs")) {
   const tab = document.createElement("button");
-  Object.assign(tab, { type: "button", id: "tab-write", textContent: "Write a cell", tabIndex: -1 });
+  Object.assign(tab, { type: "button", id: "tab-write", innerHTML: 'Write<span class="more"> a cell</span>', tabIndex: -1 });
   for (const [name, value] of [["role", "tab"], ["aria-controls", "view-write"], ["aria-selected", "false"]]) tab.setAttribute(name, value);
   $("tabs").append(tab);
   const view = document.createElement("div");

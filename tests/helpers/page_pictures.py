@@ -1,0 +1,60 @@
+"""Pictures of the page for the documents: ``PYTHONPATH=. python tests/helpers/page_pictures.py AGREE RNN TEST FOLDER``.
+
+AGREE and RNN are an LSTM v3 and an RNN that learnt the agreement corpus (docs/tutorial/lecture.md), TEST is its labelled test file.
+"""
+
+import sys
+import threading
+import urllib.parse
+from contextlib import contextmanager
+from io import BytesIO
+from pathlib import Path
+
+import uvicorn
+from PIL import Image
+from playwright.sync_api import sync_playwright
+
+from carousel.web.server import create_app, listen
+
+SHORT = "the boy who the teachers admire lost his hat ."
+GIRL = "the girl who the teachers admire lost his hat ."
+LONG = "the boy who the old teachers near the lake admire lost his hat ."
+LAPTOP, PHONE = (1280, 800), (400, 800)
+COLOURS = 128  # a third of the size, and no difference that one sees
+
+
+@contextmanager
+def serving(run, corpus, *beside):
+    listening, address = listen("127.0.0.1", 0)
+    server = uvicorn.Server(uvicorn.Config(create_app(run, (), corpus, beside=beside), log_level="warning", ws="none"))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
+    thread.start()
+    yield address
+    server.should_exit = True
+    thread.join()
+
+
+def main(agree, rnn, test, folder):
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
+
+        def picture(name, address, size, dark=False, **state):
+            page = browser.new_page(viewport=dict(zip(("width", "height"), size, strict=True)))
+            page.emulate_media(color_scheme="dark" if dark else "light")
+            page.goto(f"{address}#{urllib.parse.urlencode(state)}")
+            page.wait_for_timeout(5000)
+            picture = Image.open(BytesIO(page.screenshot())).convert("RGB").quantize(COLOURS)
+            picture.save(Path(folder) / f"{name}.png", optimize=True)
+            page.close()
+
+        with serving(Path(agree), Path(test)) as address:
+            picture("page", address, LAPTOP, text=SHORT, step=2, see="f")
+            picture("page-pairs", address, LAPTOP, text=SHORT, other=GIRL, step=7, see="h")
+            picture("page-unit", address, (1920, 1400), dark=True, text=SHORT, step=2, see="h", unit=60)
+            picture("page-phone", address, PHONE, text=SHORT, step=2, see="h")
+        with serving(Path(agree), None, Path(rnn)) as address:
+            picture("page-models", address, LAPTOP, text=LONG, beside=1, step=11)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
