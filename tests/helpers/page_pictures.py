@@ -1,6 +1,6 @@
 """Pictures of the page for the documents: ``PYTHONPATH=. python tests/helpers/page_pictures.py AGREE RNN TEST FOLDER``.
 
-AGREE and RNN are an LSTM v3 and an RNN that learnt the agreement corpus (docs/tutorial/lecture.md), TEST is its labelled test file.
+AGREE and RNN are an LSTM v3 and an RNN that learnt the agreement corpus (docs/tutorial/lecture.md); TEST has its labelled sentences.
 """
 
 import sys
