@@ -1,6 +1,6 @@
 """Pictures of the page for the documents: ``PYTHONPATH=. python tests/helpers/page_pictures.py AGREE RNN TEST FOLDER``.
 
-AGREE and RNN are an LSTM v3 and an RNN that learnt the agreement corpus (docs/tutorial/lecture.md); TEST has its labelled sentences.
+AGREE and RNN are an LSTM v3 and an RNN that learnt the agreement corpus, as docs/tutorial/lecture.md does; TEST has its labels.
 """
 
 import sys
