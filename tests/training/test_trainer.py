@@ -148,6 +148,19 @@ def test_the_loss_of_a_line_is_the_mean_of_its_steps(make_run):
     assert len(lines) > 2 and all(lines)
 
 
+def test_all_processes_read_losses_at_the_same_steps(make_run):
+    """What the first one alone measures does not make it read alone: the others would wait for something else."""
+    added = []
+    for rank in (0, 1):
+        processes, sizes = Processes(), []
+        one = Trainer(*make_run(str(rank), epochs=1, log_every=7, monitor=5), processes, LanguageTask)
+        one.reads_late, processes.rank = True, rank
+        processes.add = lambda values, sizes=sizes: sizes.append(len(values)) or values
+        one.run()
+        added.append(sizes)
+    assert added[0] == added[1] and max(added[0]) > 2
+
+
 def test_a_loss_that_is_not_finite_names_its_step_also_where_it_is_read_late(make_run):
     said = []
     for late in (False, True):
