@@ -28,5 +28,4 @@ def load_forecaster(folder: Path, which: str | None = None) -> tuple[Forecaster,
     prepared = [scaling.prepare(s) for s in load_series(folder)]
     model = forecaster(prepared[0], config)
     load_model(model, folder, which)
-    model.eval()
     return model, scaling, prepared, config

@@ -10,7 +10,7 @@ from torch.nn.functional import pad
 
 from carousel.errors import InputError
 from carousel.forecasting.config import ForecastConfig, ForecasterConfig
-from carousel.layers import Recurrent, dropout
+from carousel.layers import dropout
 from carousel.training.task import Trainable
 
 
@@ -42,22 +42,9 @@ class Forecaster(Trainable):
         size = columns if config.embedding is None else config.embedding
         self.embedding = nn.Linear(columns, size) if config.embedding is not None else None
         try:
-            cell = config.own_cell()
-            self.recurrent = Recurrent(
-                cell,
-                size,
-                config.hidden,
-                config.layers,
-                proj_size=config.projection,
-                dropout=config.dropout if config.layers > 1 else 0.0,
-                variational_dropout=config.variational_dropout,
-                recurrent_init=config.recurrent_init,
-                forget_bias=config.forget_bias,
-                rates=config.noise_rates(),
-                weight_noise=config.weight_noise,
-                weight_dropout=config.weight_dropout,
-                input_sizes={n: k for n, k in (inputs or {}).items() if n in cell.sized},
-            )
+            sized = config.own_cell().sized
+            sizes = {n: k for n, k in (inputs or {}).items() if n in sized}
+            self.recurrent = config.recurrent_layers(size, input_sizes=sizes)
         except ValueError as error:
             raise InputError(str(error)) from None
         self._check_inputs(inputs or {})

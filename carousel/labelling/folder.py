@@ -32,5 +32,4 @@ def load_labeller(folder: Path, which: str | None = None) -> tuple[Labeller, Nam
     names = Names.load(folder)
     model = labeller(len(names.labels), names.inputs, config.model)
     load_model(model, folder, which)
-    model.eval()
     return model, names, config

@@ -17,7 +17,7 @@ from carousel.equations import Cell
 from carousel.equations.before import Before
 from carousel.errors import InputError
 from carousel.labelling.chain import LinearChain
-from carousel.layers import Recurrent, dropout
+from carousel.layers import dropout
 from carousel.training.config import NetworkConfig
 from carousel.training.fields import setting
 from carousel.training.precise import precise
@@ -111,22 +111,7 @@ class Labeller(Trainable):
 
     def _layers(self, size: int) -> Any:
         """Return the layers for inputs of a size. Raises ValueError for what they cannot be."""
-        config = self.config
-        return Recurrent(
-            config.own_cell(),
-            size,
-            config.hidden,
-            config.layers,
-            bidirectional=config.bidirectional,
-            proj_size=config.projection,
-            dropout=config.dropout if config.layers > 1 else 0.0,
-            variational_dropout=config.variational_dropout,
-            recurrent_init=config.recurrent_init,
-            forget_bias=config.forget_bias,
-            rates=config.noise_rates(),
-            weight_noise=config.weight_noise,
-            weight_dropout=config.weight_dropout,
-        )
+        return self.config.recurrent_layers(size, bidirectional=self.config.bidirectional)
 
     @torch.no_grad()
     def learn_scale(self, x: Tensor) -> None:

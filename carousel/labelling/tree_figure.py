@@ -45,7 +45,7 @@ class TreeView:
 
     @cached_property
     def depths(self) -> list[int]:
-        """How far each node is below the root."""
+        """The depth of each node; the root's is 0."""
         found: list[int] = []
         for parent in self.parents.tolist():
             found.append(found[parent] + 1 if parent >= 0 else 0)

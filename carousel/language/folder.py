@@ -26,5 +26,4 @@ def load_run(folder: Path, which: str | None = None) -> tuple[LanguageModel, Voc
     load_model(model, folder, which)
     if config.training.feed == "sentences":
         model.fresh_at = vocabulary.end
-    model.eval()
     return model, vocabulary, config

@@ -12,7 +12,7 @@ from torch.nn.functional import log_softmax
 from carousel.errors import InputError
 from carousel.language.feeding import IGNORED
 from carousel.language.softmax import KINDS, FullSoftmax, softmax
-from carousel.layers import Clamps, Recurrent, State, Streaming, dropout
+from carousel.layers import Clamps, State, Streaming, dropout
 from carousel.layers.clamp import listed
 from carousel.training.config import NetworkConfig
 from carousel.training.fields import setting
@@ -68,21 +68,7 @@ class LanguageModel(Trainable):
         self.vocabulary_size, self.config = vocabulary_size, config
         config.check()
         try:
-            self.recurrent = Recurrent(
-                config.own_cell(),
-                config.input_size,
-                config.hidden,
-                config.layers,
-                proj_size=config.projection,
-                dropout=config.dropout if config.layers > 1 else 0.0,
-                variational_dropout=config.variational_dropout,
-                recurrent_init=config.recurrent_init,
-                forget_bias=config.forget_bias,
-                learned_initial=config.learned_initial,
-                rates=config.noise_rates(),
-                weight_noise=config.weight_noise,
-                weight_dropout=config.weight_dropout,
-            )
+            self.recurrent = config.recurrent_layers(config.input_size, learned_initial=config.learned_initial)
         except ValueError as error:
             raise InputError(str(error)) from None
         size = self.recurrent.output_size

@@ -72,7 +72,7 @@ class Forest:
 
     @property
     def leaves(self) -> Tensor:
-        """For each node whether it has no children, (nodes,)."""
+        """A mask of the nodes without children, (nodes,)."""
         found = np.ones(self.nodes, dtype=bool)
         found[self.parent[self.parent >= 0]] = False
         return torch.from_numpy(found)

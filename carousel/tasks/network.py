@@ -121,7 +121,7 @@ class Network(nn.Module):
 
 
 class Sparse(Network):
-    """As the networks of Martens and Sutskever (2011): symbols enter as they are, one unit each.
+    """A network of Martens and Sutskever (2011): symbols enter it as they are, one unit each.
 
     Without gates first weights are theirs: each unit hears 15 others and up to 15 inputs, with weights drawn from a normal
     distribution of variance 1/15, inputs' a quarter of that size. (So in Sutskever's later code; the variance is a choice of

@@ -17,7 +17,7 @@ from carousel.cells import CELLS, fed_alone, get
 from carousel.equations import Cell, EquationError
 from carousel.equations.stored import StoredCell, as_data
 from carousel.errors import InputError
-from carousel.layers import CellLayer
+from carousel.layers import CellLayer, Recurrent
 from carousel.training.device import found
 from carousel.training.fields import LARGEST_SIZE, MOST_LAYERS, Settings, is_of, setting, settings
 
@@ -97,6 +97,31 @@ class NetworkConfig(Settings):
     def own_cell(self) -> Cell:
         """Return the cell for the layers, as ``known_cell``. Raises ValueError also for a cell that they cannot feed."""
         return fed_alone(self.known_cell())
+
+    def recurrent_layers(self, input_size: int, layers: int | None = None, **options: Any) -> Recurrent:
+        """Return the layers of a model. Raises ValueError for what they cannot be.
+
+        Args:
+            input_size: how many numbers a step reads.
+            layers: how many layers, if not as many as set.
+            **options: further arguments of ``Recurrent``.
+        """
+        count = self.layers if layers is None else layers
+        return Recurrent(
+            self.own_cell(),
+            input_size,
+            self.hidden,
+            count,
+            proj_size=self.projection,
+            dropout=self.dropout if count > 1 else 0.0,
+            variational_dropout=self.variational_dropout,
+            recurrent_init=self.recurrent_init,
+            forget_bias=self.forget_bias,
+            rates=self.noise_rates(),
+            weight_noise=self.weight_noise,
+            weight_dropout=self.weight_dropout,
+            **options,
+        )
 
     def keeping(self, cell: Cell, model_of: Callable[[Self], nn.Module]) -> Self:
         """Return the same for this cell; the equations are kept where it is not one of the lectures'.

@@ -37,7 +37,7 @@ class Step:
 
     @property
     def clipped(self) -> bool:
-        """Whether the gradient was clipped."""
+        """Return whether the gradient was clipped."""
         return self.norm > (self._clip or math.inf)
 
     @property

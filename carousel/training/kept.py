@@ -44,7 +44,7 @@ def path_of(folder: Path, which: str | None) -> Path:
 
 
 def load_model(model: Trainable, folder: Path, which: str | None = None) -> None:
-    """Put a run's weights into a model.
+    """Put a run's weights into a model, and turn its dropout off.
 
     Args:
         model: of the run.
@@ -62,6 +62,7 @@ def load_model(model: Trainable, folder: Path, which: str | None = None) -> None
     if which == LAST:
         tensors = {k.removeprefix(IN_CHECKPOINT): v for k, v in tensors.items() if k.startswith(IN_CHECKPOINT)}
     load_weights(model, tensors, path)
+    model.eval()
 
 
 def keep(model: Trainable, folder: Path, step: int) -> None:

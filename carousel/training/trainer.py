@@ -173,7 +173,7 @@ class Trainer:
             self._record({"event": "gradients", "step": position.step, **self.watcher(self.model, batch)})
         arguments = batch.arguments(self.carried, self.device)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=training.precision == "bfloat16"):
-            if self._monitored(position.step):
+            if self._monitored(position.step) and self.processes.first:
                 self.monitor.look(arguments)
             loss, state = model(*arguments)
         self.carried = self.task.carry(state)
@@ -196,7 +196,7 @@ class Trainer:
         monitored = self._monitored(position.step - 1)
         if not self.reads_late or monitored or position.step % training.log_every == 0:
             self._read()
-        if monitored:
+        if monitored and self.processes.first:
             unclipped = step.norm / training.clip if step.clipped else 1.0
             row = {"event": "monitor", "step": position.step, "epoch": position.epoch + 1, "norm": step.norm}
             self._record(row | self.monitor.row(unclipped))
@@ -214,9 +214,9 @@ class Trainer:
             self.observer({"event": "step", "step": number, "steps": self.steps, "loss": loss, "targets": targets})
 
     def _monitored(self, step: int) -> bool:
-        """Return whether a step is measured."""
+        """Return whether the first process measures a step; losses, which are of all processes, are then read by all."""
         every = self.training.monitor
-        return bool(every) and self.processes.first and step % every == 0
+        return bool(every) and step % every == 0
 
     def _log(self) -> None:
         position, metric, now = self.position, self.metric, time.monotonic()

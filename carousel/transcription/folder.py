@@ -66,5 +66,4 @@ def load_transcriber(folder: Path, which: str | None = None) -> tuple[Transcribe
     alphabet = Alphabet.load(folder)
     model = Transcriber(len(alphabet.labels), alphabet.size, config.model)
     load_model(model, folder, which)
-    model.eval()
     return model, alphabet, config

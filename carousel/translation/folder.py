@@ -40,5 +40,4 @@ def load_translator(folder: Path, which: str | None = None) -> tuple[Translator,
     source, target = load_vocabularies(folder, config.text)
     model = Translator(source.size, target.size, config.model)
     load_model(model, folder, which)
-    model.eval()
     return model, source, target, config

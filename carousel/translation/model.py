@@ -11,7 +11,7 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_
 
 from carousel.errors import InputError
 from carousel.language.softmax import FullSoftmax
-from carousel.layers import Clamps, Recurrent, State, dropout
+from carousel.layers import Clamps, State, dropout
 from carousel.training.config import NetworkConfig
 from carousel.training.fields import MOST_LAYERS, setting
 from carousel.training.task import Trainable
@@ -82,11 +82,11 @@ class Translator(Trainable):
         looks = config.attention != MEMORY
         beneath = 1 if looks else config.decoder_layers
         try:
-            self.encoder = self._layers(config.input_size, config.layers, config.bidirectional)
-            self.decoder = self._layers(config.input_size, beneath)
+            self.encoder = config.recurrent_layers(config.input_size, bidirectional=config.bidirectional)
+            self.decoder = config.recurrent_layers(config.input_size, beneath)
             own, seen = self.decoder.output_size, self.encoder.output_size * self.encoder.directions
             above = config.decoder_layers - beneath
-            self.upper = self._layers(own + seen, above) if above else None
+            self.upper = config.recurrent_layers(own + seen, above) if above else None
         except ValueError as error:
             raise InputError(str(error)) from None
         self.attention = Attention(config.attention, own, seen) if looks else None
@@ -99,24 +99,6 @@ class Translator(Trainable):
         for e in (self.source_embedding, self.embedding):
             nn.init.uniform_(e.weight, -0.1, 0.1)
         self.output = FullSoftmax(target_size, size, config.tied)
-
-    def _layers(self, input_size: int, layers: int, bidirectional: bool = False) -> Recurrent:
-        c = self.config
-        return Recurrent(
-            c.own_cell(),
-            input_size,
-            c.hidden,
-            layers,
-            bidirectional=bidirectional,
-            proj_size=c.projection,
-            dropout=c.dropout if layers > 1 else 0.0,
-            variational_dropout=c.variational_dropout,
-            recurrent_init=c.recurrent_init,
-            forget_bias=c.forget_bias,
-            rates=c.noise_rates(),
-            weight_noise=c.weight_noise,
-            weight_dropout=c.weight_dropout,
-        )
 
     @property
     def depth(self) -> int:

@@ -45,7 +45,7 @@ def optuna_module() -> Any:
 
 @dataclass(frozen=True)
 class Settings:
-    """What a search is.
+    """The settings of a search.
 
     Args:
         command: the words after ``carousel`` that train a run, such as ``train book.txt --epochs 3``.

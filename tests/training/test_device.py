@@ -11,7 +11,7 @@ from carousel.training import device
 
 
 def test_the_processor_is_always_there():
-    assert device.found("cpu") == torch.device("cpu") == device.found("cpu", 3)
+    assert device.found("cpu") == device.found("cpu:0") == torch.device("cpu") == device.found("cpu", 3)
 
 
 @pytest.mark.skipif(torch.accelerator.is_available(), reason="this machine has an accelerator")

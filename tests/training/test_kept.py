@@ -16,6 +16,8 @@ def test_weights_are_kept_every_so_many_steps_from_the_first_on(make_run):
     folder, config = make_run(keep_every=20)
     end = train(folder, config)
     assert kept.steps(folder) == [*range(0, end["step"] + 1, 20)]
+    (folder / KEPT / "mine.safetensors").write_bytes(b"of somebody else")
+    assert len(kept.steps(folder)) == end["step"] // 20 + 1
     ours = [load_file(kept.path_of(folder, str(step))) for step in kept.steps(folder)]
     assert all(not a["output.weight"].equal(b["output.weight"]) for a, b in pairwise(ours))
 
@@ -26,18 +28,25 @@ def test_nothing_is_kept_unless_asked(make_run):
     assert kept.steps(folder) == [] and not (folder / KEPT).exists()
 
 
+@pytest.mark.parametrize("stop_at", [7, 9])  # between two that are kept, and at one
 @pytest.mark.parametrize("average", ["none", "ema"])
-def test_a_run_that_goes_on_keeps_the_same_weights(make_run, average):
+def test_a_run_that_goes_on_keeps_the_same_weights(make_run, average, stop_at):
     whole, config = make_run("whole", keep_every=3, average=average)
     train(whole, config)
     stopped, config = make_run("stopped", keep_every=3, average=average)
-    train(stopped, config, stop_at=7)
-    later = stopped / KEPT / "9.safetensors"
+    train(stopped, config, stop_at=stop_at)
+    later = stopped / KEPT / "12.safetensors"
     later.write_bytes(b"of a try that was killed")
     train(stopped, config)
     assert [p.name for p in sorted((stopped / KEPT).iterdir())] == [p.name for p in sorted((whole / KEPT).iterdir())]
     for path in (whole / KEPT).iterdir():
         assert path.read_bytes() == (stopped / KEPT / path.name).read_bytes()
+
+
+def test_the_mean_of_the_weights_is_kept_where_there_is_one(make_run):
+    folder, config = make_run(keep_every=1, epochs=1, average="ema")
+    end = train(folder, config)
+    assert kept.path_of(folder, str(end["step"])).read_bytes() == (folder / MODEL).read_bytes()
 
 
 def test_the_training_is_the_same_with_and_without(make_run):

@@ -1,6 +1,7 @@
 """A run learns, can stop at any instant and go on as if it had not, and fails with a word about where."""
 
 import json
+import math
 from dataclasses import replace
 from functools import partial
 
@@ -121,13 +122,43 @@ def test_losses_that_are_read_late_are_told_and_learned_from_the_same(make_run, 
             one.reads_late = late
 
             def watch(event, one=one, told=told, stop=stop):
-                told.append([event[k] for k in ("step", "loss", "targets")] if event["event"] == "step" else [])
+                if event["event"] in ("step", "train", "valid"):
+                    told.append([event.get(k) for k in ("event", "step", "loss", "targets")])
                 one.interrupted = stop is not None and one.position.step >= stop
 
             one.observer = watch
             one.run()
-        found.append((losses(folder), [t for t in told if t], tensors(folder)))
+        found.append((losses(folder), told, tensors(folder)))
     assert found[0][:2] == found[1][:2] and all(torch.equal(v, found[1][2][k]) for k, v in found[0][2].items())
+
+
+def test_the_loss_of_a_line_is_the_mean_of_its_steps(make_run):
+    one, steps, lines = Trainer(*make_run(epochs=1), Processes(), LanguageTask), [], []
+
+    def watch(event):
+        if event["event"] == "step":
+            steps.append((event["loss"], event["targets"]))
+        elif event["event"] == "train":
+            loss, targets = (sum(some) for some in zip(*steps, strict=True))
+            lines.append(event["loss"] == pytest.approx(loss / targets))
+            steps.clear()
+
+    one.observer = watch
+    one.run()
+    assert len(lines) > 2 and all(lines)
+
+
+def test_all_processes_read_losses_at_the_same_steps(make_run):
+    """What the first one alone measures does not make it read alone: the others would wait for something else."""
+    added = []
+    for rank in (0, 1):
+        processes, sizes = Processes(), []
+        one = Trainer(*make_run(str(rank), epochs=1, log_every=7, monitor=5), processes, LanguageTask)
+        one.reads_late, processes.rank = True, rank
+        processes.add = lambda values, sizes=sizes: sizes.append(len(values)) or values
+        one.run()
+        added.append(sizes)
+    assert added[0] == added[1] and max(added[0]) > 2
 
 
 def test_a_loss_that_is_not_finite_names_its_step_also_where_it_is_read_late(make_run):
@@ -149,6 +180,21 @@ def test_a_loss_that_is_not_finite_names_the_step_and_the_last_good_checkpoint(m
     with pytest.raises(TrainingError, match=r"is not finite at step \d+ .*checkpoint.safetensors, of step \d+"):
         train(folder, config)
     assert all(v.isfinite().all() for v in load_file(folder / "checkpoint.safetensors").values() if v.is_floating_point())
+
+
+def test_a_gradient_that_is_not_finite_is_told_at_its_own_step(make_run):
+    one = Trainer(*make_run(), Processes(), LanguageTask)
+    one.model.output.bias.register_hook(lambda gradient: gradient * math.inf)
+    with pytest.raises(TrainingError, match="the gradient is not finite at step 1 "):
+        one.run()
+
+
+@pytest.mark.parametrize(("clip", "share"), [(1e-9, 1.0), (1e3, 0.0)])
+def test_the_share_of_clipped_steps_is_told(make_run, clip, share):
+    folder, config = make_run(epochs=1, clip=clip, watch_gradients=1000)
+    Trainer(folder, config, Processes(), LanguageTask, watcher=lambda *_: {"half_life": None}).run()
+    rows = [r for r in read_metrics(folder, PERPLEXITY) if r["event"] == "train"]
+    assert len(rows) > 1 and {r["clipped"] for r in rows} == {share}
 
 
 def test_it_stops_early_when_validation_gets_no_better(make_run):
