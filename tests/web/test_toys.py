@@ -15,7 +15,7 @@ from carousel.tasks.signals import TwoSequences
 pytestmark = needs_node
 
 BEGIN = """
-import { BATCH, firstWeights, lesson, Random, TASKS, Training } from "./toys.js";
+import { BATCH, firstWeights, lossAndGradient, Random, TASKS, Training } from "./toys.js";
 """
 
 
@@ -58,7 +58,7 @@ say(Object.fromEntries(Object.keys(TASKS).map((task) => [task, many(task)])));
         assert 0.45 < (drawn > np.median([drawn.min(), drawn.max()])).mean() < 0.55, task
 
 
-def test_the_gradient_of_a_lesson_is_that_of_its_loss(folder):
+def test_the_gradient_is_that_of_the_loss(folder):
     script = """
 const found = [];
 for (const name of ["rnn", "cec", "lstm-v1", "lstm-v3"]) {
@@ -66,9 +66,9 @@ for (const name of ["rnn", "cec", "lstm-v1", "lstm-v3"]) {
   for (const task of Object.keys(TASKS)) {
     const drawn = TASKS[task].draw(new Random(7), 12);
     const w = firstWeights(engine.weights.map(() => "uniform"), 5);
-    const { gradient } = lesson(engine, w, drawn);
+    const { gradient } = lossAndGradient(engine, w, drawn);
     const numbers = [...w].map((_, k) => {
-      const [above, below] = [1e-5, -1e-5].map((d) => lesson(engine, w.map((x, j) => (j === k ? x + d : x)), drawn).loss);
+      const [above, below] = [1e-5, -1e-5].map((d) => lossAndGradient(engine, w.map((x, j) => (j === k ? x + d : x)), drawn).loss);
       return (above - below) / 2e-5;
     });
     found.push([[...gradient], numbers]);
