@@ -68,7 +68,8 @@ for (const name of ["rnn", "cec", "lstm-v1", "lstm-v3"]) {
     const w = firstWeights(engine.weights.map(() => "uniform"), 5);
     const { gradient } = lossAndGradient(engine, w, drawn);
     const numbers = [...w].map((_, k) => {
-      const [above, below] = [1e-5, -1e-5].map((d) => lossAndGradient(engine, w.map((x, j) => (j === k ? x + d : x)), drawn).loss);
+      const moved = (d) => w.map((x, j) => (j === k ? x + d : x));
+      const [above, below] = [1e-5, -1e-5].map((d) => lossAndGradient(engine, moved(d), drawn).loss);
       return (above - below) / 2e-5;
     });
     found.push([[...gradient], numbers]);

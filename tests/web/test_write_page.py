@@ -6,6 +6,7 @@ import re
 import numpy as np
 import pytest
 import torch
+from page_looks import check_targets, check_width
 
 from carousel import Recurrent, cells, kernels
 from carousel.cells.sources import source
@@ -327,14 +328,8 @@ def test_all_of_it_can_be_reached_and_used_with_the_keyboard(page):
 def test_it_fits_every_width_in_both_themes(open_cells, width, height, scheme):
     page = open_cells("#cell=lstm-v3", width, scheme, height)
     page.wait_for_selector("#chart-back path")
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
-    channels = re.findall(r"\d+", page.evaluate("getComputedStyle(document.body).backgroundColor"))
-    assert (sum(map(int, channels)) < 384) is (scheme == "dark")
-    small = page.evaluate(
-        """[...document.querySelectorAll('button, input, select, summary')].filter(e => e.offsetParent && e.type !== 'range')
-           .filter(e => e.getBoundingClientRect().height < 24).map(e => e.outerHTML)"""
-    )
-    assert small == []
+    check_width(page, width, scheme)
+    check_targets(page, "button, input, select, summary")
     if width > 1000:  # equations, drawing and what follows from them are seen at once
         for part in ("#code", "#cell-drawing svg", "#formulas", "#decay-plot svg"):
             box = page.locator(part).bounding_box()
