@@ -61,6 +61,13 @@ def test_each_model_answers_for_itself(side_by_side, two_runs):
     assert found["highest"] == [e.as_dict() for e in carousel.load(two_runs[1]).indexed(name="h").unit(2)[0]]
 
 
+def test_a_long_course_is_thinned_over_its_whole_length(side_by_side, monkeypatch):
+    whole = side_by_side.ask("api/training", {"model": "1"})[1]["train"]
+    monkeypatch.setattr("carousel.web.models.POINTS", 4)
+    few = side_by_side.ask("api/training", {"model": "1"})[1]["train"]
+    assert 2 <= len(few) <= 4 < len(whole) and few[0] == whole[0] and few[-1][0] > 0.6 * whole[-1][0]
+
+
 @pytest.mark.parametrize(
     ("model", "status", "says"),
     [
@@ -235,7 +242,7 @@ def test_a_slider_shows_valves_learning(open_page, side_by_side):
     assert page.locator("#weights-a-says").inner_text() == "best"
     slider.focus()
     page.keyboard.press("Home")
-    shown = []
+    shown, places = [], []
     for step in (0, 10, 20):
         says = "step 0" if step == 0 else f"step {step}"
         sync_api.expect(page.locator("#weights-a-says")).to_have_text(says)
@@ -243,8 +250,10 @@ def test_a_slider_shows_valves_learning(open_page, side_by_side):
         _, found = side_by_side.ask("api/watch", {"text": TEXT, "model": f"1@{step}"})
         assert level(page, "f", "a") == mean(found, "f", 5)
         shown.append(page.locator("#map-a canvas").evaluate("e => e.toDataURL()"))
+        places.append(float(page.locator("#training .course-here.a").get_attribute("x1")) - 56)  # the axis begins at 56
         page.keyboard.press("ArrowRight")
     assert len(set(shown)) == 3 and "model=1%4030" in page.url
+    assert places[0] == 0 and places[2] == pytest.approx(2 * places[1]) != 0
     page.locator("#model-b").select_option("lstm-v3")  # the same run with its best weights
     page.wait_for_selector("#words .word.b")
     assert page.locator("#map-d").is_visible()  # whose units are the same

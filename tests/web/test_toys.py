@@ -115,6 +115,21 @@ def test_a_simple_network_does_not_keep_a_symbol_through_noise(folder):
     assert lstm < 0.3 * rnn
 
 
+def test_a_long_gradient_is_cut(folder):
+    script = """
+const engine = await import("./rnn.js");
+const found = [0.001, 1000].map((v) => {
+  const w = new Float64Array(engine.weights.length + 2).fill(v);
+  const training = new Training(engine, w, { task: "copy", steps: 5, seed: 1 });
+  training.update();
+  return Math.hypot(...training.mean) / 0.1;
+});
+say(found);
+"""
+    short, long = said(BEGIN + script, folder)
+    assert 0 < short < 0.5 and long == pytest.approx(1)
+
+
 def test_a_loss_that_is_no_number_ends_a_training(folder):
     script = """
 const engine = await import("./cec.js");

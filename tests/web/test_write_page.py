@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from page_looks import check_targets, check_width
+from page_post import Post
 
 from carousel import Recurrent, cells, kernels
 from carousel.cells.sources import source
@@ -126,6 +127,18 @@ def test_what_is_typed_is_drawn_and_what_is_no_cell_has_its_line_marked(page):
     expect(page.locator("#formulas")).to_contain_text("relu")
     assert page.locator("#refused").inner_text() == "" and page.locator("#strip").is_hidden()
     assert code.get_attribute("aria-invalid") == "false"
+
+
+def test_an_older_answer_that_comes_late_is_dropped(page):
+    post = Post(page, "cell")
+    post.hold_next()
+    page.locator("#cell-menu").select_option("gru")
+    post.wait()
+    page.locator("#cell-menu").select_option("lstm-v2")
+    name_is(page, "lstm-v2")
+    post.deliver()
+    assert page.locator("#cell-name").inner_text() == "lstm-v2"
+    assert page.locator("#code").input_value() == source(cells.get("lstm-v2")).rstrip()
 
 
 def test_nothing_typed_becomes_part_of_the_page(page):
