@@ -127,6 +127,11 @@ def test_sizes_that_do_not_fit_are_said(writing):
     assert "5 heads" in found["counts"]["refused"] and "5 heads cannot share one unit" in found["one"]["refused"]
 
 
+def test_a_message_of_one_unit_has_one(writing):
+    _, found = writing.ask("api/cell", {"name": "lstm-v4", "units": 1})
+    assert found["counts"]["projected"] == 1 and found["counts"]["parameters"] == cells.get("lstm-v4").count(1, 1, 1)
+
+
 def test_a_page_without_a_run_needs_nothing_from_elsewhere_and_asks_for_no_run(writing):
     status, page = writing.ask("")
     names = re.findall(r'(?:href|src)="(static/[^"]+)"', page)

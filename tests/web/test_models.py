@@ -1,6 +1,7 @@
 """Several models behind the page: side by side, with weights of any step, and while they are being trained."""
 
 import re
+import shutil
 import threading
 import time
 from dataclasses import replace
@@ -17,6 +18,7 @@ from carousel.training import kept
 from carousel.training.processes import Processes
 from carousel.training.run_folder import CHECKPOINT, MODEL
 from carousel.training.trainer import Trainer
+from carousel.web.models import OPENED, Models
 from carousel.web.server import create_app
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install playwright")
@@ -89,6 +91,23 @@ def test_runs_that_cannot_stand_side_by_side_are_refused(two_runs, translator, t
         create_app(two_runs[0], beside=[tmp_path / "letters"])
     with pytest.raises(InputError, match="holds another kind of run"):
         create_app(two_runs[0], beside=[translator])
+
+
+def test_what_is_opened_goes_on_without_its_folder(two_runs, tmp_path):
+    folder = shutil.copytree(two_runs[0], tmp_path / "run")
+    models = Models([folder])
+    opened = models.view("0")
+    shutil.rmtree(folder)
+    assert models.view("0") is opened
+
+
+def test_few_models_stay_in_memory(two_runs):
+    models = Models(two_runs[:1])
+    names = [f"0@{step}" for step in kept.steps(two_runs[0])]
+    assert len(names) > OPENED
+    for name in names:
+        models.view(name)
+    assert list(models.opened) == ["0", *names[-OPENED:]]
 
 
 def test_a_run_may_be_given_with_its_weights(two_runs, serve):
