@@ -195,6 +195,8 @@ def test_what_is_no_cell_is_refused_with_its_line(lines, line, says):
         ("from carousel import tanh as t\n@cell\ndef one(e, h):\n    return e", 1, "is called t"),
         ("K = tanh\n@cell\ndef one(e, h):\n    return e", 1, "before the function only numbers have names"),
         ("K = L = 3\n@cell\ndef one(e, h):\n    return e", 1, "before the function only numbers have names"),
+        ("k = 3\n@cell\ndef one(e, h):\n    h = k * h\n    k = tanh(h)\n    return k", 4, "k is used before it is set"),
+        ("@cell(same='hm')\ndef one(e, h, m):\n    return h, m", 1, "this is no same that @cell takes"),
         ("class A: pass", 1, "a class"),
         ("print(1)", 1, "an expression"),
         (GRU + "\n\ndef two(e, h):\n    return e\n", 21, "a second function"),
