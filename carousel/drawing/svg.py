@@ -102,13 +102,14 @@ class _Drawer:
         }.get(node.kind, self._operation)
         return draw(node, place)
 
-    def _group(self, node: Node, inside: str, *, name: str | None = None, kind: str = "") -> str:
-        """Return a group; with a name it can be chosen, and tells its equation."""
+    def _group(self, node: Node, inside: str, *, name: str | None = None, kind: str = "", shown: str = "") -> str:
+        """Return a group; with a name it can be chosen, and tells the letters ``shown`` after its name, and its equation."""
         if name is None:
             return f'<g class="{kind or node.kind}" data-key="{escape(node.key)}">{inside}</g>'
         equation = self.equations.get(name, "")
         what = {"valve": "valve", "state": "state"}.get(kind, "quantity")
-        label = escape(f"{what} {name}: {equation}" if equation else f"{what} {name}")
+        head = " ".join(filter(None, (what, name, shown)))  # whoever speaks to a page says what is seen
+        label = escape(f"{head}: {equation}" if equation else head)
         return (
             f'<g class="{kind or "quantity"}" data-name="{escape(name)}" data-key="{escape(node.key)}" tabindex="0" '
             f'role="button" aria-label="{label}"><title>{label}</title>{inside}</g>'
@@ -131,28 +132,28 @@ class _Drawer:
             inside += (
                 f'<rect class="level" x="{x - half + 3}" y="{y - half + 3}" width="{2 * half - 6}" '
                 f'height="{2 * half - 6}" rx="6"/>'
-                f'<text class="name{" long" if len(name) > 3 else ""}" x="{x}" y="{y - 8}">{escape(name)}</text>'
-                f'<text class="function" x="{x}" y="{y + 7}">{escape(node.label)}</text>'
+                f'<text class="name{" long" if len(name) > 3 else ""}" x="{x}" y="{y - 8}">{escape(name)}</text> '
+                f'<text class="function" x="{x}" y="{y + 7}">{escape(node.label)}</text> '
                 f'<text class="value" x="{x}" y="{y + 23}"></text>'
             )
-        return self._group(node, inside, name=name, kind=self._kind(name) if name else "layer")
+        return self._group(node, inside, name=name, kind=self._kind(name) if name else "layer", shown=node.label)
 
     def _operation(self, node: Node, place: Place) -> str:
         x, y = place.x * UNIT, place.y * UNIT
         name = node.name if node.name not in self.cell.states else None
         if node.kind in SIGNS:
+            shown = ""
             inside = f'<circle class="shape" cx="{x}" cy="{y}" r="{UNIT}"/>{_sign(node.kind, x, y)}'
         else:
-            half = place.half_width * UNIT
-            inside = (
-                f'<rect class="shape" x="{x - half}" y="{y - UNIT}" width="{2 * half}" height="{2 * UNIT}" rx="{UNIT}"/>'
-                f'<text class="function" x="{x}" y="{y + 5}">{escape(node.label)}</text>'
-            )
+            shown, half = node.label, place.half_width * UNIT
+            inside = f'<rect class="shape" x="{x - half}" y="{y - UNIT}" width="{2 * half}" height="{2 * UNIT}" rx="{UNIT}"/>'
         if name is not None:
             right = x + place.half_width * UNIT
-            inside += f'<text class="name beside" x="{right + 2}" y="{y - UNIT - 1}">{escape(name)}</text>'
+            inside += f'<text class="name beside" x="{right + 2}" y="{y - UNIT - 1}">{escape(name)}</text> '
+        if shown:
+            inside += f'<text class="function" x="{x}" y="{y + 5}">{escape(shown)}</text>'
         kind = f"operation {node.kind}" if name is None else self._kind(name)
-        return self._group(node, inside, name=name, kind=kind)
+        return self._group(node, inside, name=name, kind=kind, shown=shown)
 
     def _switch(self, node: Node, place: Place) -> str:
         left, top, right, bottom = (v * UNIT for v in place.body)

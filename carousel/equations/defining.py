@@ -48,7 +48,7 @@ class Said:
             raise TypeError(f"c.{min(both)} is among the constants and the matrices: give one of them other letters")
 
     def facts(self, written: Written, name: str, doc: str) -> dict[str, Any]:
-        """Return a function's trace and the rest of what a ``Cell`` is made of, by the arguments' names.
+        """Return the arguments of a ``Cell`` for a function, its trace among them, by their names.
 
         Args:
             written: the function.

@@ -125,7 +125,7 @@ class Notation(Text):
         self.edges = {s.before: f"{s.name}[{s.edge}]" for s in trace.states if s.edge}
 
     def name(self, symbol: Expr) -> str:
-        """Return what stands for a symbol."""
+        """Return the text that stands for a symbol."""
         if symbol in self.clocks:
             return STEP
         if symbol in self.edges:

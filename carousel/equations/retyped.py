@@ -88,7 +88,7 @@ class _Python(Notation):
             self.names[s] = next(n for n in (f"{own}_new", f"new_{own}") if n not in taken) if later or again else own
 
     def symbols(self, expr: Expr) -> set[Expr]:
-        """Return what an expression reads, the operands of products included."""
+        """Return the symbols that an expression reads, the operands of products included."""
         found: set[Expr] = set()
         for s in expr.free_symbols:
             product = self.trace.products.get(s)

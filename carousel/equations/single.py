@@ -159,7 +159,7 @@ class _Single:
 
 
 def _over_one(expr: Expr) -> Expr:
-    """Return what defines a function over units, over one unit: it is the sum and the largest, of which no error flows back."""
+    """Return a definition over units for one unit, which is the sum and the largest; no error flows back from the largest."""
     if not expr.args:
         return expr
     args = [_over_one(x) for x in expr.args]

@@ -49,7 +49,7 @@ def typed(text: str, functions: Functions | None = None, filename: str = FILE) -
 
 
 class _Reader:
-    """Reads one text: what stands around the equations."""
+    """Reads one text: all that stands around the equations."""
 
     def __init__(self, text: str, functions: Functions):
         self.text, self.functions = text, functions
@@ -57,7 +57,7 @@ class _Reader:
         self.workings = Workings({})
 
     def facts(self, filename: str) -> dict[str, Any]:
-        """Return the trace and the rest of what a cell is made of."""
+        """Return the arguments of a cell, its trace among them."""
         try:
             function = self.function()
             self.name = function.name

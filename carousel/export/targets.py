@@ -29,7 +29,7 @@ class Origin:
 
 @dataclass(frozen=True)
 class Translating:
-    """How a target holds translators.
+    """The way in which a target holds translators.
 
     Attributes:
         write: a function of a translator, its two vocabularies, a precision and the model's origin, which returns the contents

@@ -30,7 +30,7 @@ Tick = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Connectivity:
-    """How strongly the log-odds of words depend on the words before.
+    """The strength with which the log-odds of words depend on the words before.
 
     Attributes:
         words: of the text, the end of line where every model begins first.

@@ -1,4 +1,4 @@
-"""Properties read from one unit alone, beside controls: what its value says of each word."""
+"""Properties read from one unit alone, beside controls: its value tells them, or does not."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A cell that was typed into the page: what follows from its equations, as JSON."""
+"""A cell that was typed into the page: the consequences of its equations, as JSON."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def named(name: str) -> dict[str, Any]:
 
 
 def about(text: str, units: int) -> dict[str, Any]:
-    """Return what the page shows of a typed cell.
+    """Return a typed cell's facts for the page.
 
     ``one`` is the cell of one unit: ``code``, a module of JavaScript, and where its weights start; or why there is none.
 
@@ -83,7 +83,7 @@ def _one(cell: Cell) -> dict[str, Any]:
 
 
 def decay(text: str, units: int) -> dict[str, Any]:
-    """Return how fast an error fades on its way back through a typed cell at its first weights, fed with noise.
+    """Return the sizes of an error on its way back through a typed cell at its first weights, fed with noise.
 
     Args:
         text: the cell's definition.

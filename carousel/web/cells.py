@@ -40,7 +40,7 @@ class DecayRequest(BaseModel):
 
 
 class Cells:
-    """What the page asks about cells.
+    """Answers the page's questions about cells.
 
     Args:
         aside: the process that works them out.
@@ -51,7 +51,7 @@ class Cells:
         self.engines: OrderedDict[str, str] = OrderedDict()
 
     def about(self, asked: CellRequest) -> dict[str, Any]:
-        """Return what the page shows of a cell; the engine of one unit by the name of its module."""
+        """Return a cell's facts for the page; the engine of one unit by the name of its module."""
         text = asked.text or ""
         if asked.text is None:
             found = self.aside.ask("named", name=asked.name or "")
@@ -83,7 +83,7 @@ class Cells:
 
 
 def answer_cells(app: FastAPI) -> Cells:
-    """Make an application answer what the page asks about cells; return what does. Its process ends with the application.
+    """Make an application answer questions about cells; return the answerer, whose process ends with the application.
 
     A text that is refused is an answer as any other, ``error`` and ``line``: browsers log what is no success.
     """

@@ -53,7 +53,7 @@ class Corpus:
 
     @property
     def is_annotated(self) -> bool:
-        """Whether the corpus has labels."""
+        """True where the corpus has labels."""
         return self.annotations is not None or (self.path is not None and self.path.suffix == ".jsonl")
 
     @cached_property

@@ -82,7 +82,7 @@ class Models:
         return known[1]
 
     def page(self, name: str, hash: str, answers: Mapping[str, Any]) -> str:
-        """Return the page as one HTML file with this model inside; the others are what they answered."""
+        """Return the page as one HTML file with this model inside; of the others it has their answers."""
         about = self.about()
         every = [{**facts, **ALONE} for facts in (about, *about["others"])]
         return self.view(name).page({**every[0], "others": every[1:]}, hash, answers, name)
@@ -123,7 +123,7 @@ class Models:
 
 
 def _stamp(path: Path) -> Stamp:
-    """Return what changes when a file is replaced; None where it is missing."""
+    """Return the facts of a file that change when it is replaced; None where it is missing."""
     try:
         found = path.stat()
     except OSError:

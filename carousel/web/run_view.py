@@ -166,7 +166,7 @@ class LanguageRunView(RunView):
         return self.corpus.find(kind, **asked)
 
     def probe(self, name: str, layer: int, unit: int) -> dict[str, Any]:
-        """Return what ``Corpus.probe`` reads."""
+        """Return the properties that ``Corpus.probe`` reads."""
         if self.corpus is None:
             return super().probe(name, layer, unit)
         layers = self.run.layer.num_layers

@@ -192,7 +192,7 @@ def create_cell_app(hosts: Iterable[str] = ()) -> FastAPI:
 
 
 def _application(hosts: Iterable[str], page: str) -> tuple[FastAPI, Cells]:
-    """Return an application that hands out the page's files and answers what is asked about cells, and what does."""
+    """Return an application that hands out the page's files and answers questions about cells, and their answerer."""
     static_files = _static_files()
     # No documentation pages: they would load their scripts from elsewhere.
     app = FastAPI(title="Carousel", docs_url=None, redoc_url=None, openapi_url=None)

@@ -8,7 +8,7 @@ import pytest
 
 from carousel.cells.catalogue import catalogue
 from carousel.cells.sources import functions, source
-from carousel.equations import EquationError, cell, tanh
+from carousel.equations import EquationError, cell, identity, tanh
 from carousel.equations.retyped import retyped
 from carousel.equations.typed import typed
 
@@ -34,6 +34,24 @@ def test_most_texts_are_those_of_the_lectures_and_papers_themselves():
     own = [each for each in EVERY if source(each) == textwrap.dedent(inspect.getsource(each.function))]
     assert len(own) > 0.7 * len(EVERY)
     assert source(next(c for c in EVERY if c.name == "lstm-v1")).startswith("@cell\ndef lstm_v1(e, m, h, W, b):\n")
+
+
+def test_a_name_that_is_read_later_is_not_taken_and_a_power_is_of_no_dense_term():
+    """What no cell of the catalogue needs."""
+
+    @cell(before=("up", "left"))
+    def grid(e, h, c, W, b):
+        new = tanh(W.he @ e + W.hh @ h.left + b.h)
+        c = tanh(W.ce @ e) * h.up + new * c.up
+        return new, c
+
+    @cell
+    def power(e, h, W):
+        h = identity(W.he @ e) ** 2 + h
+        return h
+
+    for each in (grid, power):
+        same(typed(retyped(each, {}), {}), each)
 
 
 def test_a_function_without_a_name_has_no_text():

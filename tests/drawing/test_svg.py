@@ -67,7 +67,8 @@ def test_every_named_quantity_can_be_chosen_with_the_keyboard_and_says_what_it_i
     assert set(chosen) == set(lines)
     for name, group in chosen.items():
         assert group.get("tabindex") == "0"
-        assert lines[name] in group.get("aria-label")
+        seen = " ".join(filter(None, (text.text for text in group.iter("{http://www.w3.org/2000/svg}text"))))
+        assert group.get("aria-label").endswith(f" {seen}: {lines[name]}")  # whoever speaks to a page says what is seen
 
 
 def test_wires_bring_to_each_quantity_what_its_equation_names(any_cell):

@@ -48,6 +48,16 @@ def test_a_text_has_all_that_a_file_may_have():
     assert again.key == mine.key and again.source == GRU
 
 
+def test_a_vector_may_be_called_p():
+    """Where the text asks for no part of it, it is no rate of noise."""
+    found = typed(body("p = tanh(W.pe @ e + w.p * p.ago(2))", "return p", head="def one(e, p, W, w):"))
+    assert found.text == "pₜ = tanh(W.pe eₜ + w.p ⊙ pₜ₋₂)"
+
+
+def test_an_operator_before_the_equals_sign_keeps_its_order():
+    assert typed(body("h -= e", "return h")).text == "hₜ = hₜ₋₁ - eₜ"
+
+
 NAMED = {
     "lambda n: 1.0 + np.arange(n) % 3": "thirds",
     "lambda n, m: np.tri(n, m)": "lower",
@@ -125,6 +135,8 @@ def _sizes(cell):
         (["h = h and e", "return h"], 3, "and, or"),
         (["h = not h", "return h"], 3, "what Python calls UnaryOp"),
         (["h = h ^ e", "return h"], 3, "an operator that equations do not have"),
+        (["h = 3 @ h", "return h"], 3, "only a dense weight multiplies with @"),
+        (["h = where(1 > 0, h, e)", "return h"], 3, "a condition of two numbers is always the same"),
         (["h = tanh(*h)", "return h"], 3, "a *"),
         (["h.x = tanh(h)", "return h"], 3, "an equation sets a name"),
         (["h = tanh(h)", "return h", "h = e"], 5, "return is the last line"),
@@ -141,6 +153,8 @@ def _sizes(cell):
         (["h = open('x')", "return h"], 3, "unknown function or variable open"),
         (["h = __import__('os').system('x')", "return h"], 3, "unknown function or variable __import__"),
         (["h = eval('1')", "return h"], 3, "unknown function or variable eval"),
+        (["h = h.back(2)", "return h"], 3, "only functions are called"),
+        (["h = concat(h, e).ago(2)", "return h"], 3, "only functions are called"),
         (["h = h.ago(e)", "return h"], 3, "takes a whole number of steps"),
         (["h = h.ago", "return h"], 3, "a value of some steps ago is called"),
     ],
@@ -169,13 +183,20 @@ def test_what_is_no_cell_is_refused_with_its_line(lines, line, says):
         ("@cell(constants={'T': 3})\ndef one(e, h):\n    return e", 1, "T must be a function"),
         ("@cell\ndef one(e, h, *, W):\n    return e", 2, "a cell's arguments are names alone"),
         ("@cell\ndef one(e, h=3):\n    return e", 2, "a cell's arguments are names alone"),
+        ("@cell\ndef one(e, h, *W):\n    return e", 2, "a cell's arguments are names alone"),
+        ("@cell\ndef one(e, h, **W):\n    return e", 2, "a cell's arguments are names alone"),
+        ("@cell\ndef one(e, /, h):\n    return h", 2, "a cell's arguments are names alone"),
         ("@cell\ndef one(e, h, h):\n    return e", 2, "the argument h is there twice"),
         ("@cell\ndef one(h):\n    return h", 2, "the first argument of a cell is its input"),
         ("import numpy as np\n@cell\ndef one(e, h):\n    return e", 1, "only the functions of carousel"),
         ("from os import system\n@cell\ndef one(e, h):\n    return e", 1, "only the functions of carousel"),
+        ("from .carousel import tanh\n@cell\ndef one(e, h):\n    return e", 1, "only the functions of carousel"),
         ("from carousel import load\n@cell\ndef one(e, h):\n    return e", 1, "nothing that equations may call is called load"),
         ("from carousel import tanh as t\n@cell\ndef one(e, h):\n    return e", 1, "is called t"),
         ("K = tanh\n@cell\ndef one(e, h):\n    return e", 1, "before the function only numbers have names"),
+        ("K = L = 3\n@cell\ndef one(e, h):\n    return e", 1, "before the function only numbers have names"),
+        ("k = 3\n@cell\ndef one(e, h):\n    h = k * h\n    k = tanh(h)\n    return k", 4, "k is used before it is set"),
+        ("@cell(same='hm')\ndef one(e, h, m):\n    return h, m", 1, "this is no same that @cell takes"),
         ("class A: pass", 1, "a class"),
         ("print(1)", 1, "an expression"),
         (GRU + "\n\ndef two(e, h):\n    return e\n", 21, "a second function"),
@@ -196,6 +217,7 @@ def test_what_would_take_long_is_refused_at_once():
     nested = ["x = tanh(h)", *["x = tanh(x) * tanh(x)"] * 100, "return x"]
     within = [f"h = {'(' * 120}h{' * e)' * 120}", "return h"]
     chained = [*["h = tanh(h)"] * 250, "return h"]
+    products = ["x = tanh(h)", *["x = tanh(W.xx @ x)"] * 120, "return x"]
     long = [f"h = {' + '.join(['h'] * (MOST // 2))}", "return h"]
     deep = [f"h = {'-' * 2000}h", "return h"]
     for lines, says in (
@@ -203,6 +225,7 @@ def test_what_would_take_long_is_refused_at_once():
         (nested, "too long"),
         (within, f"more than {DEEPEST} operations"),
         (chained, "too long"),
+        (products, "too long"),
         (long, "parts, and a cell at most"),
         (deep, "parts, and a cell at most|not Python"),
         ([f"h = {'(' * 3000}h{')' * 3000}", "return h"], "not Python"),

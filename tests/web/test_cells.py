@@ -21,6 +21,7 @@ from carousel.errors import InputError
 from carousel.export.javascript.single import one_unit
 from carousel.insight.gradient_decay import at_first_weights
 from carousel.web.aside import Aside
+from carousel.web.cell_worker import LONGEST
 from carousel.web.cells import KEPT, Cells, answer_cells
 
 MINE = """@cell
@@ -124,6 +125,11 @@ def test_sizes_that_do_not_fit_are_said(writing):
     text = source(cells.get("gru")).replace("@cell", "@cell(heads=5)").replace("gru", "mine")
     _, found = writing.ask("api/cell", {"text": text, "units": 8})
     assert "5 heads" in found["counts"]["refused"] and "5 heads cannot share one unit" in found["one"]["refused"]
+
+
+def test_a_message_of_one_unit_has_one(writing):
+    _, found = writing.ask("api/cell", {"name": "lstm-v4", "units": 1})
+    assert found["counts"]["projected"] == 1 and found["counts"]["parameters"] == cells.get("lstm-v4").count(1, 1, 1)
 
 
 def test_a_page_without_a_run_needs_nothing_from_elsewhere_and_asks_for_no_run(writing):
@@ -232,11 +238,23 @@ def test_the_command_alone_serves_the_page_until_it_is_interrupted(tmp_path):
     assert (started.returncode, out, err) == (0, "", "") and list(tmp_path.iterdir()) == []
 
 
-def test_the_process_bounds_its_memory():
-    script = "import json, resource, sys; from carousel.web import cell_worker\nsys.stdin = []\ncell_worker.main()\n"
-    script += "sys.stderr.write(json.dumps(resource.getrlimit(resource.RLIMIT_DATA)[0] == cell_worker.MEMORY))"
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
-    assert json.loads(done.stderr.strip().splitlines()[-1]) is True
+BOUNDED = """
+import json, resource, signal, sys
+from carousel.web import cell_worker as worker
+alarms = []
+signal.alarm = alarms.append
+worker.ANSWERS["ready"] = lambda: print("some library's noise", flush=True) or {}
+sys.stdin = ['{"kind": "ready"}', '{"kind": "nothing"}']
+worker.main()
+sys.stderr.write(json.dumps([resource.getrlimit(resource.RLIMIT_DATA)[0] == worker.MEMORY, alarms]))
+"""
+
+
+def test_the_process_bounds_its_memory_and_time_and_says_only_answers():
+    done = subprocess.run([sys.executable, "-c", BOUNDED], capture_output=True, text=True, timeout=120)
+    first, second = map(json.loads, done.stdout.splitlines())
+    assert first == {} and second == {"error": "this cell cannot be shown: KeyError: 'nothing'"}
+    assert json.loads(done.stderr.splitlines()[-1]) == [True, [LONGEST, 0] * 2] and LONGEST < 100
 
 
 def test_engines_of_the_last_texts_are_kept():

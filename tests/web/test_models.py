@@ -1,6 +1,7 @@
 """Several models behind the page: side by side, with weights of any step, and while they are being trained."""
 
 import re
+import shutil
 import threading
 import time
 from dataclasses import replace
@@ -17,6 +18,7 @@ from carousel.training import kept
 from carousel.training.processes import Processes
 from carousel.training.run_folder import CHECKPOINT, MODEL
 from carousel.training.trainer import Trainer
+from carousel.web.models import OPENED, Models
 from carousel.web.server import create_app
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install playwright")
@@ -61,6 +63,13 @@ def test_each_model_answers_for_itself(side_by_side, two_runs):
     assert found["highest"] == [e.as_dict() for e in carousel.load(two_runs[1]).indexed(name="h").unit(2)[0]]
 
 
+def test_a_long_course_is_thinned_over_its_whole_length(side_by_side, monkeypatch):
+    whole = side_by_side.ask("api/training", {"model": "1"})[1]["train"]
+    monkeypatch.setattr("carousel.web.models.POINTS", 4)
+    few = side_by_side.ask("api/training", {"model": "1"})[1]["train"]
+    assert 2 <= len(few) <= 4 < len(whole) and few[0] == whole[0] and few[-1][0] > 0.6 * whole[-1][0]
+
+
 @pytest.mark.parametrize(
     ("model", "status", "says"),
     [
@@ -82,6 +91,23 @@ def test_runs_that_cannot_stand_side_by_side_are_refused(two_runs, translator, t
         create_app(two_runs[0], beside=[tmp_path / "letters"])
     with pytest.raises(InputError, match="holds another kind of run"):
         create_app(two_runs[0], beside=[translator])
+
+
+def test_what_is_opened_goes_on_without_its_folder(two_runs, tmp_path):
+    folder = shutil.copytree(two_runs[0], tmp_path / "run")
+    models = Models([folder])
+    opened = models.view("0")
+    shutil.rmtree(folder)
+    assert models.view("0") is opened
+
+
+def test_few_models_stay_in_memory(two_runs):
+    models = Models(two_runs[:1])
+    names = [f"0@{step}" for step in kept.steps(two_runs[0])]
+    assert len(names) > OPENED
+    for name in names:
+        models.view(name)
+    assert list(models.opened) == ["0", *names[-OPENED:]]
 
 
 def test_a_run_may_be_given_with_its_weights(two_runs, serve):
@@ -235,7 +261,7 @@ def test_a_slider_shows_valves_learning(open_page, side_by_side):
     assert page.locator("#weights-a-says").inner_text() == "best"
     slider.focus()
     page.keyboard.press("Home")
-    shown = []
+    shown, places = [], []
     for step in (0, 10, 20):
         says = "step 0" if step == 0 else f"step {step}"
         sync_api.expect(page.locator("#weights-a-says")).to_have_text(says)
@@ -243,8 +269,10 @@ def test_a_slider_shows_valves_learning(open_page, side_by_side):
         _, found = side_by_side.ask("api/watch", {"text": TEXT, "model": f"1@{step}"})
         assert level(page, "f", "a") == mean(found, "f", 5)
         shown.append(page.locator("#map-a canvas").evaluate("e => e.toDataURL()"))
+        places.append(float(page.locator("#training .course-here.a").get_attribute("x1")) - 56)  # the axis begins at 56
         page.keyboard.press("ArrowRight")
     assert len(set(shown)) == 3 and "model=1%4030" in page.url
+    assert places[0] == 0 and places[2] == pytest.approx(2 * places[1]) != 0
     page.locator("#model-b").select_option("lstm-v3")  # the same run with its best weights
     page.wait_for_selector("#words .word.b")
     assert page.locator("#map-d").is_visible()  # whose units are the same

@@ -15,7 +15,7 @@ from carousel.tasks.signals import TwoSequences
 pytestmark = needs_node
 
 BEGIN = """
-import { BATCH, firstWeights, lesson, Random, TASKS, Training } from "./toys.js";
+import { BATCH, firstWeights, lossAndGradient, Random, TASKS, Training } from "./toys.js";
 """
 
 
@@ -58,7 +58,7 @@ say(Object.fromEntries(Object.keys(TASKS).map((task) => [task, many(task)])));
         assert 0.45 < (drawn > np.median([drawn.min(), drawn.max()])).mean() < 0.55, task
 
 
-def test_the_gradient_of_a_lesson_is_that_of_its_loss(folder):
+def test_the_gradient_is_that_of_the_loss(folder):
     script = """
 const found = [];
 for (const name of ["rnn", "cec", "lstm-v1", "lstm-v3"]) {
@@ -66,9 +66,10 @@ for (const name of ["rnn", "cec", "lstm-v1", "lstm-v3"]) {
   for (const task of Object.keys(TASKS)) {
     const drawn = TASKS[task].draw(new Random(7), 12);
     const w = firstWeights(engine.weights.map(() => "uniform"), 5);
-    const { gradient } = lesson(engine, w, drawn);
+    const { gradient } = lossAndGradient(engine, w, drawn);
     const numbers = [...w].map((_, k) => {
-      const [above, below] = [1e-5, -1e-5].map((d) => lesson(engine, w.map((x, j) => (j === k ? x + d : x)), drawn).loss);
+      const moved = (d) => w.map((x, j) => (j === k ? x + d : x));
+      const [above, below] = [1e-5, -1e-5].map((d) => lossAndGradient(engine, moved(d), drawn).loss);
       return (above - below) / 2e-5;
     });
     found.push([[...gradient], numbers]);
@@ -112,6 +113,21 @@ def test_a_simple_network_does_not_keep_a_symbol_through_noise(folder):
     found = said(BEGIN + TRAINED, folder, given)
     rnn, lstm = (np.mean(found[f"{name} two-sequences"][0]["losses"][-50:]) for name in ("rnn", "lstm-v1"))
     assert lstm < 0.3 * rnn
+
+
+def test_a_long_gradient_is_cut(folder):
+    script = """
+const engine = await import("./rnn.js");
+const found = [0.001, 1000].map((v) => {
+  const w = new Float64Array(engine.weights.length + 2).fill(v);
+  const training = new Training(engine, w, { task: "copy", steps: 5, seed: 1 });
+  training.update();
+  return Math.hypot(...training.mean) / 0.1;
+});
+say(found);
+"""
+    short, long = said(BEGIN + script, folder)
+    assert 0 < short < 0.5 and long == pytest.approx(1)
 
 
 def test_a_loss_that_is_no_number_ends_a_training(folder):

@@ -6,6 +6,8 @@ import re
 import numpy as np
 import pytest
 import torch
+from page_looks import check_targets, check_width
+from page_post import Post
 
 from carousel import Recurrent, cells, kernels
 from carousel.cells.sources import source
@@ -125,6 +127,18 @@ def test_what_is_typed_is_drawn_and_what_is_no_cell_has_its_line_marked(page):
     expect(page.locator("#formulas")).to_contain_text("relu")
     assert page.locator("#refused").inner_text() == "" and page.locator("#strip").is_hidden()
     assert code.get_attribute("aria-invalid") == "false"
+
+
+def test_an_older_answer_that_comes_late_is_dropped(page):
+    post = Post(page, "cell")
+    post.hold_next()
+    page.locator("#cell-menu").select_option("gru")
+    post.wait()
+    page.locator("#cell-menu").select_option("lstm-v2")
+    name_is(page, "lstm-v2")
+    post.deliver()
+    assert page.locator("#cell-name").inner_text() == "lstm-v2"
+    assert page.locator("#code").input_value() == source(cells.get("lstm-v2")).rstrip()
 
 
 def test_nothing_typed_becomes_part_of_the_page(page):
@@ -327,14 +341,8 @@ def test_all_of_it_can_be_reached_and_used_with_the_keyboard(page):
 def test_it_fits_every_width_in_both_themes(open_cells, width, height, scheme):
     page = open_cells("#cell=lstm-v3", width, scheme, height)
     page.wait_for_selector("#chart-back path")
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
-    channels = re.findall(r"\d+", page.evaluate("getComputedStyle(document.body).backgroundColor"))
-    assert (sum(map(int, channels)) < 384) is (scheme == "dark")
-    small = page.evaluate(
-        """[...document.querySelectorAll('button, input, select, summary')].filter(e => e.offsetParent && e.type !== 'range')
-           .filter(e => e.getBoundingClientRect().height < 24).map(e => e.outerHTML)"""
-    )
-    assert small == []
+    check_width(page, width, scheme)
+    check_targets(page, "button, input, select, summary")
     if width > 1000:  # equations, drawing and what follows from them are seen at once
         for part in ("#code", "#cell-drawing svg", "#formulas", "#decay-plot svg"):
             box = page.locator(part).bounding_box()

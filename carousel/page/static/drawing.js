@@ -40,7 +40,8 @@ export function fillDrawing(host, watched, word, layer, chosen, clamps) {
     const shown = group.querySelector(".value");
     if (shown && shown.textContent !== show(middle)) shown.textContent = show(middle);
     const what = group.classList.contains("valve") ? "mean opening" : "mean";
-    const says = `${group.dataset.says}; ${what} ${show(middle)}${held ? ", clamped" : ""}`;
+    const [head, equation] = group.dataset.says.split(/: (.*)/);
+    const says = `${head} ${show(middle)}, ${what}${held ? ", clamped" : ""}${equation ? `: ${equation}` : ""}`;
     if (says === group.getAttribute("aria-label")) continue;
     group.setAttribute("aria-label", says);
     group.querySelector("title").textContent = says;

@@ -68,8 +68,8 @@ export function firstWeights(initial, seed) {
 
 export const OUTPUT = ["out.v", "out.c"]; // v · y + c is the answer
 
-// The answer to a sequence, half its squared error, and the gradient of that.
-export function lesson(engine, w, { e, target }) {
+// Half the squared error of the answer to a sequence, and the gradient of that.
+export function lossAndGradient(engine, w, { e, target }) {
   const count = w.length - OUTPUT.length;
   const [v, c] = w.subarray(count);
   const cell = w.subarray(0, count);
@@ -79,7 +79,7 @@ export function lesson(engine, w, { e, target }) {
   const given = new Float64Array(e.length);
   given[e.length - 1] = error * v;
   const { gradient } = engine.backward(cell, a, given);
-  return { answer: v * y + c, loss: (error * error) / 2, gradient: Float64Array.of(...gradient, error * y, error) };
+  return { loss: (error * error) / 2, gradient: Float64Array.of(...gradient, error * y, error) };
 }
 
 const [RATE, MEAN, SQUARE, LEAST] = [0.02, 0.9, 0.999, 1e-8];
@@ -101,7 +101,7 @@ export class Training {
     const sum = new Float64Array(w.length);
     let loss = 0;
     for (let row = 0; row < BATCH; row += 1) {
-      const found = lesson(this.engine, w, this.task.draw(this.random, this.steps));
+      const found = lossAndGradient(this.engine, w, this.task.draw(this.random, this.steps));
       loss += found.loss / BATCH;
       for (const [k, x] of found.gradient.entries()) sum[k] += x / BATCH;
     }
