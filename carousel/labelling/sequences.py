@@ -122,14 +122,17 @@ class Sequences:
         return found
 
     def _are_trees(self, lengths: np.ndarray) -> bool:
-        """Return whether each parent is a node of the same tree that stands before its children; also where there are none."""
+        """Return whether each parent is a node of the same tree, before its children, no two of which have one place; also where
+        there are no trees."""
         if self.parents is None or self.ranks is None:
             return self.parents is self.ranks
         if any(a.shape != (len(self.x),) or a.dtype.kind != "i" for a in (self.parents, self.ranks)):
             return False
         numbers = np.arange(len(self.x)) - np.repeat(self.begins, lengths)
         above = bool(((self.parents >= 0) == (numbers > 0)).all() and (self.parents < np.maximum(numbers, 1)).all())
-        return above and bool((self.ranks >= 0).all())
+        within = bool(((self.ranks >= 0) & (self.ranks < np.repeat(lengths, lengths))).all())
+        places = np.stack([np.where(numbers > 0, self.parents, -1) + np.repeat(self.begins, lengths), self.ranks])
+        return above and within and len(np.unique(places[:, numbers > 0], axis=1).T) == int((numbers > 0).sum())
 
 
 def listed(labels: Sequence[str], most: int = 8) -> str:

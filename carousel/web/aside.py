@@ -75,7 +75,7 @@ class Aside:
             line = ""
         finally:
             timer.cancel()
-        return json.loads(line) if line else None
+        return json.loads(line) if line.endswith("\n") else None  # else it ended in the middle of its answer
 
     def end(self) -> None:
         """End the process."""

@@ -118,6 +118,8 @@ def test_trees_that_were_changed_are_refused(make_run):
         {"parents": np.where(good.parents == -1, 0, good.parents)},
         {"parents": good.parents[:-1]},
         {"ranks": good.ranks - 1},
+        {"ranks": np.zeros_like(good.ranks)},
+        {"ranks": good.ranks + len(good.x)},
         {"ranks": good.ranks.astype(float)},
         {"x": good.x - 9},
         {"parents": None, "ranks": None},

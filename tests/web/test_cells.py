@@ -160,6 +160,7 @@ for line in sys.stdin:
     asked = json.loads(line)
     if asked["kind"] == "sleep": time.sleep(600)
     if asked["kind"] == "die": os._exit(3)
+    if asked["kind"] == "half": print('{"pid"', end="", flush=True); os._exit(3)
     print(json.dumps({"pid": os.getpid(), **asked}), flush=True)
 """
 
@@ -180,6 +181,8 @@ def test_an_answer_that_takes_too_long_is_ended_and_the_next_question_answered(a
     with pytest.raises(InputError, match="longer than 1 seconds"):
         aside.ask("sleep")
     assert time.monotonic() - began < 10
+    with pytest.raises(InputError, match="was ended"):
+        aside.ask("half")
     second = aside.ask("hello")
     assert second["pid"] != first["pid"]
     with pytest.raises(InputError, match="was ended"):
