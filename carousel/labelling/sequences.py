@@ -122,8 +122,10 @@ class Sequences:
         return found
 
     def _are_trees(self, lengths: np.ndarray) -> bool:
-        """Return whether each parent is a node of the same tree, before its children, no two of which have one place; also where
-        there are no trees."""
+        """Return whether each parent is a node of the same tree, before its children, no two of which have one place.
+
+        Without trees it is true as well.
+        """
         if self.parents is None or self.ranks is None:
             return self.parents is self.ranks
         if any(a.shape != (len(self.x),) or a.dtype.kind != "i" for a in (self.parents, self.ranks)):
