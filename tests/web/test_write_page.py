@@ -185,6 +185,9 @@ def test_counts_follow_the_units(page):
     page.locator("#units").press("Enter")
     expect(page.locator("#counted")).to_contain_text(f"{cells.get('lstm-v1').count(100, 100):,} parameters")
     expect(page.locator("#decay-says")).to_contain_text("100 units")
+    page.locator("#units").fill("300")
+    page.locator("#units").press("Enter")
+    expect(page.locator("#decay-says")).to_contain_text("256 units")  # the most of which it is followed
 
 
 def test_curves_of_one_unit_are_the_librarys(page):
