@@ -303,6 +303,8 @@ def test_a_link_that_makes_no_sense_is_no_harm(open_cells):
     page = open_cells("#units=99999&task=<b>&steps=1000&seed=x&w=1,2,x&fed=&tab=flow")
     assert page.locator("#task").input_value() == "two-sequences" and page.locator("#steps").input_value() == "60"
     assert page.locator("#units").input_value() == "4096"
+    page = open_cells("#w=1,2")  # of another cell
+    assert len(weights(page)) > 10 and all(abs(value) <= 1 for value in weights(page).values())
 
 
 def test_a_cell_that_no_one_knows_is_said(open_page, writing):
