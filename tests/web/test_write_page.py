@@ -292,6 +292,17 @@ def test_a_link_opens_the_same_cell_sliders_sequence_and_task(page, open_cells):
     assert table(again) == table(page)
 
 
+def test_weights_that_were_set_stay_where_the_next_cell_has_them(page):
+    page.locator("#code").fill(LEAK)
+    name_is(page, "leak")
+    expect(page.locator("#sliders label")).to_have_count(6)
+    set_weight(page, "b.f", 3.25)
+    page.wait_for_url(re.compile("w=[^&]*3.25"))
+    page.locator("#code").fill(LEAK.replace("(1 - f)", "b.h + (1 - f)"))
+    expect(page.locator("#sliders label")).to_have_count(7)
+    assert weights(page)["b.f"] == 3.25
+
+
 def test_a_link_of_a_named_cell_is_short(open_cells):
     page = open_cells("#cell=lstm-v2&task=copy&steps=30&seed=7&fed=1,0,0,0")
     name_is(page, "lstm-v2")
