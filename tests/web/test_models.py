@@ -321,7 +321,7 @@ def test_what_is_being_trained_is_followed_on_the_page(training, serve, open_pag
     sync_api.expect(said).to_contain_text(f"its newest weights are those of step {step + 8}")
     sync_api.expect(page.locator("#weights-a-says, #run-a h2 .which").first).to_contain_text(f"step {step + 8}")
     assert page.locator("#training .course-line").get_attribute("d") != curve
-    sync_api.expect(page.locator("#words")).not_to_have_text(before)
+    sync_api.expect(page.locator("#words")).not_to_have_text(before, use_inner_text=True)
     training.end()
     sync_api.expect(page.locator("#live")).to_be_hidden()
     assert re.search(r"Epoch 2 of 2, step \d+: perplexity \S+ in training, \S+ held out\.$", said.inner_text())

@@ -156,12 +156,15 @@ def test_the_corpus_and_a_probe_tell_of_the_unit(annotated, serve, open_page):
     assert served.ask("api/probe", {"name": "h", "unit": UNIT})[1]["probes"] == [p.as_dict() for p in wanted]
     for row, probe in zip(rows.all_inner_texts(), wanted, strict=True):
         cells = row.split("\t")
-        assert cells[0] == probe.of and float(cells[1].split()[0]) == pytest.approx(100 * probe.score, abs=0.51)
+        right, above = (float(x.strip("()%").replace("−", "-")) for x in re.findall(r"\(?[+−\d.]+", cells[1]))
+        assert cells[0] == probe.of and right == pytest.approx(100 * probe.score, abs=0.51)
+        assert above == pytest.approx(100 * (probe.score - max(probe.majority, probe.control)), abs=0.51)
     page.locator(".extremes summary").click()
-    highest, _ = run.indexed(read_sentences(labels)).unit(UNIT)
+    highest, lowest = run.indexed(read_sentences(labels)).unit(UNIT)
     sync_api.expect(page.locator(".extremes figure")).to_have_count(10)
     first = page.locator(".extremes figure").first
     assert first.locator("figcaption").inner_text() == f"Line {highest[0].line}: {highest[0].value:.3f}".replace("-", "−")
+    assert f" {lowest[0].value:.3f}".replace("-", "−") in page.locator(".extremes figcaption").nth(5).inner_text()
     assert first.locator("td.inside").first.inner_text() == highest[0].words[highest[0].first]
     page.locator("#unit-number").fill(str(UNIT + 1))  # what is opened stays so, for another unit
     other = run.probe_unit(labels, UNIT + 1, name="h")

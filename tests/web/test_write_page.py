@@ -185,6 +185,9 @@ def test_counts_follow_the_units(page):
     page.locator("#units").press("Enter")
     expect(page.locator("#counted")).to_contain_text(f"{cells.get('lstm-v1').count(100, 100):,} parameters")
     expect(page.locator("#decay-says")).to_contain_text("100 units")
+    page.locator("#units").fill("300")
+    page.locator("#units").press("Enter")
+    expect(page.locator("#decay-says")).to_contain_text("256 units")  # the most of which it is followed
 
 
 def test_curves_of_one_unit_are_the_librarys(page):
@@ -289,6 +292,17 @@ def test_a_link_opens_the_same_cell_sliders_sequence_and_task(page, open_cells):
     assert table(again) == table(page)
 
 
+def test_weights_that_were_set_stay_where_the_next_cell_has_them(page):
+    page.locator("#code").fill(LEAK)
+    name_is(page, "leak")
+    expect(page.locator("#sliders label")).to_have_count(6)
+    set_weight(page, "b.f", 3.25)
+    page.wait_for_url(re.compile("w=[^&]*3.25"))
+    page.locator("#code").fill(LEAK.replace("(1 - f)", "b.h + (1 - f)"))
+    expect(page.locator("#sliders label")).to_have_count(7)
+    assert weights(page)["b.f"] == 3.25
+
+
 def test_a_link_of_a_named_cell_is_short(open_cells):
     page = open_cells("#cell=lstm-v2&task=copy&steps=30&seed=7&fed=1,0,0,0")
     name_is(page, "lstm-v2")
@@ -300,6 +314,8 @@ def test_a_link_that_makes_no_sense_is_no_harm(open_cells):
     page = open_cells("#units=99999&task=<b>&steps=1000&seed=x&w=1,2,x&fed=&tab=flow")
     assert page.locator("#task").input_value() == "two-sequences" and page.locator("#steps").input_value() == "60"
     assert page.locator("#units").input_value() == "4096"
+    page = open_cells("#w=1,2")  # of another cell
+    assert len(weights(page)) > 10 and all(abs(value) <= 1 for value in weights(page).values())
 
 
 def test_a_cell_that_no_one_knows_is_said(open_page, writing):
