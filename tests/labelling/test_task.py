@@ -123,6 +123,7 @@ def test_trees_that_were_changed_are_refused(make_run):
         {"ranks": good.ranks - 1},
         {"ranks": good.ranks.astype(float)},
         {"x": good.x - 9},
+        {"x": good.x + 999},
         {"parents": None, "ranks": None},
     ):
         dataclasses.replace(good, **wrong).save(path)
