@@ -85,14 +85,16 @@ def test_files_of_both_forms_are_the_same_trees(make_run):
 def test_batches_of_trees_are_the_trees(make_run):
     folder, config = make_run(form="labelled", model={"cell": "tree-lstm"})
     feed = LabellingTask(folder, config, Share()).feed("train", 3)
-    kept, seen, targets = feed.sequences, 0, 0
+    kept, seen, targets, labelled = feed.sequences, 0, 0, []
     for batch in feed.batches(epoch=1):
+        labelled += torch.column_stack([batch.x, batch.y]).tolist()
         forest, targets = batch.forest, targets + batch.targets
         assert batch.targets == batch.own_targets == len(batch.x) == len(forest)
         seen += len(forest.roots)
         below = batch.x[torch.from_numpy(forest.parent >= 0)]
         assert len(below) == len(forest) - len(forest.roots)
     assert seen == len(kept) == 72 and targets == len(kept.y)
+    assert sorted(labelled) == sorted(np.column_stack([kept.x, kept.y]).tolist())
     one = kept.trees(np.array([5]))
     span = slice(kept.begins[5], kept.ends[5])
     assert (
@@ -111,10 +113,11 @@ def test_trees_that_were_changed_are_refused(make_run):
     folder, config = make_run(form="labelled", model={"cell": "tree-lstm"})
     path, names = sequences_path(folder, "train"), Names.load(folder)
     good = Sequences.open(path, names, True)
-    above = good.parents.copy()
-    above[1] = 2  # below a node that stands after it
+    above, own = good.parents.copy(), good.parents.copy()
+    above[1], own[1] = 2, 1  # below a node that stands after it, and below itself
     for wrong in (
         {"parents": above},
+        {"parents": own},
         {"parents": np.where(good.parents == -1, 0, good.parents)},
         {"parents": good.parents[:-1]},
         {"ranks": good.ranks - 1},
@@ -122,6 +125,7 @@ def test_trees_that_were_changed_are_refused(make_run):
         {"ranks": good.ranks + len(good.x)},
         {"ranks": good.ranks.astype(float)},
         {"x": good.x - 9},
+        {"x": good.x + 999},
         {"parents": None, "ranks": None},
     ):
         dataclasses.replace(good, **wrong).save(path)

@@ -89,6 +89,14 @@ def test_numbers_are_scaled_as_those_of_training():
     torch.testing.assert_close(model._embedded(torch.tensor([[1.0, 30.0]])), torch.tensor([[-1.0, 1.0]]))
 
 
+def test_layers_begin_as_they_are_asked_to():
+    how = {"forget_bias": 3.0, "recurrent_init": "orthogonal"}
+    layer = made(**how).recurrent.layers[0]
+    torch.manual_seed(1)
+    expected = Tree(layer.cell, 6, 6, **how).state_dict()
+    assert all(value.equal(expected[name]) for name, value in layer.state_dict().items())
+
+
 def test_layers_are_stacked_and_told():
     model = made(layers=2)
     first, second = model.recurrent.layers

@@ -120,6 +120,15 @@ def test_a_damaged_object_is_built_again(cache, damage):
     assert path.read_bytes() == whole
 
 
+@pytest.mark.parametrize(("ending", "name"), [(".o", "again"), (".so", "answer")])
+def test_a_file_that_others_can_write_is_built_again(cache, ending, name):
+    assert verdict(answer) == "42"
+    (path,) = cache.glob(f"*{ending}")
+    path.chmod(0o777)
+    assert compiler.library(name, SOURCE, torch.float32).answer() == 42
+    assert not path.stat().st_mode & 0o022
+
+
 def test_a_folder_that_others_can_write_is_not_used(cache, tmp_path):
     cache.mkdir(parents=True)
     cache.chmod(0o777)
