@@ -12,8 +12,8 @@ from typing import Any
 # What answers one file is the browser, in the place of the server.
 MODULES = (
     *("state", "browser", "api", "asking", "tables", "colours", "theme", "numbers", "layers", "models", "drawing", "heatmap"),
-    *("words", "panels", "quantity", "units", "clamping", "attention", "depends", "flow", "patch", "save", "player", "tabs"),
-    "main",
+    *("words", "panels", "quantity", "units", "dragging", "clamping", "carried", "attention", "depends", "flow", "patch"),
+    *("save", "player", "tabs", "main"),
 )
 STYLES = ("theme", "style", "cell", "maps", "attention", "models")
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:"

@@ -9,6 +9,8 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
+from pydantic import BaseModel, ConfigDict, Field
+
 from carousel import files
 from carousel.errors import InputError
 from carousel.language.task import PERPLEXITY
@@ -22,6 +24,14 @@ OPENED = 4  # models with other weights than the first that stay in memory
 POINTS = 1000  # of a curve
 POLL = 0.2  # seconds
 Stamp = tuple[int, int, int] | None
+
+
+class ModelRequest(BaseModel):
+    """A question about one of the models: ``0`` is the first run, ``1@400`` the second with the weights of step 400."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    model: str = Field("0", pattern=r"^\d{1,3}(@(\d{1,18}|last))?$")
 
 
 class Models:

@@ -81,6 +81,17 @@ class RunView:
     def _watch(self, text: str, clamps: Sequence[Clamp], predictions: int) -> Watched:
         raise NotImplementedError
 
+    def values(self, text: str) -> Mapping[str, np.ndarray]:
+        """Return the values, (layers, words, units) by name, that a text without clamps has, for clamps to take.
+
+        Raises:
+            InputError: as ``watch``, or the run reads both ways: it has two values where a clamp holds one.
+        """
+        if self.facts["directions"] > 1:
+            raise InputError("values are taken from one reading into another where the run reads in one direction")
+        self._check(text)
+        return self._watch(text, [], 1).values
+
     def _spans(self, text: str) -> list[tuple[int, int] | None]:
         """Return where the words stand in the text."""
         return spans(self.vocabulary, text)

@@ -12,45 +12,20 @@ import uvicorn
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, Response
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 from starlette.exceptions import HTTPException
 
 from carousel.errors import InputError
 from carousel.insight.search.switches import Off
-from carousel.layers import Clamp
 from carousel.page.facts import BYTES, PREDICTIONS
 from carousel.page.files import files
 from carousel.web.cells import Cells, answer_cells
+from carousel.web.clamps import ClampRequest, made
 from carousel.web.guard import Guard
-from carousel.web.models import Models
+from carousel.web.models import ModelRequest, Models
 
 LABELS = {"name": "valve", **{n: n.capitalize() for n in ("text", "value", "units", "layer", "from", "to")}}  # the page's
 TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
-
-
-class ClampRequest(BaseModel):
-    """A valve to hold, in steps [``from``, ``to``) of the text; the end of line before the text is step 0."""
-
-    model_config = ConfigDict(extra="forbid", populate_by_name=True)
-
-    name: str = Field(max_length=100)
-    value: float = Field(ge=-1000, le=1000, allow_inf_nan=False)
-    units: list[int] | None = Field(None, max_length=10_000)
-    begin: int = Field(0, alias="from", ge=0, le=1_000_000)
-    end: int | None = Field(None, alias="to", ge=0, le=1_000_000)
-    layer: int | None = Field(None, ge=0)
-
-    def made(self) -> Clamp:
-        """Return the clamp as the layers take it."""
-        return Clamp(self.name, self.value, None if self.units is None else tuple(self.units), self.begin, self.end, self.layer)
-
-
-class ModelRequest(BaseModel):
-    """A question about one of the models: ``0`` is the first run, ``1@400`` the second with the weights of step 400."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    model: str = Field("0", pattern=r"^\d{1,3}(@(\d{1,18}|last))?$")
 
 
 class WatchRequest(ModelRequest):
@@ -161,7 +136,7 @@ def create_app(
     @app.post("/api/connectivity")
     def connectivity(asked: ConnectivityRequest) -> JSONResponse:
         view = models.view(asked.model)
-        return JSONResponse(view.connectivity(asked.text, asked.name, [c.made() for c in asked.clamps]))
+        return JSONResponse(view.connectivity(asked.text, asked.name, made(asked.clamps, models)))
 
     @app.post("/api/patch")
     def patch(asked: PatchRequest) -> JSONResponse:
@@ -213,11 +188,11 @@ def _application(hosts: Iterable[str], page: str) -> tuple[FastAPI, Cells]:
 
 
 def _watch(models: Models, asked: WatchRequest) -> dict[str, Any]:
-    return models.view(asked.model).watch(asked.text, [c.made() for c in asked.clamps], asked.predictions)
+    return models.view(asked.model).watch(asked.text, made(asked.clamps, models), asked.predictions)
 
 
 def _gradients(models: Models, asked: GradientsRequest) -> dict[str, Any]:
-    return models.view(asked.model).gradients(asked.text, asked.word, [c.made() for c in asked.clamps])
+    return models.view(asked.model).gradients(asked.text, asked.word, made(asked.clamps, models))
 
 
 ASKED: dict[str, tuple[type[ModelRequest], Callable[[Models, Any], dict[str, Any]]]] = {

@@ -1,12 +1,15 @@
-// What is held: quantities of a cell, at a value, for some units, steps and layers.
+// What is held: quantities of a cell, at a number or at one for each unit, for some units, steps and layers.
 
 // Throws for what the cell does not have.
-function check({ names, count }, { name, value, units = null, layer = null }) {
+function check({ names, count: layers }, { name, value, units = null, layer = null }) {
   if (!(name in names)) throw new Error(`the cell has nothing called '${name}' to clamp; it has ${Object.keys(names).join(", ")}`);
-  if (!Number.isFinite(value)) throw new Error(`${name} is clamped at a number, not ${value}`);
-  if (layer !== null && !(layer >= 0 && layer < count)) throw new Error(`there is no layer ${layer} to clamp ${name} in; layers are 0 to ${count - 1}`);
+  if (layer !== null && !(layer >= 0 && layer < layers)) throw new Error(`there is no layer ${layer} to clamp ${name} in; layers are 0 to ${layers - 1}`);
   for (const unit of units ?? [])
     if (!(unit >= 0 && unit < names[name])) throw new Error(`${name} has no unit ${unit} to clamp; units are 0 to ${names[name] - 1}`);
+  const many = Array.isArray(value) || ArrayBuffer.isView(value);
+  if (![...(many ? value : [value])].every(Number.isFinite)) throw new Error(`${name} is clamped at a number, not ${value}`);
+  const count = units === null ? names[name] : units.length;
+  if (many && value.length !== count) throw new Error(`${name} is clamped at ${value.length} values, expected ${count}`);
 }
 
 // Holds one layer's units at a step; heldOf(name): the array of the values at which they are held.
@@ -14,7 +17,7 @@ function hold(clamps, step, layer, heldOf) {
   for (const name of new Set(clamps.map((clamp) => clamp.name))) heldOf(name).fill(NaN);
   for (const { name, value, units = null, from = 0, to = null, layer: only = null } of clamps) {
     if ((only !== null && only !== layer) || step < from || (to !== null && step >= to)) continue;
-    if (units === null) heldOf(name).fill(value);
-    else for (const unit of units) heldOf(name)[unit] = value;
+    const held = heldOf(name);
+    for (const [k, unit] of (units ?? [...held.keys()]).entries()) held[unit] = value.length ? value[k] : value;
   }
 }

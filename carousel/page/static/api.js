@@ -20,7 +20,7 @@ async function ask(path, body) {
 }
 
 // Every question may be about another model than the first: "1@400" is the second run with the weights of step 400.
-const about = (model, body) => (model === "0" ? body : { ...body, model });
+export const about = (model, body) => (model === "0" ? body : { ...body, model });
 const watching = (text, clamps, model) => ["api/watch", about(model, { text, clamps, predictions: 40 })];
 const flowing = (text, word, clamps, model) => [
   "api/gradients",

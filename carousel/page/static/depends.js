@@ -2,6 +2,7 @@
 
 import { askConnectivity } from "./api.js";
 import { asking } from "./asking.js";
+import { askedClamps } from "./clamping.js";
 import { showLegend, showMap } from "./heatmap.js";
 import { modelOfB } from "./models.js";
 import { reachOf, show, written } from "./numbers.js";
@@ -68,7 +69,7 @@ function offerNames({ states, valves }) {
 function ask() {
   const isB = parts.run.value === "B";
   const name = parts.name.value;
-  const asked = isB ? [state.other ?? state.text, name, state.clamps, modelOfB()] : [state.text, name, [], state.model];
+  const asked = isB ? [state.other ?? state.text, name, askedClamps(), modelOfB()] : [state.text, name, [], state.model];
   parts.questions.ask(
     () => askConnectivity(...asked),
     (found) => fill(found, name),

@@ -2,6 +2,7 @@
 
 import { askGradients } from "./api.js";
 import { asking } from "./asking.js";
+import { askedClamps } from "./clamping.js";
 import { endOf, showDepends } from "./depends.js";
 import { showLegend, showMap } from "./heatmap.js";
 import { percent, show, written } from "./numbers.js";
@@ -53,7 +54,7 @@ export function askFlow(seen) {
   questions.ask(
     async () => [
       await askGradients(text, end, [], model),
-      isOther ? await askGradients(other ?? text, twin, isFree ? clamps : [], modelOfB()) : null,
+      isOther ? await askGradients(other ?? text, twin, isFree ? askedClamps() : [], modelOfB()) : null,
     ],
     ([a, b]) => {
       const unit = seen.run.vocabulary.kind === "word" ? "words" : "pieces";

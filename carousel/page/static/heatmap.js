@@ -163,7 +163,8 @@ function placeProfile({ parts, current, value, low, high, line, run }, rows) {
     if (v !== null) bars += `M${zero.toFixed(1)} ${(r * line).toFixed(2)}H${x(v).toFixed(1)}v${thick}H${zero.toFixed(1)}z`;
   }
   const [axis, path] = parts.profile.children;
-  axis.setAttribute("d", `M${zero.toFixed(1)} 0V${(rows.length * line).toFixed(1)}`);
+  const along = `M${zero.toFixed(1)} 0V${(rows.length * line).toFixed(1)}`;
+  if (axis.getAttribute("d") !== along) axis.setAttribute("d", along);
   path.setAttribute("d", bars);
   parts.profile.dataset.run = run;
 }
@@ -183,6 +184,35 @@ function keepInSight({ parts, current, cell, columns, rows, room, below, chosen,
   if (at < 0 || at + line > below) frame.scrollTop = parts.top = Math.max(0, row * line - below / 2);
 }
 
+// The cell of the map where the pointer is, as [row, column], or null.
+function cellAt(canvas, { clientX, clientY }) {
+  const map = maps.get(canvas);
+  const box = canvas.getBoundingClientRect();
+  const c = Math.floor((clientX - box.left) / map.cell);
+  const r = Math.floor((clientY - box.top) / map.line);
+  return c >= 0 && c < map.columns.length && r >= 0 && r < map.rows.length ? [r, c] : null;
+}
+
+// The column where the pointer is, or null.
+export const columnAt = (canvas, event) => cellAt(canvas, event)?.[1] ?? null;
+
+// A column that is pointed at from elsewhere, or null.
+export function pointAt(canvas, column) {
+  const map = maps.get(canvas);
+  map.cursor = column === null ? null : [0, column];
+  placeMarks(map);
+}
+
+// A column as a picture of its own.
+export function pictureOf(canvas, column) {
+  const { cell } = maps.get(canvas);
+  const made = document.createElement("canvas");
+  Object.assign(made, { width: 1, height: canvas.height, className: "dragged" });
+  made.getContext("2d").drawImage(canvas, column, 0, 1, canvas.height, 0, 0, 1, canvas.height);
+  Object.assign(made.style, { width: `${Math.max(cell, 8)}px`, height: `${canvas.clientHeight}px` });
+  return made;
+}
+
 function listenTo(canvas, frame) {
   const readout = () => canvas.closest("figure, section").querySelector(".readout");
   const point = (cursor, follows) => {
@@ -192,17 +222,10 @@ function listenTo(canvas, frame) {
     placeMarks(map);
     if (follows && cursor) keepInSight(map);
   };
-  const under = (event) => {
-    const map = maps.get(canvas);
-    const box = canvas.getBoundingClientRect();
-    const c = Math.floor((event.clientX - box.left) / map.cell);
-    const r = Math.floor((event.clientY - box.top) / map.line);
-    return c >= 0 && c < map.columns.length && r >= 0 && r < map.rows.length ? [r, c] : null;
-  };
-  canvas.addEventListener("pointermove", (event) => point(under(event)));
+  canvas.addEventListener("pointermove", (event) => point(cellAt(canvas, event)));
   canvas.addEventListener("pointerleave", () => point(null));
   canvas.addEventListener("click", (event) => {
-    const at = under(event);
+    const at = cellAt(canvas, event);
     if (at) maps.get(canvas).choose?.(at[1], at[0]);
   });
   canvas.addEventListener("keydown", (event) => {

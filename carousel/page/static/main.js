@@ -2,7 +2,8 @@
 
 import { askPage, askRun, askWatch, hasGradients, savedHash } from "./api.js";
 import { showAttention } from "./attention.js";
-import { fillClampLayers, fillClampWords, fitClamp, listenToClamps } from "./clamping.js";
+import { carried } from "./carried.js";
+import { askedClamps, fillClampLayers, fillClampWords, fitClamp, listenToClamps } from "./clamping.js";
 import { fillDrawing, mountDrawing } from "./drawing.js";
 import { askFlow } from "./flow.js";
 import { inRow, layerIn, rowsOf, seeIn } from "./layers.js";
@@ -56,7 +57,7 @@ async function readOnce(isLatest) {
     let refusal = "";
     const b =
       compared && isLatest()
-        ? await askWatch(state.other ?? state.text, state.clamps, modelOfB()).catch((error) => void (refusal = error.message))
+        ? await askWatch(state.other ?? state.text, askedClamps(), modelOfB()).catch((error) => void (refusal = error.message))
         : null;
     if (!isLatest()) return;
     showRuns();
@@ -99,10 +100,15 @@ function showAll() {
   $("run-b").querySelector(".which").textContent = changes;
   const given = b ? places.filter(([i, j]) => a.source === undefined || (i ?? 0) < a.source && (j ?? 0) < b.source) : [];
   const pairs = given.map(([i, j]) => [a.words[i], b.words[j]]).filter(([x, y]) => x !== y);
-  showChanged($("changed"), state.other === null ? null : pairs, state.clamps, (b ?? a).words, takeBack);
+  showChanged($("changed"), state.other === null ? null : pairs, state.clamps, (b ?? a).words, a.words, takeBack);
+  if (b) carried(a, b).then((line) => b === seen.b && sayCarried(line), () => {});
   fillClampWords(seen);
   offerPatch(!isAlone && b !== null && state.other !== null && state.beside === null);
   showView();
+}
+
+function sayCarried(line) {
+  if (line) $("changed").append(Object.assign(document.createElement("span"), { id: "carried", textContent: line }));
 }
 
 function showView() {
@@ -194,7 +200,7 @@ function takeBack(what) {
 async function save() {
   $("save").disabled = true;
   try {
-    offer(`${seen.run.run}.html`, await askPage(state, seen.run.task === "read", asHash()));
+    offer(`${seen.run.run}.html`, await askPage({ ...state, clamps: askedClamps() }, seen.run.task === "read", asHash()));
   } catch (error) {
     say(error.message);
   } finally {

@@ -108,7 +108,7 @@ export function showTranslations(host, a, b) {
 }
 
 // In words what run B is, with a way back for each change.
-export function showChanged(host, pairs, clamps, words, restore) {
+export function showChanged(host, pairs, clamps, words, ofA, restore) {
   const items = [];
   if (pairs) {
     const said = pairs.slice(0, 4).map(([a, b]) => `${written(a ?? "–")} → ${written(b ?? "–")}`);
@@ -118,9 +118,10 @@ export function showChanged(host, pairs, clamps, words, restore) {
     const units = c.units === null ? "all units" : `unit${c.units.length > 1 ? "s" : ""} ${c.units.join(", ")}`;
     const from = written(words[c.from] ?? "the beginning");
     const last = c.to === null ? "the end" : `“${words[c.to - 1] ?? ""}”`;
-    const steps = c.from === 0 && c.to === null ? "everywhere" : `from “${from}” to ${last}`;
+    const steps = c.to === c.from + 1 ? `at “${from}”` : c.from === 0 && c.to === null ? "everywhere" : `from “${from}” to ${last}`;
+    const value = c.of === null ? show(c.value) : `A's at “${written(ofA[c.of] ?? "–")}”`;
     items.push([
-      `${c.name} = ${show(c.value)}, ${units}, ${c.layer === null ? "" : `layer ${c.layer}, `}${steps}`,
+      `${c.name} = ${value}, ${units}, ${c.layer === null ? "" : `layer ${c.layer}, `}${steps}`,
       () => restore(k),
     ]);
   }

@@ -12,7 +12,7 @@ function build() {
   const card = document.createElement("section");
   card.className = "card flow";
   card.innerHTML = `<h2>Which units carry the difference</h2>
-    <p class=muted>Values of A are put into B while one word is read: how much of the difference between the two predictions comes along.</p>
+    <p class=muted>Values of A are put into B while one word is read: how much of the difference between the two predictions comes along. By hand: drag a column of A's heat map onto a word of B.</p>
     <p><button type=button id=patch-go>Find the units</button></p>
     <p id=patch-says aria-live=polite></p>
     <div id=patch-found hidden>

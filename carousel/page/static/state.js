@@ -51,9 +51,11 @@ export function asHash() {
 
 const whole = (x) => (Number.isInteger(x) && x >= 0 ? x : null);
 
-function asClamp({ name, value, units, from, to, layer }) {
+// A quantity of B that is held: at a value, or at those of A's word number `of`.
+function asClamp({ name, value, of, units, from, to, layer }) {
   const listed = Array.isArray(units) && units.every((u) => whole(u) !== null) ? units : null;
-  return { name, value, units: listed, from: whole(from) ?? 0, to: whole(to), layer: whole(layer) };
+  const held = Number.isFinite(value) ? { value, of: null } : { value: null, of: whole(of) };
+  return { name, ...held, units: listed, from: whole(from) ?? 0, to: whole(to), layer: whole(layer) };
 }
 
 // What a link asks for; whatever in it cannot be is left out.
@@ -74,7 +76,7 @@ export function fromHash(hash) {
     const clamps = JSON.parse(asked.get("clamps") ?? "[]");
     if (Array.isArray(clamps))
       found.clamps = clamps
-        .filter((c) => typeof c?.name === "string" && Number.isFinite(c.value))
+        .filter((c) => typeof c?.name === "string" && (Number.isFinite(c.value) || whole(c.of) !== null))
         .slice(0, 100)
         .map(asClamp);
   } catch {

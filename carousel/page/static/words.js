@@ -4,7 +4,7 @@ import { show, signed, written } from "./numbers.js";
 
 const MANY = 60; // words
 const EDGE = 0.12; // of the line, where a word is too far to the side
-const BESIDE = 1.5; // lines of words on either side of those in sight
+const BESIDE = 1; // lines of words on either side of those in sight
 
 export function showWords(host, places, a, b, choose) {
   const most = Math.max(8, ...[...a.surprisal, ...(b?.surprisal ?? [])].filter((s) => s !== null));
@@ -105,10 +105,10 @@ function wordButton(run, k, which, most, other, choose, differs = false) {
         : "read"
       : `${show(bits, 1)}${other !== null && Math.abs(bits - other) >= 0.05 ? ` (${signed(bits - other, 1)})` : ""}`;
   const strange = run.known[k] ? "" : ", unknown to the model";
-  const rest = document.createElement("span"); // of the button's name
-  rest.className = "unseen";
-  rest.textContent = `${bits === null ? "" : " bits"}${strange}${which === "b" ? ", run B" : ""}`;
-  button.append(text, " ", bar, number, rest);
+  button.append(text, " ", bar, number);
+  // A name, not unseen words: to clip two of them at each word took a third of a frame.
+  const rest = `${bits === null ? "" : " bits"}${strange}${which === "b" ? ", run B" : ""}`;
+  button.setAttribute("aria-label", `${text.textContent} ${number.textContent}${rest}`);
   button.title = `${run.words[k]}${strange}${bits === null ? (begins ? ": every text begins here" : ": read") : `: ${show(bits, 1)} bits of surprise`}`;
   button.tabIndex = -1;
   button.addEventListener("click", choose);
