@@ -39,7 +39,7 @@ class ClampRequest(BaseModel):
     def has_one_value(self) -> ClampRequest:
         """Raise ValueError for two values, or none."""
         if (self.value is None) == (self.of is None):
-            raise ValueError("a clamp takes a number, or the values of a word")
+            raise ValueError("it takes a number, or the values of a word")
         return self
 
     def at(self, value: float | torch.Tensor, layer: int | None) -> Clamp:

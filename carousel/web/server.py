@@ -230,6 +230,8 @@ def _place(place: Sequence[str | int]) -> str:
     match place[1:]:
         case ["clamps", int(k), str(field), *_]:
             return in_words(f"`{field}` of clamp {k + 1}: ")
+        case ["clamps", int(k)]:
+            return f"clamp {k + 1}: "
         case [str(field), *_]:
             return in_words(f"`{field}`: ")
     return ""
@@ -245,7 +247,9 @@ def _say_errors(app: FastAPI) -> None:
     @app.exception_handler(RequestValidationError)
     def malformed(_: Request, error: RequestValidationError) -> JSONResponse:
         first: dict[str, Any] = error.errors()[0]
-        return JSONResponse({"error": f"the request is malformed: {_place(first['loc'])}{first['msg']}"}, 422)
+        return JSONResponse(
+            {"error": f"the request is malformed: {_place(first['loc'])}{first['msg'].removeprefix('Value error, ')}"}, 422
+        )
 
     @app.exception_handler(HTTPException)
     def other(_: Request, error: HTTPException) -> JSONResponse:

@@ -163,8 +163,8 @@ def test_the_server_puts_in_what_the_library_does(server, run, layer):
         ({"of": {"text": TEXT, "word": 11}}, "there is no word 11 to take h from; words are 0 to 10"),
         ({"of": {"text": "", "word": 0}}, "the text is empty"),
         ({"of": {"text": TEXT, "word": 0, "model": "3"}}, "there is no run 3"),
-        ({"value": 1.0}, "a clamp takes a number, or the values of a word"),
-        ({"of": None}, "a clamp takes a number, or the values of a word"),
+        ({"value": 1.0}, "clamp 1: it takes a number, or the values of a word"),
+        ({"of": None}, "clamp 1: it takes a number, or the values of a word"),
     ],
 )
 def test_what_cannot_be_put_in_is_refused_in_one_line(server, wrong, says):

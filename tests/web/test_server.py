@@ -92,7 +92,7 @@ def test_unknown_words_are_read_and_said_to_be_unknown(server):
         ({"text": 3}, 422, "malformed: Text: "),
         ({"text": TEXT, "more": 1}, 422, "more"),
         ({"text": TEXT, "predictions": 0}, 422, "predictions"),
-        ({"text": TEXT, "clamps": [{"name": "f"}]}, 422, "malformed: Value of clamp 1: "),
+        ({"text": TEXT, "clamps": [{"name": "f"}]}, 422, "malformed: clamp 1: it takes a number, or the values of a word"),
         ({"text": TEXT, "clamps": [{"name": "f", "value": "shut"}]}, 422, "malformed: Value of clamp 1: "),
         ({"text": TEXT, "clamps": [{"name": "x", "value": 0}]}, 400, "nothing called 'x'"),
         ({"text": TEXT, "clamps": [{"name": "f", "value": 0, "units": [9]}]}, 400, "units are 0 to 8"),

@@ -9,7 +9,7 @@ const likeliest = ({ predictions }) => predictions.at(-1)?.[0]?.[0];
 
 // The line that says it; empty for translators, and where A and B foretell the same, or one of the two words is not among the likeliest of the other.
 export async function carried(a, b) {
-  if (a.source !== undefined || !state.clamps.some((clamp) => clamp.of !== null)) return "";
+  if (a.source !== undefined || !state.clamps.some((clamp) => clamp.of !== undefined)) return "";
   const bare = await askWatch(state.other ?? state.text, [], modelOfB());
   const [ofA, ofB] = [likeliest(a), likeliest(bare)];
   const bits = (run) => {

@@ -13,10 +13,9 @@ const field = (id) => document.getElementById(`clamp-${id}`);
 
 // The clamps as they are asked for: where they are held at A's values, A's text goes with them.
 export const askedClamps = () =>
-  state.clamps.map(({ of, value, ...clamp }) => ({
-    ...clamp,
-    ...(of === null ? { value } : { of: about(state.model, { text: state.text, word: of }) }),
-  }));
+  state.clamps.map((clamp) =>
+    clamp.of === undefined ? clamp : { ...clamp, of: about(state.model, { text: state.text, word: clamp.of }) },
+  );
 
 // Whether B can take values of A: both are of one run, which reads in one direction.
 const canTake = ({ run }) => run.directions === 1 && isOneRun();
@@ -41,7 +40,7 @@ export function listenToClamps(seen, say) {
       try {
         const [name, layer] = [seeIn(seen.run), layerIn(seen.run)];
         const units = unitsOf(field("units").value, seen.run.units[name]);
-        change({ clamps: [...state.clamps, { name, value: null, of: i, units, from: j, to: j + 1, layer }] });
+        change({ clamps: [...state.clamps, { name, of: i, units, from: j, to: j + 1, layer }] });
       } catch (error) {
         say(error.message);
       }
@@ -53,11 +52,11 @@ function clampOf(seen) {
   const name = seeIn(seen.other);
   const units = unitsOf(field("units").value, seen.other.units[name]);
   const [from, to] = [Number(field("from").value), field("to").value === "" ? null : Number(field("to").value)];
-  const of = field("of").value === "" ? null : Number(field("of").value);
-  if (of === null && field("value").value === "") throw new Error("Give a value to clamp to.");
+  const held = field("of").value === "" ? { value: Number(field("value").value) } : { of: Number(field("of").value) };
+  if ("value" in held && field("value").value === "") throw new Error("Give a value to clamp to.");
   if (to !== null && to <= from) throw new Error("The clamp ends before it begins.");
   const layer = field("layer").value === "" ? null : Number(field("layer").value);
-  return { name, value: of === null ? Number(field("value").value) : null, of, units, from, to, layer };
+  return { name, ...held, units, from, to, layer };
 }
 
 // The number counts where none of A's words was chosen.

@@ -119,7 +119,7 @@ export function showChanged(host, pairs, clamps, words, ofA, restore) {
     const from = written(words[c.from] ?? "the beginning");
     const last = c.to === null ? "the end" : `“${words[c.to - 1] ?? ""}”`;
     const steps = c.to === c.from + 1 ? `at “${from}”` : c.from === 0 && c.to === null ? "everywhere" : `from “${from}” to ${last}`;
-    const value = c.of === null ? show(c.value) : `A's at “${written(ofA[c.of] ?? "–")}”`;
+    const value = c.of === undefined ? show(c.value) : `A's at “${written(ofA[c.of] ?? "–")}”`;
     items.push([
       `${c.name} = ${value}, ${units}, ${c.layer === null ? "" : `layer ${c.layer}, `}${steps}`,
       () => restore(k),

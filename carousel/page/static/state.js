@@ -54,7 +54,7 @@ const whole = (x) => (Number.isInteger(x) && x >= 0 ? x : null);
 // A quantity of B that is held: at a value, or at those of A's word number `of`.
 function asClamp({ name, value, of, units, from, to, layer }) {
   const listed = Array.isArray(units) && units.every((u) => whole(u) !== null) ? units : null;
-  const held = Number.isFinite(value) ? { value, of: null } : { value: null, of: whole(of) };
+  const held = Number.isFinite(value) ? { value } : { of: whole(of) };
   return { name, ...held, units: listed, from: whole(from) ?? 0, to: whole(to), layer: whole(layer) };
 }
 
