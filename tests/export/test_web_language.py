@@ -31,7 +31,7 @@ LINES = [
     "the mat the cat the hat the end",
 ]
 TEXT = " \x1c The cat sat on žluťoučký \U0001f600 the \n\n hat wasn't  12 \u2003"
-CLAMPS = [Clamp("h", 0.25, (0, 3), 2, 5, 1), Clamp("f", 0.0, None, 4)]
+CLAMPS = [Clamp("h", 0.25, (0, 3), 2, 5, 1), Clamp("f", 0.0, None, 4), Clamp("m", [0.5, -0.5, 0.25], (7, 2, 4), 3, 6, 0)]
 
 ALL = """
 const { load } = await import("./model.js");
@@ -50,6 +50,13 @@ say({
   other: model.generate("The", { count: 60, temperature: 0.9, seed: 8 }),
   one: model.generate("The", { count: 40, temperature: 2, topK: 1 }),
   ended: model.generate("The", { count: 4000, temperature: 1.5, seed: 3, stopAtEnd: true }),
+  refused: [[1, 2], [1, 2, null], "x"].map((value) => {
+    try {
+      return model.watch(given.text, { clamps: [{ name: "h", value, units: [0, 1, 2] }] });
+    } catch (error) {
+      return error.message;
+    }
+  }),
 });
 """
 
@@ -72,7 +79,15 @@ def asked(model, vocabulary, folder, files):
     for end, content in files.items():
         (folder / f"model{end}").write_bytes(content)
     clamps = [
-        {"name": c.name, "value": c.value, "units": c.units, "from": c.begin, "to": c.end, "layer": c.layer} for c in CLAMPS
+        {
+            "name": c.name,
+            "value": torch.as_tensor(c.value).tolist(),
+            "units": c.units,
+            "from": c.begin,
+            "to": c.end,
+            "layer": c.layer,
+        }
+        for c in CLAMPS
     ]
     return said(ALL, folder, {"lines": LINES, "text": TEXT, "clamps": clamps, "prompts": ["", "The cat", " Škoda\nThe"]})
 
@@ -102,6 +117,8 @@ def check(found, model, vocabulary):
     assert found["held"] == written("The", 20, clamp=CLAMPS)
     assert found["drawn"] == found["again"] != found["other"]
     assert found["one"] == written("The", 40)
+    few, *wrong = found["refused"]
+    assert few == "h is clamped at 2 values, expected 3" and all(each.startswith("h is clamped at a number") for each in wrong)
     assert found["ended"].endswith("\n") and len(found["ended"]) < 4000
 
 
