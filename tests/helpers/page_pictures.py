@@ -34,15 +34,25 @@ def serving(run, corpus, *beside):
     thread.join()
 
 
+def drag(page):
+    """Take the column of “teachers” of A's map half way to the same word of B's, and hold it there."""
+    for map_of, then in (("a", page.mouse.down), ("b", lambda: page.wait_for_timeout(500))):
+        box = page.locator(f"#map-{map_of} canvas").bounding_box()
+        page.mouse.move(box["x"] + box["width"] * 5.5 / len(SHORT.split()), box["y"] + 20, steps=5)
+        then()
+
+
 def main(agree, rnn, test, folder):
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
 
-        def picture(name, address, size, dark=False, **state):
+        def picture(name, address, size, dark=False, do=None, **state):
             page = browser.new_page(viewport=dict(zip(("width", "height"), size, strict=True)))
             page.emulate_media(color_scheme="dark" if dark else "light")
             page.goto(f"{address}#{urllib.parse.urlencode(state)}")
             page.wait_for_timeout(5000)
+            if do is not None:
+                do(page)
             picture = Image.open(BytesIO(page.screenshot())).convert("RGB").quantize(COLOURS)
             picture.save(Path(folder) / f"{name}.png", optimize=True)
             page.close()
@@ -50,6 +60,7 @@ def main(agree, rnn, test, folder):
         with serving(Path(agree), Path(test)) as address:
             picture("page", address, LAPTOP, text=SHORT, step=2, see="f")
             picture("page-pairs", address, LAPTOP, text=SHORT, other=GIRL, step=7, see="h")
+            picture("page-dragging", address, LAPTOP, do=drag, text=SHORT, other=GIRL, step=5, see="h")
             picture("page-unit", address, (1920, 1400), dark=True, text=SHORT, step=2, see="h", unit=60)
             picture("page-phone", address, PHONE, text=SHORT, step=2, see="h")
         with serving(Path(agree), None, Path(rnn)) as address:
