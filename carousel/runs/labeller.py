@@ -147,34 +147,44 @@ class LabellerRun:
         given = [self._given(s, k) for k, s in enumerate(sequences, 1)]
         return self._found(Sequences.of(given, self.names), tick) if given else []
 
-    def view(self, tree: Any, name: str = "") -> TreeView:
+    def view(self, tree: Any, name: str = "", layer: int = -1) -> TreeView:
         """Return a tree as the model reads it: the label at each node, and the values of a gate or state.
 
         Args:
-            tree: as ``predict`` takes it.
-            name: of a gate, a state or another quantity of the cell; of several layers, the last one's.
+            tree: as ``predict`` takes it, or one of the run's own: ``run.sequences("test").row(7)``.
+            name: of a gate, a state or another quantity of the cell.
+            layer: whose quantity it is; by default the last.
 
         Raises:
-            InputError: the run reads no trees, this is none, or the cell has no such quantity.
+            InputError: the run reads no trees, this is none, or the cell has no such quantity or layer.
         """
         if not isinstance(self.model, TreeLabeller):
             raise InputError(f"{self.folder} reads sequences; a tree is shown by a run of a cell such as tree-lstm")
-        x, forest = Sequences.of([given := self._given(tree, 1)], self.names).side_by_side(np.array([0]))
+        if isinstance(tree, Sequences):
+            kept, tokens = tree, self.names.words(tree.x)
+        else:
+            given = self._given(tree, 1)
+            kept, tokens = Sequences.of([given], self.names), list(given.steps)
+        x, forest = kept.side_by_side(np.array([0]))
         self.model.eval()
         try:
-            chances, recorded = self.model.at_nodes(x.to(self.model.device), forest, [name] if name else [])
+            chances, recorded = self.model.at_nodes(x.to(self.model.device), forest, [name] if name else [], layer)
         except ValueError as error:
             raise InputError(str(error)) from None
+        except IndexError:
+            raise InputError(f"there is no layer {layer}; layers are 0 to {self.config.model.layers - 1}") from None
         order = order_of_writing(forest.parent.tolist(), forest.place.tolist())
         at = {node: k for k, node in enumerate(order)} | {ROOT: ROOT}
         likely, best = chances.cpu()[order].max(-1)
         return TreeView(
-            tuple(given.steps[k] for k in order),
+            tuple(tokens[k] for k in order),
             np.array([at[p] for p in forest.parent[order].tolist()]),
             tuple(self.labels[k] for k in best.tolist()),
             likely.numpy(),
             name,
             recorded[name].float().cpu()[order].numpy() if name else None,
+            tuple(self.labels[k] for k in (kept.y[order] if len(kept.y) == len(order) else kept.y).tolist()),
+            tuple(bool(k != 0) for k in kept.x[order, 0]),
         )
 
     def tree_figure(self, view: TreeView, unit: int | None = None) -> Figure:
@@ -243,11 +253,19 @@ class LabellerRun:
         found = self._found(Sequences.of(given, self.names), tick)
         return score([s.labels for s in given], [f.labels for f in found], self.labels)
 
-    def _score_part(self, part: str, tick: Tick | None) -> LabelScore:
+    def sequences(self, part: str = "test") -> Sequences:
+        """Return the sequences or trees of a part of the run's own data, "train", "valid" or "test".
+
+        Raises:
+            InputError: the run has no such part.
+        """
         path = sequences_path(self.folder, part)
-        if not path.exists():
+        if part not in PARTS or not path.exists():
             raise InputError(f"{self.folder} has no {part} data; give a file")
-        kept = Sequences.open(path, self.names, bool(self.config.model.before))
+        return Sequences.open(path, self.names, bool(self.config.model.before))
+
+    def _score_part(self, part: str, tick: Tick | None) -> LabelScore:
+        kept = self.sequences(part)
         spans = [slice(b, e) for b, e in zip(kept.begins, kept.ends, strict=True)]
         right = [[n] for n in kept.y.tolist()] if self.config.model.whole else [kept.y[s].tolist() for s in spans]
         found = self._found(kept, tick)

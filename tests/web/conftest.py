@@ -11,8 +11,10 @@ from types import SimpleNamespace
 import pytest
 import torch
 import uvicorn
+from small_labels import trees
 
-from carousel import train
+from carousel import LabellerRun, train
+from carousel.corpora import listops
 from carousel.export.rounding import in_bytes
 from carousel.language.config import Config, TextConfig
 from carousel.language.model import LanguageModel, ModelConfig
@@ -137,6 +139,42 @@ def serve():
     """``serve(run, *beside)`` gives a server for one test."""
     with ExitStack() as stack:
         yield lambda *runs, **how: stack.enter_context(contextmanager(_serve)(*runs, **how))
+
+
+@pytest.fixture(scope="session")
+def of_trees(tmp_path_factory):
+    """The folder of a Tree-LSTM that learnt the labels of all nodes of small trees, which are true or false."""
+    room = tmp_path_factory.mktemp("trees")
+    for part, seed, count in (("train", 1, 200), ("test", 2, 20)):
+        (room / f"{part}.txt").write_text("\n".join(trees(count, seed)) + "\n")
+    how = {"trees": "labelled", "least_count": 1, "hidden": 9, "layers": 2, "dropout": 0.0, "threads": 1}
+    how |= {"epochs": 3, "lr": 0.03, "warmup": 2, "batch_size": 8}
+    LabellerRun.train(room / "train.txt", room / "logic", test=room / "test.txt", cell="tree-lstm", **how)
+    return room / "logic"
+
+
+@pytest.fixture(scope="session")
+def of_expressions(tmp_path_factory):
+    """The folder of a Tree-LSTM that has read some ListOps, one label for the whole."""
+    room = tmp_path_factory.mktemp("listops")
+    listops.write(room, {"train": 60, "valid": 10, "test": 20})
+    how = {"trees": "plain", "whole": True, "spelling": False, "hidden": 9, "epochs": 1, "threads": 1}
+    LabellerRun.train(
+        room / "train.tsv", room / "ops", valid=room / "valid.tsv", test=room / "test.tsv", cell="tree-lstm", **how
+    )
+    return room / "ops"
+
+
+@pytest.fixture(scope="session")
+def growing(of_trees):
+    """A server of the trees whose nodes have labels."""
+    yield from _serve(of_trees)
+
+
+@pytest.fixture(scope="session")
+def computing(of_expressions):
+    """A server of the ListOps expressions."""
+    yield from _serve(of_expressions)
 
 
 @pytest.fixture(scope="session")

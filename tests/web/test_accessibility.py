@@ -116,6 +116,22 @@ def test_a_translator_is_shown_to_everybody(looking, open_page, faults, screen, 
     assert faults(page, "attention") == []
 
 
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("screen", SCREENS, ids=lambda s: f"{s[0]}x{s[1]}")
+def test_a_tree_is_shown_to_everybody(growing, open_page, faults, screen, scheme):
+    width, height = screen
+    open_page.until = "#tree .node"
+    page = open_page(f"{growing.address}#number=5&level=1", width, scheme, height)
+    page.locator("#tree").focus()
+    page.keyboard.press("ArrowDown")
+    found = faults(page, "tree")
+    open_page.expected = "400 (Bad Request)"
+    page.locator("#text").fill("(? a")
+    page.locator("#text").press("Enter")
+    page.wait_for_selector("#message:not([hidden])")
+    assert [*found, *faults(page, "refuse")] == []
+
+
 def open_cells(open_page, writing, *screen):
     """The page without a run, with all that can be opened open."""
     open_page.until = "#code"
