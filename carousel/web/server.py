@@ -19,10 +19,13 @@ from carousel.layers import Clamp
 from carousel.page.facts import PREDICTIONS
 from carousel.runs.labeller import LabellerRun
 from carousel.runs.loading import load
+from carousel.runs.transcriber import TranscriberRun
 from carousel.training.config import run_kind
 from carousel.training.kept import LAST, placed
+from carousel.transcription.model import Transcriber
 from carousel.web.application import application
 from carousel.web.models import Models, has_best
+from carousel.web.transcriptions import create_transcription_app
 from carousel.web.trees import create_tree_app
 
 
@@ -186,19 +189,21 @@ def create_app(
 
 
 def _of_examples(run: Path, hosts: Iterable[str], others: Sequence[Path]) -> FastAPI | None:
-    """Return the application of a run that is seen by its examples, a labeller; None for any other.
+    """Return the application of a run that is seen by its examples, a labeller or a transcriber; None for any other.
 
     Raises:
         InputError: the folder is no whole run, the page does not look into it, or there are ``others`` beside it.
     """
     folder, which = placed(run)
     kind = run_kind(folder) if (folder / "config.json").exists() else ""
-    if kind != Labeller.kind:
+    if kind not in (Labeller.kind, Transcriber.kind):
         return None
     if others:
         raise InputError(f"{folder} holds a {kind}, whose page shows one run and searches no corpus")
     found = load(Path(f"{folder}@{LAST}") if which is None and not has_best(folder) else run)
-    return create_tree_app(found, hosts) if isinstance(found, LabellerRun) else None
+    if isinstance(found, LabellerRun):
+        return create_tree_app(found, hosts)
+    return create_transcription_app(found, hosts) if isinstance(found, TranscriberRun) else None
 
 
 def create_cell_app(hosts: Iterable[str] = ()) -> FastAPI:

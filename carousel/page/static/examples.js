@@ -6,6 +6,8 @@ import { nameOf } from "./quantity.js";
 import { change, note, state } from "./state.js";
 import { offerThemes } from "./theme.js";
 
+const [GROWN, FLAT] = [30, 3]; // values so large that a scale up to them shows nothing else; where tanh is all but 1
+
 export const $ = (id) => document.getElementById(id);
 
 export function say(message) {
@@ -73,10 +75,12 @@ export function showChoices(run, unit) {
   $("unit").value = unit;
 }
 
-// How a quantity is coloured: valves from shut to open, others around 0.
+// How a quantity is coloured: valves from shut to open, others around 0. The memories of some grids grow without bound: their
+// colours end where tanh does.
 export function scaleOf(run, name, values) {
   const isValve = run.valves.includes(name);
-  const largest = isValve ? 1 : reachOf(values);
+  const reach = isValve ? 1 : reachOf(values);
+  const largest = reach > GROWN ? FLAT : reach;
   return { kind: isValve ? "sequential" : "diverging", low: isValve ? 0 : -largest, high: largest };
 }
 
