@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from contextlib import suppress
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 from fastapi import FastAPI
@@ -13,7 +13,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from carousel.errors import InputError
-from carousel.layers import Grid
+from carousel.layers import Grid, Recurrent
 from carousel.page.facts import NUMBERS, cell_facts
 from carousel.runs.transcriber import TranscriberRun
 from carousel.training.kept import named
@@ -51,14 +51,15 @@ class TranscriptionPage:
     def __init__(self, run: TranscriberRun):
         self.run, self.kept = run, lru_cache(run.examples)
         self.parts = [part for part in PARTS if examples_path(run.folder, part).exists()]
-        first = run.model.hierarchy.layers[0]
+        first = cast("Grid | Recurrent", run.model.hierarchy.layers[0])
+        directions = first.corners if isinstance(first, Grid) else WAYS[: first.directions]
         self.is_grid = isinstance(first, Grid)
         self.recorded = lru_cache(4)(self._recorded)
         self.facts = {
             **{"run": named(run.folder, run.which), "task": "transcription", "reads": run.config.model.reads},
             **cell_facts(first.cell, first.units()),
             **{"layers": len(run.model.hierarchy.layers), "parameters": run.model.count(), "labels": list(run.labels)},
-            **{"parts": self.parts, "directions": list(first.corners) if self.is_grid else list(WAYS[: first.directions])},
+            **{"parts": self.parts, "directions": list(directions)},
         }
 
     def example(self, asked: ExampleRequest) -> dict[str, Any]:

@@ -8,12 +8,14 @@ import urllib.request
 from contextlib import ExitStack, contextmanager
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 import uvicorn
+from small_examples import examples
 from small_labels import trees
 
-from carousel import LabellerRun, train
+from carousel import LabellerRun, TranscriberRun, train
 from carousel.corpora import listops
 from carousel.export.rounding import in_bytes
 from carousel.language.config import Config, TextConfig
@@ -163,6 +165,39 @@ def of_expressions(tmp_path_factory):
         room / "train.tsv", room / "ops", valid=room / "valid.tsv", test=room / "test.tsv", cell="tree-lstm", **how
     )
     return room / "ops"
+
+
+@pytest.fixture(scope="session")
+def of_series(tmp_path_factory):
+    """The folder of a transcriber that learnt series a little, in both directions, each output of two steps."""
+    room = tmp_path_factory.mktemp("series")
+    for part, seed, count in (("train", 1, 120), ("test", 2, 20)):
+        np.savez(room / f"{part}.npz", **examples(count, seed))
+    how = {"reads": "series", "layers": 2, "hidden": 8, "subsample": "1,2", "dropout": 0.0, "threads": 1}
+    how |= {"epochs": 12, "batch_size": 8, "warmup": 2, "lr": 0.03}
+    TranscriberRun.train(room / "train.npz", room / "letters", test=room / "test.npz", **how)
+    return room / "letters"
+
+
+@pytest.fixture(scope="session")
+def of_images(tmp_path_factory):
+    """The folder of a transcriber of images that was hardly trained: two layers of grids, scanned from four corners."""
+    folder = tmp_path_factory.mktemp("images") / "digits"
+    how = {"reads": "grid", "hidden": 4, "subsample": "1x1,3x2", "between": 5, "strings": 12, "epochs": 1, "threads": 1}
+    TranscriberRun.train("digits", folder, **how)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def spelling(of_series):
+    """A server of the series."""
+    yield from _serve(of_series)
+
+
+@pytest.fixture(scope="session")
+def scanning(of_images):
+    """A server of the images."""
+    yield from _serve(of_images)
 
 
 @pytest.fixture(scope="session")

@@ -132,6 +132,19 @@ def test_a_tree_is_shown_to_everybody(growing, open_page, faults, screen, scheme
     assert [*found, *faults(page, "refuse")] == []
 
 
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("screen", SCREENS, ids=lambda s: f"{s[0]}x{s[1]}")
+@pytest.mark.parametrize("kind", ["spelling", "scanning"])
+def test_a_transcription_is_shown_to_everybody(request, open_page, faults, kind, screen, scheme):
+    width, height = screen
+    open_page.until = "#spikes svg"
+    page = open_page(f"{request.getfixturevalue(kind).address}#number=2&level=3", width, scheme, height)
+    page.wait_for_selector("#legend .ramp")
+    page.locator("#spikes").focus()
+    page.keyboard.press("ArrowRight")
+    assert faults(page, kind) == []
+
+
 def open_cells(open_page, writing, *screen):
     """The page without a run, with all that can be opened open."""
     open_page.until = "#code"

@@ -40,6 +40,7 @@ def test_a_tree_fills_from_its_leaves(open_trees, growing):
     page.get_by_role("button", name="The leaves").click()
     assert count(page, ".read") == heights.count(0)
     expect(page.locator("#level-says")).to_have_text(f"0 of {top}")
+    expect(page.locator("#verdict")).to_be_hidden()
     page.get_by_role("button", name="Level above").click()
     assert count(page, ".read") == sum(h <= 1 for h in heights)
     page.locator("#level").fill(str(top))

@@ -24,7 +24,7 @@ export function showHead(run, what) {
   $("about").textContent = $("about").title = says;
   $("foot").textContent = `carousel: a cell is its equations. ${run.doc} ${run.source}`;
   $("part").replaceChildren(...run.parts.map((part) => new Option(part, part)));
-  $("see").replaceChildren(...run.names.map((name) => new Option(nameOf(run, name), name)));
+  $("see").replaceChildren(...run.names.map((name) => new Option(titleOf(run, name), name)));
   $("layer").replaceChildren(...Array.from({ length: run.layers }, (_, k) => new Option(k, k)));
   $("layer-label").hidden = run.layers < 2;
 }
@@ -73,6 +73,12 @@ export function showChoices(run, unit) {
   for (const key of ["part", "see", "layer", "number"]) $(key).value = state[key];
   $("unit").max = run.units[state.see] - 1;
   $("unit").value = unit;
+}
+
+// A quantity in words, as they begin a heading.
+export function titleOf(run, name) {
+  const words = nameOf(run, name);
+  return words.length > 1 ? words[0].toUpperCase() + words.slice(1) : words;
 }
 
 // How a quantity is coloured: valves from shut to open, others around 0. The memories of some grids grow without bound: their

@@ -88,6 +88,7 @@ export class SpikesView {
 
   chart(wide, width, probabilities, factor) {
     const { places, right, text, meant, labels } = this.found;
+    const half = factor % 2 ? 0.5 : 0; // the middle of a peak's step, in steps of the input
     const rows = meant === null ? 1 : 2;
     const height = CHART + rows * LETTERS + 20;
     const svg = (this.svg = document.createElementNS(NS, "svg"));
@@ -116,7 +117,7 @@ export class SpikesView {
       const base = CHART + 18 + row * LETTERS;
       make(svg, "text", { class: "end", x: LEFT - 7, y: base }, name);
       for (const { peak, label } of letters)
-        make(svg, "text", { class: `letter ${name} ${colourOfLabel(labels.indexOf(label))}`, x: at(peak + 0.5), y: base + 2, "data-peak": peak }, label);
+        make(svg, "text", { class: `letter ${name} ${colourOfLabel(labels.indexOf(label))}`, x: at(peak + half), y: base + 2, "data-peak": peak }, label);
       if (name === "meant" && !right.length) make(svg, "text", { class: "begin", x: LEFT + 4, y: base }, meant);
     }
     make(svg, "text", { class: "end", x: at(width), y: height - 2 }, `${width} steps of the input`);

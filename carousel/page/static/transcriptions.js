@@ -2,12 +2,11 @@
 
 import { askExample, askMemory, askRun } from "./api.js";
 import { asking } from "./asking.js";
-import { $, checked, listenToChoices, say, scaleOf, showChoices, showHead, whereOf } from "./examples.js";
+import { $, checked, listenToChoices, say, scaleOf, showChoices, showHead, titleOf, whereOf } from "./examples.js";
 import { GridView } from "./gridview.js";
 import { moveMap, showLegend, showMap } from "./heatmap.js";
 import { orderOf, percent, show } from "./numbers.js";
 import { go, offerSteps } from "./player.js";
-import { nameOf } from "./quantity.js";
 import { SpikesView } from "./spikesview.js";
 import { change, fromHash, state, whenChanged } from "./state.js";
 import { make } from "./tables.js";
@@ -61,7 +60,7 @@ function showMemory() {
   const { run, memory, found } = seen;
   if (!memory) return;
   const { values } = memory;
-  const name = nameOf(run, state.see);
+  const name = titleOf(run, state.see);
   seen.steps = isGrid() ? values[0].length + values[0][0].length - 1 : values[0].length;
   $("level").max = seen.steps - 1;
   if (isGrid()) {

@@ -3,11 +3,10 @@
 import { askRun, askTree } from "./api.js";
 import { asking } from "./asking.js";
 import { colourOf, inkOn, isDark } from "./colours.js";
-import { $, checked, listenToChoices, say, scaleOf, showChoices, showHead, whereOf } from "./examples.js";
+import { $, checked, listenToChoices, say, scaleOf, showChoices, showHead, titleOf, whereOf } from "./examples.js";
 import { moveMap, showLegend, showMap } from "./heatmap.js";
 import { orderOf, percent, show } from "./numbers.js";
 import { go, offerSteps } from "./player.js";
-import { nameOf } from "./quantity.js";
 import { change, fromHash, state, whenChanged } from "./state.js";
 import { make } from "./tables.js";
 import { TreeView } from "./treeview.js";
@@ -66,7 +65,7 @@ function showAll() {
   const { tree, run, scale, units, columns } = seen;
   if (!tree) return;
   const unit = unitOf();
-  const name = nameOf(run, state.see);
+  const name = titleOf(run, state.see);
   showChoices(run, unit);
   $("tree-title").textContent = `${name}, unit ${unit}`;
   showLegend($("legend"), [{ label: state.see, ...scale }]);
@@ -89,6 +88,7 @@ function showLevel() {
   const [level, unit] = [levelOf(), unitOf()];
   view.fill((k) => tree.values[k][unit], scale, level);
   $("level").value = level;
+  $("verdict").classList.toggle("waiting", level < topOf(tree)); // for the hall to guess
   $("level-says").textContent = `${level} of ${topOf(tree)}`;
   const read = columns.filter((k) => tree.heights[k] <= level).length;
   moveMap($("map"), view.node === null ? read - 1 : columns.indexOf(view.node), units.indexOf(unit));

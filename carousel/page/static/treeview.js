@@ -5,6 +5,7 @@ import { colourOf, inkOn } from "./colours.js";
 const NS = "http://www.w3.org/2000/svg";
 const [PAD, GAP] = [10, 6];
 const [LEAST, READABLE] = [13, 18]; // pixels from a leaf to the next: what still fits is shown whole, else it scrolls
+const [WIDEST, HIGHEST] = [84, 66];
 const ruler = document.createElement("canvas").getContext("2d");
 
 function make(parent, name, attributes = {}, text = "") {
@@ -59,11 +60,11 @@ export class TreeView {
     const [top, room] = [Math.max(...heights), this.host.clientWidth - 2 * PAD];
     ruler.font = `14px ${getComputedStyle(this.host).fontFamily}`;
     const longest = Math.max(...tokens.map((token) => ruler.measureText(token).width));
-    const wide = room / this.leaves < LEAST ? READABLE : Math.min(64, room / this.leaves);
+    const wide = room / this.leaves < LEAST ? READABLE : Math.min(WIDEST, room / this.leaves);
     const isTurned = longest + 5 > wide;
     const foot = isTurned ? longest * 0.94 + 16 : 26;
     const radius = Math.min(15, wide * 0.44);
-    const high = top ? Math.max(radius + 3, Math.min(54, (tall - foot - 2 * (radius + GAP)) / top)) : 0;
+    const high = top ? Math.max(radius + 3, Math.min(HIGHEST, (tall - foot - 2 * (radius + GAP)) / top)) : 0;
     const [width, height] = [this.leaves * wide + 2 * PAD, top * high + 2 * (radius + GAP) + foot];
     const svg = document.createElementNS(NS, "svg");
     for (const [k, v] of Object.entries({ width, height, viewBox: `0 0 ${width} ${height}`, "aria-hidden": true }))
