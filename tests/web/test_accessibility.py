@@ -182,18 +182,24 @@ def focusable(page):
     )
 
 
-def check_keys(page):
-    """Check that the Tab key reaches all that it should."""
+def check_keys(page, least=20):
+    """Check that the Tab key reaches all that it should, and that this is more than so much."""
     page.evaluate("document.activeElement.blur(); scrollTo(0, 0)")
     wanted, reached = focusable(page), []
     for _ in range(len(wanted) + 20):
         page.keyboard.press("Tab")
         reached.append(page.evaluate("document.activeElement.dataset.key ?? null"))
-    assert set(wanted) - set(reached) == set() and len(wanted) > 20
+    assert set(wanted) - set(reached) == set() and len(wanted) > least
 
 
 def test_the_tab_key_reaches_all_of_a_cell_that_is_written(writing, open_page):
     check_keys(open_cells(open_page, writing))
+
+
+@pytest.mark.parametrize("kind", ["growing", "spelling", "scanning"])
+def test_the_tab_key_reaches_all_of_an_example(request, open_page, kind):
+    open_page.until = "#legend .ramp"
+    check_keys(open_page(f"{request.getfixturevalue(kind).address}#number=5"), 14)
 
 
 @pytest.mark.parametrize("tab", ["cell", "flow"])

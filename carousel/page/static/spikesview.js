@@ -17,13 +17,12 @@ function make(parent, name, attributes = {}, text = "") {
   return element;
 }
 
-// values: rows of numbers. Images are ink on paper; series have a sign.
-export function paintPicture(canvas, values, kind, shown = () => true) {
-  const colours = coloursOf(kind);
-  const [height, width] = [values.length, values[0].length];
-  const all = values.flat();
-  const [low, high] = kind === "ink" ? [Math.min(...all), Math.max(...all)] : [-reachOf(all), reachOf(all)];
-  paint(canvas, width, height, (r, c) => (shown(r, c) ? (values[r][c] - low) / (high - low || 1) : null), colours);
+// values: rows of numbers. Images are ink on paper; series have a sign, and each row a scale of its own.
+export function paintPicture(canvas, values, kind) {
+  const [low, high] = [Math.min, Math.max].map((most) => values.reduce((x, row) => most(x, ...row), values[0][0]));
+  const scales = values.map((row) => (kind === "ink" ? [low, high] : [-reachOf(row), reachOf(row)]));
+  const share = (r, c) => (values[r][c] - scales[r][0]) / (scales[r][1] - scales[r][0] || 1);
+  paint(canvas, values[0].length, values.length, share, coloursOf(kind));
 }
 
 export function paint(canvas, width, height, share, colours) {

@@ -109,6 +109,7 @@ function showLevel() {
   const now = isGrid() ? last : Math.round((level / Math.max(steps - 1, 1)) * last);
   const step = spikes.step ?? (isGrid() ? null : now);
   spikes.mark(now, step);
+  $("verdict").classList.toggle("waiting", now < last); // for the hall to guess
   if (isGrid()) grid.fill(level);
   else moveMap($("map"), level, units.indexOf(unit));
   sayStep(step);

@@ -84,22 +84,19 @@ function showAll() {
 }
 
 function showLevel() {
-  const { tree, scale, units, columns } = seen;
+  const { tree, scale } = seen;
   const [level, unit] = [levelOf(), unitOf()];
   view.fill((k) => tree.values[k][unit], scale, level);
   $("level").value = level;
   $("verdict").classList.toggle("waiting", level < topOf(tree)); // for the hall to guess
   $("level-says").textContent = `${level} of ${topOf(tree)}`;
-  const read = columns.filter((k) => tree.heights[k] <= level).length;
-  moveMap($("map"), view.node === null ? read - 1 : columns.indexOf(view.node), units.indexOf(unit));
   showText(level, unit);
-  sayNode();
+  readNode();
 }
 
-// The tokens in the colours of their nodes; those of the node that is pointed at stand out.
+// The tokens in the colours of their nodes.
 function showText(level, unit) {
   const { tree, scale } = seen;
-  const [from, to] = view.node === null ? [0, 0] : [view.node, tree.ends[view.node]];
   $("running").replaceChildren(
     ...tree.tokens.flatMap((token, k) => {
       if (!token) return [];
@@ -109,20 +106,22 @@ function showText(level, unit) {
         const colour = colourOf(scale.kind, (tree.values[k][unit] - scale.low) / (scale.high - scale.low || 1));
         Object.assign(made.style, { background: `rgb(${colour.join(" ")})`, color: inkOn(colour) });
       }
-      made.classList.toggle("within", k >= from && k < to);
       made.classList.toggle("unknown", !tree.known[k]);
       return [made, " "];
     }),
   );
 }
 
+// What is told of the node that is pointed at; its tokens stand out, and its column of the map.
 function readNode() {
-  if (seen.tree) showLevel();
-}
-
-function sayNode() {
-  const { tree, run } = seen;
+  const { tree, run, columns, units } = seen;
+  if (!tree) return;
   const k = view.node;
+  const read = columns.filter((node) => tree.heights[node] <= levelOf()).length;
+  moveMap($("map"), k === null ? read - 1 : columns.indexOf(k), units.indexOf(unitOf()));
+  const [from, to] = k === null ? [0, 0] : [k, tree.ends[k]];
+  for (const token of $("running").children)
+    token.classList.toggle("within", Number(token.dataset.place) >= from && Number(token.dataset.place) < to);
   if (k === null) return void ($("node").textContent = "Point at a node, or step through the tree with the arrow keys.");
   const text = textOf(tree, k);
   if (tree.heights[k] > levelOf()) return void ($("node").textContent = `${text}: not read yet, at level ${tree.heights[k]}.`);

@@ -119,7 +119,7 @@ export class TreeView {
     const siblings = parents[here] < 0 ? [here] : this.children[parents[here]];
     const next = siblings[siblings.indexOf(here) + way];
     if (next !== undefined) return next;
-    const level = heights.keys().filter((k) => heights[k] === heights[here]).toArray().sort((a, b) => this.across[a] - this.across[b]);
+    const level = [...heights.keys()].filter((k) => heights[k] === heights[here]).sort((a, b) => this.across[a] - this.across[b]);
     return level[level.indexOf(here) + way] ?? here;
   }
 
