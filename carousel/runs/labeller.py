@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -132,18 +133,21 @@ class LabellerRun:
         """The labels in order."""
         return self.names.labels
 
-    def predict(self, sequences: Iterable[Any], tick: Tick | None = None) -> list[Labels]:
+    def predict(self, sequences: Iterable[Any] | Sequences, tick: Tick | None = None) -> list[Labels]:
         """Return the labels of sequences or trees.
 
         Args:
             sequences: lists of tokens, arrays (steps, numbers), or what ``read`` returns. Of a run that was trained on trees:
                 lines in brackets, or pairs of the nodes' tokens (empty where there is none) and the numbers of each node's
-                children, as ``carousel.Forest`` takes them. The labels of nodes are in the order of the nodes.
+                children, as ``carousel.Forest`` takes them. The labels of nodes are in the order of the nodes. Or
+                what ``sequences`` returns.
             tick: told how many are done, of all.
 
         Raises:
             InputError: sequences that the model cannot read, nodes that make no tree.
         """
+        if isinstance(sequences, Sequences):
+            return self._found(sequences, tick)
         given = [self._given(s, k) for k, s in enumerate(sequences, 1)]
         return self._found(Sequences.of(given, self.names), tick) if given else []
 
@@ -167,12 +171,8 @@ class LabellerRun:
             kept, tokens = Sequences.of([given], self.names), list(given.steps)
         x, forest = kept.side_by_side(np.array([0]))
         self.model.eval()
-        try:
+        with self._told(layer):
             chances, recorded = self.model.at_nodes(x.to(self.model.device), forest, [name] if name else [], layer)
-        except ValueError as error:
-            raise InputError(str(error)) from None
-        except IndexError:
-            raise InputError(f"there is no layer {layer}; layers are 0 to {self.config.model.layers - 1}") from None
         order = order_of_writing(forest.parent.tolist(), forest.place.tolist())
         at = {node: k for k, node in enumerate(order)} | {ROOT: ROOT}
         likely, best = chances.cpu()[order].max(-1)
@@ -186,6 +186,36 @@ class LabellerRun:
             tuple(self.labels[k] for k in (kept.y[order] if len(kept.y) == len(order) else kept.y).tolist()),
             tuple(bool(k != 0) for k in kept.x[order, 0]),
         )
+
+    def memory(self, sequence: Any, name: str = "h", layer: int = -1) -> np.ndarray:
+        """Return a quantity of a layer at every step while the model reads a sequence, (directions, steps, units).
+
+        Args:
+            sequence: as ``predict`` takes it, or one of the run's own: ``run.sequences("test").row(7)``.
+            name: of a gate, a state or another quantity of the cell.
+            layer: whose quantity it is; by default the last.
+
+        Raises:
+            InputError: the run reads trees, this is no sequence, or the cell has no such quantity or layer.
+        """
+        if isinstance(self.model, TreeLabeller):
+            raise InputError(f"{self.folder} reads trees; `view` has the values at their nodes")
+        kept = sequence if isinstance(sequence, Sequences) else Sequences.of([self._given(sequence, 1)], self.names)
+        x, _ = kept.side_by_side(np.array([0]))
+        self.model.eval()
+        with self._told(layer):
+            found = self.model.recorded(x.to(self.model.device), [name], layer)[name]
+        return found[:, :, 0].float().cpu().numpy()
+
+    @contextmanager
+    def _told(self, layer: int) -> Iterator[None]:
+        """Say in one line that there is no such quantity or layer."""
+        try:
+            yield
+        except ValueError as error:
+            raise InputError(str(error)) from None
+        except IndexError:
+            raise InputError(f"there is no layer {layer}; layers are 0 to {self.config.model.layers - 1}") from None
 
     def tree_figure(self, view: TreeView, unit: int | None = None) -> Figure:
         """Return the figure of a tree: the label at each node, coloured by its probability or by a unit of ``view.name``.

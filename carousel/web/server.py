@@ -24,6 +24,7 @@ from carousel.training.config import run_kind
 from carousel.training.kept import LAST, placed
 from carousel.transcription.model import Transcriber
 from carousel.web.application import application
+from carousel.web.labels import create_label_app
 from carousel.web.models import Models, has_best
 from carousel.web.transcriptions import create_transcription_app
 from carousel.web.trees import create_tree_app
@@ -202,7 +203,7 @@ def _of_examples(run: Path, hosts: Iterable[str], others: Sequence[Path]) -> Fas
         raise InputError(f"{folder} holds a {kind}, whose page shows one run and searches no corpus")
     found = load(Path(f"{folder}@{LAST}") if which is None and not has_best(folder) else run)
     if isinstance(found, LabellerRun):
-        return create_tree_app(found, hosts)
+        return (create_tree_app if found.config.model.before else create_label_app)(found, hosts)
     return create_transcription_app(found, hosts) if isinstance(found, TranscriberRun) else None
 
 

@@ -29,7 +29,7 @@ Part = Literal["test", "valid", "train"]
 
 
 class TreeRequest(BaseModel):
-    """A tree that was typed, or the one of a number in a part of the run's data; and the quantity to show at its nodes."""
+    """A tree or sequence that was typed, or the one of a number in a part of the run's data; and the quantity to show."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -41,11 +41,9 @@ class TreeRequest(BaseModel):
 
 
 class TreePage:
-    """A labeller of trees as the page sees it. Raises InputError for one of sequences."""
+    """A labeller of trees as the page sees it."""
 
     def __init__(self, run: LabellerRun):
-        if not run.config.model.before:
-            raise InputError(f"{run.folder} holds a labeller of sequences; the page looks into labellers of trees")
         self.run, self.kept = run, lru_cache(run.sequences)
         self.parts = [part for part in PARTS if sequences_path(run.folder, part).exists()]
         layers = run.model.recurrent.layers
@@ -119,7 +117,7 @@ class TreePage:
 
 
 def create_tree_app(run: LabellerRun, hosts: Iterable[str] = ()) -> FastAPI:
-    """Return the application of a labeller of trees; arguments and errors are those of ``create_app``."""
+    """Return the application of a labeller of trees; arguments are those of ``create_app``."""
     page = TreePage(run)
     app, _ = application(hosts, "trees.html")
 

@@ -13,7 +13,7 @@ import pytest
 import torch
 import uvicorn
 from small_examples import examples
-from small_labels import trees
+from small_labels import OF_SERIES, as_text, sentences, table, trees
 
 from carousel import LabellerRun, TranscriberRun, train
 from carousel.corpora import listops
@@ -165,6 +165,33 @@ def of_expressions(tmp_path_factory):
         room / "train.tsv", room / "ops", valid=room / "valid.tsv", test=room / "test.tsv", cell="tree-lstm", **how
     )
     return room / "ops"
+
+
+@pytest.fixture(scope="session")
+def of_words(tmp_path_factory):
+    """The folder of a labeller that learnt to tag each word with the next one, in both directions."""
+    room = tmp_path_factory.mktemp("words")
+    for part, seed, count in (("train", 1, 200), ("test", 2, 20)):
+        (room / f"{part}.txt").write_text(as_text(sentences(count, seed)))
+    how = {"hidden": 9, "layers": 2, "bidirectional": True, "dropout": 0.0, "threads": 1}
+    how |= {"epochs": 3, "lr": 0.03, "warmup": 2, "batch_size": 8}
+    LabellerRun.train(room / "train.txt", room / "tags", test=room / "test.txt", **how)
+    return room / "tags"
+
+
+@pytest.fixture(scope="session")
+def of_table(tmp_path_factory):
+    """The folder of a labeller of whole series, hardly trained."""
+    room = tmp_path_factory.mktemp("table")
+    (room / "train.csv").write_text(table(40))
+    LabellerRun.train(room / "train.csv", room / "kinds", **OF_SERIES, whole=True, hidden=5, epochs=1, threads=1)
+    return room / "kinds"
+
+
+@pytest.fixture(scope="session")
+def tagging(of_words):
+    """A server of the tags."""
+    yield from _serve(of_words)
 
 
 @pytest.fixture(scope="session")

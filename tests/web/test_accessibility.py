@@ -196,7 +196,15 @@ def test_the_tab_key_reaches_all_of_a_cell_that_is_written(writing, open_page):
     check_keys(open_cells(open_page, writing))
 
 
-@pytest.mark.parametrize("kind", ["growing", "spelling", "scanning"])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("screen", SCREENS, ids=lambda s: f"{s[0]}x{s[1]}")
+def test_labels_are_shown_to_everybody(tagging, open_page, faults, screen, scheme):
+    width, height = screen
+    open_page.until = "#steps li"
+    assert faults(open_page(f"{tagging.address}#number=5&level=1", width, scheme, height), "labels") == []
+
+
+@pytest.mark.parametrize("kind", ["growing", "spelling", "scanning", "tagging"])
 def test_the_tab_key_reaches_all_of_an_example(request, open_page, kind):
     open_page.until = "#legend .ramp"
     check_keys(open_page(f"{request.getfixturevalue(kind).address}#number=5"), 14)

@@ -5,7 +5,6 @@ import pytest
 
 from carousel import LabellerRun
 from carousel.errors import InputError
-from carousel.labelling.config import LabellingConfig
 from carousel.web.server import create_app
 
 SUM = "[SM 5 [MAX 2 9 [MIN 4 7 ] 0 ] 8 ]"
@@ -92,18 +91,10 @@ def test_what_is_no_expression_is_refused(computing, text):
     assert status == 400 and list(answer) == ["error"]
 
 
-def test_other_runs_are_refused(of_trees, run, tmp_path):
+def test_other_runs_are_refused(of_trees, run):
     with pytest.raises(InputError, match="one run"):
         create_app(of_trees, beside=[run])
     with pytest.raises(InputError, match="searches no corpus"):
         create_app(of_trees, corpus=run)
     with pytest.raises(InputError, match="each alone"):
         create_app(run, beside=[of_trees])
-
-
-def test_a_labeller_of_sequences_is_refused(of_trees, tmp_path):
-    (tmp_path / "text.txt").write_text("a X\nb Y\n\n" * 20)
-    LabellerRun.train(tmp_path / "text.txt", tmp_path / "run", hidden=4, epochs=1, threads=1)
-    assert not LabellingConfig.load(tmp_path / "run").model.before
-    with pytest.raises(InputError, match="the page looks into labellers of trees"):
-        create_app(tmp_path / "run")

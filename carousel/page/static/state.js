@@ -66,7 +66,7 @@ export function fromHash(hash) {
   for (const key of ["model", "beside"]) if (/^\d{1,3}(@(\d{1,18}|last))?$/.test(asked.get(key) ?? "")) found[key] = asked.get(key);
   if (/^\d{1,9}$/.test(asked.get("number") ?? "")) found.number = Number(asked.get("number"));
   if (/^(test|valid|train)$/.test(asked.get("part") ?? "")) found.part = asked.get("part");
-  if (/^(top|bottom) (left|right)$/.test(asked.get("corner") ?? "")) found.corner = asked.get("corner");
+  if (/^((top|bottom) (left|right)|forwards|backwards)$/.test(asked.get("corner") ?? "")) found.corner = asked.get("corner");
   for (const key of ["cell", "code", "fed", "w"]) if (asked.has(key)) found[key] = asked.get(key).slice(0, 8000);
   for (const [key, least, most] of [["units", 1, 4096], ["steps", 2, 60], ["seed", 0, 99999]])
     if (/^\d{1,5}$/.test(asked.get(key) ?? "")) found[key] = Math.min(Math.max(Number(asked.get(key)), least), most);
