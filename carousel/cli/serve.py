@@ -38,7 +38,7 @@ def command(
     same units do the same. Several runs read one text side by side; a slider goes through weights that a run kept
     (--keep-every); a run that is being trained is followed. A cell that you type is drawn, and a unit of it trained, in view.
 
-    A labeller of trees is shown by expressions that fill from their leaves, a transcriber by its spikes and its memory.
+    A labeller is shown by examples: a tree that fills from its leaves, a text above its labels; a transcriber by its spikes.
     """
     from carousel.web.models import wait_for_weights
     from carousel.web.server import create_app, create_cell_app, listen, serve  # here: its help needs no server

@@ -48,7 +48,7 @@ def open_run_view(
     if not isinstance(run, LanguageRun | TranslatorRun):
         raise InputError(
             f"{folder} holds the run of a {run.config.kind}; the page looks into language models and translators, of which "
-            "several may stand side by side, and into labellers of trees and transcribers, each alone"
+            "several may stand side by side, and into labellers and transcribers, each alone"
         )
     if isinstance(run, LanguageRun):
         return LanguageRunView(run, Corpus.of(run, corpus, annotations), known)

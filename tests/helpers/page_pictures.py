@@ -1,8 +1,9 @@
 """Pictures of the page for the documents: ``PYTHONPATH=. python tests/helpers/page_pictures.py AGREE RNN TEST FOLDER``.
 
 AGREE and RNN are an LSTM v3 and an RNN that learnt the agreement corpus, as docs/tutorial/lecture.md does; TEST has its labels.
-``examples TREES COLUMNS GRID FOLDER`` takes those of the pages of examples: TREES is a Tree-LSTM that learnt ListOps,
-COLUMNS and GRID are transcribers of digits, as docs/howto/labels.md and docs/howto/transcriptions.md train them.
+``examples TREES TAGS COLUMNS GRID FOLDER`` takes those of the pages of examples: TREES is a Tree-LSTM that learnt ListOps,
+TAGS tags the source of Python's library, COLUMNS and GRID transcribe digits, as docs/howto/labels.md and
+docs/howto/transcriptions.md train them.
 """
 
 import sys
@@ -67,10 +68,12 @@ def main(agree, rnn, test, folder):
             picture("page-models", address, LAPTOP, text=LONG, beside=1, step=11)
 
 
-def examples(trees, columns, grid, folder):
+def examples(trees, tags, columns, grid, folder):
     with taking(folder) as picture:
         with serving(Path(trees)) as address:
             picture("page-tree", address, LAPTOP, text=SUM, see="m", level=5)
+        with serving(Path(tags)) as address:
+            picture("page-labels", address, LAPTOP, number=3)
         with serving(Path(columns)) as address:
             picture("page-spikes", address, (1280, 690), number=3)
         with serving(Path(grid)) as address:

@@ -116,12 +116,14 @@ def test_a_translator_is_shown_to_everybody(looking, open_page, faults, screen, 
     assert faults(page, "attention") == []
 
 
+@pytest.mark.parametrize("kind", ["growing", "computing"])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("screen", SCREENS, ids=lambda s: f"{s[0]}x{s[1]}")
-def test_a_tree_is_shown_to_everybody(growing, open_page, faults, screen, scheme):
+def test_a_tree_is_shown_to_everybody(request, open_page, faults, kind, screen, scheme):
     width, height = screen
     open_page.until = "#tree .node"
-    page = open_page(f"{growing.address}#number=5&level=1", width, scheme, height)
+    seen = {"growing": "#number=5&level=1", "computing": f"#text=[SM {'[MAX 1 2 ] ' * 30}]"}
+    page = open_page(request.getfixturevalue(kind).address + seen[kind], width, scheme, height)
     page.locator("#tree").focus()
     page.keyboard.press("ArrowDown")
     found = faults(page, "tree")
@@ -201,7 +203,8 @@ def test_the_tab_key_reaches_all_of_a_cell_that_is_written(writing, open_page):
 def test_labels_are_shown_to_everybody(tagging, open_page, faults, screen, scheme):
     width, height = screen
     open_page.until = "#steps li"
-    assert faults(open_page(f"{tagging.address}#number=5&level=1", width, scheme, height), "labels") == []
+    page = open_page(f"{tagging.address}#level=1&text={'x y ' * 100}", width, scheme, height)
+    assert faults(page, "labels") == []
 
 
 @pytest.mark.parametrize("kind", ["growing", "spelling", "scanning", "tagging"])
