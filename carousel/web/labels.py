@@ -18,9 +18,7 @@ from carousel.page.facts import CHARACTERS, NUMBERS, cell_facts
 from carousel.runs.labeller import LabellerRun
 from carousel.training.kept import named
 from carousel.web.application import application
-from carousel.web.trees import DIGITS, PARTS, TreeRequest
-
-WAYS = ("forwards", "backwards")
+from carousel.web.examples import WAYS, TextRequest, check_size, parts_of, told
 
 
 class LabelPage:
@@ -29,16 +27,16 @@ class LabelPage:
     def __init__(self, run: LabellerRun):
         self.run, self.kept = run, lru_cache(run.sequences)
         layers = run.model.recurrent
-        most = max(2, NUMBERS // (layers.directions * max(layers.units().values())))
+        self.most = max(2, NUMBERS // (layers.directions * max(layers.units().values())))
         self.facts = {
             **{"run": named(run.folder, run.which), "task": "labels", **cell_facts(layers.cell, layers.units())},
             **{"layers": layers.num_layers, "directions": list(WAYS[: layers.directions]), "parameters": run.model.count()},
             **{"labels": list(run.labels), "whole": run.config.model.whole, "columns": list(run.names.columns)},
-            "parts": [part for part in PARTS if sequences_path(run.folder, part).exists()],
-            "limits": {"steps": most, "characters": CHARACTERS},
+            "parts": parts_of(run.folder, sequences_path),
+            "limits": {"steps": self.most, "characters": CHARACTERS},
         }
 
-    def sequence(self, asked: TreeRequest) -> dict[str, Any]:
+    def sequence(self, asked: TextRequest) -> dict[str, Any]:
         """Return a sequence, its labels, and the values of a quantity at its steps.
 
         Raises:
@@ -46,8 +44,7 @@ class LabelPage:
         """
         if asked.text is None:
             kept = self.kept(asked.part)
-            if asked.number >= len(kept):
-                raise InputError(f"there is no example {asked.number}; {asked.part} has {len(kept):,}, counted from 0")
+            asked.check(kept)
             return {**self._told(kept.row(asked.number), None, asked), "count": len(kept)}
         if self.run.names.columns:
             raise InputError("this labeller reads numbers, so that nothing can be typed; choose an example")
@@ -56,23 +53,20 @@ class LabelPage:
             raise InputError("the text is empty; give some words to read")
         return self._told(Sequences.of([Labelled(tokens, [], "the text")], self.run.names), tokens, asked)
 
-    def _told(self, row: Sequences, tokens: list[str] | None, asked: TreeRequest) -> dict[str, Any]:
-        names, most = self.run.names, self.facts["limits"]["steps"]
-        if len(row.x) > most:
-            raise InputError(f"the sequence has {len(row.x):,} steps; the page shows at most {most:,}")
-        values = self.run.memory(row, asked.name, asked.layer)
-        if not np.isfinite(values).all():
-            raise InputError("the model's values are not finite; was it trained to the end?")
+    def _told(self, row: Sequences, tokens: list[str] | None, asked: TextRequest) -> dict[str, Any]:
+        names = self.run.names
+        check_size(len(row.x), self.most, "steps")
+        values = told(self.run.memory(row, asked.name, asked.layer))
         (found,) = self.run.predict(row)
         words = [] if names.columns else tokens or names.words(row.x)
         return {
             "tokens": words,
             "known": [] if names.columns else [bool(k) for k in row.x[:, 0]],
-            "inputs": row.x.astype(float).round(DIGITS).T.tolist() if names.columns else [],
+            "inputs": told(row.x.T) if names.columns else [],
             "labels": list(found.labels),
-            "probabilities": [round(p, DIGITS) for p in found.probabilities],
+            "probabilities": told(np.array(found.probabilities)),
             "right": [self.run.labels[k] for k in row.y.tolist()],
-            "values": values.astype(float).round(DIGITS).tolist(),
+            "values": values,
         }
 
 
@@ -86,7 +80,7 @@ def create_label_app(run: LabellerRun, hosts: Iterable[str] = ()) -> FastAPI:
         return JSONResponse(page.facts)
 
     @app.post("/api/sequence")
-    def sequence(asked: TreeRequest) -> JSONResponse:
+    def sequence(asked: TextRequest) -> JSONResponse:
         return JSONResponse(page.sequence(asked))
 
     return app

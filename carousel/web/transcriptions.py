@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from contextlib import suppress
 from functools import lru_cache
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import numpy as np
 from fastapi import FastAPI
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from carousel.errors import InputError
 from carousel.layers import Grid, Recurrent
@@ -22,26 +22,12 @@ from carousel.transcription.examples import Examples
 from carousel.transcription.folder import examples_path
 from carousel.transcription.spikes import Spikes
 from carousel.web.application import application
-
-PARTS = ("test", "valid", "train")
-DIGITS = 4
-WAYS = ("forwards", "backwards")
+from carousel.web.examples import WAYS, ExampleRequest, Part, QuantityRequest, check_size, parts_of, told
 
 
-class ExampleRequest(BaseModel):
-    """The example of a number in a part of the run's data."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    part: Literal["test", "valid", "train"] = "test"
-    number: int = Field(0, ge=0, le=1_000_000_000)
-
-
-class MemoryRequest(ExampleRequest):
+class MemoryRequest(QuantityRequest):
     """A quantity of a layer while it reads an example; of a grid one unit's, by default of the unit that moves most."""
 
-    name: str = Field(max_length=100)
-    layer: int = Field(0, ge=0, le=1000)
     unit: int | None = Field(None, ge=0, le=1_000_000)
 
 
@@ -50,7 +36,6 @@ class TranscriptionPage:
 
     def __init__(self, run: TranscriberRun):
         self.run, self.kept = run, lru_cache(run.examples)
-        self.parts = [part for part in PARTS if examples_path(run.folder, part).exists()]
         first = cast("Grid | Recurrent", run.model.hierarchy.layers[0])
         directions = first.corners if isinstance(first, Grid) else WAYS[: first.directions]
         self.is_grid = isinstance(first, Grid)
@@ -59,16 +44,15 @@ class TranscriptionPage:
             **{"run": named(run.folder, run.which), "task": "transcription", "reads": run.config.model.reads},
             **cell_facts(first.cell, first.units()),
             **{"layers": len(run.model.hierarchy.layers), "parameters": run.model.count(), "labels": list(run.labels)},
-            **{"parts": self.parts, "directions": list(directions)},
+            **{"parts": parts_of(run.folder, examples_path), "directions": list(directions)},
         }
 
     def example(self, asked: ExampleRequest) -> dict[str, Any]:
         """Return an example and where the run sees its labels. Raises InputError where there is no such one."""
-        one = self._one(asked.part, asked.number)
+        one = self._one(asked)
         found, meant = self.run.spikes(one.inputs, one.ids(0)), one.ids(0)
-        if not np.isfinite(found.logs).all():
-            raise InputError("the model's values are not finite; was it trained to the end?")
-        self._check(found.picture.size + found.logs.size)
+        told(found.logs)
+        check_size(found.picture.size + found.logs.size, NUMBERS, "values")
         right: list[dict[str, Any]] = []
         with suppress(InputError):  # what was meant may have no path
             right = Spikes(
@@ -77,7 +61,7 @@ class TranscriptionPage:
         return {
             **found.as_dict(),
             "right": right,
-            "picture": found.picture.astype(float).round(DIGITS).tolist(),
+            "picture": told(found.picture),
             "count": len(self.kept(asked.part)),
         }
 
@@ -89,30 +73,23 @@ class TranscriptionPage:
         """
         values = self.recorded(asked.part, asked.number, asked.name, asked.layer)
         if not self.is_grid:
-            return {"values": values.astype(float).round(DIGITS).tolist()}
+            return {"values": told(values)}
         units, unit = values.shape[-1], asked.unit
         if unit is None:
             unit = int(np.tanh(values).var((1, 2)).sum(0).argmax())  # some memories of a grid grow without bound
         if unit >= units:
             raise InputError(f"there is no unit {unit} of {asked.name}; units are 0 to {units - 1}")
-        return {"unit": unit, "values": values[..., unit].astype(float).round(DIGITS).tolist()}
+        return {"unit": unit, "values": told(values[..., unit])}
 
-    def _recorded(self, part: str, number: int, name: str, layer: int) -> np.ndarray:
-        found = self.run.memory(self._one(part, number).inputs, name, layer)
-        if not np.isfinite(found).all():
-            raise InputError("the model's values are not finite; was it trained to the end?")
-        self._check(found[..., 0].size if self.is_grid else found.size)
+    def _recorded(self, part: Part, number: int, name: str, layer: int) -> np.ndarray:
+        found = self.run.memory(self._one(ExampleRequest(part=part, number=number)).inputs, name, layer)
+        check_size(found[..., 0].size if self.is_grid else found.size, NUMBERS, "values")
         return found
 
-    def _one(self, part: str, number: int) -> Examples:
-        kept = self.kept(part)
-        if number >= len(kept):
-            raise InputError(f"there is no example {number}; {part} has {len(kept):,}, counted from 0")
-        return kept.rows([number])
-
-    def _check(self, numbers: int) -> None:
-        if numbers > NUMBERS:
-            raise InputError(f"the example has {numbers:,} numbers; the page shows at most {NUMBERS:,}")
+    def _one(self, asked: ExampleRequest) -> Examples:
+        kept = self.kept(asked.part)
+        asked.check(kept)
+        return kept.rows([asked.number])
 
 
 def create_transcription_app(run: TranscriberRun, hosts: Iterable[str] = ()) -> FastAPI:

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from contextlib import suppress
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any
 
-import numpy as np
 from fastapi import FastAPI
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, ConfigDict, Field
 
 from carousel.corpora import listops
 from carousel.errors import InputError
@@ -21,23 +19,9 @@ from carousel.page.facts import CHARACTERS, NUMBERS, cell_facts
 from carousel.runs.labeller import LabellerRun
 from carousel.training.kept import named
 from carousel.web.application import application
+from carousel.web.examples import TextRequest, check_size, parts_of, told
 
 NODES = 4000  # of a tree that is shown
-PARTS = ("test", "valid", "train")
-DIGITS = 4
-Part = Literal["test", "valid", "train"]
-
-
-class TreeRequest(BaseModel):
-    """A tree or sequence that was typed, or the one of a number in a part of the run's data; and the quantity to show."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    text: str | None = Field(None, max_length=CHARACTERS)
-    part: Part = "test"
-    number: int = Field(0, ge=0, le=1_000_000_000)
-    name: str = Field(max_length=100)
-    layer: int = Field(0, ge=0, le=1000)
 
 
 class TreePage:
@@ -45,18 +29,17 @@ class TreePage:
 
     def __init__(self, run: LabellerRun):
         self.run, self.kept = run, lru_cache(run.sequences)
-        self.parts = [part for part in PARTS if sequences_path(run.folder, part).exists()]
         layers = run.model.recurrent.layers
         units = layers[0].units()
-        most = max(2, min(NODES, NUMBERS // max(units.values())))
+        self.most = max(2, min(NODES, NUMBERS // max(units.values())))
         self.facts = {
             **{"run": named(run.folder, run.which), "task": "trees", **cell_facts(run.model.recurrent.cell, units)},
             **{"layers": len(layers), "directions": 1, "parameters": run.model.count(), "labels": list(run.labels)},
-            **{"whole": run.config.model.whole, "parts": self.parts},
-            "limits": {"nodes": most, "characters": CHARACTERS},
+            **{"whole": run.config.model.whole, "parts": parts_of(run.folder, sequences_path)},
+            "limits": {"nodes": self.most, "characters": CHARACTERS},
         }
 
-    def tree(self, asked: TreeRequest) -> dict[str, Any]:
+    def tree(self, asked: TextRequest) -> dict[str, Any]:
         """Return a tree, its labels, and the values of a quantity at its nodes.
 
         Raises:
@@ -64,21 +47,15 @@ class TreePage:
         """
         if asked.text is None:
             kept = self.kept(asked.part)
-            if asked.number >= len(kept):
-                raise InputError(f"there is no example {asked.number}; {asked.part} has {len(kept):,}, counted from 0")
+            asked.check(kept)
             row, right = kept.row(asked.number), None
-            self._check(len(row.x))
+            check_size(len(row.x), self.most, "nodes")
             view, count = self.run.view(row, asked.name, asked.layer), {"count": len(kept)}
         else:
             line, right = self._read(asked.text)
             view, count = self.run.view(line, asked.name, asked.layer), {}
-            self._check(len(view))
+            check_size(len(view), self.most, "nodes")
         return {**self._told(view, right), "text": self._written(view), **count}
-
-    def _check(self, nodes: int) -> None:
-        most = self.facts["limits"]["nodes"]
-        if nodes > most:
-            raise InputError(f"the tree has {nodes:,} nodes; the page shows at most {most:,}")
 
     def _read(self, text: str) -> tuple[str, str | None]:
         """Return a typed tree as a line in brackets, and its label where the text says it: a ListOps expression has a value."""
@@ -101,8 +78,6 @@ class TreePage:
 
     def _told(self, view: TreeView, right: str | None) -> dict[str, Any]:
         assert view.values is not None
-        if not np.isfinite(view.values).all():
-            raise InputError("the model's values are not finite; was it trained to the end?")
         return {
             "tokens": list(view.tokens),
             "known": list(view.known),
@@ -110,9 +85,9 @@ class TreePage:
             "ends": view.ends,
             "heights": view.heights,
             "labels": list(view.labels),
-            "probabilities": view.probabilities.astype(float).round(DIGITS).tolist(),
+            "probabilities": told(view.probabilities),
             "right": list(view.right) if right is None else [right],
-            "values": view.values.astype(float).round(DIGITS).tolist(),
+            "values": told(view.values),
         }
 
 
@@ -126,7 +101,7 @@ def create_tree_app(run: LabellerRun, hosts: Iterable[str] = ()) -> FastAPI:
         return JSONResponse(page.facts)
 
     @app.post("/api/tree")
-    def tree(asked: TreeRequest) -> JSONResponse:
+    def tree(asked: TextRequest) -> JSONResponse:
         return JSONResponse(page.tree(asked))
 
     return app

@@ -70,6 +70,7 @@ def test_words_that_no_training_text_had_are_said_to_be_unknown(growing):
         ({"number": -1, "name": "h"}, 422, "malformed: number: "),
         ({"part": "other", "name": "h"}, 422, "malformed"),
         ({"number": 0}, 422, "malformed"),
+        ({"number": 0, "name": ""}, 422, "malformed"),
         ({"number": 0, "name": "x"}, 400, "no quantity 'x'"),
         ({"number": 0, "name": "h", "layer": 2}, 400, "there is no layer 2; layers are 0 to 1"),
         ({"text": "(? a (? t)", "name": "h"}, 400, "leaves 1 bracket open"),
