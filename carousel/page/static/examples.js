@@ -1,7 +1,7 @@
 // What the pages of examples share: their head, the choice of an example, of a quantity, a layer and a unit.
 
-import { isDark } from "./colours.js";
 import { reachOf } from "./numbers.js";
+import { go, offerSteps } from "./player.js";
 import { nameOf } from "./quantity.js";
 import { change, note, state } from "./state.js";
 import { offerThemes } from "./theme.js";
@@ -29,8 +29,8 @@ export function showHead(run, what) {
   $("layer-label").hidden = run.layers < 2;
 }
 
-// show(): paints anew. count(): how many examples the part has, or null.
-export function listenToChoices(show, count) {
+// run: its facts. show(): paints anew. count(): how many examples the part has, or null.
+export function listenToChoices(run, show, count) {
   const number = (id, key, most) =>
     $(id).addEventListener("change", () => {
       const asked = Number($(id).value);
@@ -44,7 +44,10 @@ export function listenToChoices(show, count) {
     const [most, here] = [count() ?? 1, state.number];
     change({ number: most < 2 ? 0 : (here + 1 + Math.floor(Math.random() * (most - 1))) % most, text: "", level: null });
   });
-  $("see").addEventListener("change", () => change({ see: $("see").value }));
+  $("see").addEventListener("change", () => {
+    const see = $("see").value;
+    change({ see, ...(state.unit !== null && state.unit >= run.units[see] ? { unit: null } : {}) });
+  });
   $("layer").addEventListener("change", () => change({ layer: Number($("layer").value) }));
   $("copy").addEventListener("click", copyLink);
   offerThemes($("theme"), show);
@@ -90,15 +93,39 @@ export function scaleOf(run, name, values) {
   return { kind: isValve ? "sequential" : "diverging", low: isValve ? 0 : -largest, high: largest };
 }
 
-// A level that is played passes over the example; keys do as the buttons.
-export function whereOf(event) {
+// What is typed is read with the button, or by Enter. what: it is, where it is empty.
+export function listenToReader(what) {
+  $("reader").addEventListener("submit", (event) => {
+    event.preventDefault();
+    const text = $("text").value.trim();
+    if (text) change({ text, level: null });
+    else say(`The text is empty; give ${what} to read.`);
+  });
+  $("text").addEventListener("keydown", (event) => {
+    if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+    event.preventDefault();
+    $("reader").requestSubmit();
+  });
+}
+
+// How far an example is read: by the slider, by the buttons, and by keys that nothing else takes. count(): how many levels.
+export function listenToLevels(count) {
+  $("level").addEventListener("input", () => change({ level: Number($("level").value) }));
+  offerSteps(count, "level");
+  document.addEventListener("keydown", (event) => {
+    const where = whereOf(event);
+    if (!where) return;
+    go(where);
+    event.preventDefault();
+  });
+}
+
+function whereOf(event) {
   if (event.ctrlKey || event.altKey || event.metaKey) return null;
   if (event.target.closest("input, textarea, select, canvas, [role=application], summary")) return null;
   const where = { ArrowLeft: "back", ArrowRight: "on", Home: "first", End: "last" }[event.key];
   return where ?? (event.key === " " && !event.target.closest("button, a") ? "play" : null);
 }
-
-export const theme = () => (isDark() ? "dark" : "light");
 
 async function copyLink() {
   note();

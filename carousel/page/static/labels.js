@@ -3,10 +3,9 @@
 import { askRun, askSequence } from "./api.js";
 import { asking } from "./asking.js";
 import { colourOf, inkOn } from "./colours.js";
-import { $, checked, listenToChoices, say, scaleOf, showChoices, showHead, titleOf, whereOf } from "./examples.js";
+import { $, checked, listenToChoices, listenToLevels, listenToReader, say, scaleOf, showChoices, showHead, titleOf } from "./examples.js";
 import { moveMap, showLegend, showMap } from "./heatmap.js";
 import { orderOf, percent, show } from "./numbers.js";
-import { go, offerSteps } from "./player.js";
 import { change, fromHash, state, whenChanged } from "./state.js";
 import { make } from "./tables.js";
 
@@ -114,29 +113,12 @@ function listen() {
   const { run } = seen;
   $("text").maxLength = run.limits.characters;
   $("reader").hidden = run.columns.length > 0;
-  $("reader").addEventListener("submit", (event) => {
-    event.preventDefault();
-    const text = $("text").value.trim();
-    if (text) change({ text, level: null });
-    else say("The text is empty; give some words to read.");
-  });
-  $("text").addEventListener("keydown", (event) => {
-    if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
-    event.preventDefault();
-    $("reader").requestSubmit();
-  });
-  $("level").addEventListener("input", () => change({ level: Number($("level").value) }));
+  listenToReader("some words");
   $("corner").replaceChildren(...run.directions.map((way) => new Option(way, way)));
   $("corner").parentElement.hidden = run.directions.length < 2;
   $("corner").addEventListener("change", () => change({ corner: $("corner").value }));
-  listenToChoices(showAll, () => seen.count);
-  offerSteps(() => seen.values.length || 1, "level");
-  document.addEventListener("keydown", (event) => {
-    const where = seen.found && whereOf(event);
-    if (!where) return;
-    go(where);
-    event.preventDefault();
-  });
+  listenToChoices(seen.run, showAll, () => seen.count);
+  listenToLevels(() => seen.values.length || 1);
   addEventListener("hashchange", () => begin(location.hash));
   whenChanged((changed) => {
     if (changed.has("part")) seen.count = null;

@@ -2,11 +2,10 @@
 
 import { askExample, askMemory, askRun } from "./api.js";
 import { asking } from "./asking.js";
-import { $, checked, listenToChoices, say, scaleOf, showChoices, showHead, titleOf, whereOf } from "./examples.js";
+import { $, checked, listenToChoices, listenToLevels, say, scaleOf, showChoices, showHead, titleOf } from "./examples.js";
 import { GridView } from "./gridview.js";
 import { moveMap, showLegend, showMap } from "./heatmap.js";
 import { orderOf, percent, show } from "./numbers.js";
-import { go, offerSteps } from "./player.js";
 import { SpikesView } from "./spikesview.js";
 import { change, fromHash, state, whenChanged } from "./state.js";
 import { make } from "./tables.js";
@@ -140,16 +139,9 @@ function begin(hash) {
 
 function listen() {
   const { run } = seen;
-  $("level").addEventListener("input", () => change({ level: Number($("level").value) }));
   $("corner").addEventListener("change", () => change({ corner: $("corner").value || null }));
-  listenToChoices(showAll, () => seen.found?.count ?? null);
-  offerSteps(() => seen.steps, "level");
-  document.addEventListener("keydown", (event) => {
-    const where = seen.found && whereOf(event);
-    if (!where) return;
-    go(where);
-    event.preventDefault();
-  });
+  listenToChoices(seen.run, showAll, () => seen.found?.count ?? null);
+  listenToLevels(() => seen.steps);
   addEventListener("hashchange", () => begin(location.hash));
   whenChanged((changed) => {
     const isAsked = (keys) => keys.some((key) => changed.has(key));

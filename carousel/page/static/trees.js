@@ -2,11 +2,10 @@
 
 import { askRun, askTree } from "./api.js";
 import { asking } from "./asking.js";
-import { colourOf, inkOn, isDark } from "./colours.js";
-import { $, checked, listenToChoices, say, scaleOf, showChoices, showHead, titleOf, whereOf } from "./examples.js";
+import { colourOf, inkOn } from "./colours.js";
+import { $, checked, listenToChoices, listenToLevels, listenToReader, say, scaleOf, showChoices, showHead, titleOf } from "./examples.js";
 import { moveMap, showLegend, showMap } from "./heatmap.js";
 import { orderOf, percent, show } from "./numbers.js";
-import { go, offerSteps } from "./player.js";
 import { change, fromHash, state, whenChanged } from "./state.js";
 import { make } from "./tables.js";
 import { TreeView } from "./treeview.js";
@@ -138,28 +137,10 @@ function begin(hash) {
 }
 
 function listen() {
-  const { run } = seen;
-  $("text").maxLength = run.limits.characters;
-  $("reader").addEventListener("submit", (event) => {
-    event.preventDefault();
-    const text = $("text").value.trim();
-    if (text) change({ text, level: null });
-    else say("The text is empty; give a tree to read.");
-  });
-  $("text").addEventListener("keydown", (event) => {
-    if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
-    event.preventDefault();
-    $("reader").requestSubmit();
-  });
-  $("level").addEventListener("input", () => change({ level: Number($("level").value) }));
-  listenToChoices(showAll, () => seen.count);
-  offerSteps(() => (seen.tree ? topOf(seen.tree) + 1 : 1), "level");
-  document.addEventListener("keydown", (event) => {
-    const where = seen.tree && whereOf(event);
-    if (!where) return;
-    go(where);
-    event.preventDefault();
-  });
+  $("text").maxLength = seen.run.limits.characters;
+  listenToReader("a tree");
+  listenToChoices(seen.run, showAll, () => seen.count);
+  listenToLevels(() => (seen.tree ? topOf(seen.tree) + 1 : 1));
   addEventListener("hashchange", () => begin(location.hash));
   whenChanged((changed) => {
     if (changed.has("part")) seen.count = null;
