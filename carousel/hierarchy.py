@@ -103,16 +103,28 @@ class Hierarchy(nn.Module):
             found = [_blocks_of(k, size, block) for k, size in enumerate(found)]
         return found
 
-    def _up(self, x: Tensor, sizes: Sizes) -> tuple[Tensor, list[Block]]:
+    def _up(self, x: Tensor, sizes: Sizes, layers: int | None = None) -> tuple[Tensor, list[Block]]:
+        """Return the output of so many layers, by default of all, and its sizes."""
         found = list(sizes)
-        for number, (layer, block) in enumerate(zip(self.layers, self.blocks, strict=True)):
-            x, found = joined(x, found, block)
-            if number:
-                squeeze = self.squeezed[number - 1]
-                x = squeeze(x) if isinstance(squeeze, nn.Identity) else torch.tanh(squeeze(x))
-                x = self.dropout(x)
+        for number, layer in enumerate(self.layers[:layers]):
+            x, found = self._entering(number, x, found)
             x = self._read(layer, x, found)
         return x, found
+
+    def _entering(self, number: int, x: Tensor, sizes: Sizes) -> tuple[Tensor, list[Block]]:
+        """Return what a layer reads of the output of the one beneath, and its sizes."""
+        x, found = joined(x, sizes, self.blocks[number])
+        if number:
+            squeeze = self.squeezed[number - 1]
+            x = squeeze(x) if isinstance(squeeze, nn.Identity) else torch.tanh(squeeze(x))
+            x = self.dropout(x)
+        return x, found
+
+    def _below(self, x: Tensor, layer: int) -> tuple[nn.Module, Tensor]:
+        """Return a layer, and what it reads of an input of one size. Raises IndexError where there is no such layer."""
+        number = range(len(self.layers))[layer]
+        below, found = self._up(x, [(x.shape[0], x.shape[1])] * x.shape[2], number)
+        return self.layers[number], self._entering(number, below, found)[0]
 
     def _read(self, layer: nn.Module, x: Tensor, sizes: list[Block]) -> Tensor:
         """Return a layer's output, (rows, columns, B, size), zero outside an image."""
@@ -172,6 +184,21 @@ class SequenceHierarchy(Hierarchy):
         given = [steps] * batch if lengths is None else [int(n) for n in lengths]
         output, sizes = self._up(x.unsqueeze(0), [(1, n) for n in given])
         return output.squeeze(0), torch.tensor([n for _, n in sizes])
+
+    def recorded(self, x: Tensor, names: Sequence[str], layer: int = -1) -> dict[str, Tensor]:
+        """Return quantities of a layer while it reads sequences of one length, (directions, T′, B, units) by name.
+
+        Args:
+            x: (T, B, input_size).
+            names: of gates, states and other quantities of the cell.
+            layer: which one, by default the last.
+
+        Raises:
+            ValueError: the cell has no quantity of that name.
+            IndexError: there is no such layer.
+        """
+        reads, steps = self._below(x.unsqueeze(0), layer)
+        return reads(steps.squeeze(0), record=names)[2]
 
     def _read(self, layer: nn.Module, x: Tensor, sizes: list[Block]) -> Tensor:
         flat, lengths = x.squeeze(0), torch.tensor([n for _, n in sizes])
@@ -233,6 +260,23 @@ class GridHierarchy(Hierarchy):
         given = [(height, width)] * batch if sizes is None else [(int(h), int(w)) for h, w in sizes]
         output, found = self._up(x, given)
         return output, torch.tensor(found)
+
+    def recorded(self, x: Tensor, names: Sequence[str], layer: int = -1) -> dict[str, Tensor]:
+        """Return quantities of a layer while it reads images of one size, (directions, rows, columns, B, units) by name.
+
+        Args:
+            x: (height, width, B, input_size).
+            names: of gates, states and other quantities of the cell.
+            layer: which one, by default the last.
+
+        Raises:
+            ValueError: the cell has no quantity of that name.
+            IndexError: there is no such layer.
+        """
+        reads, steps = self._below(x, layer)
+        assert isinstance(reads, Grid)
+        _, found = reads(steps, record=names)
+        return {name: x.unflatten(-1, (len(reads.corners), -1)).movedim(-2, 0) for name, x in found.items()}
 
     def _read(self, layer: nn.Module, x: Tensor, sizes: list[Block]) -> Tensor:
         return layer(x, sizes)

@@ -73,6 +73,41 @@ def test_a_hierarchy_of_grids_is_grids_by_hand():
     torch.testing.assert_close(output[:2, :2], second)
 
 
+@pytest.mark.parametrize("layer", [0, 1])
+def test_a_layer_of_sequences_is_recorded_as_it_is_read(layer):
+    torch.manual_seed(1)
+    made = SequenceHierarchy("lstm-v3", 5, 4, [2, 3], between=3)
+    x = torch.randn(11, 2, 5)
+    outputs = []
+    made.layers[layer].register_forward_hook(lambda _, __, found: outputs.append(found[0]))
+    made(x)
+    found = made.recorded(x, ["m", "f"], layer)
+    (forwards, backwards), steps = found["m"], [6, 2][layer]
+    torch.testing.assert_close(torch.cat([forwards, backwards], -1), outputs[0])
+    assert found["f"].shape == (2, steps, 2, 4) and bool(((found["f"] > 0) & (found["f"] < 1)).all())
+
+
+@pytest.mark.parametrize("layer", [0, -1])
+def test_a_layer_of_grids_is_recorded_as_it_is_read(layer):
+    torch.manual_seed(1)
+    made = GridHierarchy("mdlstm", 2, 3, [(1, 2), (2, 2)], between=4)
+    x = torch.randn(6, 8, 2, 2)
+    outputs = []
+    made.layers[layer].register_forward_hook(lambda _, __, found: outputs.append(found))
+    made(x)
+    found = made.recorded(x, ["m", "u"], layer)
+    torch.testing.assert_close(torch.cat([*found["m"]], -1), outputs[0])
+    assert found["u"].shape == (4, *[(6, 4), (3, 2)][layer], 2, 3)
+
+
+def test_only_what_is_there_is_recorded():
+    made = SequenceHierarchy("gru", 5, 4, [1, 2])
+    with pytest.raises(ValueError, match="no quantity 'q'"):
+        made.recorded(torch.randn(4, 1, 5), ["q"])
+    with pytest.raises(IndexError):
+        made.recorded(torch.randn(4, 1, 5), ["m"], 2)
+
+
 def test_one_step_each_is_a_stack():
     torch.manual_seed(1)
     made = SequenceHierarchy("gru", 3, 4, (1, 1))

@@ -37,6 +37,8 @@ def command(
     Type a text, step through it, hold a valve, replace a word, and see both runs side by side; find where else in a text the
     same units do the same. Several runs read one text side by side; a slider goes through weights that a run kept
     (--keep-every); a run that is being trained is followed. A cell that you type is drawn, and a unit of it trained, in view.
+
+    A labeller is shown by examples: a tree that fills from its leaves, a text above its labels; a transcriber by its spikes.
     """
     from carousel.web.models import wait_for_weights
     from carousel.web.server import create_app, create_cell_app, listen, serve  # here: its help needs no server

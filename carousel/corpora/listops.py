@@ -9,6 +9,7 @@ from pathlib import Path
 
 from carousel import files
 from carousel.corpora.writing import SPLITS
+from carousel.errors import InputError
 
 
 def median(values: list[int]) -> int:
@@ -25,6 +26,7 @@ OPERATIONS: dict[str, Callable[[list[int]], int]] = {
     "[SM": lambda values: sum(values) % 10,
 }
 NESTED, MOST_ARGUMENTS, DEEPEST = 0.25, 5, 19  # as the authors have them
+MOST_NESTED = 200  # of an expression that is read
 LONGEST = {"train": 100, "valid": 100}  # tokens, as the authors train; a test expression may have any length
 COUNTS = {"train": 90_000, "valid": 2_000, "test": 10_000}
 
@@ -70,6 +72,38 @@ class Expression:
         """Return the binary tree in brackets, as the authors' files have it: ``( ( ( [MAX 2 ) 9 ) ] )``."""
         parts = " ) ".join(map(str, (*self.arguments, END)))
         return f"{'( ' * (len(self.arguments) + 1)}{self.operation} {parts} )"
+
+
+def parsed(text: str) -> Expression:
+    """Return the expression of a text such as ``[MAX 2 9 [MIN 4 7 ] 0 ]``.
+
+    Raises:
+        InputError: it is none.
+    """
+    tokens = text.replace("[", " [").replace(END, f" {END} ").split()
+    outer: list[tuple[str, list[int | Expression]]] = []
+    for at, token in enumerate(tokens, 1):
+        if token in OPERATIONS:
+            if len(outer) == MOST_NESTED:
+                raise InputError(f"the expression has more than {MOST_NESTED} operations inside one another")
+            outer.append((token, []))
+        elif not outer:
+            raise InputError(f"an expression begins with one of {', '.join(OPERATIONS)}, not with {token!r}")
+        elif token.isdecimal() and len(token) == 1:
+            outer[-1][1].append(int(token))
+        elif token != END:
+            raise InputError(f"{token!r} is neither a digit nor one of {', '.join(OPERATIONS)} nor {END}")
+        elif not outer[-1][1]:
+            raise InputError(f"{outer[-1][0]} {END} has no arguments")
+        else:
+            found = Expression.of(*outer.pop())
+            if outer:
+                outer[-1][1].append(found)
+            elif at == len(tokens):
+                return found
+            else:
+                raise InputError(f"the expression goes on with {tokens[at]!r} where it has ended")
+    raise InputError("the expression leaves brackets open" if outer else "the expression is empty")
 
 
 def expression(choose: random.Random, depth: int = 1) -> Expression:

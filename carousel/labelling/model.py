@@ -156,6 +156,23 @@ class Labeller(Trainable):
         lengths = lengths.to(scores.device)
         return self.chain.best(scores, lengths), self.chain.chances(scores, lengths)
 
+    @torch.no_grad()
+    def recorded(self, x: Tensor, names: Sequence[str], layer: int = -1) -> dict[str, Tensor]:
+        """Return quantities of a layer while it reads sequences of one length, (directions, T, B, units) by name.
+
+        Args:
+            x: numbers (T, B, n), or ids (T, B, tables).
+            names: of gates, states and other quantities of the cell.
+            layer: which one, by default the last.
+
+        Raises:
+            ValueError: the cell has no quantity of that name.
+            IndexError: there is no such layer.
+        """
+        number, ways = range(self.recurrent.num_layers)[layer], self.recurrent.directions
+        found = self.recurrent(self._embedded(x), record=names)[2]
+        return {name: values[number * ways : (number + 1) * ways] for name, values in found.items()}
+
     def _embedded(self, x: Tensor) -> Tensor:
         """Return the inputs of the layers, (T, B, size)."""
         if not self.embeddings:

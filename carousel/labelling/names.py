@@ -16,6 +16,7 @@ from carousel import files
 from carousel.errors import InputError
 
 FILE = "labels.json"
+UNKNOWN = "?"  # in place of a word of which nothing but the id is left, and that is no known one's
 TABLES = ("words", "beginnings", "endings", "shapes")
 ENDS = 3  # letters at either end of a word
 SHAPES = ((re.compile(r"[^\W\d_]"), lambda m: "A" if m[0].isupper() else "a"), (re.compile(r"\d"), lambda m: "0"))
@@ -78,6 +79,10 @@ class Names:
         """Return the ids of tokens, (T, tables)."""
         ids = self._ids
         return np.array([[t.get(p, 0) for t, p in zip(ids, spelling(word), strict=False)] for word in tokens], np.int32)
+
+    def words(self, ids: np.ndarray) -> list[str]:
+        """Return the words of ids, (T, tables): UNKNOWN for unknown ones, and nothing for a node without a token."""
+        return ["" if k < 0 else self.tables[0][k - 1] if k else UNKNOWN for k in ids[:, 0].tolist()]
 
     def unknown(self, labels: Iterable[str]) -> str | None:
         """Return the first label that is not among the names; None where all are."""

@@ -73,6 +73,13 @@ class Sequences:
         parents, ranks = (np.concatenate([getattr(s, name) for s in given]) for name in ("parents", "ranks"))
         return replace(found, parents=parents, ranks=ranks)
 
+    def row(self, number: int) -> Sequences:
+        """Return one of them."""
+        span = slice(self.begins[number], self.ends[number])
+        y = self.y[span] if len(self.y) == len(self.x) else self.y[number : number + 1]  # else of wholes, or unknown
+        parents, ranks = (None if a is None else a[span] for a in (self.parents, self.ranks))
+        return Sequences(self.x[span], self.ends[number : number + 1] - self.begins[number], y, parents, ranks)
+
     def side_by_side(self, which: np.ndarray) -> tuple[Tensor, Any]:
         """Return a batch as models take it: sequences (longest, B, ·) and their lengths; nodes (N, ·) and their trees."""
         rows = [self.x[self.begins[k] : self.ends[k]] for k in which]

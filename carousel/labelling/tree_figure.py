@@ -29,8 +29,10 @@ class TreeView:
         labels: the label that the output layer finds at each node; of a model that was trained with ``whole``, it has learnt to
             at the root alone.
         probabilities: of those labels, (nodes,).
-        name: of a gate or state of the last layer; empty where none was asked for.
+        name: of a gate or state of a layer; empty where none was asked for.
         values: its units at each node, (nodes, units); of a set's children, such as a forget gate, in the child's row.
+        right: the right label of each node, or with ``whole`` of the root alone; empty where they are unknown.
+        known: whether the model knows the token of each node; a node without one is known.
     """
 
     tokens: tuple[str, ...]
@@ -39,6 +41,8 @@ class TreeView:
     probabilities: np.ndarray
     name: str = ""
     values: np.ndarray | None = None
+    right: tuple[str, ...] = ()
+    known: tuple[bool, ...] = ()
 
     def __len__(self) -> int:
         return len(self.tokens)
@@ -49,6 +53,24 @@ class TreeView:
         found: list[int] = []
         for parent in self.parents.tolist():
             found.append(found[parent] + 1 if parent >= 0 else 0)
+        return found
+
+    @cached_property
+    def heights(self) -> list[int]:
+        """The height of each node, which is its level in the layers; a leaf's is 0."""
+        found = [0] * len(self)
+        for node in range(len(self) - 1, 0, -1):  # children stand after their parents
+            parent = int(self.parents[node])
+            found[parent] = max(found[parent], found[node] + 1)
+        return found
+
+    @cached_property
+    def ends(self) -> list[int]:
+        """Of each node, the number after the last node below it: a node and all below it stand side by side."""
+        found = list(range(1, len(self) + 1))
+        for node in range(len(self) - 1, 0, -1):
+            parent = int(self.parents[node])
+            found[parent] = max(found[parent], found[node])
         return found
 
     def unit(self, number: int) -> np.ndarray:

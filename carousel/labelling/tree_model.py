@@ -44,24 +44,28 @@ class TreeLayers(nn.Module):
     def __repr__(self) -> str:
         return f"{self.layers[0]!r}" + (f" × {len(self.layers)}" if len(self.layers) > 1 else "")
 
-    def forward(self, x: Tensor, forest: Forest, record: Sequence[str] = ()) -> tuple[Tensor, dict[str, Tensor]]:
+    def forward(
+        self, x: Tensor, forest: Forest, record: Sequence[str] = (), layer: int = -1
+    ) -> tuple[Tensor, dict[str, Tensor]]:
         """Read trees.
 
         Args:
             x: of each node its input, (nodes, input_size).
             forest: the trees.
-            record: names of gates, states and other quantities of the last layer to give back.
+            record: names of gates, states and other quantities of a layer to give back.
+            layer: which one, by default the last.
 
         Returns:
             Of each node its output, (nodes, output_size), and what is recorded, (nodes, units) by name.
         """
         inputs = {LEAF: forest.leaves.to(x)} if LEAF in self.cell.inputs else {}
-        *lower, last = self.layers
-        for layer in lower:
-            x = self.dropout(layer(x, forest, **inputs))
-        if not record:
-            return last(x, forest, **inputs), {}
-        x, recorded = last(x, forest, record=record, **inputs)
+        watched, recorded = range(len(self.layers))[layer], dict[str, Tensor]()
+        for number, each in enumerate(self.layers):
+            x = self.dropout(x) if number else x
+            if record and number == watched:
+                x, recorded = each(x, forest, record=record, **inputs)
+            else:
+                x = each(x, forest, **inputs)
         return x, recorded
 
 
@@ -88,18 +92,22 @@ class TreeLabeller(Labeller):
         return self.output(self._drop(h[forest.roots.to(h.device)] if self.config.whole else h))
 
     @torch.no_grad()
-    def at_nodes(self, x: Tensor, forest: Forest, record: Sequence[str] = ()) -> tuple[Tensor, dict[str, Tensor]]:
+    def at_nodes(
+        self, x: Tensor, forest: Forest, record: Sequence[str] = (), layer: int = -1
+    ) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the probabilities of the labels at every node, also with ``whole``, (nodes, labels), and what is recorded.
 
         Args:
             x: as ``scores`` takes it.
             forest: the trees.
-            record: names of quantities of the last layer.
+            record: names of quantities of a layer.
+            layer: which one, by default the last.
 
         Raises:
             ValueError: the cell has no quantity of that name.
+            IndexError: there is no such layer.
         """
-        h, recorded = self.recurrent(self._drop(self._embedded(x)), forest, record)
+        h, recorded = self.recurrent(self._drop(self._embedded(x)), forest, record, layer)
         return precise(self.output(self._drop(h))).softmax(-1), recorded
 
     def _embedded(self, x: Tensor) -> Tensor:

@@ -148,6 +148,19 @@ def order_of_writing(parents: Sequence[int], ranks: Sequence[int]) -> list[int]:
     return order
 
 
+def in_plain(tokens: Iterable[str], parents: Sequence[int]) -> str:
+    """Return a plain tree as a line, without its label; the nodes stand in the order in which they are written."""
+    parts, open_nodes = list[str](), list[int]()
+    for node, (token, parent) in enumerate(zip(tokens, parents, strict=True)):
+        while open_nodes and open_nodes[-1] != parent:
+            open_nodes.pop()
+            parts.append(")")
+        parts.append(token or "(")
+        if not token:
+            open_nodes.append(node)
+    return " ".join(parts + [")"] * len(open_nodes))
+
+
 def written(tokens: Iterable[str], labels: Sequence[str], parents: Sequence[int]) -> str:
     """Return a labelled tree as a line; the nodes stand in the order in which they are written."""
     line, open_nodes = "", list[int]()

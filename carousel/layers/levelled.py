@@ -93,6 +93,10 @@ class Levelled(CellLayer):
         """Return the parameter that the equations call ``name``, of the set that ``mark`` names. Raises KeyError."""
         return self._parameter(name, mark)
 
+    def units(self) -> Mapping[str, int]:
+        """Return the size of every quantity that has units."""
+        return sizes(self.cell, *self.sizes)
+
     def extra_repr(self) -> str:
         """Return what the layer's representation says: the cell and the sizes."""
         return ", ".join([self.cell.name, str(self.input_size), str(self.hidden_size)] + ([] if self.bias else ["bias=False"]))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from carousel.drawing.svg import draw
+from carousel.equations import Cell
 from carousel.language.model import LanguageModel
 from carousel.text.vocabulary import Vocabulary
 from carousel.translation.model import Translator
@@ -28,26 +30,18 @@ def facts(model: LanguageModel | Translator, vocabulary: Vocabulary, *, run: str
         task, layer, layers = "translate", model.encoder, model.depth
     else:
         task, layer, layers = "read", model.recurrent, model.recurrent.num_layers
-    cell, units = layer.cell, layer.units()
-    units = {name: units[name] for name in cell.names if name in units}
+    of_cell = cell_facts(layer.cell, layer.units())
     # Fewer words of a large model: the page holds a number for every unit and word.
-    most_words = max(2, min(WORDS, NUMBERS // (sum(units.values()) * layers * layer.directions)))
+    most_words = max(2, min(WORDS, NUMBERS // (sum(of_cell["units"].values()) * layers * layer.directions)))
     return {
         "run": run,
         "task": task,
-        "cell": cell.name,
-        "doc": cell.doc,
-        "source": cell.citation,
-        "equations": cell.text.splitlines(),
-        "valves": [g for g in cell.gates if g in units],
-        "states": [s for s in cell.states if s in units],
-        "names": list(units),
-        "units": units,
+        **of_cell,
         "layers": layers,
         "directions": layer.directions,
         "parameters": model.count(),
         "vocabulary": {"kind": vocabulary.kind, "size": vocabulary.size, "unknown": vocabulary.unknown is not None},
-        "svg": draw(cell),
+        "svg": draw(layer.cell),
         "limits": {
             "words": most_words,
             "map": MAP_WORDS,
@@ -57,4 +51,19 @@ def facts(model: LanguageModel | Translator, vocabulary: Vocabulary, *, run: str
         },
         "example": example,
         **ALONE,
+    }
+
+
+def cell_facts(cell: Cell, units: Mapping[str, int]) -> dict[str, Any]:
+    """Return the facts of a cell whose quantities have so many units, by name."""
+    there = {name: units[name] for name in cell.names if name in units}
+    return {
+        "cell": cell.name,
+        "doc": cell.doc,
+        "source": cell.citation,
+        "equations": cell.text.splitlines(),
+        "valves": [g for g in cell.gates if g in there],
+        "states": [s for s in cell.states if s in there],
+        "names": list(there),
+        "units": there,
     }

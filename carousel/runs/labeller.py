@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -132,50 +133,89 @@ class LabellerRun:
         """The labels in order."""
         return self.names.labels
 
-    def predict(self, sequences: Iterable[Any], tick: Tick | None = None) -> list[Labels]:
+    def predict(self, sequences: Iterable[Any] | Sequences, tick: Tick | None = None) -> list[Labels]:
         """Return the labels of sequences or trees.
 
         Args:
             sequences: lists of tokens, arrays (steps, numbers), or what ``read`` returns. Of a run that was trained on trees:
                 lines in brackets, or pairs of the nodes' tokens (empty where there is none) and the numbers of each node's
-                children, as ``carousel.Forest`` takes them. The labels of nodes are in the order of the nodes.
+                children, as ``carousel.Forest`` takes them. The labels of nodes are in the order of the nodes. Or
+                what ``sequences`` returns.
             tick: told how many are done, of all.
 
         Raises:
             InputError: sequences that the model cannot read, nodes that make no tree.
         """
+        if isinstance(sequences, Sequences):
+            return self._found(sequences, tick)
         given = [self._given(s, k) for k, s in enumerate(sequences, 1)]
         return self._found(Sequences.of(given, self.names), tick) if given else []
 
-    def view(self, tree: Any, name: str = "") -> TreeView:
+    def view(self, tree: Any, name: str = "", layer: int = -1) -> TreeView:
         """Return a tree as the model reads it: the label at each node, and the values of a gate or state.
 
         Args:
-            tree: as ``predict`` takes it.
-            name: of a gate, a state or another quantity of the cell; of several layers, the last one's.
+            tree: as ``predict`` takes it, or one of the run's own: ``run.sequences("test").row(7)``.
+            name: of a gate, a state or another quantity of the cell.
+            layer: whose quantity it is; by default the last.
 
         Raises:
-            InputError: the run reads no trees, this is none, or the cell has no such quantity.
+            InputError: the run reads no trees, this is none, or the cell has no such quantity or layer.
         """
         if not isinstance(self.model, TreeLabeller):
             raise InputError(f"{self.folder} reads sequences; a tree is shown by a run of a cell such as tree-lstm")
-        x, forest = Sequences.of([given := self._given(tree, 1)], self.names).side_by_side(np.array([0]))
+        if isinstance(tree, Sequences):
+            kept, tokens = tree, self.names.words(tree.x)
+        else:
+            given = self._given(tree, 1)
+            kept, tokens = Sequences.of([given], self.names), list(given.steps)
+        x, forest = kept.side_by_side(np.array([0]))
         self.model.eval()
-        try:
-            chances, recorded = self.model.at_nodes(x.to(self.model.device), forest, [name] if name else [])
-        except ValueError as error:
-            raise InputError(str(error)) from None
+        with self._told(layer):
+            chances, recorded = self.model.at_nodes(x.to(self.model.device), forest, [name] if name else [], layer)
         order = order_of_writing(forest.parent.tolist(), forest.place.tolist())
         at = {node: k for k, node in enumerate(order)} | {ROOT: ROOT}
         likely, best = chances.cpu()[order].max(-1)
         return TreeView(
-            tuple(given.steps[k] for k in order),
+            tuple(tokens[k] for k in order),
             np.array([at[p] for p in forest.parent[order].tolist()]),
             tuple(self.labels[k] for k in best.tolist()),
             likely.numpy(),
             name,
             recorded[name].float().cpu()[order].numpy() if name else None,
+            tuple(self.labels[k] for k in (kept.y[order] if len(kept.y) == len(order) else kept.y).tolist()),
+            tuple(bool(k != 0) for k in kept.x[order, 0]),
         )
+
+    def memory(self, sequence: Any, name: str = "h", layer: int = -1) -> np.ndarray:
+        """Return a quantity of a layer at every step while the model reads a sequence, (directions, steps, units).
+
+        Args:
+            sequence: as ``predict`` takes it, or one of the run's own: ``run.sequences("test").row(7)``.
+            name: of a gate, a state or another quantity of the cell.
+            layer: whose quantity it is; by default the last.
+
+        Raises:
+            InputError: the run reads trees, this is no sequence, or the cell has no such quantity or layer.
+        """
+        if isinstance(self.model, TreeLabeller):
+            raise InputError(f"{self.folder} reads trees; `view` has the values at their nodes")
+        kept = sequence if isinstance(sequence, Sequences) else Sequences.of([self._given(sequence, 1)], self.names)
+        x, _ = kept.side_by_side(np.array([0]))
+        self.model.eval()
+        with self._told(layer):
+            found = self.model.recorded(x.to(self.model.device), [name], layer)[name]
+        return found[:, :, 0].float().cpu().numpy()
+
+    @contextmanager
+    def _told(self, layer: int) -> Iterator[None]:
+        """Say in one line that there is no such quantity or layer."""
+        try:
+            yield
+        except ValueError as error:
+            raise InputError(str(error)) from None
+        except IndexError:
+            raise InputError(f"there is no layer {layer}; layers are 0 to {self.config.model.layers - 1}") from None
 
     def tree_figure(self, view: TreeView, unit: int | None = None) -> Figure:
         """Return the figure of a tree: the label at each node, coloured by its probability or by a unit of ``view.name``.
@@ -243,11 +283,19 @@ class LabellerRun:
         found = self._found(Sequences.of(given, self.names), tick)
         return score([s.labels for s in given], [f.labels for f in found], self.labels)
 
-    def _score_part(self, part: str, tick: Tick | None) -> LabelScore:
+    def sequences(self, part: str = "test") -> Sequences:
+        """Return the sequences or trees of a part of the run's own data, "train", "valid" or "test".
+
+        Raises:
+            InputError: the run has no such part.
+        """
         path = sequences_path(self.folder, part)
-        if not path.exists():
+        if part not in PARTS or not path.exists():
             raise InputError(f"{self.folder} has no {part} data; give a file")
-        kept = Sequences.open(path, self.names, bool(self.config.model.before))
+        return Sequences.open(path, self.names, bool(self.config.model.before))
+
+    def _score_part(self, part: str, tick: Tick | None) -> LabelScore:
+        kept = self.sequences(part)
         spans = [slice(b, e) for b, e in zip(kept.begins, kept.ends, strict=True)]
         right = [[n] for n in kept.y.tolist()] if self.config.model.whole else [kept.y[s].tolist() for s in spans]
         found = self._found(kept, tick)

@@ -268,6 +268,32 @@ class TranscriberRun:
         factor = self.model.hierarchy.factor[1]
         return Spikes(picture, logs, found, aligned(logs, found), self.labels, factor, self.alphabet.text(found), meant)
 
+    @torch.no_grad()
+    def memory(self, inputs: Inputs, name: str = "h", layer: int = -1) -> np.ndarray:
+        """Return a quantity of a layer at every step while it reads one input.
+
+        Args:
+            inputs: one, as ``inputs`` or ``examples(…).inputs`` gives them.
+            name: of a gate, a state or another quantity of the cell.
+            layer: whose quantity it is; by default the last.
+
+        Returns:
+            Of a sequence (directions, T′, units); of a grid (directions, rows, columns, units), in the order of its corners.
+
+        Raises:
+            InputError: the cell has no such quantity, or the model no such layer.
+        """
+        self.model.eval()
+        x, _ = laid_out(inputs.rows(slice(1)))
+        x = (x.to(self.model.device) - self.model.mean) / self.model.deviation
+        try:
+            found = self.model.hierarchy.recorded(x, [name], layer)[name]
+        except ValueError as error:
+            raise InputError(str(error)) from None
+        except IndexError:
+            raise InputError(f"there is no layer {layer}; layers are 0 to {self.config.model.layers - 1}") from None
+        return found.select(-2, 0).float().cpu().numpy()
+
     def figure(self, found: Spikes) -> Figure:
         """Return the figure of what ``spikes`` found: the input, and the probability of each label over its steps."""
         return draw(found)

@@ -65,7 +65,7 @@ class Models:
 
     def _has_weights(self, number: int) -> bool:
         folder, which = self.runs[number]
-        return which is not None or path_of(folder, None).exists() or not path_of(folder, LAST).exists()
+        return which is not None or has_best(folder)
 
     def _place(self, name: str) -> tuple[int, Path, str | None]:
         """Return the number of the run that a name means, its folder, and which weights."""
@@ -139,6 +139,11 @@ def _stamp(path: Path) -> Stamp:
     except OSError:
         return None
     return found.st_ino, found.st_mtime_ns, found.st_size
+
+
+def has_best(folder: Path) -> bool:
+    """Return whether a run has best weights, or none at all: one that is being trained begins with the newest."""
+    return path_of(folder, None).exists() or not path_of(folder, LAST).exists()
 
 
 def wait_for_weights(run: Path) -> None:

@@ -46,7 +46,10 @@ def open_run_view(
     if isinstance(run, Trials):
         raise InputError(f"{folder} holds trials, whose networks are not kept, so there is nothing to look into")
     if not isinstance(run, LanguageRun | TranslatorRun):
-        raise InputError(f"{folder} holds the run of a {run.config.kind}; the page looks into language models and translators")
+        raise InputError(
+            f"{folder} holds the run of a {run.config.kind}; the page looks into language models and translators, of which "
+            "several may stand side by side, and into labellers and transcribers, each alone"
+        )
     if isinstance(run, LanguageRun):
         return LanguageRunView(run, Corpus.of(run, corpus, annotations), known)
     if corpus is not None or annotations is not None:

@@ -2,30 +2,32 @@
 
 from __future__ import annotations
 
-import re
 import socket
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import uvicorn
-from fastapi import FastAPI, Request
-from fastapi.exceptions import RequestValidationError
-from fastapi.responses import HTMLResponse, JSONResponse, Response
+from fastapi import FastAPI
+from fastapi.responses import HTMLResponse, JSONResponse
 from pydantic import Field, ValidationError
-from starlette.exceptions import HTTPException
 
 from carousel.errors import InputError
 from carousel.insight.search.switches import Off
-from carousel.page.facts import BYTES, PREDICTIONS
-from carousel.page.files import files
-from carousel.web.cells import Cells, answer_cells
+from carousel.labelling.model import Labeller
+from carousel.page.facts import PREDICTIONS
+from carousel.runs.labeller import LabellerRun
+from carousel.runs.loading import load
+from carousel.runs.transcriber import TranscriberRun
+from carousel.training.config import run_kind
+from carousel.training.kept import LAST, placed
+from carousel.transcription.model import Transcriber
+from carousel.web.application import application
 from carousel.web.clamps import ClampRequest, made
-from carousel.web.guard import Guard
-from carousel.web.models import ModelRequest, Models
-
-LABELS = {"name": "valve", **{n: n.capitalize() for n in ("text", "value", "units", "layer", "from", "to")}}  # the page's
-TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+from carousel.web.labels import create_label_app
+from carousel.web.models import ModelRequest, Models, has_best
+from carousel.web.transcriptions import create_transcription_app
+from carousel.web.trees import create_tree_app
 
 
 class WatchRequest(ModelRequest):
@@ -113,8 +115,11 @@ def create_app(
     Raises:
         InputError: a folder is no whole run, or the runs differ in kind or vocabulary.
     """
+    of_examples = _of_examples(run, hosts, [*filter(None, (corpus, annotations)), *beside])
+    if of_examples is not None:
+        return of_examples
     models = Models([run, *beside], corpus, annotations)
-    app, _ = _application(hosts, "index.html")
+    app, _ = application(hosts, "index.html")
 
     # Plain functions: each request has a thread of its own.
     @app.get("/api/run")
@@ -159,32 +164,29 @@ def create_app(
     return app
 
 
+def _of_examples(run: Path, hosts: Iterable[str], others: Sequence[Path]) -> FastAPI | None:
+    """Return the application of a run that is seen by its examples, a labeller or a transcriber; None for any other.
+
+    Raises:
+        InputError: the folder is no whole run, the page does not look into it, or there are ``others`` beside it.
+    """
+    folder, which = placed(run)
+    kind = run_kind(folder) if (folder / "config.json").exists() else ""
+    if kind not in (Labeller.kind, Transcriber.kind):
+        return None
+    if others:
+        raise InputError(f"{folder} holds a {kind}, whose page shows one run and searches no corpus")
+    found = load(Path(f"{folder}@{LAST}") if which is None and not has_best(folder) else run)
+    if isinstance(found, LabellerRun):
+        return (create_tree_app if found.config.model.before else create_label_app)(found, hosts)
+    return create_transcription_app(found, hosts) if isinstance(found, TranscriberRun) else None
+
+
 def create_cell_app(hosts: Iterable[str] = ()) -> FastAPI:
     """Return the application without a run, whose page writes cells alone; ``hosts`` as ``create_app`` has them."""
-    app, cells = _application(hosts, "cells.html")
+    app, cells = application(hosts, "cells.html")
     cells.aside.start()  # while the browser opens
     return app
-
-
-def _application(hosts: Iterable[str], page: str) -> tuple[FastAPI, Cells]:
-    """Return an application that hands out the page's files and answers questions about cells, and their answerer."""
-    static_files = _static_files()
-    # No documentation pages: they would load their scripts from elsewhere.
-    app = FastAPI(title="Carousel", docs_url=None, redoc_url=None, openapi_url=None)
-    app.add_middleware(Guard, hosts=hosts, limit=BYTES)
-    _say_errors(app)
-
-    @app.get("/")
-    def begin() -> Response:
-        return static_files[page]
-
-    @app.get("/static/{name}")
-    def static(name: str) -> Response:
-        if name not in static_files:
-            raise HTTPException(404, f"there is no {name}")
-        return static_files[name]
-
-    return app, answer_cells(app)
 
 
 def _watch(models: Models, asked: WatchRequest) -> dict[str, Any]:
@@ -213,47 +215,6 @@ def _answer(models: Models, inside: str, question: str) -> dict[str, Any] | None
         raise InputError("the page asks for what there is no answer to") from None
     is_told = asked.model != inside or path in models.view(inside).told
     return answer(models, asked) if is_told else None
-
-
-def _static_files() -> dict[str, Response]:
-    """Return the page's own files, by name."""
-    types = {name: TYPES.get(Path(name).suffix) for name in files()}
-    return {name: Response(content, media_type=types[name]) for name, content in files().items() if types[name]}
-
-
-def in_words(text: str) -> str:
-    """Return a text in which fields, in backticks, have the page's words."""
-    return re.sub(r"`(\w+)`", lambda m: LABELS.get(m[1], m[1].replace("_", " ")), text)
-
-
-def _place(place: Sequence[str | int]) -> str:
-    match place[1:]:
-        case ["clamps", int(k), str(field), *_]:
-            return in_words(f"`{field}` of clamp {k + 1}: ")
-        case ["clamps", int(k)]:
-            return f"clamp {k + 1}: "
-        case [str(field), *_]:
-            return in_words(f"`{field}`: ")
-    return ""
-
-
-def _say_errors(app: FastAPI) -> None:
-    """Make every refusal ``{"error": "one line"}``."""
-
-    @app.exception_handler(InputError)
-    def bad_input(_: Request, error: InputError) -> JSONResponse:
-        return JSONResponse({"error": in_words(str(error))}, 400)
-
-    @app.exception_handler(RequestValidationError)
-    def malformed(_: Request, error: RequestValidationError) -> JSONResponse:
-        first: dict[str, Any] = error.errors()[0]
-        return JSONResponse(
-            {"error": f"the request is malformed: {_place(first['loc'])}{first['msg'].removeprefix('Value error, ')}"}, 422
-        )
-
-    @app.exception_handler(HTTPException)
-    def other(_: Request, error: HTTPException) -> JSONResponse:
-        return JSONResponse({"error": str(error.detail)}, error.status_code, error.headers)
 
 
 def listen(host: str, port: int) -> tuple[socket.socket, str]:

@@ -157,7 +157,7 @@ def test_refusals_are_one_line_and_leave_nothing(carousel, here, arguments, part
     ("arguments", "part"),
     [
         (["export", "run", "-o", "x.c"], "run of a transcriber; language models and translators are exported"),
-        (["serve", "run"], "run of a transcriber; the page looks into"),
+        (["serve", "run", "run"], "run holds a transcriber, whose page shows one run"),
         (["generate", "run"], "run of a transcriber, and not of a language model"),
         (["score", "run", "text.txt"], "run of a transcriber, and not of a language model"),
     ],

@@ -6,7 +6,8 @@ from collections import Counter
 
 import pytest
 
-from carousel.corpora.listops import COUNTS, DEEPEST, LONGEST, Expression, expression, write
+from carousel.corpora.listops import COUNTS, DEEPEST, LONGEST, Expression, expression, parsed, write
+from carousel.errors import InputError
 
 PUBLISHED = """\
 0	( ( ( ( ( [SM 6 ) 5 ) 9 ) 0 ) ] )
@@ -114,3 +115,30 @@ def test_parts_have_their_numbers_and_nothing_in_common(tmp_path):
     assert (tmp_path / "b" / "train.tsv").read_bytes() == (tmp_path / "a" / "train.tsv").read_bytes()
     assert (tmp_path / "c" / "train.tsv").read_bytes() != (tmp_path / "a" / "train.tsv").read_bytes()
     assert COUNTS["train"] == 90_000
+
+
+def test_an_expression_is_parsed_as_it_is_printed():
+    choose = random.Random(3)
+    for _ in range(50):
+        drawn = expression(choose)
+        assert parsed(" ".join(drawn.tokens())) == drawn
+    assert str(parsed("[MAX 2 9[MIN 4 7]0]")) == str(parsed("[MAX 2 9 [MIN 4 7 ] 0 ]"))
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("", "is empty"),
+        ("3", "begins with one of"),
+        ("[SUM 1 ]", "begins with one of"),
+        ("[MAX ]", "no arguments"),
+        ("[MAX 2", "leaves brackets open"),
+        ("[MAX 2 ] 3", "goes on with '3'"),
+        ("[MAX 12 ]", "'12' is neither"),
+        ("[MAX \u00b2 ]", "is neither"),
+        ("[MAX 1 " * 201, "more than 200"),
+    ],
+)
+def test_what_is_no_expression_is_not_parsed(text, says):
+    with pytest.raises(InputError, match=says):
+        parsed(text)

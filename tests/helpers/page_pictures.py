@@ -1,6 +1,9 @@
 """Pictures of the page for the documents: ``PYTHONPATH=. python tests/helpers/page_pictures.py AGREE RNN TEST FOLDER``.
 
 AGREE and RNN are an LSTM v3 and an RNN that learnt the agreement corpus, as docs/tutorial/lecture.md does; TEST has its labels.
+``examples TREES TAGS COLUMNS GRID FOLDER`` takes those of the pages of examples: TREES is a Tree-LSTM that learnt ListOps,
+TAGS tags the source of Python's library, COLUMNS and GRID transcribe digits, as docs/howto/labels.md and
+docs/howto/transcriptions.md train them.
 """
 
 import sys
@@ -19,12 +22,13 @@ from carousel.web.server import create_app, listen
 SHORT = "the boy who the teachers admire lost his hat ."
 GIRL = "the girl who the teachers admire lost his hat ."
 LONG = "the boy who the old teachers near the lake admire lost his hat ."
+SUM = "[MAX 2 9 [MIN 4 7 ] [SM 8 7 ] 0 ]"
 LAPTOP, PHONE = (1280, 800), (400, 800)
-COLOURS = 128  # a third of the size, and no difference that one sees
+COLOURS, MORE = 128, 256  # a third of the size, and no difference that one sees; with pictures in it
 
 
 @contextmanager
-def serving(run, corpus, *beside):
+def serving(run, corpus=None, *beside):
     listening, address = listen("127.0.0.1", 0)
     server = uvicorn.Server(uvicorn.Config(create_app(run, (), corpus, beside=beside), log_level="warning", ws="none"))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
@@ -42,21 +46,29 @@ def drag(page):
         then()
 
 
-def main(agree, rnn, test, folder):
+@contextmanager
+def taking(folder):
+    """``picture(name, address, size, dark, **state)`` takes one."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
 
-        def picture(name, address, size, dark=False, do=None, **state):
+        def picture(name, address, size, dark=False, do=None, colours=COLOURS, **state):
             page = browser.new_page(viewport=dict(zip(("width", "height"), size, strict=True)))
             page.emulate_media(color_scheme="dark" if dark else "light")
             page.goto(f"{address}#{urllib.parse.urlencode(state)}")
+            page.wait_for_selector(".ramp", timeout=120_000)  # a legend: all is there
             page.wait_for_timeout(5000)
             if do is not None:
                 do(page)
-            picture = Image.open(BytesIO(page.screenshot())).convert("RGB").quantize(COLOURS)
+            picture = Image.open(BytesIO(page.screenshot())).convert("RGB").quantize(colours)
             picture.save(Path(folder) / f"{name}.png", optimize=True)
             page.close()
 
+        yield picture
+
+
+def main(agree, rnn, test, folder):
+    with taking(folder) as picture:
         with serving(Path(agree), Path(test)) as address:
             picture("page", address, LAPTOP, text=SHORT, step=2, see="f")
             picture("page-pairs", address, LAPTOP, text=SHORT, other=GIRL, step=7, see="h")
@@ -67,5 +79,17 @@ def main(agree, rnn, test, folder):
             picture("page-models", address, LAPTOP, text=LONG, beside=1, step=11)
 
 
+def examples(trees, tags, columns, grid, folder):
+    with taking(folder) as picture:
+        with serving(Path(trees)) as address:
+            picture("page-tree", address, LAPTOP, text=SUM, see="m", level=5)
+        with serving(Path(tags)) as address:
+            picture("page-labels", address, LAPTOP, number=3)
+        with serving(Path(columns)) as address:
+            picture("page-spikes", address, (1280, 690), number=3)
+        with serving(Path(grid)) as address:
+            picture("page-grid", address, (1280, 1330), colours=MORE, number=3, see="h", level=40)
+
+
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    examples(*sys.argv[2:]) if sys.argv[1] == "examples" else main(*sys.argv[1:])

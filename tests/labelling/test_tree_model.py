@@ -67,6 +67,16 @@ def test_every_node_is_looked_into(whole):
     torch.testing.assert_close(chances[:1] if whole else chances, root)
 
 
+def test_any_layer_is_looked_into():
+    model, x = made(layers=2), ids(-1, 3, -1, 1, 0)
+    chances, recorded = model.at_nodes(x, ONE, ["h"], 0)
+    _, expected = model.recurrent.layers[0](model._embedded(x), ONE, record=["h"])
+    torch.testing.assert_close(recorded, expected)
+    torch.testing.assert_close(chances, model.at_nodes(x, ONE)[0])
+    with pytest.raises(IndexError):
+        model.at_nodes(x, ONE, ["h"], 2)
+
+
 def test_the_loss_is_that_of_all_nodes():
     model, x, y = made(), ids(-1, 3, -1, 1, 0), torch.tensor([0, 2, 1, 1, 0])
     loss, state = model(x, ONE, y)

@@ -9,7 +9,7 @@ from carousel.errors import InputError
 from carousel.labelling.config import LabelsConfig
 from carousel.labelling.model import LabellerConfig
 from carousel.labelling.reading import in_brackets, of_children, ranks_of, read, shaped
-from carousel.labelling.trees import LABELLED, PLAIN, order_of_writing, trees, written
+from carousel.labelling.trees import LABELLED, PLAIN, in_plain, order_of_writing, trees, written
 
 STANFORD = "(3 (2 It) (4 (4 works) (2 .)))"
 LISTOPS = "9\t( ( ( [MAX 2 ) ( ( ( [SM 4 ) 5 ) ] ) ) ] )"
@@ -82,6 +82,12 @@ def test_a_file_of_empty_lines_is_refused(tmp_path):
     (tmp_path / "a.txt").write_text("\n\n")
     with pytest.raises(InputError, match="only empty lines"):
         read([tmp_path / "a.txt"], LabelsConfig(trees=LABELLED))
+
+
+def test_a_plain_tree_is_written_as_it_is_read():
+    for line in ("( a ( b c ) )", "a", "( ( ( [MAX 2 ) 9 ) ] )", "( ( a ) )"):
+        ((nodes, _),) = trees([line], "here", PLAIN, known=False)
+        assert in_plain(nodes.tokens, nodes.parents) == line
 
 
 def test_what_is_written_reads_the_same():

@@ -7,6 +7,7 @@ from small_labels import OF_SERIES, as_text, plain, sentences, table, trees
 
 import carousel
 from carousel.errors import InputError
+from carousel.labelling.trees import written
 from carousel.runs.labeller import LabellerRun
 
 HOW = {"hidden": 16, "dropout": 0.0, "lr": 0.03, "warmup": 2, "batch_size": 8, "threads": 1}
@@ -84,11 +85,34 @@ def test_a_tree_is_viewed_in_the_order_of_writing(of_trees, tmp_path):
         assert (tmp_path / "tree.png").stat().st_size > 5000
 
 
+def test_a_tree_of_the_runs_own_data_is_viewed_with_its_labels(of_trees):
+    kept = of_trees.sequences("valid")
+    lines = (of_trees.folder.parent / "trees.txt").read_text().splitlines()
+    for number in range(5):
+        view = of_trees.view(kept.row(number), "h")
+        line = written(view.tokens, view.right, view.parents.tolist())
+        other = of_trees.view(line, "h")
+        assert line in lines and view.tokens == other.tokens and view.labels == other.labels
+        assert all(view.known) and other.right == ()
+        np.testing.assert_allclose(view.values, other.values, atol=1e-6)
+    with pytest.raises(InputError, match="has no test data"):
+        of_trees.sequences("test")
+
+
+def test_heights_and_what_is_below_a_node(of_trees):
+    view = of_trees.view("(? a (? n (? n (? f))) (? o (? t) (? zebra)))")
+    assert view.tokens == ("a", "n", "n", "f", "o", "t", "zebra")
+    assert view.heights == [3, 2, 1, 0, 1, 0, 0] and view.ends == [7, 4, 4, 4, 7, 6, 7]
+    assert view.known == (True,) * 6 + (False,)
+
+
 def test_views_that_cannot_be_are_refused(of_trees, run):
     with pytest.raises(InputError, match="there is no unit 16 of h; units are 0 to 15"):
         of_trees.view("(? t)", "h").unit(16)
     with pytest.raises(InputError, match="no quantity 'q'"):
         of_trees.view("(? t)", "q")
+    with pytest.raises(InputError, match="there is no layer 1; layers are 0 to 0"):
+        of_trees.view("(? t)", "h", 1)
     with pytest.raises(InputError, match="reads sequences; a tree is shown by a run of a cell such as tree-lstm"):
         run.view("(? t)")
     with pytest.raises(InputError, match="151 leaves, more than the 150"):

@@ -8,11 +8,15 @@ import urllib.request
 from contextlib import ExitStack, contextmanager
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 import uvicorn
+from small_examples import examples
+from small_labels import OF_SERIES, as_text, sentences, table, trees
 
-from carousel import train
+from carousel import LabellerRun, TranscriberRun, train
+from carousel.corpora import listops
 from carousel.export.rounding import in_bytes
 from carousel.language.config import Config, TextConfig
 from carousel.language.model import LanguageModel, ModelConfig
@@ -137,6 +141,102 @@ def serve():
     """``serve(run, *beside)`` gives a server for one test."""
     with ExitStack() as stack:
         yield lambda *runs, **how: stack.enter_context(contextmanager(_serve)(*runs, **how))
+
+
+@pytest.fixture(scope="session")
+def of_trees(tmp_path_factory):
+    """The folder of a Tree-LSTM that learnt the labels of all nodes of small trees, which are true or false."""
+    room = tmp_path_factory.mktemp("trees")
+    for part, seed, count in (("train", 1, 200), ("test", 2, 20)):
+        (room / f"{part}.txt").write_text("\n".join(trees(count, seed)) + "\n")
+    how = {"trees": "labelled", "least_count": 1, "hidden": 9, "layers": 2, "dropout": 0.0, "threads": 1}
+    how |= {"epochs": 3, "lr": 0.03, "warmup": 2, "batch_size": 8}
+    LabellerRun.train(room / "train.txt", room / "logic", test=room / "test.txt", cell="tree-lstm", **how)
+    return room / "logic"
+
+
+@pytest.fixture(scope="session")
+def of_expressions(tmp_path_factory):
+    """The folder of a Tree-LSTM that has read some ListOps, one label for the whole."""
+    room = tmp_path_factory.mktemp("listops")
+    listops.write(room, {"train": 60, "valid": 10, "test": 20})
+    how = {"trees": "plain", "whole": True, "spelling": False, "hidden": 9, "epochs": 1, "threads": 1}
+    LabellerRun.train(
+        room / "train.tsv", room / "ops", valid=room / "valid.tsv", test=room / "test.tsv", cell="tree-lstm", **how
+    )
+    return room / "ops"
+
+
+@pytest.fixture(scope="session")
+def of_words(tmp_path_factory):
+    """The folder of a labeller that learnt to tag each word with the next one, in both directions."""
+    room = tmp_path_factory.mktemp("words")
+    for part, seed, count in (("train", 1, 200), ("test", 2, 20)):
+        (room / f"{part}.txt").write_text(as_text(sentences(count, seed)))
+    how = {"hidden": 9, "layers": 2, "bidirectional": True, "dropout": 0.0, "threads": 1}
+    how |= {"epochs": 3, "lr": 0.03, "warmup": 2, "batch_size": 8}
+    LabellerRun.train(room / "train.txt", room / "tags", test=room / "test.txt", **how)
+    return room / "tags"
+
+
+@pytest.fixture(scope="session")
+def of_table(tmp_path_factory):
+    """The folder of a labeller of whole series, hardly trained."""
+    room = tmp_path_factory.mktemp("table")
+    (room / "train.csv").write_text(table(40))
+    LabellerRun.train(room / "train.csv", room / "kinds", **OF_SERIES, whole=True, hidden=5, epochs=1, threads=1)
+    return room / "kinds"
+
+
+@pytest.fixture(scope="session")
+def tagging(of_words):
+    """A server of the tags."""
+    yield from _serve(of_words)
+
+
+@pytest.fixture(scope="session")
+def of_series(tmp_path_factory):
+    """The folder of a transcriber that learnt series a little, in both directions, each output of two steps."""
+    room = tmp_path_factory.mktemp("series")
+    for part, seed, count in (("train", 1, 120), ("test", 2, 20)):
+        np.savez(room / f"{part}.npz", **examples(count, seed))
+    how = {"reads": "series", "layers": 2, "hidden": 8, "subsample": "1,2", "dropout": 0.0, "threads": 1}
+    how |= {"epochs": 12, "batch_size": 8, "warmup": 2, "lr": 0.03}
+    TranscriberRun.train(room / "train.npz", room / "letters", test=room / "test.npz", **how)
+    return room / "letters"
+
+
+@pytest.fixture(scope="session")
+def of_images(tmp_path_factory):
+    """The folder of a transcriber of images that was hardly trained: two layers of grids, scanned from four corners."""
+    folder = tmp_path_factory.mktemp("images") / "digits"
+    how = {"reads": "grid", "hidden": 4, "subsample": "1x1,3x2", "between": 5, "strings": 12, "epochs": 1, "threads": 1}
+    TranscriberRun.train("digits", folder, **how)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def spelling(of_series):
+    """A server of the series."""
+    yield from _serve(of_series)
+
+
+@pytest.fixture(scope="session")
+def scanning(of_images):
+    """A server of the images."""
+    yield from _serve(of_images)
+
+
+@pytest.fixture(scope="session")
+def growing(of_trees):
+    """A server of the trees whose nodes have labels."""
+    yield from _serve(of_trees)
+
+
+@pytest.fixture(scope="session")
+def computing(of_expressions):
+    """A server of the ListOps expressions."""
+    yield from _serve(of_expressions)
 
 
 @pytest.fixture(scope="session")

@@ -116,6 +116,37 @@ def test_a_translator_is_shown_to_everybody(looking, open_page, faults, screen, 
     assert faults(page, "attention") == []
 
 
+@pytest.mark.parametrize("kind", ["growing", "computing"])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("screen", SCREENS, ids=lambda s: f"{s[0]}x{s[1]}")
+def test_a_tree_is_shown_to_everybody(request, open_page, faults, kind, screen, scheme):
+    width, height = screen
+    open_page.until = "#tree .node"
+    seen = {"growing": "#number=5&level=1", "computing": f"#text=[SM {'[MAX 1 2 ] ' * 30}]"}
+    page = open_page(request.getfixturevalue(kind).address + seen[kind], width, scheme, height)
+    page.locator("#tree").focus()
+    page.keyboard.press("ArrowDown")
+    found = faults(page, "tree")
+    open_page.expected = "400 (Bad Request)"
+    page.locator("#text").fill("(? a")
+    page.locator("#text").press("Enter")
+    page.wait_for_selector("#message:not([hidden])")
+    assert [*found, *faults(page, "refuse")] == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("screen", SCREENS, ids=lambda s: f"{s[0]}x{s[1]}")
+@pytest.mark.parametrize("kind", ["spelling", "scanning"])
+def test_a_transcription_is_shown_to_everybody(request, open_page, faults, kind, screen, scheme):
+    width, height = screen
+    open_page.until = "#spikes svg"
+    page = open_page(f"{request.getfixturevalue(kind).address}#number=2&level=3", width, scheme, height)
+    page.wait_for_selector("#legend .ramp")
+    page.locator("#spikes").focus()
+    page.keyboard.press("ArrowRight")
+    assert faults(page, kind) == []
+
+
 def open_cells(open_page, writing, *screen):
     """The page without a run, with all that can be opened open."""
     open_page.until = "#code"
@@ -153,18 +184,33 @@ def focusable(page):
     )
 
 
-def check_keys(page):
-    """Check that the Tab key reaches all that it should."""
+def check_keys(page, least=20):
+    """Check that the Tab key reaches all that it should, and that this is more than so much."""
     page.evaluate("document.activeElement.blur(); scrollTo(0, 0)")
     wanted, reached = focusable(page), []
     for _ in range(len(wanted) + 20):
         page.keyboard.press("Tab")
         reached.append(page.evaluate("document.activeElement.dataset.key ?? null"))
-    assert set(wanted) - set(reached) == set() and len(wanted) > 20
+    assert set(wanted) - set(reached) == set() and len(wanted) > least
 
 
 def test_the_tab_key_reaches_all_of_a_cell_that_is_written(writing, open_page):
     check_keys(open_cells(open_page, writing))
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("screen", SCREENS, ids=lambda s: f"{s[0]}x{s[1]}")
+def test_labels_are_shown_to_everybody(tagging, open_page, faults, screen, scheme):
+    width, height = screen
+    open_page.until = "#steps li"
+    page = open_page(f"{tagging.address}#level=1&text={'x y ' * 100}", width, scheme, height)
+    assert faults(page, "labels") == []
+
+
+@pytest.mark.parametrize("kind", ["growing", "spelling", "scanning", "tagging"])
+def test_the_tab_key_reaches_all_of_an_example(request, open_page, kind):
+    open_page.until = "#legend .ramp"
+    check_keys(open_page(f"{request.getfixturevalue(kind).address}#number=5"), 14)
 
 
 @pytest.mark.parametrize("tab", ["cell", "flow"])

@@ -17,8 +17,9 @@ from carousel.runs import language
 from carousel.runs.language import LanguageRun
 from carousel.runs.loading import load
 from carousel.translation.folder import load_translator
+from carousel.web.application import in_words
 from carousel.web.guard import Guard
-from carousel.web.server import create_app, in_words, listen
+from carousel.web.server import create_app, listen
 
 TEXT = "the boy who waits near the king lost his hat"
 

@@ -1,4 +1,4 @@
-// Palettes that the colour-blind can tell apart: blue to orange through neutral; shut to open, pale to gold.
+// Palettes that the colour-blind can tell apart: blue to orange through neutral; shut to open, pale to gold; paper to ink.
 
 const palettes = {
   light: {
@@ -19,6 +19,10 @@ const palettes = {
       [194, 124, 20],
       [132, 78, 6],
     ],
+    ink: [
+      [255, 255, 255],
+      [23, 33, 43],
+    ],
   },
   dark: {
     diverging: [
@@ -37,6 +41,10 @@ const palettes = {
       [190, 140, 40],
       [240, 194, 92],
       [255, 240, 196],
+    ],
+    ink: [
+      [24, 32, 42],
+      [233, 238, 243],
     ],
   },
 };

@@ -2,8 +2,11 @@
 
 // Units that one of a translator's networks lacks are null, and so is their mean.
 export const mean = (xs) => (xs[0] === null ? null : xs.reduce((a, b) => a + b, 0) / xs.length);
-export const show = (x, digits = 2) =>
-  x === null ? "–" : (Math.abs(x) < 0.5 * 10 ** -digits ? 0 : x).toFixed(digits).replace("-", "−");
+export const show = (x, digits = 2) => {
+  if (x === null) return "–";
+  if (Math.abs(x) >= 1e5) return x.toExponential(1).replace("e+", "e").replace("-", "−");
+  return (Math.abs(x) < 0.5 * 10 ** -digits ? 0 : x).toFixed(digits).replace("-", "−");
+};
 export const signed = (x, digits = 2) => (x >= 0.5 * 10 ** -digits ? "+" : "") + show(x, digits);
 export const percent = (p) => (p >= 0.0995 ? `${Math.round(p * 100)} %` : p >= 0.001 ? `${(p * 100).toFixed(1)} %` : "< 0.1 %");
 

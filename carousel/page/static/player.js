@@ -1,21 +1,23 @@
-// Steps through the words: by buttons, by keys, by itself.
+// Steps through the words, or the levels of a picture: by buttons, by keys, by itself.
 
 import { change, state } from "./state.js";
 
 let playing = null;
 let wordCount = () => 0;
+let key = "step"; // of the state; null is the last step
+const here = () => state[key] ?? wordCount() - 1;
 
-// count(): how many words there are.
-export function offerSteps(count) {
-  wordCount = count;
+// count(): how many words there are. of: the name of the step in the state.
+export function offerSteps(count, of = "step") {
+  [wordCount, key] = [count, of];
   for (const button of document.querySelectorAll("[data-go]")) button.addEventListener("click", () => go(button.dataset.go));
 }
 
 export function go(where) {
   const last = wordCount() - 1;
   if (where === "play") return togglePlay();
-  const to = { first: 0, back: state.step - 1, on: state.step + 1, last }[where];
-  change({ step: Math.min(Math.max(to, 0), last) });
+  const to = { first: 0, back: here() - 1, on: here() + 1, last }[where];
+  change({ [key]: Math.min(Math.max(to, 0), last) });
 }
 
 function togglePlay() {
@@ -28,10 +30,10 @@ function togglePlay() {
   if (stop) return;
   const wait = () => 1000 / Number(document.getElementById("speed").value);
   const next = () => {
-    if (state.step >= wordCount() - 1) return togglePlay();
+    if (here() >= wordCount() - 1) return togglePlay();
     go("on");
     playing = setTimeout(next, wait());
   };
-  if (state.step >= wordCount() - 1) change({ step: 0 });
+  if (here() >= wordCount() - 1) change({ [key]: 0 });
   playing = setTimeout(next, wait());
 }

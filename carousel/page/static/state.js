@@ -3,6 +3,7 @@
 const first = {
   ...{ text: "", other: null, clamps: [], step: 1, model: "0", beside: null },
   ...{ see: null, layer: 0, order: "variance", unit: null, every: false, end: null, tab: "cell" },
+  ...{ part: null, number: 0, level: null, corner: null }, // an example of the data, and how far it is read
   ...{ cell: null, code: null, units: 32, fed: null, w: null, task: "two-sequences", steps: 20, seed: 1 }, // a cell that is written
 };
 const listeners = [];
@@ -16,7 +17,7 @@ export function change(patch) {
   const changed = new Set(Object.keys(patch).filter((k) => before[k] !== state[k]));
   if (!changed.size) return;
   clearTimeout(noted);
-  if (changed.size === 1 && changed.has("step")) noted = setTimeout(note, REST);
+  if (changed.size === 1 && (changed.has("step") || changed.has("level"))) noted = setTimeout(note, REST);
   else note();
   for (const listener of listeners) listener(changed);
 }
@@ -63,8 +64,11 @@ export function fromHash(hash) {
   const asked = new URLSearchParams(hash.replace(/^#/, ""));
   const found = { ...first };
   for (const key of ["text", "other", "see"]) if (asked.has(key)) found[key] = asked.get(key).slice(0, 20000);
-  for (const key of ["step", "layer", "unit", "end"]) if (/^\d{1,5}$/.test(asked.get(key) ?? "")) found[key] = Number(asked.get(key));
+  for (const key of ["step", "layer", "unit", "end", "level"]) if (/^\d{1,5}$/.test(asked.get(key) ?? "")) found[key] = Number(asked.get(key));
   for (const key of ["model", "beside"]) if (/^\d{1,3}(@(\d{1,18}|last))?$/.test(asked.get(key) ?? "")) found[key] = asked.get(key);
+  if (/^\d{1,9}$/.test(asked.get("number") ?? "")) found.number = Number(asked.get("number"));
+  if (/^(test|valid|train)$/.test(asked.get("part") ?? "")) found.part = asked.get("part");
+  if (/^((top|bottom) (left|right)|forwards|backwards)$/.test(asked.get("corner") ?? "")) found.corner = asked.get("corner");
   for (const key of ["cell", "code", "fed", "w"]) if (asked.has(key)) found[key] = asked.get(key).slice(0, 8000);
   for (const [key, least, most] of [["units", 1, 4096], ["steps", 2, 60], ["seed", 0, 99999]])
     if (/^\d{1,5}$/.test(asked.get(key) ?? "")) found[key] = Math.min(Math.max(Number(asked.get(key)), least), most);
