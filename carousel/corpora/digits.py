@@ -134,8 +134,8 @@ def _pieces(digits: np.ndarray, forms: np.ndarray, choose: np.random.Generator |
     from scipy.ndimage import map_coordinates
 
     slant, tall, wide, down = forms.T[:, :, None, None]
-    y, x = np.indices((HEIGHT, WIDTH))
-    y, x = y - ((HEIGHT - 1) / 2 + down), x - (WIDTH - 1) / 2
+    row, column = np.indices((HEIGHT, WIDTH))
+    y, x = row - ((HEIGHT - 1) / 2 + down), column - (WIDTH - 1) / 2
     places = np.stack([y / tall, slant * y + x / wide]) + MIDDLE
     if choose is not None:
         digits, places = _distorted(digits, places, choose)
