@@ -19,7 +19,7 @@ PARTS = {"train": (0, 10), "valid": (10, 11), "test": (11, 14)}  # writers from,
 CONTENTS = ("any", "forms")
 HEIGHT, SLANT, SHORTEST, LONGEST = 12, 0.35, 5, 8
 WIDTH, MIDDLE = 18, 3.5  # of the place in which a digit is drawn; of an image of the set, in pixels
-BENT, TURN = 0.5, 0.15  # of digits to train on, so that ten writers are many: how far, in pixels, parts move; by what angle
+BENT, TURN = 0.4, 0.15  # of digits to train on, so that ten writers are many: how far, in pixels, parts move; by what angle
 AT_ONCE = 1000  # strings drawn at once
 EMPTY, FULL = 1, 16  # of ink: fainter columns are no part of a digit; the set's darkest pixel
 
