@@ -21,7 +21,7 @@ from carousel.transcription.config import ExamplesConfig, TranscriptionConfig, T
 from carousel.transcription.model import TranscriberConfig
 from carousel.transcription.task import NATS
 
-EXAMPLE = "Example: carousel transcribe train digits --hidden 96 --subsample 2,2 --strings 20000"
+EXAMPLE = "Example: carousel transcribe train digits --hidden 96 --subsample 1,2"
 MOST_BEAM = 1 << 12
 
 app = commands.Commands(
