@@ -13,34 +13,39 @@ _printer = Printer()
 
 
 def source(program: CppProgram) -> str:
-    """Return the whole file of a loop; it includes ``runtime.h``, and takes T and WIDTH from the command line."""
+    """Return the code of both directions, as people read it; one compiler takes it as one file, too."""
+    return forward(program) + "\n" + backward(program)
+
+
+def forward(program: CppProgram) -> str:
+    """Return the whole file of a run forwards; it includes ``runtime.h``, and takes T and WIDTH from the command line."""
+    stages = blocks.forward(program)
+    return _file("Forward", program, program.forward, stages, _run_forward(program, stages))
+
+
+def backward(program: CppProgram) -> str:
+    """Return the whole file of a run backwards, as ``forward``; it knows no weights of 8 bits."""
+    stages = blocks.backward(program)
+    return _file("Backward", program, program.backward, stages, _run_backward(program, stages))
+
+
+def _file(what: str, program: CppProgram, signature: Signature, stages: list[list[CppBlock]], run: str) -> str:
     about = "\n".join(f"// {line}".rstrip() for line in program.loop.about.splitlines())
-    forward, backward = blocks.forward(program), blocks.backward(program)
     return f"""{about}
 //
-// Made by carousel from these equations. T is float or double, V a vector of them: some units of one row.
+// Made by carousel from these equations: a run {what.lower()}s. T is float or double, V a vector of them: some units of one row.
 
 #include "runtime.h"
 
 namespace {{
 
-{_direction("Forward", program, program.forward, forward, _run_forward(program, forward))}
-#ifndef INT8
-{_direction("Backward", program, program.backward, backward, _run_backward(program, backward))}
-#endif
+{_direction(what, program, signature, stages, run)}
 }}  // namespace
 
-extern "C" void carousel_forward(void* const* arrays, const int64_t* numbers, const void* const* threads) {{
-  const Forward call(arrays, numbers);
+extern "C" void carousel_{what.lower()}(void* const* arrays, const int64_t* numbers, const void* const* threads) {{
+  const {what} call(arrays, numbers);
   start(call, threads, int(call.threads));
 }}
-
-#ifndef INT8
-extern "C" void carousel_backward(void* const* arrays, const int64_t* numbers, const void* const* threads) {{
-  const Backward call(arrays, numbers);
-  start(call, threads, int(call.threads));
-}}
-#endif
 """
 
 

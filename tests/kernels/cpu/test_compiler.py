@@ -210,7 +210,7 @@ def test_zig_compiles_every_width(tmp_path, monkeypatch, simd, products):
         compiler.simd()
     except ValueError as error:
         pytest.skip(str(error))
-    compiler.library("rnn", source(CppProgram(loop_of(CELLS["rnn"]))), torch.float32, products)
+    Kernel(loop_of(CELLS["rnn"]), torch.float32, products).compile("forward", *["backward"] * (products is not torch.int8))
 
 
 def test_what_compiles_for_long_says_so_on_a_terminal(cache, tmp_path, monkeypatch, capsys):
@@ -262,13 +262,15 @@ def test_kernels_of_the_lectures_cells_are_tested_as_users_have_them(cache, tmp_
     script.chmod(0o755)
     monkeypatch.setenv("CXX", shlex.join([*before[:-1], str(script)]))
     optimized = {}
-    for name in ("lstm-v3", "lstm-v3-recorded"):
+    names = ("lstm-v3-forward", "lstm-v3-backward", "lstm-v3-recorded-forward")
+    for name in names:
         compiler.library(name, SOURCE, torch.float32)
     for call in (line.split() for line in log.read_text().splitlines()):
         if "-c" in call:
             optimized[compiled([call])[0]] = [word for word in call if word.startswith("-O")]
     users = ["-O3"]
-    assert optimized == {"lstm-v3": users, "products": users, "lstm-v3-recorded": ["-O3", "-O0"]}  # the last one counts
+    *ours, recorded = names
+    assert optimized == {**dict.fromkeys([*ours, "products"], users), recorded: ["-O3", "-O0"]}  # the last one counts
 
 
 @pytest.mark.parametrize("simd", list(compiler.SIMD))
