@@ -33,7 +33,7 @@ def _file(what: str, program: CppProgram, signature: Signature, stages: list[lis
     about = "\n".join(f"// {line}".rstrip() for line in program.loop.about.splitlines())
     return f"""{about}
 //
-// Made by carousel from these equations: a run {what.lower()}s. T is float or double, V a vector of them: some units of one row.
+// Made by carousel from these equations: the run {what.lower()}s. T is float or double, V a vector: some units of one row.
 
 #include "runtime.h"
 
