@@ -10,38 +10,36 @@ import torch
 
 from carousel.equations.loop import Loop
 from carousel.kernels.cpu import compiler
-from carousel.kernels.cpu import kernel as of_loops
+from carousel.kernels.cpu.kernel import kernel
 
 RUNTIME = '#include "runtime.h"\n'
+FUNCTIONS = ("carousel_forward", "carousel_backward")
 
 
 def compile_together(loops: Mapping[Loop, Sequence[str]], dtype: torch.dtype) -> None:
-    """Have ``kernel`` remember each loop's directions, one file a processor."""
-    kernels = {loop: of_loops.kernel(loop, dtype) for loop in loops}
-    printed = {way: {} for way in of_loops.SOURCES}
-    for loop, ways in loops.items():
-        for way in ways:
-            program = kernels[loop].program
-            printed[way][program] = of_loops.SOURCES[way](program)
-    texts = {text: f"carousel_{way}" for way, every in printed.items() for text in every.values()}
-    count, libraries = os.cpu_count() or 1, {}
-    by_size = sorted(texts, key=len)  # files of about the same size
+    """Have ``kernel`` remember each loop, with those of its directions that are named; one file a processor."""
+    libraries: dict[str, SimpleNamespace] = {}  # by text, empty at first
+    with mock.patch.object(compiler.Compiler, "library", lambda _, name, text: libraries.setdefault(text, SimpleNamespace())):
+        for loop, directions in loops.items():
+            kernel(loop, dtype).compile(*directions)
+    count, by_size = os.cpu_count() or 1, sorted(libraries, key=len)  # files of about the same size
     with ThreadPoolExecutor(count) as pool:
         parts = filter(None, (by_size[k::count] for k in range(count)))
-        for made in pool.map(lambda part: _built({text: texts[text] for text in part}, dtype), parts):
-            libraries |= made
-    built = mock.patch.object(compiler.Compiler, "libraries", lambda _, sources: [libraries[x] for x in sources.values()])
-    with built, mock.patch.dict(of_loops.SOURCES, {way: every.__getitem__ for way, every in printed.items()}):
-        for loop, ways in loops.items():
-            kernels[loop].compile(*ways)
+        list(pool.map(lambda part: _build({text: libraries[text] for text in part}, dtype), parts))
 
 
-def _built(texts, dtype):
-    """Each text's library, of one function by the name that the text has for it."""
+def _build(libraries, dtype):
+    """Give each text's library its functions."""
     whole = RUNTIME
-    for k, (text, name) in enumerate(texts.items()):
+    for k, text in enumerate(libraries):
         assert text.count(RUNTIME) == 1
-        whole += f"namespace kernel_{k} {{\n{text.replace(RUNTIME, '').replace(name, f'{name}_{k}')}}}\n"
-    library = compiler.library("together", whole, dtype)
-    each = {text: {name: getattr(library, f"{name}_{k}")} for k, (text, name) in enumerate(texts.items())}
-    return {text: SimpleNamespace(carousel_multiply=library.carousel_multiply, **function) for text, function in each.items()}
+        text = text.replace(RUNTIME, "")
+        for name in FUNCTIONS:
+            text = text.replace(name, f"{name}_{k}")
+        whole += f"namespace kernel_{k} {{\n{text}}}\n"
+    library = compiler.compiler_of(dtype).library("together", whole)
+    for k, (text, made) in enumerate(libraries.items()):
+        made.carousel_multiply = library.carousel_multiply
+        for name in FUNCTIONS:
+            if name in text:
+                setattr(made, name, getattr(library, f"{name}_{k}"))

@@ -15,7 +15,7 @@ from carousel.kernels.compiled import Run
 from carousel.kernels.cpu import calls, compiler, plan
 from carousel.kernels.cpu.kernel import kernel
 from carousel.kernels.cpu.program import program_of
-from carousel.kernels.cpu.source import source
+from carousel.kernels.cpu.source import DIRECTIONS, source
 from carousel.kernels.cpu.stepping import CpuStepper, steppable
 from carousel.kernels.inputs import loop_of
 from carousel.kernels.interface import Arriving, Described, Tensors
@@ -45,7 +45,7 @@ class Cpu(Backend):
         products = torch.bfloat16 if rounds else None
         # Compiles at first use, and says here if it cannot: of a call that may be derived the run backwards, too.
         made = kernel(loop_called(variant(call).key), call.data.dtype, products)
-        made.compile("forward", *(["backward"] if _derivable(call) else []))
+        made.compile(*DIRECTIONS if _derivable(call) else DIRECTIONS[:1])
         result = operator.run(self.name, call, products)
         if usual:
             plan.remember(call, made)

@@ -16,7 +16,6 @@ import stat
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
@@ -173,16 +172,16 @@ class Compiler:
     command: tuple[str, ...]
     flags: tuple[str, ...]
 
-    def libraries(self, sources: Mapping[str, str]) -> list[ctypes.CDLL]:
-        """Return sources by name, compiled: built if the cache has no whole objects of the same sources, flags and compiler.
+    def library(self, name: str, source: str) -> ctypes.CDLL:
+        """Return the compiled source, built if the cache has no whole object of the same source, flags and compiler.
 
-        Several processes may ask at once: each builds into files of its own and renames them. Raises CompileError.
+        Several processes may ask at once: each builds into a file of its own and renames it. Raises CompileError.
         """
         common = PRODUCTS.read_text()
-        kernels = [self.of(name, ".so", source, common) for name, source in sources.items()]
-        if missing := [kernel for kernel in kernels if not kernel.whole()]:
-            self.build(missing, self.of(PRODUCTS.stem, ".o", common))
-        return [ctypes.CDLL(str(kernel.path)) for kernel in kernels]
+        kernel = self.of(name, ".so", source, common)
+        if not kernel.whole():
+            self.build(kernel, self.of(PRODUCTS.stem, ".o", common))
+        return ctypes.CDLL(str(kernel.path))
 
     def of(self, name: str, ending: str, *texts: str) -> _Built:
         """Return a file of the cache folder by all that it is built from; the first text is compiled."""
@@ -206,34 +205,25 @@ class Compiler:
         os.replace(made, built.path)
         os.replace(noted, built.note)
 
-    def build(self, kernels: Sequence[_Built], products: _Built) -> None:
-        """Build kernels beside each other, and the products where they are missing; on a terminal, what takes long says so."""
+    def build(self, kernel: _Built, products: _Built) -> None:
+        """Build a kernel, and beside it the products where they are missing; on a terminal, what takes long says so."""
         patience = Timer(SLOW, self.say)
         patience.daemon = True
         patience.start()
         try:
-            with (
-                tempfile.TemporaryDirectory(dir=products.path.parent, prefix=".build-") as room,
-                ThreadPoolExecutor(1 + len(kernels)) as beside,
-            ):
+            with tempfile.TemporaryDirectory(dir=kernel.path.parent, prefix=".build-") as room, ThreadPoolExecutor(1) as beside:
                 common = None if products.whole() else beside.submit(self.compile, products, room)
-                halves = list(beside.map(lambda kernel: self.compile(kernel, room), kernels))
+                half = self.compile(kernel, room)
                 if common is not None:
                     self.keep(products, common.result())
-                for kernel, made in zip(kernels, beside.map(lambda half: self.link(half, products), halves), strict=True):
-                    self.keep(kernel, made)
+                made = half.with_suffix(".so")
+                # To link, Zig first builds a C++ library for this processor: a minute, for nothing that a kernel calls. What a
+                # kernel does call, the process has.
+                without = ["-nostdlib"] if zig(self.command) and sys.platform == "linux" else []
+                _run(self.command, [*self.flags, "-shared", *without, str(half), str(products.path), "-o", str(made)], room)
+                self.keep(kernel, made)
         finally:
             patience.cancel()
-
-    def link(self, half: Path, products: _Built) -> Path:
-        """Return a library beside the object that it is made of."""
-        made = half.with_suffix(".so")
-        # To link, Zig first builds a C++ library for this processor: a minute, for nothing that a kernel calls. What a
-        # kernel does call, the process has.
-        without = ["-nostdlib"] if zig(self.command) and sys.platform == "linux" else []
-        told = [*self.flags, "-shared", *without, str(half), str(products.path), "-o", str(made)]
-        _run(self.command, told, str(half.parent))
-        return made
 
     def say(self) -> None:
         """Say on a terminal that it takes its time."""
@@ -243,23 +233,16 @@ class Compiler:
 
 
 def compiler_of(dtype: torch.dtype, products: torch.dtype | None = None) -> Compiler:
-    """Return the compiler of kernels of a type, as the environment has it now. Raises CompileError.
+    """Return the compiler of kernels of a type, as the environment and the processor have it now. Raises CompileError.
 
-    Args:
-        dtype: of numbers.
-        products: bfloat16 rounds what is multiplied, for processors that ``bfloat16()`` names; int8 rounds weights, and makes
-            no run backwards.
+    ``products``: bfloat16 rounds what is multiplied, for processors that ``bfloat16()`` names; int8 rounds weights, and makes
+    no run backwards.
     """
     width, architecture = SIMD[simd()]
     command = tuple(compiler())
     if zig(command):
         architecture = ZIG[simd()]
     return Compiler(command, (*FLAGS, *architecture, f"-DT={TYPES[dtype]}", f"-DWIDTH={width}", *_multiplying(products)))
-
-
-def library(name: str, source: str, dtype: torch.dtype, products: torch.dtype | None = None) -> ctypes.CDLL:
-    """Return a compiled source alone; arguments as those of ``compiler_of`` and ``Compiler.libraries``."""
-    return compiler_of(dtype, products).libraries({name: source})[0]
 
 
 def _run(command: tuple[str, ...], arguments: list[str], room: str) -> None:

@@ -12,12 +12,12 @@ import torch
 from torch import Tensor
 
 from carousel.equations.loop import Loop
-from carousel.kernels.cpu import compiler, source
+from carousel.kernels.cpu import compiler
 from carousel.kernels.cpu.program import Signature, program_of
+from carousel.kernels.cpu.source import source
 from carousel.kernels.interface import Stack
 
 _forked = False
-SOURCES = {"forward": source.forward, "backward": source.backward}
 WORDS: dict[torch.dtype | None, int] = {None: 1, torch.bfloat16: 2, torch.int8: 4}  # weights in the place of one, by products
 
 
@@ -90,23 +90,24 @@ class Kernel:
     """A compiled loop for one dtype; ``products``: bfloat16 where what is multiplied is rounded to it first, int8 where weights
     are, which a run backwards does not know.
 
-    Each direction is compiled when it is first asked for, all by the compiler and for the processor that there were at first.
+    What runs is compiled when it is first asked for, all by the compiler and for the processor that there were at first.
     Raises CompileError without a compiler, NoDerivative for equations that SymPy cannot derive.
     """
 
     def __init__(self, loop: Loop, dtype: torch.dtype, products: torch.dtype | None = None):
         self.program, self.name = program_of(loop), loop.name
-        self.compiler, self._libraries = compiler.compiler_of(dtype, products), {}
         self.lanes = compiler.SIMD[compiler.simd()][0] // dtype.itemsize
         # Of a weight, the numbers in the place of one, and the scales of each unit before them.
         self.word, self.scales = WORDS[products], int(products is torch.int8)
+        self._compiler = compiler.compiler_of(dtype, products)
+        self._libraries: dict[str, ctypes.CDLL] = {}
 
     def compile(self, *directions: str) -> None:
-        """Compile those of the directions that have not been, beside each other. Raises CompileError."""
-        missing = [way for way in directions if way not in self._libraries]
+        """Compile those directions that have not been, in one file: two files would take longer. Raises CompileError."""
+        missing = [direction for direction in directions if direction not in self._libraries]
         if missing:
-            sources = {f"{self.name}-{way}": SOURCES[way](self.program) for way in missing}
-            self._libraries.update(zip(missing, self.compiler.libraries(sources), strict=True))
+            library = self._compiler.library("-".join([self.name, *missing]), source(self.program, missing))
+            self._libraries.update(dict.fromkeys(missing, library))
 
     @cached_property
     def forward(self) -> Entry:
