@@ -34,6 +34,7 @@ from carousel.kernels import reference
 from carousel.kernels.cpu.backend import usable
 from carousel.kernels.cpu.kernel import kernel
 from carousel.kernels.cpu.program import program_of
+from carousel.kernels.cpu.source import DIRECTIONS
 from carousel.kernels.inputs import loop_of
 from carousel.kernels.registry import TANGENT, key_of, loop_called
 from carousel.kernels.variants import variant
@@ -128,7 +129,7 @@ def _loops(case):
     if not usable(case.cell, torch.zeros(1, dtype=torch.float64)):
         return
     for key in (key_of(case.cell), looked_key(case.cell, *looking(case))):
-        for name, directions in ((key, ("forward", "backward")), (key + TANGENT, ("forward",))):
+        for name, directions in ((key, DIRECTIONS), (key + TANGENT, ("forward",))):
             with suppress(NoDerivative):
                 loop = loop_called(name)
                 program_of(loop)
