@@ -427,7 +427,7 @@ def compiled():
     """Once, so that no child compiles."""
     for known in (*(CELLS[name] for name in ("lstm", *NAMES)), told):
         for dtype in (torch.float32, torch.float64):
-            kernel(loop_of(known), dtype)
+            kernel(loop_of(known), dtype).compile("forward", "backward")
 
 
 @pytest.mark.parametrize("entry", ENTRIES, ids=lambda f: f.__name__.removeprefix("call_"))

@@ -15,7 +15,7 @@ from carousel.kernels.compiled import Run
 from carousel.kernels.cpu import calls, compiler, plan
 from carousel.kernels.cpu.kernel import kernel
 from carousel.kernels.cpu.program import program_of
-from carousel.kernels.cpu.source import source
+from carousel.kernels.cpu.source import DIRECTIONS, source
 from carousel.kernels.cpu.stepping import CpuStepper, steppable
 from carousel.kernels.inputs import loop_of
 from carousel.kernels.interface import Arriving, Described, Tensors
@@ -43,8 +43,9 @@ class Cpu(Backend):
         call = uncast(call)
         rounds = bfloat and call.data.dtype is torch.float32 and compiler.bfloat16()
         products = torch.bfloat16 if rounds else None
-        # Compiles at first use, and says here if it cannot.
+        # Compiles at first use, and says here if it cannot: of a call that may be derived the run backwards, too.
         made = kernel(loop_called(variant(call).key), call.data.dtype, products)
+        made.compile(*DIRECTIONS if _derivable(call) else DIRECTIONS[:1])
         result = operator.run(self.name, call, products)
         if usual:
             plan.remember(call, made)
@@ -101,6 +102,12 @@ class _Kernels(compiled.Kernels):
 
 def _kernel(run: Run, tensors: Tensors) -> calls.Kernel:
     return kernel(loop_called(run.key), tensors.data.dtype, run.products)
+
+
+def _derivable(call: Call) -> bool:
+    """Return whether autograd may ask for a run backwards."""
+    given = (call.data, *call.parameters.values(), *call.before.values(), *call.inputs.values(), *(call.initial or {}).values())
+    return torch.is_grad_enabled() and any(x.requires_grad for x in given)
 
 
 def usable(cell: Cell, data: Tensor, dtype: torch.dtype | None = None) -> bool:

@@ -166,11 +166,22 @@ class _Built(NamedTuple):
 
 
 @dataclass(frozen=True)
-class _Compiler:
+class Compiler:
     """A compiler's command and the flags of one type, by which all that it builds is known."""
 
     command: tuple[str, ...]
     flags: tuple[str, ...]
+
+    def library(self, name: str, source: str) -> ctypes.CDLL:
+        """Return the compiled source, built if the cache has no whole object of the same source, flags and compiler.
+
+        Several processes may ask at once: each builds into a file of its own and renames it. Raises CompileError.
+        """
+        common = PRODUCTS.read_text()
+        kernel = self.of(name, ".so", source, common)
+        if not kernel.whole():
+            self.build(kernel, self.of(PRODUCTS.stem, ".o", common))
+        return ctypes.CDLL(str(kernel.path))
 
     def of(self, name: str, ending: str, *texts: str) -> _Built:
         """Return a file of the cache folder by all that it is built from; the first text is compiled."""
@@ -221,23 +232,17 @@ class _Compiler:
             print(said, file=sys.stderr, flush=True)
 
 
-def library(name: str, source: str, dtype: torch.dtype, products: torch.dtype | None = None) -> ctypes.CDLL:
-    """Return the compiled source, built if the cache has no whole object of the same source, flags, compiler and processor.
+def compiler_of(dtype: torch.dtype, products: torch.dtype | None = None) -> Compiler:
+    """Return the compiler of kernels of a type, as the environment and the processor have it now. Raises CompileError.
 
     ``products``: bfloat16 rounds what is multiplied, for processors that ``bfloat16()`` names; int8 rounds weights, and makes
     no run backwards.
-    Several processes may ask at once: each builds into a file of its own and renames it. Raises CompileError.
     """
     width, architecture = SIMD[simd()]
     command = tuple(compiler())
     if zig(command):
         architecture = ZIG[simd()]
-    flags = (*FLAGS, *architecture, f"-DT={TYPES[dtype]}", f"-DWIDTH={width}", *_multiplying(products))
-    ours, common = _Compiler(command, flags), PRODUCTS.read_text()
-    kernel = ours.of(name, ".so", source, common)
-    if not kernel.whole():
-        ours.build(kernel, ours.of(PRODUCTS.stem, ".o", common))
-    return ctypes.CDLL(str(kernel.path))
+    return Compiler(command, (*FLAGS, *architecture, f"-DT={TYPES[dtype]}", f"-DWIDTH={width}", *_multiplying(products)))
 
 
 def _run(command: tuple[str, ...], arguments: list[str], room: str) -> None:

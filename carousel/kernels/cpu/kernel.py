@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache, partial
+from functools import cache, cached_property, partial
 from typing import Any
 
 import torch
@@ -90,20 +90,44 @@ class Kernel:
     """A compiled loop for one dtype; ``products``: bfloat16 where what is multiplied is rounded to it first, int8 where weights
     are, which a run backwards does not know.
 
+    What runs is compiled when it is first asked for, all by the compiler and for the processor that there were at first.
     Raises CompileError without a compiler, NoDerivative for equations that SymPy cannot derive.
     """
 
     def __init__(self, loop: Loop, dtype: torch.dtype, products: torch.dtype | None = None):
-        self.program = program_of(loop)
-        library = compiler.library(loop.name, source(self.program), dtype, products)
-        self.forward = Entry(library.carousel_forward, self.program.forward)
-        if products is not torch.int8:
-            self.backward = Entry(library.carousel_backward, self.program.backward)
-        self.multiply = library.carousel_multiply  # as small.py calls it
-        self.multiply.restype, self.multiply.argtypes = None, [ctypes.c_void_p, ctypes.c_int64]
+        self.program, self.name = program_of(loop), loop.name
         self.lanes = compiler.SIMD[compiler.simd()][0] // dtype.itemsize
         # Of a weight, the numbers in the place of one, and the scales of each unit before them.
         self.word, self.scales = WORDS[products], int(products is torch.int8)
+        self._compiler = compiler.compiler_of(dtype, products)
+        self._libraries: dict[str, ctypes.CDLL] = {}
+
+    def compile(self, *directions: str) -> None:
+        """Compile those directions that have not been, in one file: two files would take longer. Raises CompileError."""
+        missing = [direction for direction in directions if direction not in self._libraries]
+        if missing:
+            library = self._compiler.library("-".join([self.name, *missing]), source(self.program, missing))
+            self._libraries.update(dict.fromkeys(missing, library))
+
+    @cached_property
+    def forward(self) -> Entry:
+        """The run forwards."""
+        self.compile("forward")
+        return Entry(self._libraries["forward"].carousel_forward, self.program.forward)
+
+    @cached_property
+    def backward(self) -> Entry:
+        """The run backwards."""
+        self.compile("backward")
+        return Entry(self._libraries["backward"].carousel_backward, self.program.backward)
+
+    @cached_property
+    def multiply(self) -> Any:
+        """The products after a run backwards, as ``small.py`` calls them."""
+        self.compile("backward")
+        function = self._libraries["backward"].carousel_multiply
+        function.restype, function.argtypes = None, [ctypes.c_void_p, ctypes.c_int64]
+        return function
 
     def panel(self, stack: Stack, lengths: Mapping[str, int], *, transposed: bool = False) -> int:
         """Return how many numbers a stack's packed weights are: whole vectors of units of one head.

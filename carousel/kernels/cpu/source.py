@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from carousel.equations.notes import Expr
 from carousel.equations.stages import Reduction
 from carousel.kernels.cpu import blocks
@@ -9,13 +11,18 @@ from carousel.kernels.cpu.blocks import CppBlock, CppProduct
 from carousel.kernels.cpu.printer import Printer
 from carousel.kernels.cpu.program import STEPS, VECTORS, CppProgram, Signature, begin, panel, pointers, stride
 
+DIRECTIONS = ("forward", "backward")
 _printer = Printer()
 
 
-def source(program: CppProgram) -> str:
-    """Return the whole file of a loop; it includes ``runtime.h``, and takes T and WIDTH from the command line."""
+def source(program: CppProgram, directions: Sequence[str] = DIRECTIONS) -> str:
+    """Return the whole file of a loop, or of one direction: with weights of 8 bits there is no run backwards.
+
+    It includes ``runtime.h``, and takes T and WIDTH from the command line.
+    """
     about = "\n".join(f"// {line}".rstrip() for line in program.loop.about.splitlines())
-    forward, backward = blocks.forward(program), blocks.backward(program)
+    parts = {"forward": _forward, "backward": _backward}
+    code = "\n".join(parts[direction](program) for direction in directions)
     return f"""{about}
 //
 // Made by carousel from these equations. T is float or double, V a vector of them: some units of one row.
@@ -24,24 +31,28 @@ def source(program: CppProgram) -> str:
 
 namespace {{
 
-{_direction("Forward", program, program.forward, forward, _run_forward(program, forward))}
-#ifndef INT8
-{_direction("Backward", program, program.backward, backward, _run_backward(program, backward))}
-#endif
+{code}
 }}  // namespace
+{"".join(map(_function, directions))}"""
 
-extern "C" void carousel_forward(void* const* arrays, const int64_t* numbers, const void* const* threads) {{
-  const Forward call(arrays, numbers);
+
+def _function(direction: str) -> str:
+    return f"""
+extern "C" void carousel_{direction}(void* const* arrays, const int64_t* numbers, const void* const* threads) {{
+  const {direction.capitalize()} call(arrays, numbers);
   start(call, threads, int(call.threads));
 }}
-
-#ifndef INT8
-extern "C" void carousel_backward(void* const* arrays, const int64_t* numbers, const void* const* threads) {{
-  const Backward call(arrays, numbers);
-  start(call, threads, int(call.threads));
-}}
-#endif
 """
+
+
+def _forward(program: CppProgram) -> str:
+    stages = blocks.forward(program)
+    return _direction("Forward", program, program.forward, stages, _run_forward(program, stages))
+
+
+def _backward(program: CppProgram) -> str:
+    stages = blocks.backward(program)
+    return _direction("Backward", program, program.backward, stages, _run_backward(program, stages))
 
 
 def _direction(what: str, program: CppProgram, signature: Signature, stages: list[list[CppBlock]], run: str) -> str:

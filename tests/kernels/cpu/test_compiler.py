@@ -26,13 +26,18 @@ SOURCE = 'extern "C" int answer() { return 42; }\n'
 BUILD = f"""
 import torch
 from carousel.kernels.cpu import compiler
-print(compiler.library("answer", {SOURCE!r}, torch.float32).answer())
+print(compiler.compiler_of(torch.float32).library("answer", {SOURCE!r}).answer())
 """
 
 
+def library(name="answer", dtype=torch.float32):
+    """The library, built where it must be."""
+    return compiler.compiler_of(dtype).library(name, SOURCE)
+
+
 def answer():
-    """What the library says, built where it must be."""
-    return str(compiler.library("answer", SOURCE, torch.float32).answer())
+    """What the library says."""
+    return str(library().answer())
 
 
 @pytest.fixture
@@ -68,9 +73,9 @@ def test_a_compiler_leaves_no_files_behind(cache, tmp_path, monkeypatch):
 
 
 def test_built_once_and_loaded_again(cache, monkeypatch):
-    assert compiler.library("answer", SOURCE, torch.float32).answer() == 42
+    assert library().answer() == 42
     monkeypatch.setattr(compiler, "_run", lambda *_: pytest.fail("built again"))
-    assert compiler.library("answer", SOURCE, torch.float32).answer() == 42
+    assert library().answer() == 42
     assert sorted(p.suffix for p in cache.iterdir()) == [".json", ".json", ".o", ".so"]
 
 
@@ -80,29 +85,29 @@ def compiled(calls):
 
 
 def test_products_are_compiled_once_for_all_kernels_of_a_type(cache, listening):
-    kernels = [compiler.library(name, SOURCE, torch.float32) for name in ("answer", "again", "answer")]
+    kernels = [library(name) for name in ("answer", "again", "answer")]
     assert sorted(compiled(listening())) == ["again", "answer", "products"]
-    compiler.library("answer", SOURCE, torch.float64)
+    library(dtype=torch.float64)
     assert sorted(compiled(listening())[3:]) == ["answer", "products"]
     assert [k.common() * k.answer() for k in kernels] == [6 * 42] * 3  # linked with each
 
 
 def test_changed_products_are_another_kernel(cache):
-    assert compiler.library("answer", SOURCE, torch.float32).common() == 6
+    assert library().common() == 6
     compiler.PRODUCTS.write_text('extern "C" int common() { return 7; }\n')
-    assert compiler.library("answer", SOURCE, torch.float32).common() == 7
+    assert library().common() == 7
 
 
 @pytest.mark.parametrize("damage", ["cut", "foreign", "no note"])
 def test_damaged_products_are_built_again(cache, damage):
-    compiler.library("answer", SOURCE, torch.float32)
+    library()
     (path,) = cache.glob("*.o")
     whole = path.read_bytes()
     if damage == "no note":
         path.with_suffix(".json").unlink()
     else:
         path.write_bytes(whole[:100] if damage == "cut" else b"something else")
-    assert compiler.library("again", SOURCE, torch.float32).common() == 6
+    assert library("again").common() == 6
     assert path.read_bytes() == whole
 
 
@@ -125,7 +130,7 @@ def test_a_file_that_others_can_write_is_built_again(cache, ending, name):
     assert verdict(answer) == "42"
     (path,) = cache.glob(f"*{ending}")
     path.chmod(0o777)
-    assert compiler.library(name, SOURCE, torch.float32).answer() == 42
+    assert library(name).answer() == 42
     assert not path.stat().st_mode & 0o022
 
 
@@ -145,7 +150,7 @@ def test_several_processes_may_build_at_once(cache):
 
 def test_a_compiler_that_refuses_is_one_line(cache):
     with pytest.raises(compiler.CompileError, match=r"refuses the kernel: .*error"):
-        compiler.library("wrong", "int f( {", torch.float32)
+        compiler.compiler_of(torch.float32).library("wrong", "int f( {")
     assert list(cache.iterdir()) == []
 
 
@@ -181,7 +186,7 @@ def test_zig_is_told_the_processor_by_its_own_name_and_links_without_its_library
         compiler.simd()
     except ValueError as error:
         pytest.skip(str(error))
-    assert compiler.library("answer", SOURCE, torch.float32).answer() == 42
+    assert library().answer() == 42
     *compiling, linking = fake_zig()[-3:]
     march = {"avx512": "-march=x86_64_v4", "avx2": "-march=x86_64_v3", "generic": "-march=baseline"}[simd]
     assert all({"-c", march} <= set(call) for call in compiling)
@@ -210,7 +215,7 @@ def test_zig_compiles_every_width(tmp_path, monkeypatch, simd, products):
         compiler.simd()
     except ValueError as error:
         pytest.skip(str(error))
-    compiler.library("rnn", source(CppProgram(loop_of(CELLS["rnn"]))), torch.float32, products)
+    Kernel(loop_of(CELLS["rnn"]), torch.float32, products).compile("forward", *["backward"] * (products is not torch.int8))
 
 
 def test_what_compiles_for_long_says_so_on_a_terminal(cache, tmp_path, monkeypatch, capsys):
@@ -219,10 +224,10 @@ def test_what_compiles_for_long_says_so_on_a_terminal(cache, tmp_path, monkeypat
     slow.chmod(0o755)
     monkeypatch.setenv("CXX", str(slow))
     monkeypatch.setattr(compiler, "SLOW", 0.2)
-    compiler.library("answer", SOURCE, torch.float32)
+    library()
     assert capsys.readouterr().err == ""
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
-    compiler.library("answer", SOURCE, torch.float64)
+    library(dtype=torch.float64)
     assert capsys.readouterr().err == f"carousel: {slow} compiles a kernel, once, and takes its time\n"
 
 
@@ -262,13 +267,15 @@ def test_kernels_of_the_lectures_cells_are_tested_as_users_have_them(cache, tmp_
     script.chmod(0o755)
     monkeypatch.setenv("CXX", shlex.join([*before[:-1], str(script)]))
     optimized = {}
-    for name in ("lstm-v3", "lstm-v3-recorded"):
-        compiler.library(name, SOURCE, torch.float32)
+    names = ("lstm-v3-forward", "lstm-v3-forward-backward", "lstm-v3-recorded-forward")
+    for name in names:
+        library(name)
     for call in (line.split() for line in log.read_text().splitlines()):
         if "-c" in call:
             optimized[compiled([call])[0]] = [word for word in call if word.startswith("-O")]
     users = ["-O3"]
-    assert optimized == {"lstm-v3": users, "products": users, "lstm-v3-recorded": ["-O3", "-O0"]}  # the last one counts
+    *ours, recorded = names
+    assert optimized == {**dict.fromkeys([*ours, "products"], users), recorded: ["-O3", "-O0"]}  # the last one counts
 
 
 @pytest.mark.parametrize("simd", list(compiler.SIMD))

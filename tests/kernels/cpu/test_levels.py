@@ -13,6 +13,7 @@ from carousel.equations.stored import StoredCell, as_data
 from carousel.equations.variants import computed
 from carousel.kernels import levels
 from carousel.kernels.cpu.backend import usable
+from carousel.kernels.cpu.source import DIRECTIONS
 from carousel.kernels.inputs import loop_of
 from carousel.kernels.registry import TANGENT, key_of, loop_called
 from carousel.kernels.variants import variant
@@ -51,8 +52,9 @@ def many_threads(monkeypatch):
 @pytest.fixture(scope="module", autouse=True)
 def compiled():
     keys = [key_of(c) for c in (*CELLS, *CHAINS)] + [looked(c)[0] for c in CELLS]
-    keys += [key + TANGENT for key in keys[: len(CELLS)]]
-    compile_together([loop_called(key) for key in keys], torch.float64)
+    loops = {loop_called(key): DIRECTIONS for key in keys}
+    loops |= {loop_called(key + TANGENT): ("forward",) for key in keys[: len(CELLS)]}
+    compile_together(loops, torch.float64)
 
 
 def looked(cell):

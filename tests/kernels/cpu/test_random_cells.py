@@ -34,6 +34,7 @@ from carousel.kernels import reference
 from carousel.kernels.cpu.backend import usable
 from carousel.kernels.cpu.kernel import kernel
 from carousel.kernels.cpu.program import program_of
+from carousel.kernels.cpu.source import DIRECTIONS
 from carousel.kernels.inputs import loop_of
 from carousel.kernels.registry import TANGENT, key_of, loop_called
 from carousel.kernels.variants import variant
@@ -115,24 +116,24 @@ def everything(case, problem):
 
 def _compile_all(chosen, optimized):
     """Compile their kernels at once, as one file unless they are to be as for users."""
-    loops = list(dict.fromkeys(loop for case in chosen for loop in _loops(case)))
+    loops = dict(loop for case in chosen for loop in _loops(case))
     if optimized:
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            list(pool.map(lambda loop: kernel(loop, torch.float64), loops))
+            list(pool.map(lambda loop: kernel(loop, torch.float64).compile(*loops[loop]), loops))
     else:
         compile_together(loops, torch.float64)
 
 
 def _loops(case):
-    """The loops of a case that kernels run, whole and looked into, with their tangents."""
+    """The loops of a case that kernels run, whole and looked into, both ways, and their tangents, which run forwards."""
     if not usable(case.cell, torch.zeros(1, dtype=torch.float64)):
         return
     for key in (key_of(case.cell), looked_key(case.cell, *looking(case))):
-        for name in (key, key + TANGENT):
+        for name, directions in ((key, DIRECTIONS), (key + TANGENT, ("forward",))):
             with suppress(NoDerivative):
                 loop = loop_called(name)
                 program_of(loop)
-                yield loop
+                yield loop, directions
 
 
 def looking(case):
