@@ -70,9 +70,11 @@ def made(asked: Sequence[ClampRequest], models: Models) -> list[Clamp]:
         models: that read the texts whose values are asked for.
 
     Raises:
-        InputError: such a text is empty or too long, or has no such word.
+        InputError: such a text is empty or too long, or has no such word; or there are several.
     """
     texts = {(c.of.model, c.of.text) for c in asked if c.of}
+    if len(texts) > 1:
+        raise InputError("clamps take values of one reading")
     read = {(model, text): models.view(model).values(text) for model, text in texts}
     found: list[Clamp] = []
     for c in asked:

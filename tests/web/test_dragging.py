@@ -173,6 +173,12 @@ def test_what_cannot_be_put_in_is_refused_in_one_line(server, wrong, says):
     assert status in (400, 422) and says in found["error"] and "\n" not in found["error"]
 
 
+def test_values_of_two_texts_at_once_are_refused(server):
+    clamps = [{"name": "h", "of": {"text": text, "word": 2}, "layer": 0} for text in (TEXT, OTHER)]
+    status, found = server.ask("api/watch", {"text": TEXT, "clamps": clamps})
+    assert status == 400 and found["error"] == "clamps take values of one reading"
+
+
 def test_a_translator_takes_what_it_read(translating, translator):
     clamp = {"name": "h", "of": {"text": TEXT, "word": 1}, "from": 1, "to": 2, "layer": 0}
     _, found = translating.ask("api/watch", {"text": OTHER, "clamps": [clamp]})
