@@ -11,7 +11,7 @@ from typing import Any
 
 # What answers one file is the browser, in the place of the server.
 MODULES = (
-    *("state", "browser", "api", "asking", "tables", "colours", "theme", "numbers", "layers", "models", "drawing", "heatmap"),
+    *("state", "link", "browser", "api", "asking", "tables", "colours", "theme", "numbers", "layers", "models", "drawing", "heatmap"),
     *("words", "panels", "quantity", "units", "dragging", "clamping", "carried", "attention", "depends", "flow", "patch"),
     *("save", "player", "tabs", "main"),
 )

@@ -73,7 +73,7 @@ class LabelPage:
 def create_label_app(run: LabellerRun, hosts: Iterable[str] = ()) -> FastAPI:
     """Return the application of a labeller of sequences; arguments are those of ``create_app``."""
     page = LabelPage(run)
-    app, _ = application(hosts, "labels.html")
+    app, _ = application(hosts, "examples.html")
 
     @app.get("/api/run")
     def about() -> JSONResponse:

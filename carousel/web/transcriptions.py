@@ -95,7 +95,7 @@ class TranscriptionPage:
 def create_transcription_app(run: TranscriberRun, hosts: Iterable[str] = ()) -> FastAPI:
     """Return the application of a transcriber; arguments are those of ``create_app``."""
     page = TranscriptionPage(run)
-    app, _ = application(hosts, "transcriptions.html")
+    app, _ = application(hosts, "examples.html")
 
     @app.get("/api/run")
     def about() -> JSONResponse:

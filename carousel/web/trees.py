@@ -94,7 +94,7 @@ class TreePage:
 def create_tree_app(run: LabellerRun, hosts: Iterable[str] = ()) -> FastAPI:
     """Return the application of a labeller of trees; arguments are those of ``create_app``."""
     page = TreePage(run)
-    app, _ = application(hosts, "trees.html")
+    app, _ = application(hosts, "examples.html")
 
     @app.get("/api/run")
     def about() -> JSONResponse:

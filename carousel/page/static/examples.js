@@ -1,10 +1,17 @@
 // What the pages of examples share: their head, the choice of an example, of a quantity, a layer and a unit.
 
+import { offerLink } from "./link.js";
 import { reachOf } from "./numbers.js";
-import { go, offerSteps } from "./player.js";
+import { offerKeys, offerSteps, submitOnEnter } from "./player.js";
 import { nameOf } from "./quantity.js";
-import { change, note, state } from "./state.js";
+import { change, state } from "./state.js";
+import { make } from "./tables.js";
 import { offerThemes } from "./theme.js";
+
+// A heat map of all units.
+export const MAP = `<div class="maps">
+      <figure><figcaption></figcaption><div class="scroll"><canvas id="map" tabindex="0" role="application" aria-roledescription="heat map"></canvas></div><p class="readout" aria-live="polite"></p></figure>
+    </div>`;
 
 const [GROWN, FLAT] = [30, 3]; // values so large that a scale up to them shows nothing else; where tanh is all but 1
 
@@ -49,7 +56,7 @@ export function listenToChoices(run, show, count) {
     change({ see, ...(state.unit !== null && state.unit >= run.units[see] ? { unit: null } : {}) });
   });
   $("layer").addEventListener("change", () => change({ layer: Number($("layer").value) }));
-  $("copy").addEventListener("click", copyLink);
+  offerLink($("copy"));
   offerThemes($("theme"), show);
   let [resizing, width] = [0, innerWidth];
   addEventListener("resize", () => {
@@ -58,9 +65,6 @@ export function listenToChoices(run, show, count) {
     cancelAnimationFrame(resizing);
     resizing = requestAnimationFrame(show);
   });
-  new ResizeObserver(() => {
-    document.documentElement.style.setProperty("--bar", `${$("reading").offsetHeight}px`);
-  }).observe($("reading"));
 }
 
 // What a link asks for that this run does not have is left out.
@@ -69,6 +73,7 @@ export function checked(run, found) {
   if (!run.names.includes(found.see)) found.see = run.states.includes("h") ? "h" : run.states.at(-1);
   found.layer = Math.min(found.layer, run.layers - 1);
   if (found.unit !== null && found.unit >= run.units[found.see]) found.unit = null;
+  if (![run.directions].flat().includes(found.corner)) found.corner = null;
   return found;
 }
 
@@ -93,47 +98,37 @@ export function scaleOf(run, name, values) {
   return { kind: isValve ? "sequential" : "diverging", low: isValve ? 0 : -largest, high: largest };
 }
 
-// What is typed is read with the button, or by Enter. what: it is, where it is empty.
-export function listenToReader(what) {
+// What is typed is read with the button, or by Enter. name: the field's. what: it is, where it is empty. most: characters.
+export function listenToReader(name, what, most) {
+  $("reader").hidden = false;
+  $("typed").textContent = name;
+  $("text").maxLength = most;
   $("reader").addEventListener("submit", (event) => {
     event.preventDefault();
     const text = $("text").value.trim();
     if (text) change({ text, level: null });
     else say(`The text is empty; give ${what} to read.`);
   });
-  $("text").addEventListener("keydown", (event) => {
-    if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
-    event.preventDefault();
-    $("reader").requestSubmit();
-  });
+  submitOnEnter($("text"));
 }
 
 // How far an example is read: by the slider, by the buttons, and by keys that nothing else takes. count(): how many levels.
 export function listenToLevels(count) {
   $("level").addEventListener("input", () => change({ level: Number($("level").value) }));
   offerSteps(count, "level");
-  document.addEventListener("keydown", (event) => {
-    const where = whereOf(event);
-    if (!where) return;
-    go(where);
-    event.preventDefault();
-  });
+  offerKeys(() => true);
 }
 
-function whereOf(event) {
-  if (event.ctrlKey || event.altKey || event.metaKey) return null;
-  if (event.target.closest("input, textarea, select, canvas, [role=application], summary")) return null;
-  const where = { ArrowLeft: "back", ArrowRight: "on", Home: "first", End: "last" }[event.key];
-  return where ?? (event.key === " " && !event.target.closest("button, a") ? "play" : null);
+// Directions, or corners, of which one is seen, or with a first choice all. directions: their names.
+export function offerDirections(directions, all = null) {
+  const first = all === null ? [] : [new Option(all, "")];
+  $("corner").replaceChildren(...first, ...directions.map((way) => new Option(way, way)));
+  $("corner").parentElement.hidden = directions.length < 2;
+  $("corner").addEventListener("change", () => change({ corner: $("corner").value || null }));
 }
 
-async function copyLink() {
-  note();
-  try {
-    await navigator.clipboard.writeText(location.href);
-    $("copy").textContent = "Copied";
-  } catch {
-    $("copy").textContent = "The address is the link";
-  }
-  setTimeout(() => ($("copy").textContent = "Copy link"), 1500);
+// A value and its verdict where the right one is known.
+export function verdictOf(found, right) {
+  const isRight = found === right;
+  return make("span", { className: isRight ? "is-right" : "is-wrong", textContent: isRight ? "✓ right" : `✗ meant ${right}` });
 }

@@ -1,13 +1,38 @@
 // The page of a labeller of sequences: the running text in the colours of a unit, with the labels found and the right ones.
 
-import { askRun, askSequence } from "./api.js";
+import { askSequence } from "./api.js";
 import { asking } from "./asking.js";
 import { colourOf, inkOn } from "./colours.js";
-import { $, checked, listenToChoices, listenToLevels, listenToReader, say, scaleOf, showChoices, showHead, titleOf } from "./examples.js";
+import { $, MAP, listenToChoices, listenToLevels, listenToReader, offerDirections, say, scaleOf, showChoices, titleOf, verdictOf } from "./examples.js";
 import { moveMap, showLegend, showMap } from "./heatmap.js";
 import { orderOf, percent, show } from "./numbers.js";
-import { change, fromHash, state, whenChanged } from "./state.js";
+import { change, state, whenChanged } from "./state.js";
 import { make } from "./tables.js";
+
+export const cards = `
+  <section class="card seen" aria-labelledby="steps-title">
+    <div class="heading">
+      <h2 id="steps-title">The steps</h2>
+      <div id="legend" class="legend"></div>
+    </div>
+    <div class="all-steps" tabindex="0" role="group" aria-label="The steps, each with its label"><ol id="steps" class="steps"></ol></div>
+    <p id="at-step" class="readout" aria-live="polite"></p>
+  </section>
+  <section class="card" aria-labelledby="maps-title">
+    <h2 id="maps-title"></h2>
+    ${MAP}
+  </section>`;
+
+export const steps = {
+  all: "Step through the steps",
+  level: "Step",
+  first: "The first step",
+  back: "Step before",
+  on: "Step after",
+  last: "The last step",
+};
+
+export const saysOf = (run) => (run.whole ? "It labels whole sequences." : "It labels steps.");
 
 const questions = asking(say);
 const seen = { run: null, found: null, count: null, values: [], units: [], scale: null };
@@ -37,10 +62,8 @@ function showVerdict() {
   const { labels, right, probabilities } = seen.found;
   const parts = [];
   if (seen.run.whole) parts.push(make("span", { textContent: "Label " }), make("b", { textContent: labels[0] }), ` ${percent(probabilities[0])}`);
-  if (seen.run.whole && right.length) {
-    const isRight = right[0] === labels[0];
-    parts.push(make("span", { className: isRight ? "is-right" : "is-wrong", textContent: isRight ? "✓ right" : `✗ meant ${right[0]}` }));
-  } else if (right.length) parts.push(`${right.filter((label, t) => label === labels[t]).length} of ${labels.length} labels right`);
+  if (seen.run.whole && right.length) parts.push(verdictOf(labels[0], right[0]));
+  else if (right.length) parts.push(`${right.filter((label, t) => label === labels[t]).length} of ${labels.length} labels right`);
   $("verdict").replaceChildren(...parts);
 }
 
@@ -103,23 +126,12 @@ function showLevel() {
   $("at-step").textContent = `${wordOf(level)}: ${inputs ? `${inputs}; ` : ""}${state.see}[${unitOf()}] = ${show(values[level][unitOf()], 3)}${label}.`;
 }
 
-function begin(hash) {
-  const found = checked(seen.run, fromHash(hash));
-  if (!seen.run.directions.includes(found.corner)) found.corner = null;
-  change(found);
-}
-
-function listen() {
-  const { run } = seen;
-  $("text").maxLength = run.limits.characters;
-  $("reader").hidden = run.columns.length > 0;
-  listenToReader("some words");
-  $("corner").replaceChildren(...run.directions.map((way) => new Option(way, way)));
-  $("corner").parentElement.hidden = run.directions.length < 2;
-  $("corner").addEventListener("change", () => change({ corner: $("corner").value }));
-  listenToChoices(seen.run, showAll, () => seen.count);
+export function open(run) {
+  seen.run = run;
+  if (!run.columns.length) listenToReader("Text", "some words", run.limits.characters);
+  offerDirections(run.directions);
+  listenToChoices(run, showAll, () => seen.count);
   listenToLevels(() => seen.values.length || 1);
-  addEventListener("hashchange", () => begin(location.hash));
   whenChanged((changed) => {
     if (changed.has("part")) seen.count = null;
     if (["text", "part", "number", "see", "layer"].some((key) => changed.has(key))) read();
@@ -127,16 +139,3 @@ function listen() {
     else showAll();
   });
 }
-
-async function start() {
-  try {
-    seen.run = await askRun();
-  } catch (error) {
-    return say(error.message);
-  }
-  showHead(seen.run, seen.run.whole ? "It labels whole sequences." : "It labels steps.");
-  listen();
-  begin(location.hash);
-}
-
-start();

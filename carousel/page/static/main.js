@@ -7,15 +7,16 @@ import { askedClamps, fillClampLayers, fillClampWords, fitClamp, listenToClamps 
 import { fillDrawing, mountDrawing } from "./drawing.js";
 import { askFlow } from "./flow.js";
 import { inRow, layerIn, rowsOf, seeIn } from "./layers.js";
+import { offerLink } from "./link.js";
 import { begins, listenToModels, modelOfB, nameOfModel, numberOf, runsOf, showModels } from "./models.js";
 import { alignRuns, wordAt, written } from "./numbers.js";
 import { showChanged, showChanges, showPredictions, showTranslations } from "./panels.js";
 import { offerPatch } from "./patch.js";
-import { go, offerSteps } from "./player.js";
+import { offerKeys, offerSteps, submitOnEnter } from "./player.js";
 import { nameOf, showQuantity } from "./quantity.js";
 import { offer } from "./save.js";
 import { isAlive, isAlone } from "./server.js";
-import { asHash, change, fromHash, note, state, whenChanged } from "./state.js";
+import { asHash, change, fromHash, state, whenChanged } from "./state.js";
 import { hasTab, listenToTabs, offerTab, showTab } from "./tabs.js";
 import { offerThemes } from "./theme.js";
 import { listenToUnits, showUnit } from "./units.js";
@@ -208,31 +209,6 @@ async function save() {
   }
 }
 
-async function copyLink() {
-  note();
-  try {
-    await navigator.clipboard.writeText(location.href);
-    $("copy").textContent = "Copied";
-  } catch {
-    say("The link is the address of this page; copy it from the address bar.");
-  }
-  setTimeout(() => ($("copy").textContent = "Copy link"), 1500);
-}
-
-// Keys
-
-function key(event) {
-  const { target } = event;
-  if (event.ctrlKey || event.altKey || event.metaKey || !seen.a) return;
-  if (target.closest("input, textarea, select, [role=tab], canvas, summary")) return;
-  const where = { ArrowLeft: "back", ArrowRight: "on", Home: "first", End: "last" }[event.key];
-  const free = !target.closest("button, a, [role=button]");
-  if (where) go(where);
-  else if (event.key === " " && free) go("play");
-  else return;
-  event.preventDefault();
-}
-
 // What is typed is read as it is typed, and followed to the word at the caret.
 function readTyped(event) {
   clearTimeout(typed);
@@ -264,11 +240,7 @@ function listen() {
   $("reader").addEventListener("submit", submitText);
   $("text").addEventListener("input", readTyped);
   $("text").addEventListener("compositionend", readTyped);
-  $("text").addEventListener("keydown", (event) => {
-    if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
-    event.preventDefault();
-    $("reader").requestSubmit();
-  });
+  submitOnEnter($("text"));
   $("replace").addEventListener("submit", replaceWord);
   listenToClamps(seen, say);
   listenToUnits(seen);
@@ -279,14 +251,11 @@ function listen() {
   $("layer").addEventListener("change", () => change({ layer: Number($("layer").value) }));
   $("order").addEventListener("change", () => change({ order: $("order").value }));
   $("every").addEventListener("change", () => change({ every: $("every").checked }));
-  $("copy").addEventListener("click", copyLink);
+  offerLink($("copy"));
   $("save").addEventListener("click", save);
   offerThemes($("theme"), () => seen.a && showView());
-  document.addEventListener("keydown", key);
+  offerKeys(() => seen.a !== null);
   addEventListener("hashchange", () => begin(location.hash));
-  new ResizeObserver(() => {
-    document.documentElement.style.setProperty("--bar", `${$("reading").offsetHeight}px`);
-  }).observe($("reading"));
   let resizing = 0;
   addEventListener("resize", () => {
     cancelAnimationFrame(resizing);

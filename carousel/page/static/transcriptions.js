@@ -1,21 +1,54 @@
 // The page of a transcriber: the spikes of an example, and the memory that fills while it is read.
 
-import { askExample, askMemory, askRun } from "./api.js";
+import { askExample, askMemory } from "./api.js";
 import { asking } from "./asking.js";
-import { $, checked, listenToChoices, listenToLevels, say, scaleOf, showChoices, showHead, titleOf } from "./examples.js";
+import { $, MAP, listenToChoices, listenToLevels, offerDirections, say, scaleOf, showChoices, titleOf, verdictOf } from "./examples.js";
 import { GridView } from "./gridview.js";
 import { moveMap, showLegend, showMap } from "./heatmap.js";
 import { orderOf, percent, show } from "./numbers.js";
 import { SpikesView } from "./spikesview.js";
-import { change, fromHash, state, whenChanged } from "./state.js";
+import { change, state, whenChanged } from "./state.js";
 import { make } from "./tables.js";
 
 const [NAMED, LEAST] = [4, 0.001]; // labels of a step that are told: how many, and how likely
+
+export const cards = `
+  <section class="card seen" aria-labelledby="spikes-title">
+    <div class="heading">
+      <h2 id="spikes-title">Where it sees each label</h2>
+      <p class="facts key"><span class="blank-key">blank</span> <span>a colour for each label; shaded are its steps on the likeliest path</span></p>
+    </div>
+    <div id="spikes" class="scroll spikes" tabindex="0" role="application" aria-roledescription="chart" aria-label="The input, the probability of each label over its steps, and the transcription. Arrow keys read a step."></div>
+    <p id="at-step" class="readout" aria-live="polite"></p>
+  </section>
+
+  <section class="card memory" aria-labelledby="memory-title">
+    <div class="heading">
+      <h2 id="memory-title">Memory</h2>
+      <div id="legend" class="legend"></div>
+    </div>
+    <div id="of-memory"></div>
+    <p id="grown" class="facts"></p>
+    <div id="pictures" class="pictures"></div>
+    <div id="units">${MAP}</div>
+  </section>`;
+
+export const steps = {
+  all: "Step through the reading",
+  level: "Step",
+  first: "The first step",
+  back: "Step before",
+  on: "Step after",
+  last: "The last step",
+};
+
+const READS = { grid: "It scans images from their corners.", columns: "It reads images column by column.", series: "It reads series." };
+export const saysOf = (run) => READS[run.reads];
+
 const examples = asking(say);
 const memories = asking(say);
 const seen = { run: null, found: null, memory: null, of: null, unit: null, steps: 1 };
-const spikes = new SpikesView($("spikes"), () => seen.found && showLevel());
-const grid = new GridView($("pictures"));
+let [spikes, grid] = [null, null]; // the drawings
 
 const isGrid = () => seen.run.reads === "grid";
 const isImage = () => seen.run.reads !== "series";
@@ -48,10 +81,8 @@ function readMemory() {
 
 function showVerdict() {
   const { text, meant } = seen.found;
-  const isRight = text === meant;
   const parts = [make("span", { textContent: "read " }), make("b", { textContent: text || "nothing" })];
-  if (meant !== null)
-    parts.push(make("span", { className: isRight ? "is-right" : "is-wrong", textContent: isRight ? "✓ right" : `✗ meant ${meant}` }));
+  if (meant !== null) parts.push(verdictOf(text, meant));
   $("verdict").replaceChildren(...parts);
 }
 
@@ -74,7 +105,7 @@ function showMemory() {
   const most = values.flat(2).reduce((x, y) => Math.max(x, Math.abs(y)), 0);
   $("grown").textContent = most > 2 * seen.scale.high ? `Values reach ${show(most)}; colours end at ${show(seen.scale.high)}.` : "";
   showChoices(run, seen.unit);
-  $("corner").value = state.corner ?? "";
+  $("corner").value = state.corner ?? (isGrid() ? "" : run.directions[0]);
   showLevel();
 }
 
@@ -130,19 +161,19 @@ function showAll() {
   showMemory();
 }
 
-function begin(hash) {
-  const { run } = seen;
-  const found = checked(run, fromHash(hash));
-  if (!run.directions.includes(found.corner)) found.corner = null;
-  change(found);
-}
-
-function listen() {
-  const { run } = seen;
-  $("corner").addEventListener("change", () => change({ corner: $("corner").value || null }));
-  listenToChoices(seen.run, showAll, () => seen.found?.count ?? null);
+export function open(run) {
+  seen.run = run;
+  spikes = new SpikesView($("spikes"), () => seen.found && showLevel());
+  grid = new GridView($("pictures"));
+  const row = $("controls").parentElement;
+  $("of-memory").replaceWith($("controls"));
+  row.remove();
+  [$("pictures").hidden, $("units").hidden] = [!isGrid(), isGrid()];
+  if (isGrid()) $("level-name").textContent = "Diagonal";
+  Object.assign($("speed"), { max: 30, value: 15 }); // many short steps
+  offerDirections(run.directions, isGrid() ? "all corners" : null);
+  listenToChoices(run, showAll, () => seen.found?.count ?? null);
   listenToLevels(() => seen.steps);
-  addEventListener("hashchange", () => begin(location.hash));
   whenChanged((changed) => {
     const isAsked = (keys) => keys.some((key) => changed.has(key));
     if (isAsked(["part", "number"])) read();
@@ -151,23 +182,4 @@ function listen() {
     else if (changed.size === 1 && changed.has("level")) showLevel();
     else showMemory();
   });
-  $("pictures").hidden = !isGrid();
-  $("units").hidden = isGrid();
-  const all = isGrid() ? [new Option("all corners", "")] : [];
-  $("corner").replaceChildren(...all, ...run.directions.map((way) => new Option(way, all.length ? way : way === "forwards" ? "" : way)));
-  $("corner").parentElement.hidden = run.directions.length < 2;
-  $("level-name").textContent = isGrid() ? "Diagonal" : "Step";
 }
-
-async function start() {
-  try {
-    seen.run = await askRun();
-  } catch (error) {
-    return say(error.message);
-  }
-  showHead(seen.run, { grid: "It scans images from their corners.", columns: "It reads images column by column.", series: "It reads series." }[seen.run.reads]);
-  listen();
-  begin(location.hash);
-}
-
-start();

@@ -1,18 +1,43 @@
 // The page of a labeller of trees: an expression as a tree that fills from its leaves, its nodes in the colours of a unit.
 
-import { askRun, askTree } from "./api.js";
+import { askTree } from "./api.js";
 import { asking } from "./asking.js";
 import { colourOf, inkOn } from "./colours.js";
-import { $, checked, listenToChoices, listenToLevels, listenToReader, say, scaleOf, showChoices, showHead, titleOf } from "./examples.js";
+import { $, MAP, listenToChoices, listenToLevels, listenToReader, say, scaleOf, showChoices, titleOf, verdictOf } from "./examples.js";
 import { moveMap, showLegend, showMap } from "./heatmap.js";
 import { orderOf, percent, show } from "./numbers.js";
-import { change, fromHash, state, whenChanged } from "./state.js";
+import { change, state, whenChanged } from "./state.js";
 import { make } from "./tables.js";
 import { TreeView } from "./treeview.js";
 
+export const cards = `
+  <section class="card seen" aria-labelledby="tree-title">
+    <div class="heading">
+      <h2 id="tree-title">The tree</h2>
+      <div id="legend" class="legend"></div>
+    </div>
+    <div id="tree" class="scroll tree" tabindex="0" role="application" aria-roledescription="tree" aria-label="The tree. Arrow keys go to the parent, the children and the neighbours; Escape leaves the node."></div>
+    <p id="node" class="readout" aria-live="polite"></p>
+  </section>
+  <section class="card" aria-labelledby="maps-title">
+    <h2 id="maps-title"></h2>
+    ${MAP}
+  </section>`;
+
+export const steps = {
+  all: "Step through the levels",
+  level: "Level",
+  first: "The leaves",
+  back: "Level below",
+  on: "Level above",
+  last: "The root",
+};
+
+export const saysOf = () => "It labels trees.";
+
 const questions = asking(say);
 const seen = { run: null, tree: null, count: null, units: [], scale: null, columns: [] };
-const view = new TreeView($("tree"), readNode);
+let view = null; // the drawing
 
 const unitOf = () => state.unit ?? seen.units[0];
 const topOf = ({ heights }) => Math.max(...heights);
@@ -51,10 +76,7 @@ function showVerdict() {
   const [label, chance] = [tree.labels[0], percent(tree.probabilities[0])];
   const right = tree.rightOf(0);
   const parts = [make("span", { textContent: run.whole ? "Label " : "Root " }), make("b", { textContent: label }), ` ${chance}`];
-  if (right !== undefined) {
-    const isRight = right === label;
-    parts.push(make("span", { className: isRight ? "is-right" : "is-wrong", textContent: isRight ? "✓ right" : `✗ meant ${right}` }));
-  }
+  if (right !== undefined) parts.push(verdictOf(label, right));
   const known = tree.wrong.filter((each) => each !== null);
   if (known.length > 1) parts.push(`· ${known.filter((each) => !each).length} of ${known.length} nodes right`);
   $("verdict").replaceChildren(...parts);
@@ -131,17 +153,13 @@ function readNode() {
   $("node").textContent = `${text}: ${value}. Label ${tree.labels[k]}, ${percent(tree.probabilities[k])}${meant}.`;
 }
 
-function begin(hash) {
-  const found = checked(seen.run, fromHash(hash));
-  change(found);
-}
-
-function listen() {
-  $("text").maxLength = seen.run.limits.characters;
-  listenToReader("a tree");
-  listenToChoices(seen.run, showAll, () => seen.count);
+export function open(run) {
+  seen.run = run;
+  view = new TreeView($("tree"), readNode);
+  $("running").hidden = false;
+  listenToReader("Tree", "a tree", run.limits.characters);
+  listenToChoices(run, showAll, () => seen.count);
   listenToLevels(() => (seen.tree ? topOf(seen.tree) + 1 : 1));
-  addEventListener("hashchange", () => begin(location.hash));
   whenChanged((changed) => {
     if (changed.has("part")) seen.count = null;
     if (["text", "part", "number", "see", "layer"].some((key) => changed.has(key))) read();
@@ -149,16 +167,3 @@ function listen() {
     else showAll();
   });
 }
-
-async function start() {
-  try {
-    seen.run = await askRun();
-  } catch (error) {
-    return say(error.message);
-  }
-  showHead(seen.run, "It labels trees.");
-  listen();
-  begin(location.hash);
-}
-
-start();
