@@ -67,7 +67,7 @@ def _outermost(tree: ast.AST) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef
 
 def _span(lines: list[str], node: ast.AST) -> tuple[Position, Position]:
     """Return where a node begins and ends, in characters; the tree counts bytes."""
-    begin, stop = (node.lineno, node.col_offset), (node.end_lineno, node.end_col_offset)  # type: ignore[attr-defined]
+    begin, stop = (node.lineno, node.col_offset), (node.end_lineno, node.end_col_offset)  # type: ignore[attr-defined]  # of statements
     return _in_characters(lines, begin), _in_characters(lines, stop)
 
 

@@ -206,19 +206,19 @@ class Cell:
 
     @property
     def has_projection(self) -> bool:
-        """Whether the output has a size of its own, ``proj_size``."""
+        """Return whether the output has a size of its own, ``proj_size``."""
         return self._hidden is not None
 
     @cached_property
     def has_hidden(self) -> bool:
-        """Whether some vector has another size than the input, so that ``hidden_size`` has a meaning."""
+        """Return whether some vector has another size than the input, so that ``hidden_size`` has a meaning."""
         sizes = [s.size for s in self.trace.states] + [x for p in self.trace.parameters for x in (p.rows, *p.columns)]
         sizes += self.trace.sizes.values()
         return any(s is not None and s.root not in (self.trace.input_size.root, *self._sized) for s in sizes)
 
     @property
     def input_is_memory(self) -> bool:
-        """Whether the input may have another size than a projected output."""
+        """Return whether the input may have another size than a projected output."""
         return not self.has_projection or self.trace.input_size.root is not self._output
 
     @cached_property

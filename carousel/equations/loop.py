@@ -87,7 +87,7 @@ class Loop:
 
     @cached_property
     def over_set(self) -> bool:
-        """Whether a step follows a set of others, so that values of each have rows of their own."""
+        """Return whether a step follows a set of others, so that values of each have rows of their own."""
         return any(r.kind == "together" for s in self.stages for r in s.reductions)
 
     @property
@@ -102,12 +102,12 @@ class Loop:
 
     @property
     def draws(self) -> bool:
-        """Whether the loop itself draws noise."""
+        """Return whether the loop itself draws noise."""
         return any(not COUNTED.isdisjoint(expr.free_symbols) for expr in self.definitions.values())
 
     @property
     def goes_over_units(self) -> bool:
-        """Whether a reduction, inside the loop or before it, makes one of the values: one number a row."""
+        """Return whether a reduction, inside the loop or before it, makes one of the values: one number a row."""
         given = {s for symbols in self.hoisted for s in symbols} | {*self.vectors, *self.definitions}
         return any(s.reductions for s in self.stages) or any(self.sizes.get(s) is ROW for s in given)
 

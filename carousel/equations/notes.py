@@ -85,12 +85,12 @@ class Parameter:
 
     @property
     def learned(self) -> bool:
-        """Whether a layer has the parameter; all others are given, or computed from learned ones."""
+        """Return whether a layer has the parameter; all others are given, or computed from learned ones."""
         return self.kind in ("dense", "diagonal", "bias")
 
     @property
     def is_matrix(self) -> bool:
-        """Whether it multiplies with @."""
+        """Return whether it multiplies with @."""
         return self.kind in ("dense", "matrix", "transposed")
 
     @property
@@ -136,7 +136,7 @@ class Input:
 
     @property
     def is_number(self) -> bool:
-        """Whether it is one number a row."""
+        """Return whether it is one number a row."""
         return self.size is ROW
 
 

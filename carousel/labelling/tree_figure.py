@@ -66,7 +66,7 @@ class TreeView:
 
     @cached_property
     def ends(self) -> list[int]:
-        """Of each node, the number after the last node below it: a node and all below it stand side by side."""
+        """The number after each node's last descendant; a node and its descendants have successive numbers."""
         found = list(range(1, len(self) + 1))
         for node in range(len(self) - 1, 0, -1):
             parent = int(self.parents[node])

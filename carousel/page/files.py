@@ -11,9 +11,9 @@ from typing import Any
 
 # What answers one file is the browser, in the place of the server.
 MODULES = (
-    *("state", "link", "browser", "api", "asking", "tables", "colours", "theme", "numbers", "layers", "models", "drawing", "heatmap"),
-    *("words", "panels", "quantity", "units", "dragging", "clamping", "carried", "attention", "depends", "flow", "patch"),
-    *("save", "player", "tabs", "main"),
+    *("state", "link", "browser", "api", "asking", "tables", "colours", "theme", "numbers", "layers", "models"),
+    *("drawing", "heatmap", "words", "panels", "quantity", "units", "dragging", "clamping", "carried", "attention", "depends"),
+    *("flow", "patch", "save", "player", "tabs", "main"),
 )
 STYLES = ("theme", "style", "cell", "maps", "attention", "models")
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:"

@@ -115,7 +115,7 @@ class LanguageRun:
 
     @property
     def reads_sentences(self) -> bool:
-        """Whether the model reads each sentence on its own."""
+        """Return whether the model reads each sentence on its own."""
         return self.config.training.feed == "sentences"
 
     def learned(self) -> EncodedText:

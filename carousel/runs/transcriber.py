@@ -39,8 +39,14 @@ MOST_REMEMBERED = 20_000  # prefixes of a language model
 
 @dataclass(frozen=True)
 class Transcription:
-    """What was read: ``text``; ``labels``, each a text; log p in nats of all paths that were followed (of the best path where
-    the search was greedy), and the ``score`` by which it was ranked."""
+    """A transcription that was found.
+
+    Attributes:
+        text: the labels as one text.
+        labels: each a text.
+        log_probability: in nats, of all paths that were followed; of the best path where the search was greedy.
+        score: the search ranked it by this number.
+    """
 
     text: str
     labels: tuple[str, ...]
@@ -54,8 +60,14 @@ class Transcription:
 
 @dataclass(frozen=True)
 class Search:
-    """How transcriptions are found: ``beam`` prefixes side by side, 1: the best path; with a language model, ``alpha`` weighs
-    its log-probability, and ``beta`` is added for each label."""
+    """The settings of a search for transcriptions.
+
+    Args:
+        beam: prefixes that are followed side by side; 1 takes the best path.
+        foreteller: a language model, if any.
+        alpha: the weight of its log-probability.
+        beta: is added to the score for each label.
+    """
 
     beam: int = 1
     foreteller: Foreteller | None = None

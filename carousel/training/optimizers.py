@@ -21,7 +21,7 @@ OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
     "rprop": torch.optim.Rprop,
 }
 FUSED = ("adamw", "adam", "sgd")  # of which PyTorch has one compiled kernel a step
-NEWTON_SCHULZ = 3  # steps of Muon: PyTorch takes five, which took longer and learned no more (results/measurements.md)
+NEWTON_SCHULZ = 3  # steps of Muon: the five that PyTorch takes last longer and learn no more (results/measurements.md)
 
 
 def optimizer(name: str, parameters: Iterable[Any], rate: float, **options: Any) -> torch.optim.Optimizer:

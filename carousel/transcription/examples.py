@@ -29,7 +29,7 @@ class Inputs:
 
     @property
     def size(self) -> int:
-        """How many numbers a step has."""
+        """The count of numbers of a step."""
         return int(self.data.shape[-1])
 
     def __len__(self) -> int:

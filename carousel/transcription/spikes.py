@@ -40,7 +40,7 @@ class Spikes:
 
     @property
     def places(self) -> list[dict[str, Any]]:
-        """For each label of the transcription its span and peak, in steps of the input, and its probability at the peak."""
+        """The span and the peak of each label of the transcription, in steps of the input, and its probability at the peak."""
         found = []
         for k, (begin, stop) in zip(self.ids, self.spans, strict=True):
             peak = begin + int(self.logs[begin:stop, k].argmax())
