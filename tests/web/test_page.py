@@ -28,6 +28,16 @@ def test_a_typed_text_is_read(page, server):
     assert shown == [w.replace("<eos>", "¶") for w, _ in found["predictions"][1]]
 
 
+def test_enter_reads_a_text_and_with_shift_begins_a_line(page):
+    page.locator("#text").fill("the girl")
+    page.locator("#text").press("Shift+Enter")
+    assert page.locator("#text").input_value() == "the girl\n"
+    page.locator("#text").press_sequentially("sings")
+    page.locator("#text").press("Enter")
+    sync_api.expect(page.locator("#words .word")).to_have_count(5)
+    assert page.locator("#text").input_value() == "the girl\nsings"
+
+
 def test_valves_show_their_mean_at_each_word(page, server):
     _, found = server.ask("api/watch", {"text": TEXT})
     for step in (1, 2, 3):
@@ -64,6 +74,13 @@ def test_playing_goes_on_to_the_end_and_stops(page):
     assert page.locator("#play").inner_text() == "Pause"
     sync_api.expect(page.locator("#play")).to_have_text("Play")
     assert "hat" in page.locator("#now").inner_text()
+
+
+def test_the_space_bar_presses_the_button_that_has_the_focus(page):
+    page.locator("[data-go=on]").focus()
+    page.keyboard.press(" ")
+    sync_api.expect(page.locator("#words li.current")).to_contain_text("boy")
+    assert page.locator("#play").inner_text() == "Play"
 
 
 def test_a_replaced_word_makes_a_second_run_beside_the_first(page, server):
@@ -176,6 +193,16 @@ def test_a_link_shows_the_same_again(page, open_page):
     again = open_page(page.url)
     again.wait_for_selector("#words .word.b")
     same_texts(again, page, ("#words", "#changed", "#now", "#run-b", "#changes", "#chosen-facts"))
+
+
+def test_a_copied_link_holds_the_step_that_is_seen(page):
+    """The address follows a run through the text with some delay; the link does not."""
+    copied = """() => {
+      document.querySelector("[data-go=last]").click();
+      document.querySelector("#copy").click();
+      return location.hash;
+    }"""
+    assert "step=10" in page.evaluate(copied)
 
 
 def test_a_link_that_makes_no_sense_is_no_harm(open_page, server):
