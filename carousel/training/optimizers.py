@@ -21,7 +21,6 @@ OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
     "rprop": torch.optim.Rprop,
 }
 FUSED = ("adamw", "adam", "sgd")  # of which PyTorch has one compiled kernel a step
-NEWTON_SCHULZ = 3  # steps of Muon: the five that PyTorch takes last longer and learn no more (results/measurements.md)
 
 
 def optimizer(name: str, parameters: Iterable[Any], rate: float, **options: Any) -> torch.optim.Optimizer:
@@ -76,7 +75,7 @@ class Muon(torch.optim.Optimizer):
         how: dict[str, Any] = {"lr": rate, "weight_decay": weight_decay}
         self.parts: list[torch.optim.Optimizer] = []
         if matrices:
-            self.parts.append(torch.optim.Muon(matrices, ns_steps=NEWTON_SCHULZ, adjust_lr_fn="match_rms_adamw", **how))
+            self.parts.append(torch.optim.Muon(matrices, adjust_lr_fn="match_rms_adamw", **how))
         if others:
             self.parts.append(torch.optim.AdamW(others, fused=True, **how))
         super().__init__([group for part in self.parts for group in part.param_groups], {})

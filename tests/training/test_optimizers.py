@@ -32,7 +32,7 @@ def test_it_is_pytorchs_muon_and_adamw():
     named = dict(theirs.named_parameters())
     matrices = [p for n, p in named.items() if n.startswith("recurrent.W.")]
     others = [p for n, p in named.items() if not n.startswith("recurrent.W.")]
-    muon = torch.optim.Muon(matrices, ns_steps=3, adjust_lr_fn="match_rms_adamw", **HOW)
+    muon = torch.optim.Muon(matrices, adjust_lr_fn="match_rms_adamw", **HOW)
     parts = [muon, torch.optim.AdamW(others, fused=True, **HOW)]
     learn(theirs, parts, 5)
     assert len(matrices) == 8
