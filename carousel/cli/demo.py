@@ -9,7 +9,7 @@ import typer
 
 from carousel import files
 from carousel.cli import compare, options, screen
-from carousel.language.demo import CELLS, demo_config
+from carousel.language.demo import demo_configs
 from carousel.runs.language import LanguageRun
 
 EXAMPLE = "Example: carousel demo --out runs/demo"
@@ -22,8 +22,9 @@ def command(
 ) -> None:
     """Train an LSTM (v2) and an MLP on Python's own documentation, and score them against counting models."""
     with files.owning(out):
-        rows = compare.run(out, demo_config(out, epochs), CELLS)
-    run = out / CELLS[-1]
+        configs = demo_configs(out, epochs)
+        rows = compare.run(out, configs)
+    run = out / list(configs)[-1]
     passage = LanguageRun(run).pieces("The ", 120, temperature=0.7, seed=1)
     if json:
         screen.print_json({"rows": rows, "passage": "".join(passage), "run": str(run), "curve": str(run / "curve.png")})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from carousel.corpora.python_docs import write_topics
@@ -12,8 +13,8 @@ from carousel.training.config import TrainConfig
 CELLS = ["mlp", "lstm-v2"]
 
 
-def demo_config(folder: Path, epochs: int | None = None) -> Config:
-    """Write the text into ``folder`` and say how to train on it.
+def demo_configs(folder: Path, epochs: int | None = None) -> dict[str, Config]:
+    """Write the text into ``folder`` and say how each cell is trained on it.
 
     Byte pairs know every text, so that bits per character are exact and mean the same for all models. With 1 000 of them
     the 3-gram is at its best; smaller units would starve it of context, larger ones both of examples.
@@ -22,4 +23,4 @@ def demo_config(folder: Path, epochs: int | None = None) -> Config:
     text = TextConfig(**paths, vocabulary="bpe", vocabulary_size=1000)
     model = ModelConfig(embedding=192, hidden=384, dropout=0.5)
     training = TrainConfig(batch_size=16, length=50, epochs=epochs or 12, lr=4e-3, warmup=50, log_every=20)
-    return Config(text, model, training)
+    return {cell: Config(text, replace(model, cell=cell), training) for cell in CELLS}

@@ -34,10 +34,10 @@ def draw_curve(rows: Rows, path: Path, title: str, metric: Metric) -> None:
             ha="center",
             color="#c0392b",
         )
-    _finish(axes, title, metric, [r[metric.name] for r in train[1:] + valid])
+    finish(axes, title, metric, [r[metric.name] for r in train[1:] + valid])
     for lower in below:
         _draw_gradients(lower, gradients, [r for r in train if "clipped" in r])
-    _write(figure, path)
+    write(figure, path)
 
 
 def _draw_gradients(axes: Any, gradients: Rows, train: Rows) -> None:
@@ -54,47 +54,12 @@ def _draw_gradients(axes: Any, gradients: Rows, train: Rows) -> None:
     axes.grid(alpha=0.25)
 
 
-def draw_comparison(
-    runs: dict[str, Rows], path: Path, title: str, metric: Metric, floor: dict[str, float], words: int | None = None
-) -> None:
-    """Draw a held-out metric by steps and by seconds of training, one line a run.
-
-    Args:
-        runs: the lines of each run's metrics, by name; all take the same batches.
-        path: of the figure, a PNG.
-        title: of it.
-        metric: that is drawn.
-        floor: values of others, horizontal lines.
-        words: of the training text, for a second axis beside the steps.
-    """
-    figure = Figure(figsize=(12.8, 7.2), layout="constrained")
-    left, right = figure.subplots(1, 2, sharey=True)
-    valid = {name: [r for r in rows if r["event"] == "valid"] for name, rows in runs.items()}
-    every = [*floor.values(), *(r[metric.name] for rows in valid.values() for r in rows)]
-    for axes, by, label in ((left, "step", "step"), (right, "seconds", "seconds of training")):
-        for name, rows in valid.items():
-            axes.plot([r[by] for r in rows], [r[metric.name] for r in rows], "o-", ms=4, label=name)
-        for name, value in floor.items():
-            axes.axhline(value, color="#888", lw=1, ls="--")
-            axes.annotate(name, (0.99, value), xycoords=("axes fraction", "data"), ha="right", va="bottom", color="#666")
-        _finish(axes, title if axes is left else "", metric, every)
-        axes.set_xlabel(label)
-    right.set_ylabel("")
-    last = max((r for rows in valid.values() for r in rows), key=lambda r: r["step"], default=None)
-    if words and last is not None:
-        each = words * last["epoch"] / last["step"]
-        above = left.secondary_xaxis("top", functions=(lambda step: step * each / 1e6, lambda million: million * 1e6 / each))
-        above.set_xlabel("million words read")
-    if left.get_legend() is not None:
-        left.get_legend().remove()
-    _write(figure, path)
-
-
 def _points(rows: Rows, metric: Metric) -> tuple[list[int], list[float]]:
     return [r["step"] for r in rows], [r[metric.name] for r in rows]
 
 
-def _finish(axes: Any, title: str, metric: Metric, values: list[float]) -> None:
+def finish(axes: Any, title: str, metric: Metric, values: list[float]) -> None:
+    """Give axes their title and labels; where equal ratios are equally far, as of losses, the scale is logarithmic."""
     axes.set_title(title, loc="left")
     axes.set_xlabel("step")
     axes.set_ylabel(metric.name)
@@ -114,7 +79,8 @@ def _finish(axes: Any, title: str, metric: Metric, values: list[float]) -> None:
         axes.legend(frameon=False)
 
 
-def _write(figure: Figure, path: Path) -> None:
+def write(figure: Figure, path: Path) -> None:
+    """Write a figure as PNG, whole or not at all."""
     picture = BytesIO()
     figure.savefig(picture, format="png", dpi=150)
     files.write(path, picture.getvalue())

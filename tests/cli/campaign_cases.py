@@ -51,7 +51,10 @@ OPTIONS = {
         *("dynamic", "dynamic-lr", "dynamic-decay", "dynamic-epsilon", "dynamic-segment", "dynamic-batches"),
         *("cache", "cache-theta", "cache-weight", "mean"),
     ),
-    "compare": ("parameters", "cells", "out", "valid", "test", *NUMBERS, "vocab", "feed", "softmax", "lr", "dropout"),
+    "compare": (
+        *("parameters", "cells", "recipes", "seeds", "beside", "out", "valid", "test"),
+        *(*NUMBERS, "vocab", "feed", "softmax", "lr", "dropout"),
+    ),
     "translate train": (
         *("attention", "vocab", "vocab-size", "longest", "layers", "decoder-layers", "hidden", "embedding", "dropout", "cell"),
         *("dropout-words", "smoothing", "init", "batch-size", "batch-tokens", "optimizer", "lr", "clip", "seed", "out"),

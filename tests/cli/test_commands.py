@@ -141,15 +141,6 @@ def test_what_resume_would_ignore_is_refused(carousel, command, option):
     assert f"leave {'--out' if option[0] == '-o' else option[0]} out" in err
 
 
-def test_a_comparison_takes_no_run_that_was_trained_longer_than_the_others(carousel, text, small):
-    arguments = ("compare", text, "--cells", "rnn", *small, "--epochs", 1, "-o", "all")
-    assert carousel(*arguments)[0] == 0
-    assert carousel("train", "--resume", "all/rnn", "--epochs", 2)[0] == 0
-    status, out, err = carousel(*arguments)
-    assert (status, out) == (2, "")
-    assert "all/rnn was trained on by itself" in err
-
-
 def test_score(carousel, trained, text):
     found = json.loads(carousel("score", trained, text, "--json")[1])
     assert found["bits"] == pytest.approx(found["bits_per_character"] * len(text.read_text()))
@@ -228,32 +219,9 @@ def test_a_run_of_sentences_writes_every_line_as_it_learnt_the_first(carousel, t
     assert lines[0] == lines[3]  # the same sentence is as likely wherever it stands
 
 
-def test_compare_gives_a_table_a_figure_and_json(carousel, text, tmp_path, small):
-    arguments = ("compare", text, "--cells", "mlp,rnn,lstm-v1", *small, "--epochs", 1, "-o", "all")
-    status, out, _ = carousel(*arguments)
-    assert status == 0
-    assert [line.split()[0] for line in out.splitlines()[2:7]] == ["unigram", "3-gram", "mlp", "rnn", "lstm-v1"]
-    assert (tmp_path / "all" / "compare.png").read_bytes().startswith(PNG)
-    before = (tmp_path / "all" / "rnn" / "model.safetensors").stat().st_mtime_ns
-    rows = json.loads(carousel(*arguments, "--json")[1])
-    assert (tmp_path / "all" / "rnn" / "model.safetensors").stat().st_mtime_ns == before  # it was finished
-    assert {r["model"] for r in rows} == {"unigram", "3-gram", "mlp", "rnn", "lstm-v1"}
-
-
-def test_compare_within_a_number_of_parameters(carousel, text, small):
-    status, out, _ = carousel(
-        "compare", text, "--cells", "rnn,lstm-v3", "--parameters", 1500, *small, "--embedding", 8, "--epochs", 1, "--json"
-    )
-    found = {r["model"]: r for r in json.loads(out)}
-    assert status == 0
-    assert 1200 < found["lstm-v3"]["parameters"] <= 1500
-    assert 1200 < found["rnn"]["parameters"] <= 1500
-    assert found["rnn"]["hidden"] > found["lstm-v3"]["hidden"]
-
-
 def test_demo(carousel, monkeypatch):
     pytest.importorskip("pydoc_data.topics")
-    monkeypatch.setattr("carousel.cli.demo.CELLS", ["rnn"])
+    monkeypatch.setattr("carousel.language.demo.CELLS", ["rnn"])
     found = json.loads(carousel("demo", "--epochs", 1, "--json", "-o", "demo")[1])
     assert [r["model"] for r in found["rows"]] == ["unigram", "3-gram", "rnn"]
     assert found["passage"]
