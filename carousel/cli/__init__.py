@@ -40,7 +40,7 @@ COMMANDS = {
     "claims": "Train the cells that a claim compares, with several seeds, and judge it by a rule.",
     "export": "Write a model as a file that runs without Python: C, JavaScript, a page, WebAssembly, ONNX.",
     "serve": "Show a model's valves and memory while it reads: a page on this machine, until Ctrl+C.",
-    "demo": "Train an LSTM (v2) and an MLP on Python's own documentation, and score them against counting models.",
+    "demo": "Train an LSTM and an MLP on Python's own documentation, and score them against counting models.",
     "agreement": "Agreement at a distance: an English corpus of ours, and how a model fares on it.",
     "label": "Train a labeller, one label a step or a sequence; score it; label with it.",
     "translate": "Train a translator, score it, and translate: carousel translate RUN, a line in, a line out.",

@@ -221,7 +221,7 @@ def test_a_run_of_sentences_writes_every_line_as_it_learnt_the_first(carousel, t
 
 def test_demo(carousel, monkeypatch):
     pytest.importorskip("pydoc_data.topics")
-    monkeypatch.setattr("carousel.language.demo.CELLS", ["rnn"])
+    monkeypatch.setattr("carousel.language.demo.CELLS", {"rnn": (1, None)})
     found = json.loads(carousel("demo", "--epochs", 1, "--json", "-o", "demo")[1])
     assert [r["model"] for r in found["rows"]] == ["unigram", "3-gram", "rnn"]
     assert found["passage"]
