@@ -9,6 +9,7 @@ equation that they allow. Stages that need only the input are **outside** the lo
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import sympy
@@ -97,6 +98,8 @@ class _Planner:
         self.sizes: dict[Expr, Size | None] = {p.symbol: p.rows for p in trace.parameters if not p.is_matrix}
         self.sizes |= {trace.input: trace.input_size} | {s.before: s.size for s in trace.states}
         self.sizes |= {x.symbol: x.size for x in trace.inputs}
+        # Symbols that have a value for each of the set that a step follows.
+        self.each = {s.before for s in trace.states if isinstance(trace.before, str)}
 
     def plan(self) -> Schedule:
         for target, expr in self.trace.equations:
@@ -116,7 +119,13 @@ class _Planner:
         """Add an equation to its stage; return which that is."""
         where = self.when(expr)
         self.stage(where).equations.append((target, counted_within(expr) if where[0] else expr))
+        self.of_each(target, expr.free_symbols)
         return where
+
+    def of_each(self, made: Expr, symbols: Iterable[Expr]) -> None:
+        """Note that what is made of some symbols has a value for each of the set, if one of them has."""
+        if not self.each.isdisjoint(symbols):
+            self.each.add(made)
 
     def stage(self, where: tuple[bool, int]) -> Stage:
         return self.stages.setdefault(where, Stage())
@@ -150,18 +159,21 @@ class _Planner:
         return rebuild(expr, args)
 
     def accumulate(self, products: list[Product], biases: list[Expr]) -> Expr:
-        """Return Σ products + Σ biases: products of the input alone outside the loop, the rest inside, starting from them."""
-        groups: dict[bool, list[Product]] = {}
-        level = {False: 0, True: 0}
+        """Return Σ products + Σ biases: products of the input alone outside the loop, the rest inside, starting from them; those of
+        each of a set start from those of the step."""
+        groups: dict[tuple[bool, bool], list[Product]] = {}
+        level: Counter[tuple[bool, bool]] = Counter()
         for p in products:
             operand = self.rows_named(self.split(p.operand))
             inside, known = self.when(operand)
             operand = counted_within(operand) if inside else operand
-            level[inside] = max(level[inside], known + 1)  # a sum waits for the last of its operands
-            groups.setdefault(inside, []).append(Product(p.symbol, p.weight, operand, p.part, p.shown))
+            kind = inside, not self.each.isdisjoint(operand.free_symbols)
+            level[kind] = max(level[kind], known + 1)  # a sum waits for the last of its operands
+            groups.setdefault(kind, []).append(Product(p.symbol, p.weight, operand, p.part, p.shown))
         start: Expr | None = None
-        for inside, group in sorted(groups.items()):
-            start = self.make((inside, level[inside]), group, biases if start is None else [], start)
+        for (inside, each), group in sorted(groups.items()):
+            known = max(level[inside, each], self.known[start][1] if each and start is not None and self.known[start][0] else 0)
+            start = self.make((inside, known), group, biases if start is None else [], start)
         return start
 
     def make(self, where: tuple[bool, int], products: list[Product], biases: list[Expr], start: Expr | None) -> Expr:
@@ -171,6 +183,7 @@ class _Planner:
             rows = products[0].weight.rows
             self.stage(where).accumulators.append(Accumulator(symbol, tuple(products), tuple(biases), start, rows))
             self.known[symbol], self.sizes[symbol] = where, rows
+            self.of_each(symbol, {x for p in products for x in p.operand.free_symbols})
             self.made[key] = symbol
         return self.made[key]
 
@@ -199,6 +212,8 @@ class _Planner:
     def over_set(self, expr: Expr) -> Expr:
         """Return the sum over the set of steps that a step follows, as a reduction."""
         operand = self.name(self.rows_named(self.split(expr.args[0])))
+        if operand not in self.each:
+            raise EquationError(f"together({expr.args[0]}) goes over a value that is the same for all of the set")
         taken = ("together", operand, None)
         if taken not in self.reduced:
             symbol, where = sympy.Symbol(f"r{len(self.reduced)}", real=True), (True, self.when(operand)[1] + 1)
@@ -238,6 +253,7 @@ class _Planner:
             size = self.units(operand)
             self.stage((inside, known + 1)).reductions.append(Reduction(symbol, kind, operand, size, heads))
             self.known[symbol], self.sizes[symbol] = (inside, known + 1), ROW if heads is None else size
+            self.of_each(symbol, [operand])
             self.reduced[taken] = symbol
         return self.reduced[taken]
 

@@ -1,7 +1,8 @@
 """Steps in levels: those of a level need nothing of one another, and each precedes steps of later levels.
 
 Which these are stands in ``follows``, (predecessors, rows of all steps): of each step the row of the step whose k-th
-predecessor it is, −1 of none. Of a set there is one line, and several steps may precede the same.
+predecessor it is, −1 of none. Of a set there is one line, and several steps may precede the same; what there is for each member
+stands in rows of its own, those of one set together, the sets in the order of the steps.
 """
 
 from __future__ import annotations
@@ -55,6 +56,38 @@ def before(follows: Tensor) -> Tensor:
     k, row = (follows >= 0).nonzero(as_tuple=True)
     found[k, follows[k, row]] = row
     return found
+
+
+class Members(NamedTuple):
+    """The members of all steps' sets, in rows of their own.
+
+    ``place``: of each step its row among them, −1 of none. ``begin``: of each step where its set begins, and the number of all.
+    ``owner``: of each member the step that it precedes; ``members``: which step it is.
+    """
+
+    place: Tensor
+    begin: Tensor
+    owner: Tensor
+    members: Tensor
+
+    @property
+    def count(self) -> int:
+        """How many there are."""
+        return len(self.members)
+
+    def most(self, batch_sizes: Sequence[int]) -> int:
+        """Return the most of a level."""
+        return int(self.begin[begins(batch_sizes)].diff().max())
+
+
+def members(follows: Tensor) -> Members:
+    """Return the members of sets; ``follows`` as that of a call, of one line."""
+    parent, = follows
+    found = parent.argsort(stable=True)[int((parent < 0).sum()) :]
+    owner, place = parent[found], torch.full_like(parent, -1)
+    place[found] = torch.arange(len(found), device=follows.device)
+    begin = torch.bincount(owner + 1, minlength=len(parent) + 1).cumsum(0)
+    return Members(place, begin, owner, found)
 
 
 class Gather(NamedTuple):
