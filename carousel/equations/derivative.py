@@ -295,7 +295,7 @@ class _Deriver:
             if s in self.loop.constants or s == self.loop.clock or s in self.loop.counts or s in COUNTED:
                 continue
             part, size = times(bar, partial(symbol, expr, s)), self.sizes[symbol]
-            if symbol in self.each and s not in self.each and size is not None:
+            if symbol in self.each and s not in self.each and self.sizes[s] is not None and size is not None:
                 self.members[s].append((part, size))
             elif self.sizes[s] is ROW and size is not None and size is not ROW:
                 self.spread[s].append((part, size))

@@ -140,9 +140,9 @@ def _units(what: str, block: CppBlock) -> str:
     lines += block.stores
     lines += [f"gather_{r.kind}<TAIL>({_partial(r, _unit_of(r))}, {r.operand}, n);" for r in block.gathers]
     lines += [f"{array}_sum += {_printer.doprint(expr)};" for array, expr in block.sums]
-    before = [*_each(lines), *before]
-    if block.each and any(re.search(r"\bowner\b(?!\[)", line.replace("c.owner", "")) for line in lines):
+    if any(re.search(r"(?<!c\.)\bowner\b", line) for line in lines):
         lines.insert(0, "const long owner = c.owner[each + row] - s.at;")
+    before = [*_each(lines), *before]
     if any(p.later for p in block.products):
         lines.insert(0, "const bool goes_on = row < s.next_rows && !(s.next_resets && s.next_resets[row]);")
     after = []
