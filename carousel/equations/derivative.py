@@ -231,14 +231,12 @@ class _Deriver:
         for size, parts in sums.items():
             if (total := sympy.Add(*parts)) == 0:
                 continue
-            if size is ROW:
-                raise NoDerivative(f"{symbol} of {self.loop.name} goes to one number of each of a set, which has no compiled sum")
             level, number = self.ready(total), len(self.reduced)
             operand = self.known(sympy.Symbol(f"s{number}_over", real=True), size, level, each=True)
             self.stage(level).equations.append((operand, total))
             found = self.reduced[operand] = self.known(sympy.Symbol(f"s{number}_sum", real=True), size, level + 1)
             self.stage(level + 1).reductions.append(Reduction(found, "together", operand, size))
-            if self.sizes[symbol] is ROW:
+            if self.sizes[symbol] is ROW and size is not ROW:
                 self.spread[symbol].append((found, size))
             else:
                 self.bars[symbol].append(found)

@@ -40,7 +40,7 @@ class Reduction:
     """``symbol``, one number a row, is the "sum" or the "max" of ``operand`` over its units, whose number is ``size``.
 
     With ``heads`` it is a vector of that size: each of so many heads' units have what their head has. A maximum hands no error
-    back. Of the kind "together" it is a vector, too: the sum over the set of steps that a step follows, unit by unit.
+    back. Of the kind "together" it has the operand's size: the sum over the set of steps that a step follows, unit by unit.
     """
 
     symbol: Expr
@@ -159,8 +159,8 @@ class _Planner:
         return rebuild(expr, args)
 
     def accumulate(self, products: list[Product], biases: list[Expr]) -> Expr:
-        """Return Σ products + Σ biases: products of the input alone outside the loop, the rest inside, starting from them; those of
-        each of a set start from those of the step."""
+        """Return Σ products + Σ biases: products of the input alone outside the loop, the rest inside, starting from them; what
+        is of each of a set is added to what is of the step."""
         groups: dict[tuple[bool, bool], list[Product]] = {}
         level: Counter[tuple[bool, bool]] = Counter()
         for p in products:
@@ -172,8 +172,10 @@ class _Planner:
             groups.setdefault(kind, []).append(Product(p.symbol, p.weight, operand, p.part, p.shown))
         start: Expr | None = None
         for (inside, each), group in sorted(groups.items()):
-            known = max(level[inside, each], self.known[start][1] if each and start is not None and self.known[start][0] else 0)
-            start = self.make((inside, known), group, biases if start is None else [], start)
+            where = inside, level[inside, each]
+            if each and start is not None:
+                return sympy.Add(start, self.make(where, group, [], None), evaluate=False)
+            start = self.make(where, group, biases if start is None else [], start)
         return start
 
     def make(self, where: tuple[bool, int], products: list[Product], biases: list[Expr], start: Expr | None) -> Expr:

@@ -116,9 +116,10 @@ class _Flow(ABC):
 
     @cached_property
     def shared_out(self) -> tuple[Expr, ...]:
-        """Values of a step, one number a row, that a block which goes over each of a set reads."""
-        read = {s for place in self.places if place.each for s in self.reads(place)}
-        return tuple(s for s in self.cross_stage if s in read and self.live.row(s) and s not in self.live.each)
+        """Values, one number a row, of a step that a block which goes over each of a set reads, and of each that are summed."""
+        read = {s for place in self.places if place.each for s in self.reads(place) if s not in self.live.each}
+        read |= {r.operand for place in self.places for r in self.summed(place)}
+        return tuple(s for s in self.cross_stage if s in read and self.live.row(s))
 
     def free(self, equations: list[Equation]) -> dict[Expr, None]:
         """Return the symbols in the right sides of equations, in order."""

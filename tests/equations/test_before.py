@@ -58,13 +58,34 @@ def test_a_drawing_has_each_state_at_each_predecessor(known):
         assert ">↑<" in standalone(known) and ">←<" in standalone(known)
 
 
-def test_the_sum_over_a_set_is_taken_by_the_reference_alone():
+def test_values_of_each_of_a_set_stand_apart_from_those_of_the_step():
     known = get("child-sum-lstm")
     inside = loop(known.trace, known.schedule)
-    assert inside.over_set and inside.edges == ("child",) and not loop(get("mdlstm").trace, get("mdlstm").schedule).over_set
-    for function in (derive, tangent):
-        with pytest.raises(NoDerivative, match="follows a set of others"):
-            function(inside)
+    assert inside.over_set and inside.edges == ("child",)
+    assert {str(s) for s in inside.each} >= {"m_child_tm1", "h_child_tm1", "f_t"}
+    assert not {str(s) for s in inside.each} & {"s_t", "i_t", "o_t", "h_t", "m_t"}
+    assert not loop(get("mdlstm").trace, get("mdlstm").schedule).each
+    assert tangent(inside).over_set and tangent(inside).each > inside.each
+
+
+def test_what_each_of_a_set_hands_back_to_the_step_is_summed_over_the_set():
+    known = get("child-sum-lstm")
+    back = derive(loop(known.trace, known.schedule))
+    summed = [r for stage in back.stages for r in stage.reductions]
+    assert [r.kind for r in summed] == ["together"]  # of the forget gates, to the input's share
+    assert summed[0].operand in back.each and summed[0].symbol not in back.each
+    assert any(summed[0].symbol in adjoints for adjoints in back.hoisted)
+
+
+def test_products_of_the_step_are_taken_once_and_not_for_each_of_a_set():
+    @cell(before="child")
+    def beside(e, h, W, b):
+        s = together(h.child)
+        h = tanh(W.he @ e + together(logistic(W.fe @ e + W.fh @ h.child + W.fs @ s + b.f) * h.child))
+        return h
+
+    groups = loop(beside.trace, beside.schedule).groups
+    assert [[str(x) for x in g.operands] for g in groups] == [["h_child_tm1"], ["s_t"]]
 
 
 def refused(before, function, **more):
@@ -107,6 +128,9 @@ def test_what_such_a_cell_cannot_be():
     def number(e, h, W):
         return tanh(W.he @ e + W.hh @ together(h.child) + together(total(h.child)))
 
+    def same(e, h, W):
+        return tanh(W.he @ e + together(h.child - h.child + W.hx @ e))
+
     assert refused(("left",), plain) == "a step of this cell does not follow one called up: write h.left"
     assert refused(("up", "left"), bare) == "h is of several steps before this one: write h.up or h.left"
     assert refused(("up", "left"), added) == "h is of several steps before this one: write h.up or h.left"
@@ -116,6 +140,7 @@ def test_what_such_a_cell_cannot_be():
     assert refused("child", each) == "state h is set to a value of each child: sum them, together(…)"
     assert "this is no value of each" in refused("child", not_each)
     assert "one number a row" in refused("child", number)
+    assert "goes over a value that is the same for all of the set" in refused("child", same)
     for before, said in (
         (("up", "up"), "twice"),
         (("h",), "the name of something else"),

@@ -101,8 +101,8 @@ class _Direction(ABC, Generic[Flow]):
     def hoisted(self, symbol: Expr, place: Place) -> str:
         j, column = self.live.column[symbol]
         row = self.row(symbol, place, "s.local" if j < len(self.loop.outer) else "s.at")
-        place = self.place(f"E_{j}", row, self.program.size(symbol), len(self.loop.hoisted[j]), column)
-        return f"load<TAIL>({place}, n)"
+        at = self.place(f"E_{j}", row, self.program.size(symbol), len(self.loop.hoisted[j]), column)
+        return f"load<TAIL>({at}, n)"
 
     def loading(self, symbol: Expr, array: str, row: str) -> str:
         return f"load<TAIL>({self.place(array, row, self.program.size(symbol))}, n)"
@@ -126,7 +126,7 @@ class _Direction(ABC, Generic[Flow]):
         if not row:
             made.by_head = self.flow.reduced(place)
             made.loads += [(r.symbol, f"all(c.{r.symbol}_own[(own + row) * {r.heads} + head])") for r in made.by_head]
-        made.loads += [(r.symbol, self.together(r.operand, made.size)) for r in self.flow.summed(place)]
+        made.loads += [(r.symbol, self.together(r.operand, made)) for r in self.flow.summed(place)]
         for r in self.flow.reduced(place) if row else ():
             made.results.append((r.symbol, f"reduced_{r.kind}<TAIL>(c.{r.symbol}_partial, team, c.batch, row, n)"))
         for s in self.flow.reads(place):
@@ -146,6 +146,14 @@ class _Direction(ABC, Generic[Flow]):
         else:
             self.store(made, place)
         return made
+
+    def together(self, operand: Expr, made: CppBlock) -> str:
+        """Return the expression that sums a value over a step's set; its rows begin with those of the step's first member."""
+        array, begin = self.handed_out(operand, each=True)
+        if made.row:
+            return f"together_rows<TAIL>(c.{array} + {begin}, c.children + s.at + row, each, n)"
+        rows = "c.children[s.at + row] - each, c.children[s.at + row + 1] - each"
+        return f"together<TAIL>({self.place(array, begin, made.size)}, c.{made.size}, {rows}, n)"
 
     # What is one number a row. A block of such numbers has those of some rows in a vector, any other block one for all units.
 
@@ -171,7 +179,7 @@ class _Direction(ABC, Generic[Flow]):
             return str(symbol), "s.at", 1, 0
         if symbol in self.flow.defined:
             others = self.inside(symbol, place) == "owner"  # of rows that other threads may have
-            return (*self.handed_out(symbol), 1, 0) if others else (f"{symbol}_own", "own", 1, 0)
+            return (*self.handed_out(symbol, each=False), 1, 0) if others else (f"{symbol}_own", "own", 1, 0)
         if symbol in self.live.column:
             j, column = self.live.column[symbol]
             return f"E_{j}", "s.at", len(self.loop.hoisted[j]), column
@@ -183,7 +191,7 @@ class _Direction(ABC, Generic[Flow]):
             if self.flow.defined[s] == place:
                 made.stores.append(f"store<TAIL>(c.{s}_own + own + row, {s}, n);")
                 if s in self.flow.shared_out:
-                    array, begin = self.handed_out(s)
+                    array, begin = self.handed_out(s, each=place.each)
                     made.stores.append(f"if (first) store<TAIL>(c.{array} + {begin} + row, {s}, n);")
         for array, width, column, value in self.row_results(place):
             text, wanted = "V{}" if value == 0 else str(value), f" && c.{array}" if array.endswith("_stored") else ""
@@ -204,12 +212,8 @@ class _Direction(ABC, Generic[Flow]):
         """Return the expression that loads a value which a block reads."""
 
     @abstractmethod
-    def together(self, operand: Expr, size: str) -> str:
-        """Return the expression that sums a value over a step's set."""
-
-    @abstractmethod
-    def handed_out(self, symbol: Expr) -> tuple[str, str]:
-        """Return the array in which all threads find one number a row, and where its rows begin."""
+    def handed_out(self, symbol: Expr, *, each: bool) -> tuple[str, str]:
+        """Return the array in which all threads find a value of a step, or of each of a set, and where its rows begin."""
 
     @abstractmethod
     def given_number(self, symbol: Expr) -> str:
@@ -248,12 +252,8 @@ class _Forward(_Direction[ForwardFlow]):
             return self.hoisted(symbol, place)
         return self.loading(symbol, f"{symbol}_stored", self.row(symbol, place, "s.slot"))
 
-    def together(self, operand: Expr, size: str) -> str:
-        rows = "c.children[s.at + row], c.children[s.at + row + 1]"
-        return f"together<TAIL>(c.{operand}_stored + unit, c.{size}, {rows}, n)"
-
-    def handed_out(self, symbol: Expr) -> tuple[str, str]:
-        return f"{symbol}_stored", "s.slot"
+    def handed_out(self, symbol: Expr, *, each: bool) -> tuple[str, str]:
+        return f"{symbol}_stored", "each" if each else "s.slot"
 
     def given_number(self, symbol: Expr) -> str:
         raise AssertionError(symbol)  # a run forwards reads none
@@ -344,11 +344,7 @@ class _Backward(_Direction[BackwardFlow]):
             return self.hoisted(symbol, place)
         return self.loading(symbol, f"{symbol}_stored", row)
 
-    def together(self, operand: Expr, size: str) -> str:
-        rows = "c.children[s.at + row] - each, c.children[s.at + row + 1] - each"
-        return f"together<TAIL>(c.{operand}_cross + unit, c.{size}, {rows}, n)"
-
-    def handed_out(self, symbol: Expr) -> tuple[str, str]:
+    def handed_out(self, symbol: Expr, *, each: bool) -> tuple[str, str]:
         return f"{symbol}_cross", "0"
 
     def given_number(self, symbol: Expr) -> str:

@@ -271,10 +271,16 @@ template <bool TAIL> inline V reduced_max(const T* partial, const Team& team, lo
   return found;
 }
 
-// Of a set of rows, one after the other, the sum of some units.
+// Of a set of rows, one after the other, the sum of some units; of several sets, the sums of one number a row.
 template <bool TAIL> inline V together(const T* p, long width, long from, long to, long n) {
   V sum{};
   for (long row = from; row < to; ++row) sum += load<TAIL>(p + row * width, n);
+  return sum;
+}
+template <bool TAIL> inline V together_rows(const T* p, const int64_t* begin, long first, long n) {
+  V sum{};
+  for (long r = 0; r < n; ++r)
+    for (long row = begin[r]; row < begin[r + 1]; ++row) sum[r] += p[row - first];
   return sum;
 }
 
