@@ -214,8 +214,13 @@ class _Planner:
     def over_set(self, expr: Expr) -> Expr:
         """Return the sum over the set of steps that a step follows, as a reduction."""
         operand = self.name(self.rows_named(self.split(expr.args[0])))
-        if operand not in self.each:
-            raise EquationError(f"together({expr.args[0]}) goes over a value that is the same for all of the set")
+        if operand not in self.each:  # SymPy has found that it is the same for all
+            inside, known = self.when(operand)
+            symbol, where = sympy.Symbol(f"u{len(self.given)}", real=True), (True, known if inside else 0)
+            self.stage(where).equations.append((symbol, operand))
+            self.known[symbol], self.sizes[symbol], self.given[expr] = where, self.size(operand), symbol
+            self.each.add(symbol)
+            operand = symbol
         taken = ("together", operand, None)
         if taken not in self.reduced:
             symbol, where = sympy.Symbol(f"r{len(self.reduced)}", real=True), (True, self.when(operand)[1] + 1)

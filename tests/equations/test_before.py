@@ -128,9 +128,6 @@ def test_what_such_a_cell_cannot_be():
     def number(e, h, W):
         return tanh(W.he @ e + W.hh @ together(h.child) + together(total(h.child)))
 
-    def same(e, h, W):
-        return tanh(W.he @ e + together(h.child - h.child + W.hx @ e))
-
     assert refused(("left",), plain) == "a step of this cell does not follow one called up: write h.left"
     assert refused(("up", "left"), bare) == "h is of several steps before this one: write h.up or h.left"
     assert refused(("up", "left"), added) == "h is of several steps before this one: write h.up or h.left"
@@ -140,7 +137,6 @@ def test_what_such_a_cell_cannot_be():
     assert refused("child", each) == "state h is set to a value of each child: sum them, together(…)"
     assert "this is no value of each" in refused("child", not_each)
     assert "one number a row" in refused("child", number)
-    assert "goes over a value that is the same for all of the set" in refused("child", same)
     for before, said in (
         (("up", "up"), "twice"),
         (("h",), "the name of something else"),

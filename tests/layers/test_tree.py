@@ -254,6 +254,22 @@ def test_what_is_of_the_step_and_what_is_of_each_child_meet_in_every_way():
                 close(a, b, tolerance * float(1 + b.abs().max()))
 
 
+def test_what_is_the_same_for_all_children_is_summed_as_often_as_there_are_children():
+    @cell(before="child")
+    def counting(e, h, W):
+        h = tanh(W.he @ e + together(h.child - h.child + W.hx @ e))
+        return h
+
+    layer, x = Tree(counting, 3, 4, dtype=torch.float64), torch.randn(4, 3, dtype=torch.float64, requires_grad=True)
+    wanted = torch.tanh(x @ layer.W.he.T + torch.tensor([[2.0], [1.0], [0.0], [0.0]]) * (x @ layer.W.hx.T))
+    for back_end in ("cpu", "reference"):
+        with kernels.use(back_end):
+            found = layer(x, [[1, 2], [3], [], []])
+        close(found, wanted)
+        for a, b in zip(gradients(found, layer, x), gradients(wanted, layer, x), strict=True):
+            close(a, b)
+
+
 def test_options_are_those_of_recurrent():
     layer = Tree("tree-lstm", 3, 4, forget_bias=1.0, recurrent_init="orthogonal", init={"b.i": -2.0})
     assert layer.parameter("b.f").eq(1).all() and layer.parameter("b.i").eq(-2).all()
