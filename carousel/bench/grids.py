@@ -33,7 +33,7 @@ class Case:
 def grid(side: int = 32, batch: int = 32, units: int = 64) -> Case:
     """Return images of ``side`` × ``side`` pixels, read by an MDLSTM from one corner."""
     layer, x = Grid("mdlstm", units, units), torch.randn(side, side, batch, units)
-    levels = layer.levels(side, side, ((side, side),) * batch, layer.corners[0], x.device)
+    levels = layer.levels((side, side), ((side, side),) * batch, layer.corners[0], x.device)
     return Case(f"mdlstm, {side} × {side}, B = {batch}, H = {units}", layer, levels, layer, x)
 
 
@@ -56,7 +56,7 @@ def sets(nodes: int = 50, batch: int = 64, units: int = 150) -> Case:
 
 
 def _drawn(nodes: int, chance: random.Random, most: int = 2) -> list[list[int]]:
-    """Return the children of each node of a random tree: the rest of a sentence is cut into at most so many parts, and so on."""
+    """Return the children of each node of a random tree: what is left of a sentence is cut into at most so many parts."""
     children: list[list[int]] = []
 
     def part(size: int) -> int:

@@ -59,8 +59,8 @@ class Derivative:
     ``arriving``: the symbol of the error that is carried back to each state from the step after, ``given`` of the error that
     the loop's result gives the first state at this step, and ``recorded`` of the error that each recorded value is given.
     ``saved``: the values of the forward step that are needed and not worth computing again; ``recomputed``: how the others
-    follow from them. ``counts`` stand for numbers of units, the loop's among them. ``each``: symbols, forward and backward, that
-    have a value for each of the set that a step follows.
+    follow from them. ``counts`` stand for numbers of units, the loop's among them. ``each``: symbols, forward and backward,
+    that have a value for each of the set that a step follows.
     """
 
     stages: tuple[BackwardStage, ...]

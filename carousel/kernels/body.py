@@ -12,7 +12,7 @@ import sympy
 import torch
 from torch import Tensor
 
-from carousel.equations.loop import Equation, Group, Loop, LoopStage
+from carousel.equations.loop import Equation, Group, LoopStage
 from carousel.equations.notes import Expr
 from carousel.equations.trace import symbol
 from carousel.kernels import heads

@@ -82,7 +82,7 @@ class Members(NamedTuple):
 
 def members(follows: Tensor) -> Members:
     """Return the members of sets; ``follows`` as that of a call, of one line."""
-    parent, = follows
+    (parent,) = follows
     found = parent.argsort(stable=True)[int((parent < 0).sum()) :]
     owner, place = parent[found], torch.full_like(parent, -1)
     place[found] = torch.arange(len(found), device=follows.device)

@@ -10,7 +10,7 @@ from carousel.cells import fed_alone, get
 from carousel.cells.papers import BRANCHED, nary_tree_lstm
 from carousel.drawing.graph import graph
 from carousel.drawing.svg import standalone
-from carousel.equations.derivative import NoDerivative, derive
+from carousel.equations.derivative import derive
 from carousel.equations.loop import loop
 from carousel.equations.stored import StoredCell, as_data
 from carousel.equations.tangent import tangent

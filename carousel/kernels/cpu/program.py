@@ -99,7 +99,10 @@ class CppProgram:
         self.read_states = tuple(s for s in self.live.states if s in self.live.read() | set(self.saved))
         # Values that are stored also where nothing is saved, since a later stage reads them.
         shared_out = self.live.forward.shared_out
-        read_later = [*self.live.operands, *(x for x in self.live.forward.cross_stage if not self.live.row(x) or x in shared_out)]
+        read_later = [
+            *self.live.operands,
+            *(x for x in self.live.forward.cross_stage if not self.live.row(x) or x in shared_out),
+        ]
         self.cross_stage = tuple(x for x in dict.fromkeys(read_later) if x not in self.live.states)
         always, states = {*self.read_states, *self.cross_stage}, list(self.live.states)
         self.stored = {
