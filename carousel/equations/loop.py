@@ -308,7 +308,7 @@ def grouped(accumulators: list[Accumulator]) -> Iterator[list[Accumulator]]:
     """Yield accumulators of a stage that can be computed together: the same operands, the same number of units."""
     groups: dict[tuple[object, ...], list[Accumulator]] = {}
     for a in accumulators:
-        groups.setdefault((a.rows.root, *((p.operand, p.weight.heads) for p in a.products)), []).append(a)
+        groups.setdefault((a.rows.root, a.handed, *((p.operand, p.weight.heads) for p in a.products)), []).append(a)
     yield from groups.values()
 
 

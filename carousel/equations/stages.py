@@ -26,13 +26,17 @@ Taken = tuple[str, Expr, int | None]  # a reduction: its kind, operand and heads
 
 @dataclass(frozen=True)
 class Accumulator:
-    """``start`` + Σ weight @ operand + Σ bias, where start is an accumulator from outside the loop (or None)."""
+    """``start`` + Σ weight @ operand + Σ bias, where start is an accumulator from outside the loop (or None).
+
+    ``handed``: one from outside the loop is added to what is of each of a set, so what comes back to it is nobody's sum.
+    """
 
     symbol: Expr
     products: tuple[Product, ...]
     biases: tuple[Expr, ...]
     start: Expr | None
     rows: Size
+    handed: bool = False
 
 
 @dataclass(frozen=True)
@@ -91,7 +95,7 @@ class _Planner:
         # Where a symbol is known: (inside the loop?, after which stage). Parameters and the input: from the start.
         self.known: dict[Expr, tuple[bool, int]] = {s.before: (True, 0) for s in trace.states}
         self.stages: dict[tuple[bool, int], Stage] = {(False, 0): Stage(), (True, 0): Stage()}
-        self.made: dict[tuple[tuple[Expr, ...], tuple[Expr, ...], bool, Expr | None], Expr] = {}
+        self.made: dict[tuple[tuple[Expr, ...], tuple[Expr, ...], bool, Expr | None, bool], Expr] = {}
         self.reduced: dict[Taken, Expr] = {}
         self.counts: dict[Size, Expr] = {}
         self.given: dict[Expr, Expr] = {}  # a name for each expression that a reduction, or several of them, need
@@ -171,19 +175,23 @@ class _Planner:
             level[kind] = max(level[kind], known + 1)  # a sum waits for the last of its operands
             groups.setdefault(kind, []).append(Product(p.symbol, p.weight, operand, p.part, p.shown))
         start: Expr | None = None
+        handed = any(each for _, each in groups)
         for (inside, each), group in sorted(groups.items()):
             where = inside, level[inside, each]
             if each and start is not None:
                 return sympy.Add(start, self.make(where, group, [], None), evaluate=False)
-            start = self.make(where, group, biases if start is None else [], start)
+            start = self.make(where, group, biases if start is None else [], start, handed=handed and not inside)
         return start
 
-    def make(self, where: tuple[bool, int], products: list[Product], biases: list[Expr], start: Expr | None) -> Expr:
-        key = (tuple(p.symbol for p in products), tuple(biases), where[0], start)  # the same products may begin elsewhere
+    def make(
+        self, where: tuple[bool, int], products: list[Product], biases: list[Expr], start: Expr | None, *, handed: bool = False
+    ) -> Expr:
+        # The same products may begin elsewhere.
+        key = (tuple(p.symbol for p in products), tuple(biases), where[0], start, handed)
         if key not in self.made:
             symbol = sympy.Symbol(f"a{len(self.made)}", real=True)
             rows = products[0].weight.rows
-            self.stage(where).accumulators.append(Accumulator(symbol, tuple(products), tuple(biases), start, rows))
+            self.stage(where).accumulators.append(Accumulator(symbol, tuple(products), tuple(biases), start, rows, handed))
             self.known[symbol], self.sizes[symbol] = where, rows
             self.of_each(symbol, {x for p in products for x in p.operand.free_symbols})
             self.made[key] = symbol

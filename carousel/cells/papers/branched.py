@@ -57,7 +57,7 @@ def grid_lstm(e, m, u, v, l, r, W, b):
     """Grid LSTM: an LSTM in each of three dimensions, down, to the right, and through the layer from the input to the output m.
 
     Kalchbrenner, Danihelka and Graves 2016, "Grid long short-term memory": all three see the hidden vectors of all, u from
-    above and l from the left; each has a memory of its own, v and r, and that of the third begins with a projection of the input.
+    above and l from the left; each has a memory of its own: v, r, and the third h, which begins with a projection of the input.
     """
 
     def of_each(gate):

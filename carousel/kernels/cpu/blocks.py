@@ -91,7 +91,7 @@ class _Direction(ABC, Generic[Flow]):
         return f"c.{array} + ({row}) * {stride}{shift} + unit"
 
     def inside(self, symbol: Expr, place: Place) -> str:
-        """Return which row of a step has a value that a block reads, in the loop over its rows; ``owner``: that of the member."""
+        """Return which row of a step has a value that a block reads, in the loop over its rows: ``owner`` is a member's."""
         return "owner" if place.each and symbol not in self.live.each else "row"
 
     def row(self, symbol: Expr, place: Place, begin: str = "s.at") -> str:
