@@ -42,8 +42,8 @@ def begins(program: CppProgram, tensors: Tensors, lengths: Mapping[str, int]) ->
 def forward(k: Kernel, run: Run, tensors: Tensors, lengths: dict[str, int], save: bool) -> list[Tensor]:
     """Run a loop forwards, as ``compiled.Kernels.forward`` says."""
     program, data, dense = k.program, tensors.data.contiguous(), _contiguous(tensors.dense)
-    sets = levels.members(run.follows) if run.follows is not None and program.loop.over_set else None
-    most = sets.most(run.rows) if sets else 0
+    sets = _sets(program, run)
+    most = sets.most if sets else 0
     layout = forward_layout(k, run.rows, run.reverse, tuple(lengths.values()), shapes(dense), most_threads(), save, most)
     steps, flags = layout.steps, None if tensors.resets is None else tensors.resets.contiguous()
     memory, places = scratch(data, layout.room)
@@ -93,11 +93,16 @@ def _preceding(program: CppProgram, run: Run, tensors: Tensors, stored: Mapping[
     return dict(zip(program.follows.values(), run.follows.contiguous(), strict=True))
 
 
+def _sets(program: CppProgram, run: Run) -> Members | None:
+    """Return the members of all sets, where steps follow sets."""
+    return levels.members(run.follows, run.rows) if run.follows is not None and program.loop.over_set else None
+
+
 def _of_set(program: CppProgram, sets: Members, values: Mapping[Expr, Tensor]) -> Arrays:
     """Return where the members of sets are; of values that have rows for them, make those that nobody has zero."""
     for x, value in values.items():
         if x in program.live.each:
-            value[sets.count :] = 0
+            value[len(sets.members) :] = 0
     found = {"children": sets.begin, "owner": sets.owner, "members": sets.members}
     return dict.fromkeys(program.follows.values(), sets.place) | {name: found[name] for name in program.of_set}
 
@@ -121,8 +126,8 @@ def backward(
     """Run a loop backwards, as ``compiled.Kernels.backward`` says."""
     asked, program, data = arriving.asked, k.program, tensors.data
     dense, saved = _contiguous(tensors.dense), _contiguous(arriving.saved)
-    sets = levels.members(run.follows) if run.follows is not None and program.loop.over_set else None
-    most = sets.most(run.rows) if sets else 0
+    sets = _sets(program, run)
+    most = sets.most if sets else 0
     layout = backward_layout(k, run.rows, run.reverse, tuple(lengths.values()), shapes(dense), most_threads(), most)
     steps, threads = layout.steps, layout.threads
     flags = None if tensors.resets is None else tensors.resets.contiguous()
