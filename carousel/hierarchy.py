@@ -239,7 +239,12 @@ class GridHierarchy(Hierarchy):
         **options: Any,
     ):
         def layer(size: int) -> Grid:
-            return Grid(cell, size, hidden_size, directions=directions, **options)
+            grid = Grid(cell, size, hidden_size, directions=directions, **options)
+            if len(grid.axes) != 2:
+                raise ValueError(
+                    f"a hierarchy reads images, and a step of cell {grid.cell.name} follows {', '.join(grid.axes)}"
+                )
+            return grid
 
         super().__init__(input_size, blocks, between, dropout, layer)
 

@@ -6,13 +6,15 @@ import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from itertools import pairwise
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from carousel import kernels
 from carousel.bench.timing import Work, side_by_side
+from carousel.kernels.levels import gathers
 from carousel.layers import Forest, Grid, Tree
 from carousel.layers.levelled import Levelled, Levels
 
@@ -31,7 +33,7 @@ class Case:
 def grid(side: int = 32, batch: int = 32, units: int = 64) -> Case:
     """Return images of ``side`` × ``side`` pixels, read by an MDLSTM from one corner."""
     layer, x = Grid("mdlstm", units, units), torch.randn(side, side, batch, units)
-    levels = layer.levels(side, side, ((side, side),) * batch, layer.corners[0], x.device)
+    levels = layer.levels((side, side), ((side, side),) * batch, layer.corners[0], x.device)
     return Case(f"mdlstm, {side} × {side}, B = {batch}, H = {units}", layer, levels, layer, x)
 
 
@@ -44,16 +46,27 @@ def trees(nodes: int = 50, batch: int = 64, units: int = 150) -> Case:
     return Case(f"tree-lstm, {nodes} nodes, B = {batch}, H = {units}", layer, levels, lambda x: layer(x, forest), x)
 
 
-def _drawn(nodes: int, chance: random.Random) -> list[list[int]]:
-    """Return the children of each node of a random tree: parts of a sentence are cut in two until each is a word or two."""
+def sets(nodes: int = 50, batch: int = 64, units: int = 150) -> Case:
+    """Return a batch of trees of ``nodes`` nodes with one to four children, drawn at random, read by a child-sum Tree-LSTM."""
+    chance = random.Random(0)
+    forest = Forest.joined(Forest(_drawn(nodes, chance, 4)) for _ in range(batch))
+    layer, x = Tree("child-sum-lstm", units, units), torch.randn(len(forest), units)
+    levels = forest.levels(1, True, x.device)
+    return Case(f"child-sum-lstm, {nodes} nodes, B = {batch}, H = {units}", layer, levels, lambda x: layer(x, forest), x)
+
+
+def _drawn(nodes: int, chance: random.Random, most: int = 2) -> list[list[int]]:
+    """Return the children of each node of a random tree: what is left of a sentence is cut into at most so many parts."""
     children: list[list[int]] = []
 
     def part(size: int) -> int:
         number = len(children)
         children.append([])
         if size > 1:
-            left = chance.randint(1, max(1, size - 2))
-            children[number] = [part(left), *([part(size - 1 - left)] if size - 1 - left else [])]
+            parts = 2 if most == 2 else chance.randint(1, most)
+            cuts = sorted(chance.randint(1, max(1, size - 2)) for _ in range(parts - 1))
+            ends = [0, *cuts, size - 1]
+            children[number] = [part(b - a) for a, b in pairwise(ends) if b > a]
         return number
 
     part(nodes)
@@ -116,27 +129,46 @@ def _flops(case: Case) -> float:
     return len(case.levels.order) * (work.input_products + work.recurrent_products)
 
 
+class _Product(NamedTuple):
+    """A product from the states: ``rows`` of each level, ``depth`` numbers of a row, ``width`` sums."""
+
+    rows: tuple[int, ...]
+    depth: int
+    width: int
+
+
+def _from_states(case: Case) -> list[_Product]:
+    units, sizes = case.layer.hidden_size, case.levels.sizes
+    if not isinstance(case.layer.cell.before, str):
+        return [_Product(sizes, 2 * units, 5 * units)]
+    found = gathers(case.levels.follows, sizes, of_set=True)
+    return [_Product(tuple(len(g.members) for g in found), units, units), _Product(sizes, units, 3 * units)]
+
+
 def _products(case: Case, what: str) -> Work:
     """Return the products alone: of the input at once, level by level from the states, and backwards both and the weights'."""
-    layer, sizes = case.layer, case.levels.sizes
-    (gates, units), (width, *_) = (5, layer.hidden_size), layer.sizes
-    rows, wide = len(case.levels.order), torch.randn(2 * units, gates * units)
+    layer, rows = case.layer, len(case.levels.order)
     of_input = sum(p.kind == "dense" and not layer.cell.from_state(p) for p in layer.cell.trace.parameters)
-    x, w = torch.randn(rows, width), torch.randn(width, of_input * units)
-    before, adjoints = torch.randn(rows, 2 * units), torch.randn(rows, gates * units)
+    x, w = torch.randn(rows, layer.sizes[0]), torch.randn(layer.sizes[0], of_input * layer.hidden_size)
+    adjoints = torch.randn(rows, w.shape[1])
+    states = []
+    for p in _from_states(case):
+        total = sum(p.rows)
+        before, back = torch.randn(total, p.depth), torch.randn(total, p.width)
+        states.append((before, back, torch.randn(p.depth, p.width), before.split(p.rows), back.split(p.rows)))
 
     def work() -> None:
         torch.mm(x, w)
-        at = 0
-        for n in sizes:
-            torch.mm(before[at : at + n], wide)
-            if what == "training":
-                torch.mm(adjoints[at : at + n], wide.T)
-            at += n
+        for level in range(len(case.levels.sizes)):
+            for _, _, weight, before, back in states:
+                torch.mm(before[level], weight)
+                if what == "training":
+                    torch.mm(back[level], weight.T)
         if what == "training":
-            torch.mm(adjoints[:, : of_input * units], w.T)
-            torch.mm(x.T, adjoints[:, : of_input * units])
-            torch.mm(before.T, adjoints)
+            torch.mm(adjoints, w.T)
+            torch.mm(x.T, adjoints)
+            for whole, back_of_all, *_ in states:
+                torch.mm(whole.T, back_of_all)
 
     return work
 
@@ -147,6 +179,33 @@ def by_hand(case: Case) -> Callable[[Tensor], Tensor]:
     Products of the input are taken at once, those of the states for all gates together; frames are written by ``index_copy``,
     which copies them, since autograd needs the old ones.
     """
+    return _sets_by_hand(case) if isinstance(case.layer.cell.before, str) else _named_by_hand(case)
+
+
+def _sets_by_hand(case: Case) -> Callable[[Tensor], Tensor]:
+    layer, order, sizes = case.layer, case.levels.order, list(case.levels.sizes)
+    units, places = layer.hidden_size, torch.arange(len(order)).split(sizes)
+    found = gathers(case.levels.follows, sizes, of_set=True)
+
+    def run(x: Tensor) -> Tensor:
+        p = {n: layer.parameter(n) for n in layer.cell.learned}
+        inputs = x[order] @ _stacked(layer, "ie oe he fe").T + torch.cat([p[f"b.{n}"] for n in "iohf"])
+        from_sum, from_child = _stacked(layer, "is os hs").T, p["W.fm"].T
+        m, h = x.new_zeros(len(order), units), x.new_zeros(len(order), units)
+        for e, gather, at in zip(inputs.split(sizes), found, places, strict=True):
+            owner, members, nothing = gather.owner, gather.members, x.new_zeros(len(at), units)
+            assert owner is not None  # the cell follows a set
+            each = m[members]
+            f = torch.sigmoid(e[:, 3 * units :][owner] + each @ from_child)
+            i, o, u = (e[:, : 3 * units] + nothing.index_add(0, owner, each) @ from_sum).chunk(3, 1)
+            now = torch.sigmoid(i) * torch.tanh(u) + nothing.index_add(0, owner, f * h[members])
+            h, m = h.index_copy(0, at, now), m.index_copy(0, at, torch.sigmoid(o) * torch.tanh(now))
+        return m
+
+    return run
+
+
+def _named_by_hand(case: Case) -> Callable[[Tensor], Tensor]:
     layer, levels = case.layer, case.levels
     rows, units, mark = len(levels.order), layer.hidden_size, layer.marks[0]
     found = torch.full((2, rows), rows)

@@ -157,6 +157,7 @@ def recording(
 def grids(
     grid: Annotated[str, typer.Option(help="side,images,units: an MDLSTM over images from one corner.")] = "32,32,64",
     trees: Annotated[str, typer.Option(help="nodes,trees,units: a Tree-LSTM over binary trees.")] = "50,64,150",
+    sets: Annotated[str, typer.Option(help="nodes,trees,units: a child-sum Tree-LSTM over trees.")] = "50,64,150",
     seconds: Seconds = 1.0,
     threads: options.Threads = 1,
     json: options.Json = False,
@@ -166,7 +167,11 @@ def grids(
     With one thread the time is the processor's.
     """
     used = _threads(threads)
-    made = (("--grid", "side,images,units", grid, bench_grids.grid), ("--trees", "nodes,trees,units", trees, bench_grids.trees))
+    made = (
+        ("--grid", "side,images,units", grid, bench_grids.grid),
+        ("--trees", "nodes,trees,units", trees, bench_grids.trees),
+        ("--sets", "nodes,trees,units", sets, bench_grids.sets),
+    )
     cases = [make(*_three(option, parts, text)) for option, parts, text, make in made]
     rows: list[dict[str, Any]] = []
     with screen.counting("measuring") as tick:

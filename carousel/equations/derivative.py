@@ -3,7 +3,9 @@
 Reverse accumulation over the assignments of a step, each derived by SymPy and written with the values that the step
 itself has computed (the derivative of y = logistic(x) is y·(1 − y)). What multiplies dense weights waits for a product
 with the transposed weight: of the same step where the operand was computed in it, of the next step where it is a state.
-A sum over units hands its adjoint to every unit; one number a row, which every unit reads, receives a sum over units.
+A sum over units hands its adjoint to every unit; one number a row, which every unit reads, receives a sum over units. In the
+same way a sum over a set hands its adjoint to each member, and a value of the step, which each member reads, receives a sum
+over the set.
 """
 
 from __future__ import annotations
@@ -57,7 +59,8 @@ class Derivative:
     ``arriving``: the symbol of the error that is carried back to each state from the step after, ``given`` of the error that
     the loop's result gives the first state at this step, and ``recorded`` of the error that each recorded value is given.
     ``saved``: the values of the forward step that are needed and not worth computing again; ``recomputed``: how the others
-    follow from them. ``counts`` stand for numbers of units, the loop's among them.
+    follow from them. ``counts`` stand for numbers of units, the loop's among them. ``each``: symbols, forward and backward,
+    that have a value for each of the set that a step follows.
     """
 
     stages: tuple[BackwardStage, ...]
@@ -72,18 +75,12 @@ class Derivative:
     recomputed: tuple[Equation, ...]
     sizes: dict[Expr, Size | None]
     counts: dict[Expr, Size]
+    each: frozenset[Expr]
 
 
 def derive(loop: Loop) -> Derivative:
-    """Return the backward loop. Raises NoDerivative where SymPy has none, and where a step follows a set of others."""
-    no_set(loop)
+    """Return the backward loop. Raises NoDerivative where SymPy has none."""
     return _Deriver(loop).derive()
-
-
-def no_set(loop: Loop) -> None:
-    """Raise NoDerivative where a step follows a set of others, whose values have rows of their own."""
-    if loop.over_set:
-        raise NoDerivative(f"a step of {loop.name} follows a set of others, which compiled loops cannot; the reference runs it")
 
 
 class _Deriver:
@@ -91,6 +88,8 @@ class _Deriver:
         self.loop = loop
         self.bars: dict[Expr, list[Expr]] = defaultdict(list)  # contributions to each symbol's adjoint
         self.spread: dict[Expr, list[tuple[Expr, Size]]] = defaultdict(list)  # of each unit, to what is one number a row
+        self.members: dict[Expr, list[tuple[Expr, Size]]] = defaultdict(list)  # of each of a set, to what is the step's
+        self.each = set(loop.each)
         self.reduced: dict[Expr, Expr] = {}  # the sum over units of each expression that has one
         self.counts = {size.root: symbol for symbol, size in loop.counts.items()}
         self.level: dict[Expr, int] = {}  # the backward stage in which a symbol is known
@@ -109,7 +108,7 @@ class _Deriver:
             arriving[state.before] = self.known(_symbol(state.after, back), state.size, 0)
             self.bars[state.after].append(arriving[state.before])
         self.bars[loop.states[0].after].append(self.known(given, loop.states[0].size, 0))
-        recorded = tuple(self.known(_symbol(s, "given"), self.sizes[s], 0) for s in loop.recorded)
+        recorded = tuple(self.known(_symbol(s, "given"), self.sizes[s], 0, each=s in self.each) for s in loop.recorded)
         for s, bar in zip(loop.recorded, recorded, strict=True):
             self.bars[s].append(bar)
         groups = loop.groups
@@ -133,7 +132,7 @@ class _Deriver:
                         q = self.product(number, k, self.sizes[operand], ready + 1, later=False)
                         self.bars[operand].append(q)
             for r in reversed(stage.reductions):
-                if r.kind == "sum":
+                if r.kind != "max":
                     self.bars[r.operand].append(self.adjoint(r.symbol) if r.heads is None else self.over_heads(r))
         hoisted = tuple(tuple(self.outcome(s) for s in symbols) for symbols in loop.hoisted)
         vectors = {s: self.outcome(s) for s in loop.vectors if s in self.learned}
@@ -154,17 +153,20 @@ class _Deriver:
             recomputed=tuple(self.again),
             sizes=self.sizes,
             counts={symbol: size for size, symbol in self.counts.items()},
+            each=frozenset(self.each),
         )
 
     def from_outside(self, symbol: Expr) -> bool:
         return any(symbol in symbols for symbols in self.loop.hoisted)
 
-    def known(self, symbol: Expr, size: Size | None, level: int) -> Expr:
+    def known(self, symbol: Expr, size: Size | None, level: int, *, each: bool = False) -> Expr:
         self.sizes[symbol], self.level[symbol] = size, level
+        self.each |= {symbol} if each else set()
         return symbol
 
     def product(self, group: int, operand: int, size: Size | None, level: int, *, later: bool) -> Expr:
-        symbol = self.known(sympy.Symbol(f"q{group}_{operand}", real=True), size, level)
+        each = not later and self.loop.groups[group].operands[operand] in self.each
+        symbol = self.known(sympy.Symbol(f"q{group}_{operand}", real=True), size, level, each=each)
         self.stage(level).products.append(Transposed(symbol, group, operand, size, later))
         return symbol
 
@@ -178,6 +180,10 @@ class _Deriver:
 
         It is one number a row where it is the same for all units.
         """
+        members = self.members.pop(symbol, [])
+        if members and symbol in self.learned and not self.bars.get(symbol):
+            return self.named(symbol, sympy.Add(*(part for part, _ in members)), each=True)  # summed over rows in any case
+        self.from_set(symbol, members)
         parts = [p for p in self.bars.pop(symbol, []) if p != 0]
         parts += [p for p in self.over_units(self.spread.pop(symbol, [])) if p != 0]
         if len(parts) == 1 and parts[0].is_Symbol:
@@ -188,16 +194,16 @@ class _Deriver:
     def outcome(self, symbol: Expr) -> Expr:
         """Return the adjoint of a symbol with the symbol's own size."""
         found = self.adjoint(symbol)
-        return (
-            self.named(symbol, found) if found != 0 and self.sizes[symbol] is not ROW is self.sizes.get(found, ROW) else found
-        )
+        of_row = self.sizes[symbol] is not ROW is self.sizes.get(found, ROW)
+        of_step = symbol in self.each and found not in self.each
+        return self.named(symbol, found) if found != 0 and (of_row or of_step) else found
 
-    def named(self, symbol: Expr, total: Expr) -> Expr:
+    def named(self, symbol: Expr, total: Expr, *, each: bool = False) -> Expr:
         """Make a symbol of the sum of all that has come back to one."""
         if total == 0:
             return total
         level = self.ready(total)
-        made = self.known(_symbol(symbol, "bar"), self.sizes.get(symbol), level)
+        made = self.known(_symbol(symbol, "bar"), self.sizes.get(symbol), level, each=each or symbol in self.each)
         self.stage(level).equations.append((made, total))
         self.bars[symbol] = [made]
         return made
@@ -217,13 +223,31 @@ class _Deriver:
                 sums[size.root, row].append(units)
         return [row * self.sum(sympy.Add(*parts), size) for (size, row), parts in sums.items()]
 
+    def from_set(self, symbol: Expr, members: list[tuple[Expr, Size]]) -> None:
+        """Add to what comes back to a value of the step what each of the set hands it, of each size the sum over the set."""
+        sums: dict[Size, list[Expr]] = defaultdict(list)
+        for part, size in members:
+            sums[size.root].append(part)
+        for size, parts in sums.items():
+            if (total := sympy.Add(*parts)) == 0:
+                continue
+            level, number = self.ready(total), len(self.reduced)
+            operand = self.known(sympy.Symbol(f"s{number}_over", real=True), size, level, each=True)
+            self.stage(level).equations.append((operand, total))
+            found = self.reduced[operand] = self.known(sympy.Symbol(f"s{number}_sum", real=True), size, level + 1)
+            self.stage(level + 1).reductions.append(Reduction(found, "together", operand, size))
+            if self.sizes[symbol] is ROW and size is not ROW:
+                self.spread[symbol].append((found, size))
+            else:
+                self.bars[symbol].append(found)
+
     def over_heads(self, r: Reduction) -> Expr:
         """Return what a sum over each head's units hands to every unit: the same sum of what has come back to it."""
         bar = self.outcome(r.symbol)
         if bar == 0:
             return bar
         level = self.level[bar] + 1
-        made = self.known(_symbol(r.symbol, "spread"), r.size, level)
+        made = self.known(_symbol(r.symbol, "spread"), r.size, level, each=bar in self.each)
         self.stage(level).reductions.append(Reduction(made, r.kind, bar, r.size, r.heads))
         return made
 
@@ -253,9 +277,10 @@ class _Deriver:
             return known
         if expr not in self.reduced:
             level, number = self.ready(expr), len(self.reduced)
-            operand = self.known(sympy.Symbol(f"s{number}_over", real=True), size, level)
+            each = not self.each.isdisjoint(expr.free_symbols)
+            operand = self.known(sympy.Symbol(f"s{number}_over", real=True), size, level, each=each)
             self.stage(level).equations.append((operand, expr))
-            self.reduced[expr] = self.known(sympy.Symbol(f"s{number}_sum", real=True), ROW, level + 1)
+            self.reduced[expr] = self.known(sympy.Symbol(f"s{number}_sum", real=True), ROW, level + 1, each=each)
             self.stage(level + 1).reductions.append(Reduction(self.reduced[expr], "sum", operand, size))
         return self.reduced[expr]
 
@@ -268,7 +293,9 @@ class _Deriver:
             if s in self.loop.constants or s == self.loop.clock or s in self.loop.counts or s in COUNTED:
                 continue
             part, size = times(bar, partial(symbol, expr, s)), self.sizes[symbol]
-            if self.sizes[s] is ROW and size is not None and size is not ROW:
+            if symbol in self.each and s not in self.each and self.sizes[s] is not None and size is not None:
+                self.members[s].append((part, size))
+            elif self.sizes[s] is ROW and size is not None and size is not ROW:
                 self.spread[s].append((part, size))
             else:
                 self.bars[s].append(part)

@@ -90,6 +90,19 @@ class Loop:
         """Return whether a step follows a set of others, so that values of each have rows of their own."""
         return any(r.kind == "together" for s in self.stages for r in s.reductions)
 
+    @cached_property
+    def each(self) -> frozenset[Expr]:
+        """The symbols that have a value for each of the set that a step follows."""
+        found = {s.before for s in self.states if self.over_set}
+        found |= {r.operand for stage in self.stages for r in stage.reductions if r.kind == "together"}
+        for stage in self.stages:
+            found |= {r.symbol for r in stage.reductions if r.kind != "together" and r.operand in found}
+            found |= {s for g in stage.groups if not found.isdisjoint(g.operands) for s in g.symbols}
+            for target, expr in stage.equations:
+                if not found.isdisjoint(expr.free_symbols):
+                    found.add(target)
+        return frozenset(found)
+
     @property
     def groups(self) -> tuple[Group, ...]:
         """The groups of all stages, in order."""
@@ -154,7 +167,7 @@ class _Maker:
                     found.append((symbol,))
         inside = self.schedule.inside
         first = [p.operand for s in inside[:1] for a in s.accumulators for p in a.products]
-        if sunk or any(not x.is_Symbol for x in first) or any(s.reductions for s in inside[:1]):
+        if sunk or any(not x.is_Symbol for x in first) or any(_over_units(s.reductions) for s in inside[:1]):
             self.stages.append(LoopStage())  # work on the input and the states before the first product
         for symbol, expr in sunk.items():
             within = self.flat(counted_within(expr), self.stages[0], self.sizes.get(symbol), top=True)
@@ -271,6 +284,11 @@ def _of_size(known: Size | None, size: Size | None) -> bool:
     return known is None or (size is not None and known.root is size.root)
 
 
+def _over_units(reductions: list[Reduction]) -> bool:
+    """Return whether any of the reductions goes over the units that a stage before has."""
+    return any(r.kind != "together" for r in reductions)
+
+
 def _merged(stages: list[LoopStage]) -> Iterator[LoopStage]:
     """Merge a stage without products into the next one, whose products and reductions, if it has any, need nothing of it."""
     waiting, first = LoopStage(), True
@@ -278,7 +296,7 @@ def _merged(stages: list[LoopStage]) -> Iterator[LoopStage]:
         made = LoopStage(stage.groups, waiting.equations + stage.equations, waiting.reductions + stage.reductions)
         defined = {s for s, _ in made.equations} | {r.symbol for r in made.reductions}
         waiting = LoopStage()
-        over_units = after.reductions and (first or not after.operands)
+        over_units = _over_units(after.reductions) and (first or not after.operands)
         if not made.groups and stage is not stages[-1] and defined.isdisjoint(after.operands) and not over_units:
             waiting = made
         else:
@@ -290,7 +308,7 @@ def grouped(accumulators: list[Accumulator]) -> Iterator[list[Accumulator]]:
     """Yield accumulators of a stage that can be computed together: the same operands, the same number of units."""
     groups: dict[tuple[object, ...], list[Accumulator]] = {}
     for a in accumulators:
-        groups.setdefault((a.rows.root, *((p.operand, p.weight.heads) for p in a.products)), []).append(a)
+        groups.setdefault((a.rows.root, a.handed, *((p.operand, p.weight.heads) for p in a.products)), []).append(a)
     yield from groups.values()
 
 

@@ -9,6 +9,7 @@ equation that they allow. Stages that need only the input are **outside** the lo
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import sympy
@@ -25,13 +26,17 @@ Taken = tuple[str, Expr, int | None]  # a reduction: its kind, operand and heads
 
 @dataclass(frozen=True)
 class Accumulator:
-    """``start`` + Σ weight @ operand + Σ bias, where start is an accumulator from outside the loop (or None)."""
+    """``start`` + Σ weight @ operand + Σ bias, where start is an accumulator from outside the loop (or None).
+
+    ``handed``: one from outside the loop is added to what is of each of a set, so what comes back to it is nobody's sum.
+    """
 
     symbol: Expr
     products: tuple[Product, ...]
     biases: tuple[Expr, ...]
     start: Expr | None
     rows: Size
+    handed: bool = False
 
 
 @dataclass(frozen=True)
@@ -39,7 +44,7 @@ class Reduction:
     """``symbol``, one number a row, is the "sum" or the "max" of ``operand`` over its units, whose number is ``size``.
 
     With ``heads`` it is a vector of that size: each of so many heads' units have what their head has. A maximum hands no error
-    back. Of the kind "together" it is a vector, too: the sum over the set of steps that a step follows, unit by unit.
+    back. Of the kind "together" it has the operand's size: the sum over the set of steps that a step follows, unit by unit.
     """
 
     symbol: Expr
@@ -90,13 +95,15 @@ class _Planner:
         # Where a symbol is known: (inside the loop?, after which stage). Parameters and the input: from the start.
         self.known: dict[Expr, tuple[bool, int]] = {s.before: (True, 0) for s in trace.states}
         self.stages: dict[tuple[bool, int], Stage] = {(False, 0): Stage(), (True, 0): Stage()}
-        self.made: dict[tuple[tuple[Expr, ...], tuple[Expr, ...], bool, Expr | None], Expr] = {}
+        self.made: dict[tuple[tuple[Expr, ...], tuple[Expr, ...], bool, Expr | None, bool], Expr] = {}
         self.reduced: dict[Taken, Expr] = {}
         self.counts: dict[Size, Expr] = {}
         self.given: dict[Expr, Expr] = {}  # a name for each expression that a reduction, or several of them, need
         self.sizes: dict[Expr, Size | None] = {p.symbol: p.rows for p in trace.parameters if not p.is_matrix}
         self.sizes |= {trace.input: trace.input_size} | {s.before: s.size for s in trace.states}
         self.sizes |= {x.symbol: x.size for x in trace.inputs}
+        # Symbols that have a value for each of the set that a step follows.
+        self.each = {s.before for s in trace.states if isinstance(trace.before, str)}
 
     def plan(self) -> Schedule:
         for target, expr in self.trace.equations:
@@ -116,7 +123,13 @@ class _Planner:
         """Add an equation to its stage; return which that is."""
         where = self.when(expr)
         self.stage(where).equations.append((target, counted_within(expr) if where[0] else expr))
+        self.of_each(target, expr.free_symbols)
         return where
+
+    def of_each(self, made: Expr, symbols: Iterable[Expr]) -> None:
+        """Note that what is made of some symbols has a value for each of the set, if one of them has."""
+        if not self.each.isdisjoint(symbols):
+            self.each.add(made)
 
     def stage(self, where: tuple[bool, int]) -> Stage:
         return self.stages.setdefault(where, Stage())
@@ -150,27 +163,37 @@ class _Planner:
         return rebuild(expr, args)
 
     def accumulate(self, products: list[Product], biases: list[Expr]) -> Expr:
-        """Return Σ products + Σ biases: products of the input alone outside the loop, the rest inside, starting from them."""
-        groups: dict[bool, list[Product]] = {}
-        level = {False: 0, True: 0}
+        """Return Σ products + Σ biases: products of the input alone outside the loop, the rest inside, starting from them; what
+        is of each of a set is added to what is of the step."""
+        groups: dict[tuple[bool, bool], list[Product]] = {}
+        level: Counter[tuple[bool, bool]] = Counter()
         for p in products:
             operand = self.rows_named(self.split(p.operand))
             inside, known = self.when(operand)
             operand = counted_within(operand) if inside else operand
-            level[inside] = max(level[inside], known + 1)  # a sum waits for the last of its operands
-            groups.setdefault(inside, []).append(Product(p.symbol, p.weight, operand, p.part, p.shown))
+            kind = inside, not self.each.isdisjoint(operand.free_symbols)
+            level[kind] = max(level[kind], known + 1)  # a sum waits for the last of its operands
+            groups.setdefault(kind, []).append(Product(p.symbol, p.weight, operand, p.part, p.shown))
         start: Expr | None = None
-        for inside, group in sorted(groups.items()):
-            start = self.make((inside, level[inside]), group, biases if start is None else [], start)
+        handed = any(each for _, each in groups)
+        for (inside, each), group in sorted(groups.items()):
+            where = inside, level[inside, each]
+            if each and start is not None:
+                return sympy.Add(start, self.make(where, group, [], None), evaluate=False)
+            start = self.make(where, group, biases if start is None else [], start, handed=handed and not inside)
         return start
 
-    def make(self, where: tuple[bool, int], products: list[Product], biases: list[Expr], start: Expr | None) -> Expr:
-        key = (tuple(p.symbol for p in products), tuple(biases), where[0], start)  # the same products may begin elsewhere
+    def make(
+        self, where: tuple[bool, int], products: list[Product], biases: list[Expr], start: Expr | None, *, handed: bool = False
+    ) -> Expr:
+        # The same products may begin elsewhere.
+        key = (tuple(p.symbol for p in products), tuple(biases), where[0], start, handed)
         if key not in self.made:
             symbol = sympy.Symbol(f"a{len(self.made)}", real=True)
             rows = products[0].weight.rows
-            self.stage(where).accumulators.append(Accumulator(symbol, tuple(products), tuple(biases), start, rows))
+            self.stage(where).accumulators.append(Accumulator(symbol, tuple(products), tuple(biases), start, rows, handed))
             self.known[symbol], self.sizes[symbol] = where, rows
+            self.of_each(symbol, {x for p in products for x in p.operand.free_symbols})
             self.made[key] = symbol
         return self.made[key]
 
@@ -199,6 +222,13 @@ class _Planner:
     def over_set(self, expr: Expr) -> Expr:
         """Return the sum over the set of steps that a step follows, as a reduction."""
         operand = self.name(self.rows_named(self.split(expr.args[0])))
+        if operand not in self.each:  # SymPy has found that it is the same for all
+            inside, known = self.when(operand)
+            symbol, where = sympy.Symbol(f"u{len(self.given)}", real=True), (True, known if inside else 0)
+            self.stage(where).equations.append((symbol, operand))
+            self.known[symbol], self.sizes[symbol], self.given[expr] = where, self.size(operand), symbol
+            self.each.add(symbol)
+            operand = symbol
         taken = ("together", operand, None)
         if taken not in self.reduced:
             symbol, where = sympy.Symbol(f"r{len(self.reduced)}", real=True), (True, self.when(operand)[1] + 1)
@@ -238,6 +268,7 @@ class _Planner:
             size = self.units(operand)
             self.stage((inside, known + 1)).reductions.append(Reduction(symbol, kind, operand, size, heads))
             self.known[symbol], self.sizes[symbol] = (inside, known + 1), ROW if heads is None else size
+            self.of_each(symbol, [operand])
             self.reduced[taken] = symbol
         return self.reduced[taken]
 

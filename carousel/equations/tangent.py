@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import sympy
 
-from carousel.equations.derivative import no_set, partial, times
+from carousel.equations.derivative import partial, times
 from carousel.equations.loop import Equation, Group, Loop, LoopStage
 from carousel.equations.notes import Expr, Parameter, Product, symbols_in
 from carousel.equations.stages import Reduction
@@ -26,7 +26,6 @@ def tangent(loop: Loop) -> Loop:
     tangent, ``weight_tangent(loop, "W.ab")``.
     Raises NoDerivative.
     """
-    no_set(loop)
     return _Maker(loop).make()
 
 
@@ -93,7 +92,7 @@ class _Maker:
         reductions: list[Reduction] = []
         for r in stage.reductions:
             reductions.append(r)
-            if r.kind == "sum" and r.operand in self.moving:
+            if r.kind != "max" and r.operand in self.moving:
                 self.move(r.symbol)
                 reductions.append(replace(r, symbol=self.dotted(r.symbol), operand=self.dotted(r.operand)))
         equations: list[Equation] = []

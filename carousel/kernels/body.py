@@ -12,7 +12,7 @@ import sympy
 import torch
 from torch import Tensor
 
-from carousel.equations.loop import Equation, Group, Loop, LoopStage
+from carousel.equations.loop import Equation, Group, LoopStage
 from carousel.equations.notes import Expr
 from carousel.equations.trace import symbol
 from carousel.kernels import heads
@@ -38,7 +38,7 @@ class Body:
         inputs = hoist(call)
         self.loop = loop = loop_of(cell)
         trace = cell.trace
-        self.values, self.each = inputs.values, _of_each(loop) if loop.over_set else frozenset()
+        self.values, self.each = inputs.values, loop.each
         self.constants: Values = dict(zip(loop.vectors, inputs.vectors, strict=True)) | {
             s: inputs.values[s] for s in loop.counts
         }
@@ -97,11 +97,8 @@ class Body:
                 values[r.symbol] = _together(x, owner, self.rows[step]) if r.kind == "together" else reduced(r, x)
             for group, begin, targets in plan.groups:
                 total = self.hoisted[begin][step] if begin else None
-                spread = owner if not self.each.isdisjoint(group.symbols) else None
                 for operand, weight in zip(group.operands, self.stacked[group.symbols], strict=True):
                     x = values[operand]
-                    if spread is not None and operand not in self.each:
-                        x = x.index_select(0, spread)
                     if loop.clock is not None or loop.goes_over_units:  # whose precision may be in it
                         x = x.to(weight.dtype)
                     total = heads.product(x, weight, len(group.symbols), total)
@@ -129,19 +126,6 @@ def _together(x: Tensor, owner: Tensor | None, rows: int) -> Tensor:
     """Return the sum over each step's set, (rows, units)."""
     assert owner is not None
     return x.new_zeros(rows, x.shape[1]).index_add(0, owner, x)
-
-
-@cache
-def _of_each(loop: Loop) -> frozenset[Expr]:
-    """Return the symbols that have a value for each of the set that a step follows."""
-    found = {s.before for s in loop.states}
-    for stage in loop.stages:
-        found |= {r.symbol for r in stage.reductions if r.kind != "together" and r.operand in found}
-        found |= {s for g in stage.groups if not found.isdisjoint(g.operands) for s in g.symbols}
-        for target, expr in stage.equations:
-            if not found.isdisjoint(expr.free_symbols):
-                found.add(target)
-    return frozenset(found)
 
 
 @dataclass(frozen=True)

@@ -109,7 +109,9 @@ def gradients(
     if products.data is not None:
         results["data"] = [products.data]
     chain = run.follows is None
-    if "before" in asked and run.follows is not None:
+    if "before" in asked and interface.loop.over_set:
+        results["before"] = [torch.zeros_like(x) for x in tensors.before]  # which nothing reads
+    elif "before" in asked and run.follows is not None:
         nothing = dict(zip(interface.loop.edges, levels.before(run.follows) < 0, strict=True))
         results["before"] = []
         for state, used, straight in zip(interface.states.values(), interface.through, found.direct, strict=True):

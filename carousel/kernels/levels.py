@@ -1,7 +1,8 @@
 """Steps in levels: those of a level need nothing of one another, and each precedes steps of later levels.
 
 Which these are stands in ``follows``, (predecessors, rows of all steps): of each step the row of the step whose k-th
-predecessor it is, −1 of none. Of a set there is one line, and several steps may precede the same.
+predecessor it is, −1 of none. Of a set there is one line, and several steps may precede the same; what there is for each member
+stands in rows of its own, those of one set together, the sets in the order of the steps.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from functools import lru_cache
 from itertools import accumulate
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -55,6 +57,31 @@ def before(follows: Tensor) -> Tensor:
     k, row = (follows >= 0).nonzero(as_tuple=True)
     found[k, follows[k, row]] = row
     return found
+
+
+class Members(NamedTuple):
+    """The members of all steps' sets, in rows of their own.
+
+    ``place``: of each step its row among them, −1 of none. ``begin``: of each step where its set begins, and the number of all.
+    ``owner``: of each member the step that it precedes; ``members``: which step it is. ``most``: of a level.
+    """
+
+    place: Tensor
+    begin: Tensor
+    owner: Tensor
+    members: Tensor
+    most: int
+
+
+def members(follows: Tensor, batch_sizes: Sequence[int]) -> Members:
+    """Return the members of sets, on the processor; ``follows`` as that of a call, of one line."""
+    parent = follows[0].numpy()  # whose small operations take less time than PyTorch's
+    found = parent.argsort(kind="stable")[np.count_nonzero(parent < 0) :]
+    owner, place = parent[found], np.full_like(parent, -1)
+    place[found] = np.arange(len(found))
+    begin = np.bincount(owner + 1, minlength=len(parent) + 1).cumsum()
+    most = int(np.diff(begin[begins(batch_sizes)]).max())
+    return Members(*map(torch.from_numpy, (place, begin, owner, found)), most)
 
 
 class Gather(NamedTuple):

@@ -1,8 +1,9 @@
 """Which block of a loop defines and reads which values, forward and backward; every printer of kernels builds on this.
 
-A **block** is what one stage does with the units of one size, or with what is one number a row, which comes first. What a
-block reads and another has computed in the same step is **cross-stage**; what the run backwards reads of a step is **saved** by
-the run forwards. What a stage reduces over units is **gathered** by a block of the stage before.
+A **block** is what one stage does with the units of one size, or with what is one number a row, which comes first; what there
+is for each of a set has blocks of its own, the last of a stage. What a block reads and another has computed in the same step is
+**cross-stage**; what the run backwards reads of a step is **saved** by the run forwards. What a stage reduces over units is
+**gathered** by a block of the stage before.
 """
 
 from __future__ import annotations
@@ -17,7 +18,13 @@ from carousel.equations.loop import Equation, Group, Loop, LoopStage
 from carousel.equations.notes import ROW, Expr, Size, symbols_in
 from carousel.equations.stages import Reduction
 
-Place = tuple[int, Size]  # of a block: its stage, and the size of its units
+
+class Place(NamedTuple):
+    """A block: its stage, the size of its units, and whether it goes over each of the set that a step follows."""
+
+    stage: int
+    size: Size
+    each: bool = False
 
 
 class Outcome(NamedTuple):
@@ -39,6 +46,7 @@ class Liveness:
 
     def __init__(self, loop: Loop):
         self.loop, self.derivative = loop, derive(loop)
+        self.each = self.derivative.each
         self.states = {s.before: s for s in loop.states if s.size is not None}
         roots = dict.fromkeys(s.root for s in loop.sizes.values() if s is not None)
         self.rank = {root: k for k, root in enumerate(sorted(roots, key=lambda root: root is not ROW))}
@@ -74,6 +82,10 @@ class Liveness:
         assert found is not None, symbol
         return found.root
 
+    def place(self, stage: int, symbol: Expr) -> Place:
+        """Return the block of a stage that has a symbol's units."""
+        return Place(stage, self.root(symbol), symbol in self.each)
+
     def row(self, symbol: Expr) -> bool:
         """Return whether a value is one number a row."""
         return self.derivative.sizes.get(symbol) is ROW
@@ -94,12 +106,20 @@ class _Flow(ABC):
     @cached_property
     def places(self) -> list[Place]:
         """The blocks, in order."""
-        return sorted(self._places(), key=lambda place: (place[0], self.live.rank[place[1]]))
+        return sorted(self._places(), key=lambda place: (place.stage, place.each, self.live.rank[place.size]))
 
     @cached_property
     def cross_stage(self) -> tuple[Expr, ...]:
         """Values of a step that another block of it reads."""
-        return tuple(dict.fromkeys(s for place in self.places for s in self.reads(place) if s in self.defined))
+        summed = [r.operand for stage in self._stages for r in stage.reductions if r.kind == "together"]
+        return tuple(dict.fromkeys(s for s in [*(s for p in self.places for s in self.reads(p)), *summed] if s in self.defined))
+
+    @cached_property
+    def shared_out(self) -> tuple[Expr, ...]:
+        """Values, one number a row, of a step that a block which goes over each of a set reads, and of each that are summed."""
+        read = {s for place in self.places if place.each for s in self.reads(place) if s not in self.live.each}
+        read |= {r.operand for place in self.places for r in self.summed(place)}
+        return tuple(s for s in self.cross_stage if s in read and self.live.row(s))
 
     def free(self, equations: list[Equation]) -> dict[Expr, None]:
         """Return the symbols in the right sides of equations, in order."""
@@ -114,18 +134,26 @@ class _Flow(ABC):
 
     def gathered(self, place: Place) -> list[Reduction]:
         """Return the reductions of the stage after a block's, for which the block gathers its units."""
-        after = self._stages[place[0] + 1 : place[0] + 2]
-        return [r for stage in after for r in stage.reductions if r.size.root is place[1]]
+        after = self._stages[place.stage + 1 : place.stage + 2]
+        every = [r for stage in after for r in stage.reductions if r.kind != "together"]
+        return [r for r in every if self.live.place(place.stage, r.operand) == place]
 
     def reduced(self, place: Place) -> list[Reduction]:
         """Return the reductions that a block has the results of: one of one number a row, or of units where they go by head."""
-        return [r for r in self._stages[place[0]].reductions if self.defined[r.symbol] == place]
+        return [r for r in self._known(place) if r.kind != "together"]
+
+    def summed(self, place: Place) -> list[Reduction]:
+        """Return the sums over a set that a block takes."""
+        return [r for r in self._known(place) if r.kind == "together"]
+
+    def _known(self, place: Place) -> list[Reduction]:
+        return [r for r in self._stages[place.stage].reductions if self.defined[r.symbol] == place]
 
     def _define(self) -> None:
         """Note where reductions are known."""
         every = [(k, r) for k, stage in enumerate(self._stages) for r in stage.reductions]
-        self.defined |= {r.symbol: (k, ROW if r.heads is None else r.size.root) for k, r in every}
-        self._gathering = {(k - 1, r.size.root) for k, r in every}
+        self.defined |= {r.symbol: self.live.place(k, r.symbol) for k, r in every}
+        self._gathering = {self.live.place(k - 1, r.operand) for k, r in every if r.kind != "together"}
 
     @property
     @abstractmethod
@@ -151,7 +179,7 @@ class ForwardFlow(_Flow):
         for k, stage in enumerate(self.loop.stages):
             for symbol in [s for g in stage.groups for s in g.symbols] + [s for s, _ in stage.equations]:
                 if symbol not in live.plain:
-                    self.defined[symbol] = (k, live.root(symbol))
+                    self.defined[symbol] = live.place(k, symbol)
         self._define()
 
     @property
@@ -164,13 +192,14 @@ class ForwardFlow(_Flow):
         if after in self.defined:
             return self.defined[after]
         size = self.live.root(before)  # a state that is handed the input or a parameter
-        return max((k for k, z in self.defined.values() if z == size), default=len(self.loop.stages) - 1), size
+        every = (p.stage for p in self.defined.values() if p == Place(p.stage, size))
+        return Place(max(every, default=len(self.loop.stages) - 1), size)
 
     def _places(self) -> set[Place]:
         return {*self.defined.values(), *self._gathering, *(self.home(before) for before in self.live.states)}
 
     def equations(self, place: Place) -> list[Equation]:
-        return [(s, e) for s, e in self.loop.stages[place[0]].equations if self.defined.get(s) == place]
+        return [(s, e) for s, e in self.loop.stages[place.stage].equations if self.defined.get(s) == place]
 
     def reads(self, place: Place) -> list[Expr]:
         found = self.free(self.equations(place))
@@ -180,9 +209,9 @@ class ForwardFlow(_Flow):
 
     def groups(self, place: Place) -> list[tuple[int, Group]]:
         """Return the groups whose sums a block computes, with their numbers in the loop."""
-        first = sum(len(s.groups) for s in self.loop.stages[: place[0]])
-        every = enumerate(self.loop.stages[place[0]].groups, first)
-        return [(g, group) for g, group in every if self.live.root(group.symbols[0]) is place[1]]
+        first = sum(len(s.groups) for s in self.loop.stages[: place.stage])
+        every = enumerate(self.loop.stages[place.stage].groups, first)
+        return [(g, group) for g, group in every if self.live.place(place.stage, group.symbols[0]) == place]
 
 
 class BackwardFlow(_Flow):
@@ -195,7 +224,7 @@ class BackwardFlow(_Flow):
         self.recomputed = dict(self.derivative.recomputed)
         for k, stage in enumerate(self.derivative.stages):
             for symbol in [p.symbol for p in stage.products] + [s for s, _ in stage.equations]:
-                self.defined[symbol] = (k, live.root(symbol))
+                self.defined[symbol] = live.place(k, symbol)
         self._define()
         groups, hoisted = enumerate(self.loop.groups), enumerate(self.loop.hoisted)
         every = [(("group", g), x.symbols, self.derivative.adjoints[g]) for g, x in groups]
@@ -212,13 +241,14 @@ class BackwardFlow(_Flow):
 
     def home(self, value: Expr, like: Expr) -> Place:
         """Return the block that stores a value: where it is computed; the first stage for what only arrives, or is zero."""
-        return self.defined.get(value, (0, self.live.root(like)))
+        return self.defined.get(value, self.live.place(0, like))
 
     def carrier(self, before: Expr) -> Place:
         """Return the block that overwrites what is carried: the last of its size, since all of them may read what arrived."""
-        size = self.live.root(before)
-        known = [k for k, z in [*self.defined.values(), *(r.place for r in self.outcomes)] if z == size]
-        return max(known, default=0), size
+        if self.loop.over_set:  # a member has a row of its own
+            return self.home(self.derivative.carried[before], before)
+        every = [*self.defined.values(), *(r.place for r in self.outcomes)]
+        return max((p for p in every if p == self.live.place(p.stage, before)), default=self.live.place(0, before))
 
     def carried(self, place: Place) -> list[tuple[Expr, Expr]]:
         """Return the states that a block carries something back to, and what."""
@@ -231,7 +261,7 @@ class BackwardFlow(_Flow):
 
     def products(self, place: Place) -> list[Transposed]:
         """Return the products with transposed weights that a block computes."""
-        return [p for p in self.derivative.stages[place[0]].products if self.defined[p.symbol] == place]
+        return [p for p in self.derivative.stages[place.stage].products if self.defined[p.symbol] == place]
 
     def _places(self) -> set[Place]:
         vectors = (self.home(a, v) for v, a in self.derivative.vectors.items() if a != 0)
@@ -240,7 +270,7 @@ class BackwardFlow(_Flow):
 
     def equations(self, place: Place) -> list[Equation]:
         """Return a block's assignments, after those values of the forward step that it computes again."""
-        own = [(s, e) for s, e in self.derivative.stages[place[0]].equations if self.defined[s] == place]
+        own = [(s, e) for s, e in self.derivative.stages[place.stage].equations if self.defined[s] == place]
         again: dict[Expr, Expr] = {}
 
         def need(symbol: Expr) -> None:
@@ -260,5 +290,5 @@ class BackwardFlow(_Flow):
         values += [a for _, a in [*self.vectors(place), *self.carried(place)]]
         found = self.free(equations) | dict.fromkeys(v for v in values if v != 0)
         found |= dict.fromkeys(r.operand for r in self.gathered(place))
-        own = {s for s, _ in equations} | {p.symbol for p in self.products(place)} | {r.symbol for r in self.reduced(place)}
+        own = {s for s, _ in equations} | {p.symbol for p in self.products(place)} | {r.symbol for r in self._known(place)}
         return [s for s in found if s not in own]

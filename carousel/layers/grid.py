@@ -1,29 +1,36 @@
-"""``Grid``: a layer over images, whose steps follow the one above and the one to the left."""
+"""``Grid``: a layer over images, or volumes, whose steps follow their neighbours along each dimension."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
+from itertools import product
+from math import prod
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from carousel import cells
 from carousel.equations import Cell
 from carousel.equations.before import names
 from carousel.layers.clamp import Clamps
 from carousel.layers.levelled import Levelled, Levels, outside_graphs
 from carousel.layers.parameters import flag, tensor, whole_number
 
-# The corners at which scans begin, in the order in which a number of directions takes them, and the marks of parameters.
-CORNERS = {"top left": "_tl", "top right": "_tr", "bottom left": "_bl", "bottom right": "_br"}
+# Of each predecessor that a step may have, in the order of the dimensions, the two sides from which a scan may come.
+SIDES = {"front": ("front", "back"), "up": ("top", "bottom"), "left": ("left", "right")}
+GRIDS = {2: ("up", "left"), 3: ("front", "up", "left")}  # what a step follows, by the number of dimensions
+Lengths = tuple[int, ...]  # of each dimension
 
 
 class Grid(Levelled):
-    """A cell over images: a pixel's step follows those of its neighbours above and to the left.
+    """A cell over images: a pixel's step follows those of its neighbours above and to the left; of a volume also in front.
 
     Args:
-        cell: a cell with ``before=("up", "left")``, or the name of one: "mdlstm", "stable-mdlstm".
+        cell: a cell with ``before=("up", "left")``, or the name of one: "mdlstm", "stable-mdlstm", "grid-lstm". One with
+            ``before=("front", "up", "left")``, such as "mdlstm-3", reads volumes: all that is of a height and a width here is
+            then of a depth, a height and a width, and scans begin in up to 8 corners, "front top left" to "back bottom right".
         input_size: number of values of a pixel.
         hidden_size: units of the states.
         directions: the number of scans, 1 to 4, or the corners where they begin: "top left", "top right", "bottom left",
@@ -48,25 +55,25 @@ class Grid(Levelled):
         hidden_size: int,
         *,
         directions: int | Sequence[str] = 1,
-        block: tuple[int, int] = (1, 1),
+        block: Sequence[int] | None = None,
         batch_first: bool = False,
         **options: Any,
     ):
-        self.corners, self.block = _corners(directions), _block(block)
-        super().__init__(cell, input_size, hidden_size, [CORNERS[c] for c in self.corners], **options)
-        self.batch_first, before = flag("batch_first", batch_first), names(self.cell.before)
-        if isinstance(self.cell.before, str) or set(before) != {"up", "left"}:
-            raise ValueError(f"a step of a grid follows up and left, and one of cell {self.cell.name} {' and '.join(before)}")
+        known = cells.get(cell)
+        self.axes = _axes(known)
+        self.corners, self.block = _corners(directions, self.axes), _block(block, len(self.axes))
+        super().__init__(known, input_size, hidden_size, [mark(c) for c in self.corners], **options)
+        self.batch_first = flag("batch_first", batch_first)
 
     @property
     def _step_size(self) -> int:
-        return self.input_size * self.block[0] * self.block[1]
+        return self.input_size * prod(self.block)
 
     def extra_repr(self) -> str:
         """Return the text of the layer's representation: the cell, the sizes, the scans."""
         parts = [super().extra_repr()]
         parts += [f"directions={self.corners}"] if len(self.corners) > 1 else []
-        return ", ".join(parts + ([f"block={self.block}"] if self.block != (1, 1) else []))
+        return ", ".join(parts + ([f"block={self.block}"] if max(self.block) > 1 else []))
 
     @outside_graphs
     def forward(
@@ -98,16 +105,15 @@ class Grid(Levelled):
             ValueError: for shapes or names that do not fit.
             TypeError: for an input that is no tensor.
         """
-        x = tensor("input", input)
-        if x.dim() not in (3, 4) or x.shape[-1] != self.input_size:
-            wanted = f"(B, height, width, {self.input_size})" if self.batch_first else f"(height, width, B, {self.input_size})"
-            raise ValueError(f"input has shape {tuple(x.shape)}, expected {wanted} or (height, width, {self.input_size})")
-        single = x.dim() == 3
+        x, count = tensor("input", input), len(self.axes)
+        if x.dim() not in (count + 1, count + 2) or x.shape[-1] != self.input_size:
+            space = ", ".join(_dimensions(count))
+            wanted = f"(B, {space}, {self.input_size})" if self.batch_first else f"({space}, B, {self.input_size})"
+            raise ValueError(f"input has shape {tuple(x.shape)}, expected {wanted} or ({space}, {self.input_size})")
+        single = x.dim() == count + 1
         x = self._inside(x, single)
-        height, width, batch = x.shape[:3]
-        each = _sizes(sizes, height, width, batch)
+        each = _sizes(sizes, tuple(x.shape[:count]), x.shape[count])
         blocks, steps = self._blocks(x, each)
-        rows, columns = blocks.shape[:2]
         taken, outer = self._recorded(record), self._outside(blocks, single).shape[:-1]
         given = {n: self._inside(v, single) for n, v in self._further(inputs, tuple(outer)).items()}
         data = blocks.reshape(-1, blocks.shape[-1])
@@ -115,118 +121,153 @@ class Grid(Levelled):
         outputs: list[Tensor] = []
         recorded: dict[str, list[Tensor]] = {name: [] for name in taken}
         for corner in self.corners:
-            levels = self.levels(rows, columns, steps, corner, x.device)
-            output, seen = self._run(levels, data, flat, taken, clamp, CORNERS[corner])
+            levels = self.levels(tuple(blocks.shape[:count]), steps, corner, x.device)
+            output, seen = self._run(levels, data, flat, taken, clamp, mark(corner))
             outputs.append(output)
             for name in taken:
                 recorded[name].append(seen[name])
 
         def laid_out(found: list[Tensor]) -> Tensor:
             joined = torch.cat(found, dim=1) if len(found) > 1 else found[0]
-            return self._outside(joined.view(rows, columns, batch, -1), single)
+            return self._outside(joined.view(*blocks.shape[:-1], -1), single)
 
         output = laid_out(outputs)
         return output if record is None else (output, {name: laid_out(found) for name, found in recorded.items()})
 
-    def levels(self, rows: int, columns: int, each: tuple[tuple[int, int], ...], corner: str, device: torch.device) -> Levels:
+    def levels(self, lengths: Lengths, each: tuple[Lengths, ...], corner: str, device: torch.device) -> Levels:
         """Return the steps of a scan in levels, the diagonals.
 
         Args:
-            rows: of the batch, in blocks.
-            columns: the same.
-            each: rows and columns of each image.
+            lengths: of the batch, in blocks.
+            each: of each image.
             corner: at which the scan begins.
             device: of the tensors.
         """
-        return _levels(rows, columns, each, corner, names(self.cell.before), device)
+        back = tuple(side != SIDES[axis][0] for side, axis in zip(corner.split(), self.axes, strict=True))
+        places = tuple(self.axes.index(name) for name in names(self.cell.before))
+        return _levels(lengths, each, back, places, device)
 
     def _inside(self, x: Tensor, single: bool) -> Tensor:
         """Return what is laid out as the input as (height, width, B, numbers)."""
-        return x.unsqueeze(2) if single else x.permute(1, 2, 0, 3) if self.batch_first else x
+        return x.unsqueeze(-2) if single else x.movedim(0, -2) if self.batch_first else x
 
     def _outside(self, x: Tensor, single: bool) -> Tensor:
-        return x.squeeze(2) if single else x.permute(2, 0, 1, 3) if self.batch_first else x
+        return x.squeeze(-2) if single else x.movedim(-2, 0) if self.batch_first else x
 
-    def _blocks(self, x: Tensor, each: tuple[tuple[int, int], ...]) -> tuple[Tensor, tuple[tuple[int, int], ...]]:
+    def _blocks(self, x: Tensor, each: tuple[Lengths, ...]) -> tuple[Tensor, tuple[Lengths, ...]]:
         """Return the input of each step, (rows, columns, B, numbers), and rows and columns of each image. Raises ValueError."""
-        (height, width, batch, _), (a, b) = x.shape, self.block
-        for k, (h, w) in enumerate(each):
-            if h < a or w < b:
-                raise ValueError(f"image {k} is {h} × {w} pixels, smaller than a block of {a} × {b}")
-        if (a, b) == (1, 1):
+        count = len(self.axes)
+        for k, lengths in enumerate(each):
+            if any(n < a for n, a in zip(lengths, self.block, strict=True)):
+                raise ValueError(f"image {k} is {_by(lengths)} pixels, smaller than a block of {_by(self.block)}")
+        if max(self.block) == 1:
             return x, each
-        h, w = torch.tensor(each, device=x.device).T
-        down, across = torch.arange(height, device=x.device), torch.arange(width, device=x.device)
-        there = (down[:, None, None] < h) & (across[None, :, None] < w)
-        x = torch.where(there.unsqueeze(-1), x, 0)
-        rows, columns = -(-height // a), -(-width // b)
-        x = nn.functional.pad(x, (0, 0, 0, 0, 0, columns * b - width, 0, rows * a - height))
-        x = x.view(rows, a, columns, b, batch, -1).permute(0, 2, 4, 1, 3, 5).reshape(rows, columns, batch, -1)
-        return x, tuple((-(-h // a), -(-w // b)) for h, w in each)
+        shape: list[int] = []
+        padding: list[int] = []
+        for axis, (length, a) in enumerate(zip(x.shape, self.block, strict=False)):
+            ends = torch.tensor([lengths[axis] for lengths in each], device=x.device)
+            place = torch.arange(length, device=x.device).view(-1, *[1] * (count - axis))
+            x = torch.where((place < ends).unsqueeze(-1), x, 0)
+            shape += [-(-length // a), a]
+            padding = [0, -length % a, *padding]  # PyTorch pads the last dimension first
+        x = nn.functional.pad(x, [0, 0, 0, 0, *padding]).view(*shape, x.shape[count], -1)
+        x = x.permute(*range(0, 2 * count, 2), 2 * count, *range(1, 2 * count, 2), 2 * count + 1)
+        blocks = tuple(tuple(-(-n // a) for n, a in zip(lengths, self.block, strict=True)) for lengths in each)
+        return x.flatten(count + 1), blocks
+
+
+def mark(corner: str) -> str:
+    """Return what the names of the parameters of a scan end in: "_tl" of the one from the top left."""
+    return "_" + "".join(side[0] for side in corner.split())
 
 
 @lru_cache(maxsize=64)
 def _levels(
-    rows: int, columns: int, each: tuple[tuple[int, int], ...], corner: str, before: tuple[str, ...], device: torch.device
+    lengths: Lengths, each: tuple[Lengths, ...], back: tuple[bool, ...], places: tuple[int, ...], device: torch.device
 ) -> Levels:
     """Return the steps of a scan in levels, the diagonals.
 
     Args:
-        rows: of the batch.
-        columns: of the batch.
-        each: rows and columns of each image.
-        corner: at which the scan begins.
-        before: the names of the predecessors in the cell's order.
+        lengths: of the batch.
+        each: of each image.
+        back: of each dimension, whether the scan comes from its end.
+        places: of each predecessor of the cell its dimension.
         device: of the tensors.
     """
-    batch = len(each)
-    height, width = torch.tensor(each).T
+    batch, ends = len(each), torch.tensor(each).T
     # As the scan sees them, from its own corner.
-    i, j, b = torch.meshgrid(torch.arange(rows), torch.arange(columns), torch.arange(batch), indexing="ij")
-    there = (i < height[b]) & (j < width[b])
-    i, j, b = i[there], j[there], b[there]
-    sort = ((i + j) * rows + i).argsort(stable=True)  # images of the batch side by side
-    i, j, b = i[sort], j[sort], b[sort]
-    at = torch.full((rows + 1, columns + 1, batch), -1)
-    at[i, j, b] = torch.arange(len(i))
-    follows = {"up": at[i + 1, j, b], "left": at[i, j + 1, b]}
-    row = i if corner.startswith("top") else height[b] - 1 - i
-    column = j if corner.endswith("left") else width[b] - 1 - j
-    order = (row * columns + column) * batch + b
-    sizes = tuple(torch.bincount(i + j).tolist())
-    return Levels(order.to(device), sizes, torch.stack([follows[n] for n in before]).to(device))
+    *steps, b = torch.meshgrid(*map(torch.arange, (*lengths, batch)), indexing="ij")
+    there = torch.stack([k < end[b] for k, end in zip(steps, ends, strict=True)]).all(0)
+    steps, b = [k[there] for k in steps], b[there]
+    level = torch.stack(steps).sum(0)
+    sort = level.argsort(stable=True)  # images of the batch side by side
+    steps, b = [k[sort] for k in steps], b[sort]
+    at = torch.full((*(n + 1 for n in lengths), batch), -1)
+    at[(*steps, b)] = torch.arange(len(b))
+    follows = [at[(*(k + (axis == place) for axis, k in enumerate(steps)), b)] for place in places]
+    order = torch.zeros_like(b)
+    for k, end, length, turned in zip(steps, ends, lengths, back, strict=True):
+        order = order * length + (end[b] - 1 - k if turned else k)
+    return Levels((order * batch + b).to(device), tuple(torch.bincount(level).tolist()), torch.stack(follows).to(device))
 
 
-def _corners(directions: int | Sequence[str]) -> tuple[str, ...]:
+def _axes(cell: Cell) -> tuple[str, ...]:
+    """Return the predecessors of a cell in the order of the dimensions. Raises ValueError for those of no grid."""
+    before = names(cell.before) or GRIDS[2]  # which a chain is not, as is told elsewhere
+    found = GRIDS.get(len(before), ())
+    if isinstance(cell.before, str) or set(before) != set(found):
+        known = " or ".join(" and ".join(axes) for axes in GRIDS.values())
+        raise ValueError(f"a step of a grid follows {known}, and one of cell {cell.name} {' and '.join(before)}")
+    return found
+
+
+def _corners(directions: int | Sequence[str], axes: tuple[str, ...]) -> tuple[str, ...]:
+    known = tuple(map(" ".join, product(*(SIDES[axis] for axis in axes))))
     if isinstance(directions, str):
         directions = (directions,)
     if isinstance(directions, Sequence):
-        if not directions or len(set(directions)) < len(directions) or not all(d in CORNERS for d in directions):
-            raise ValueError(f"directions are some of {', '.join(CORNERS)}, each once, not {directions!r}")
+        if not directions or len(set(directions)) < len(directions) or not all(d in known for d in directions):
+            raise ValueError(f"directions are some of {', '.join(known)}, each once, not {directions!r}")
         return tuple(directions)
     count = whole_number("directions", directions, 1)
-    if count > len(CORNERS):
-        raise ValueError(f"an image is scanned from 1 to {len(CORNERS)} corners, not {count}")
-    return tuple(CORNERS)[:count]
+    if count > len(known):
+        raise ValueError(f"an image is scanned from 1 to {len(known)} corners, not {count}")
+    return known[:count]
 
 
-def _block(block: Any) -> tuple[int, int]:
-    if not isinstance(block, Sequence) or len(block) != 2:
-        raise TypeError(f"block is a height and a width, such as (3, 4), not {block!r}")
-    return whole_number("the height of a block", block[0], 1), whole_number("the width of a block", block[1], 1)
+def _block(block: Any, count: int) -> Lengths:
+    if block is None:
+        return (1,) * count
+    if not isinstance(block, Sequence) or len(block) != count:
+        wanted = "a height and a width, such as (3, 4)" if count == 2 else "a depth, a height and a width, such as (2, 3, 4)"
+        raise TypeError(f"block is {wanted}, not {block!r}")
+    return tuple(whole_number(f"the {what} of a block", n, 1) for what, n in zip(_dimensions(count), block, strict=True))
 
 
-def _sizes(sizes: Any, height: int, width: int, batch: int) -> tuple[tuple[int, int], ...]:
-    """Return height and width of each image, checked."""
-    if min(height, width, batch) < 1:
+def _sizes(sizes: Any, lengths: Lengths, batch: int) -> tuple[Lengths, ...]:
+    """Return the lengths of each image, checked."""
+    if min(*lengths, batch) < 1:
         raise ValueError("input must have at least one pixel and one image")
     if sizes is None:
-        return ((height, width),) * batch
-    given = sizes.tolist() if isinstance(sizes, Tensor) else [list(each) for each in sizes]
-    if len(given) != batch or not all(isinstance(x, list) and len(x) == 2 for x in given):
-        raise ValueError(f"sizes are height and width of each of {batch} images")
-    found = tuple((whole_number("the height of an image", h, 1), whole_number("the width of an image", w, 1)) for h, w in given)
-    for k, (h, w) in enumerate(found):
-        if h > height or w > width:
-            raise ValueError(f"image {k} is {h} × {w} pixels, but the input has {height} × {width}")
+        return (lengths,) * batch
+    given, dimensions = (
+        sizes.tolist() if isinstance(sizes, Tensor) else [list(each) for each in sizes],
+        _dimensions(len(lengths)),
+    )
+    if len(given) != batch or not all(isinstance(x, list) and len(x) == len(lengths) for x in given):
+        raise ValueError(f"sizes are {' and '.join(dimensions)} of each of {batch} images")
+    found = tuple(
+        tuple(whole_number(f"the {what} of an image", n, 1) for what, n in zip(dimensions, x, strict=True)) for x in given
+    )
+    for k, x in enumerate(found):
+        if any(n > most for n, most in zip(x, lengths, strict=True)):
+            raise ValueError(f"image {k} is {_by(x)} pixels, but the input has {_by(lengths)}")
     return found
+
+
+def _dimensions(count: int) -> tuple[str, ...]:
+    return ("depth", "height", "width")[-count:]
+
+
+def _by(lengths: Sequence[int]) -> str:
+    return " × ".join(map(str, lengths))

@@ -32,7 +32,9 @@ def test_a_case_gives_forward_and_training_with_all_ways(tmp_path):
     json.dumps(rows)
 
 
-@pytest.mark.parametrize("case", [grids.grid(4, 3, 5), grids.trees(9, 3, 5)], ids=["grid", "trees"])
+@pytest.mark.parametrize(
+    "case", [grids.grid(4, 3, 5), grids.trees(9, 3, 5), grids.sets(9, 3, 5)], ids=["grid", "trees", "sets"]
+)
 def test_what_is_written_by_hand_gives_what_a_layer_gives(case):
     found = grids.by_hand(case)(case.data)[: len(case.levels.order)]
     output = case.run(case.data)

@@ -242,11 +242,12 @@ def test_bench_recording(carousel):
 
 
 def test_bench_grids(carousel):
-    status, out, _ = carousel("bench", "grids", "--grid", "3,2,4", "--trees", "5,2,4", "--seconds", 0.05, "--json")
+    small = ("--grid", "3,2,4", "--trees", "5,2,4", "--sets", "5,2,4", "--seconds", 0.05)
+    status, out, _ = carousel("bench", "grids", *small, "--json")
     rows = json.loads(out)
-    assert status == 0 and [r["run"] for r in rows] == ["forward", "training"] * 2
+    assert status == 0 and [r["run"] for r in rows] == ["forward", "training"] * 3
     assert all(set(r["seconds"]) == {"carousel", "level by level", "by hand"} for r in rows)
-    status, out, _ = carousel("bench", "grids", "--grid", "3,2,4", "--trees", "5,2,4", "--seconds", 0.05)
+    status, out, _ = carousel("bench", "grids", *small)
     assert status == 0 and "of products" in out
     status, _, error = carousel("bench", "grids", "--grid", "3,2")
     assert status == 2 and "--grid takes side,images,units, such as 32,32,64, not '3,2'" in error

@@ -10,7 +10,7 @@ from carousel.cells import fed_alone, get
 from carousel.cells.papers import BRANCHED, nary_tree_lstm
 from carousel.drawing.graph import graph
 from carousel.drawing.svg import standalone
-from carousel.equations.derivative import NoDerivative, derive
+from carousel.equations.derivative import derive
 from carousel.equations.loop import loop
 from carousel.equations.stored import StoredCell, as_data
 from carousel.equations.tangent import tangent
@@ -58,13 +58,34 @@ def test_a_drawing_has_each_state_at_each_predecessor(known):
         assert ">↑<" in standalone(known) and ">←<" in standalone(known)
 
 
-def test_the_sum_over_a_set_is_taken_by_the_reference_alone():
+def test_values_of_each_of_a_set_stand_apart_from_those_of_the_step():
     known = get("child-sum-lstm")
     inside = loop(known.trace, known.schedule)
-    assert inside.over_set and inside.edges == ("child",) and not loop(get("mdlstm").trace, get("mdlstm").schedule).over_set
-    for function in (derive, tangent):
-        with pytest.raises(NoDerivative, match="follows a set of others"):
-            function(inside)
+    assert inside.over_set and inside.edges == ("child",)
+    assert {str(s) for s in inside.each} >= {"m_child_tm1", "h_child_tm1", "f_t"}
+    assert not {str(s) for s in inside.each} & {"s_t", "i_t", "o_t", "h_t", "m_t"}
+    assert not loop(get("mdlstm").trace, get("mdlstm").schedule).each
+    assert tangent(inside).over_set and tangent(inside).each > inside.each
+
+
+def test_what_each_of_a_set_hands_back_to_the_step_is_summed_over_the_set():
+    known = get("child-sum-lstm")
+    back = derive(loop(known.trace, known.schedule))
+    summed = [r for stage in back.stages for r in stage.reductions]
+    assert [r.kind for r in summed] == ["together"]  # of the forget gates, to the input's share
+    assert summed[0].operand in back.each and summed[0].symbol not in back.each
+    assert any(summed[0].symbol in adjoints for adjoints in back.hoisted)
+
+
+def test_products_of_the_step_are_taken_once_and_not_for_each_of_a_set():
+    @cell(before="child")
+    def beside(e, h, W, b):
+        s = together(h.child)
+        h = tanh(W.he @ e + together(logistic(W.fe @ e + W.fh @ h.child + W.fs @ s + b.f) * h.child))
+        return h
+
+    groups = loop(beside.trace, beside.schedule).groups
+    assert [[str(x) for x in g.operands] for g in groups] == [["h_child_tm1"], ["s_t"]]
 
 
 def refused(before, function, **more):

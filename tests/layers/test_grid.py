@@ -10,7 +10,8 @@ from torch.nn.utils import prune
 from carousel import Grid, Recurrent, Streaming, cell, export, kernels, logistic, tanh
 from carousel.cells.papers import BRANCHED
 from carousel.errors import InputError
-from carousel.layers.grid import CORNERS
+from carousel.hierarchy import GridHierarchy
+from carousel.layers.grid import mark
 
 
 def mdlstm(p, e, up, left):
@@ -34,44 +35,67 @@ def stable(p, e, up, left):
     return o * torch.tanh(h), h
 
 
-STEPS = {"mdlstm": mdlstm, "stable-mdlstm": stable}
+def mdlstm_3(p, e, *before):
+    def sums(x, *peeps):
+        dense = sum(p[f"W.{x}{k}"] @ m for k, (m, _) in zip("kul", before, strict=True))
+        return p[f"W.{x}e"] @ e + dense + sum(p[f"w.{x}{k}"] * before["kul".index(k)][1] for k in peeps) + p[f"b.{x}"]
+
+    i, k, u, f = (torch.sigmoid(sums(x, *peeps)) for x, peeps in (("i", "kul"), ("k", "k"), ("u", "u"), ("f", "l")))
+    h = i * torch.tanh(sums("h")) + sum(gate * h for gate, (_, h) in zip((k, u, f), before, strict=True))
+    return torch.sigmoid(sums("o") + p["w.oh"] * h) * torch.tanh(h), h
+
+
+def grid_lstm(p, e, up, left):
+    """The equations (1) of the paper, in each dimension."""
+    (_, down, v, _, _), (_, _, _, right, r) = up, left
+    found = []
+    for k, memory in enumerate((v, r, p["W.he"] @ e)):
+        i, f, o, g = (p[f"W.{x}{k}e"] @ e + p[f"W.{x}{k}u"] @ down + p[f"W.{x}{k}l"] @ right + p[f"b.{x}{k}"] for x in "ifog")
+        memory = torch.sigmoid(f) * memory + torch.sigmoid(i) * torch.tanh(g)
+        found.append((torch.tanh(torch.sigmoid(o) * memory), memory))
+    (down, v), (right, r), (m, _) = found
+    return m, down, v, right, r
+
+
+CORNERS = ("top left", "top right", "bottom left", "bottom right")
+STEPS = {"mdlstm": mdlstm, "stable-mdlstm": stable, "grid-lstm": grid_lstm, "mdlstm-3": mdlstm_3}
 
 
 def by_hand(layer, step, image):
-    """One image, (height, width, numbers), pixel by pixel; the scans one after the other."""
-    height, width, _ = image.shape
-    found = []
+    """One image, (height, width, numbers), or one volume, pixel by pixel; each state, the scans one after the other."""
+    lengths, found = image.shape[:-1], []
     for corner in layer.corners:
-        mark = CORNERS[corner]
-        p = {n.removesuffix(mark): x for n, x in layer.named_parameters() if n.endswith(mark)}
-        down, across = (1 if corner.startswith("top") else -1), (1 if corner.endswith("left") else -1)
-        nothing = (torch.zeros(layer.hidden_size, dtype=image.dtype),) * 2
+        end = mark(corner)
+        p = {n.removesuffix(end): x for n, x in layer.named_parameters() if n.endswith(end)}
+        ways = [1 if side in ("front", "top", "left") else -1 for side in corner.split()]
+        nothing = (torch.zeros(layer.hidden_size, dtype=image.dtype),) * len(layer.cell.states)
         states = {}
-        for i, j in itertools.product(range(height)[::down], range(width)[::across]):
-            up, left = states.get((i - down, j), nothing), states.get((i, j - across), nothing)
-            states[i, j] = step(p, image[i, j], up, left)
-        found.append(
-            [torch.stack([torch.stack([states[i, j][k] for j in range(width)]) for i in range(height)]) for k in (0, 1)]
-        )
-    return torch.cat([m for m, _ in found], -1), torch.cat([h for _, h in found], -1)
+        for place in itertools.product(*(range(n)[::way] for n, way in zip(lengths, ways, strict=True))):
+            before = [(*place[:k], place[k] - way, *place[k + 1 :]) for k, way in enumerate(ways)]
+            states[place] = step(p, image[place], *(states.get(b, nothing) for b in before))
+        every = [states[place] for place in itertools.product(*map(range, lengths))]
+        found.append([torch.stack([s[k] for s in every]).view(*lengths, -1) for k in range(len(layer.cell.states))])
+    return [torch.cat(xs, -1) for xs in zip(*found, strict=True)]
 
 
 @pytest.mark.parametrize("back_end", ["cpu", "reference"])
 @pytest.mark.parametrize("name", STEPS)
 def test_a_grid_is_a_loop_over_pixels(name, back_end):
     torch.manual_seed(0)
-    layer = Grid(name, 3, 5, directions=4, dtype=torch.float64)
-    sizes = [[4, 3], [1, 5], [3, 1], [2, 2]]
-    x = torch.randn(4, 5, 4, 3, dtype=torch.float64, requires_grad=True)
+    layer = Grid(name, 3, 5, directions=8 if name == "mdlstm-3" else 4, dtype=torch.float64)
+    sizes = {2: [[4, 3], [1, 5], [3, 1], [2, 2]], 3: [[3, 1, 2], [1, 2, 1], [2, 2, 3]]}[len(layer.axes)]
+    x = torch.randn(*torch.tensor(sizes).amax(0), len(sizes), 3, dtype=torch.float64, requires_grad=True)
     with kernels.use(back_end):
-        output, recorded = layer(x, sizes, record=["h"])
-    for k, (height, width) in enumerate(sizes):
-        m, h = by_hand(layer, STEPS[name], x[:height, :width, k])
-        close(output[:height, :width, k], m)
-        close(recorded["h"][:height, :width, k], h)
-        assert not output[height:, :, k].any() and not output[:, width:, k].any()
-        mine, wanted = output[:height, :width, k], m
-        for a, b in zip(gradients(mine, layer, x), gradients(wanted, layer, x), strict=True):
+        output, recorded = layer(x, sizes, record=layer.cell.states)
+    for k, lengths in enumerate(sizes):
+        inside = (*(slice(n) for n in lengths), k)
+        wanted = by_hand(layer, STEPS[name], x[inside])
+        for found, state in zip(recorded.values(), wanted, strict=True):
+            close(found[inside], state)
+        mine, m = output[inside], wanted[0]
+        close(mine, m)
+        assert output.select(-2, k).count_nonzero() == mine.count_nonzero()  # nothing beside the image
+        for a, b in zip(gradients(mine, layer, x), gradients(m, layer, x), strict=True):
             close(a, b)
 
 
@@ -81,7 +105,9 @@ def test_each_corner_alone(corner):
     layer = Grid("stable-mdlstm", 2, 3, directions=[corner], dtype=torch.float64)
     x = torch.randn(3, 4, 2, dtype=torch.float64)
     close(layer(x), by_hand(layer, stable, x)[0])
-    assert set(layer.state_dict()) == {n + CORNERS[corner] for n in layer.cell.learned}
+    end = mark(corner)
+    assert set(layer.state_dict()) == {n + end for n in layer.cell.learned}
+    assert end == {"top left": "_tl", "top right": "_tr", "bottom left": "_bl", "bottom right": "_br"}[corner]
 
 
 def test_batch_first_and_one_image_are_the_same_numbers():
@@ -108,6 +134,35 @@ def test_blocks_of_pixels_are_steps():
             [torch.stack([whole[2 * i : 2 * i + 2, 3 * j : 3 * j + 3].flatten() for j in range(columns)]) for i in range(rows)]
         )
         close(output[:rows, :columns, k], by_hand(layer, mdlstm, steps)[0])
+
+
+def test_blocks_of_a_volume_are_steps():
+    torch.manual_seed(3)
+    layer = Grid("mdlstm-3", 2, 3, block=(2, 1, 3), directions=["back top right"], dtype=torch.float64)
+    x, sizes = torch.randn(3, 2, 5, 2, 2, dtype=torch.float64), [[3, 2, 5], [2, 1, 4]]
+    output = layer(x, sizes)
+    assert output.shape == (2, 2, 2, 2, 3)
+    for k, (depth, height, width) in enumerate(sizes):
+        whole = torch.zeros(4, height, 6, 2, dtype=torch.float64)
+        whole[:depth, :, :width] = x[:depth, :height, :width, k]
+        steps = whole[: 2 * -(-depth // 2), :, : 3 * -(-width // 3)]
+        places = [range(-(-depth // 2)), range(height), range(-(-width // 3))]
+        each = [steps[2 * i : 2 * i + 2, j, 3 * n : 3 * n + 3].flatten() for i, j, n in itertools.product(*places)]
+        image = torch.stack(each).view(*map(len, places), -1)
+        close(output[(*(slice(len(p)) for p in places), k)], by_hand(layer, mdlstm_3, image)[0])
+
+
+def test_a_volume_of_one_image_is_the_image():
+    """Where nothing is in front, three dimensions are two."""
+    torch.manual_seed(9)
+    flat, deep = Grid("mdlstm", 2, 3, dtype=torch.float64), Grid("mdlstm-3", 2, 3, dtype=torch.float64)
+    own = {n.replace("_ftl", "_tl"): x for n, x in deep.state_dict().items()}
+    flat.load_state_dict({n: own[n] for n in flat.state_dict()})
+    x = torch.randn(4, 5, 2, 2, dtype=torch.float64)
+    close(deep(x.unsqueeze(0))[0], flat(x))
+    deep.batch_first = True
+    close(deep(x.movedim(2, 0).unsqueeze(1))[:, 0].movedim(0, 2), flat(x))
+    close(deep(x[:, :, 0].unsqueeze(0))[0], flat(x[:, :, 0]))
 
 
 def test_a_grid_of_one_row_is_a_sequence():
@@ -184,7 +239,7 @@ def test_no_stream_takes_a_grid():
 
 
 def test_every_grid_cell_is_in_this_file():
-    assert {n for n, c in BRANCHED.items() if set(c.before) == {"up", "left"}} == STEPS.keys()
+    assert {n for n, c in BRANCHED.items() if "up" in c.before} == STEPS.keys()
 
 
 def test_what_no_grid_can_be():
@@ -194,7 +249,10 @@ def test_what_no_grid_can_be():
         ValueError, match=r"^a step of cell mdlstm follows several \(up, left\), so a layer of it is a Grid or a"
     ):
         Recurrent("mdlstm", 2, 3)
-    with pytest.raises(ValueError, match=r"^a step of a grid follows up and left, and one of cell tree-lstm left and right$"):
+    with pytest.raises(
+        ValueError,
+        match=r"^a step of a grid follows up and left or front and up and left, and one of cell tree-lstm left and right$",
+    ):
         Grid("tree-lstm", 2, 3)
     for directions in (0, 5, [], ["top left", "top left"], ["left"], "left"):
         with pytest.raises(ValueError):
@@ -202,6 +260,14 @@ def test_what_no_grid_can_be():
     for block in (3, (1, 2, 3)):
         with pytest.raises(TypeError, match="block is a height and a width"):
             Grid("mdlstm", 2, 3, block=block)
+    with pytest.raises(TypeError, match="block is a depth, a height and a width"):
+        Grid("mdlstm-3", 2, 3, block=(2, 2))
+    with pytest.raises(ValueError, match="scanned from 1 to 8 corners, not 9"):
+        Grid("mdlstm-3", 2, 3, directions=9)
+    with pytest.raises(ValueError, match=r"expected \(depth, height, width, B, 2\) or \(depth, height, width, 2\)"):
+        Grid("mdlstm-3", 2, 3)(torch.randn(4, 4, 2))
+    with pytest.raises(ValueError, match=r"^a hierarchy reads images, and a step of cell mdlstm-3 follows front, up, left$"):
+        GridHierarchy("mdlstm-3", 2, 3)
     layer, x = Grid("mdlstm", 2, 3, block=(2, 2)), torch.randn(4, 4, 2, 2)
     with pytest.raises(ValueError, match=r"^image 1 is 1 × 4 pixels, smaller than a block of 2 × 2$"):
         layer(x, [[4, 4], [1, 4]])

@@ -9,7 +9,7 @@ import torch
 from levelled import close, gradients
 from torch.nn.utils import prune
 
-from carousel import Forest, Recurrent, Tree, cell, kernels, logistic, tanh, together
+from carousel import Forest, Recurrent, Tree, cell, kernels, logistic, mean, tanh, together, total
 from carousel.cells.papers import BRANCHED, nary_tree_lstm
 
 
@@ -84,7 +84,7 @@ def by_hand(layer, step, places, x, children):
             given = [done[c] for c in there]
         else:
             given = [nothing if c == -1 else done[c] for c in [*children[node], *[-1] * places][:places]]
-        leaf = layer.cell.inputs and not there
+        leaf = "leaf" in layer.cell.inputs and not there
         done[node] = (x[node],) if leaf else step(p, x[node], given)
 
     for root in set(range(len(children))) - {c for row in children for c in row}:
@@ -214,6 +214,62 @@ def test_derivatives_by_finite_differences(name):
     assert torch.autograd.gradgradcheck(run, (x, *values), fast_mode=True)
 
 
+def test_what_is_of_the_step_and_what_is_of_each_child_meet_in_every_way():
+    """Vectors, weights and numbers of a row that are of both, in single precision, with recording, and with threads."""
+
+    @cell(before="child", inputs={"d": 1})
+    def meeting(e, m, h, d, W, w, b):
+        s = together(m.child)
+        g = tanh(W.gs @ s + b.g)
+        f = logistic(W.fe @ e + W.fm @ m.child + W.fs @ s + w.fh * h.child + w.fs * s + b.f)
+        z = together(f * h.child + g)
+        q = total(f * h.child) + mean(s) - d
+        y = together(q * m.child + mean(s) * g)
+        i = logistic(W.ie @ e + W.iz @ (z * g) + w.fh * z + b.i)
+        h = i * tanh(y) + z
+        m = tanh(h)
+        return m, h
+
+    def step(p, e, children):
+        s = sum((m for m, _ in children), torch.zeros_like(p["b.i"]))
+        g, z, y = torch.tanh(p["W.gs"] @ s + p["b.g"]), torch.zeros_like(s), torch.zeros_like(s)
+        for m, h in children:
+            f = p["W.fe"] @ e + p["W.fm"] @ m + p["W.fs"] @ s + p["w.fh"] * h + p["w.fs"] * s + p["b.f"]
+            kept = torch.sigmoid(f) * h
+            z, y = z + kept + g, y + (kept.sum() + s.mean() - 0.3) * m + s.mean() * g
+        i = torch.sigmoid(p["W.ie"] @ e + p["W.iz"] @ (z * g) + p["w.fh"] * z + p["b.i"])
+        h = i * torch.tanh(y) + z
+        return torch.tanh(h), h
+
+    torch.manual_seed(6)
+    for dtype, tolerance, threads in ((torch.float64, 1e-9, 1), (torch.float64, 1e-9, 3), (torch.float32, 2e-3, 1)):
+        torch.set_num_threads(threads)
+        layer, children = Tree(meeting, 3, 5, dtype=dtype), drawn(14, 4, 7)
+        x = torch.randn(14, 3, dtype=dtype, requires_grad=True)
+        with kernels.use("cpu"):
+            output, recorded = layer(x, children, record=["h", "f"], d=torch.full((14,), 0.3, dtype=dtype))
+        for value, wanted in zip((output, recorded["h"]), by_hand(layer, step, 4, x, children), strict=True):
+            close(value, wanted, tolerance)
+            for a, b in zip(gradients(value, layer, x), gradients(wanted, layer, x), strict=True):
+                close(a, b, tolerance * float(1 + b.abs().max()))
+
+
+def test_what_is_the_same_for_all_children_is_summed_as_often_as_there_are_children():
+    @cell(before="child")
+    def counting(e, h, W):
+        h = tanh(W.he @ e + together(h.child - h.child + W.hx @ e))
+        return h
+
+    layer, x = Tree(counting, 3, 4, dtype=torch.float64), torch.randn(4, 3, dtype=torch.float64, requires_grad=True)
+    wanted = torch.tanh(x @ layer.W.he.T + torch.tensor([[2.0], [1.0], [0.0], [0.0]]) * (x @ layer.W.hx.T))
+    for back_end in ("cpu", "reference"):
+        with kernels.use(back_end):
+            found = layer(x, [[1, 2], [3], [], []])
+        close(found, wanted)
+        for a, b in zip(gradients(found, layer, x), gradients(wanted, layer, x), strict=True):
+            close(a, b)
+
+
 def test_options_are_those_of_recurrent():
     layer = Tree("tree-lstm", 3, 4, forget_bias=1.0, recurrent_init="orthogonal", init={"b.i": -2.0})
     assert layer.parameter("b.f").eq(1).all() and layer.parameter("b.i").eq(-2).all()
@@ -231,7 +287,7 @@ def test_options_are_those_of_recurrent():
 
 
 def test_every_tree_cell_is_in_this_file():
-    assert {n for n, c in BRANCHED.items() if set(c.before) != {"up", "left"}} == STEPS.keys() - {"tree-lstm-3"}
+    assert {n for n, c in BRANCHED.items() if "up" not in c.before} == STEPS.keys() - {"tree-lstm-3"}
 
 
 def test_children_as_a_table_of_numbers():

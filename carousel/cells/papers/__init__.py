@@ -2,7 +2,9 @@
 
 from carousel.cells.papers.branched import (
     child_sum_lstm,
+    grid_lstm,
     mdlstm,
+    mdlstm_3,
     nary_tree_lstm,
     recursive,
     stable_mdlstm,
@@ -89,10 +91,10 @@ PAPERS: dict[str, Cell] = {c.name: c for years in FAMILIES.values() for cells in
 
 # Those whose steps follow several, of which layers are grids and trees.
 YEARS: dict[int, tuple[Cell, ...]] = {
-    2007: (mdlstm,),
+    2007: (mdlstm, mdlstm_3),
     2011: (recursive,),
     2015: (tree_lstm, child_sum_lstm),
-    2016: (stable_mdlstm,),
+    2016: (stable_mdlstm, grid_lstm),
 }
 BRANCHED: dict[str, Cell] = {c.name: c for cells in YEARS.values() for c in cells}
 

@@ -20,6 +20,23 @@ def mdlstm(e, m, h, W, w, b):
     return m, h
 
 
+@cell(before=("front", "up", "left"), name="mdlstm-3")
+def mdlstm_3(e, m, h, W, w, b):
+    """Multi-dimensional LSTM of three dimensions, for volumes and films: k is the forget gate of the memory in front.
+
+    Graves, Fernández and Schmidhuber 2007, "Multi-dimensional recurrent neural networks".
+    """
+    i = logistic(W.ie @ e + W.ik @ m.front + W.iu @ m.up + W.il @ m.left + w.ik * h.front + w.iu * h.up + w.il * h.left + b.i)
+    k = logistic(W.ke @ e + W.kk @ m.front + W.ku @ m.up + W.kl @ m.left + w.kk * h.front + b.k)
+    u = logistic(W.ue @ e + W.uk @ m.front + W.uu @ m.up + W.ul @ m.left + w.uu * h.up + b.u)
+    f = logistic(W.fe @ e + W.fk @ m.front + W.fu @ m.up + W.fl @ m.left + w.fl * h.left + b.f)
+    x = tanh(W.he @ e + W.hk @ m.front + W.hu @ m.up + W.hl @ m.left + b.h)
+    h = i * x + k * h.front + u * h.up + f * h.left
+    o = logistic(W.oe @ e + W.ok @ m.front + W.ou @ m.up + W.ol @ m.left + w.oh * h + b.o)
+    m = o * tanh(h)
+    return m, h
+
+
 @cell(before=("up", "left"), name="stable-mdlstm")
 def stable_mdlstm(e, m, h, W, b):
     """Stable multi-dimensional LSTM: a gate r weighs the memories above and to the left, so that their mean goes on.
@@ -33,6 +50,31 @@ def stable_mdlstm(e, m, h, W, b):
     h = i * tanh(W.he @ e + W.hu @ m.up + W.hl @ m.left + b.h) + f * (r * h.up + (1 - r) * h.left)
     m = o * tanh(h)
     return m, h
+
+
+@cell(before=("up", "left"), name="grid-lstm")
+def grid_lstm(e, m, u, v, l, r, W, b):
+    """Grid LSTM: an LSTM in each of three dimensions, down, to the right, and through the layer from the input to the output m.
+
+    Kalchbrenner, Danihelka and Graves 2016, "Grid long short-term memory": all three see the hidden vectors of all, u from
+    above and l from the left; each has a memory of its own: v, r, and the third h, which begins with a projection of the input.
+    """
+
+    def of_each(gate):
+        return [
+            W[f"{gate}{k}", "e"] @ e + W[f"{gate}{k}", "u"] @ u.up + W[f"{gate}{k}", "l"] @ l.left + b[f"{gate}{k}"]
+            for k in range(3)
+        ]
+
+    i = [logistic(x) for x in of_each("i")]
+    f = [logistic(x) for x in of_each("f")]
+    o = [logistic(x) for x in of_each("o")]
+    g = [tanh(x) for x in of_each("g")]
+    h = f[2] * (W.he @ e) + i[2] * g[2]
+    v = f[0] * v.up + i[0] * g[0]
+    r = f[1] * r.left + i[1] * g[1]
+    u, l, m = tanh(o[0] * v), tanh(o[1] * r), tanh(o[2] * h)
+    return m, u, v, l, r
 
 
 @cell(before=("left", "right"), input_size="h", inputs={"leaf": 1})

@@ -113,7 +113,7 @@ def _derivable(call: Call) -> bool:
 def usable(cell: Cell, data: Tensor, dtype: torch.dtype | None = None) -> bool:
     """Return whether there are kernels for a cell and tensors of this device, and of this type (else the data's)."""
     loop = loop_of(cell)
-    return data.device.type == "cpu" and (dtype or data.dtype) in compiler.TYPES and bool(loop.stages) and not loop.over_set
+    return data.device.type == "cpu" and (dtype or data.dtype) in compiler.TYPES and bool(loop.stages)
 
 
 def bfloat16_asked_for() -> bool:

@@ -19,6 +19,7 @@ from carousel.kernels.cpu.program import CppProgram
 from carousel.kernels.cpu.small import small
 from carousel.kernels.gradients import Adjoints, gradients
 from carousel.kernels.interface import Arriving, Tensors
+from carousel.kernels.levels import Members
 from carousel.kernels.steps import Steps
 
 
@@ -41,7 +42,9 @@ def begins(program: CppProgram, tensors: Tensors, lengths: Mapping[str, int]) ->
 def forward(k: Kernel, run: Run, tensors: Tensors, lengths: dict[str, int], save: bool) -> list[Tensor]:
     """Run a loop forwards, as ``compiled.Kernels.forward`` says."""
     program, data, dense = k.program, tensors.data.contiguous(), _contiguous(tensors.dense)
-    layout = forward_layout(k, run.rows, run.reverse, tuple(lengths.values()), shapes(dense), most_threads(), save)
+    sets = _sets(program, run)
+    most = sets.most if sets else 0
+    layout = forward_layout(k, run.rows, run.reverse, tuple(lengths.values()), shapes(dense), most_threads(), save, most)
     steps, flags = layout.steps, None if tensors.resets is None else tensors.resets.contiguous()
     memory, places = scratch(data, layout.room)
     arrays = common(program, tensors, steps, flags)
@@ -50,7 +53,7 @@ def forward(k: Kernel, run: Run, tensors: Tensors, lengths: dict[str, int], save
         arrays["slot"] = steps.turns
     kept = [x for x, s in program.stored.items() if save or (run.follows is not None and s.state is not None)]
     stored = {x: data.new_empty(steps.total, lengths[program.stored[x].size]) for x in kept}
-    arrays |= _preceding(program, run, tensors, stored)
+    arrays |= _of_set(program, sets, stored) if sets else _preceding(program, run, tensors, stored)
     for x, s in program.stored.items():
         arrays[s.array] = stored[x] if x in stored else places.get(s.array)
         if s.state is not None and run.follows is None and (save or s.always):
@@ -66,6 +69,9 @@ def forward(k: Kernel, run: Run, tensors: Tensors, lengths: dict[str, int], save
     output = data.new_empty(steps.total, tensors.before[0].shape[1])
     final = [torch.empty_like(x, memory_format=torch.contiguous_format) for x in tensors.before[: run.after]]
     recorded = [data.new_empty(steps.total, lengths[program.size(s)]) for s in program.recorded]
+    for s, x in zip(program.recorded, recorded, strict=True):
+        if s in program.live.each:
+            x.zero_()  # where a step is nobody's member
     arrays["x"], arrays["output"] = data, output
     arrays.update(zip(program.recorded.values(), recorded, strict=True))
     arrays.update(zip(program.final, final, strict=True))
@@ -87,6 +93,20 @@ def _preceding(program: CppProgram, run: Run, tensors: Tensors, stored: Mapping[
     return dict(zip(program.follows.values(), run.follows.contiguous(), strict=True))
 
 
+def _sets(program: CppProgram, run: Run) -> Members | None:
+    """Return the members of all sets, where steps follow sets."""
+    return levels.members(run.follows, run.rows) if run.follows is not None and program.loop.over_set else None
+
+
+def _of_set(program: CppProgram, sets: Members, values: Mapping[Expr, Tensor]) -> Arrays:
+    """Return where the members of sets are; of values that have rows for them, make those that nobody has zero."""
+    for x, value in values.items():
+        if x in program.live.each:
+            value[len(sets.members) :] = 0
+    found = {"children": sets.begin, "owner": sets.owner, "members": sets.members}
+    return dict.fromkeys(program.follows.values(), sets.place) | {name: found[name] for name in program.of_set}
+
+
 def _begin(place: Tensor | int | None, now: Tensor, times: int) -> None:
     """Write a state before the first step where the steps will read it, in one place or in two that follow each other."""
     begin = place.data_ptr() if isinstance(place, Tensor) else place
@@ -106,7 +126,9 @@ def backward(
     """Run a loop backwards, as ``compiled.Kernels.backward`` says."""
     asked, program, data = arriving.asked, k.program, tensors.data
     dense, saved = _contiguous(tensors.dense), _contiguous(arriving.saved)
-    layout = backward_layout(k, run.rows, run.reverse, tuple(lengths.values()), shapes(dense), most_threads())
+    sets = _sets(program, run)
+    most = sets.most if sets else 0
+    layout = backward_layout(k, run.rows, run.reverse, tuple(lengths.values()), shapes(dense), most_threads(), most)
     steps, threads = layout.steps, layout.threads
     flags = None if tensors.resets is None else tensors.resets.contiguous()
 
@@ -131,7 +153,12 @@ def backward(
     if run.follows is not None:
         for x in (*(adjoints[name] for name in program.adjoints), *(x for x in direct if x is not None)):
             x[-1] = 0  # for what precedes nothing
-        last = torch.where(run.follows < 0, steps.total, run.follows)
+        after = run.follows
+        if sets:
+            groups = dict(zip(program.adjoints, program.loop.groups, strict=True))
+            arrays |= _of_set(program, sets, {g.symbols[0]: adjoints[name] for name, g in groups.items()})
+            after = sets.place.unsqueeze(0)
+        last = torch.where(after < 0, steps.total, after)
         arrays.update(zip(program.follows.values(), last, strict=True))
     k.backward.bound(arrays, layout.numbers)()
     del memory  # until now

@@ -64,7 +64,14 @@ class Layout:
 
 @lru_cache(maxsize=1024)
 def forward_layout(
-    k: Kernel, rows: tuple[int, ...], reverse: bool, lengths: tuple[int, ...], dense: Shapes, threads: int, save: bool
+    k: Kernel,
+    rows: tuple[int, ...],
+    reverse: bool,
+    lengths: tuple[int, ...],
+    dense: Shapes,
+    threads: int,
+    save: bool,
+    members: int = 0,
 ) -> Layout:
     """Return the layout of a run forwards.
 
@@ -76,12 +83,14 @@ def forward_layout(
         dense: the shapes of the dense weights.
         threads: the most that may be used.
         save: whether a run backwards follows.
+        members: of sets, the most of a level.
     """
     program, sizes, levels = k.program, dict(zip(k.program.interface.sizes, lengths, strict=True)), bool(k.program.loop.edges)
     steps = Steps.of(rows, reverse, levels=levels)
     threads = threads_for(dense, steps.total, threads)
-    chunk = min(steps.count, max(1, ROWS_AT_ONCE * threads // steps.batch))
-    counts = inputs(k, sizes, chunk * steps.batch)
+    batch = max(steps.batch, members)
+    chunk = min(steps.count, max(1, ROWS_AT_ONCE * threads // batch))
+    counts = inputs(k, sizes, chunk * batch)
     if not save:  # of a chain two places are enough: the step's, and the next one's
         places = steps.total if levels else 2 * steps.batch
         counts |= {
@@ -89,26 +98,26 @@ def forward_layout(
             for s in program.stored.values()
             if s.always and not (levels and s.state is not None)
         }
-    counts |= own(k, "forward", threads * steps.batch)
+    counts |= own(k, "forward", threads * batch)
     weights, strides = weights_of(program.interface.stacks, sizes, dense)
-    named = {"steps": steps.count, "batch": steps.batch, "threads": threads, "chunk": chunk, "packed": 0, **sizes, **strides}
+    named = {"steps": steps.count, "batch": batch, "threads": threads, "chunk": chunk, "packed": 0, **sizes, **strides}
     return Layout(steps, threads, weights, Room(counts), named, k.forward.counted(named))
 
 
 @lru_cache(maxsize=1024)
 def backward_layout(
-    k: Kernel, rows: tuple[int, ...], reverse: bool, lengths: tuple[int, ...], dense: Shapes, threads: int
+    k: Kernel, rows: tuple[int, ...], reverse: bool, lengths: tuple[int, ...], dense: Shapes, threads: int, members: int = 0
 ) -> Layout:
     """Return the layout of a run backwards; arguments as those of ``forward_layout``."""
     program, sizes = k.program, dict(zip(k.program.interface.sizes, lengths, strict=True))
     steps = Steps.of(rows, reverse, levels=bool(program.loop.edges))
     threads = threads_for(dense, steps.total, threads)
-    inner = tuple(program.interface.inner.values())
+    inner, batch = tuple(program.interface.inner.values()), max(steps.batch, members)
     counts = {name: k.panel(stack, sizes, transposed=True) for stack in inner for name in panels(stack)}
-    counts |= {name: steps.batch * sizes[n] for name, n in program.cross_back.items()}
-    counts |= own(k, "backward", threads * steps.batch)
+    counts |= {name: batch * sizes[n] for name, n in program.cross_back.items()}
+    counts |= own(k, "backward", threads * batch)
     weights, strides = weights_of(inner, sizes, dense)
-    named = {"steps": steps.count, "batch": steps.batch, "threads": threads, "chunk": 1, "packed": 0, **sizes, **strides}
+    named = {"steps": steps.count, "batch": batch, "threads": threads, "chunk": 1, "packed": 0, **sizes, **strides}
     return Layout(steps, threads, weights, Room(counts), named, k.backward.counted(named))
 
 

@@ -15,8 +15,10 @@ V_own        one number a row that another block reads, of each thread and row (
              what a thread has of a reduction
 S_bar        what is carried back to a state, S_direct the same of every step; V_cross what a later block reads
 at slot rows where each step's rows are, and how many; ``resets`` of all rows of all steps
-follow_P     of each row of all steps the row that it precedes as P; where there is none, -1 forwards, and backwards a row of
-             zeros behind all others of A_g and S_direct
+follow_P     of each row of all steps the row that it precedes as P, or of a set its own among those of all members; where there
+             is none, -1 forwards, and backwards a row of zeros behind all others of A_g and S_direct
+children     of each row of all steps where its set begins among the rows of all members, and their number; ``owner`` of each of
+             these the row of all steps that it precedes, ``members`` the one that it is
 ============ ==========================================================================================================
 """
 
@@ -96,7 +98,11 @@ class CppProgram:
         # States whose value before the step is read, or saved.
         self.read_states = tuple(s for s in self.live.states if s in self.live.read() | set(self.saved))
         # Values that are stored also where nothing is saved, since a later stage reads them.
-        read_later = [*self.live.operands, *(x for x in self.live.forward.cross_stage if not self.live.row(x))]
+        shared_out = self.live.forward.shared_out
+        read_later = [
+            *self.live.operands,
+            *(x for x in self.live.forward.cross_stage if not self.live.row(x) or x in shared_out),
+        ]
         self.cross_stage = tuple(x for x in dict.fromkeys(read_later) if x not in self.live.states)
         always, states = {*self.read_states, *self.cross_stage}, list(self.live.states)
         self.stored = {
@@ -110,6 +116,7 @@ class CppProgram:
         self.hoisted = tuple(f"E_{j}" for j in range(outer, len(loop.hoisted)))
         self.sums_of_input = {f"E_{j}": stack for j, stack in enumerate(self.interface.outer)}
         self.follows = {edge: f"follow_{edge}" for edge in loop.edges}
+        self.of_set = ("children", "owner", "members") if loop.over_set else ()
         chain = not loop.edges
         self.initial = {f"{s}_initial": k for k, s in enumerate(states) if s in self.read_states and chain}
         self.final = tuple(f"{s.after}_final" for s in self.live.states.values() if chain)
@@ -122,7 +129,9 @@ class CppProgram:
         }
         self.carried = tuple(f"{s}_bar" for s in states if chain)
         self.direct = tuple(f"{s}_direct" for s in states)
-        self.cross_back = {f"{x}_cross": self.size(x) for x in self.live.backward.cross_stage if not self.live.row(x)}
+        shared_out = self.live.backward.shared_out
+        crossing = (x for x in self.live.backward.cross_stage if not self.live.row(x) or x in shared_out)
+        self.cross_back = {f"{x}_cross": self.size(x) for x in crossing}
         self.gathers = {way: _gathers(self.live, flow) for way, flow in self.live.flows.items()}
         self.clock = "" if loop.clock is None else str(loop.clock)
         self.given = str(back.given)
@@ -139,7 +148,7 @@ class CppProgram:
         stacks = self.interface.stacks
         arrays = ["x", *(f"bias_{s.name}" for s in self.interface.outer), *self.sums_of_input, *self.hoisted, *self.vectors]
         arrays += [*map(panel, stacks), *(s.array for s in self.stored.values()), *self.initial, *self.final, "output"]
-        arrays += [*self.recorded.values(), *self.gathers["forward"], *self.follows.values()]
+        arrays += [*self.recorded.values(), *self.gathers["forward"], *self.follows.values(), *self.of_set]
         return self._signature(arrays, stacks)
 
     @cached_property
@@ -149,7 +158,7 @@ class CppProgram:
         packed = [name for s in stacks for name in panels(s)]
         arrays = [*self.hoisted, *self.vectors, *packed, *(f"{x}_stored" for x in self.saved)]
         arrays += [*self.sums, *self.adjoints, *self.own, *self.carried, *self.direct, *self.cross_back]
-        arrays += [self.given, *self.given_recorded, *self.gathers["backward"], *self.follows.values()]
+        arrays += [self.given, *self.given_recorded, *self.gathers["backward"], *self.follows.values(), *self.of_set]
         return self._signature(arrays, stacks)
 
     def _signature(self, arrays: list[str], stacks: Iterable[Stack]) -> Signature:

@@ -271,6 +271,19 @@ template <bool TAIL> inline V reduced_max(const T* partial, const Team& team, lo
   return found;
 }
 
+// Of a set of rows, one after the other, the sum of some units; of several sets, the sums of one number a row.
+template <bool TAIL> inline V together(const T* p, long width, long from, long to, long n) {
+  V sum{};
+  for (long row = from; row < to; ++row) sum += load<TAIL>(p + row * width, n);
+  return sum;
+}
+template <bool TAIL> inline V together_rows(const T* p, const int64_t* begin, long first, long n) {
+  V sum{};
+  for (long r = 0; r < n; ++r)
+    for (long row = begin[r]; row < begin[r + 1]; ++row) sum[r] += p[row - first];
+  return sum;
+}
+
 // One number of each of some rows, `width` apart.
 template <bool TAIL> inline V load_rows(const T* p, long width, long n) {
   if (width == 1) return load<TAIL>(p, n);
@@ -281,6 +294,16 @@ template <bool TAIL> inline V load_rows(const T* p, long width, long n) {
 template <bool TAIL> inline void store_rows(T* p, long width, V v, long n) {
   if (width == 1) return store<TAIL>(p, v, n);
   for (long r = 0; r < n; ++r) p[r * width] = v[r];
+}
+
+// The same of rows whose numbers are given, counted from `begin`.
+template <bool TAIL> inline V load_numbered(const T* p, long width, const int64_t* numbers, long begin, long n) {
+  V v{};
+  for (long r = 0; r < n; ++r) v[r] = p[(numbers[r] - begin) * width];
+  return v;
+}
+template <bool TAIL> inline void store_numbered(T* p, const int64_t* numbers, V v, long n) {
+  for (long r = 0; r < n; ++r) p[numbers[r]] = v[r];
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from carousel.equations.notes import Expr
@@ -58,7 +59,8 @@ def _backward(program: CppProgram) -> str:
 def _direction(what: str, program: CppProgram, signature: Signature, stages: list[list[CppBlock]], run: str) -> str:
     """Return a struct with all that a call gives, a function for each block, and the run over the steps."""
     arrays = [name for name in signature.arrays if name not in STEPS]
-    kinds = {name: "const int64_t" if name in program.follows.values() else "T" for name in arrays}
+    numbers_of_rows = {*program.follows.values(), *program.of_set}
+    kinds = {name: "const int64_t" if name in numbers_of_rows else "T" for name in arrays}
     pointers = "\n".join(f"    {name} = ({kinds[name]}*)arrays[{signature.arrays.index(name)}];" for name in arrays)
     numbers = "\n".join(f"    {name} = numbers[{k}];" for k, name in enumerate(signature.numbers))
     fields = "\n".join(f"  {kinds[name]}* {name};" for name in arrays)
@@ -107,10 +109,10 @@ template <bool TAIL>
 inline void {block.name}_rows(const {what}& c, const Step& s, const Team& team, long row, long n) {{
   const long own = team.rank * c.batch;
   const bool first = team.column() == 0;
-{_indent([*lines, *block.stores], 2)}}}
+{_indent([*_each([*lines, *block.stores]), *lines, *block.stores], 2)}}}
 
 inline void {block.name}(const {what}& c, const Step& s, const Team& team) {{
-  const Range mine = team.rows_of(s);
+  const Range mine = {_mine(block)};
   for (long row = mine.from; row < mine.to; row += LANES) {{
     if (mine.to - row >= LANES) {block.name}_rows<false>(c, s, team, row, LANES);
     else {block.name}_rows<true>(c, s, team, row, mine.to - row);
@@ -138,6 +140,9 @@ def _units(what: str, block: CppBlock) -> str:
     lines += block.stores
     lines += [f"gather_{r.kind}<TAIL>({_partial(r, _unit_of(r))}, {r.operand}, n);" for r in block.gathers]
     lines += [f"{array}_sum += {_printer.doprint(expr)};" for array, expr in block.sums]
+    if any(re.search(r"(?<!c\.)\bowner\b", line) for line in lines):
+        lines.insert(0, "const long owner = c.owner[each + row] - s.at;")
+    before = [*_each(lines), *before]
     if any(p.later for p in block.products):
         lines.insert(0, "const bool goes_on = row < s.next_rows && !(s.next_resets && s.next_resets[row]);")
     after = []
@@ -166,9 +171,9 @@ def _tiles(what: str, block: CppBlock) -> str:
     return f"""inline void {block.name}(const {what}& c, const Step& s, const Team& team) {{
   typedef Tiling<{_most(block)}> Tile;
   const Cut cut(c.{block.size}, {block.heads}, team.units(Tile::MOST_UNITS));
-  const Range tiles = team.tiles(cut), mine = team.rows_of(s);
+  const Range tiles = team.tiles(cut), mine = {_mine(block)};
   const long count = (mine.to - mine.from + Tile::ROWS - 1) / Tile::ROWS, own = team.rank * c.batch;
-{_indent(begin, 2)}{_indent(sums, 2)}  for (long tile = tiles.from; tile < tiles.to; ++tile) {{
+{_indent(_each(products), 2)}{_indent(begin, 2)}{_indent(sums, 2)}  for (long tile = tiles.from; tile < tiles.to; ++tile) {{
     const Piece at = cut.at(tile);
     for (long k = 0; k < count; ++k) {{
       const Range part = share(mine.to - mine.from, count, k), rows{{mine.from + part.from, mine.from + part.to}};
@@ -181,6 +186,16 @@ def _tiles(what: str, block: CppBlock) -> str:
   }}
 }}
 """
+
+
+def _mine(block: CppBlock) -> str:
+    """Return the rows of a block that a thread has."""
+    return "team.rows_among(c.children[s.at + s.rows] - c.children[s.at])" if block.each else "team.rows_of(s)"
+
+
+def _each(lines: list[str]) -> list[str]:
+    """Return, where lines need it, the line that says where the rows of the members of a step's sets begin."""
+    return ["const long each = c.children[s.at];"] if any(re.search(r"\beach\b", line) for line in lines) else []
 
 
 def _partial(r: Reduction, at: str) -> str:
@@ -245,13 +260,19 @@ def _pack(how: str, weights: tuple[str, ...], panel: str, size: str, heads: int,
     return f"{how}({struct}, {panel}, {depth}, Cut({size}, {heads}, team.units(units_of({most}))), team{blocks});"
 
 
-def _steps(stages: list[list[CppBlock]], levels: bool) -> str:
+def _steps(stages: list[list[CppBlock]], program: CppProgram) -> str:
     """Return the calls of a step. Where units need nothing of one another, threads that share a row do not wait.
 
-    Of ``levels`` a step needs rows of other threads, so all wait at its end.
+    Of levels a step needs rows of other threads, so all wait at its end; members of sets need those of their steps at once.
     """
+    sets, levels = program.loop.over_set, bool(program.loop.edges)
     wait = "team.wait();" if any(b.products or b.gathers or b.row for stage in stages for b in stage) else ""
-    calls = ["".join(f"{b.name}(*this, s, team); " for b in stage) for stage in stages]
+    wait = "team.wait_all();" if sets else wait
+    calls = []
+    for stage in stages:
+        each = [f"{b.name}(*this, s, team); " for b in stage]
+        among = next((k for k, b in enumerate(stage) if b.each), 0)
+        calls.append("".join([*each[:among], *([f"{wait} "] if among else []), *each[among:]]))
     waits = [wait] * (len(calls) - 1) + ["team.wait_all();" if levels else wait]
     return "".join(call + after + "\n" for call, after in zip(calls, waits, strict=True))
 
@@ -271,7 +292,7 @@ def _run_forward(program: CppProgram, stages: list[list[CppBlock]]) -> str:
     const long end = begin + chunk < steps ? begin + chunk : steps;
 {_indent(hoisted, 4)}    for (long step = begin; step < end; ++step) {{
       const Step s = all_steps.at_step(step, begin);
-{_indent(_steps(stages, bool(program.loop.edges)).splitlines(), 6)}    }}
+{_indent(_steps(stages, program).splitlines(), 6)}    }}
   }}
 }}
 """
@@ -282,7 +303,7 @@ def _run_backward(program: CppProgram, stages: list[list[CppBlock]]) -> str:
 {_divide(stages)}{_packing(stages, "pack_transposed")}  team.wait_all();
   for (long step = steps - 1; step >= 0; --step) {{
     const Step s = all_steps.at_step(step, 0);
-{_indent(_steps(stages, bool(program.loop.edges)).splitlines(), 4)}  }}
+{_indent(_steps(stages, program).splitlines(), 4)}  }}
 }}
 """
 

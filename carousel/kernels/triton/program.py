@@ -180,11 +180,11 @@ class _Direction(ABC, Generic[Flow]):
     def blocks(self) -> list[list[TileBlock]]:
         stages: dict[int, list[TileBlock]] = {}
         for place in self.flow.places:
-            stages.setdefault(place[0], []).append(self.block(place))
+            stages.setdefault(place.stage, []).append(self.block(place))
         return [stages[k] for k in sorted(stages)]
 
     def block(self, place: Place) -> TileBlock:
-        made = TileBlock(place[0], self.program.letter(place[1]), self.products(place))
+        made = TileBlock(place.stage, self.program.letter(place.size), self.products(place))
         for s in self.flow.reads(place):
             if s in self.loop.vectors:
                 made.reads.append((s, "vector", f"_Y_{s}", 1, 0))

@@ -2,13 +2,14 @@
 
 import random
 import re
+from contextlib import suppress
 
 import pytest
 import torch
 from random_cells import stored
 from together import compile_together
 
-from carousel import kernels
+from carousel import EquationError, kernels
 from carousel.equations.stored import StoredCell, as_data
 from carousel.equations.variants import computed
 from carousel.kernels import levels
@@ -30,6 +31,28 @@ def branched(case, edges):
     return StoredCell(data)
 
 
+def in_sets(case):
+    """The case's cell with a set of predecessors: h[t-1] is of each of them, or the sum; what a state is set to is summed."""
+    for attempt in range(20):
+        chance, of_each, equations = random.Random(f"{attempt} {case.text}"), set(), []
+        data = as_data(case.cell, [case.every_size])
+        states = [s for s in data["states"] if s != "t"]
+        for name, value in (e.split("[t] = ", 1) for e in data["equations"]):
+            ways = r"\1[child]", r"\1[child]", r"together(\1[child])"
+            value = re.sub(r"(\w+)\[t-1\]", lambda found: found.expand(chance.choice(ways)), value)  # noqa: B023
+            rest = re.sub(r"together\(\w+\[child\]\)", "", value)
+            each = "[child]" in rest or any(re.search(rf"\b{n}\[t\]", rest) for n in of_each)
+            if each and (name in states or chance.random() < 0.3):
+                value, each = f"together({value})", False
+            of_each |= {name} if each else set()
+            equations.append(f"{name}[t] = {value}")
+        data = {**data, "states": states, "before": "child", "name": "in-sets", "equations": equations}
+        with suppress(EquationError):  # a sum over a set takes vectors
+            if loop_of(found := StoredCell(data)).over_set:
+                return found
+    return None
+
+
 def fitting():
     """Stored cases that neither count steps, nor look further back, nor draw noise."""
     every = [c for c in stored() if not re.search(r"\bt\b|ago\(|\bp\.|p\[", c.text)]
@@ -40,6 +63,7 @@ def fitting():
 
 CASES = fitting()
 CELLS = [branched(c, ["up", "left"]) for c in CASES]
+SETS = [in_sets(c) for c in CASES]
 CHAINS = [branched(c, ["last"]) for c in CASES]
 
 
@@ -51,9 +75,9 @@ def many_threads(monkeypatch):
 
 @pytest.fixture(scope="module", autouse=True)
 def compiled():
-    keys = [key_of(c) for c in (*CELLS, *CHAINS)] + [looked(c)[0] for c in CELLS]
+    keys = [key_of(c) for c in (*CELLS, *SETS, *CHAINS)] + [looked(c)[0] for c in (*CELLS, *SETS)]
     loops = {loop_called(key): DIRECTIONS for key in keys}
-    loops |= {loop_called(key + TANGENT): ("forward",) for key in keys[: len(CELLS)]}
+    loops |= {loop_called(key + TANGENT): ("forward",) for key in keys[: len(CELLS + SETS)]}
     compile_together(loops, torch.float64)
 
 
@@ -65,18 +89,18 @@ def looked(cell):
     return variant(kernels.Call(cell, torch.zeros(0), [], {}, {}, record=record, clamp=dict.fromkeys(clamp))).key, record, clamp
 
 
-def structure(edges, chance):
-    """Levels of random sizes, and which each step precedes."""
-    batch_sizes = [chance.randint(1, 9) for _ in range(chance.randint(1, 7))]
+def structure(cell, chance):
+    """Levels of random sizes, and which each step precedes; of a set several precede the same."""
+    batch_sizes, of_set = [chance.randint(1, 9) for _ in range(chance.randint(1, 7))], isinstance(cell.before, str)
     begin = levels.begins(batch_sizes)
-    follows = torch.full((edges, begin[-1]), -1)
-    for k in range(edges):
+    follows = torch.full((1 if of_set else len(cell.before), begin[-1]), -1)
+    for line in follows:
         free = list(range(begin[1], begin[-1]))
         for row in chance.sample(range(begin[-1]), begin[-1]):
             later = [r for r in free if r >= next(b for b in begin if b > row)]
             if later and chance.random() < 0.8:
-                follows[k, row] = chance.choice(later)
-                free.remove(follows[k, row])
+                line[row] = chance.choice(later)
+                free = free if of_set else [r for r in free if r != line[row]]
     return batch_sizes, follows
 
 
@@ -132,13 +156,14 @@ def agree(found, expected):
         assert (a - b).abs().max() <= 1e-9 * (b.abs().max() + 1e-3)
 
 
+@pytest.mark.parametrize("cells", [CELLS, SETS], ids=["named", "set"])
 @pytest.mark.parametrize("number", range(len(CASES)))
-def test_kernels_give_what_the_reference_gives(number):
-    case, cell, chance = CASES[number], CELLS[number], random.Random(number)
+def test_kernels_give_what_the_reference_gives(number, cells):
+    case, cell, chance = CASES[number], cells[number], random.Random(number)
     _, record, clamp = looked(cell)
     for threads in (1, 3):
         torch.set_num_threads(threads)
-        batch_sizes, follows = structure(2, chance)
+        batch_sizes, follows = structure(cell, chance)
         given = tensors(case, cell, sum(batch_sizes))
         units = sizes(cell, *case.every_size)
         shapes = {n: (len(batch_sizes), units[n]) for n in clamp}
@@ -154,10 +179,11 @@ def test_kernels_give_what_the_reference_gives(number):
             agree(plain, solved("reference", given, make)[: len(plain)])
 
 
+@pytest.mark.parametrize("cells", [CELLS, SETS], ids=["named", "set"])
 @pytest.mark.parametrize("number", range(0, len(CASES), 3))
-def test_tangents_are_the_references(number):
-    case, cell = CASES[number], CELLS[number]
-    batch_sizes, follows = structure(2, random.Random(number))
+def test_tangents_are_the_references(number, cells):
+    case, cell = CASES[number], cells[number]
+    batch_sizes, follows = structure(cell, random.Random(number))
     given = tensors(case, cell, sum(batch_sizes))
     names, values = list(given), tuple(given.values())
     changes = tuple(torch.randn_like(x) for x in values)
@@ -231,13 +257,14 @@ def test_a_wrong_structure_is_refused_before_any_address_is_taken():
             run(good, cell=case.cell)
 
 
+@pytest.mark.parametrize("cells", [CELLS, SETS], ids=["named", "set"])
 @pytest.mark.parametrize("number", range(0, len(CASES), 2))
-def test_threads_share_levels_of_many_rows(number):
+def test_threads_share_levels_of_many_rows(number, cells):
     """Rows of a level are dealt out to threads, or their units: other tiles may round otherwise, the same ones do not."""
-    case, cell, chance = CASES[number], CELLS[number], random.Random(1)
-    batch_sizes, follows = structure(2, chance)
+    case, cell, chance = CASES[number], cells[number], random.Random(1)
+    batch_sizes, follows = structure(cell, chance)
     while sum(batch_sizes) < 30:
-        batch_sizes, follows = structure(2, chance)
+        batch_sizes, follows = structure(cell, chance)
     given = tensors(case, cell, sum(batch_sizes))
     found = []
     for threads in (1, 2, 4, 4, 4):
