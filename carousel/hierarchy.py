@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,28 +12,51 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from carousel.equations import Cell
-from carousel.layers import Grid, Recurrent
+from carousel.errors import InputError
+from carousel.layers import Grid, Recurrent, dropout
+from carousel.layers.parameters import probability
 
 Block = tuple[int, int]
 Sizes = Sequence[Block]
 
 
-def joined(x: Tensor, sizes: Sizes, block: Block) -> tuple[Tensor, list[Block]]:
+def blocks_of(subsample: str, layers: int, *, grid: bool = False) -> list[Block]:
+    """Return the block of each layer, from the bottom up, as settings write them: ``1,2``, for a grid ``2x2,3x4``.
+
+    Args:
+        subsample: what is written; layers that it leaves out have blocks of one step.
+        layers: how many layers there are.
+        grid: whether blocks have a height and a width.
+
+    Raises:
+        InputError: ``subsample`` has another form, or more blocks than there are layers.
+    """
+    parts = [part for part in subsample.replace(" ", "").split(",") if part]
+    found = [re.fullmatch(r"([1-9]\d{0,3})(?:x([1-9]\d{0,3}))?", part) for part in parts]
+    if len(parts) > layers or not all(m and (m[2] is not None) == grid for m in found):
+        wanted = "blocks such as 2x2,3x4" if grid else "steps such as 1,2"
+        raise InputError(f"`subsample` must be {wanted}, at most {layers}, one a layer, not {subsample!r}")
+    blocks = [(int(m[1]), int(m[2])) if grid else (1, int(m[1])) for m in found if m]
+    return blocks + [(1, 1)] * (layers - len(blocks))
+
+
+def joined(x: Tensor, sizes: Sizes, block: Block, fill: bool = False) -> tuple[Tensor, list[Block]]:
     """Join each block of an image's pixels into one pixel.
 
     Args:
         x: (height, width, B, numbers); a sequence is an image of one row.
         sizes: height and width of each image; pixels outside it count as zero, also in blocks that it does not fill.
         block: height and width of a block in pixels.
+        fill: whether an image may be smaller than a block.
 
     Returns:
         The blocks, (rows, columns, B, height · width · numbers), and the numbers of rows and columns of blocks of each image.
 
     Raises:
-        ValueError: an image is smaller than a block.
+        ValueError: an image is smaller than a block, and may not be.
     """
     (height, width, batch, numbers), (a, b) = x.shape, block
-    after = [_blocks_of(k, size, block) for k, size in enumerate(sizes)]
+    after = [_after(k, size, block, fill) for k, size in enumerate(sizes)]
     if block == (1, 1):
         return x, after
     h, w = torch.tensor(sizes, device=x.device).T
@@ -45,9 +69,10 @@ def joined(x: Tensor, sizes: Sizes, block: Block) -> tuple[Tensor, list[Block]]:
     return x.reshape(rows, columns, batch, a * b * numbers), after
 
 
-def _blocks_of(k: int, size: Block, block: Block) -> Block:
+def _after(k: int, size: Block, block: Block, fill: bool) -> Block:
+    """Return the rows and columns of blocks of the image number ``k``."""
     (h, w), (a, b) = size, block
-    if h < a or w < b:
+    if (h < a or w < b) and not fill:
         if a == h == 1:
             raise ValueError(f"sequence {k} has {w} steps, fewer than the {b} that are one step of a layer")
         raise ValueError(f"image {k} is {h} × {w} there, smaller than a block of {a} × {b}")
@@ -64,6 +89,8 @@ class Hierarchy(nn.Module):
         between: units of a tanh layer that reads a block before the layer does, from the second layer on; 0: there is none.
         dropout: probability of zeroing a number on its way from a layer to the next one.
         layer: makes the layer for an input size.
+        variational_dropout: whether one dropout mask is for all steps of a row.
+        fill: whether zeros fill up the block of an input that is smaller than a block; if not, it is refused.
 
     Attributes:
         layers: from the bottom up.
@@ -71,14 +98,24 @@ class Hierarchy(nn.Module):
         output_size: numbers of a step of the output.
     """
 
-    def __init__(self, input_size: int, blocks: Sequence[Block], between: int, dropout: float, layer: Any):
+    def __init__(
+        self,
+        input_size: int,
+        blocks: Sequence[Block],
+        between: int,
+        dropout: float,
+        layer: Any,
+        variational_dropout: bool = False,
+        fill: bool = False,
+    ):
         super().__init__()
         if not blocks:
             raise ValueError("a hierarchy has at least one layer")
         for block in blocks:
             if min(block) < 1:
                 raise ValueError(f"a block is at least 1 × 1, not {block[0]} × {block[1]}")
-        self.blocks, self.dropout = tuple(blocks), nn.Dropout(dropout)
+        self.blocks, self.fill = tuple(blocks), fill
+        self.dropout, self.variational_dropout = probability("dropout", dropout), variational_dropout
         self.layers, self.squeezed = nn.ModuleList(), nn.ModuleList()
         size = input_size
         for number, block in enumerate(blocks):
@@ -100,31 +137,40 @@ class Hierarchy(nn.Module):
         """Return height and width of the output for images of these sizes. Raises ValueError for an image that is too small."""
         found = list(sizes)
         for block in self.blocks:
-            found = [_blocks_of(k, size, block) for k, size in enumerate(found)]
+            found = [_after(k, size, block, self.fill) for k, size in enumerate(found)]
         return found
 
     def _up(self, x: Tensor, sizes: Sizes, layers: int | None = None) -> tuple[Tensor, list[Block]]:
         """Return the output of so many layers, by default of all, and its sizes."""
         found = list(sizes)
         for number, layer in enumerate(self.layers[:layers]):
-            x, found = self._entering(number, x, found)
+            x, found = self.entering(number, x, found)
             x = self._read(layer, x, found)
         return x, found
 
-    def _entering(self, number: int, x: Tensor, sizes: Sizes) -> tuple[Tensor, list[Block]]:
-        """Return what a layer reads of the output of the one beneath, and its sizes."""
-        x, found = joined(x, sizes, self.blocks[number])
+    def entering(self, number: int, x: Tensor, sizes: Sizes) -> tuple[Tensor, list[Block]]:
+        """Return what a layer reads of the output of the one beneath, and its sizes.
+
+        Args:
+            number: of the layer.
+            x: the output of the layer beneath, or the input, (height, width, B, numbers).
+            sizes: height and width of each.
+
+        Raises:
+            ValueError: an input is smaller than a block, and may not be.
+        """
+        x, found = joined(x, sizes, self.blocks[number], self.fill)
         if number:
             squeeze = self.squeezed[number - 1]
             x = squeeze(x) if isinstance(squeeze, nn.Identity) else torch.tanh(squeeze(x))
-            x = self.dropout(x)
+            x = dropout(x.flatten(0, 1), self.dropout, self.training, self.variational_dropout).unflatten(0, x.shape[:2])
         return x, found
 
     def _below(self, x: Tensor, layer: int) -> tuple[nn.Module, Tensor]:
         """Return a layer, and what it reads of an input of one size. Raises IndexError where there is no such layer."""
         number = range(len(self.layers))[layer]
         below, found = self._up(x, [(x.shape[0], x.shape[1])] * x.shape[2], number)
-        return self.layers[number], self._entering(number, below, found)[0]
+        return self.layers[number], self.entering(number, below, found)[0]
 
     def _read(self, layer: nn.Module, x: Tensor, sizes: list[Block]) -> Tensor:
         """Return a layer's output, (rows, columns, B, size), zero outside an image."""
@@ -144,6 +190,8 @@ class SequenceHierarchy(Hierarchy):
         between: units of a tanh layer between two layers (Graves and Schmidhuber 2009); 0: there is none, and a layer reads the
             joined steps themselves.
         dropout: probability of zeroing a number on its way from a layer to the next one.
+        variational_dropout: whether one dropout mask is for all steps of a sequence.
+        fill: whether zeros fill up the block of a sequence that has fewer steps; if not, it is refused.
         options: further arguments of ``Recurrent``.
 
     Raises:
@@ -160,12 +208,14 @@ class SequenceHierarchy(Hierarchy):
         bidirectional: bool = True,
         between: int = 0,
         dropout: float = 0.0,
+        variational_dropout: bool = False,
+        fill: bool = False,
         **options: Any,
     ):
         def layer(size: int) -> Recurrent:
             return Recurrent(cell, size, hidden_size, bidirectional=bidirectional, **options)
 
-        super().__init__(input_size, [(1, k) for k in steps], between, dropout, layer)
+        super().__init__(input_size, [(1, k) for k in steps], between, dropout, layer, variational_dropout, fill)
 
     def forward(self, x: Tensor, lengths: Tensor | Sequence[int] | None = None) -> tuple[Tensor, Tensor]:
         """Read sequences.
@@ -178,7 +228,7 @@ class SequenceHierarchy(Hierarchy):
             Outputs (T′, B, output_size), zero after a sequence's end, and the number of steps of each, (B,).
 
         Raises:
-            ValueError: a sequence has fewer steps than a layer takes as one.
+            ValueError: a sequence has fewer steps than a layer takes as one, and may not.
         """
         steps, batch = x.shape[:2]
         given = [steps] * batch if lengths is None else [int(n) for n in lengths]

@@ -11,6 +11,7 @@ from torch.nn.utils.rnn import pad_sequence
 from carousel.corpora.annotated import Sentence
 from carousel.errors import InputError
 from carousel.language.model import LanguageModel
+from carousel.layers import Recurrent
 from carousel.text.vocabulary import Vocabulary
 from carousel.translation.model import Translator
 
@@ -34,12 +35,14 @@ def memories(
         layer: its number; the last by default.
 
     Raises:
-        InputError: the cell has nothing of that name.
+        InputError: the cell has nothing of that name, or the translator's encoder is a pyramid.
     """
     if isinstance(model, LanguageModel):
         recurrent, embedding, after_end = model.recurrent, model.embedding, True
-    else:
+    elif isinstance(model.encoder, Recurrent):
         recurrent, embedding, after_end = model.encoder, model.source_embedding, False
+    else:
+        raise InputError("memories after words are those of encoders whose steps are tokens; train without `subsample`")
     if name not in recurrent.units():
         raise InputError(f"this cell has nothing called {name!r}; it has {', '.join(recurrent.units())}")
     model.eval()

@@ -17,7 +17,7 @@ from carousel.insight.watch import Watched, watched_names
 from carousel.layers import Clamp, Clamps
 from carousel.layers.clamp import check, listed
 from carousel.text.vocabulary import Vocabulary
-from carousel.translation.model import Translator
+from carousel.translation.model import Translator, ends
 
 MORE = 20  # words that a translation may have beyond twice the source's
 
@@ -32,7 +32,8 @@ class Translated(Watched):
     the word that it has chosen, and ``attention``, (T, S), tells how much of it went to each of the source's tokens.
 
     ``values`` have a row for each layer; where the encoder reads in two directions a layer has two, forwards first. What
-    either of the two networks lacks (the decoder has no backward rows) is masked.
+    either of the two networks lacks (the decoder has no backward rows) is masked. A step of a pyramid's layer that reads
+    several tokens stands at the last of them, in ``values`` and ``attention``; at the others ``values`` are masked.
     """
 
     source: int = 0
@@ -77,14 +78,14 @@ def watch_translation(
     pieces = source.pieces(text.strip())
     read = torch.tensor([n for _, n in pieces], device=model.device).unsqueeze(1)
     encoder, steps, held = model.encoder, len(pieces), listed(clamps)
-    names, cell = watched_names(encoder), encoder.cell
+    names, cell = watched_names(model.encoder_layers()[0][0]), encoder.cell
     try:
         check(held, cell, model.depth, encoder.units())
     except ValueError as error:
         raise InputError(str(error)) from None
     depths = [encoder.num_layers, model.decoder.num_layers, 0 if model.upper is None else model.upper.num_layers]
     reading = _of_layers(held, 0, depths[0])
-    _, _, before = encoder(model.source_embedding(read), record=names, clamp=reading)
+    _, _, before = encoder(model.packed(read, torch.tensor([steps])), record=names, clamp=reading)
     start = model.read(read, torch.tensor([steps]), reading)
     states, ids, logs, seen, looked = start.states, [target.end], [], [], []
     while len(ids) == 1 or (ids[-1] != target.end and len(ids) < 2 * steps + MORE):
@@ -94,7 +95,7 @@ def watch_translation(
         h, states, weights, recorded = model.decode_watched(x, start, states, names, writing)
         seen.append({n: torch.cat([each[n] for each in recorded])[:, 0, 0] for n in names})
         if weights is not None:
-            looked.append(weights[0, 0])
+            looked.append(model.at_tokens(weights[0, 0], steps))
         logs.append(log_softmax(model.logits(h[0]).float(), -1)[0])
         chances = logs[-1].clone()
         if target.unknown is not None:
@@ -112,7 +113,7 @@ def watch_translation(
         tuple([n for _, n in pieces] + decoded),
         tuple([n != source.unknown for _, n in pieces] + [n != target.unknown for n in decoded]),
         (*[None] * (steps + 1), *bits[:-1]),
-        _values(model, before, seen),
+        _values(model, steps, before, seen),
         tuple(g for g in cell.gates if g in names),
         tuple(s for s in cell.states if s in names),
         tuple([()] * steps + likely),
@@ -126,6 +127,8 @@ def watch_translation(
 def followed(model: Translator) -> None:
     """Raise InputError where encoder and decoder are not alike, or where the decoder sees more than the encoder's memory."""
     encoder, decoder = model.encoder, model.decoder
+    if model.factors[-1] > 1:
+        raise InputError("a memory can be followed from token to token only where each is a step; train without `subsample`")
     if encoder.directions > 1 or model.attention is not None or encoder.num_layers != decoder.num_layers:
         raise InputError(
             "a memory can be followed from one language into the other only where encoder and decoder have as many layers, "
@@ -133,15 +136,17 @@ def followed(model: Translator) -> None:
         )
 
 
-def _values(model: Translator, read: Mapping[str, Tensor], written: Sequence[Mapping[str, Tensor]]) -> dict[str, np.ndarray]:
-    """Return all quantities by name, (rows, S + T, units), from those of the encoder and those of each step of the decoder."""
+def _values(
+    model: Translator, steps: int, read: Mapping[str, Sequence[Tensor]], written: Sequence[Mapping[str, Tensor]]
+) -> dict[str, np.ndarray]:
+    """Return all quantities by name, (rows, S + T, units), from those of the encoder's rows and of each step of the decoder."""
     directions, found = model.encoder.directions, {}
-    for name, x in read.items():
-        before, after = x[:, :, 0].cpu().numpy(), torch.stack([each[name] for each in written], 1).cpu().numpy()
-        steps = before.shape[1]
-        shape = model.depth * directions, steps + after.shape[1], before.shape[2]
-        values = np.ma.masked_array(np.zeros(shape, before.dtype), mask=True)
-        values[: len(before), :steps] = before
+    for name, rows in read.items():
+        after = torch.stack([each[name] for each in written], 1).cpu().numpy()
+        shape = model.depth * directions, steps + after.shape[1], after.shape[2]
+        values = np.ma.masked_array(np.zeros(shape, after.dtype), mask=True)
+        for row, x in enumerate(rows):
+            values[row, ends(len(x), model.factors[row // directions], steps)] = x[:, 0].cpu().numpy()
         values[: len(after) * directions : directions, steps:] = after
         found[name] = values if values.mask.any() else values.data
     return found

@@ -132,7 +132,8 @@ def sentences(given: Iterable[str], where: str, column: int = 0, *, known: bool 
             missing = f"no column {column}" if column > 1 else "a token without a tag"
             raise InputError(f"{where}, line {number} has {missing}; a line is a token and its tag, the tag in the last column")
         if known and len(row) != width:
-            raise InputError(f"{where}, line {number} has {len(row)} columns, and the first line has {width}")
+            there = f"{len(row)} column{'s' * (len(row) != 1)}"
+            raise InputError(f"{where}, line {number} has {there}, and the first line has {width}")
         if not row[0] or (known and not row[column - 1]):
             raise InputError(f"{where}, line {number} has an empty {'token' if not row[0] else 'tag'}")
         begin = begin if rows else number

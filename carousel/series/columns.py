@@ -139,7 +139,8 @@ def _csv(path: Path) -> list[tuple[str, np.ndarray]]:
         raise InputError(f"{path}: column {names.index('') + 1} has no name")
     for line, row in rows[1:]:
         if len(row) != len(names):
-            raise InputError(f"{path}, line {line} has {len(row)} values, and the first line names {len(names)} columns")
+            there = f"{len(row)} value{'s' * (len(row) != 1)}"
+            raise InputError(f"{path}, line {line} has {there}, and the first line names {len(names)} columns")
     return [(name, _typed([row[k].strip() for _, row in rows[1:]])) for k, name in enumerate(names)]
 
 
@@ -164,7 +165,8 @@ def _npz(path: Path) -> list[tuple[str, np.ndarray]]:
             with archive:
                 found = [(name, archive[name]) for name in archive.files]
     except (ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
-        raise InputError(f"{path} is no archive of plain arrays: {' '.join(str(error).split())}") from None
+        if not isinstance(error, ValueError) or zipfile.is_zipfile(path):  # NumPy takes all else for a pickle
+            raise InputError(f"{path} is no archive of plain arrays: {' '.join(str(error).split())}") from None
     if found is None:
         raise InputError(f"{path} is no archive of arrays, such as np.savez writes")
     return _plain_columns(found, path)

@@ -27,6 +27,7 @@ class Monitor:
 
     def __init__(self, model: Trainable):
         self.model, self.seen = model, dict[str, Numbers]()
+        self.asked: dict[str, Any] = {}  # by layer, what its caller has recorded
 
     @torch.no_grad()
     def look(self, arguments: tuple[Any, ...]) -> None:
@@ -41,7 +42,7 @@ class Monitor:
         hooks = []
         for name, layer in self.model.named_modules():
             if isinstance(layer, CellLayer):
-                hooks.append(layer.register_forward_pre_hook(_with_record, with_kwargs=True))
+                hooks.append(layer.register_forward_pre_hook(partial(self._record, name), with_kwargs=True))
                 hooks.append(layer.register_forward_hook(partial(self._see, name)))
         try:
             yield
@@ -59,20 +60,25 @@ class Monitor:
         gradients = {name: _size(p.grad * unclipped) for name, p in named if p.grad is not None}
         return {"weights": {name: _size(p) for name, p in named}, "gradients": gradients, "values": self.seen}
 
+    def _record(
+        self, name: str, layer: CellLayer, given: tuple[Any, ...], named: dict[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Have a layer record gates and states, beside what its caller asks for."""
+        self.asked[name] = named.get("record")
+        states = (s.name for s in layer.cell.trace.states if s.size is not None)  # no clock
+        return given, {**named, "record": list(dict.fromkeys([*layer.cell.gates, *states, *(self.asked[name] or ())]))}
+
     def _see(self, name: str, layer: CellLayer, given: tuple[Any, ...], result: tuple[Any, ...]) -> Any:
-        """Measure the values that a layer has recorded, and return its output without them."""
+        """Measure the values that a layer has recorded, and return what its caller asked for."""
         *plain, recorded = result
         inside = _inside(given[0], layer)
         for quantity, values in recorded.items():
             valued = values if inside is None else values[:, inside]
             if valued.numel():
                 self.seen[f"{name}.{quantity}"] = _range(valued, quantity in layer.cell.gates)
+        if self.asked[name] is not None:
+            plain.append({quantity: recorded[quantity] for quantity in self.asked[name]})
         return plain[0] if len(plain) == 1 else tuple(plain)
-
-
-def _with_record(layer: CellLayer, given: tuple[Any, ...], named: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    states = dict.fromkeys(s.name for s in layer.cell.trace.states if s.size is not None)  # no clock
-    return given, {**named, "record": [*layer.cell.gates, *states]}
 
 
 def _inside(input: Any, layer: CellLayer) -> Tensor | None:

@@ -123,6 +123,8 @@ def read_arrays(path: Path, needed: Sequence[str], others: Sequence[str] = ()) -
     except InputError:
         raise
     except (ValueError, OSError, EOFError, zipfile.BadZipFile, NotImplementedError, KeyError) as error:
+        if isinstance(error, ValueError) and not zipfile.is_zipfile(path):  # NumPy takes it for a pickle
+            raise InputError(f"{path} is no .npz file, such as np.savez writes") from None
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(f"{path} is no .npz file of plain arrays: {reason}") from None
 

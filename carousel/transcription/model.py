@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +11,7 @@ from torch.nn.functional import ctc_loss, log_softmax
 
 from carousel.equations import Cell
 from carousel.errors import InputError
-from carousel.hierarchy import Block, GridHierarchy, SequenceHierarchy
+from carousel.hierarchy import Block, GridHierarchy, SequenceHierarchy, blocks_of
 from carousel.layers import dropout
 from carousel.training.config import NetworkConfig
 from carousel.training.fields import LARGEST_SIZE, MOST_LAYERS, setting
@@ -64,14 +63,7 @@ class TranscriberConfig(NetworkConfig):
 
     def blocks(self) -> list[Block]:
         """Return the block of each layer, from the bottom up. Raises InputError where ``subsample`` has another form."""
-        parts = [part for part in self.subsample.replace(" ", "").split(",") if part]
-        found = [re.fullmatch(r"([1-9]\d{0,3})(?:x([1-9]\d{0,3}))?", part) for part in parts]
-        grid = self.reads == GRID
-        if len(parts) > self.layers or not all(m and (m[2] is not None) == grid for m in found):
-            wanted = "blocks such as 2x2,3x4" if grid else "steps such as 1,2"
-            raise InputError(f"`subsample` must be {wanted}, at most {self.layers}, one a layer, not {self.subsample!r}")
-        blocks = [(int(m[1]), int(m[2])) if grid else (1, int(m[1])) for m in found if m]
-        return blocks + [(1, 1)] * (self.layers - len(blocks))
+        return blocks_of(self.subsample, self.layers, grid=self.reads == GRID)
 
     def own_cell(self) -> Cell:
         """Return the cell for the layers; of a grid, one whose steps follow several.
@@ -126,6 +118,7 @@ class Transcriber(Trainable):
             else:
                 common |= {"rates": config.noise_rates(), "weight_noise": config.weight_noise}
                 common |= {"weight_dropout": config.weight_dropout, "bidirectional": not config.one_way}
+                common |= {"variational_dropout": config.variational_dropout}
                 steps = [b for _, b in config.blocks()]
                 self.hierarchy = SequenceHierarchy(config.own_cell(), size, config.hidden, steps, **common)
         except ValueError as error:

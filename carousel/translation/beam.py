@@ -19,7 +19,7 @@ from carousel.translation.model import Translator, rows_of
 class Hypothesis:
     """The target's token ``ids`` without ``<eos>``; log p in nats, ``<eos>`` included; ``score``: log p over
     lengthᵅ, the length with ``<eos>``. Where ``finished`` is false, no hypothesis had ended at the longest length.
-    ``attention``: where the decoder looked at each step, (length, S), where asked.
+    ``attention``: where the decoder looked at each step, (length, S) by the encoder's steps, where asked.
     """
 
     ids: tuple[int, ...]

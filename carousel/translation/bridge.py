@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from carousel.layers import Recurrent, State
+from carousel.translation.pyramid import Pyramid
 
 
 class Bridge(nn.Module):
@@ -16,7 +17,7 @@ class Bridge(nn.Module):
     ``decoders``: with as many layers together as the decoder has, from the bottom up.
     """
 
-    def __init__(self, encoder: Recurrent, decoders: Sequence[Recurrent]):
+    def __init__(self, encoder: Recurrent | Pyramid, decoders: Sequence[Recurrent]):
         super().__init__()
         self.layers = [d.num_layers for d in decoders]
         self.clocks = [s.size is None for s in encoder.cell.trace.states]
@@ -45,7 +46,7 @@ class Bridge(nn.Module):
         return tuple(m[0] if len(m) == 1 else tuple(m) for m in bridged)
 
 
-def _shapes(layer: Recurrent) -> list[tuple[int, int]]:
+def _shapes(layer: Recurrent | Pyramid) -> list[tuple[int, int]]:
     """Return of each state its rows (layers and directions) and size."""
     states = layer.initial_state(1)
     return [(s.shape[0], s.shape[2]) for s in ((states,) if isinstance(states, Tensor) else states)]

@@ -4,27 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from carousel.errors import InputError
+from carousel.hierarchy import blocks_of
 from carousel.language.softmax import FullSoftmax
-from carousel.layers import Clamps, State, dropout
+from carousel.layers import Clamps, Recurrent, State, dropout
 from carousel.training.config import NetworkConfig
 from carousel.training.fields import MOST_LAYERS, setting
 from carousel.training.task import Trainable
 from carousel.translation.attention import KINDS as ATTENTIONS
 from carousel.translation.attention import Attention
 from carousel.translation.bridge import Bridge
+from carousel.translation.pyramid import Pyramid
 
 MEMORY = "none"
 
 
 @dataclass(frozen=True)
 class TranslatorConfig(NetworkConfig):
-    """The parts of a translator. ``layers`` and ``bidirectional`` are the encoder's.
+    """The parts of a translator. ``layers``, ``subsample`` and ``bidirectional`` are the encoder's.
+
+    ``subsample`` has for each layer, from the bottom up, how many steps of the layer beneath become one of its steps.
 
     Dropout is on the embedded words, between layers, on the values that attention looks at and on the outputs;
     ``dropout_words`` leaves out whole words, on either side (Gal and Ghahramani 2016). ``smoothing`` is label smoothing's ε, in
@@ -38,12 +43,36 @@ class TranslatorConfig(NetworkConfig):
     attention: str = setting(MEMORY, f"{MEMORY} (memory only), {', '.join(ATTENTIONS)}.", choices=(MEMORY, *ATTENTIONS))
     decoder_layers: int = setting(1, "Layers of the decoder.", least=1, most=MOST_LAYERS)
     bidirectional: bool = setting(False, "The encoder reads in both directions.")
+    subsample: str = setting(
+        "", "Steps of the layer beneath that become one of each layer of the encoder, from the bottom up: 1,2."
+    )
+
+    def check(self) -> None:
+        """Raise InputError for a value that cannot be."""
+        super().check()
+        self.steps()
+
+    def steps(self) -> list[int]:
+        """Return how many steps of the layer beneath are one of each layer. Raises InputError for another form."""
+        return [k for _, k in blocks_of(self.subsample, self.layers)]
+
+    def encoder(self) -> Recurrent | Pyramid:
+        """Return the layers that read. Raises ValueError for what they cannot be."""
+        steps = self.steps()
+        if set(steps) == {1}:
+            return self.recurrent_layers(self.input_size, bidirectional=self.bidirectional)
+        common: dict[str, Any] = {"proj_size": self.projection, "recurrent_init": self.recurrent_init}
+        common |= {"forget_bias": self.forget_bias, "rates": self.noise_rates(), "weight_noise": self.weight_noise}
+        common |= {"weight_dropout": self.weight_dropout, "dropout": self.dropout}
+        common |= {"variational_dropout": self.variational_dropout, "bidirectional": self.bidirectional}
+        return Pyramid(self.own_cell(), self.input_size, self.hidden, steps, **common)
 
 
 @dataclass(frozen=True)
 class Read:
     """B sentences as the decoder gets them: its first ``states``, and where there is attention, the encoder's ``outputs``
-    (B, S, size), the attention's ``keys`` made of them, and where they are ``padding`` (B, S)."""
+    (B, S, size), the attention's ``keys`` made of them, and where they are ``padding`` (B, S). S counts the steps of the
+    encoder's last layer: the tokens, or fewer where it is a pyramid."""
 
     states: tuple[State, ...]
     outputs: Tensor | None = None
@@ -65,6 +94,9 @@ class Translator(Trainable):
     the context that it finds goes with its output to the layers above and to the output. Attention is never fed back into the
     first layer ("input feeding"), so that every layer runs over whole sentences at once, in the compiled kernels.
 
+    A *pyramidal* encoder (Chan et al. 2016) reads several steps of a layer as one of the next; attention then looks at the
+    steps of the last layer, each of which stands at the last token that it reads.
+
     Args:
         source_size, target_size: tokens of the two vocabularies.
         config: of the model.
@@ -82,7 +114,7 @@ class Translator(Trainable):
         looks = config.attention != MEMORY
         beneath = 1 if looks else config.decoder_layers
         try:
-            self.encoder = config.recurrent_layers(config.input_size, bidirectional=config.bidirectional)
+            self.encoder = config.encoder()
             self.decoder = config.recurrent_layers(config.input_size, beneath)
             own, seen = self.decoder.output_size, self.encoder.output_size * self.encoder.directions
             above = config.decoder_layers - beneath
@@ -104,6 +136,24 @@ class Translator(Trainable):
     def depth(self) -> int:
         """Layers of the encoder or of the decoder, whichever has more."""
         return max(self.encoder.num_layers, self.config.decoder_layers)
+
+    @property
+    def factors(self) -> tuple[int, ...]:
+        """For each layer of the encoder, how many tokens are one step of it."""
+        return self.encoder.factors if isinstance(self.encoder, Pyramid) else (1,) * self.encoder.num_layers
+
+    def encoder_layers(self) -> list[tuple[Recurrent, int]]:
+        """Return each layer of the encoder, from the bottom up: layers, and its number in them."""
+        if isinstance(self.encoder, Pyramid):
+            return [(layer, 0) for layer in self.encoder.layers]
+        return [(self.encoder, number) for number in range(self.encoder.num_layers)]
+
+    def at_tokens(self, weights: Tensor, tokens: int) -> Tensor:
+        """Return attention's weights (…, S) on the tokens of a sentence, (…, tokens), each where its step stands."""
+        steps = -(-tokens // self.factors[-1])
+        placed = weights.new_zeros(*weights.shape[:-1], tokens)
+        placed[..., ends(steps, self.factors[-1], tokens)] = weights[..., :steps]
+        return placed
 
     def forward(self, source: Tensor, lengths: Tensor, x: Tensor, y: Tensor) -> tuple[Tensor, None]:
         """Read sentences and foretell their translations.
@@ -130,17 +180,17 @@ class Translator(Trainable):
         Args:
             source: token ids (S, B).
             lengths: tokens of each sentence (B,).
-            clamp: as Recurrent's, of the encoder.
+            clamp: as Recurrent's, of the encoder; its steps are tokens.
         """
         packed = self.packed(source, lengths)
         output, hx = self.encoder(packed, clamp=clamp)
         states = self.bridge(hx)
         if self.attention is None:
             return Read(states)
-        outputs, _ = pad_packed_sequence(output, batch_first=True)
+        outputs, steps = pad_packed_sequence(output, batch_first=True)
         outputs = self._drop(outputs.transpose(0, 1)).transpose(0, 1)
         places = torch.arange(outputs.shape[1], device=outputs.device)
-        padding = places >= lengths.to(outputs.device).unsqueeze(1)
+        padding = places >= steps.to(outputs.device).unsqueeze(1)
         return Read(states, outputs, self.attention.keys(outputs), padding)
 
     def packed(self, source: Tensor, lengths: Tensor) -> PackedSequence:
@@ -159,7 +209,7 @@ class Translator(Trainable):
             states: to go on from; by default ``read``'s.
 
         Returns:
-            Outputs (T, B, size), the states after the last step, and where attention looked, (B, T, S).
+            Outputs (T, B, size), the states after the last step, and where attention looked, (B, T, S), by the encoder's steps.
         """
         return self.decode_watched(x, read, states)[:3]
 
@@ -215,6 +265,11 @@ class Translator(Trainable):
     def _drop_words(self, e: Tensor) -> Tensor:
         p = self.config.dropout_words
         return e * (torch.rand(e.shape[:2], device=e.device) >= p).unsqueeze(-1) if self.training and p else e
+
+
+def ends(steps: int, factor: int, tokens: int) -> list[int]:
+    """Return the last token that each step reads, where ``factor`` tokens, the last ones maybe fewer, are one."""
+    return [min((k + 1) * factor, tokens) - 1 for k in range(steps)]
 
 
 def rows_of(state: State, index: Tensor) -> State:

@@ -22,7 +22,8 @@ ONE_LINE = str.maketrans("\r\n", "  ")  # byte pairs can write line ends, and a 
 @dataclass(frozen=True)
 class Translation:
     """A translation: its ``text`` and ``pieces``, the last of which is ``<eos>`` where it ended; log p in nats; ``score``, by
-    which translations are ranked. ``attention``: for each piece, how much of it went to each of the source's pieces.
+    which translations are ranked. ``attention``: for each piece, how much of it went to each of the source's pieces; where
+    several are a step of the encoder, to the last of them.
     """
 
     text: str
@@ -122,7 +123,7 @@ class Interpreter:
         ids = [*h.ids, self.target.end] if h.finished else list(h.ids)
         attention = None
         if h.attention is not None:
-            attention = tuple(tuple(row[: len(read)]) for row in h.attention.tolist())
+            attention = tuple(map(tuple, self.model.at_tokens(h.attention, len(read)).tolist()))
         return Translation(
             self.target.decode(list(h.ids)).translate(ONE_LINE),
             tuple(self.target.token(n) for n in ids),

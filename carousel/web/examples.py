@@ -1,27 +1,31 @@
-"""What the pages of examples share: an example is chosen by part and number, a quantity by name and layer."""
+"""What the pages of examples share: an example is chosen by part and number, a quantity by name and layer, and the weights."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sized
+from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Generic, Literal, TypeVar, get_args
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from carousel.errors import InputError
-from carousel.page.facts import CHARACTERS
+from carousel.page.facts import ALONE, CHARACTERS
+from carousel.runs.labeller import LabellerRun
+from carousel.runs.transcriber import TranscriberRun
+from carousel.training.kept import steps
+from carousel.web.models import OPENED, ModelRequest
 
 Part = Literal["test", "valid", "train"]
 PARTS = get_args(Part)
 WAYS = ("forwards", "backwards")
 DIGITS = 4
+Page = TypeVar("Page")
 
 
-class ExampleRequest(BaseModel):
+class ExampleRequest(ModelRequest):
     """The example of a number in a part of the run's data."""
-
-    model_config = ConfigDict(extra="forbid")
 
     part: Part = "test"
     number: int = Field(0, ge=0, le=1_000_000_000)
@@ -43,6 +47,33 @@ class TextRequest(QuantityRequest):
     """The same while it reads what was typed, where something was."""
 
     text: str | None = Field(None, max_length=CHARACTERS)
+
+
+class Pages(Generic[Page]):
+    """The page of a run with its best weights, and with those that it kept on the way.
+
+    Args:
+        run: whose weights are seen first.
+        page: makes the page of a run.
+    """
+
+    def __init__(self, run: LabellerRun | TranscriberRun, page: Callable[[Any], Page]):
+        self.run, self.page, self.first = run, page, page(run)
+        self._with = lru_cache(OPENED)(self._opened)
+
+    def of(self, asked: ModelRequest) -> Page:
+        """Return the page of the weights asked for. Raises InputError for another run, or weights that are not there."""
+        number, _, which = asked.model.partition("@")
+        if int(number):
+            raise InputError(f"there is no run {number}; this page shows one, run 0")
+        return self._with(which) if which else self.first
+
+    def _opened(self, which: str) -> Page:
+        return self.page(type(self.run)(f"{self.run.folder}@{which}"))
+
+    def weights(self) -> dict[str, Any]:
+        """Return the weights that the page may ask for; only its own where it was opened with those of a step."""
+        return ALONE if self.run.which else {**ALONE, "kept": steps(self.run.folder)}
 
 
 def parts_of(folder: Path, path: Callable[[Path, str], Path]) -> list[str]:

@@ -18,7 +18,7 @@ from carousel.page.facts import CHARACTERS, NUMBERS, cell_facts
 from carousel.runs.labeller import LabellerRun
 from carousel.training.kept import named
 from carousel.web.application import application
-from carousel.web.examples import WAYS, TextRequest, check_size, parts_of, told
+from carousel.web.examples import WAYS, Pages, TextRequest, check_size, parts_of, told
 
 
 class LabelPage:
@@ -72,15 +72,15 @@ class LabelPage:
 
 def create_label_app(run: LabellerRun, hosts: Iterable[str] = ()) -> FastAPI:
     """Return the application of a labeller of sequences; arguments are those of ``create_app``."""
-    page = LabelPage(run)
+    pages = Pages(run, LabelPage)
     app, _ = application(hosts, "examples.html")
 
     @app.get("/api/run")
     def about() -> JSONResponse:
-        return JSONResponse(page.facts)
+        return JSONResponse({**pages.first.facts, **pages.weights()})
 
     @app.post("/api/sequence")
     def sequence(asked: TextRequest) -> JSONResponse:
-        return JSONResponse(page.sequence(asked))
+        return JSONResponse(pages.of(asked).sequence(asked))
 
     return app

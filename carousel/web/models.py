@@ -31,7 +31,7 @@ class ModelRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    model: str = Field("0", pattern=r"^\d{1,3}(@(\d{1,18}|last))?$")
+    model: str = Field(default="0", pattern=r"^\d{1,3}(@(\d{1,18}|last))?$")
 
 
 class Models:

@@ -22,7 +22,7 @@ from carousel.transcription.examples import Examples
 from carousel.transcription.folder import examples_path
 from carousel.transcription.spikes import Spikes
 from carousel.web.application import application
-from carousel.web.examples import WAYS, ExampleRequest, Part, QuantityRequest, check_size, parts_of, told
+from carousel.web.examples import WAYS, ExampleRequest, Pages, Part, QuantityRequest, check_size, parts_of, told
 
 
 class MemoryRequest(QuantityRequest):
@@ -94,19 +94,19 @@ class TranscriptionPage:
 
 def create_transcription_app(run: TranscriberRun, hosts: Iterable[str] = ()) -> FastAPI:
     """Return the application of a transcriber; arguments are those of ``create_app``."""
-    page = TranscriptionPage(run)
+    pages = Pages(run, TranscriptionPage)
     app, _ = application(hosts, "examples.html")
 
     @app.get("/api/run")
     def about() -> JSONResponse:
-        return JSONResponse(page.facts)
+        return JSONResponse({**pages.first.facts, **pages.weights()})
 
     @app.post("/api/example")
     def example(asked: ExampleRequest) -> JSONResponse:
-        return JSONResponse(page.example(asked))
+        return JSONResponse(pages.of(asked).example(asked))
 
     @app.post("/api/memory")
     def memory(asked: MemoryRequest) -> JSONResponse:
-        return JSONResponse(page.memory(asked))
+        return JSONResponse(pages.of(asked).memory(asked))
 
     return app

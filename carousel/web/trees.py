@@ -19,7 +19,7 @@ from carousel.page.facts import CHARACTERS, NUMBERS, cell_facts
 from carousel.runs.labeller import LabellerRun
 from carousel.training.kept import named
 from carousel.web.application import application
-from carousel.web.examples import TextRequest, check_size, parts_of, told
+from carousel.web.examples import Pages, TextRequest, check_size, parts_of, told
 
 NODES = 4000  # of a tree that is shown
 
@@ -93,15 +93,15 @@ class TreePage:
 
 def create_tree_app(run: LabellerRun, hosts: Iterable[str] = ()) -> FastAPI:
     """Return the application of a labeller of trees; arguments are those of ``create_app``."""
-    page = TreePage(run)
+    pages = Pages(run, TreePage)
     app, _ = application(hosts, "examples.html")
 
     @app.get("/api/run")
     def about() -> JSONResponse:
-        return JSONResponse(page.facts)
+        return JSONResponse({**pages.first.facts, **pages.weights()})
 
     @app.post("/api/tree")
     def tree(asked: TextRequest) -> JSONResponse:
-        return JSONResponse(page.tree(asked))
+        return JSONResponse(pages.of(asked).tree(asked))
 
     return app

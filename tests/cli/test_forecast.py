@@ -71,7 +71,7 @@ def test_it_is_interrupted_and_goes_on(carousel, table, monkeypatch):
 @pytest.mark.parametrize(
     ("content", "options", "part"),
     [
-        ("a,b\n1,2\n3\n", [], "line 3 has 1 values, and the first line names 2 columns"),
+        ("a,b\n1,2\n3\n", [], "line 3 has 1 value, and the first line names 2 columns"),
         ("a\n1\n\n3\n", [], "series 'a' misses 1 values, the first in row 2; say with --missing what is read there"),
         ("a\n1\n2\n3\n", ["--horizon", "12"], "the horizon of 12 is longer than series 'a' with its 3 values allows"),
         ("a\n" + "7\n" * 50, [], "series 'a' is constant in the 40 values to train on, so that MASE is undefined"),

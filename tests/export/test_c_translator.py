@@ -60,6 +60,8 @@ def wanted(model, source, target, lines):
         {"cell": "gru", "attention": "additive", "kind": "char"},
         {"cell": "clockwork", "attention": "dot", "tied": True, "kind": "bpe"},
         {"cell": "lstm-v4", "projection": 5, "bidirectional": True, "decoder_layers": 2},
+        {"bidirectional": True, "layers": 3, "subsample": "2,1,3", "attention": "general"},
+        {"cell": "gru", "layers": 2, "subsample": "1,2", "decoder_layers": 2, "kind": "char"},
     ],
     ids=lambda options: " ".join(map(str, options.values())),
 )

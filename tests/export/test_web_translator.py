@@ -27,6 +27,8 @@ KINDS = [
     {"cell": "gru", "attention": "additive", "kind": "char", "bidirectional": True, "decoder_layers": 2},
     {"cell": "clockwork", "attention": "dot", "tied": True, "kind": "bpe", "layers": 2},
     {"cell": "lstm-v4", "projection": 5, "bidirectional": True, "decoder_layers": 2},
+    {"bidirectional": True, "layers": 3, "subsample": "2,1,3", "attention": "general"},
+    {"cell": "gru", "layers": 2, "subsample": "1,2", "decoder_layers": 2, "kind": "char"},
 ]
 
 ALL = """

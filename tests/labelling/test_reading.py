@@ -39,7 +39,7 @@ def test_tokens_without_tags_are_read_where_none_are_wanted():
     [
         ("", "is empty"),
         ("\n\n", "has no tokens, only empty lines"),
-        ("a X\nb\n", "line 2 has 1 columns, and the first line has 2"),
+        ("a X\nb\n", "line 2 has 1 column, and the first line has 2"),
         ("a\nb\n", "line 1 has a token without a tag"),
         ("a\tX\nb\t\n", "line 2 has an empty tag"),
         ("a\tX\n\tY\n", "line 2 has an empty token"),

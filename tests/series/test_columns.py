@@ -102,7 +102,7 @@ def test_without_pyarrow_a_parquet_file_says_what_to_install(tmp_path, monkeypat
 @pytest.mark.parametrize(
     ("text", "part"),
     [
-        ("a,b\n1,2\n3\n", "line 3 has 1 values, and the first line names 2 columns"),
+        ("a,b\n1,2\n3\n", "line 3 has 1 value, and the first line names 2 columns"),
         ("a,b\n1,2,3\n", "line 2 has 3 values"),
         ("a,a\n1,2\n", "two columns called 'a'"),
         ("a,,b\n1,2,3\n", "column 2 has no name"),
@@ -150,6 +150,7 @@ def test_other_files_are_refused(tmp_path, table):
     (tmp_path / "one.npy").rename(tmp_path / "one.npz")
     for path, part in [
         (tmp_path / "one.npz", "no archive of arrays"),
+        (table("a,b\n1,2\n", "text.npz"), "no archive of arrays, such as np.savez writes$"),
         (table(b"PK\x03\x04 half", "half.npz"), "no archive of plain arrays"),
         (table("text", "t.txt"), r"must end in \.csv, \.npz or \.parquet"),
         (tmp_path, r"must end in"),

@@ -67,6 +67,13 @@ def looking_translator(tmp_path_factory):
     return _translator(tmp_path_factory, config)
 
 
+@pytest.fixture(scope="session")
+def narrowing(tmp_path_factory):
+    """A server of a translator with attention whose encoder is a pyramid."""
+    config = TranslatorConfig("gru", 8, 9, layers=2, subsample="1,2", attention="general")
+    yield from _serve(_translator(tmp_path_factory, config))
+
+
 def _translator(tmp_path_factory, model):
     folder = tmp_path_factory.mktemp("runs") / "english-czech"
     folder.mkdir()
@@ -150,7 +157,7 @@ def of_trees(tmp_path_factory):
     for part, seed, count in (("train", 1, 200), ("test", 2, 20)):
         (room / f"{part}.txt").write_text("\n".join(trees(count, seed)) + "\n")
     how = {"trees": "labelled", "least_count": 1, "hidden": 9, "layers": 2, "dropout": 0.0, "threads": 1}
-    how |= {"epochs": 3, "lr": 0.03, "warmup": 2, "batch_size": 8}
+    how |= {"epochs": 3, "lr": 0.03, "warmup": 2, "batch_size": 8, "keep_every": 20}
     LabellerRun.train(room / "train.txt", room / "logic", test=room / "test.txt", cell="tree-lstm", **how)
     return room / "logic"
 
@@ -174,7 +181,7 @@ def of_words(tmp_path_factory):
     for part, seed, count in (("train", 1, 200), ("test", 2, 20)):
         (room / f"{part}.txt").write_text(as_text(sentences(count, seed)))
     how = {"hidden": 9, "layers": 2, "bidirectional": True, "dropout": 0.0, "threads": 1}
-    how |= {"epochs": 3, "lr": 0.03, "warmup": 2, "batch_size": 8}
+    how |= {"epochs": 3, "lr": 0.03, "warmup": 2, "batch_size": 8, "keep_every": 20}
     LabellerRun.train(room / "train.txt", room / "tags", test=room / "test.txt", **how)
     return room / "tags"
 
@@ -201,7 +208,7 @@ def of_series(tmp_path_factory):
     for part, seed, count in (("train", 1, 120), ("test", 2, 20)):
         np.savez(room / f"{part}.npz", **examples(count, seed))
     how = {"reads": "series", "layers": 2, "hidden": 8, "subsample": "1,2", "dropout": 0.0, "threads": 1}
-    how |= {"epochs": 12, "batch_size": 8, "warmup": 2, "lr": 0.03}
+    how |= {"epochs": 12, "batch_size": 8, "warmup": 2, "lr": 0.03, "keep_every": 50}
     TranscriberRun.train(room / "train.npz", room / "letters", test=room / "test.npz", **how)
     return room / "letters"
 

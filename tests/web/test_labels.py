@@ -37,6 +37,20 @@ def test_a_sentence_of_the_data_is_what_the_library_says(tagging, of_words, name
     np.testing.assert_allclose(found["values"], values, atol=6e-5)
 
 
+def test_weights_that_were_kept_are_seen(open_labels, tagging, of_words):
+    asked = {"number": 5, "name": "h", "model": "0@20"}
+    status, found = tagging.ask("api/sequence", asked)
+    run = LabellerRun(f"{of_words}@20")
+    given = run.read(of_words.parent / "test.txt")[5]
+    assert status == 200 and found["labels"] == list(run.predict([given])[0].labels)
+    np.testing.assert_allclose(found["values"], run.memory(list(given.steps), "h", 0), atol=6e-5)
+    page = open_labels("#number=5&model=0@20")
+    expect(page.locator("#weights-says")).to_have_text("step 20")
+    with page.expect_response("**/api/sequence") as answered:
+        page.locator("#weights").fill("0")
+    assert answered.value.json() == tagging.ask("api/sequence", asked | {"model": "0@0"})[1] != found
+
+
 def test_the_memory_is_what_the_layers_give_out(of_words):
     run = LabellerRun(of_words)
     kept = run.sequences("test").row(5)

@@ -247,6 +247,17 @@ def test_a_translation_is_followed_from_one_language_into_the_other(open_page, t
     assert shown == [w.replace("<eos>", "¶") for w, _ in found["predictions"][found["source"]]]
 
 
+def test_a_pyramid_takes_its_steps_at_the_last_word_of_each(open_page, narrowing):
+    page = open_page(narrowing.address + "#see=h&layer=1&step=0")
+    _, found = narrowing.ask("api/watch", {"text": TEXT})
+    rows = found["values"]["h"][1]
+    assert [row[0] is None for row in rows[: found["source"]]] == [k % 2 == 0 for k in range(found["source"] - 1)] + [False]
+    assert all(not any(row[:-1:2]) for row in found["attention"])
+    assert page.locator("#chosen-facts").inner_text() == "this layer takes no step here"
+    page.locator("#words .word.a").nth(1).click()
+    assert page.locator("#chosen-facts").inner_text().startswith("mean ")
+
+
 def test_a_valve_that_is_shut_changes_the_translation(open_page, translating):
     page = open_page(translating.address)
     valve(page, "f").click()

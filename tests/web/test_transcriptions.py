@@ -40,6 +40,17 @@ def test_an_example_is_what_the_library_says(spelling, scanning, of_series, of_i
         assert place["probability"] == pytest.approx(np.exp(logs[begin:stop, k].max()), rel=1e-5)
 
 
+def test_weights_that_were_kept_are_seen(spelling, of_series):
+    asked = {"number": 4, "model": "0@50"}
+    run = TranscriberRun(f"{of_series}@50")
+    example = run.examples("test").rows([4])
+    found = spelling.ask("api/example", asked)[1]
+    assert found["probabilities"] == run.spikes(example.inputs, example.ids(0)).as_dict()["probabilities"]
+    assert found != spelling.ask("api/example", {"number": 4})[1]
+    _, told = spelling.ask("api/memory", asked | {"name": "h"})
+    np.testing.assert_allclose(told["values"], run.memory(example.inputs, "h", 0), atol=6e-5)
+
+
 def test_series_are_read_right_once_they_are_learnt(spelling):
     found = [spelling.ask("api/example", {"number": k})[1] for k in range(20)]
     assert sum(each["text"] == each["meant"] for each in found) > 10

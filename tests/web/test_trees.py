@@ -63,6 +63,26 @@ def test_words_that_no_training_text_had_are_said_to_be_unknown(growing):
     assert found["known"] == [True, True, False] and found["right"] == []
 
 
+def test_weights_that_were_kept_are_seen(growing, of_trees):
+    _, about = growing.ask("api/run")
+    assert about["kept"] == [0, 20, 40, 60] and about["best"] and not about["training"]
+    asked = {"part": "test", "number": 5, "name": "h"}
+    line = (of_trees.parent / "test.txt").read_text().splitlines()[5]
+    seen = []
+    for which in ("@0", "@40", ""):
+        status, found = growing.ask("api/tree", asked | {"model": f"0{which}"})
+        view = LabellerRun(f"{of_trees}{which}").view(line, "h", 0)
+        assert status == 200 and found["labels"] == list(view.labels)
+        np.testing.assert_allclose(found["values"], view.values, atol=6e-5)
+        seen.append(np.array(found["values"]))
+    assert all(np.abs(a - b).max() > 0.01 for k, a in enumerate(seen) for b in seen[:k])
+
+
+def test_a_page_of_some_weights_shows_these_alone(serve, of_trees):
+    _, about = serve(f"{of_trees}@20").ask("api/run")
+    assert about["run"] == "logic@20" and about["kept"] == []
+
+
 @pytest.mark.parametrize(
     ("body", "status", "says"),
     [
@@ -72,6 +92,9 @@ def test_words_that_no_training_text_had_are_said_to_be_unknown(growing):
         ({"number": 0}, 422, "malformed"),
         ({"number": 0, "name": ""}, 422, "malformed"),
         ({"number": 0, "name": "x"}, 400, "no quantity 'x'"),
+        ({"model": "1", "name": "h"}, 400, "there is no run 1; this page shows one"),
+        ({"model": "0@41", "name": "h"}, 400, "kept no weights of step 41; it kept those of steps 0, 20, 40, 60"),
+        ({"model": "best", "name": "h"}, 422, "malformed"),
         ({"number": 0, "name": "h", "layer": 2}, 400, "there is no layer 2; layers are 0 to 1"),
         ({"text": "(? a (? t)", "name": "h"}, 400, "leaves 1 bracket open"),
         ({"text": " ", "name": "h"}, 400, "empty line"),

@@ -57,6 +57,26 @@ def test_a_tree_fills_from_its_leaves(open_trees, growing):
     expect(page.get_by_role("button", name="Play")).to_be_visible()
 
 
+def test_a_slider_goes_through_the_weights_that_were_kept(open_trees, growing):
+    page = open_trees("#number=5")
+    expect(page.locator("#weights-says")).to_have_text("best")
+    asked = {"part": "test", "number": 5, "name": "h", "layer": 0}
+    for place, which, says in ((0, "0@0", "step 0"), (2, "0@40", "step 40")):
+        with page.expect_response("**/api/tree") as answered:
+            page.locator("#weights").fill(str(place))
+        assert answered.value.json() == growing.ask("api/tree", asked | {"model": which})[1]
+        expect(page.locator("#weights-says")).to_have_text(says)
+    assert "model=0%4040" in page.url
+    again = open_trees("#number=5&model=0@40")
+    expect(again.locator("#weights")).to_have_value("2")
+    other = open_trees("#number=5&model=0@41")  # weights that are not there
+    expect(other.locator("#weights-says")).to_have_text("best")
+
+
+def test_weights_that_cannot_be_chosen_have_no_slider(open_trees, computing):
+    assert open_trees("", computing.address).locator("#weights").is_hidden()
+
+
 def test_nodes_have_the_colours_of_the_unit_that_is_chosen(open_trees, of_trees, growing):
     page = open_trees("#number=5&see=m&layer=1&unit=3")
     _, found = growing.ask("api/tree", {"number": 5, "name": "m", "layer": 1})

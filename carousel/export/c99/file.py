@@ -6,6 +6,8 @@ import re
 from functools import cache
 from pathlib import Path
 
+from torch import nn
+
 import carousel
 from carousel.export.c99.layers import further, layer_code
 from carousel.export.checks import check_steps
@@ -65,7 +67,7 @@ def layers_code(layer: Recurrent, precision: str, *, open: bool = False) -> str:
     return "\n".join(parts) + "\n"
 
 
-def head(layer: Recurrent, precision: str, libm: bool = True) -> str:
+def head(layer: nn.Module, precision: str, libm: bool = True) -> str:
     """Return how the file begins."""
     said = f"{layer!r}, weights in {precision}"
     return f"/* {said}. Made by carousel {carousel.__version__}. */\n\n{'#include <math.h>' + chr(10) * 2 if libm else ''}"

@@ -133,8 +133,11 @@ class _Writer:
         """Return the functions, without the program."""
         m = self.model
         encoder = m.encoder
-        places = [(k, d) for k in range(encoder.num_layers) for d in range(encoder.directions)]
-        read = [_Part(f"encoder{k}{'fb'[d]}", alone(encoder, k, d)) for k, d in places]
+        read = [
+            _Part(f"encoder{number}{'fb'[d]}", alone(stack, k, d))
+            for number, (stack, k) in enumerate(m.encoder_layers())
+            for d in range(encoder.directions)
+        ]
         write = [
             [_Part(f"{name}{k}", alone(layer, k)) for k in range(layer.num_layers)]
             for name, layer in (("decoder", m.decoder), ("upper", m.upper))
@@ -143,7 +146,7 @@ class _Writer:
         codes = [part.code(self.precision) for part in [*read, *(p for parts in write for p in parts)]]
         reading, scoring = self.read(read, write), self.token(write)
         seen = encoder.output_size * encoder.directions
-        wide = max(encoder.input_size, seen)
+        wide = max(seen, *(p.layer.input_size for p in read))
         members = [f"  {p.name}_state {p.name};" for parts in write for p in parts]
         if m.attention is not None:
             members += ["  int count; /* positions of the sentence, whose outputs and keys follow */"]
@@ -162,6 +165,8 @@ class _Writer:
         for number, part in enumerate(read):
             layer, direction = divmod(number, encoder.directions)
             a, b = ("x", "y") if layer % 2 == 0 else ("y", "x")
+            if (steps := m.config.steps()[layer]) > 1 and not direction:
+                lines += _blocks(f"s->{a}", steps, part.layer.input_size // steps)
             turn = "t = count - 1; t >= 0; t--" if direction else "t = 0; t < count; t++"
             place = f"s->{b}[t]{f' + {encoder.output_size}' if direction else ''}"
             lines += [f"  {part.name}_init(&{part.name});"]
@@ -185,7 +190,19 @@ class _Writer:
         arrays = [f"  float flat[{flat}], bridged[{to}];"] if flat else []
         said = "/* Reads a sentence: token ids, of which the last is SOURCE_END, at most MODEL_LONGEST. */"
         signature = "void model_read(model_state *s, const int *source, int count)"
-        return "\n".join([said, f"{signature};", f"{signature} {{", *states, *arrays, "  int t, k;", *lines, "}", ""])
+        return "\n".join(
+            [
+                said,
+                f"{signature};",
+                f"{signature} {{",
+                *states,
+                *arrays,
+                f"  int t, k{', j' if m.factors[-1] > 1 else ''};",
+                *lines,
+                "}",
+                "",
+            ]
+        )
 
     def bridge(self, read: list[_Part], write: list[list[_Part]]) -> list[str]:
         """Return the lines that carry the encoder's last states over to the decoder."""
@@ -292,3 +309,14 @@ class _Writer:
             "  }",
         ]
         return lines
+
+
+def _blocks(x: str, steps: int, size: int) -> list[str]:
+    """Return the lines that join so many rows of an array to one, filled up with zeros, each in the place of the first."""
+    from_row = f"t * {steps} + j < count ? {x}[t * {steps} + j][k] : 0.0f"
+    return [
+        f"  for (t = 0; t * {steps} < count; t++)",
+        f"    for (j = 0; j < {steps}; j++)",
+        f"      for (k = 0; k < {size}; k++) {x}[t][j * {size} + k] = {from_row};",
+        f"  count = (count + {steps - 1}) / {steps};",
+    ]

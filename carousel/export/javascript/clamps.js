@@ -12,11 +12,12 @@ function check({ names, count: layers }, { name, value, units = null, layer = nu
   if (many && value.length !== count) throw new Error(`${name} is clamped at ${value.length} values, expected ${count}`);
 }
 
-// Holds one layer's units at a step; heldOf(name): the array of the values at which they are held.
-function hold(clamps, step, layer, heldOf) {
+// Holds one layer's units at a step, or where several are one, from that to the last; heldOf(name): the array of the values at
+// which they are held.
+function hold(clamps, step, layer, heldOf, last = step) {
   for (const name of new Set(clamps.map((clamp) => clamp.name))) heldOf(name).fill(NaN);
   for (const { name, value, units = null, from = 0, to = null, layer: only = null } of clamps) {
-    if ((only !== null && only !== layer) || step < from || (to !== null && step >= to)) continue;
+    if ((only !== null && only !== layer) || last < from || (to !== null && step >= to)) continue;
     const held = heldOf(name);
     for (const [k, unit] of (units ?? [...held.keys()]).entries()) held[unit] = value.length ? value[k] : value;
   }

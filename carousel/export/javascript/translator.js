@@ -17,26 +17,30 @@ export class Translator {
     for (const id of ids) checkToken(this.vocabulary, id);
     if (!ids.length) throw new Error("a sentence has a token at least, its end");
     let inputs = ids.map((id) => this.embedded("source", id));
+    let tokens = 1; // that are one step
     const ends = [];
     for (const [k, parts] of this.encoder.entries()) {
+      inputs = blocks(inputs, this.network.subsample[k]);
+      tokens *= this.network.subsample[k];
+      const last = (at) => Math.min((at + 1) * tokens, ids.length) - 1;
       const outputs = parts.map((part, backwards) => {
         const states = part.start();
         const found = [];
-        for (let n = 0; n < ids.length; n += 1) {
-          const at = backwards ? ids.length - 1 - n : n;
-          found[at] = this.step(part, states, inputs[at], k, at, clamps).slice();
-          saw?.(k * this.directions + backwards, at, part, states);
+        for (let n = 0; n < inputs.length; n += 1) {
+          const at = backwards ? inputs.length - 1 - n : n;
+          found[at] = this.step(part, states, inputs[at], k, at * tokens, clamps, last(at)).slice();
+          saw?.(k * this.directions + backwards, last(at), part, states);
         }
         ends.push(states[0].state);
         return found;
       });
-      inputs = ids.map((_, n) => joined(outputs.map((output) => output[n])));
+      inputs = inputs.map((_, n) => joined(outputs.map((output) => output[n])));
     }
-    return new Writer(this, ends, inputs, clamps, saw);
+    return new Writer(this, ends, inputs, { steps: ids.length, tokens }, clamps, saw);
   }
 
-  step(part, states, x, layer, at, clamps) {
-    hold(clamps, at, layer, (name) => part.held(states, 0, name));
+  step(part, states, x, layer, at, clamps, last = at) {
+    hold(clamps, at, layer, (name) => part.held(states, 0, name), last);
     return part.step(states, x);
   }
 
@@ -96,7 +100,7 @@ export class Translator {
       found.surprisal.push(bits);
       found.predictions.push(likeliest(logits, predictions).map((n) => [this.target.token(n), Math.exp(logits[n] - cost)]));
       found.written.push(this.target.token(next));
-      found.attention?.push(Array.from(writer.weights));
+      found.attention?.push(writer.looks());
       written.push(next);
       bits = (cost - logits[next]) / Math.LN2;
     });
@@ -110,10 +114,11 @@ export class Translator {
 
 // A sentence that was read, and what is being written: the decoder's states, and where its last step looked.
 class Writer {
-  constructor(model, ends, outputs, clamps, saw) {
+  // steps: that have been taken, the tokens that were read; tokens: of them that are one output.
+  constructor(model, ends, outputs, { steps, tokens }, clamps, saw) {
     const { attention } = model.network;
     const parts = [...model.decoder, ...model.upper];
-    Object.assign(this, { model, outputs, clamps, saw, steps: outputs.length, weights: null, states: parts.map((part) => part.start()) });
+    Object.assign(this, { model, outputs, clamps, saw, steps, source: steps, tokens, weights: null, states: parts.map((part) => part.start()) });
     this.keys = attention?.key ? outputs.map((output) => product(attention.key, output)) : outputs;
     for (const [name, maps] of Object.entries(model.network.bridge)) this.cross(name, maps, ends);
   }
@@ -156,6 +161,13 @@ class Writer {
     return x;
   }
 
+  // Where the last step looked, by tokens: an output stands at the last of its own.
+  looks() {
+    const found = Array(this.source).fill(0);
+    for (const [n, weight] of this.weights.entries()) found[Math.min((n + 1) * this.tokens, this.source) - 1] = weight;
+    return found;
+  }
+
   // The encoder's outputs, weighed by how well their keys fit.
   looked(h) {
     const { query, score } = this.model.network.attention;
@@ -179,6 +191,14 @@ function joined(arrays) {
     at += each.length;
   }
   return found;
+}
+
+// Each so many arrays as one, filled up with zeros.
+function blocks(arrays, count) {
+  if (count === 1) return arrays;
+  const zeros = new Float32Array(arrays[0].length);
+  const block = (at) => joined(Array.from({ length: count }, (_, n) => arrays[at * count + n] ?? zeros));
+  return Array.from({ length: Math.ceil(arrays.length / count) }, (_, at) => block(at));
 }
 
 // W x + b; b may be null.

@@ -37,7 +37,7 @@ def of_translator(model: Translator, source: Vocabulary, target: Vocabulary, pre
     about = {
         "source": data(source),
         "target": data(target),
-        "names": seen_of(model.encoder, 0),
+        "names": seen_of(model.encoder_layers()[0][0], 0),
         "count": model.depth,
         "directions": model.encoder.directions,
     }
@@ -82,7 +82,7 @@ class _Writer:
     def network(self, model: Translator) -> str:
         """Return the network as an object."""
         encoder, attention = model.encoder, model.attention
-        read = [[self.layer(encoder, k, d) for d in range(encoder.directions)] for k in range(encoder.num_layers)]
+        read = [[self.layer(stack, k, d) for d in range(encoder.directions)] for stack, k in model.encoder_layers()]
         write = [
             [self.layer(stack, k) for k in range(stack.num_layers)] if stack is not None else []
             for stack in (model.decoder, model.upper)
@@ -108,6 +108,7 @@ class _Writer:
             {
                 "embedding": _object({"source": source, "target": target, "size": str(model.decoder.input_size)}),
                 "encoder": _list(map(_list, read)),
+                "subsample": _list(map(str, model.config.steps())),
                 "decoder": _list(write[0]),
                 "upper": _list(write[1]),
                 "bridge": _object(bridge),

@@ -35,10 +35,10 @@ export const askPatch = (text, other, name, layer, model) => ask("api/patch", ab
 export const askConnectivity = (text, name, clamps, model) => ask("api/connectivity", about(model, { text, name, clamps }));
 export const askFind = (body, model) => ask("api/find", about(model, body));
 export const askProbe = (body, model) => ask("api/probe", about(model, body));
-export const askTree = (body) => ask("api/tree", body);
-export const askSequence = (body) => ask("api/sequence", body);
-export const askExample = (body) => ask("api/example", body);
-export const askMemory = (body) => ask("api/memory", body);
+export const askTree = (body, model) => ask("api/tree", about(model, body));
+export const askSequence = (body, model) => ask("api/sequence", about(model, body));
+export const askExample = (body, model) => ask("api/example", about(model, body));
+export const askMemory = (body, model) => ask("api/memory", about(model, body));
 export const askTraining = (model) => answerTo("api/training", { model });
 
 // Weights that were replaced: what they answered holds no more.

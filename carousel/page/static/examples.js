@@ -1,6 +1,7 @@
 // What the pages of examples share: their head, the choice of an example, of a quantity, a layer and a unit.
 
 import { offerLink } from "./link.js";
+import { weightsOf, weightsSay } from "./models.js";
 import { reachOf } from "./numbers.js";
 import { offerKeys, offerSteps, submitOnEnter } from "./player.js";
 import { nameOf } from "./quantity.js";
@@ -56,6 +57,7 @@ export function listenToChoices(run, show, count) {
     change({ see, ...(state.unit !== null && state.unit >= run.units[see] ? { unit: null } : {}) });
   });
   $("layer").addEventListener("change", () => change({ layer: Number($("layer").value) }));
+  $("weights").addEventListener("input", () => change({ model: weightsOf(run, 0, state.model)[$("weights").value] }));
   offerLink($("copy"));
   offerThemes($("theme"), show);
   let [resizing, width] = [0, innerWidth];
@@ -73,6 +75,7 @@ export function checked(run, found) {
   if (!run.names.includes(found.see)) found.see = run.states.includes("h") ? "h" : run.states.at(-1);
   found.layer = Math.min(found.layer, run.layers - 1);
   if (found.unit !== null && found.unit >= run.units[found.see]) found.unit = null;
+  if (!weightsOf(run, 0, found.model).includes(found.model)) found.model = "0";
   if (![run.directions].flat().includes(found.corner)) found.corner = null;
   return found;
 }
@@ -81,6 +84,11 @@ export function showChoices(run, unit) {
   for (const key of ["part", "see", "layer", "number"]) $(key).value = state[key];
   $("unit").max = run.units[state.see] - 1;
   $("unit").value = unit;
+  const [names, says] = [weightsOf(run, 0, state.model), weightsSay(run, state.model)];
+  $("weights").parentElement.hidden = names.length < 2;
+  Object.assign($("weights"), { max: names.length - 1, value: names.indexOf(state.model) });
+  $("weights").setAttribute("aria-valuetext", says);
+  $("weights-says").textContent = says;
 }
 
 // A quantity in words, as they begin a heading.

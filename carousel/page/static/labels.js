@@ -47,7 +47,7 @@ function read() {
   if (!text && part === null) return say("This run has no data of its own; type a text.");
   document.body.classList.add("busy");
   questions.ask(
-    () => askSequence({ ...(text ? { text } : { part, number }), name, layer }).finally(() => document.body.classList.remove("busy")),
+    () => askSequence({ ...(text ? { text } : { part, number }), name, layer }, state.model).finally(() => document.body.classList.remove("busy")),
     (found) => {
       Object.assign(seen, { found, count: found.count ?? seen.count });
       $("number").max = (seen.count ?? 1) - 1;
@@ -134,7 +134,7 @@ export function open(run) {
   listenToLevels(() => seen.values.length || 1);
   whenChanged((changed) => {
     if (changed.has("part")) seen.count = null;
-    if (["text", "part", "number", "see", "layer"].some((key) => changed.has(key))) read();
+    if (["text", "part", "number", "see", "layer", "model"].some((key) => changed.has(key))) read();
     else if (seen.found && changed.size === 1 && changed.has("level")) showLevel();
     else showAll();
   });

@@ -12,14 +12,14 @@ export const modelOfB = () => state.beside ?? state.model;
 export const isOneRun = () => numberOf(modelOfB()) === numberOf(state.model);
 
 // Models of a run in the order of the slider; one that is seen has its place in any case.
-function weightsOf(run, number, seen) {
+export function weightsOf(run, number, seen) {
   const best = run.best ? [`${number}`] : [];
   const newest = run.training || seen === `${number}@last` ? [`${number}@last`] : [];
   const kept = run.kept.map((step) => `${number}@${step}`);
   return [...kept, ...best, ...newest];
 }
 
-function saysOf(run, model) {
+export function weightsSay(run, model) {
   const which = model.split("@")[1];
   if (which === undefined) return "best";
   if (which !== "last") return `step ${Number(which).toLocaleString("en")}`;
@@ -33,7 +33,7 @@ export const begins = (run, number) => (run.training || !run.best ? `${number}@l
 export function nameOfModel(runs, model) {
   const run = runs[numberOf(model)];
   const names = runs.length > 1 ? [run.run, run.cell] : [run.cell];
-  return [...names, ...(model.includes("@") ? [saysOf(run, model)] : [])].join(", ");
+  return [...names, ...(model.includes("@") ? [weightsSay(run, model)] : [])].join(", ");
 }
 
 export function listenToModels(runs) {
@@ -65,7 +65,7 @@ export function showModels(runs) {
     const names = model === null ? [] : weightsOf(runs[numberOf(model)], numberOf(model), model);
     slider.parentNode.hidden = names.length < 2;
     if (slider.parentNode.hidden) continue;
-    const says = saysOf(runs[numberOf(model)], model);
+    const says = weightsSay(runs[numberOf(model)], model);
     Object.assign(slider, { max: names.length - 1, value: names.indexOf(model) });
     slider.setAttribute("aria-valuetext", says);
     part(`weights-${side}-says`).textContent = says;

@@ -32,6 +32,7 @@ function prediction() {
 }
 
 export function unitFacts(values, isValve) {
+  if (values[0] === null) return "this layer takes no step here";
   const sorted = Float64Array.from(values).sort();
   const range = `mean ${show(mean(values))}, ${show(sorted[0])} to ${show(sorted.at(-1))}`;
   if (!isValve) return `${range} in ${values.length} units`;

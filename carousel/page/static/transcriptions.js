@@ -59,7 +59,7 @@ function read() {
   if (part === null) return say("This run has no data of its own, so that there is no example to show.");
   document.body.classList.add("busy");
   examples.ask(
-    () => askExample({ part, number }).finally(() => document.body.classList.remove("busy")),
+    () => askExample({ part, number }, state.model).finally(() => document.body.classList.remove("busy")),
     (found) => {
       Object.assign(seen, { found, memory: null });
       $("number").max = found.count - 1;
@@ -73,7 +73,7 @@ function read() {
 function readMemory() {
   const { part, number, see: name, layer, unit } = state;
   const asked = { part, number, name, layer };
-  memories.ask(() => askMemory(isGrid() && unit !== null ? { ...asked, unit } : asked), (memory) => {
+  memories.ask(() => askMemory(isGrid() && unit !== null ? { ...asked, unit } : asked, state.model), (memory) => {
     Object.assign(seen, { memory });
     showMemory();
   });
@@ -176,7 +176,7 @@ export function open(run) {
   listenToLevels(() => seen.steps);
   whenChanged((changed) => {
     const isAsked = (keys) => keys.some((key) => changed.has(key));
-    if (isAsked(["part", "number"])) read();
+    if (isAsked(["part", "number", "model"])) read();
     else if (!seen.found) return;
     else if (isAsked(["see", "layer"]) || (isGrid() && changed.has("unit"))) readMemory();
     else if (changed.size === 1 && changed.has("level")) showLevel();

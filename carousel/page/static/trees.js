@@ -49,7 +49,7 @@ function read() {
   if (!text && part === null) return say("This run has no data of its own; type a tree.");
   const which = text ? { text } : { part, number };
   document.body.classList.add("busy");
-  questions.ask(() => askTree({ ...which, name, layer }).finally(() => document.body.classList.remove("busy")), showTree);
+  questions.ask(() => askTree({ ...which, name, layer }, state.model).finally(() => document.body.classList.remove("busy")), showTree);
 }
 
 function showTree(tree) {
@@ -162,7 +162,7 @@ export function open(run) {
   listenToLevels(() => (seen.tree ? topOf(seen.tree) + 1 : 1));
   whenChanged((changed) => {
     if (changed.has("part")) seen.count = null;
-    if (["text", "part", "number", "see", "layer"].some((key) => changed.has(key))) read();
+    if (["text", "part", "number", "see", "layer", "model"].some((key) => changed.has(key))) read();
     else if (seen.tree && changed.size === 1 && changed.has("level")) showLevel();
     else showAll();
   });
