@@ -1,0 +1,62 @@
+"""How one tensor holds a state of all layers and directions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from carousel.layers.parameters import whole_number
+
+
+def of_each(what: str, given: int | Sequence[int], layers: int) -> tuple[int, ...]:
+    """Return an option that each layer has, of which one number means all.
+
+    Raises:
+        ValueError: for other than a number a layer; several decide the number of layers where that is 1.
+        TypeError: for numbers that are not whole.
+    """
+    if not isinstance(given, list | tuple):
+        return (whole_number(what, given, 1),) * layers
+    if not given or layers not in (1, len(given)):
+        raise ValueError(f"{what} has one number for all layers or one for each, not {len(given)} for {layers}")
+    return tuple(whole_number(what, each, 1) for each in given)
+
+
+class Layout:
+    """The layout of the states of a stack: (layers · directions, B, size) each where all layers are alike, as torch.nn.LSTM has
+    them; else those of the layers side by side, (directions, B, Σ size).
+
+    ``sizes``: of the states, by layer.
+    """
+
+    def __init__(self, sizes: Sequence[Sequence[int]], directions: int):
+        self.sizes, self.directions = [list(each) for each in zip(*sizes, strict=True)], directions
+        self.even = all(len(set(each)) == 1 for each in self.sizes)
+        layers = len(sizes)
+        self.shapes = [(layers * directions, each[0]) if self.even else (directions, sum(each)) for each in self.sizes]
+
+    def shape(self, state: int, *batch: int) -> tuple[int, ...]:
+        """Return the shape of a state, given by its place among the cell's, of so many rows."""
+        rows, size = self.shapes[state]
+        return rows, *batch, size
+
+    def apart(self, states: Sequence[Tensor]) -> list[Sequence[Tensor]]:
+        """Return of each state the part of every layer and direction, (B, size)."""
+        return list(states) if self.even else [self._apart(s, each) for s, each in zip(states, self.sizes, strict=True)]
+
+    def _apart(self, state: Tensor, sizes: list[int]) -> list[Tensor]:
+        return [part[direction] for part in state.split(sizes, -1) for direction in range(self.directions)]
+
+    def together(self, parts: Sequence[Tensor]) -> Tensor:
+        """Return one state of all layers from its parts, in the order of ``apart``."""
+        if not self.even:
+            n = self.directions
+            return torch.cat([torch.stack(list(parts[k : k + n])) for k in range(0, len(parts), n)], -1)
+        return parts[0].unsqueeze(0) if len(parts) == 1 else torch.stack(list(parts))
+
+    def recorded(self, parts: Sequence[Tensor]) -> Any:
+        """Return what was recorded in every layer and direction, as one tensor where all layers are alike, else as a list."""
+        return torch.stack(list(parts)) if self.even else list(parts)
