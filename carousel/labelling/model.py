@@ -19,7 +19,7 @@ from carousel.errors import InputError
 from carousel.labelling.chain import LinearChain
 from carousel.layers import dropout
 from carousel.training.config import NetworkConfig
-from carousel.training.fields import setting
+from carousel.training.fields import LARGEST_SIZE, setting
 from carousel.training.precise import precise
 from carousel.training.task import Trainable
 
@@ -36,7 +36,7 @@ class LabellerConfig(NetworkConfig):
     ``dropout_words`` replaces a share of a text's words by the unknown word while training, so that its embedding is trained.
     """
 
-    hidden: int = 100
+    hidden: int = setting(100, "Units of a layer.", least=1, most=LARGEST_SIZE)
     tied: bool = setting(False)
     bidirectional: bool = setting(False, "Read sequences in both directions.")
     whole: bool = setting(False, "One label for a whole sequence, not one for each step.")

@@ -78,7 +78,7 @@ def listed(clamps: Clamps | None) -> list[Clamp]:
 
 
 def check(clamps: Sequence[Clamp], cell: Cell, sizes: Sequence[Mapping[str, int]]) -> None:
-    """Raise ValueError for what the cell does not have, TypeError for what is no value; ``sizes``: units by name, of each layer."""
+    """Raise ValueError for what the cell does not have, TypeError for what is no value; ``sizes``: of each layer by name."""
     for c in clamps:
         if not isinstance(c.name, str) or not (isinstance(c.value, int | float | Tensor) or callable(c.value)):
             raise TypeError(f"a clamp takes a name and a number, values or a function, not {c.name!r:.60} and {c.value!r:.60}")

@@ -1,4 +1,4 @@
-"""How one tensor holds a state of all layers and directions."""
+"""How layers stand on one another: their sizes, how one tensor holds a state of all of them, what passes a layer by."""
 
 from __future__ import annotations
 
@@ -25,6 +25,17 @@ def of_each(what: str, given: int | Sequence[int], layers: int) -> tuple[int, ..
     return tuple(whole_number(what, each, 1) for each in given)
 
 
+SKIPS = ("none", "residual")
+
+
+def check_skip(skip: str, sizes: Sequence[int]) -> None:
+    """Raise ValueError where outputs of layers, of these ``sizes``, cannot be added to one another."""
+    if skip == "residual" and len(set(sizes)) > 1:
+        raise ValueError(
+            f"residual connections add outputs of one size, and the layers' have {', '.join(map(str, sizes))} numbers"
+        )
+
+
 class Layout:
     """The layout of the states of a stack: (layers · directions, B, size) each where all layers are alike, as torch.nn.LSTM has
     them; else those of the layers side by side, (directions, B, Σ size).
@@ -38,6 +49,11 @@ class Layout:
         layers = len(sizes)
         self.shapes = [(layers * directions, each[0]) if self.even else (directions, sum(each)) for each in self.sizes]
 
+    def check_even(self, what: str) -> None:
+        """Raise ValueError where layers differ in size. ``what``: that needs layers that do not."""
+        if not self.even:
+            raise ValueError(f"{what} needs layers of one size, and these differ")
+
     def shape(self, state: int, *batch: int) -> tuple[int, ...]:
         """Return the shape of a state, given by its place among the cell's, of so many rows."""
         rows, size = self.shapes[state]
@@ -45,10 +61,13 @@ class Layout:
 
     def apart(self, states: Sequence[Tensor]) -> list[Sequence[Tensor]]:
         """Return of each state the part of every layer and direction, (B, size)."""
-        return list(states) if self.even else [self._apart(s, each) for s, each in zip(states, self.sizes, strict=True)]
+        return [self.parts(k, s) for k, s in enumerate(states)]
 
-    def _apart(self, state: Tensor, sizes: list[int]) -> list[Tensor]:
-        return [part[direction] for part in state.split(sizes, -1) for direction in range(self.directions)]
+    def parts(self, state: int, values: Tensor) -> Sequence[Tensor]:
+        """Return the part of every layer and direction, (B, size), views of the values of one state."""
+        if self.even:
+            return values  # type: ignore[return-value]  # its first dimension counts them
+        return [part[direction] for part in values.split(self.sizes[state], -1) for direction in range(self.directions)]
 
     def together(self, parts: Sequence[Tensor]) -> Tensor:
         """Return one state of all layers from its parts, in the order of ``apart``."""

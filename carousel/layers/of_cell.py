@@ -12,7 +12,7 @@ from carousel import kernels
 from carousel.equations import Cell
 from carousel.layers import further
 from carousel.layers.first_values import Rule, rules, start, start_all
-from carousel.layers.parameters import Parameters, finite_number, flag, grouped, marked, whole_number
+from carousel.layers.parameters import Parameters, finite_number, flag, grouped, marked, one_of, whole_number
 
 
 class CellLayer(nn.Module):
@@ -45,9 +45,8 @@ class CellLayer(nn.Module):
         if proj_size and not cell.has_projection:
             raise ValueError(f"cell {cell.name} has no projection, so proj_size must be 0, not {proj_size}")
         self.proj_size = self._projection(self.hidden_size) if proj_size is None else proj_size
-        if recurrent_init not in ("uniform", "orthogonal"):
-            raise ValueError(f"recurrent_init must be 'uniform' or 'orthogonal', not {recurrent_init!r}")
-        self.bias, self.recurrent_init = flag("bias", bias), recurrent_init
+        self.bias = flag("bias", bias)
+        self.recurrent_init = one_of("recurrent_init", recurrent_init, ("uniform", "orthogonal"))
         self.forget_bias = None if forget_bias is None else finite_number("forget_bias", forget_bias)
         if self.forget_bias is not None and not self.bias:
             raise ValueError("forget_bias starts the bias b.f, which bias=False leaves out")

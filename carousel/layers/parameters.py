@@ -136,6 +136,13 @@ def probability(what: str, value: Any) -> float:
     return number
 
 
+def one_of(what: str, value: str, known: Sequence[str]) -> str:
+    """Return an option that is a word. Raises ValueError for another one."""
+    if value not in known:
+        raise ValueError(f"{what} must be {' or '.join(map(repr, known))}, not {value!r}")
+    return value
+
+
 def flag(what: str, value: Any) -> bool:
     """Return an option that is on or off. Raises TypeError for another type."""
     if not isinstance(value, bool | np.bool_) and (type(value) is not int or value not in (0, 1)):

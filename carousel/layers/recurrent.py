@@ -17,7 +17,7 @@ from carousel.equations.before import names
 from carousel.layers import further
 from carousel.layers.clamp import Clamp, Clamps, arrays, changes, check, listed, sizes
 from carousel.layers.first_values import Rule
-from carousel.layers.layout import Layout, of_each
+from carousel.layers.layout import SKIPS, Layout, check_skip, of_each
 from carousel.layers.noise import checked, running
 from carousel.layers.of_cell import CellLayer, of_heads
 from carousel.layers.parameters import (
@@ -25,6 +25,7 @@ from carousel.layers.parameters import (
     check_input,
     finite_number,
     flag,
+    one_of,
     place,
     probability,
     suffix,
@@ -69,6 +70,8 @@ class Recurrent(CellLayer):
         weight_noise: standard deviation of Gaussian noise on dense weights, drawn at each call in training (Graves 2011).
         weight_dropout: probability of zeroing a dense weight from a state, drawn at each call in training for all its steps,
             the others divided by 1 − p (Merity, Keskar and Socher 2017; DropConnect, Wan et al. 2013).
+        skip: "residual": each layer above the first adds its input, before dropout, to its output (Wu et al. 2016, section
+            3.1); or "none".
 
     Up to ``dtype`` the arguments are those of torch.nn.LSTM, in its order, after the cell.
 
@@ -108,6 +111,7 @@ class Recurrent(CellLayer):
         rates: Mapping[str, float] | None = None,
         weight_noise: float = 0.0,
         weight_dropout: float = 0.0,
+        skip: str = "none",
     ):
         known = of_heads(cells.get(cell), heads)
         if known.before:
@@ -136,9 +140,11 @@ class Recurrent(CellLayer):
             raise ValueError(f"weight_noise is a standard deviation, at least 0, not {weight_noise}")
         self.weight_dropout = probability("weight_dropout", weight_dropout)
         self.directions = 2 if self.bidirectional else 1
+        self.skip = one_of("skip", skip, SKIPS)
         self._note_sizes()
         self.output_size = known.length(known.trace.states[0].size, *self._sizes[-1])
         check_input(known, self._sizes)
+        check_skip(self.skip, [*(size for size, *_ in self._sizes[1:]), self.output_size * self.directions])
         further.check_sizes(known, self._sizes)
 
         self._make(device, dtype)
@@ -153,6 +159,7 @@ class Recurrent(CellLayer):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         new = {"bias": True, "init": {}, "input_sizes": {}, "rates": {}, "weight_noise": 0.0, "weight_dropout": 0.0}
+        new |= {"skip": "none"}
         new |= {f"{what}_sizes": (state[f"{what}_size"],) * state["num_layers"] for what in ("hidden", "proj")}
         super().__setstate__({**new, **state})  # older pickles have none
         self._note_sizes()
@@ -209,6 +216,7 @@ class Recurrent(CellLayer):
         parts += [
             f"{k}=True" for k in ("batch_first", "bidirectional", "learned_initial", "variational_dropout") if getattr(self, k)
         ]
+        parts += [f"skip={self.skip!r}"] if self.skip != "none" else []
         parts += [f"dropout={self.dropout}"] if self.dropout else []
         parts += [f"rates={self.rates}"] if any(self.rates.values()) else []
         parts += [f"{k}={getattr(self, k)}" for k in ("weight_noise", "weight_dropout") if getattr(self, k)]
@@ -327,6 +335,7 @@ class Recurrent(CellLayer):
             starts = self._layout.apart([initial] if isinstance(initial, Tensor) else initial)
         befores = self._layout.apart(states)
         data, cell = sequences.data, running(self.cell, self.rates, self.training)
+        whole: Tensor | None = None  # the output of the layer below, before dropout
         recorded: dict[str, list[Tensor]] = {name: [] for name in record}
         after: list[list[Tensor]] = [[] for _ in self.cell.states]
         for layer in range(self.num_layers):
@@ -354,7 +363,8 @@ class Recurrent(CellLayer):
                     after[k].append(last[name])
                 for name in record:
                     recorded[name].append(seen[name])
-            data = torch.cat(outputs, dim=1) if len(outputs) > 1 else outputs[0]
+            made = torch.cat(outputs, dim=1) if len(outputs) > 1 else outputs[0]
+            data = whole = made if whole is None or self.skip == "none" else made + whole
             if layer < self.num_layers - 1 and self.training and self.dropout:
                 data = sequences.dropout(data, self.dropout, self.variational_dropout)
         return data, [self._layout.together(s) for s in after], recorded

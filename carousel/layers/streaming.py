@@ -88,8 +88,9 @@ class Streaming:
             output, self._hx = self._still(x.unsqueeze(time), clamps, given)
             self.steps += 1
             return output[:, 0] if self.layer.batch_first else output[0]
-        for stepper in self.steppers:
-            x = stepper.take(x)
+        for k, stepper in enumerate(self.steppers):
+            below, x = x, stepper.take(x)
+            x = x + below if k and self.layer.skip == "residual" else x
         return x
 
     def _still(self, x: Tensor, clamps: Clamps, inputs: dict[str, Tensor]) -> tuple[Tensor, State]:

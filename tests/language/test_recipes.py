@@ -53,7 +53,15 @@ def test_awd_is_merity_et_als_command():
     found = recipes.recipe("awd").settings
     said = {"batch_size": 20, "dropout_input": 0.4, "dropout": 0.25, "epochs": 500}
     default = {"lr": 30.0, "clip": 0.25, "length": 70, "dropout_output": 0.4, "dropout_words": 0.1, "weight_dropout": 0.5}
-    default |= {"ar": 2.0, "tar": 1.0, "weight_decay": 1.2e-6, "layers": 3, "tied": True, "average_after": 5}
+    default |= {
+        "ar": 2.0,
+        "tar": 1.0,
+        "weight_decay": 1.2e-6,
+        "embedding": 400,
+        "hidden": [1150, 1150, 400],
+        "tied": True,
+        "average_after": 5,
+    }
     assert found == {**found, **said, **default}
 
 

@@ -107,7 +107,7 @@ def test_a_clamp_holds_in_the_layers_that_have_the_unit():
     x = torch.randn(4, 2, 4, dtype=torch.float64)
     _, _, seen = ours(x, record=["f"], clamp=[Clamp("f", 0.25, (6,), layer=0)])
     assert (seen["f"][0][..., 6] == 0.25).all()
-    with pytest.raises(ValueError, match="f has no unit 6 to clamp; units are 0 to [24]"):
+    with pytest.raises(ValueError, match=r"f has no unit 6 to clamp; units are 0 to [24]"):
         ours(x, clamp={"f": {6: 0.25}})
 
 
@@ -127,7 +127,7 @@ def test_the_projection_is_half_of_each_layer_or_one_of_all():
 def test_a_cell_that_keeps_its_input_may_have_several_layers():
     layer = Recurrent("mlp", 2, 3, 2)
     x = torch.randn(5, 2, 2)
-    first, hx = layer(x[:2])
+    _, hx = layer(x[:2])
     torch.testing.assert_close(layer(x[2:], hx)[0], layer(x)[0][2:])
 
 
@@ -162,3 +162,48 @@ def test_what_takes_one_size_says_so():
         to_torch(ours)
     with pytest.raises(ValueError, match=r"state m in hx has shape \(3, 2, 7\), expected \(1, 2, 15\)"):
         ours(torch.randn(3, 2, 4, dtype=torch.float64), (torch.zeros(3, 2, 7), torch.zeros(3, 2, 7)))
+
+
+@pytest.mark.parametrize("both", [False, True])
+def test_residual_layers_add_their_input_to_their_output(both):
+    torch.manual_seed(4)
+    ways = 1 + both
+    theirs = [nn.LSTM(n, 5, bidirectional=both).double() for n in (4, 5 * ways, 5 * ways)]
+    ours = Recurrent("lstm", 4, 5, 3, bidirectional=both, dtype=torch.float64, skip="residual")
+    state = {}
+    for k, module in enumerate(theirs):
+        state |= {name.replace("_l0", f"_l{k}"): value for name, value in module.state_dict().items()}
+    ours.load_state_dict(from_torch_state(state, ours))
+    x = torch.randn(6, 2, 4, dtype=torch.float64)
+    h = theirs[0](x)[0]
+    for module in theirs[1:]:
+        h = h + module(h)[0]
+    near(ours(x)[0], h)
+    near(ours(pack_padded_sequence(x, torch.tensor([6, 6])))[0].data.view_as(h), h)
+    if not both:
+        stream = Streaming(ours, batch=2)
+        near(torch.stack([stream(step).clone() for step in x]), h)
+
+
+def test_what_passes_a_layer_by_is_not_dropped():
+    layer = Recurrent("lstm", 4, 5, 2, dropout=0.5, skip="residual")
+    x = torch.randn(3, 2, 4)
+    with torch.no_grad():
+        for name, p in layer.named_parameters():
+            p.mul_(0 if name.endswith("_l1") else 1)  # the upper layer says nothing
+    y, _, seen = layer(x, record=["m"])
+    torch.testing.assert_close(y, seen["m"][0])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"skip": "dense"}, "skip must be 'none' or 'residual', not 'dense'"),
+        ({"skip": "residual", "hidden_size": (5, 4)}, "add outputs of one size, and the layers' have 5, 4 numbers"),
+    ],
+)
+def test_other_connections_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        Recurrent("lstm", 4, **{"hidden_size": (5, 5), **options})
+    with pytest.raises(ValueError, match="no skip connections"):
+        to_torch(Recurrent("lstm", 4, 5, 2, skip="residual"))
