@@ -108,7 +108,8 @@ def test_layers_of_several_sizes_and_residual_connections(name, options, bidirec
     for start in layer.initial.values():
         torch.nn.init.normal_(start)
     assert difference(layer, steps=6)[0] < 1e-5
-    hx = [torch.rand_like(s) for s in layer.float().initial_state(2)]
+    states = layer.float().initial_state(2)
+    hx = [torch.rand_like(s) for s in (states if isinstance(states, tuple) else (states,))]
     assert difference(layer, steps=6, hx=hx)[0] < 1e-5
 
 
