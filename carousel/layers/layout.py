@@ -78,4 +78,5 @@ class Layout:
 
     def recorded(self, parts: Sequence[Tensor]) -> Any:
         """Return what was recorded in every layer and direction, as one tensor where all layers are alike, else as a list."""
-        return torch.stack(list(parts)) if self.even else list(parts)
+        alike = self.even and len({x.shape for x in parts}) == 1  # a quantity may have the input's size
+        return torch.stack(list(parts)) if alike else list(parts)

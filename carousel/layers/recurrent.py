@@ -206,9 +206,9 @@ class Recurrent(CellLayer):
             nn.init.zeros_(first)
 
     def extra_repr(self) -> str:
-        alike = len(set(self.hidden_sizes)) == 1
-        parts = [self.cell.name, str(self.input_size), str(self.hidden_size if alike else self.hidden_sizes)]
-        parts += [f"num_layers={self.num_layers}"] if self.num_layers > 1 and alike else []
+        one = len(set(self.hidden_sizes)) == 1
+        parts = [self.cell.name, str(self.input_size), str(self.hidden_size if one else self.hidden_sizes)]
+        parts += [f"num_layers={self.num_layers}"] if self.num_layers > 1 and one else []
         parts += [] if self.bias else ["bias=False"]
         parts += [f"proj_size={self.proj_size}"] if self.proj_size else []
         parts += [f"segment_length={self.segment_length}"] if self.segment_length else []
@@ -415,6 +415,11 @@ class Recurrent(CellLayer):
     def units(self, layer: int = 0) -> Mapping[str, int]:
         """Return the size of every quantity of a layer that has units."""
         return self._units[layer]
+
+    @property
+    def alike(self) -> bool:
+        """Whether all layers have the same units."""
+        return all(each == self._units[0] for each in self._units)
 
     def explain(self, input: Tensor | PackedSequence) -> str:
         """Tell in one line how the first layer would run over such an input: by which kernels, on a GPU also in which tiles."""

@@ -34,10 +34,8 @@ def facts(model: LanguageModel | Translator, vocabulary: Vocabulary, *, run: str
         task, layer, layers = "translate", model.encoder, model.depth
     else:
         task, layer, layers = "read", model.recurrent, model.recurrent.num_layers
-    try:
-        layer.layout.check_even("the page")
-    except ValueError as error:
-        raise InputError(str(error)) from None
+    if not layer.alike:
+        raise InputError("the page needs layers of one size, and these differ")
     of_cell = cell_facts(layer.cell, layer.units())
     # Fewer words of a large model: the page holds a number for every unit and word.
     most_words = max(2, min(WORDS, NUMBERS // (sum(of_cell["units"].values()) * layers * layer.directions)))

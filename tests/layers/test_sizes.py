@@ -7,6 +7,7 @@ import torch
 from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence
 
+from carousel.equations import cell, tanh
 from carousel.layers import Clamp, Recurrent, Streaming, from_torch_state, to_torch
 
 SIZES = (7, 5, 3)
@@ -207,3 +208,16 @@ def test_other_connections_are_refused(options, message):
         Recurrent("lstm", 4, **{"hidden_size": (5, 5), **options})
     with pytest.raises(ValueError, match="no skip connections"):
         to_torch(Recurrent("lstm", 4, 5, 2, skip="residual"))
+
+
+def test_a_quantity_of_the_inputs_size_is_recorded_in_a_list():
+    @cell
+    def scaled(e, h, W):
+        u = tanh(e)
+        h = tanh(W.hu @ u + W.hh @ h)
+        return h
+
+    layer = Recurrent(scaled, 3, 5, 2)
+    _, hx, seen = layer(torch.randn(4, 2, 3), record=["u", "h"])
+    assert [x.shape[-1] for x in seen["u"]] == [3, 5] and seen["h"].shape == (2, 4, 2, 5) and hx.shape == (2, 2, 5)
+    assert not layer.alike and Recurrent(scaled, 5, 5, 2).alike

@@ -96,7 +96,7 @@ def about(model: LanguageModel, vocabulary: Vocabulary) -> dict[str, Any]:
         "sentences": model.fresh_at is not None,
         "names": seen_of(model.recurrent, 0),
         "count": layers,
-        **({} if model.recurrent.layout.even else {"sizes": [seen_of(model.recurrent, number) for number in range(layers)]}),
+        **({} if model.recurrent.alike else {"sizes": [seen_of(model.recurrent, number) for number in range(layers)]}),
     }
 
 
