@@ -171,7 +171,7 @@ class Labeller(Trainable):
         """
         number, ways = range(self.recurrent.num_layers)[layer], self.recurrent.directions
         found = self.recurrent(self._embedded(x), record=names)[2]
-        return {name: values[number * ways : (number + 1) * ways] for name, values in found.items()}
+        return {name: torch.stack([*values[number * ways : (number + 1) * ways]]) for name, values in found.items()}
 
     def _embedded(self, x: Tensor) -> Tensor:
         """Return the inputs of the layers, (T, B, size)."""
