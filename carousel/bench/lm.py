@@ -19,8 +19,8 @@ class Plain(nn.Module):
         super().__init__()
         self.drop = nn.Dropout(config.dropout)
         self.embedding = nn.Embedding(vocabulary_size, config.input_size)
-        self.lstm = nn.LSTM(config.input_size, config.hidden, config.layers, dropout=config.dropout)
-        self.output = nn.Linear(config.hidden, vocabulary_size)
+        self.lstm = nn.LSTM(config.input_size, config.width, config.layers, dropout=config.dropout)
+        self.output = nn.Linear(config.width, vocabulary_size)
         if config.tied:
             self.output.weight = self.embedding.weight
 

@@ -26,6 +26,7 @@ from carousel.transcription.model import TranscriberConfig
 from carousel.translation.config import PairsConfig, PairTraining
 from carousel.translation.model import TranslatorConfig
 
+SIZES = int | list[int]  # one for all layers, or one for each
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON; progress stays on standard error.")]
 Figure = Annotated[Path | None, typer.Option(help="Write a figure there (.png, .pdf or .svg).", show_default=False)]
 Run = Annotated[
@@ -85,6 +86,16 @@ def option(kind: type, name: str, help: str | None = None) -> Any:
     )
 
 
+def sizes(text: str | int) -> int | list[int]:
+    """Return a number, or several with commas between them; a default comes as it is. Raises typer.BadParameter."""
+    if isinstance(text, int):
+        return text
+    found = [part.strip() for part in text.split(",")]
+    if not all(part.removeprefix("-").isdecimal() for part in found):
+        raise typer.BadParameter(f"{text!r} is not a whole number, or several such as 400,200.")
+    return [int(part) for part in found] if len(found) > 1 else int(found[0])
+
+
 def made_from(*kinds: type, without: Collection[str] = ()) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Give a command the options of configurations' fields, in ``**given``; ``build`` makes the configurations of them."""
 
@@ -95,8 +106,12 @@ def made_from(*kinds: type, without: Collection[str] = ()) -> Callable[[Callable
             hints = get_type_hints(kind)
             for name in (n for n in flags(kind) if n not in without):
                 default = False if hints[name] is bool else getattr(kind, name)  # a flag turns off a field that is on
-                made = Annotated[hints[name], option(kind, name)]  # type: ignore[valid-type]  # a type of its own
-                parameters.append(inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=made))
+                hint, made = hints[name], option(kind, name)
+                if hint == SIZES:
+                    hint, made.parser, made.metavar = Any, sizes, "INTEGER[,…]"  # Typer knows no such type
+                parameters.append(
+                    inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[hint, made])
+                )
         command.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]  # Typer reads it
         return command
 

@@ -46,7 +46,7 @@ def command(
     chosen = watched.chosen(_listed(names))
     if npz is not None:
         with files.replacing(npz) as file:
-            np.savez_compressed(file, words=np.array(watched.words), **watched.values)  # type: ignore[arg-type]  # arrays by name
+            np.savez_compressed(file, words=np.array(watched.words), **watched.arrays())  # type: ignore[arg-type]  # arrays by name
     if figure is not None:
         figures.save(figures.valves(watched, chosen, number), figure)
     change = model.compare(text, clamp_b=clamps) if clamps else None
@@ -65,8 +65,8 @@ def command(
             plain = change.a.surprisal[k]
             row = {"word": word, "bits": "" if plain is None else f"{plain:.2f}", "clamped": row["bits"]}
             row["bits between predictions"] = f"{change.divergence[k]:.3f}"
-        row |= {n: f"{watched.values[n][number, k].mean():.2f}" for n in chosen if n in watched.valves}
-        row |= {f"|{n}|": f"{np.abs(watched.values[n][number, k]).mean():.2f}" for n in chosen if n in watched.states}
+        row |= {n: f"{watched.values[n][number][k].mean():.2f}" for n in chosen if n in watched.valves}
+        row |= {f"|{n}|": f"{np.abs(watched.values[n][number][k]).mean():.2f}" for n in chosen if n in watched.states}
         row["next"] = " ".join(f"{w} {p:.2f}" for w, p in watched.predictions[k][:3])
         rows.append(row)
     columns = {h: "left" if h in ("word", "next") else "right" for h in rows[0]}

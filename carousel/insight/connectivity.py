@@ -101,7 +101,7 @@ def connectivity(
             raise InputError(f"there is no word {end} to follow back; words are 1 to {len(ids) - 1}")
     layers = model.recurrent.num_layers
     sizes = {n: np.full((1 if n == INPUT else layers, len(wanted), len(ids)), np.nan) for n in chosen}
-    at_once = max(1, AT_ONCE // (len(ids) * model.recurrent.hidden_size * layers))
+    at_once = max(1, AT_ONCE // (len(ids) * max(model.recurrent.hidden_sizes) * layers))
     training = model.training
     model.eval()
     try:

@@ -112,7 +112,7 @@ def sensitivity(layer: Recurrent, data: Tensor) -> Figure:
     felt = {n: v[-1] for n, v in first_input_sensitivity(layer, data).items()}
     with torch.no_grad():
         _, _, recorded = layer(data.unsqueeze(1), record=list(layer.cell.gates))
-    gates = {n: v[-1, :, 0].numpy() for n, v in recorded.items()}
+    gates = {n: v[-1][:, 0].numpy() for n, v in recorded.items()}
     last = list(felt.values())[-1]
     steps, units = last.shape
     panels = [(f"|∂{n}ₜ/∂e₁|", v, float(np.quantile(v, 0.99)) or 1.0, SIZE) for n, v in felt.items()]

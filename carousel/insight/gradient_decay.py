@@ -87,7 +87,7 @@ def of_layer(label: str, layer: Recurrent, data: Tensor, flow: Flow, *, jacobian
     measured = flow.mean()
     low, high = flow.quantiles((0.1, 0.9))
     with torch.no_grad():
-        recorded = {n: v.numpy() for n, v in layer(data, record=list(layer.cell.gates))[2].items()}
+        recorded = {n: [x.numpy() for x in v] for n, v in layer(data, record=list(layer.cell.gates))[2].items()}
     limit = theory.bound(layer) if layer.num_layers == 1 else None
     lags = np.arange(len(measured), dtype=float)
     with np.errstate(over="ignore"):  # an explosion may pass the largest number

@@ -143,7 +143,7 @@ def _follow(
         back = _backwards(layer, data, states, t, loss, list(weights.values()), clamps)
         for done, (k, delta, through) in enumerate(back):
             for index, d in zip(vectors, delta, strict=True):
-                sizes[names[index]][j, k] = d.norm(dim=2).cpu().numpy()
+                sizes[names[index]][j, k] = [part.norm(dim=1).tolist() for part in layer.layout.parts(index, d)]
             for n, g in zip(weights, through, strict=True):
                 parts[n][j, k] = float(g.norm())
                 sums[n] += g
@@ -182,7 +182,7 @@ def _forward_only(layer: Recurrent) -> Recurrent:
 
 
 def step(layer: Recurrent, x: Tensor, before: Sequence[Tensor], clamps: Sequence[Clamp] = ()) -> list[Tensor]:
-    """Run one step of all layers: input (B, input_size), states (layers, B, size) before and after."""
+    """Run one step of all layers: input (B, input_size), states, laid out as the layer's, before and after."""
     single = len(before) == 1
     _, after = layer(x.unsqueeze(1 if layer.batch_first else 0), before[0] if single else tuple(before), clamp=list(clamps))
     return [after] if single else list(after)
@@ -207,16 +207,19 @@ def _backwards(
     weights: list[Tensor],
     clamps: Sequence[Clamp],
 ) -> Iterator[tuple[int, list[Tensor], list[Tensor]]]:
-    """Go from the end step to the first; yield its number k, ∂E_t/∂x_k of each state (layers, B, size), and the gradient that
+    """Go from the end step to the first; yield its number k, ∂E_t/∂x_k of each state, laid out as it, and the gradient that
     passes through the step to each weight.
 
     Each step is run again, so that memory does not grow with their number.
     """
     vectors = [k for k, s in enumerate(layer.cell.trace.states) if s.size is not None]
-    message = states[end + 1][0][-1].detach().requires_grad_()
+    messages = layer.layout.parts(0, states[end + 1][0])
+    message = torch.stack([*messages]).sum(0) if layer.skip == "residual" else messages[-1]
+    message = message.detach().requires_grad_()
     (direct,) = torch.autograd.grad(loss(message, end).sum(), message)
     delta = [torch.zeros_like(states[end + 1][k]) for k in vectors]
-    delta[0][-1] = direct
+    for part in layer.layout.parts(0, delta[0])[0 if layer.skip == "residual" else -1 :]:
+        part.copy_(direct)
     for k in range(end, -1, -1):
         before = [s.detach().requires_grad_(j in vectors) for j, s in enumerate(states[k])]
         with torch.enable_grad():

@@ -122,6 +122,7 @@ def first_input_sensitivity(layer: Recurrent, data: Tensor, *, directions: int =
     random ones. ``data``: one sequence, (T, input_size).
     """
     layer = _forward_only(layer)
+    layer.layout.check_even("the sensitivity to the first input")
     layer.eval()
     size = data.shape[1]
     exact = size <= directions

@@ -33,16 +33,16 @@ class Pair:
     """Two readings side by side. ``places``: for each position of the comparison the word of either, as (a, b), of words that
     stand for each other; ``first``: the position where they differ first.
 
-    ``differences``: by name a − b at each position, (layers, positions, units). ``divergence``: bits, Jensen–Shannon, between
-    the predictions after each position. ``surprise``: bits by which the next word is more surprising in b than in a, where
-    it is the same word; None elsewhere.
+    ``differences``: by name a − b at each position, of each layer (positions, units). ``divergence``: bits, Jensen–Shannon,
+    between the predictions after each position. ``surprise``: bits by which the next word is more surprising in b than in a,
+    where it is the same word; None elsewhere.
     """
 
     a: Watched
     b: Watched
     places: tuple[tuple[int, int], ...]
     first: int
-    differences: dict[str, np.ndarray]
+    differences: dict[str, Any]
     divergence: tuple[float, ...]
     surprise: tuple[float | None, ...]
 
@@ -55,16 +55,16 @@ class Pair:
 
     def size(self, name: str) -> np.ndarray:
         """Return |a − b| of a state or valve, root mean square over units, (layers, positions)."""
-        return np.sqrt((self.differences[name] ** 2).mean(2))
+        return np.stack([np.sqrt((x**2).mean(1)) for x in self.differences[name]])
 
     def carriers(self, name: str, count: int = 10) -> list[Carrier]:
         """Return the units with the greatest difference after the word."""
-        after = np.abs(self.differences[name][:, self.first :])
+        after = [np.abs(x[self.first :]) for x in self.differences[name]]
+        places = [(layer, unit) for layer, x in enumerate(after) for unit in range(x.shape[1])]
         carriers = []
-        units = after.shape[2]
-        for flat in np.argsort(-after.max(1), axis=None, kind="stable")[:count]:
-            layer, unit = divmod(int(flat), units)
-            curve = after[layer, :, unit]
+        for place in np.argsort(-np.concatenate([x.max(0) for x in after]), kind="stable")[:count]:
+            layer, unit = places[place]
+            curve = after[layer][:, unit]
             at = int(curve.argmax())
             below = np.flatnonzero(curve[at:] < CARRIES * curve[at])
             carriers.append(
@@ -134,10 +134,17 @@ def compare(
         two,
         tuple(places),
         first,
-        {name: x[:, i] - two.values[name][:, j] for name, x in one.values.items()},
+        {name: _less(each, two.values[name], i, j) for name, each in one.values.items()},
         tuple(_divergence(one.chances[p], two.chances[q]) for p, q in places),
         tuple(surprise),
     )
+
+
+def _less(a: Any, b: Any, i: list[int], j: list[int]) -> Any:
+    """Return a at words i less b at words j, by layer, as one array where both are."""
+    if isinstance(a, list):
+        return [x[i] - y[j] for x, y in zip(a, b, strict=True)]
+    return a[:, i] - b[:, j]
 
 
 def match(a: tuple[str, ...], b: tuple[str, ...]) -> tuple[list[tuple[int, int]], int | None]:

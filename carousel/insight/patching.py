@@ -35,7 +35,7 @@ class Readings:
     """Two runs, and what is asked of the second while it is patched.
 
     Args:
-        a: recorded values of A by name, (layers, words, units).
+        a: recorded values of A by name, of each layer (words, units).
         b: those of B.
         places: the words from the first that differs on, as (number in A, number in B).
         words: these words, as (A's, B's).
@@ -45,8 +45,8 @@ class Readings:
         names: the valves and states.
     """
 
-    a: Mapping[str, Array]
-    b: Mapping[str, Array]
+    a: Mapping[str, Any]
+    b: Mapping[str, Any]
     places: tuple[tuple[int, int], ...]
     words: tuple[tuple[str, str], ...]
     answers: tuple[str, str]
@@ -184,7 +184,7 @@ def patching(
             f"there are words 0 to {len(columns) - 1} to patch at, counted from the first that differs, not {word}"
         )
     units, curve = _search(given, name, layer, word, min(1.0, float(alone[word])), most, tick)
-    groups = _groups(units, given.a[name].shape[2], size or math.ceil(len(units) / GROUPS))
+    groups = _groups(units, given.a[name][layer].shape[1], size or math.ceil(len(units) / GROUPS))
     cells = [[given.clamp(name, layer, c, group)] for group in groups for c in columns]
     by_group = given.shares(cells).reshape(len(groups), -1)
     return Patching(
@@ -217,7 +217,7 @@ def _search(
     given: Readings, name: str, layer: int, word: int, whole: float, most: int, tick: Tick | None
 ) -> tuple[list[int], list[float]]:
     """Return units, each the one that brings most beside those before it, until they bring the whole, and the shares."""
-    left = list(range(given.a[name].shape[2]))
+    left = list(range(given.a[name][layer].shape[1]))
     units: list[int] = []
     curve: list[float] = []
     most = min(most, len(left))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from functools import cache
 
 import numpy as np
@@ -82,11 +83,11 @@ def memory_path(cell: Cell) -> tuple[str, Expr] | None:
     return None
 
 
-def carousel(layer: Recurrent, recorded: dict[str, np.ndarray], steps: int, number: int = 0) -> np.ndarray | None:
+def carousel(layer: Recurrent, recorded: Mapping[str, Sequence[np.ndarray]], steps: int, number: int = 0) -> np.ndarray | None:
     """Return the rest of an error that the memory's own path leaves, by t − k, (steps,), t the last step.
 
     It is the products of ``memory_path``'s factors, as root mean square over rows and units; None where a cell has no such
-    path, or one that the gates do not tell. ``recorded``: gates by name, (layers, steps, B, units).
+    path, or one that the gates do not tell. ``recorded``: gates by name, of each layer (steps, B, units).
     """
     path = memory_path(layer.cell.quiet)
     if path is None:

@@ -80,7 +80,7 @@ def watch_translation(
     encoder, steps, held = model.encoder, len(pieces), listed(clamps)
     names, cell = watched_names(model.encoder_layers()[0][0]), encoder.cell
     try:
-        check(held, cell, model.depth, encoder.units())
+        check(held, cell, [encoder.units()] * model.depth)
     except ValueError as error:
         raise InputError(str(error)) from None
     depths = [encoder.num_layers, model.decoder.num_layers, 0 if model.upper is None else model.upper.num_layers]

@@ -26,9 +26,9 @@ class Watched:
     """A text of T words as a model has read it, the end of line where every model begins first.
 
     ``ids``: the words' token ids. ``surprisal``: bits of each word given those before it, None for the first.
-    ``values``: every named quantity of the cell that has units, (layers, T, units), as it is once the word has been read;
-    of which ``valves`` are logistic gates and ``states`` are carried on. ``predictions``: after each word the likeliest next
-    ones, with their probabilities.
+    ``values``: every named quantity of the cell that has units, (layers, T, units), as it is once the word has been read, or
+    where layers differ in size a list of (T, units); of which ``valves`` are logistic gates and ``states`` are carried on.
+    ``predictions``: after each word the likeliest next ones, with their probabilities.
     ``chances``: (T, words) probabilities of the next word, where they were asked for.
     """
 
@@ -36,7 +36,7 @@ class Watched:
     ids: tuple[int, ...]
     known: tuple[bool, ...]
     surprisal: tuple[float | None, ...]
-    values: Mapping[str, np.ndarray]
+    values: Mapping[str, Any]
     valves: tuple[str, ...]
     states: tuple[str, ...]
     predictions: tuple[tuple[tuple[str, float], ...], ...]
@@ -51,6 +51,13 @@ class Watched:
                 raise InputError(f"this cell has nothing called {name!r}; it has {', '.join(self.values)}")
         return list(names)
 
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Return the values as arrays by name; of layers that differ in size one each: ``f_l0``, ``f_l1``."""
+        found: dict[str, np.ndarray] = {}
+        for name, each in self.values.items():
+            found |= {f"{name}_l{k}": x for k, x in enumerate(each)} if isinstance(each, list) else {name: each}
+        return found
+
     def as_dict(self, digits: int = 4) -> dict[str, Any]:
         """Return the values that JSON shows, rounded."""
         return {
@@ -59,7 +66,7 @@ class Watched:
             "surprisal": [None if s is None else round(s, digits) for s in self.surprisal],
             "valves": list(self.valves),
             "states": list(self.states),
-            "values": {name: np.round(x.astype(float), digits).tolist() for name, x in self.values.items()},
+            "values": {name: [np.round(x.astype(float), digits).tolist() for x in each] for name, each in self.values.items()},
             "predictions": [[[word, round(p, digits)] for word, p in each] for each in self.predictions],
         }
 
@@ -143,12 +150,19 @@ def watch(
         tuple(ids),
         tuple(n != vocabulary.unknown for n in ids),
         tuple(bits),
-        {name: x[:, :, 0].cpu().numpy() for name, x in recorded.items()},
+        {name: _of_row(each) for name, each in recorded.items()},
         tuple(g for g in layer.cell.gates if g in recorded),
         tuple(s for s in layer.cell.states if s in recorded),
         tuple(likely),
         np.concatenate(all_chances) if chances else None,
     )
+
+
+def _of_row(recorded: Tensor | list[Tensor]) -> Any:
+    """Return what was recorded of one row: (layers, T, units), or a list of (T, units)."""
+    if isinstance(recorded, list):
+        return [x[:, 0].cpu().numpy() for x in recorded]
+    return recorded[:, :, 0].cpu().numpy()
 
 
 def _logits(model: LanguageModel, h: Tensor) -> Tensor:

@@ -29,6 +29,7 @@ class Memory(nn.Module):
 
     def __init__(self, layer: Recurrent):
         super().__init__()
+        layer.layout.check_even("stable-baselines3")
         self.layer = layer
         self.input_size, self.num_layers = layer.input_size, layer.num_layers
         with torch.no_grad():

@@ -19,7 +19,7 @@ from carousel.errors import InputError
 from carousel.labelling.chain import LinearChain
 from carousel.layers import dropout
 from carousel.training.config import NetworkConfig
-from carousel.training.fields import setting
+from carousel.training.fields import LARGEST_SIZE, setting
 from carousel.training.precise import precise
 from carousel.training.task import Trainable
 
@@ -36,7 +36,7 @@ class LabellerConfig(NetworkConfig):
     ``dropout_words`` replaces a share of a text's words by the unknown word while training, so that its embedding is trained.
     """
 
-    hidden: int = 100
+    hidden: int = setting(100, "Units of a layer.", least=1, most=LARGEST_SIZE)
     tied: bool = setting(False)
     bidirectional: bool = setting(False, "Read sequences in both directions.")
     whole: bool = setting(False, "One label for a whole sequence, not one for each step.")
@@ -171,7 +171,7 @@ class Labeller(Trainable):
         """
         number, ways = range(self.recurrent.num_layers)[layer], self.recurrent.directions
         found = self.recurrent(self._embedded(x), record=names)[2]
-        return {name: values[number * ways : (number + 1) * ways] for name, values in found.items()}
+        return {name: torch.stack([*values[number * ways : (number + 1) * ways]]) for name, values in found.items()}
 
     def _embedded(self, x: Tensor) -> Tensor:
         """Return the inputs of the layers, (T, B, size)."""

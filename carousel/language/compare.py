@@ -170,6 +170,9 @@ def _numbers(run: Path, config: Config) -> dict[str, Any]:
 def _fit(vocabulary_size: int, model: ModelConfig, parameters: int) -> ModelConfig:
     """Return the largest hidden size whose model has at most ``parameters``; tied models keep embedding and output equal."""
 
+    if isinstance(model.hidden, list):
+        raise InputError("`parameters` finds one `hidden` for all layers; leave the sizes of each out")
+
     def at(hidden: int) -> ModelConfig:
         return replace(model, hidden=hidden, embedding=hidden if model.tied else model.input_size)
 

@@ -14,6 +14,7 @@ from carousel.language.feeding import IGNORED
 from carousel.language.softmax import KINDS, FullSoftmax, softmax
 from carousel.layers import Clamps, State, Streaming, dropout
 from carousel.layers.clamp import listed
+from carousel.layers.layout import SKIPS
 from carousel.training.config import NetworkConfig
 from carousel.training.fields import setting
 from carousel.training.task import Trainable
@@ -47,6 +48,11 @@ class ModelConfig(NetworkConfig):
     )
     smoothing: float = setting(0.0, "Label smoothing.", least=0, below=1)
     learned_initial: bool = setting(False, "Learn the states before the first word.")
+    skip: str = setting(
+        "none",
+        "Connections past a layer: none, residual (layers above the first add their input to their output).",
+        choices=SKIPS,
+    )
 
 
 class LanguageModel(Trainable):
@@ -68,7 +74,9 @@ class LanguageModel(Trainable):
         self.vocabulary_size, self.config = vocabulary_size, config
         config.check()
         try:
-            self.recurrent = config.recurrent_layers(config.input_size, learned_initial=config.learned_initial)
+            self.recurrent = config.recurrent_layers(
+                config.input_size, learned_initial=config.learned_initial, skip=config.skip
+            )
         except ValueError as error:
             raise InputError(str(error)) from None
         size = self.recurrent.output_size

@@ -77,23 +77,24 @@ def listed(clamps: Clamps | None) -> list[Clamp]:
     return found
 
 
-def check(clamps: Sequence[Clamp], cell: Cell, layers: int, sizes: Mapping[str, int]) -> None:
-    """Raise ValueError for what the cell does not have, TypeError for what is no value; ``sizes``: the units of each name."""
+def check(clamps: Sequence[Clamp], cell: Cell, sizes: Sequence[Mapping[str, int]]) -> None:
+    """Raise ValueError for what the cell does not have, TypeError for what is no value; ``sizes``: of each layer by name."""
     for c in clamps:
         if not isinstance(c.name, str) or not (isinstance(c.value, int | float | Tensor) or callable(c.value)):
             raise TypeError(f"a clamp takes a name and a number, values or a function, not {c.name!r:.60} and {c.value!r:.60}")
         places = (*(c.units or ()), *(c.rows or ()), c.begin, *(n for n in (c.end, c.layer) if n is not None))
         if not all(_whole(n) for n in places):
             raise TypeError(f"units, rows, begin, end and layer of the clamp of {c.name} must be whole numbers")
-        if c.name not in sizes:
-            raise ValueError(f"cell {cell.name} has nothing called {c.name!r} to clamp; it has {', '.join(sizes)}")
-        if c.layer is not None and not 0 <= c.layer < layers:
-            raise ValueError(f"there is no layer {c.layer} to clamp {c.name} in; layers are 0 to {layers - 1}")
-        for unit in c.units or ():
-            if not 0 <= unit < sizes[c.name]:
-                raise ValueError(f"{c.name} has no unit {unit} to clamp; units are 0 to {sizes[c.name] - 1}")
-        if isinstance(c.value, Tensor):
-            _check_values(c, sizes[c.name] if c.units is None else len(c.units))
+        if c.name not in sizes[0]:
+            raise ValueError(f"cell {cell.name} has nothing called {c.name!r} to clamp; it has {', '.join(sizes[0])}")
+        if c.layer is not None and not 0 <= c.layer < len(sizes):
+            raise ValueError(f"there is no layer {c.layer} to clamp {c.name} in; layers are 0 to {len(sizes) - 1}")
+        for size in {each[c.name] for each in (sizes if c.layer is None else [sizes[c.layer]])}:
+            for unit in c.units or ():
+                if not 0 <= unit < size:
+                    raise ValueError(f"{c.name} has no unit {unit} to clamp; units are 0 to {size - 1}")
+            if isinstance(c.value, Tensor):
+                _check_values(c, size if c.units is None else len(c.units))
 
 
 def _check_values(c: Clamp, units: int) -> None:

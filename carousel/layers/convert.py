@@ -106,6 +106,10 @@ def to_torch_state(layer: Recurrent) -> dict[str, Tensor]:
     _a_layer(layer)
     blocks, message = _blocks(layer), _message(layer)
     layer.refresh()
+    if len({*zip(layer.hidden_sizes, layer.proj_sizes, strict=True)}) > 1:
+        raise ValueError(f"torch.nn.LSTM, GRU and RNN have one size for all layers, not {layer.hidden_sizes}")
+    if layer.skip != "none":
+        raise ValueError("torch.nn.LSTM, GRU and RNN have no skip connections")
     if layer.learned_initial:
         raise ValueError("torch.nn.LSTM, GRU and RNN have no learned initial states")
     result: dict[str, Tensor] = {}

@@ -76,7 +76,7 @@ class Levelled(CellLayer):
             raise ValueError(f"a step of cell {known.name} follows one step: a layer of it is a Recurrent")
         super().__init__(known, input_size, hidden_size, **options)
         self.marks = tuple(marks)
-        check_input(known, self._step_size, self.hidden_size, self.proj_size, 1, 1)
+        check_input(known, [self.sizes])
         self._make(device, dtype)
         self._remember(device, dtype)
         self.reset_parameters()
@@ -121,7 +121,7 @@ class Levelled(CellLayer):
             mark: of the parameters.
         """
         cell, clamps, units = self.cell, listed(clamp), sizes(self.cell, *self.sizes)
-        check(clamps, cell, 1, units)
+        check(clamps, cell, [units])
         if any(c.begin or c.end is not None or c.rows is not None for c in clamps):
             raise ValueError("steps in levels have no numbers: a clamp holds at all of them, without begin, end and rows")
         self.refresh()

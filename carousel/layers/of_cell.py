@@ -12,7 +12,7 @@ from carousel import kernels
 from carousel.equations import Cell
 from carousel.layers import further
 from carousel.layers.first_values import Rule, rules, start, start_all
-from carousel.layers.parameters import Parameters, finite_number, flag, grouped, marked, whole_number
+from carousel.layers.parameters import Parameters, finite_number, flag, grouped, marked, one_of, whole_number
 
 
 class CellLayer(nn.Module):
@@ -44,12 +44,9 @@ class CellLayer(nn.Module):
             proj_size = whole_number("proj_size", proj_size, int(cell.has_projection))
         if proj_size and not cell.has_projection:
             raise ValueError(f"cell {cell.name} has no projection, so proj_size must be 0, not {proj_size}")
-        half = max(1, self.hidden_size // 2 // cell.heads) * cell.heads
-        usual = half if cell.input_is_memory else self._step_size
-        self.proj_size = usual if cell.has_projection and proj_size is None else proj_size or 0
-        if recurrent_init not in ("uniform", "orthogonal"):
-            raise ValueError(f"recurrent_init must be 'uniform' or 'orthogonal', not {recurrent_init!r}")
-        self.bias, self.recurrent_init = flag("bias", bias), recurrent_init
+        self.proj_size = self._projection(self.hidden_size) if proj_size is None else proj_size
+        self.bias = flag("bias", bias)
+        self.recurrent_init = one_of("recurrent_init", recurrent_init, ("uniform", "orthogonal"))
         self.forget_bias = None if forget_bias is None else finite_number("forget_bias", forget_bias)
         if self.forget_bias is not None and not self.bias:
             raise ValueError("forget_bias starts the bias b.f, which bias=False leaves out")
@@ -70,6 +67,11 @@ class CellLayer(nn.Module):
     def _step_size(self) -> int:
         """The numbers of a step's input in the first layer."""
         return self.input_size
+
+    def _projection(self, hidden_size: int) -> int:
+        """Return the size of the output of so many units where no option says it; 0 where the cell does not project it."""
+        half = max(1, hidden_size // 2 // self.cell.heads) * self.cell.heads
+        return (half if self.cell.input_is_memory else self._step_size) if self.cell.has_projection else 0
 
     def _sets(self) -> Mapping[str, tuple[int, ...]]:
         """Return the marks of all sets of parameters, and of each the sizes that ``Cell.parameter_specs`` takes."""
@@ -102,8 +104,8 @@ class CellLayer(nn.Module):
     @torch.no_grad()
     def reset_parameters(self) -> None:
         """Draw all parameters anew: uniform in ±1/√hidden_size as torch.nn.LSTM, or as the options say."""
-        bound = self.hidden_size**-0.5
         for mark, sizes in self._sets().items():
+            bound = sizes[1] ** -0.5
             specs = self._specs(*sizes)
             parameters = {p.name: self._parameter(p.name, mark) for p in specs}
             for p in specs:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -58,27 +58,25 @@ def grouped(layer: nn.Module, specs: Iterable[tuple[Shape, str, str]]) -> dict[s
     return found
 
 
-def check_input(cell: Cell, input_size: int, hidden_size: int, proj_size: int, num_layers: int, directions: int) -> None:
-    """Check the input of a cell whose equations bring it to no size of its own. Raises ValueError."""
+def check_input(cell: Cell, sizes: Sequence[tuple[int, ...]]) -> None:
+    """Check the input of a cell whose equations bring it to no size of its own; ``sizes``: of each layer. Raises ValueError."""
+    input_size = sizes[0][0]
     if cell.trace.input_like is None:
-        if input_size != hidden_size and not cell.has_hidden:
-            raise ValueError(
-                f"cell {cell.name} has no weights that bring the input to another size, "
-                f"so hidden_size must be input_size, {input_size}, not {hidden_size}"
-            )
+        for hidden_size in (each[1] for each in sizes):
+            if input_size != hidden_size and not cell.has_hidden:
+                raise ValueError(
+                    f"cell {cell.name} has no weights that bring the input to another size, "
+                    f"so hidden_size must be input_size, {input_size}, not {hidden_size}"
+                )
         return
-    what, wanted = ("hidden_size", hidden_size) if cell.input_is_memory else ("proj_size", proj_size)
-    if input_size != wanted:
-        raise ValueError(
-            f"the input of cell {cell.name} has the size of its state {cell.trace.input_like}, "
-            f"so input_size must be {what}, {wanted}, not {input_size}"
-        )
-    above = (proj_size if cell.has_projection else hidden_size) * directions
-    if num_layers > 1 and above != wanted:
-        raise ValueError(
-            f"the input of cell {cell.name} has the size of its state {cell.trace.input_like}, {wanted}, "
-            f"but a layer above the first would get {above} numbers"
-        )
+    what, place = ("hidden_size", 1) if cell.input_is_memory else ("proj_size", 2)
+    for layer, each in enumerate(sizes):
+        if each[0] == each[place]:
+            continue
+        said = f"the input of cell {cell.name} has the size of its state {cell.trace.input_like}, "
+        if layer:
+            raise ValueError(f"{said}{each[place]}, but a layer above the first would get {each[0]} numbers")
+        raise ValueError(f"{said}so input_size must be {what}, {each[place]}, not {input_size}")
 
 
 def suffix(layer: int, direction: int) -> str:
@@ -136,6 +134,13 @@ def probability(what: str, value: Any) -> float:
     if not 0 <= number < 1:
         raise ValueError(f"{what} is a probability in [0, 1), not {number}")
     return number
+
+
+def one_of(what: str, value: str, known: Sequence[str]) -> str:
+    """Return an option that is a word. Raises ValueError for another one."""
+    if value not in known:
+        raise ValueError(f"{what} must be {' or '.join(map(repr, known))}, not {value!r}")
+    return value
 
 
 def flag(what: str, value: Any) -> bool:

@@ -17,6 +17,7 @@ from carousel.equations.before import names
 from carousel.layers import further
 from carousel.layers.clamp import Clamp, Clamps, arrays, changes, check, listed, sizes
 from carousel.layers.first_values import Rule
+from carousel.layers.layout import SKIPS, Layout, check_skip, of_each
 from carousel.layers.noise import checked, running
 from carousel.layers.of_cell import CellLayer, of_heads
 from carousel.layers.parameters import (
@@ -24,6 +25,7 @@ from carousel.layers.parameters import (
     check_input,
     finite_number,
     flag,
+    one_of,
     place,
     probability,
     suffix,
@@ -41,14 +43,14 @@ class Recurrent(CellLayer):
     Args:
         cell: a cell, or the name of one in ``carousel.cells`` ("lstm-v3").
         input_size: size of the vectors e_t.
-        hidden_size: size of the states (of the memory, where the output is projected).
-        num_layers: layers on top of one another.
+        hidden_size: size of the states (of the memory, where the output is projected); a sequence has one for each layer.
+        num_layers: layers on top of one another; as many as ``hidden_size`` has, where that is a sequence.
         bias: whether the equations' biases ``b`` are parameters; without, they count as zero.
         batch_first: sequences are (B, T, ·) rather than (T, B, ·); states are not affected, as in torch.nn.LSTM.
         dropout: probability of zeroing a layer's outputs, on every layer but the last.
         bidirectional: a second set of cells reads from the end; outputs are concatenated.
-        proj_size: size of the output where the cell projects it (``lstm-v4``); by default half of ``hidden_size``, or a
-            little less, so that heads can share it.
+        proj_size: size of the output where the cell projects it (``lstm-v4``); by default half of ``hidden_size`` (of each
+            layer's), or a little less, so that heads can share it.
             For a cell without projection 0, as in torch.nn, or nothing.
         device, dtype: of the parameters.
         variational_dropout: draw one dropout mask per sequence and keep it at all steps (Gal and Ghahramani 2016).
@@ -68,6 +70,8 @@ class Recurrent(CellLayer):
         weight_noise: standard deviation of Gaussian noise on dense weights, drawn at each call in training (Graves 2011).
         weight_dropout: probability of zeroing a dense weight from a state, drawn at each call in training for all its steps,
             the others divided by 1 − p (Merity, Keskar and Socher 2017; DropConnect, Wan et al. 2013).
+        skip: "residual": each layer above the first adds its input, before dropout, to its output (Wu et al. 2016, section
+            3.1); or "none".
 
     Up to ``dtype`` the arguments are those of torch.nn.LSTM, in its order, after the cell.
 
@@ -86,7 +90,7 @@ class Recurrent(CellLayer):
         self,
         cell: str | Cell,
         input_size: int,
-        hidden_size: int,
+        hidden_size: int | Sequence[int],
         num_layers: int = 1,
         bias: bool = True,
         batch_first: bool = False,
@@ -107,6 +111,7 @@ class Recurrent(CellLayer):
         rates: Mapping[str, float] | None = None,
         weight_noise: float = 0.0,
         weight_dropout: float = 0.0,
+        skip: str = "none",
     ):
         known = of_heads(cells.get(cell), heads)
         if known.before:
@@ -116,8 +121,10 @@ class Recurrent(CellLayer):
             )
         options: dict[str, Any] = {"bias": bias, "proj_size": proj_size, "recurrent_init": recurrent_init}
         options |= {"forget_bias": forget_bias, "init": init, "input_sizes": input_sizes}
-        super().__init__(known, input_size, hidden_size, **options)
-        self.num_layers = whole_number("num_layers", num_layers, 1)
+        each = of_each("hidden_size", hidden_size, whole_number("num_layers", num_layers, 1))
+        super().__init__(known, input_size, each[-1], **options)
+        self.num_layers, self.hidden_sizes = len(each), each
+        self.proj_sizes = tuple(self._projection(size) if proj_size is None else self.proj_size for size in each)
         self.segment_length = whole_number("segment_length", segment_length, 0)
         self.dropout = probability("dropout", dropout)
         if self.dropout and self.num_layers == 1:
@@ -133,28 +140,27 @@ class Recurrent(CellLayer):
             raise ValueError(f"weight_noise is a standard deviation, at least 0, not {weight_noise}")
         self.weight_dropout = probability("weight_dropout", weight_dropout)
         self.directions = 2 if self.bidirectional else 1
-        check_input(known, self.input_size, self.hidden_size, self.proj_size, self.num_layers, self.directions)
-        further.check_sizes(known, [self.sizes(layer) for layer in range(self.num_layers)])
-
+        self.skip = one_of("skip", skip, SKIPS)
         self._note_sizes()
+        self.output_size = known.length(known.trace.states[0].size, *self._sizes[-1])
+        check_input(known, self._sizes)
+        check_skip(self.skip, [*(size for size, *_ in self._sizes[1:]), self.output_size * self.directions])
+        further.check_sizes(known, self._sizes)
+
         self._make(device, dtype)
         self.initial = Parameters()
         for layer, direction in self._each():
             for k, name in enumerate(known.states if self.learned_initial else ()):
                 if known.trace.states[k].size is not None:
-                    first = torch.zeros(self._state_sizes[layer][k], device=device, dtype=dtype)
+                    first = torch.zeros(self._layout.sizes[k][layer], device=device, dtype=dtype)
                     self.initial[name + suffix(layer, direction)] = nn.Parameter(first)
         self._remember(device, dtype)
-        for k, name in enumerate(known.states):
-            if len({each[k] for each in self._state_sizes}) > 1:
-                raise ValueError(
-                    f"cell {known.name} keeps its input in state {name}: with several layers, "
-                    f"input_size must be the size of the output, {self.output_size * self.directions}"
-                )
         self.reset_parameters()
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         new = {"bias": True, "init": {}, "input_sizes": {}, "rates": {}, "weight_noise": 0.0, "weight_dropout": 0.0}
+        new |= {"skip": "none"}
+        new |= {f"{what}_sizes": (state[f"{what}_size"],) * state["num_layers"] for what in ("hidden", "proj")}
         super().__setstate__({**new, **state})  # older pickles have none
         self._note_sizes()
 
@@ -171,23 +177,26 @@ class Recurrent(CellLayer):
         A small call would feel it if these were found anew, and torch.compile does not enter look-ups by SymPy's symbols.
         """
         self._places = {at: [(name, *place(name, *at)) for name in self.cell.learned] for at in self._each()}
-        each = [self.sizes(layer) for layer in range(self.num_layers)]
-        self._units = [sizes(self.cell, *given) for given in each]
-        self._noted = each[0], [[self.cell.length(s.size, *given) for s in self.cell.trace.states] for given in each]
+        states = self.cell.trace.states
+        self._sizes: list[tuple[int, ...]] = []
+        size = self.input_size
+        for own in zip(self.hidden_sizes, self.proj_sizes, strict=True):
+            self._sizes.append((size, *own, *self.input_sizes.values()))
+            size = self.cell.length(states[0].size, *self._sizes[-1]) * self.directions
+        self._units = [sizes(self.cell, *each) for each in self._sizes]
+        self._layout = Layout([[self.cell.length(s.size, *each) for s in states] for each in self._sizes], self.directions)
 
     @property
-    def _state_sizes(self) -> list[list[int]]:
-        """The sizes of each layer's states."""
-        if self._noted[0] != self.sizes():  # somebody has set another one; the parameters will not fit
-            self._note_sizes()
-        return self._noted[1]
-
-    def _input_size(self, layer: int) -> int:
-        return self.input_size if layer == 0 else self.output_size * self.directions
+    def layout(self) -> Layout:
+        """The layout of the states. Raises ValueError where somebody has set another size: the parameters would not fit."""
+        given, made = (self.input_size, self.hidden_size, self.proj_size), self._sizes
+        if given != (made[0][0], *made[-1][1:3]):
+            raise ValueError(f"the sizes of a layer cannot be set to {given} once it is made; make another one")
+        return self._layout
 
     def sizes(self, layer: int = 0) -> tuple[int, ...]:
         """Return the sizes of a layer's input, states, projection, and of its further inputs that have one of their own."""
-        return self._input_size(layer), self.hidden_size, self.proj_size, *self.input_sizes.values()
+        return self._sizes[layer]
 
     @torch.no_grad()
     def reset_parameters(self) -> None:
@@ -197,8 +206,9 @@ class Recurrent(CellLayer):
             nn.init.zeros_(first)
 
     def extra_repr(self) -> str:
-        parts = [self.cell.name, str(self.input_size), str(self.hidden_size)]
-        parts += [f"num_layers={self.num_layers}"] if self.num_layers > 1 else []
+        one = len(set(self.hidden_sizes)) == 1
+        parts = [self.cell.name, str(self.input_size), str(self.hidden_size if one else self.hidden_sizes)]
+        parts += [f"num_layers={self.num_layers}"] if self.num_layers > 1 and one else []
         parts += [] if self.bias else ["bias=False"]
         parts += [f"proj_size={self.proj_size}"] if self.proj_size else []
         parts += [f"segment_length={self.segment_length}"] if self.segment_length else []
@@ -206,23 +216,24 @@ class Recurrent(CellLayer):
         parts += [
             f"{k}=True" for k in ("batch_first", "bidirectional", "learned_initial", "variational_dropout") if getattr(self, k)
         ]
+        parts += [f"skip={self.skip!r}"] if self.skip != "none" else []
         parts += [f"dropout={self.dropout}"] if self.dropout else []
         parts += [f"rates={self.rates}"] if any(self.rates.values()) else []
         parts += [f"{k}={getattr(self, k)}" for k in ("weight_noise", "weight_dropout") if getattr(self, k)]
         return ", ".join(parts)
 
     def initial_state(self, batch: int) -> State:
-        """Return the states before the first step, (num_layers · directions, B, size) each; a tuple where there are several."""
-        learned, units = self.cell.learned, self._state_sizes[0]  # sooner found by name
-        like = self.parameter(learned[0]) if learned else next(chain(self.parameters(), self.buffers()))
-        states, rows = [], self.num_layers * self.directions
+        """Return the states before the first step, laid out as ``hx``; a tuple where there are several."""
+        learned, layout = self.cell.learned, self.layout
+        like = self.parameter(learned[0]) if learned else next(chain(self.parameters(), self.buffers()))  # sooner by name
+        states = []
         for k, (name, state) in enumerate(zip(self.cell.states, self.cell.trace.states, strict=True)):
             if self.learned_initial and state.size is not None:
-                each = [self.parameter(f"initial.{name}", *divmod(row, self.directions)) for row in range(rows)]
-                states.append(torch.stack([start.expand(batch, -1) for start in each]))
+                each = [self.parameter(f"initial.{name}", *at) for at in self._each()]
+                states.append(layout.together([start.expand(batch, -1) for start in each]))
             else:  # the step number counts past what half precision can hold
                 dtype = like.dtype if state.size is not None else torch.float32
-                states.append(like.new_zeros(rows, batch, units[k], dtype=dtype))
+                states.append(like.new_zeros(layout.shape(k, batch), dtype=dtype))
         return states[0] if len(states) == 1 else tuple(states)
 
     def forward(
@@ -241,6 +252,7 @@ class Recurrent(CellLayer):
             input: (T, B, input_size), or (B, T, input_size) with ``batch_first``, or (T, input_size), or packed.
             hx: the states before the first step, (num_layers · directions, B, size): a tensor for a cell with one
                 state, else a tuple in the order of ``cell.states`` (for an LSTM: message, memory; the clock ``t`` last).
+                Where layers differ in size, those of all layers side by side: (directions, B, Σ size).
             resets: boolean, (T, B) or (B, T) as the input (also where that is packed): a true element begins a new
                 sequence, so the state returns to its initial value before that step (and, reading backwards, after it).
             record: names of gates, states and other quantities of ``cell.names`` to give back for every step.
@@ -252,7 +264,8 @@ class Recurrent(CellLayer):
 
         Returns:
             ``output, hx`` as torch.nn.LSTM; with ``record`` also a dictionary from name to
-            (num_layers · directions, T, B, size) or (…, B, T, size), zero where a packed sequence has ended.
+            (num_layers · directions, T, B, size) or (…, B, T, size), zero where a packed sequence has ended; where layers
+            differ in size, to a list of (T, B, size).
 
         A batch of no rows gives an output of no rows, as torch.nn.LSTM does; a sequence of no steps is refused.
 
@@ -263,7 +276,7 @@ class Recurrent(CellLayer):
         names = self._recorded(record)
         clamps = listed(clamp)
         if clamps:
-            check(clamps, self.cell, self.num_layers, self.units(0))
+            check(clamps, self.cell, self._units)
         sequences = Sequences(input, self.input_size, self.batch_first)
         flags = None if resets is None else sequences.flags(resets)
         given = further.rows(self.cell, inputs, sequences, self.sizes())
@@ -276,7 +289,7 @@ class Recurrent(CellLayer):
         result = sequences.output(output)
         if record is None:
             return result, hx_out
-        return result, hx_out, {k: torch.stack([sequences.laid_out(x) for x in v]) for k, v in recorded.items()}
+        return result, hx_out, {k: self._layout.recorded([sequences.laid_out(x) for x in v]) for k, v in recorded.items()}
 
     def _states_in(self, hx: State | None, sequences: Sequences) -> list[Tensor]:
         if hx is None:
@@ -285,7 +298,7 @@ class Recurrent(CellLayer):
         return sequences.ordered(self.states_of(hx, sequences.batch, sequences.single))
 
     def states_of(self, hx: State, batch: int, single: bool = False) -> list[Tensor]:
-        """Return states as a list, checked: (layers, batch, size) each, or (layers, size) of a ``single`` sequence.
+        """Return states as a list, checked: with ``batch`` rows, or without that dimension for a ``single`` sequence.
 
         Raises:
             ValueError: for states that do not fit.
@@ -295,9 +308,9 @@ class Recurrent(CellLayer):
         names = self.cell.states
         if len(given) != len(names):
             raise ValueError(f"hx must hold {len(names)} states ({', '.join(names)}), not {len(given)}")
+        layout = self.layout
         for k, (name, s) in enumerate(zip(names, given, strict=True)):
-            rows, size = self.num_layers * self.directions, self._state_sizes[-1][k]
-            wanted = (rows, *(() if single else (batch,)), size)
+            wanted = layout.shape(k, *(() if single else (batch,)))
             if tuple(tensor(f"state {name} in hx", s).shape) != wanted:
                 raise ValueError(f"state {name} in hx has shape {tuple(s.shape)}, expected {wanted}")
         return given
@@ -313,14 +326,16 @@ class Recurrent(CellLayer):
     ) -> tuple[Tensor, list[Tensor], Mapping[str, list[Tensor]]]:
         """Run all layers and directions over flat rows; resets are (T, B) in the rows' order."""
         flat_resets: list[Tensor | None] = [None, None]
-        starts: list[Tensor] = []
+        starts: list[Sequence[Tensor]] = []
         if resets is not None:
             flat_resets[0] = sequences.flat(resets)
             if self.bidirectional:  # backwards a sequence ends where the next begins: the reset comes one step earlier
                 flat_resets[1] = sequences.flat(sequences.one_step_earlier(resets))
             initial = self.initial_state(sequences.batch)
-            starts = [initial] if isinstance(initial, Tensor) else list(initial)
+            starts = self._layout.apart([initial] if isinstance(initial, Tensor) else initial)
+        befores = self._layout.apart(states)
         data, cell = sequences.data, running(self.cell, self.rates, self.training)
+        whole: Tensor | None = None  # the output of the layer below, before dropout
         recorded: dict[str, list[Tensor]] = {name: [] for name in record}
         after: list[list[Tensor]] = [[] for _ in self.cell.states]
         for layer in range(self.num_layers):
@@ -331,7 +346,7 @@ class Recurrent(CellLayer):
                     cell,
                     data,
                     sequences.batch_sizes,
-                    before={name: s[row] for name, s in zip(self.cell.states, states, strict=True)},
+                    before={name: s[row] for name, s in zip(self.cell.states, befores, strict=True)},
                     parameters=self._taken(cell, layer, direction),
                     reverse=bool(direction),
                     resets=flat_resets[direction],
@@ -348,10 +363,11 @@ class Recurrent(CellLayer):
                     after[k].append(last[name])
                 for name in record:
                     recorded[name].append(seen[name])
-            data = torch.cat(outputs, dim=1) if len(outputs) > 1 else outputs[0]
+            made = torch.cat(outputs, dim=1) if len(outputs) > 1 else outputs[0]
+            data = whole = made if whole is None or self.skip == "none" else made + whole
             if layer < self.num_layers - 1 and self.training and self.dropout:
                 data = sequences.dropout(data, self.dropout, self.variational_dropout)
-        return data, [_stack(s) for s in after], recorded
+        return data, [self._layout.together(s) for s in after], recorded
 
     def _clamped(self, clamps: list[Clamp], layer: int, sequences: Sequences) -> dict[str, Any]:
         """Return what the clamps are to a layer's call."""
@@ -400,6 +416,11 @@ class Recurrent(CellLayer):
         """Return the size of every quantity of a layer that has units."""
         return self._units[layer]
 
+    @property
+    def alike(self) -> bool:
+        """Whether all layers have the same units."""
+        return all(each == self._units[0] for each in self._units)
+
     def explain(self, input: Tensor | PackedSequence) -> str:
         """Tell in one line how the first layer would run over such an input: by which kernels, on a GPU also in which tiles."""
         cell = running(self.cell, self.rates, self.training)
@@ -415,7 +436,3 @@ class Recurrent(CellLayer):
                 "layer.load_state_dict(carousel.layers.from_torch_state(state, layer))"
             )
         super()._load_from_state_dict(state_dict, prefix, *rest)
-
-
-def _stack(rows: list[Tensor]) -> Tensor:
-    return rows[0].unsqueeze(0) if len(rows) == 1 else torch.stack(rows)

@@ -62,10 +62,10 @@ class Streaming:
         """Input size, states and parameters of each layer."""
         layer = self.layer
         layer.refresh()
-        states = [self._hx] if isinstance(self._hx, Tensor) else list(self._hx)
+        states = layer.layout.apart([self._hx] if isinstance(self._hx, Tensor) else self._hx)
         return [
             (
-                layer.input_size if k == 0 else layer.output_size,
+                layer.sizes(k)[0],
                 {n: s[k] for n, s in zip(layer.cell.states, states, strict=True)},
                 layer.parameters_of(k) | layer.rates_of(layer.cell.quiet, k),
             )
@@ -88,8 +88,9 @@ class Streaming:
             output, self._hx = self._still(x.unsqueeze(time), clamps, given)
             self.steps += 1
             return output[:, 0] if self.layer.batch_first else output[0]
-        for stepper in self.steppers:
-            x = stepper.take(x)
+        for k, stepper in enumerate(self.steppers):
+            below, x = x, stepper.take(x)
+            x = x + below if k and self.layer.skip == "residual" else x
         return x
 
     def _still(self, x: Tensor, clamps: Clamps, inputs: dict[str, Tensor]) -> tuple[Tensor, State]:
@@ -110,7 +111,8 @@ class Streaming:
         each = [s.state() for s in self.steppers]
         given = [self._hx] if isinstance(self._hx, Tensor) else list(self._hx)
         names = self.layer.cell.states
-        states = tuple(torch.stack([e[n] for e in each]).to(s.dtype) for n, s in zip(names, given, strict=True))
+        together = self.layer.layout.together
+        states = tuple(together([e[n] for e in each]).to(s.dtype) for n, s in zip(names, given, strict=True))
         return states[0] if len(states) == 1 else states
 
 

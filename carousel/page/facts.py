@@ -7,7 +7,9 @@ from typing import Any
 
 from carousel.drawing.svg import draw
 from carousel.equations import Cell
+from carousel.errors import InputError
 from carousel.language.model import LanguageModel
+from carousel.layers import Recurrent
 from carousel.text.vocabulary import Vocabulary
 from carousel.translation.model import Translator
 
@@ -25,11 +27,15 @@ def facts(model: LanguageModel | Translator, vocabulary: Vocabulary, *, run: str
         vocabulary: vocabulary of the texts that the model reads.
         run: the name of the run.
         example: the text that the page shows first.
+
+    Raises:
+        InputError: layers differ in size.
     """
     if isinstance(model, Translator):
         task, layer, layers = "translate", model.encoder, model.depth
     else:
         task, layer, layers = "read", model.recurrent, model.recurrent.num_layers
+    check_alike(layer)
     of_cell = cell_facts(layer.cell, layer.units())
     # Fewer words of a large model: the page holds a number for every unit and word.
     most_words = max(2, min(WORDS, NUMBERS // (sum(of_cell["units"].values()) * layers * layer.directions)))
@@ -52,6 +58,12 @@ def facts(model: LanguageModel | Translator, vocabulary: Vocabulary, *, run: str
         "example": example,
         **ALONE,
     }
+
+
+def check_alike(layer: Recurrent) -> None:
+    """Raise InputError for layers that differ in size: the page lists the units of each quantity once."""
+    if not layer.alike:
+        raise InputError("the page needs layers of one size, and these differ")
 
 
 def cell_facts(cell: Cell, units: Mapping[str, int]) -> dict[str, Any]:

@@ -40,8 +40,10 @@ class NetworkConfig(Settings):
 
     cell: str = setting("lstm-v2", "A cell of carousel cells, or your own: file.py:name, module:name.")
     cell_data: dict[str, Any] | None = field(default=None, kw_only=True)  # of one's own cell: ``equations.stored``
-    embedding: int | None = setting(None, "Size of e; `hidden`'s by default.", least=1, most=LARGEST_SIZE)
-    hidden: int = setting(200, "Units of a layer.", least=1, most=LARGEST_SIZE)
+    embedding: int | None = setting(None, "Size of e; by default the last layer's.", least=1, most=LARGEST_SIZE)
+    hidden: int | list[int] = setting(  # noqa: RUF009 (a field)
+        200, "Units of a layer, or of each: 1150,1150,400.", least=1, most=LARGEST_SIZE
+    )
     layers: int = setting(1, "Recurrent layers.", least=1, most=MOST_LAYERS)
     projection: int | None = setting(
         None, "Size of a projected message (lstm-v4); half of `hidden` by default.", least=1, most=LARGEST_SIZE
@@ -59,10 +61,18 @@ class NetworkConfig(Settings):
         0.0, "Dropout of the recurrent layers' weights from states, drawn once a batch.", least=0, below=1
     )
 
+    def __post_init__(self) -> None:
+        if isinstance(self.hidden, list) and self.layers == 1:
+            object.__setattr__(self, "layers", len(self.hidden))  # the instance is frozen
+
     def check(self) -> None:
         """Raise InputError for a value that cannot be."""
         super().check()
         self.noise_rates()
+        if isinstance(self.hidden, list) and len(self.hidden) != self.layers:
+            raise InputError(
+                f"`hidden` has {len(self.hidden)} sizes, and `layers` is {self.layers}; give one size for each, or for all"
+            )
 
     def noise_rates(self) -> dict[str, float]:
         """Return the rates of the cell's noise by their letters. Raises InputError for text that says none."""
@@ -78,7 +88,12 @@ class NetworkConfig(Settings):
     @property
     def input_size(self) -> int:
         """The size of e."""
-        return self.hidden if self.embedding is None else self.embedding
+        return self.width if self.embedding is None else self.embedding
+
+    @property
+    def width(self) -> int:
+        """The units of the last layer."""
+        return self.hidden[-1] if isinstance(self.hidden, list) else self.hidden
 
     def known_cell(self) -> Cell:
         """Return the cell of this name, or the cell that is kept here.

@@ -37,7 +37,9 @@ class Setting:
         return f"x>={self.least}" if self.least is not None else f"x>{self.above}"
 
     def refusal(self, value: Any) -> str | None:
-        """Say why a value cannot be; None where it can."""
+        """Say why a value cannot be, or one in a list; None where it can."""
+        if isinstance(value, list):
+            return next((r for r in map(self.refusal, value) if r), None if value else "must have a value")
         if self.choices:
             return None if value in self.choices else f"must be {' or '.join(self.choices)}, not {value!r}"
         limits = (self.least, self.most, self.above, self.below)
@@ -69,16 +71,28 @@ def settings(kind: type) -> Mapping[str, Setting]:
     return {f.name: f.metadata["setting"] for f in ours}
 
 
-TYPES: dict[str, Any] = {"int": int, "float": (int, float), "bool": bool, "str": str, "list[str]": list, "dict[str, Any]": dict}
+TYPES: dict[str, Any] = {
+    "int": int,
+    "float": (int, float),
+    "bool": bool,
+    "str": str,
+    "list[str]": list,
+    "list[int]": list,
+    "dict[str, Any]": dict,
+}
 
 
 def is_of(wanted: str, value: Any) -> bool:
     """Return whether a value is of a field's type, as the field's annotation has it: ``int | None``."""
-    fits = any(
-        value is None if w == "None" else isinstance(value, TYPES[w]) and (w == "bool" or not isinstance(value, bool))
-        for w in wanted.split(" | ")
-    )
-    return fits and not (isinstance(value, list) and not all(isinstance(v, str) for v in value))
+
+    def fits(kind: str) -> bool:
+        if kind == "None":
+            return value is None
+        if isinstance(value, list):
+            return kind.startswith("list[") and all(is_of(kind[5:-1], v) for v in value)
+        return isinstance(value, TYPES[kind]) and (kind == "bool" or not isinstance(value, bool))
+
+    return any(map(fits, wanted.split(" | ")))
 
 
 class Settings:

@@ -73,7 +73,10 @@ class Monitor:
         *plain, recorded = result
         inside = _inside(given[0], layer)
         for quantity, values in recorded.items():
-            valued = values if inside is None else values[:, inside]
+            if isinstance(values, list):  # of layers that differ in size
+                valued = torch.cat([(x if inside is None else x[inside]).flatten() for x in values])
+            else:
+                valued = values if inside is None else values[:, inside]
             if valued.numel():
                 self.seen[f"{name}.{quantity}"] = _range(valued, quantity in layer.cell.gates)
         if self.asked[name] is not None:

@@ -15,7 +15,7 @@ from carousel.hierarchy import blocks_of
 from carousel.language.softmax import FullSoftmax
 from carousel.layers import Clamps, Recurrent, State, dropout
 from carousel.training.config import NetworkConfig
-from carousel.training.fields import MOST_LAYERS, setting
+from carousel.training.fields import LARGEST_SIZE, MOST_LAYERS, setting
 from carousel.training.task import Trainable
 from carousel.translation.attention import KINDS as ATTENTIONS
 from carousel.translation.attention import Attention
@@ -36,7 +36,7 @@ class TranslatorConfig(NetworkConfig):
     training only.
     """
 
-    hidden: int = 256
+    hidden: int = setting(256, "Units of a layer.", least=1, most=LARGEST_SIZE)
     layers: int = setting(1, "Layers of the encoder.", least=1, most=MOST_LAYERS)
     dropout_words: float = setting(0.0, "Share of words that are left out while training.", least=0, below=1)
     smoothing: float = setting(0.0, "Label smoothing.", least=0, below=1)
@@ -119,6 +119,9 @@ class Translator(Trainable):
             own, seen = self.decoder.output_size, self.encoder.output_size * self.encoder.directions
             above = config.decoder_layers - beneath
             self.upper = config.recurrent_layers(own + seen, above) if above else None
+            for layer in (self.encoder, self.decoder, self.upper):
+                if layer is not None:
+                    layer.layout.check_even("a translator")
         except ValueError as error:
             raise InputError(str(error)) from None
         self.attention = Attention(config.attention, own, seen) if looks else None

@@ -14,7 +14,7 @@ from carousel.errors import InputError
 from carousel.labelling.folder import sequences_path
 from carousel.labelling.reading import Labelled
 from carousel.labelling.sequences import Sequences
-from carousel.page.facts import CHARACTERS, NUMBERS, cell_facts
+from carousel.page.facts import CHARACTERS, NUMBERS, cell_facts, check_alike
 from carousel.runs.labeller import LabellerRun
 from carousel.training.kept import named
 from carousel.web.application import application
@@ -22,11 +22,12 @@ from carousel.web.examples import WAYS, Pages, TextRequest, check_size, parts_of
 
 
 class LabelPage:
-    """A labeller of sequences as the page sees it."""
+    """A labeller of sequences as the page sees it. Raises InputError where its layers differ in size."""
 
     def __init__(self, run: LabellerRun):
         self.run, self.kept = run, lru_cache(run.sequences)
         layers = run.model.recurrent
+        check_alike(layers)
         self.most = max(2, NUMBERS // (layers.directions * max(layers.units().values())))
         self.facts = {
             **{"run": named(run.folder, run.which), "task": "labels", **cell_facts(layers.cell, layers.units())},

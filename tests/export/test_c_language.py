@@ -100,6 +100,13 @@ def test_sentences_begin_with_new_states_and_tied_weights_are_one(tmp_path):
     assert "model_output[" not in of_language(model, vocabulary)
 
 
+@pytest.mark.parametrize("options", [{"hidden": [12, 9, 14], "layers": 3}, {"layers": 3, "skip": "residual"}], ids=str)
+def test_layers_of_several_sizes_and_residual_connections(options, tmp_path):
+    model, vocabulary = made("word", **options)
+    wanted, _ = expected(model, vocabulary, LINES, tmp_path)
+    assert perplexity(program(model, vocabulary, tmp_path), "\n".join(LINES))[0] == pytest.approx(wanted, rel=1e-5)
+
+
 @pytest.mark.parametrize("precision", ["bfloat16", "int8"])
 def test_fewer_bits_change_little(precision, tmp_path):
     model, vocabulary = made("char")

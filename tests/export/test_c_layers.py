@@ -120,6 +120,19 @@ def test_options_of_a_layer(options, tmp_path):
     assert difference(layer, tmp_path) < 1e-5
 
 
+STACKS = [{"hidden_size": (7, 9, 3)}, {"hidden_size": 6, "num_layers": 3, "skip": "residual"}]
+
+
+@pytest.mark.parametrize("name", ["lstm", "lstm-v4", "gru", "clockwork"])
+@pytest.mark.parametrize("options", STACKS, ids=str)
+def test_layers_of_several_sizes_and_residual_connections(name, options, tmp_path):
+    torch.manual_seed(3)
+    layer = Recurrent(name, 5, **options, learned_initial=True)
+    for start in layer.initial.values():
+        torch.nn.init.normal_(start)
+    assert difference(layer, tmp_path) < 1e-5
+
+
 @pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("name", ["lstm-v3", "lstm-v4", "lstm", "gru", "gru-3-heads", "lstm-v4-2-heads"])
 def test_weights_of_fewer_bits_are_the_rounded_ones(precision, name, tmp_path):

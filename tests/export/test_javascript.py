@@ -57,6 +57,8 @@ def test_options_of_a_layer_and_heads(together):
         for start in layer.initial.values():
             torch.nn.init.normal_(start)
         together.add(layer, 30)
+    for options in ({"hidden_size": (8, 12, 4)}, {"hidden_size": 6, "num_layers": 3, "skip": "residual"}):
+        together.add(Recurrent("lstm-v4", 5, **options), 30)
     for name in ("gru-3-heads", "lstm-v4-2-heads"):
         together.add(made(cells.get(name), num_layers=2), 30)
     together.check()

@@ -98,6 +98,22 @@ def test_options_of_a_layer(options, name):
 
 
 @pytest.mark.parametrize("bidirectional", [False, True])
+@pytest.mark.parametrize("name", ["lstm-v3", "lstm-v4", "gru", "clockwork"])
+@pytest.mark.parametrize(
+    "options", [{"hidden_size": (8, 12, 4)}, {"hidden_size": 6, "num_layers": 3, "skip": "residual"}], ids=str
+)
+def test_layers_of_several_sizes_and_residual_connections(name, options, bidirectional):
+    torch.manual_seed(3)
+    layer = Recurrent(name, 5, **options, bidirectional=bidirectional, learned_initial=True)
+    for start in layer.initial.values():
+        torch.nn.init.normal_(start)
+    assert difference(layer, steps=6)[0] < 1e-5
+    states = layer.float().initial_state(2)
+    hx = [torch.rand_like(s) for s in (states if isinstance(states, tuple) else (states,))]
+    assert difference(layer, steps=6, hx=hx)[0] < 1e-5
+
+
+@pytest.mark.parametrize("bidirectional", [False, True])
 @pytest.mark.parametrize("name", ["lstm-v2", "lstm-v3", "vanilla", "cifg", "gru-original", "rnn"])
 def test_operators_take_states(name, bidirectional):
     layer = made(name, bidirectional=bidirectional)

@@ -103,7 +103,8 @@ def check(found, model, vocabulary):
         assert seen["words"] == words and seen["known"] == list(wanted.known)
         assert [span and tuple(span) for span in seen["spans"]] == spans(vocabulary, TEXT)
         for name, values in wanted.values.items():
-            np.testing.assert_allclose(seen["values"][name], values, rtol=1e-5, atol=1e-5)
+            for ours, theirs in zip(seen["values"][name], values, strict=True):
+                np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-5)
         np.testing.assert_allclose(seen["surprisal"][1:], wanted.surprisal[1:], atol=1e-4)
         for likely, expected in zip(seen["predictions"], wanted.predictions, strict=True):
             assert [word for word, _ in likely] == [word for word, _ in expected]
@@ -126,6 +127,13 @@ def check(found, model, vocabulary):
 def test_javascript_does_as_the_library(kind, tmp_path):
     model, vocabulary = made(kind, learned_initial=kind == "char")
     model.fresh_at = vocabulary.end if kind == "char" else None
+    module = in_javascript(model, vocabulary).module()
+    check(asked(model, vocabulary, tmp_path, {".js": module.encode()}), model, vocabulary)
+
+
+@pytest.mark.parametrize("options", [{"hidden": [12, 9, 14], "layers": 3}, {"layers": 3, "skip": "residual"}], ids=str)
+def test_layers_of_several_sizes_and_residual_connections(options, tmp_path):
+    model, vocabulary = made("word", **options)
     module = in_javascript(model, vocabulary).module()
     check(asked(model, vocabulary, tmp_path, {".js": module.encode()}), model, vocabulary)
 

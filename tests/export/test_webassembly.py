@@ -45,6 +45,8 @@ def test_cells_and_their_precisions(tmp_path):
                 scale = p.abs().amax(-1, keepdim=True) / 127
                 p.copy_({"bfloat16": p.bfloat16(), "int8": (p / scale).round() * scale}[precision])
         together.add(layer, 100, like=rounded, precision=precision)
+    for options in ({"hidden_size": (8, 12, 4)}, {"hidden_size": 6, "num_layers": 3, "skip": "residual"}):
+        together.add(Recurrent("lstm-v3", 5, **options), 30)
     together.check()
 
 

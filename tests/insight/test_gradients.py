@@ -27,6 +27,20 @@ def test_the_parts_that_pass_through_each_step_sum_to_autograds_gradient(name):
             assert np.isnan(flow.parts[n][j, t + 1 :]).all()
 
 
+@pytest.mark.parametrize(
+    "options", [{"hidden_size": (7, 5, 3)}, {"hidden_size": 6, "num_layers": 3, "skip": "residual"}], ids=str
+)
+def test_parts_of_unequal_and_of_residual_layers_sum_to_autograds_gradient(options):
+    torch.manual_seed(0)
+    layer, x = Recurrent("lstm-v3", 4, **options).double(), torch.randn(9, 3, 4).double()
+    direction = torch.randn(layer.output_size).double()
+    flow = gradient_flow(layer, x, loss=lambda m, t: m @ direction)
+    assert flow.sizes["h"].shape == (1, 9, 3, 3)
+    expected = torch.autograd.grad((layer(x)[0][-1] @ direction).sum(), list(layer.parameters()))
+    for (n, _), g in zip(layer.named_parameters(), expected, strict=True):
+        torch.testing.assert_close(flow.totals[n][0], g, rtol=1e-8, atol=1e-10)
+
+
 def test_in_single_precision_the_sum_holds_to_a_hundred_thousandth(model):
     x, y = torch.randint(2, 10, (20, 4)), torch.randint(2, 10, (20, 4))
     flow = gradient_flow(model, (x, y), ends=[19])

@@ -9,6 +9,7 @@ from carousel.cells import CELLS
 from carousel.errors import InputError
 from carousel.language.feeding import IGNORED
 from carousel.language.model import LanguageModel, ModelConfig
+from carousel.layers import from_torch_state
 
 WORDS = 11
 
@@ -77,3 +78,36 @@ def test_dropout_is_only_in_training():
     assert torch.equal(model(x)[0], model(x)[0])
     model.train()
     assert not torch.equal(model(x)[0], model(x)[0])
+
+
+def test_layers_of_several_sizes_are_a_stack_of_pytorchs():
+    torch.manual_seed(1)
+    model = LanguageModel(WORDS, ModelConfig("lstm", hidden=[7, 5, 4], tied=True, dropout=0.0)).double()
+    assert (model.config.layers, model.config.input_size) == (3, 4)
+    theirs = [torch.nn.LSTM(e, h).double() for e, h in ((4, 7), (7, 5), (5, 4))]
+    state = {n.replace("_l0", f"_l{k}"): p for k, module in enumerate(theirs) for n, p in module.state_dict().items()}
+    model.recurrent.load_state_dict(from_torch_state(state, model.recurrent))
+    x, y, hx, states = words(5, 3), words(5, 3), None, [None] * 3
+    for _ in range(2):  # the second goes on from the states of the first
+        loss, hx = model(x, hx, y)
+        h = model.embedding(x)
+        for k, module in enumerate(theirs):
+            h, states[k] = module(h, states[k])
+        logits = h @ model.embedding.weight.T + model.output.bias
+        torch.testing.assert_close(loss, torch.nn.functional.cross_entropy(logits.flatten(0, 1), y.flatten(), reduction="sum"))
+
+
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        ({"hidden": [6, 5], "layers": 3}, "`hidden` has 2 sizes, and `layers` is 3"),
+        ({"hidden": [6, 0]}, "`hidden` must be at least 1, not 0"),
+        ({"hidden": []}, "`hidden` must have a value"),
+        ({"hidden": [6, 5], "embedding": 6, "tied": True}, "set `embedding` 5"),
+        ({"hidden": [6, 5], "skip": "residual"}, "residual connections add outputs of one size"),
+        ({"skip": "dense"}, "`skip` must be none or residual, not 'dense'"),
+    ],
+)
+def test_sizes_and_connections_that_cannot_be_are_refused(config, said):
+    with pytest.raises(InputError, match=said):
+        LanguageModel(WORDS, ModelConfig("lstm", **config))

@@ -4,6 +4,7 @@ otherwise."""
 import json
 
 import pytest
+import torch
 
 import carousel
 from carousel.errors import InputError
@@ -53,8 +54,21 @@ def test_awd_is_merity_et_als_command():
     found = recipes.recipe("awd").settings
     said = {"batch_size": 20, "dropout_input": 0.4, "dropout": 0.25, "epochs": 500}
     default = {"lr": 30.0, "clip": 0.25, "length": 70, "dropout_output": 0.4, "dropout_words": 0.1, "weight_dropout": 0.5}
-    default |= {"ar": 2.0, "tar": 1.0, "weight_decay": 1.2e-6, "layers": 3, "tied": True, "average_after": 5}
+    default |= {
+        "ar": 2.0,
+        "tar": 1.0,
+        "weight_decay": 1.2e-6,
+        "embedding": 400,
+        "hidden": [1150, 1150, 400],
+        "tied": True,
+        "average_after": 5,
+    }
     assert found == {**found, **said, **default}
+    settings = dict(found)
+    config = configured({}, settings.pop("cell"), settings).model
+    second_biases = 4 * (1150 + 1150 + 400)  # of PyTorch's LSTM
+    with torch.device("meta"):
+        assert LanguageModel(10_000, config).count() == 24_221_600 - second_biases  # as their program prints
 
 
 @pytest.mark.parametrize(
@@ -63,7 +77,7 @@ def test_awd_is_merity_et_als_command():
         ("[model", "is not TOML"),
         ("[modle]", "unknown key 'modle'; did you mean 'model'"),
         ("[model]\nhiden = 3", "unknown key 'hiden' in model; did you mean 'hidden'"),
-        ("[model]\nhidden = 2.5", "model.hidden must be int, not 2.5"),
+        ("[model]\nhidden = 2.5", r"model.hidden must be int \| list\[int\], not 2.5"),
         ("[model]\nhidden = 0", "model.hidden must be at least 1, not 0"),
         ("[text]\ntrain = ['a']", "unknown key 'train' in text"),
         ("[training]\nschedule = 'x'", "training.schedule must be cosine or"),

@@ -25,8 +25,6 @@ def layers(draw, cells=tuple(CELLS), bidirectional=None, most_layers=2):
     both = draw(st.booleans()) if bidirectional is None else bidirectional
     depth, hidden = draw(st.integers(1, most_layers)), draw(st.sampled_from([1, 3, 5, 7]))
     size = draw(st.sampled_from([1, 2, 3, 5]))
-    if name == "mlp" and depth == 2:
-        size = hidden * (1 + both)  # it keeps its input in a state
     torch.manual_seed(draw(st.integers(0, 999)))
     layer = Recurrent(name, size, hidden, depth, bidirectional=both, learned_initial=True, dtype=torch.float64)
     for p in layer.parameters():
@@ -378,7 +376,6 @@ def test_a_users_cell_works_as_the_lectures_do():
         (("lstm-v4", 2, 3), {"proj_size": -1}, r"proj_size must be at least 1"),
         (("lstm-v4", 2, 3), {"proj_size": 0}, r"proj_size must be at least 1, not 0"),
         (("rnn", 2, 3), {"forget_bias": 1.0}, r"cell rnn has no bias b\.f"),
-        (("mlp", 2, 3, 2), {}, r"keeps its input in state p: with several layers, input_size must be .* 3"),
     ],
 )
 def test_bad_options_are_refused(arguments, options, message):

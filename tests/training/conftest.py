@@ -25,7 +25,7 @@ def make_run(tmp_path, text):
 
     def make(name="run", cell="lstm-v2", vocabulary="word", model=None, **training):
         options = {"batch_size": 4, "length": 6, "epochs": 3, "log_every": 3, "warmup": 2} | training
-        network = ModelConfig(cell, 8, 8, dropout=0.2, **(model or {}))
+        network = ModelConfig(cell, **{"embedding": 8, "hidden": 8, "dropout": 0.2, **(model or {})})
         config = Config(TextConfig([str(text)], vocabulary=vocabulary), network, TrainConfig(**options))
         return small_runs.made(tmp_path / name, config, prepare)
 

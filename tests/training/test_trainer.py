@@ -58,6 +58,8 @@ REGULARIZED = {
     "muon": {"optimizer": "muon"},
     "rmsprop": {"optimizer": "rmsprop", "momentum": 0.5},
     "rprop": {"optimizer": "rprop", "warmup": 0},
+    "sizes": {"model": {"hidden": [9, 7, 5], "embedding": 6, "variational_dropout": True, "weight_dropout": 0.5}},
+    "residual": {"model": {"layers": 3, "skip": "residual"}},
 }
 
 

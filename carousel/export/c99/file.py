@@ -49,10 +49,13 @@ def layers_code(layer: Recurrent, precision: str, *, open: bool = False) -> str:
     for number in range(layer.num_layers):
         begin, end = f"y{number - 1}" if number else "x", f"y{number}" if number < layer.num_layers - 1 else "y"
         steps.append(f"  layer{number}(s, {begin}, {''.join(f'{x.symbol}, ' for x in inputs)}{end});")
+        if number and layer.skip == "residual":
+            steps.append(f"  for (k = 0; k < {layer.output_size}; k++) {end}[k] += {begin}[k];")
     units = [layer.cell.length(x.size, *layer.sizes()) for x in inputs]
     others = [f"x[{layer.input_size}]"]
     others += [str(x.symbol) if x.is_number else f"{x.symbol}[{n}]" for x, n in zip(inputs, units, strict=True)]
-    between = [f"  float y{number}[{layer.output_size}];" for number in range(layer.num_layers - 1)]
+    between = [f"  float y{number}[{layer.sizes(number + 1)[0]}];" for number in range(layer.num_layers - 1)]
+    between += ["  int k;"] if between and layer.skip == "residual" else []
     initial = "".join(c.initial for c in codes)
     parts = [
         "".join(c.weights for c in codes),

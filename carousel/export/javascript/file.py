@@ -41,7 +41,7 @@ class Script:
 def of_layer(layer: Recurrent, precision: str = "float32") -> Script:
     """Return layers as JavaScript; ``load`` gives ``Layers``. Arguments and errors are the ones of ``js``."""
     steps, matrices, vectors = _layers(layer)
-    end = f"  return new Layers([{_names(layer)}]);\n"
+    end = f"  return new Layers([{_names(layer)}]{', true' if layer.skip == 'residual' else ''});\n"
     return script(f"{layer!r}, weights in {precision}", ["layers"], steps, packed(matrices, vectors, precision), end)
 
 
@@ -81,6 +81,7 @@ def of_language(model: LanguageModel, vocabulary: Vocabulary, precision: str = "
     vectors |= {"model_output_bias": numbers(model.output.bias)}
     output = "model_embedding" if model.config.tied else "model_output"
     ends = f"embedding: model_embedding, output: {output}, bias: model_output_bias, inputs: {model.config.input_size}"
+    ends += ", residual: true" if model.recurrent.skip == "residual" else ""
     end = f"  const layers = new TokenLayers([{_names(model.recurrent)}], {{ {ends} }});\n"
     end += f"  return new LanguageModel(layers, {as_json(about(model, vocabulary))});\n"
     said = f"{model.recurrent!r}, weights in {precision}"
@@ -89,11 +90,13 @@ def of_language(model: LanguageModel, vocabulary: Vocabulary, precision: str = "
 
 def about(model: LanguageModel, vocabulary: Vocabulary) -> dict[str, Any]:
     """Return the description of a model that ``LanguageModel`` of ``language.js`` takes."""
+    layers = model.recurrent.num_layers
     return {
         "vocabulary": data(vocabulary),
         "sentences": model.fresh_at is not None,
         "names": seen_of(model.recurrent, 0),
-        "count": model.recurrent.num_layers,
+        "count": layers,
+        **({} if model.recurrent.alike else {"sizes": [seen_of(model.recurrent, number) for number in range(layers)]}),
     }
 
 

@@ -43,6 +43,8 @@ export interface LanguageModel {
   readonly vocabulary: Vocabulary;
   /** The units of every named quantity. */
   readonly names: Record<string, number>;
+  /** The same of each layer, where layers differ in size; `names` are the first layer's then. */
+  readonly sizes?: Record<string, number>[];
   /** How many layers there are. */
   readonly count: number;
   /** A reader before the first token. Every text begins with an end of line. */

@@ -1,10 +1,11 @@
 // A language model: it reads tokens, tells the likeliest next ones, writes, and shows what happens inside.
 
 export class LanguageModel {
-  // layers: what takes the steps. about: { vocabulary, sentences, names: { name: units }, count } of the model.
+  // layers: what takes the steps. about: { vocabulary, sentences, names: { name: units }, count } of the model, and where layers
+  // differ in size, sizes: the names of each.
   constructor(layers, about) {
     Object.assign(this, { layers, vocabulary: new Vocabulary(about.vocabulary), sentences: about.sentences });
-    Object.assign(this, { names: about.names, count: about.count });
+    Object.assign(this, { names: about.names, count: about.count, sizes: about.sizes });
   }
 
   // A reader with states of its own, before the first token.

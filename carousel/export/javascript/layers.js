@@ -1,8 +1,9 @@
 // Layers that take steps. A layer says its states, the arrays of its step, what is seen of it, and the step itself.
 
 export class Layers {
-  constructor(layers) {
-    this.layers = layers;
+  // residual: each layer above the first adds its input to its output.
+  constructor(layers, residual = false) {
+    Object.assign(this, { layers, residual });
   }
 
   // New states, at their first values, and nothing held.
@@ -35,8 +36,10 @@ export class Layers {
   // The output, valid until the next step.
   step(states, x, ...inputs) {
     for (const [k, layer] of this.layers.entries()) {
-      layer.step(states[k], x, ...inputs, states[k].y);
-      x = states[k].y;
+      const { y } = states[k];
+      layer.step(states[k], x, ...inputs, y);
+      for (let u = 0; this.residual && k > 0 && u < y.length; u += 1) y[u] += x[u];
+      x = y;
     }
     return x;
   }
@@ -56,8 +59,8 @@ const arrays = (sizes) => Object.fromEntries(Object.entries(sizes).map(([name, n
 
 // Layers between an embedding and an output layer.
 export class TokenLayers extends Layers {
-  constructor(layers, { embedding, output, bias, inputs }) {
-    super(layers);
+  constructor(layers, { embedding, output, bias, inputs, residual = false }) {
+    super(layers, residual);
     Object.assign(this, { embedding, output, bias, inputs });
   }
 

@@ -26,7 +26,7 @@ def of_layer(layer: Recurrent, precision: str = "float32") -> Any:
     """Return layers as an ONNX model (opset 18), for any batch and any number of steps.
 
     The model's inputs are ``input``, laid out as the layer's, further inputs by name, and the states before the first step by
-    name, (layers · directions, B, units) each; a state without rows, (layers · directions, 0, units), stands for the layer's
+    name, laid out as ``hx`` of the layer, (layers · directions, B, units) each; a state without rows stands for the layer's
     initial state. The outputs are ``output`` and the states after the last step, such as ``m_after``.
 
     A cell with the equations of ONNX's LSTM, GRU or RNN becomes that operator; any other becomes a Scan over its equations.
@@ -82,7 +82,7 @@ class Asked:
         return made
 
     def states(self, layer: Recurrent, data: Value) -> list[Value]:
-        """Return the states before the first step, (layers · directions, B, units) each.
+        """Return the states before the first step, laid out as the layer's.
 
         ``data``, (T, B, units), tells the number of rows.
         """
@@ -119,8 +119,8 @@ class Asked:
 
         graph, infos, ends = self.graph, [], []
         every = {name: (value, [*shape, value.units]) for name, (value, shape) in outputs.items()}
-        for name, x in zip(self.names, after, strict=True):
-            every[f"{name}_after"] = (x, [layer.num_layers * layer.directions, "batch", x.units])
+        for k, (name, x) in enumerate(zip(self.names, after, strict=True)):
+            every[f"{name}_after"] = (x, [layer.layout.shape(k)[0], "batch", x.units])
         for name, (x, shape) in every.items():
             end = graph.node("Identity", x, outputs=[Value(graph, name, x.units, True)])
             infos.append(info(end, shape))

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import torch
 
 from carousel.export.c99.layers import arrays
 from carousel.export.onnx18.graph import Value
@@ -13,6 +14,7 @@ from carousel.export.onnx18.known import Operator, known
 from carousel.export.onnx18.scan import Scan
 from carousel.export.onnx18.weights import Weights
 from carousel.layers import Recurrent
+from carousel.layers.layout import Layout
 
 
 def layers(
@@ -28,39 +30,42 @@ def layers(
     Args:
         layer: the layers, whose parameters become constants.
         data: the input, (T, B, units).
-        states: the states before the first step, (layers · directions, B, units) each.
+        states: the states before the first step, laid out as the layer's.
         weights: the graph's weights.
         inputs: further inputs by name, (T, B, units) or (T, B, 1).
         resets: (T, B, 1), true where a row's states return to their first values before a step.
     """
-    cell, ways = layer.cell.quiet, range(layer.directions)
-    initial = first_states(layer)
+    cell, ways, layout = layer.cell.quiet, range(layer.directions), layer.layout
+    initial = layout.apart([torch.from_numpy(x) for x in first_states(layer)])
     after: list[list[Value]] = []
+    below: Value | None = None
     for number in range(layer.num_layers):
         given, sizes = [arrays(layer, number, way) for way in ways], layer.sizes(number)
-        places = [number * layer.directions + way for way in ways]
+        begin = [_part(s, layout, k, number) for k, s in enumerate(states)]
         found = [known(cell, each, sizes) for each in given] if resets is None else []
         operators = [f for f in found if f is not None]
         if operators:
-            data, last = _operator(operators, data, [_part(s, places) for s in states], weights, f"l{number}_")
+            made, last = _operator(operators, data, begin, weights, f"l{number}_")
             after.append(last)
+            data = below = made if below is None or layer.skip == "none" else made + below
             continue
         outputs, ends = [], []
-        for way, place in zip(ways, places, strict=True):
-            before = [_row(s, place) for s in states]
+        for way in ways:
+            before = [_row(s, way) for s in begin]
             name = f"l{number}_reverse_" if way else f"l{number}_"
             scan = Scan(cell, sizes, given[way], weights, name)
-            starts = [weights.graph.constant(x[place]) for x in initial]
+            starts = [weights.graph.constant(x[number * layer.directions + way].numpy()) for x in initial]
             output, last = scan.run(data, before, inputs, None if resets is None else (resets, starts), bool(way))
             outputs.append(output)
             ends.append([_unsqueezed(x) for x in last])
-        data = _joined(outputs, -1)
+        made = _joined(outputs, -1)
+        data = below = made if below is None or layer.skip == "none" else made + below
         after.append([_joined(each, 0) for each in zip(*ends, strict=True)])
-    return data, [_joined(each, 0) for each in zip(*after, strict=True)]
+    return data, [_joined(each, 0 if layout.even else -1) for each in zip(*after, strict=True)]
 
 
 def first_states(layer: Recurrent) -> list[np.ndarray]:
-    """Return the states before the first step of one row, (layers · directions, 1, units) each."""
+    """Return the states before the first step of one row, laid out as the layer's."""
     states = layer.initial_state(1)
     return [s.detach().float().cpu().numpy() for s in (states if isinstance(states, tuple) else (states,))]
 
@@ -97,10 +102,14 @@ def _operator(
     return graph.node("Reshape", y, graph.constant([0, 0, directions * units], np.int64), outputs=[made]), last
 
 
-def _part(state: Value, places: Sequence[int]) -> Value:
-    """Return the states of a layer's directions, (directions, B, units)."""
-    graph, of = state.graph, state.graph.constant
-    return graph.node("Slice", state, of([places[0]], np.int64), of([places[-1] + 1], np.int64), of([0], np.int64))
+def _part(state: Value, layout: Layout, k: int, number: int) -> Value:
+    """Return the k-th state of one layer, (directions, B, units)."""
+    graph, of, sizes = state.graph, state.graph.constant, layout.sizes[k]
+    each, axis = ([layout.directions] * len(sizes), 0) if layout.even else (sizes, 2)
+    begin = sum(each[:number])
+    part = Value(graph, "state", sizes[number], True)
+    ends = (of([n], np.int64) for n in (begin, begin + each[number], axis))
+    return graph.node("Slice", state, *ends, outputs=[part])
 
 
 def _row(state: Value, place: int) -> Value:

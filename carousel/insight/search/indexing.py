@@ -70,16 +70,22 @@ def indexed(
         InputError: the cell has nothing of that name, or no such layer; the annotations are another text's; values are not
             finite; another process writes the states.
     """
-    units = model.recurrent.units()
+    units, layers = model.recurrent.units(), model.recurrent.num_layers
     name = name or [s for s in model.recurrent.cell.states if s in units][-1]
     if name not in units:
         raise InputError(f"this cell has nothing called {name!r}; it has {', '.join(units)}")
-    layers = model.recurrent.num_layers
     if not -layers <= layer < layers:
         raise InputError(f"there is no layer {layer}; layers are 0 to {layers - 1}")
     layer = range(layers)[layer]
     beside = tracks(annotations, text, vocabulary) if annotations is not None else {}
-    facts = Facts(name, layer, units[name], len(text), _of_model(model), f"{text.facts.checksum} {text.facts.lines}")
+    facts = Facts(
+        name,
+        layer,
+        model.recurrent.units(layer)[name],
+        len(text),
+        _of_model(model),
+        f"{text.facts.checksum} {text.facts.lines}",
+    )
     states = open_states(folder, facts)
     if states is None:
         states = write_states(folder, facts, reader(model, text, vocabulary.end, name, layer), tick)

@@ -45,7 +45,7 @@ def _stream(
     for begin in range(first, len(ids), AT_ONCE):
         x = torch.tensor(ids[begin : begin + AT_ONCE].astype(np.int64), device=model.device).unsqueeze(1)
         _, hx, recorded = recurrent(embedding(x), hx, record=[name])
-        yield recorded[name][layer, :, 0].float().cpu().numpy(), hx if isinstance(hx, tuple) else (hx,)
+        yield recorded[name][layer][:, 0].float().cpu().numpy(), hx if isinstance(hx, tuple) else (hx,)
 
 
 @torch.no_grad()
