@@ -81,7 +81,7 @@ def members(follows: Tensor, batch_sizes: Sequence[int]) -> Members:
     place[found] = np.arange(len(found))
     begin = np.bincount(owner + 1, minlength=len(parent) + 1).cumsum()
     most = int(np.diff(begin[begins(batch_sizes)]).max())
-    return Members(*map(torch.from_numpy, (place, begin, owner, found)), most)
+    return Members(*(torch.from_numpy(x) for x in (place, begin, owner, found)), most=most)
 
 
 class Gather(NamedTuple):

@@ -12,6 +12,7 @@ from carousel.language.model import LanguageModel
 from carousel.layers import Recurrent
 from carousel.text.vocabulary import Vocabulary
 from carousel.translation.model import Translator
+from carousel.translation.pyramid import Pyramid
 
 WORDS, CHARACTERS, BYTES, NUMBERS, PREDICTIONS = 500, 20_000, 256 * 1024, 2_000_000, 50
 # Of a page that is one file: the steps whose weights were kept; whether there are best weights; whether the run is trained now.
@@ -60,7 +61,7 @@ def facts(model: LanguageModel | Translator, vocabulary: Vocabulary, *, run: str
     }
 
 
-def check_alike(layer: Recurrent) -> None:
+def check_alike(layer: Recurrent | Pyramid) -> None:
     """Raise InputError for layers that differ in size: the page lists the units of each quantity once."""
     if not layer.alike:
         raise InputError("the page needs layers of one size, and these differ")

@@ -120,7 +120,7 @@ class Translator(Trainable):
             above = config.decoder_layers - beneath
             self.upper = config.recurrent_layers(own + seen, above) if above else None
             for layer in (self.encoder, self.decoder, self.upper):
-                if layer is not None:
+                if isinstance(layer, Recurrent):
                     layer.layout.check_even("a translator")
         except ValueError as error:
             raise InputError(str(error)) from None

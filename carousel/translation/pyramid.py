@@ -63,6 +63,11 @@ class Pyramid(nn.Module):
         """Return the size of every quantity of a layer that has units."""
         return self.layers[layer].units()
 
+    @property
+    def alike(self) -> bool:
+        """Whether all layers have the same units."""
+        return all(layer.units() == self.units() for layer in self.layers)
+
     def initial_state(self, batch: int) -> State:
         """Return the states before the first step, as ``Recurrent`` does."""
         return _stacked([layer.initial_state(batch) for layer in self.layers])
@@ -86,7 +91,7 @@ class Pyramid(nn.Module):
         x, lengths = pad_packed_sequence(input)
         x, sizes = x.unsqueeze(0), [(1, n) for n in lengths.tolist()]
         states, clamps = [], listed(clamp)
-        check(clamps, self.cell, self.num_layers, self.units())
+        check(clamps, self.cell, [layer.units() for layer in self.layers])
         recorded: dict[str, list[Tensor]] = {name: [] for name in record or ()}
         for number, layer in enumerate(self.layers):
             x, sizes = self.hierarchy.entering(number, x, sizes)

@@ -104,7 +104,8 @@ def _of_set(program: CppProgram, sets: Members, values: Mapping[Expr, Tensor]) -
         if x in program.live.each:
             value[len(sets.members) :] = 0
     found = {"children": sets.begin, "owner": sets.owner, "members": sets.members}
-    return dict.fromkeys(program.follows.values(), sets.place) | {name: found[name] for name in program.of_set}
+    places: Arrays = dict.fromkeys(program.follows.values(), sets.place)
+    return places | {name: found[name] for name in program.of_set}
 
 
 def _begin(place: Tensor | int | None, now: Tensor, times: int) -> None:
