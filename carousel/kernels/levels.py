@@ -81,7 +81,8 @@ def members(follows: Tensor, batch_sizes: Sequence[int]) -> Members:
     place[found] = np.arange(len(found))
     begin = np.bincount(owner + 1, minlength=len(parent) + 1).cumsum()
     most = int(np.diff(begin[begins(batch_sizes)]).max())
-    return Members(*(torch.from_numpy(x) for x in (place, begin, owner, found)), most=most)
+    tensor = torch.from_numpy
+    return Members(tensor(place), tensor(begin), tensor(owner), tensor(found), most)
 
 
 class Gather(NamedTuple):
