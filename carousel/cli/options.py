@@ -20,7 +20,7 @@ from carousel.language.config import TextConfig
 from carousel.language.model import ModelConfig
 from carousel.layers import Clamp
 from carousel.training.config import TrainConfig
-from carousel.training.fields import Settings, settings
+from carousel.training.fields import Setting, Settings, settings
 from carousel.transcription.config import ExamplesConfig, TranscriptionTraining
 from carousel.transcription.model import TranscriberConfig
 from carousel.translation.config import PairsConfig, PairTraining
@@ -86,14 +86,19 @@ def option(kind: type, name: str, help: str | None = None) -> Any:
     )
 
 
-def sizes(text: str | int) -> int | list[int]:
-    """Return a number, or several with commas between them; a default comes as it is. Raises typer.BadParameter."""
-    if isinstance(text, int):
-        return text
-    found = [part.strip() for part in text.split(",")]
-    if not all(part.removeprefix("-").isdecimal() for part in found):
-        raise typer.BadParameter(f"{text!r} is not a whole number, or several such as 400,200.")
-    return [int(part) for part in found] if len(found) > 1 else int(found[0])
+def sizes(about: Setting) -> Callable[[str | int], int | list[int]]:
+    """Return a parser of a number, or of several with commas between them, within the limits of a field."""
+
+    def parse(text: str | int) -> int | list[int]:
+        parts = [part.strip() for part in str(text).split(",")]  # a default is a number
+        if not all(part.removeprefix("-").isdecimal() for part in parts):
+            raise typer.BadParameter(f"{text!r} is not a whole number, or several such as 400,200.")
+        found = [int(part) for part in parts]
+        if reason := about.refusal(found):
+            raise typer.BadParameter(f"{reason}.")
+        return found if len(found) > 1 else found[0]
+
+    return parse
 
 
 def made_from(*kinds: type, without: Collection[str] = ()) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -108,7 +113,11 @@ def made_from(*kinds: type, without: Collection[str] = ()) -> Callable[[Callable
                 default = False if hints[name] is bool else getattr(kind, name)  # a flag turns off a field that is on
                 hint, made = hints[name], option(kind, name)
                 if hint == SIZES:
-                    hint, made.parser, made.metavar = Any, sizes, "INTEGER[,…]"  # Typer knows no such type
+                    hint, made.parser, made.metavar = (
+                        Any,
+                        sizes(settings(kind)[name]),
+                        "INTEGER[,…]",
+                    )  # Typer knows no such type
                 parameters.append(
                     inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[hint, made])
                 )
