@@ -81,8 +81,8 @@ def members(follows: Tensor, batch_sizes: Sequence[int]) -> Members:
     place[found] = np.arange(len(found))
     begin = np.bincount(owner + 1, minlength=len(parent) + 1).cumsum()
     most = int(np.diff(begin[begins(batch_sizes)]).max())
-    tensor = torch.from_numpy
-    return Members(tensor(place), tensor(begin), tensor(owner), tensor(found), most)
+    rows = [torch.from_numpy(x) for x in (place, begin, owner, found)]
+    return Members(rows[0], rows[1], rows[2], rows[3], most)
 
 
 class Gather(NamedTuple):

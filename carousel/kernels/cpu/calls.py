@@ -103,9 +103,9 @@ def _of_set(program: CppProgram, sets: Members, values: Mapping[Expr, Tensor]) -
     for x, value in values.items():
         if x in program.live.each:
             value[len(sets.members) :] = 0
-    found = {"children": sets.begin, "owner": sets.owner, "members": sets.members}
-    places: Arrays = dict.fromkeys(program.follows.values(), sets.place)
-    return places | {name: found[name] for name in program.of_set}
+    found: Arrays = {"children": sets.begin, "owner": sets.owner, "members": sets.members}
+    found |= dict.fromkeys(program.follows.values(), sets.place)
+    return found
 
 
 def _begin(place: Tensor | int | None, now: Tensor, times: int) -> None:
