@@ -12,7 +12,7 @@ from torch import Tensor
 
 from carousel.equations import Cell
 from carousel.equations.loop import Equation, Loop, blocks, grouped, loop
-from carousel.equations.notes import Expr, Product, Size
+from carousel.equations.notes import ROW, Expr, Product, Size
 from carousel.equations.stages import Accumulator, Reduction, Stage
 from carousel.equations.variants import numbers
 from carousel.kernels import heads, noise
@@ -165,7 +165,7 @@ def hoist_rest(call: Call) -> tuple[list[Tensor], list[Tensor], Values]:
 
 def as_vectors(call: Call, hoisted: list[Tensor]) -> list[Tensor]:
     """Return ``hoist_rest``'s hoisted inputs, numbers of a row as vectors: those of ``widened``'s loop."""
-    inside, lengths = loop_of(call.cell), _lengths(call)
+    inside, lengths = loop_of(call.cell), {**_lengths(call), ROW: 1}
     met, found = numbers(inside), []
     for symbols, x in zip(inside.hoisted[len(inside.outer) :], hoisted, strict=True):
         found += [x.to(call.data.dtype).expand(-1, lengths[size]) for size in met[symbols[0]]] if symbols[0] in met else [x]

@@ -250,8 +250,9 @@ class Interface:
         # A part of a concatenation that is made of parameters alone: what nothing decides is of the states' own size.
         first, *others = ((self.size(s), Source("before", k, 1)) for k, s in enumerate(self.states))
         own = next((place for size, place in others if size not in (first[0], self.size(self.loop.input))), first[1])
-        for size in (self.names[c.root] for p in products for c in p.weight.columns):
-            found.setdefault(size, own)
+        parts = [c for p in products for c in p.weight.columns]
+        for part in (*parts, *self.loop.counts.values()):  # of a vector that is only summed, too
+            found.setdefault(self.names[part.root], own)
         return {n: place for n, place in found.items() if n.startswith("n_") and n not in self.row}
 
     @property

@@ -57,7 +57,7 @@ class Task:
         for (g, j), stack in interface.inner.items():
             found[f"_W_{g}_{j}"] = stacks.whole(stack, self.lengths, tensors.dense).to(self.dtype)
         found["_resets"] = None if tensors.resets is None else tensors.resets.to(torch.uint8).contiguous()
-        found["_clock"] = tensors.clock
+        found["_clock"] = None if tensors.clock is None else tensors.clock.contiguous()
         return found
 
     def room(self, rows: int, size: int, dtype: torch.dtype) -> Tensor:
@@ -87,10 +87,12 @@ def forward(run: Run, tensors: Tensors, lengths: dict[str, int], save: bool) -> 
                 room.index_copy_(0, steps.first, now.to(room.dtype))
     output = task.room(steps.total, tensors.before[0].shape[1], dtype)
     final = [torch.empty_like(x, memory_format=torch.contiguous_format) for x in tensors.before]
-    given |= {"_output": output} | {name("F", s): x for s, x in zip(program.states, final, strict=True)}
+    recorded = [task.room(steps.total, lengths[program.of(x)], dtype) for x in program.recorded.values()]
+    given |= {"_output": output} | dict(zip(program.recorded, recorded, strict=True))
+    given |= {name("F", s): x for s, x in zip(program.states, final, strict=True)}
     _run(task, given, {"SAVE": save, "RESETS": resets is not None, "DIRECT": False}, "forward")
     saved = [given[x.label] for x in program.described] if save else []
-    return [output, *final, *saved]  # type: ignore[list-item]  # all of them are there
+    return [output, *final, *recorded, *saved]  # type: ignore[list-item]  # all of them are there
 
 
 def backward(
@@ -110,6 +112,7 @@ def backward(
 
     known = dict(zip((x.label for x in program.described), arriving.saved, strict=True))
     arrays: Arrays = task.arrays() | known | {"_given": arriving.given.contiguous()}
+    arrays |= {name("R", x): g.contiguous() for x, g in zip(back.recorded, arriving.recorded, strict=True)}
     adjoints = []
     for g, group in enumerate(loop.groups):
         adjoints.append(task.room(steps.total, len(group.symbols) * lengths[program.of(group.symbols[0])], task.dtype))
@@ -147,6 +150,10 @@ def _run(task: Task, given: Arrays, flags: dict[str, bool], way: str) -> None:
             if kind == "row" and array not in given:
                 given[array] = task.room(steps.batch, sizes[block.size], torch.float32)
     plan = _plan(task, way, sizes)
+    for gathered in (g for stage in stages for b in stage for g in b.gathers):
+        units = sizes[gathered.size]
+        wide = units if gathered.heads is not None else -(-units // plan.units)
+        given[gathered.array] = task.room(steps.total, wide, torch.float32)
     call = Launch(kernels_of(program.loop, program.mixed), steps, given, sizes, plan)
     if plan.way != "stepwise":
         try:

@@ -59,9 +59,19 @@ class TritonSteps(Steps):
         self.all_rows = torch.tensor(self.each_rows, dtype=torch.int32, device=device)
 
 
-@lru_cache(maxsize=256)
+_in_graphs: set[TritonSteps] = set()  # whose arrays CUDA graphs read, for as long as these may run
+
+
 def steps_of(batch_sizes: tuple[int, ...], reverse: bool, device: torch.device) -> TritonSteps:
     """Return the steps, made once for the same arguments."""
+    found = _steps(batch_sizes, reverse, device)
+    if device.type == "cuda" and torch.cuda.is_current_stream_capturing():
+        _in_graphs.add(found)
+    return found
+
+
+@lru_cache(maxsize=256)
+def _steps(batch_sizes: tuple[int, ...], reverse: bool, device: torch.device) -> TritonSteps:
     return TritonSteps(batch_sizes, reverse, device)
 
 

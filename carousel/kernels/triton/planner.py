@@ -29,7 +29,7 @@ def precision(dtype: torch.dtype) -> str:
         return "widened"
     if dtype is not torch.float32:
         return "ieee"
-    return "ieee" if torch.get_float32_matmul_precision() == "highest" else "tf32"
+    return "tf32" if torch.backends.cuda.matmul.fp32_precision == "tf32" else "ieee"  # the older name raises after the newer
 
 
 @cache
@@ -89,13 +89,13 @@ def plan_for(
     processors, shared = card
     if chosen == "stepwise":
         return Plan("stepwise", 16 if INTERPRETED else 4, 64)
-    if not any(b.products for b in blocks):
+    if not any(b.of_others for b in blocks):
         return Plan("pointwise", 16 if INTERPRETED else 4, 64, parts=-(-units // 64))
     if chosen == "rows":
         return Plan("rows", 16, 16 if units <= 16 else 32, 32 if units <= 32 else 64)
     rows, wide = _tile(batch, units, processors)
     parts, shares = -(-units // wide), -(-batch // rows)
-    padded = max(sizes[p.padded] for b in blocks for p in b.products)
+    padded = max((sizes[p.padded] for b in blocks for p in b.products), default=0)
     weights = {(p.weight, sizes[p.padded] * p.width) for b in blocks for p in b.products}
     fits = wide * dtype.itemsize * sum(n for _, n in weights) <= 0.72 * shared
     fits = fits and shares * parts <= processors and padded <= 1024

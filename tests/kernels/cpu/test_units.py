@@ -1,7 +1,5 @@
 """Functions over units in compiled loops: PyTorch's own as oracles, precision, NaN and infinity, threads, numbers a row."""
 
-from types import SimpleNamespace
-
 import pytest
 import torch
 from torch import nn
@@ -211,17 +209,3 @@ def test_a_stream_runs_in_kernels():
             stream = Streaming(layer, batch=2)
             torch.testing.assert_close(torch.stack([stream(row).clone() for row in x]), wanted)
     assert len(loop_of(projected).hoisted) == len(loop_of(projected).outer)
-
-
-def test_a_gpu_leaves_them_to_the_reference():
-    pytest.importorskip("triton")
-    from carousel.kernels.triton.program import Unsupported, program_of
-
-    with pytest.raises(Unsupported, match="everything goes over the units of a step"):
-        program_of(loop_of(everything), False)
-
-
-def test_a_layer_on_a_gpu_says_why():
-    there = SimpleNamespace(device=torch.device("cuda"))
-    said = kernels.BACKENDS["reference"].explain(everything, there, 3, (3, 4, 0))
-    assert said.endswith("since kernels for GPUs do not go over the units of a step")

@@ -10,7 +10,7 @@ import sys
 from concurrent.futures import ProcessPoolExecutor
 
 import torch
-from interpreted import agree
+from in_triton import agree
 
 from carousel.cells import get
 from carousel.cells.catalogue import catalogue
