@@ -23,6 +23,7 @@ from carousel.labelling.reading import Labelled
 from carousel.labelling.trees import NO_TOKEN
 from carousel.layers import Forest, State
 from carousel.training.by_size import FeedBySize
+from carousel.training.device import moved
 from carousel.training.processes import Share
 
 NO_ID = -1  # of a node without a token
@@ -180,7 +181,7 @@ class SequenceBatch:
 
     def arguments(self, state: State | None, device: torch.device | str) -> tuple[Any, ...]:
         """Return the labeller's arguments; nothing is carried from batch to batch."""
-        return self.x.to(device), self.lengths, self.y.to(device)
+        return moved(self.x, device), self.lengths, moved(self.y, device)
 
 
 @dataclass(frozen=True)
@@ -199,7 +200,7 @@ class TreeBatch:
 
     def arguments(self, state: State | None, device: torch.device | str) -> tuple[Any, ...]:
         """Return the labeller's arguments; nothing is carried from batch to batch."""
-        return self.x.to(device), self.forest, self.y.to(device)
+        return moved(self.x, device), self.forest, moved(self.y, device)
 
 
 class SequenceFeed(FeedBySize[SequenceBatch | TreeBatch]):

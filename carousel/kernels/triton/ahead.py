@@ -17,7 +17,7 @@ from triton.compiler import ASTSource
 from carousel.equations import Cell
 from carousel.kernels.registry import loop_called, wide_key
 from carousel.kernels.triton.kernel import Plan, kernels_of
-from carousel.kernels.triton.program import program_of
+from carousel.kernels.triton.program import by_head, program_of
 from carousel.kernels.triton.source import NUMBERS
 
 WIDE = ("_S_", "_C_", "_V_", "_Y_", "_L_", "_F_", "_G_", "_H_")  # letters of arrays in single precision
@@ -58,7 +58,7 @@ def compiled(
         "BU": plan.units,
         "BK": plan.depth,
     }
-    constants |= {"PARTS": plan.parts, "PRECISION": precision, **units}
+    constants |= {"PARTS": 1 if plan.apart else plan.parts, "PRECISION": precision, **by_head(units, plan.heads)}
     options: dict[str, Any] = {"num_warps": plan.warps, "num_stages": plan.stages, **plan.together}
     single = {x.label for x in program.described if x.single}
     return [_compile(kernels.functions[n], n, constants, dtype, single, options, capability) for n in names]

@@ -51,17 +51,36 @@ def dots(block: TileBlock) -> list[str]:
     for p in block.products:
         which = "next_row" if p.later else "row"
         lines += there(p)
-        lines += [f"for first in range(0, {p.depth}, BK):", "    k = first + tl.arange(0, BK)"]
-        load = f"tl.load({p.array} + {which} * {p.depth} + k[None, :]"
-        mask = f"mask=there & (k < {p.depth})[None, :], other=0.0"
-        lines.append(f"    x = {load}, {mask}, cache_modifier='.cg')")
-        for n, s in enumerate(p.symbols):
-            # A tile of the weight, its rows along the operand. Transposed, the operand's numbers are the weight's rows.
-            place = f"k[:, None] * {block.size} + u" if p.transposed else f"({n} * {block.size} + u) * {p.depth} + k[:, None]"
-            mask = f"mask=(k < {p.depth})[:, None] & (u < {block.size}), other=0.0"
-            lines.append(f"    w = tl.load({p.weight} + {place}, {mask})")
-            lines.append(f"    {s} = times(x, w, {s}, PRECISION)")
+        for vector in range(p.width) if p.transposed else [0]:
+            lines += [f"for first in range(0, {p.inner}, BK):", "    k = first + tl.arange(0, BK)"]
+            load = f"tl.load({p.array} + {which} * {p.depth} + {column(p, block, vector, 'k')}[None, :]"
+            lines.append(f"    x = {load}, mask=there & {valid(p, block, 'k')}[None, :], other=0.0, cache_modifier='.cg')")
+            for n, s in enumerate(p.symbols):
+                mask = f"mask={valid(p, block, 'k')}[:, None] & (u < {block.size}), other=0.0"
+                lines.append(f"    w = tl.load({p.weight} + {weight(p, block, vector if p.transposed else n, 'k')}, {mask})")
+                lines.append(f"    {s} = times(x, w, {s}, PRECISION)")
     return lines
+
+
+def column(p: TileProduct, block: TileBlock, vector: int, k: str) -> str:
+    """Return the columns of a product's operand for numbers ``k`` of one of its vectors."""
+    return f"({vector} * {p.each} + {p.begin(block.size)} + {k})"
+
+
+def valid(p: TileProduct, block: TileBlock, k: str) -> str:
+    """Return where numbers ``k`` of a vector of the operand are its own."""
+    inside = f"({k} < {p.inner})"
+    return f"({inside} & ({p.begin(block.size)} + {k} < {p.each}))" if p.heads > 1 else inside
+
+
+def weight(p: TileProduct, block: TileBlock, n: int, k: str) -> str:
+    """Return the places of a tile of the weight of a group's sum ``n``, its rows along the operand. Transposed, the operand's
+    numbers are the weight's rows."""
+    size, of_head = block.size, f"({block.size} // HEADS)"
+    if not p.transposed:
+        return f"({n} * {size} + u) * {p.inner} + {k}[:, None]"
+    wide, unit = (of_head, f"u % {of_head}") if p.heads > 1 else (size, "u")
+    return f"{column(p, block, n, k)}[:, None] * {wide} + {unit}"
 
 
 def results(block: TileBlock) -> list[str]:

@@ -43,7 +43,10 @@ class Unsupported(Exception):
 
 @dataclass(frozen=True)
 class TileProduct:
-    """``symbols[k]`` += ``array`` (rows, ``depth``) @ weight ``weight``, whose rows are units or, transposed, columns."""
+    """``symbols[k]`` += ``array`` (rows, ``depth``) @ weight ``weight``, whose rows are units or, transposed, columns.
+
+    Of several ``heads`` a tile may multiply its own head's part of the array alone, where the plan says so (``HEADS``).
+    """
 
     symbols: tuple[Expr, ...]
     array: str
@@ -54,11 +57,21 @@ class TileProduct:
     later: bool = False  # of the rows of the step after
     width: int = 1  # sums of the forward group
     each: str = ""  # units of each vector of the operand
+    heads: int = 1
 
     @property
     def padded(self) -> str:
-        """``each``, as a power of two."""
-        return self.each.replace("N_", "PAD_", 1)
+        """The units of a vector of the operand, or of its head, as a power of two."""
+        return self.each.replace("N_", "WIDE_" if self.heads > 1 else "PAD_", 1)
+
+    @property
+    def inner(self) -> str:
+        """The units of a vector of the operand, or of its head."""
+        return f"({self.each} // HEADS)" if self.heads > 1 else self.each
+
+    def begin(self, size: str) -> str:
+        """Return where the units begin, of a vector of the operand, that a tile of a block of ``size`` multiplies."""
+        return f"tile * BU // ({size} // HEADS) * {self.inner}" if self.heads > 1 else "0"
 
 
 class Read(NamedTuple):
@@ -193,7 +206,17 @@ class TritonProgram:
 
 def padded(sizes: dict[str, int]) -> dict[str, int]:
     """Return the numbers of units, and of each the next power of two (at least 16, as a product of tiles wants)."""
-    return sizes | {n.replace("N_", "PAD_", 1): max(16, 1 << (k - 1).bit_length()) for n, k in sizes.items()}
+    return sizes | {n.replace("N_", "PAD_", 1): _power(k) for n, k in sizes.items()}
+
+
+def by_head(sizes: dict[str, int], heads: int) -> dict[str, int]:
+    """Return the numbers of units, with the number of heads whose tiles keep to themselves, and what a head has, padded."""
+    wide = {n.replace("N_", "WIDE_", 1): _power(max(1, k // heads)) for n, k in sizes.items() if n.startswith("N_")}
+    return {**sizes, "HEADS": heads} | wide
+
+
+def _power(k: int) -> int:
+    return max(16, 1 << (k - 1).bit_length())
 
 
 @cache
@@ -272,7 +295,9 @@ class _Forward(_Direction[ForwardFlow]):
         for g, group in self.flow.groups(place):
             for j, x in enumerate(group.operands):
                 size, width = self.program.size(x), len(group.symbols)
-                found.append(TileProduct(group.symbols, f"_X_{x}", size, f"_W_{g}_{j}", g, width=width, each=size))
+                heads = self.program.interface.inner[g, j].heads
+                weight = f"_W_{g}_{j}"
+                found.append(TileProduct(group.symbols, f"_X_{x}", size, weight, g, width=width, each=size, heads=heads))
         return found
 
     def found(self, symbol: Expr) -> tuple[str, str]:
@@ -305,7 +330,8 @@ class _Backward(_Direction[BackwardFlow]):
             group = self.loop.groups[p.group]
             width, each = len(group.symbols), self.program.size(group.symbols[0])
             depth, weight = f"({width} * {each})", f"_W_{p.group}_{p.operand}"
-            found.append(TileProduct((p.symbol,), f"_A_{p.group}", depth, weight, p.group, True, p.later, width, each))
+            heads = self.program.interface.inner[p.group, p.operand].heads
+            found.append(TileProduct((p.symbol,), f"_A_{p.group}", depth, weight, p.group, True, p.later, width, each, heads))
         return found
 
     def found(self, symbol: Expr) -> tuple[str, str]:

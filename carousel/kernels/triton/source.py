@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from typing import NamedTuple
 
-from carousel.kernels.triton.blocks import body, dots, equations, masks, reads, results, there, writes
+from carousel.kernels.triton.blocks import body, column, dots, equations, masks, reads, results, there, valid, weight, writes
 from carousel.kernels.triton.program import TileBlock, TileProduct, TritonProgram
 
 NUMBERS = ("at", "rows", "next_at", "next_rows", "steps")  # change from call to call, so nothing is compiled for them
@@ -14,6 +15,7 @@ _ROWS = "r = tl.program_id(0) * BB + tl.arange(0, BB)"
 _PLACES = ["row = (at + r).to(tl.int64)[:, None]", "next_row = (next_at + r).to(tl.int64)[:, None]"]
 _UNITS = "u = (tile * BU + tl.arange(0, BU))[None, :]"
 _ONE = "one = tl.arange(0, 1)[None, :]"
+SIZES = re.compile(r"\b(?:(?:N|PAD|WIDE)_\w+|HEADS\b)")
 _NAMES = re.compile(r"\b_(?:[A-Z]_\w+|output|given|clock|resets|barrier)\b")
 
 
@@ -44,7 +46,7 @@ def arrays(text: str) -> list[str]:
 
 def _signature(name: str, lines: list[str], numbers: list[str], constants: list[str]) -> str:
     body = "".join(f"    {line}\n" for line in lines)
-    sizes = list(dict.fromkeys(re.findall(r"\b(?:N|PAD)_\w+", body)))
+    sizes = list(dict.fromkeys(SIZES.findall(body)))
     arguments = [*arrays(body), *numbers, *(f"{n}: tl.constexpr" for n in [*sizes, *constants])]
     fixed = [n for n in numbers if n in NUMBERS]
     return f"@triton.jit(do_not_specialize={fixed!r})\ndef {name}({', '.join(arguments)}):\n{body}"
@@ -69,13 +71,9 @@ def _held_kernel(way: str, stages: list[list[TileBlock]], pieces: int) -> str:
     lines = [_ROWS, "tile = tl.program_id(1)", _UNITS, _ONE]
     for block in (b for stage in stages for b in stage):
         for p in block.products:
-            for name, first, k, limit in _pieces(p, pieces):
-                n = int(name.split("_")[-2])
-                place = f"({first} + {k})[:, None] * {block.size} + u"
-                if not p.transposed:
-                    place = f"({n} * {block.size} + u) * {p.depth} + ({first} + {k})[:, None]"
-                mask = f"({first} + {k} < {limit})[:, None] & (u < {block.size})"
-                lines.append(f"{name} = tl.load({p.weight} + {place}, mask={mask}, other=0.0)")
+            for piece in _pieces(p, block, pieces):
+                mask = f"{piece.valid}[:, None] & (u < {block.size})"
+                lines.append(f"{piece.name} = tl.load({p.weight} + {piece.weight}, mask={mask}, other=0.0)")
     vectors = {line: None for stage in stages for b in stage for line in _vectors(b)}
     lines += [*vectors, "arrived = 0", *_loop_head(way)]
     for number, stage in enumerate(stages):
@@ -93,19 +91,26 @@ def _held_kernel(way: str, stages: list[list[TileBlock]], pieces: int) -> str:
     return _signature(f"{way}_held{pieces}", lines, ["all_at", "all_rows", "steps"], constants)
 
 
-def _pieces(p: TileProduct, pieces: int) -> list[tuple[str, str, str, str]]:
-    """Return for each piece of a product's weights its name, where it begins along the operand, its numbers, where they end."""
+class _Piece(NamedTuple):
+    """Some numbers of the operand of a product, and what of the weight of a group's sum multiplies them."""
+
+    name: str
+    sum: int
+    part: int
+    column: str
+    valid: str
+    weight: str
+
+
+def _pieces(p: TileProduct, block: TileBlock, pieces: int) -> list[_Piece]:
+    """Return the pieces of a product in the order in which they are multiplied: what reads the same operand together."""
     found = []
     for n in range(p.width):
         for c in range(pieces):
-            name = f"w{p.weight}_{n}_{c}"
-            k = f"tl.arange(0, {p.padded} // {pieces})"
-            begin = f"{c} * ({p.padded} // {pieces})"
-            if p.transposed:  # the operand is as many vectors as the group has sums
-                found.append((name, f"{n} * {p.each} + {begin}", k, f"{n + 1} * {p.each}"))
-            else:
-                found.append((name, begin, k, p.depth))
-    return found
+            k = f"({c} * ({p.padded} // {pieces}) + tl.arange(0, {p.padded} // {pieces}))"
+            at = column(p, block, n if p.transposed else 0, k)
+            found.append(_Piece(f"w{p.weight}_{n}_{c}", n, c, at, valid(p, block, k), weight(p, block, n, k)))
+    return found if p.transposed else sorted(found, key=lambda piece: piece.part)
 
 
 def _held_dots(block: TileBlock, pieces: int) -> list[str]:
@@ -114,17 +119,16 @@ def _held_dots(block: TileBlock, pieces: int) -> list[str]:
         lines.append(f"{s} = tl.zeros([BB, BU], dtype=tl.float32)")
     for p in block.products:
         lines += there(p)
-        order = sorted(_pieces(p, pieces), key=lambda piece: piece[1]) if not p.transposed else _pieces(p, pieces)
         loads: list[str] = []
         dots: list[list[str]] = []  # of each piece of the operand, and what it is multiplied with
-        for name, first, k, limit in order:
-            where = f"{p.array} + {'next_row' if p.later else 'row'} * {p.depth} + ({first} + {k})[None, :]"
-            load = f"tl.load({where}, mask=there & ({first} + {k} < {limit})[None, :], other=0.0, cache_modifier='.cg')"
+        for piece in _pieces(p, block, pieces):
+            where = f"{p.array} + {'next_row' if p.later else 'row'} * {p.depth} + {piece.column}[None, :]"
+            load = f"tl.load({where}, mask=there & {piece.valid}[None, :], other=0.0, cache_modifier='.cg')"
             if load not in loads:
                 loads.append(load)
                 dots.append([])
-            s = p.symbols[0] if p.transposed else p.symbols[int(name.split("_")[-2])]
-            dots[-1].append(f"{s} = times(x{len(loads) - 1}_, {name}, {s}, PRECISION)")
+            s = p.symbols[0] if p.transposed else p.symbols[piece.sum]
+            dots[-1].append(f"{s} = times(x{len(loads) - 1}_, {piece.name}, {s}, PRECISION)")
         for number in range(len(loads) + AHEAD):
             lines += [f"x{number}_ = {loads[number]}"] if number < len(loads) else []
             lines += dots[number - AHEAD] if number >= AHEAD else []

@@ -98,6 +98,22 @@ def test_heads(name, dtype, way):
     agree(c, dtype, [3, 2, 1], resets=True)
 
 
+@pytest.mark.parametrize(
+    ("name", "units", "way", "said"),
+    [
+        ("slstm", 32, "", "held (16 rows × 16 units, 2 programs a row, one a head)"),  # no program waits for another
+        ("gru", 48, "rows", "rows (16 rows × 32 units)"),  # 24 to a head: tiles have several, and whole matrices are multiplied
+        ("lstm-v3", 64, "rows", "rows (16 rows × 32 units, by head)"),
+    ],
+)
+def test_a_tile_multiplies_its_own_head_alone(name, units, way, said, monkeypatch):
+    monkeypatch.setenv("CAROUSEL_TRITON_WAY", way)
+    with kernels.use("triton"):
+        explained = Recurrent(name, INPUT, units, heads=2).explain(torch.zeros(3, 3, INPUT))
+    assert explained == f"triton: forward {said}, backward {said}"
+    agree(cells.get(name).with_heads(2), torch.float32, [3, 2, 1], resets=True, units=units)
+
+
 @pytest.mark.parametrize("name", ["lstm-v3", "lstm-v4", "gru-original", "clockwork"])
 @pytest.mark.parametrize("kind", ["stepwise", "rows", "grid", "held"])
 def test_backwards_in_time_every_way(name, kind, monkeypatch):
