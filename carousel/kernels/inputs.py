@@ -159,7 +159,8 @@ def hoist_rest(call: Call) -> tuple[list[Tensor], list[Tensor], Values]:
     values, stacked = outside(call, _lengths(call), _left(call.cell))
     rest = inside.hoisted[len(inside.outer) :]
     given = [values[v] for v in inside.vectors]
-    vectors = [x if x.is_floating_point() else x.to(call.data.dtype) for x in given]  # kernels take noise's whole numbers so
+    exact = torch.promote_types(call.data.dtype, torch.float32)
+    vectors = [x if x.is_floating_point() else x.to(exact) for x in given]  # kernels take noise's whole numbers so
     return [stacked[s] if s in stacked else values[s[0]] for s in rest], vectors, values
 
 

@@ -80,7 +80,7 @@ class Described:
 
     def type(self, given: torch.dtype) -> torch.dtype:
         """Return its type where others have the type ``given``."""
-        return torch.float32 if self.single else given
+        return torch.promote_types(given, torch.float32) if self.single else given
 
     def at(self, lengths: Mapping[str, int]) -> tuple[int, ...]:
         """Return the shape where the sizes have these lengths."""
@@ -171,7 +171,9 @@ class Interface:
                 Described(f"the hoisted input {', '.join(map(str, ss))}", (("rows",), (self.size(ss[0]),) * len(ss)))
                 for ss in rest
             ),
-            "vectors": tuple(Described(f"parameter {_called(v)}", ((self.size(v),),)) for v in loop.vectors),
+            "vectors": tuple(
+                Described(f"parameter {_called(v)}", ((self.size(v),),), single=v in loop.words) for v in loop.vectors
+            ),
             "before": tuple(Described(f"state {n} before the first step", shape) for n, shape in states),
             "initial": tuple(Described(f"state {n} after a reset", shape) for n, shape in states),
             "clock": (Described("the step number", (("rows",),)),) if loop.clock is not None else (),

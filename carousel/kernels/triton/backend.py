@@ -22,7 +22,7 @@ TYPES = (torch.float32, torch.bfloat16, torch.float16)
 
 
 class Triton(Backend):
-    """Compiled loops on a GPU. float64, noise in tensors of half precision and sets of steps are left to others."""
+    """Compiled loops on a GPU. float64 and sets of steps are left to others."""
 
     name = "triton"
 
@@ -35,8 +35,6 @@ class Triton(Backend):
             return False
         if not usable(call.cell, call.data, variant(call).key if call.record or call.clamp else None):
             return False
-        if call.noise is not None and input_type(call) is not torch.float32:
-            return False  # whose vectors do not hold the whole numbers that noise is drawn from
         self.configured()
         return True
 

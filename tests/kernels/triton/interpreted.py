@@ -83,12 +83,11 @@ def test_noise_of_a_layer_in_these_kernels_and_others(monkeypatch):
             assert back_end != "triton" or layer.explain(x).startswith("triton")
     torch.testing.assert_close(found[0], found[1], rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(found[2], found[1], rtol=1e-4, atol=1e-5)
-    half = Recurrent("lstm-variational", INPUT, UNITS, rates={"m": 0.4}, dtype=torch.bfloat16)
-    torch.manual_seed(1)
-    ours, _ = half(x.bfloat16())
-    with kernels.use("reference"):
-        torch.manual_seed(1)
-        assert torch.equal(half(x.bfloat16())[0], ours)
+
+
+def test_noise_in_half_precision_is_the_same(way):
+    agree(PAPERS["lstm-variational"], torch.bfloat16, [3, 2, 1], resets=True)
+    agree(PAPERS["gru-zoneout"], torch.float16, [3, 3], reverse=True)
 
 
 @pytest.mark.parametrize(("name", "dtype"), [("gru", torch.bfloat16), ("lstm-v4", torch.float32), ("slstm", torch.float32)])
