@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from carousel.forecasting.scaling import Prepared
+from carousel.kernels.alike import moved
 from carousel.layers import State
-from carousel.training.device import moved
 from carousel.training.processes import Share
 
 ROWS = 256  # of a batch that is not learnt from

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import cache, lru_cache
 
 import torch
 from torch import Tensor
@@ -303,7 +303,16 @@ def _constants(cell: Cell, like: Tensor, parameters: Mapping[str, Tensor], lengt
 
 def _array(cell: Cell, what: str, name: str, shape: tuple[int, ...], like: Tensor) -> Tensor:
     """Return the array that a user's function gives. Raises ValueError for another shape than was asked for."""
-    found = torch.as_tensor(cell.array(name, *shape), dtype=like.dtype, device=like.device)
+    found = _on_card(cell, name, shape, like.dtype, like.device) if like.is_cuda and type(like) is Tensor else None
+    if found is None:
+        found = torch.as_tensor(cell.array(name, *shape), dtype=like.dtype, device=like.device)
     if tuple(found.shape) != shape:
         raise ValueError(f"cell {cell.name}: {what} must have shape {shape}, but its function gives {tuple(found.shape)}")
     return found
+
+
+@lru_cache(maxsize=256)
+def _on_card(cell: Cell, name: str, shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Return the array on a card, copied there once, since a copy waits for the card."""
+    with torch.inference_mode(False):
+        return torch.as_tensor(cell.array(name, *shape), dtype=dtype, device=device)

@@ -17,13 +17,13 @@ from torch import Tensor
 
 from carousel import files
 from carousel.errors import InputError
+from carousel.kernels.alike import moved
 from carousel.labelling.model import IGNORED
 from carousel.labelling.names import Names
 from carousel.labelling.reading import Labelled
 from carousel.labelling.trees import NO_TOKEN
 from carousel.layers import Forest, State
 from carousel.training.by_size import FeedBySize
-from carousel.training.device import moved
 from carousel.training.processes import Share
 
 NO_ID = -1  # of a node without a token

@@ -14,9 +14,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from carousel.kernels.alike import moved
 from carousel.layers import State
 from carousel.text.encoded import EncodedText
-from carousel.training.device import moved
 from carousel.training.processes import Share
 
 IGNORED = -100  # torch.nn.functional.cross_entropy's own

@@ -52,9 +52,3 @@ def set_random_states(device: torch.device, state: Callable[[str], Tensor]) -> N
     torch.set_rng_state(state(RANDOM))
     if device.type != "cpu":
         torch.get_device_module(device).set_rng_state(state(OF_DEVICE), device)
-
-
-def moved(x: Tensor, device: torch.device | str) -> Tensor:
-    """Return a batch's tensor on a device. The copy to a card is one of its own tasks, so that nobody waits for it."""
-    device = torch.device(device)
-    return x.pin_memory().to(device, non_blocking=True) if device.type == "cuda" and x.device.type == "cpu" else x.to(device)

@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from carousel.kernels.alike import moved
 from carousel.layers import State
 from carousel.training.by_size import FeedBySize
-from carousel.training.device import moved
 from carousel.training.processes import Share
 from carousel.training.task import Metric
 from carousel.transcription.config import TranscriptionConfig

@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from carousel.kernels.alike import moved
 from carousel.language.feeding import IGNORED
 from carousel.layers import State
 from carousel.text.encoded import EncodedText
 from carousel.training.by_size import FeedBySize
-from carousel.training.device import moved
 from carousel.training.processes import Share
 
 

@@ -61,13 +61,3 @@ def test_the_cards_generator_goes_on_where_it_stood(two_cards):
     device.set_random_states(card, saved.__getitem__)
     assert two_cards == {0: torch.tensor([7]), 1: torch.tensor([8])} and torch.equal(torch.get_rng_state(), saved["random"])
     assert device.random_states(torch.device("cpu")).keys() == {"random"}
-
-
-def test_batches_are_copied_to_a_card_without_waiting(monkeypatch):
-    done = []
-    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda x: (done.append("locked"), x)[1])
-    monkeypatch.setattr(torch.Tensor, "to", lambda x, *where, **how: (done.append((*where, how)), x)[1])
-    x = torch.arange(3)
-    assert device.moved(x, "cuda:1") is x and done == ["locked", (torch.device("cuda:1"), {"non_blocking": True})]
-    done.clear()
-    assert device.moved(x, "cpu") is x and done == [(torch.device("cpu"), {})]
