@@ -104,10 +104,23 @@ def plan_for(
     if chosen == "held" and not fits:
         raise ValueError(f"CAROUSEL_TRITON_WAY=held: weights of {units} units for {batch} rows do not fit on the card")
     if hold and fits and chosen != "grid":
-        return Plan("held", rows, wide, parts=parts, pieces=1 if padded * dtype.itemsize <= 1024 else 4, heads=heads)
+        return Plan("held", rows, wide, parts=parts, pieces=_pieces(padded, dtype), heads=heads)
     parts = max(1, min(parts, processors // shares))
     depth = 32 if units < 128 else 256 // dtype.itemsize
-    return Plan("grid" if parts > 1 else "rows", rows, wide, depth, parts, stages=3, heads=heads)
+    return Plan("grid" if parts > 1 else "rows", rows, wide, depth, parts, _warps(blocks, rows * wide), 3, heads=heads)
+
+
+def _warps(blocks: list[TileBlock], tile: int) -> int:
+    """Return so many warps that no register is spilled, as Triton's compiler has told of some cells."""
+    values = sum(len(b.reads) + len({s for p in b.products for s in p.symbols}) for b in blocks)
+    return 8 if tile >= 4096 and values > 12 else 4
+
+
+def _pieces(padded: int, dtype: torch.dtype) -> int:
+    """Return in how many pieces an operand is multiplied where weights are held, so that no register is spilled."""
+    if padded * dtype.itemsize < 1024 or (padded * dtype.itemsize == 1024 and dtype is not torch.float32):
+        return 1
+    return 2 if padded * dtype.itemsize == 1024 else 4
 
 
 def _heads(blocks: list[TileBlock], sizes: dict[str, int], wide: int) -> int:
@@ -143,8 +156,7 @@ def _apart(
     if not fits:
         return None
     rows = next((n for n in (16, 32) if -(-batch // n) * heads <= processors), 64)
-    pieces = 1 if padded * dtype.itemsize <= 1024 else 4
-    return Plan("held", rows, wide, parts=heads, pieces=pieces, heads=heads, apart=True)
+    return Plan("held", rows, wide, parts=heads, pieces=_pieces(padded, dtype), heads=heads, apart=True)
 
 
 def _tile(batch: int, units: int, processors: int) -> tuple[int, int]:
