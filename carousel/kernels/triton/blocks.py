@@ -89,18 +89,19 @@ def results(block: TileBlock) -> list[str]:
     for g in block.reduced:
         start = "0.0" if g.kind == "sum" else "-float('inf')"
         if g.heads is None:
-            tiles = _tiles(g)
-            lines.append(f"t = tl.arange(0, {g.padded} // BU if {g.padded} > BU else 1)[None, :]")
-            place = f"{g.array} + (at + r).to(tl.int64)[:, None] * {tiles} + t"
-            mask = f"mask=(r < rows)[:, None] & (t < {tiles})"
-            lines.append(f"t = tl.load({place}, {mask}, other={start}, cache_modifier='.cg')")
-            lines.append(f"{g.symbol} = {_over(g, 't')}[:, None]")
+            # Names of their own: in a loop of Triton's none may become a tile of another shape.
+            tiles, each, parts = _tiles(g), f"each{g.array}", f"parts{g.array}"
+            lines.append(f"{each} = tl.arange(0, {g.padded} // BU if {g.padded} > BU else 1)[None, :]")
+            place = f"{g.array} + (at + r).to(tl.int64)[:, None] * {tiles} + {each}"
+            mask = f"mask=(r < rows)[:, None] & ({each} < {tiles})"
+            lines.append(f"{parts} = tl.load({place}, {mask}, other={start}, cache_modifier='.cg')")
+            lines.append(f"{g.symbol} = {_over(g, parts)}[:, None]")
         else:  # unit by unit, since a head may begin within a tile
             each = f"({g.size} // {g.heads})"
-            lines += [f"{g.symbol} = tl.full([BB, BU], {start}, dtype=tl.float32)", f"for k in range(0, {each}):"]
-            place = f"{g.array} + row * {g.size} + u // {each} * {each} + k"
-            lines.append(f"    t = tl.load({place}, mask=m, other={start}, cache_modifier='.cg')")
-            lines.append(f"    {g.symbol} = " + (f"{g.symbol} + t" if g.kind == "sum" else f"maximum({g.symbol}, t)"))
+            lines += [f"{g.symbol} = tl.full([BB, BU], {start}, dtype=tl.float32)", f"for number in range(0, {each}):"]
+            place = f"{g.array} + row * {g.size} + u // {each} * {each} + number"
+            unit = f"tl.load({place}, mask=m, other={start}, cache_modifier='.cg')"
+            lines.append(f"    {g.symbol} = " + (f"{g.symbol} + {unit}" if g.kind == "sum" else f"maximum({g.symbol}, {unit})"))
     return lines
 
 
@@ -113,8 +114,8 @@ def gathers(block: TileBlock) -> list[str]:
             continue
         start = "0.0" if g.kind == "sum" else "-float('inf')"
         place = f"{g.array} + (at + r).to(tl.int64) * {_tiles(g)} + tile"
-        lines.append(f"t = tl.where(m, {g.operand}, {start})")
-        lines.append(f"tl.store({place}, {_over(g, 't')}, mask=(r < rows) & (0 * r + tile < {_tiles(g)}))")
+        part = _over(g, f"tl.where(m, {g.operand}, {start})")
+        lines.append(f"tl.store({place}, {part}, mask=(r < rows) & (0 * r + tile < {_tiles(g)}))")
     return lines
 
 
