@@ -113,7 +113,7 @@ def plan_for(
 def _warps(blocks: list[TileBlock], tile: int) -> int:
     """Return so many warps that no register is spilled, as Triton's compiler has told of some cells."""
     values = sum(len(b.reads) + len({s for p in b.products for s in p.symbols}) for b in blocks)
-    return 8 if tile >= 4096 and values > 12 else 4
+    return 8 if tile >= 2048 and values > 12 else 4
 
 
 def _pieces(padded: int, dtype: torch.dtype) -> int:
