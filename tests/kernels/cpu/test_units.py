@@ -209,3 +209,12 @@ def test_a_stream_runs_in_kernels():
             stream = Streaming(layer, batch=2)
             torch.testing.assert_close(torch.stack([stream(row).clone() for row in x]), wanted)
     assert len(loop_of(projected).hoisted) == len(loop_of(projected).outer)
+
+
+def test_a_vector_that_is_only_summed_has_a_size(agree):
+    @cell
+    def summed(e, h, W, w):
+        h = tanh(W.he @ e + h * mean(w.c))
+        return h
+
+    agree(summed)
