@@ -1,9 +1,9 @@
-"""On a GPU: our layers, each way, beside PyTorch's cuDNN layers, the eager loop, and the time of the products alone."""
+"""On a GPU: our layers, each way, beside PyTorch's cuDNN layers, the eager loop, others, and the time of the products alone."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -14,10 +14,13 @@ import torch
 from torch import Tensor, nn
 
 from carousel import kernels
+from carousel.bench import flash_rnn, jax_scan
 from carousel.bench.timing import PYTORCHS, Work, forward, further, layer_of
 from carousel.cells import get
+from carousel.equations import EquationError
 
-SIZES = [(1, 256, 100), (20, 200, 35), (64, 512, 70), (64, 1024, 256), (256, 1024, 512)]
+SIZES = [(1, 256, 100), (20, 200, 35), (64, 512, 70), (64, 1024, 256), (256, 1024, 512), (16, 768, 1024)]
+HEADS = {(16, 768, 1024): 12}  # of these sizes, for cells whose dense weights can have them
 TYPES = {"bfloat16": torch.bfloat16, "float32": torch.float32}
 
 
@@ -32,19 +35,22 @@ class Case:
     dtype: str
 
 
-def measure(case: Case, *, ways: list[str], eager: bool = True, seconds: float = 0.3) -> Iterator[dict[str, Any]]:
+def measure(
+    case: Case, *, ways: list[str], compiled: bool = False, jax: bool = False, seconds: float = 0.3
+) -> Iterator[dict[str, Any]]:
     """Measure a layer forward (without derivatives) and in training (forward and backward, gradient of the input included).
 
     float32 runs with TF32 everywhere.
 
     Args:
         case: the layer and its input.
-        ways: ways of running to force, beside the planner's own choice; one that the size does not allow is left out.
-        eager: whether to measure the eager loop.
+        ways: ways of running to force, beside the planner's own choice.
+        compiled: whether to measure ``torch.compile`` of the eager loop.
+        jax: whether to measure JAX's scan.
         seconds: how long each is measured, about.
 
     Returns:
-        Two rows of the table, one after the other.
+        Two rows of the table, one after the other. ``failed``: what could not be measured, and why.
     """
     torch.manual_seed(0)
     dtype, device = TYPES[case.dtype], torch.device("cuda")
@@ -58,28 +64,48 @@ def measure(case: Case, *, ways: list[str], eager: bool = True, seconds: float =
     elif layer.proj_size:
         projected = nn.LSTM(case.hidden, case.hidden, proj_size=layer.proj_size, device=device, dtype=dtype)
         runs["torch.nn.LSTM(proj_size)"] = projected
-    if eager:
-        runs["eager loop"] = _eager(ours)
+    base, _, heads = case.cell.removesuffix("-heads").rpartition("-") if layer.cell.heads > 1 else (case.cell, "", "1")
+    if flash_rnn.available() and base in flash_rnn.GATES:
+        runs["FlashRNN"] = flash_rnn.FlashRNN(base, case.hidden, int(heads), dtype, device)
+    runs["eager loop"] = _eager(ours)
+    if compiled:
+        runs["torch.compile"] = torch.compile(_eager(ours), dynamic=False)
     data = torch.randn(case.steps, case.batch, case.hidden, device=device, dtype=dtype)
     work = layer.cell.work(*layer.sizes())
     products = case.batch * case.steps * (work.input_products + work.recurrent_products)
     with _tf32(), torch.cuda.device(device):
         for what, make, times in (("forward", forward, 1), ("training", _training, 3)):
-            works = {}
-            for name, run in runs.items():
-                work_of = make(run, data)
-                try:
-                    work_of()
-                except ValueError:
-                    continue
-                works[name] = work_of
+            makers = {name: partial(make, run, data) for name, run in runs.items()}
+            if jax and not layer.cell.inputs:
+                makers["JAX lax.scan"] = partial(jax_scan.work, layer, data, training=what == "training")
+            works, failed = tried(makers)
             yield {
                 **asdict(case),
                 "what": what,
                 "seconds": side_by_side(works, seconds),
+                "failed": failed,
                 "floor_seconds": times * products / peak(dtype),
                 "plan": layer.explain(data),
             }
+
+
+def tried(makers: Mapping[str, Callable[[], Work]]) -> tuple[dict[str, Work], dict[str, str]]:
+    """Return works that have run once, and of the others what was wrong: a way that a size does not allow, a rival's fault.
+
+    Raises what ours by the planner's own choice raises.
+    """
+    works, failed = {}, {}
+    for name, make in makers.items():
+        try:
+            work = make()
+            work()
+        except Exception as error:
+            if name == "carousel":
+                raise
+            failed[name] = f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}"
+        else:
+            works[name] = work
+    return works, failed
 
 
 @contextmanager
@@ -186,7 +212,18 @@ def card() -> dict[str, str]:
 
 def cases(cells: list[str], sizes: list[tuple[int, int, int]], types: list[str]) -> list[Case]:
     """Return every combination of cell, size (batch, units, steps) and type; raise ValueError for an unknown cell."""
-    return [Case(get(c).name, *s, dtype=t) for t in types for s in sizes for c in cells]
+    return [Case(_of_size(c, s), *s, dtype=t) for t in types for s in sizes for c in cells]
+
+
+def _of_size(cell: str, size: tuple[int, int, int]) -> str:
+    """Return the name of a cell, in heads where HEADS has the size and the cell can."""
+    known = get(cell)
+    if known.heads > 1 or size not in HEADS:
+        return known.name
+    try:
+        return known.with_heads(HEADS[size]).name
+    except EquationError:
+        return known.name
 
 
 H100 = (132, 227 << 10)  # multiprocessors, and bytes of shared memory that a program may have

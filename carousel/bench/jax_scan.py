@@ -31,7 +31,11 @@ def work(layer: Recurrent, data: Tensor, *, training: bool) -> Work:
     loop, trace = loop_of(cell), cell.trace
     stages = [(stage, printed(tuple(stage.equations), "jax", {"jax": jax, "jnp": jnp})) for stage in loop.stages]
     symbols = {p.name: p.symbol for p in trace.parameters}
-    weights = {n: jnp.asarray(w.detach().numpy()) for n, w in (layer.parameters_of(0) | layer.rates_of(cell)).items()}
+
+    def array(x: Tensor) -> Any:
+        return jnp.asarray(x.detach().numpy()) if x.device.type == "cpu" else jnp.from_dlpack(x.detach().contiguous())
+
+    weights = {n: array(w) for n, w in (layer.parameters_of(0) | layer.rates_of(cell)).items()}
     sizes = (layer.input_size, layer.hidden_size, layer.proj_size)
     lengths = {size.root: layer.cell.length(size, *sizes) for p in trace.parameters for size in (p.rows, *p.columns)}
 
@@ -71,7 +75,7 @@ def work(layer: Recurrent, data: Tensor, *, training: bool) -> Work:
         before = tuple(jnp.zeros((x.shape[1], layer.cell.length(s.size, *sizes)), x.dtype) for s in loop.states)
         return jax.lax.scan(step, before, tuple(hoisted))[1]
 
-    x = jnp.asarray(data.numpy())
+    x = array(data)
     given = jnp.ones((*data.shape[:2], layer.output_size), x.dtype)
     quick = jax.jit(jax.grad(lambda w, x: (run(w, x) * given).sum(), argnums=(0, 1)) if training else run)
     return lambda: jax.block_until_ready(quick(weights, x))

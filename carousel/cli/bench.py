@@ -63,7 +63,8 @@ def kernels(
     if figure is not None:
         files.check(figure)
     if device == "cuda" or compile_only:
-        bench_gpu.kernels(cells, _sizes(sizes), types, ways, seconds, compile_only=compile_only, json=json)
+        how = {"compiled": compiled, "jax": jax, "compile_only": compile_only, "json": json}
+        bench_gpu.kernels(cells, _sizes(sizes), types, ways, seconds, **how)
         return
     if device != "cpu":
         raise InputError(f"--device must be cpu or cuda, not {device!r}")

@@ -13,7 +13,16 @@ from carousel.kernels import triton
 
 
 def kernels(
-    cells: str, sizes: list[tuple[int, int, int]], types: str, ways: str, seconds: float, *, compile_only: bool, json: bool
+    cells: str,
+    sizes: list[tuple[int, int, int]],
+    types: str,
+    ways: str,
+    seconds: float,
+    *,
+    compiled: bool,
+    jax: bool,
+    compile_only: bool,
+    json: bool,
 ) -> None:
     """Print the table, or the report of the compiler. Raises InputError for an unknown case, or without the card."""
     if not triton.available():
@@ -31,7 +40,10 @@ def kernels(
     with screen.counting("compiling" if compile_only else "measuring") as tick:
         for k, case in enumerate(cases):
             tick(k, len(cases))
-            rows += gpu.compile_ahead(case) if compile_only else gpu.measure(case, ways=forced, seconds=seconds)
+            if compile_only:
+                rows += gpu.compile_ahead(case)
+            else:
+                rows += gpu.measure(case, ways=forced, compiled=compiled, jax=jax, seconds=seconds)
     if json:
         screen.print_json({"machine": {} if compile_only else gpu.card(), "rows": rows})
         return
@@ -39,6 +51,8 @@ def kernels(
     title = "For compute capability 9.0" if compile_only else f"{', '.join(gpu.card().values())}; milliseconds"
     left = ("cell", "type", "run", "kernel")
     screen.print_rows(title, table, left)
+    for failed in dict.fromkeys(line for r in rows for line in _failed(r)):
+        print(failed)
 
 
 def _case(r: dict[str, Any]) -> dict[str, str]:
@@ -50,6 +64,12 @@ def _measured(r: dict[str, Any]) -> dict[str, str]:
     for name, seconds in r["seconds"].items():
         shown["torch.nn" if name.startswith("torch.nn") else name] = f"{1000 * seconds:.3f}"
     return shown
+
+
+def _failed(r: dict[str, Any]) -> list[str]:
+    """Return a line for each way that could not be measured."""
+    case = " ".join(_case(r).values())
+    return [f"{case}: {name} was not measured ({why})" for name, why in r.get("failed", {}).items()]
 
 
 def _compiled(r: dict[str, Any]) -> dict[str, str]:

@@ -14,7 +14,7 @@ from functools import cached_property
 import sympy
 
 from carousel.equations.functions import FUNCTIONS
-from carousel.equations.noise import COUNTED, PLACES, SEQUENCES, counted_within, symbols
+from carousel.equations.noise import COUNTED, PLACES, SEQUENCES, WORDS, counted_within, symbols
 from carousel.equations.notes import ROW, Expr, Parameter, Product, Size, rebuild
 from carousel.equations.stages import Accumulator, Reduction, Schedule
 from carousel.equations.trace import State, Trace
@@ -79,6 +79,7 @@ class Loop:
     order: int = 0  # how many times it is a tangent
     recorded: tuple[Expr, ...] = ()
     counts: Mapping[Expr, Size] = field(default_factory=dict)
+    words: frozenset[Expr] = frozenset()  # vectors of whole numbers that noise is drawn from
 
     @cached_property
     def edges(self) -> tuple[str, ...]:
@@ -207,6 +208,7 @@ class _Maker:
             sizes=self.sizes,
             input=self.trace.input,
             counts=self.schedule.counts,
+            words=frozenset(symbols(d.number)[what] for d in self.trace.draws for what in WORDS).intersection(vectors),
         )
 
     def beside(self) -> set[Expr]:

@@ -70,7 +70,8 @@ draw = type(
 # What is counted: the rows of all steps, or the rows of a step; step by step inside the loop, or for all steps at once.
 PLACE, SEQUENCE, PLACES, SEQUENCES = (sympy.Symbol(x, real=True) for x in ("place", "sequence", "places", "sequences"))
 COUNTED = frozenset((PLACE, SEQUENCE))
-KEYS = ("key", "more", "first", "below", "scale")
+WORDS = ("key", "more", "first", "below")  # whole numbers
+KEYS = (*WORDS, "scale")
 
 
 def symbols(number: int) -> dict[str, Expr]:

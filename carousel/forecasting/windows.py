@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from carousel.forecasting.scaling import Prepared
+from carousel.kernels.alike import moved
 from carousel.layers import State
 from carousel.training.processes import Share
 
@@ -44,8 +45,8 @@ class WindowBatch:
 
     def arguments(self, state: State | None, device: torch.device | str) -> tuple[Any, ...]:
         """Return the forecaster's arguments; nothing is carried from batch to batch."""
-        further = {name: v.to(device) for name, v in self.further.items()}
-        return self.x.to(device), self.y.to(device), self.counts.to(device), further
+        further = {name: moved(v, device) for name, v in self.further.items()}
+        return moved(self.x, device), moved(self.y, device), moved(self.counts, device), further
 
 
 @dataclass(frozen=True)

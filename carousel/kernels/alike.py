@@ -56,3 +56,10 @@ def alike(
                 f"{name} is {x.dtype}, but the layer's parameters are {wanted.dtype}: "
                 f"convert it with .to({wanted.dtype}), or the layer with layer.to({x.dtype})"
             )
+
+
+def moved(x: Tensor, device: torch.device | str) -> Tensor:
+    """Return a tensor on a device. The copy to a card is one of its own tasks, so that nobody waits for it."""
+    device = torch.device(device)
+    waits = type(x) is not Tensor or device.type != "cuda" or x.device.type != "cpu"  # tracing knows no locked memory
+    return x.to(device) if waits else x.pin_memory().to(device, non_blocking=True)

@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import cache, lru_cache
 
 import torch
 from torch import Tensor
 
 from carousel.equations import Cell
 from carousel.equations.loop import Equation, Loop, blocks, grouped, loop
-from carousel.equations.notes import Expr, Product, Size
+from carousel.equations.notes import ROW, Expr, Product, Size
 from carousel.equations.stages import Accumulator, Reduction, Stage
 from carousel.equations.variants import numbers
 from carousel.kernels import heads, noise
@@ -159,13 +159,14 @@ def hoist_rest(call: Call) -> tuple[list[Tensor], list[Tensor], Values]:
     values, stacked = outside(call, _lengths(call), _left(call.cell))
     rest = inside.hoisted[len(inside.outer) :]
     given = [values[v] for v in inside.vectors]
-    vectors = [x if x.is_floating_point() else x.to(call.data.dtype) for x in given]  # kernels take noise's whole numbers so
+    exact = torch.promote_types(call.data.dtype, torch.float32)
+    vectors = [x if x.is_floating_point() else x.to(exact) for x in given]  # kernels take noise's whole numbers so
     return [stacked[s] if s in stacked else values[s[0]] for s in rest], vectors, values
 
 
 def as_vectors(call: Call, hoisted: list[Tensor]) -> list[Tensor]:
     """Return ``hoist_rest``'s hoisted inputs, numbers of a row as vectors: those of ``widened``'s loop."""
-    inside, lengths = loop_of(call.cell), _lengths(call)
+    inside, lengths = loop_of(call.cell), {**_lengths(call), ROW: 1}
     met, found = numbers(inside), []
     for symbols, x in zip(inside.hoisted[len(inside.outer) :], hoisted, strict=True):
         found += [x.to(call.data.dtype).expand(-1, lengths[size]) for size in met[symbols[0]]] if symbols[0] in met else [x]
@@ -302,7 +303,16 @@ def _constants(cell: Cell, like: Tensor, parameters: Mapping[str, Tensor], lengt
 
 def _array(cell: Cell, what: str, name: str, shape: tuple[int, ...], like: Tensor) -> Tensor:
     """Return the array that a user's function gives. Raises ValueError for another shape than was asked for."""
-    found = torch.as_tensor(cell.array(name, *shape), dtype=like.dtype, device=like.device)
+    found = _on_card(cell, name, shape, like.dtype, like.device) if like.is_cuda and type(like) is Tensor else None
+    if found is None:
+        found = torch.as_tensor(cell.array(name, *shape), dtype=like.dtype, device=like.device)
     if tuple(found.shape) != shape:
         raise ValueError(f"cell {cell.name}: {what} must have shape {shape}, but its function gives {tuple(found.shape)}")
     return found
+
+
+@lru_cache(maxsize=256)
+def _on_card(cell: Cell, name: str, shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Return the array on a card, copied there once, since a copy waits for the card."""
+    with torch.inference_mode(False):
+        return torch.as_tensor(cell.array(name, *shape), dtype=dtype, device=device)

@@ -80,7 +80,7 @@ class Described:
 
     def type(self, given: torch.dtype) -> torch.dtype:
         """Return its type where others have the type ``given``."""
-        return torch.float32 if self.single else given
+        return torch.promote_types(given, torch.float32) if self.single else given
 
     def at(self, lengths: Mapping[str, int]) -> tuple[int, ...]:
         """Return the shape where the sizes have these lengths."""
@@ -171,7 +171,9 @@ class Interface:
                 Described(f"the hoisted input {', '.join(map(str, ss))}", (("rows",), (self.size(ss[0]),) * len(ss)))
                 for ss in rest
             ),
-            "vectors": tuple(Described(f"parameter {_called(v)}", ((self.size(v),),)) for v in loop.vectors),
+            "vectors": tuple(
+                Described(f"parameter {_called(v)}", ((self.size(v),),), single=v in loop.words) for v in loop.vectors
+            ),
             "before": tuple(Described(f"state {n} before the first step", shape) for n, shape in states),
             "initial": tuple(Described(f"state {n} after a reset", shape) for n, shape in states),
             "clock": (Described("the step number", (("rows",),)),) if loop.clock is not None else (),
@@ -250,8 +252,9 @@ class Interface:
         # A part of a concatenation that is made of parameters alone: what nothing decides is of the states' own size.
         first, *others = ((self.size(s), Source("before", k, 1)) for k, s in enumerate(self.states))
         own = next((place for size, place in others if size not in (first[0], self.size(self.loop.input))), first[1])
-        for size in (self.names[c.root] for p in products for c in p.weight.columns):
-            found.setdefault(size, own)
+        parts = [c for p in products for c in p.weight.columns]
+        for part in (*parts, *self.loop.counts.values()):  # of a vector that is only summed, too
+            found.setdefault(self.names[part.root], own)
         return {n: place for n, place in found.items() if n.startswith("n_") and n not in self.row}
 
     @property

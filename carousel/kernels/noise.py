@@ -18,6 +18,7 @@ from torch import Tensor
 from carousel.equations import Cell
 from carousel.equations.noise import BITS, PLACES, SEQUENCES, symbols
 from carousel.equations.notes import Draw, Expr, Size
+from carousel.kernels.alike import moved
 
 WORD = 0xFFFFFFFF
 MOST_PLACES = 2**BITS  # before a segment
@@ -82,7 +83,7 @@ def values(
 
 def vectors(use: Draw, noise: Noise, units: int, like: Tensor) -> dict[Expr, Tensor]:
     """Return the vectors of a use of noise, (units,) each: whole numbers, and the factor of what dropout leaves."""
-    seed, rate = noise.seed.to(like.device), noise.rates[use.rate.letters]
+    seed, rate = moved(noise.seed, like.device), noise.rates[use.rate.letters]
     unit = torch.arange(units, device=like.device)
     key, more = pcg4d(unit, torch.full_like(unit, use.number), seed & WORD, (seed >> 32) & WORD)
     found = {

@@ -30,11 +30,11 @@ def run(backend: str, call: Call, products: torch.dtype | None = None, *, wide: 
 
     Args:
         backend: its name.
-        call: which neither records nor clamps, if ``wide``.
+        call: what to run.
         products: the type of factors, where it is not the data's.
-        wide: hand hoisted numbers of a row to the loop as vectors.
+        wide: hand hoisted numbers of a row to the loop as vectors, unless the call records or clamps.
     """
-    cell, data = call.cell, call.data
+    cell, data, wide = call.cell, call.data, wide and not call.record and not call.clamp
     key, record, clamp = Variant(wide_key(cell)) if wide else variant(call)
     interface = interface_of(loop_called(key))
     names = interface.state_names

@@ -32,6 +32,11 @@ def whole(stack: Stack, lengths: Lengths, dense: Sequence[Tensor]) -> Tensor:
     return torch.cat([torch.block_diag(*w) for w in each] if stack.heads > 1 else each)
 
 
+def blocks(stack: Stack, lengths: Lengths, dense: Sequence[Tensor]) -> Tensor:
+    """Return the same without the zeros, of several heads (Σ units, operand's units of a head)."""
+    return torch.cat([w.flatten(0, -2) for w in weights(stack, lengths, dense)])
+
+
 def begin(stack: Stack, lengths: Lengths, biases: Sequence[Tensor], like: Tensor) -> Tensor:
     """Return the sums' first terms, (Σ units,), of a stack that multiplies the input."""
     assert stack.biases is not None

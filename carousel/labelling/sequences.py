@@ -17,6 +17,7 @@ from torch import Tensor
 
 from carousel import files
 from carousel.errors import InputError
+from carousel.kernels.alike import moved
 from carousel.labelling.model import IGNORED
 from carousel.labelling.names import Names
 from carousel.labelling.reading import Labelled
@@ -180,7 +181,7 @@ class SequenceBatch:
 
     def arguments(self, state: State | None, device: torch.device | str) -> tuple[Any, ...]:
         """Return the labeller's arguments; nothing is carried from batch to batch."""
-        return self.x.to(device), self.lengths, self.y.to(device)
+        return moved(self.x, device), self.lengths, moved(self.y, device)
 
 
 @dataclass(frozen=True)
@@ -199,7 +200,7 @@ class TreeBatch:
 
     def arguments(self, state: State | None, device: torch.device | str) -> tuple[Any, ...]:
         """Return the labeller's arguments; nothing is carried from batch to batch."""
-        return self.x.to(device), self.forest, self.y.to(device)
+        return moved(self.x, device), self.forest, moved(self.y, device)
 
 
 class SequenceFeed(FeedBySize[SequenceBatch | TreeBatch]):

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from carousel.kernels.alike import moved
 from carousel.layers import State
 from carousel.text.encoded import EncodedText
 from carousel.training.processes import Share
@@ -37,7 +38,7 @@ class Batch:
 
     def arguments(self, state: State | None, device: torch.device | str) -> tuple[Any, ...]:
         """Return the model's arguments; ``state`` is the one that the batch before has left."""
-        return self.x.to(device), None if self.fresh else state, self.y.to(device)
+        return moved(self.x, device), None if self.fresh else state, moved(self.y, device)
 
 
 class Stream:

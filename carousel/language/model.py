@@ -143,9 +143,10 @@ class LanguageModel(Trainable):
         config, counts = self.config, y != IGNORED
         found = []
         if config.ar:
-            found.append(config.ar * dropped[counts].square().mean(1).sum())
-        if config.tar and (both := counts[1:] & counts[:-1]).any():
-            change = (plain[1:] - plain[:-1])[both].square().mean()
+            found.append(config.ar * (dropped.square().mean(-1) * counts).sum())
+        if config.tar:
+            both = counts[1:] & counts[:-1]
+            change = ((plain[1:] - plain[:-1]).square().mean(-1) * both).sum() / both.sum().clamp(min=1)
             found.append(config.tar * change * counts.sum())
         if config.smoothing:
             assert isinstance(self.output, FullSoftmax)  # refused where the model was made

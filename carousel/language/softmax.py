@@ -11,11 +11,13 @@ from torch.nn.functional import cross_entropy, linear
 from torch.utils.checkpoint import checkpoint
 
 from carousel.errors import InputError
+from carousel.kernels.alike import autocast
 from carousel.language.feeding import IGNORED
 from carousel.language.mixture import MixtureOfSoftmaxes
 from carousel.training.precise import precise
 
-ROWS_AT_ONCE = 256  # whose logits are held at a time
+ROWS_AT_ONCE = 256  # whose logits are held at a time on a processor
+LOGITS_AT_ONCE = 1 << 26  # on a card, where many small kernels would wait for their launches
 SAMPLES = 1000
 KINDS = ("full", "adaptive", "sampled", "mixture")
 linear_cross_entropy = getattr(nn.functional, "linear_cross_entropy", None)  # PyTorch before 2.13 has none
@@ -47,11 +49,11 @@ class FullSoftmax(nn.Module):
         """Return the loss; logits are made of some rows at a time, never of all."""
         weight = self._weight(shared)
         learns = torch.is_grad_enabled() and h.requires_grad
-        if learns and torch.is_autocast_enabled(h.device.type):
+        if learns and autocast(h.device):
             return _Rounded.apply(h, weight, self.bias, y, torch.get_autocast_dtype(h.device.type))
         if learns and linear_cross_entropy is not None:
             options: Any = nn.LinearCrossEntropyOptions(
-                batch_chunk_size=ROWS_AT_ONCE, chunking_method=None, acc_policy="accurate"
+                batch_chunk_size=rows_at_once(h.device, self.vocabulary_size), chunking_method=None, acc_policy="accurate"
             )
             return linear_cross_entropy(
                 h, weight, y, linear_bias=self.bias, reduction="sum", ignore_index=IGNORED, options=options
@@ -60,7 +62,8 @@ class FullSoftmax(nn.Module):
         def loss(rows: Tensor, targets: Tensor) -> Tensor:
             return cross_entropy(linear(rows, weight, self.bias), targets, ignore_index=IGNORED, reduction="sum")
 
-        pairs = zip(h.split(ROWS_AT_ONCE), y.split(ROWS_AT_ONCE), strict=True)
+        rows = rows_at_once(h.device, self.vocabulary_size)
+        pairs = zip(h.split(rows), y.split(rows), strict=True)
         losses = [checkpoint(loss, *pair, use_reentrant=False) if learns else loss(*pair) for pair in pairs]
         return torch.stack(losses).sum()
 
@@ -69,8 +72,9 @@ class FullSoftmax(nn.Module):
         of y less the mean logit. Logits are linear, so that neither needs all tokens' logits.
         """
         counts, weight = y != IGNORED, self._weight(shared)
-        h, y = h[counts], y[counts]
-        return (h * (weight[y] - weight.mean(0))).sum() + (self.bias[y] - self.bias.mean()).sum()
+        right = y.masked_fill(~counts, 0)
+        each = (h * (weight[right] - weight.mean(0))).sum(1) + self.bias[right] - self.bias.mean()
+        return (each * counts).sum()
 
     def learn_frequencies(self, counts: Tensor) -> None:
         """Learn before training how often each token occurs, (V,)."""
@@ -79,6 +83,11 @@ class FullSoftmax(nn.Module):
         weight = shared if self.weight is None else self.weight
         assert weight is not None  # a shared layer is given its weight
         return weight
+
+
+def rows_at_once(device: torch.device, vocabulary_size: int) -> int:
+    """Return the rows whose logits are held at a time."""
+    return ROWS_AT_ONCE if device.type == "cpu" else max(ROWS_AT_ONCE, LOGITS_AT_ONCE // vocabulary_size)
 
 
 class _Rounded(torch.autograd.Function):
@@ -90,7 +99,7 @@ class _Rounded(torch.autograd.Function):
         w, b, x = weight.to(dtype), bias.to(dtype), h.to(dtype)
         to_h, to_weight, to_bias = torch.empty_like(h), torch.zeros_like(weight), torch.zeros_like(bias)
         loss = bias.new_zeros(())
-        pieces = -(-len(y) // (2 * ROWS_AT_ONCE))  # logits of half the size
+        pieces = -(-len(y) // (2 * rows_at_once(h.device, len(weight))))  # logits of half the size
         for rows, targets, to_rows in zip(x.chunk(pieces), y.chunk(pieces), to_h.chunk(pieces), strict=True):
             p = torch.addmm(b, rows, w.t()).softmax(1)
             counts = (targets != IGNORED).unsqueeze(1)
@@ -98,7 +107,7 @@ class _Rounded(torch.autograd.Function):
             # No token is so unlikely that its logarithm is infinite.
             loss -= (p.gather(1, right).float().clamp_min(torch.finfo(torch.float32).tiny).log() * counts).sum()
             p.scatter_add_(1, right, p.new_full((), -1).expand_as(right))
-            if not bool(counts.all()):
+            if p.device.type != "cpu" or not bool(counts.all()):  # a card is not waited for
                 p *= counts
             to_rows.copy_(p @ w)
             to_weight += p.t() @ rows

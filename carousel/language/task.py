@@ -8,9 +8,10 @@ from typing import Any
 
 import torch
 
+from carousel.errors import InputError
 from carousel.language.config import Config
 from carousel.language.feeding import feed
-from carousel.language.model import LanguageModel, detach
+from carousel.language.model import LanguageModel, ModelConfig, detach
 from carousel.layers import State
 from carousel.text.encoded import EncodedText
 from carousel.text.vocabulary import Vocabulary
@@ -18,6 +19,17 @@ from carousel.training.processes import Share
 from carousel.training.task import Feed, Metric
 
 PERPLEXITY = Metric("perplexity", "words", lambda nats, targets: math.exp(min(nats / targets, 700.0)))
+
+
+def _unrecordable(model: ModelConfig) -> str | None:
+    """Return what in a step asks the processor, and so would be the same at every replay, or stop the recording."""
+    if any(model.noise_rates().values()):
+        return "with `rates`: the seeds of noise are drawn on the processor"
+    if model.learned_initial:
+        return "with `learned_initial`: where states begin anew is read from the card"
+    if model.softmax in ("adaptive", "sampled"):
+        return f"with `softmax` {model.softmax}: what counts is read from the card"
+    return None
 
 
 class LanguageTask:
@@ -28,6 +40,8 @@ class LanguageTask:
     def __init__(self, folder: Path, config: Config, share: Share):
         self.data, self.training, self.share = folder / "data", config.training, share
         self.vocabulary = Vocabulary.load(folder / "vocab.json", config.text.vocabulary)
+        if config.training.cuda_graph and (why := _unrecordable(config.model)):
+            raise InputError(f"`cuda_graph` records no step {why}")
         self.model = LanguageModel(self.vocabulary.size, config.model)
         counts = EncodedText.open(self.data, "train", self.vocabulary.size).counts(self.vocabulary.size)
         self.model.output.learn_frequencies(torch.from_numpy(counts))

@@ -215,6 +215,10 @@ class TrainConfig(Settings):
     log_every: int = setting(50, "Steps between lines of metrics.jsonl.", least=1)
     save_every: float = setting(30.0, "Seconds between checkpoints.", least=0)
     device: str = setting("cpu", "Where it is trained: cpu, cuda, cuda:1, or another device of PyTorch's.")
+    cuda_graph: bool = setting(
+        False,
+        "On a CUDA card, record a step of each shape of batches as a CUDA graph and replay it; in one process, with adamw.",
+    )
     keep_every: int = setting(
         0, "Every so many steps, keep the weights in the run folder, too, to look into later as RUN@STEP; 0: never.", least=0
     )
@@ -227,7 +231,9 @@ class TrainConfig(Settings):
     def check(self) -> None:
         """Raise InputError for a value that cannot be."""
         super().check()
-        found(self.device)
+        device = found(self.device)
+        if self.cuda_graph and (device.type != "cuda" or self.optimizer != "adamw"):
+            raise InputError(f"`cuda_graph` needs a CUDA device and adamw, not {device.type} and {self.optimizer}")
         if self.feed == "stream" and self.length == 0:
             raise InputError("`length` must be at least 1, not 0")
         if self.feed != "stream" and self.vary_length:
@@ -243,6 +249,7 @@ class ExampleTraining(TrainConfig):
     length: int = setting(0, least=0)
     watch_gradients: int = setting(0, least=0)
     vary_length: bool = setting(False)
+    cuda_graph: bool = setting(False)
 
     @property
     def even_rows(self) -> int:

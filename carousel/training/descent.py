@@ -85,15 +85,22 @@ class Descent:
         """Go down the gradient of a loss that was summed over so many targets, of all processes, divided by their number."""
         self.optimizer.zero_grad(set_to_none=True)
         (loss * (self.processes / targets)).backward()
-        norm = self._clipped_norm() if self.clip is not None else None
-        if self.rates is not None:
-            for group, rate in zip(self.optimizer.param_groups, self.rates(self.taken), strict=True):
-                group["lr"] = rate
+        norm = self.clipped_norm()
+        self.set_rates()
         self.optimizer.step()
         self.taken += 1
         return Step(loss, norm, self.clip)
 
-    def _clipped_norm(self) -> Tensor:
+    def set_rates(self) -> None:
+        """Give the optimizer the learning rates of the next step."""
+        if self.rates is not None:
+            for group, rate in zip(self.optimizer.param_groups, self.rates(self.taken), strict=True):
+                group["lr"] = rate
+
+    def clipped_norm(self) -> Tensor | None:
+        """Clip the gradient, and return its norm before; None where it is not measured."""
+        if self.clip is None:
+            return None
         norm = nn.utils.get_total_norm([p.grad for p in self.parameters if p.grad is not None])
         if self.clip:
             nn.utils.clip_grads_with_norm_(self.parameters, self.clip, norm)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
@@ -26,6 +26,7 @@ from carousel.training.curve import draw_curve
 from carousel.training.descent import Descent, Step, not_finite
 from carousel.training.device import found
 from carousel.training.evaluate import evaluate
+from carousel.training.graphed import Graphed
 from carousel.training.interruption import interruptible
 from carousel.training.monitor import Monitor
 from carousel.training.optimizers import configured, rate
@@ -68,6 +69,8 @@ class Trainer:
         run_folder.check_places(folder)
         if training.even_rows % processes.count:
             raise InputError(f"a batch of {training.batch_size} rows cannot be shared by {processes.count} processes")
+        if training.cuda_graph and processes.count > 1:
+            raise InputError("`cuda_graph` is for one process")
         if training.threads:
             torch.set_num_threads(training.threads)
         self.device = found(training.device, processes.local_rank)
@@ -102,6 +105,7 @@ class Trainer:
             rates=lambda taken: [self.rate() * self._length] * len(optimizer.param_groups),
             processes=processes.count,
         )
+        self.graphed = Graphed(self.descent, partial(self._forward, self.model)) if self.graphs else None
         self.interrupted = False
         self._length = 1.0  # of the batch, of what the rate is for
         self._timed, self._timed_targets = time.monotonic(), 0  # speed is of this process, loss of the whole run
@@ -112,6 +116,11 @@ class Trainer:
     def checkpoint(self) -> Path:
         """The file from which the run can be taken up again."""
         return self.folder / run_folder.CHECKPOINT
+
+    @property
+    def graphs(self) -> bool:
+        """Return whether steps are recorded and replayed."""
+        return self.training.cuda_graph
 
     def rate(self) -> float:
         """Return the learning rate of the next step."""
@@ -144,7 +153,7 @@ class Trainer:
                 self.model.train()
                 self._timed, self._timed_targets = time.monotonic(), 0
                 batches = self.train_feed.batches(position.epoch, position.batch)
-                for batch, step in self.descent.over(batches, partial(self._loss, model)):
+                for batch, step in self._steps(model, batches):
                     self._count(batch, step)
                     position.seconds = time.monotonic() - begun
                     self._keep()
@@ -167,19 +176,36 @@ class Trainer:
     def _interrupt(self) -> None:
         self.interrupted = True
 
-    def _loss(self, model: nn.Module, batch: Batch) -> tuple[Tensor, int]:
+    def _steps(self, model: nn.Module, batches: Iterable[Batch]) -> Iterator[tuple[Batch, Step]]:
+        for batch in batches:
+            arguments = self._arguments(batch)
+            if self.graphed:
+                step, state = self.graphed.step(arguments, batch.targets)
+            else:
+                loss, state = self._forward(model, *arguments)
+                step = self.descent.step(loss, batch.targets)
+            self.carried = self.task.carry(state)
+            yield batch, step
+
+    def _arguments(self, batch: Batch) -> tuple[Any, ...]:
+        """Return the model's arguments, once all has been measured that is measured before the step."""
         position, training = self.position, self.training
         if self.watcher and self.processes.first and position.step % training.watch_gradients == 0:
             self._record({"event": "gradients", "step": position.step, **self.watcher(self.model, batch)})
         arguments = batch.arguments(self.carried, self.device)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=training.precision == "bfloat16"):
-            if self._monitored(position.step) and self.processes.first:
+        if self._monitored(position.step) and self.processes.first:
+            with self._autocast():
                 self.monitor.look(arguments)
-            loss, state = model(*arguments)
-        self.carried = self.task.carry(state)
         if training.vary_length:
             self._length = batch.targets / (training.batch_size * training.length)
-        return loss, batch.targets
+        return arguments
+
+    def _forward(self, model: nn.Module, *arguments: Any) -> tuple[Tensor, Any]:
+        with self._autocast():
+            return model(*arguments)
+
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.training.precision == "bfloat16")
 
     def _count(self, batch: Batch, step: Step) -> None:
         position, training = self.position, self.training

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from carousel.kernels.alike import moved
 from carousel.layers import State
 from carousel.training.by_size import FeedBySize
 from carousel.training.processes import Share
@@ -48,7 +49,7 @@ class ExampleBatch:
         """Return the transcriber's arguments; nothing is carried from batch to batch."""
         x, sizes = laid_out(self.inputs)
         lengths = torch.from_numpy((self.ids > 0).sum(1))
-        return x.to(device), sizes, torch.from_numpy(self.ids).long().to(device), lengths
+        return moved(x, device), sizes, moved(torch.from_numpy(self.ids).long(), device), lengths
 
 
 class ExampleFeed(FeedBySize[ExampleBatch]):

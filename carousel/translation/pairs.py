@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from carousel.kernels.alike import moved
 from carousel.language.feeding import IGNORED
 from carousel.layers import State
 from carousel.text.encoded import EncodedText
@@ -35,7 +36,7 @@ class PairBatch:
 
     def arguments(self, state: State | None, device: torch.device | str) -> tuple[Any, ...]:
         """Return the translator's arguments; nothing is carried from batch to batch."""
-        return self.source.to(device), self.lengths, self.x.to(device), self.y.to(device)
+        return moved(self.source, device), self.lengths, moved(self.x, device), moved(self.y, device)
 
 
 class Pairs(FeedBySize[PairBatch]):

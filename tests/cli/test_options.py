@@ -81,7 +81,7 @@ def test_each_field_is_an_option_with_its_default(words):
 def test_every_field_is_set_by_an_option_or_is_known_not_to_be(kinds):
     left = {f.name for kind in kinds for f in fields(kind)} - {n for kind in kinds for n in flags(kind)}
     files, fixed = {"train", "valid", "test"}, {"cell_data"}
-    fixed |= {"feed", "vary_length", "watch_gradients"} if kinds is not LANGUAGE else set()
+    fixed |= {"feed", "vary_length", "watch_gradients", "cuda_graph"} if kinds is not LANGUAGE else set()
     fixed |= {"length"} if kinds in (TRANSLATION, TRANSCRIPTION) else set()
     fixed |= {"embedding", "tied"} if kinds is TRANSCRIPTION else {"tied"} if kinds is LABELLING else set()
     assert left == files | fixed
@@ -89,7 +89,7 @@ def test_every_field_is_set_by_an_option_or_is_known_not_to_be(kinds):
 
 def test_every_field_of_a_forecaster_is_set_by_an_option_or_is_known_not_to_be():
     left = {f.name for kind in FORECASTING for f in fields(kind)} - {n for kind in FORECASTING for n in flags(kind)}
-    assert left == {"file", "tied", "cell_data", "feed", "vary_length", "watch_gradients"}
+    assert left == {"file", "tied", "cell_data", "feed", "vary_length", "watch_gradients", "cuda_graph"}
 
 
 def test_no_option_gives_the_configurations_as_python_makes_them(carousel, text):

@@ -9,7 +9,9 @@ from carousel.cells import CELLS
 from carousel.errors import InputError
 from carousel.language.feeding import IGNORED
 from carousel.language.model import LanguageModel, ModelConfig
+from carousel.language.softmax import _Rounded
 from carousel.layers import from_torch_state
+from carousel.training.descent import Descent
 
 WORDS = 11
 
@@ -111,3 +113,15 @@ def test_layers_of_several_sizes_are_a_stack_of_pytorchs():
 def test_sizes_and_connections_that_cannot_be_are_refused(config, said):
     with pytest.raises(InputError, match=said):
         LanguageModel(WORDS, ModelConfig("lstm", **config))
+
+
+def test_a_step_asks_the_device_for_no_number():
+    """On the device "meta" there are none: whoever reads one there, as a card would be waited for, fails."""
+    config = ModelConfig("lstm-v3", 6, 6, dropout=0.3, dropout_words=0.1, ar=1.0, tar=1.0, smoothing=0.1)
+    model = LanguageModel(WORDS, config).to("meta").train()
+    descent = Descent(model.parameters(), torch.optim.AdamW(model.parameters()), clip=1.0)
+    x = words(5, 3).to("meta")
+    descent.step(model(x, None, x)[0], 15)
+    h, weight, bias = (torch.zeros(shape, device="meta", requires_grad=True) for shape in ((300, 6), (WORDS, 6), (WORDS,)))
+    _Rounded.apply(h, weight, bias, words(300).to("meta"), torch.bfloat16).backward()
+    assert h.grad.shape == (300, 6)

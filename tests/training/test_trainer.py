@@ -3,7 +3,6 @@
 import json
 import math
 from dataclasses import replace
-from functools import partial
 
 import pytest
 import torch
@@ -81,7 +80,7 @@ def test_the_rate_varies_with_the_targets_of_all_processes(make_run):
     trainer = Trainer(folder, config, Processes(), LanguageTask)
     batch = next(trainer.train_feed.batches())
     double = replace(batch, targets=2 * batch.targets)  # as where another process has as many
-    assert len([*trainer.descent.over([double], partial(trainer._loss, trainer.model))]) == 1
+    assert len([*trainer._steps(trainer.model, [double])]) == 1
     (group,) = trainer.descent.optimizer.param_groups
     assert group["lr"] == pytest.approx(trainer.rate() * 2 * batch.targets / (4 * 12))
 

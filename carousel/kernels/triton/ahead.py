@@ -17,9 +17,10 @@ from triton.compiler import ASTSource
 from carousel.equations import Cell
 from carousel.kernels.registry import loop_called, wide_key
 from carousel.kernels.triton.kernel import Plan, kernels_of
-from carousel.kernels.triton.program import program_of
+from carousel.kernels.triton.program import by_head, program_of
 from carousel.kernels.triton.source import NUMBERS
 
+WIDE = ("_S_", "_C_", "_V_", "_Y_", "_L_", "_F_", "_G_", "_H_")  # letters of arrays in single precision
 _NAMES = {torch.float32: "*fp32", torch.bfloat16: "*bf16", torch.float16: "*fp16"}
 
 
@@ -57,13 +58,20 @@ def compiled(
         "BU": plan.units,
         "BK": plan.depth,
     }
-    constants |= {"PARTS": plan.parts, "PRECISION": precision, **units}
+    constants |= {"PARTS": 1 if plan.apart else plan.parts, "PRECISION": precision, **by_head(units, plan.heads)}
     options: dict[str, Any] = {"num_warps": plan.warps, "num_stages": plan.stages, **plan.together}
-    return [_compile(kernels.functions[n], n, constants, dtype, options, capability) for n in names]
+    single = {x.label for x in program.described if x.single}
+    return [_compile(kernels.functions[n], n, constants, dtype, single, options, capability) for n in names]
 
 
 def _compile(
-    function: Any, name: str, constants: dict[str, Any], dtype: torch.dtype, options: dict[str, Any], capability: int
+    function: Any,
+    name: str,
+    constants: dict[str, Any],
+    dtype: torch.dtype,
+    single: set[str],
+    options: dict[str, Any],
+    capability: int,
 ) -> Report:
     signature: dict[str, str] = {}
     given: dict[tuple[int, ...], Any] = {}
@@ -76,7 +84,7 @@ def _compile(
         elif argument in NUMBERS:
             signature[argument] = "i32"
         else:
-            wide = argument[:3] in ("_S_", "_C_", "_V_", "_Y_", "_L_", "_F_") or argument == "_clock"
+            wide = argument[:3] in WIDE or argument == "_clock" or argument in single
             integer = argument in ("all_at", "all_rows", "_barrier")
             signature[argument] = "*i32" if integer else "*fp32" if wide else _NAMES[dtype]
             attributes[(k,)] = [["tt.divisibility", 16]]

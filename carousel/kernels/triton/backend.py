@@ -16,12 +16,13 @@ from carousel.kernels.interface import Arriving, Described, Tensors
 from carousel.kernels.registry import loop_called, wide_key
 from carousel.kernels.triton import available, interpreted
 from carousel.kernels.triton.program import Unsupported, program_of
+from carousel.kernels.variants import expressible, variant
 
 TYPES = (torch.float32, torch.bfloat16, torch.float16)
 
 
 class Triton(Backend):
-    """Compiled loops on a GPU. Recording, clamps, float64 and noise in tensors of half precision are left to others."""
+    """Compiled loops on a GPU. float64 and sets of steps are left to others."""
 
     name = "triton"
 
@@ -30,10 +31,10 @@ class Triton(Backend):
             raise Unavailable("there are no kernels for the GPU, since Triton is not installed (pip install triton)")
 
     def supports(self, call: Call) -> bool:
-        if call.record or call.clamp or call.changes or call.data.shape[0] == 0 or not usable(call.cell, call.data):
+        if call.data.shape[0] == 0 or input_type(call) not in TYPES or not expressible(call):
             return False
-        if call.noise is not None and input_type(call) is not torch.float32:
-            return False  # whose vectors do not hold the whole numbers that noise is drawn from
+        if not usable(call.cell, call.data, variant(call).key if call.record or call.clamp else None):
+            return False
         self.configured()
         return True
 
@@ -94,15 +95,15 @@ def multiplied(data: Tensor) -> torch.dtype:
     return torch.get_autocast_dtype(kind) if autocast(data.device) else data.dtype
 
 
-def usable(cell: Cell, data: Tensor) -> bool:
-    """Return whether there are kernels for a cell and tensors of this device and type."""
+def usable(cell: Cell, data: Tensor, key: str | None = None) -> bool:
+    """Return whether there are kernels for a cell, or the variant of a key, and tensors of this device and type."""
     if data.device.type != "cuda" and not interpreted():
         return False
     dtype = multiplied(data)
     if dtype not in TYPES:
         return False
     try:
-        program_of(loop_called(wide_key(cell)), dtype is not torch.float32)
+        program_of(loop_called(key or wide_key(cell)), dtype is not torch.float32)
     except (NoDerivative, Unsupported):
         return False
     return True

@@ -16,7 +16,7 @@ from carousel.kernels.interface import Arriving, Tensors
 from carousel.kernels.registry import loop_called
 from carousel.kernels.triton import planner
 from carousel.kernels.triton.kernel import Launch, Plan, TritonSteps, kernels_of, steps_of
-from carousel.kernels.triton.program import TileProduct, TritonProgram, name, program_of
+from carousel.kernels.triton.program import TileProduct, TritonProgram, by_head, name, program_of
 from carousel.kernels.triton.source import step_name, sums
 
 _too_large: set[Plan] = set()  # plans that asked more shared memory than there is
@@ -54,11 +54,15 @@ class Task:
         first = len(interface.outer)
         found: Arrays = {f"_E_{j}": x.contiguous() for j, x in enumerate(tensors.hoisted, first)}
         found |= {name("Y", v): x.float().contiguous() for v, x in zip(program.loop.vectors, tensors.vectors, strict=True)}
-        for (g, j), stack in interface.inner.items():
-            found[f"_W_{g}_{j}"] = stacks.whole(stack, self.lengths, tensors.dense).to(self.dtype)
         found["_resets"] = None if tensors.resets is None else tensors.resets.to(torch.uint8).contiguous()
-        found["_clock"] = tensors.clock
+        found["_clock"] = None if tensors.clock is None else tensors.clock.contiguous()
         return found
+
+    def weights(self, heads: int) -> Arrays:
+        """Return the weights inside the loop: whole matrices, or of several heads the blocks one below the other."""
+        make = stacks.whole if heads == 1 else stacks.blocks
+        inner = self.program.interface.inner
+        return {f"_W_{g}_{j}": make(s, self.lengths, self.tensors.dense).to(self.dtype) for (g, j), s in inner.items()}
 
     def room(self, rows: int, size: int, dtype: torch.dtype) -> Tensor:
         return torch.empty(rows, size, dtype=dtype, device=self.device)
@@ -87,10 +91,12 @@ def forward(run: Run, tensors: Tensors, lengths: dict[str, int], save: bool) -> 
                 room.index_copy_(0, steps.first, now.to(room.dtype))
     output = task.room(steps.total, tensors.before[0].shape[1], dtype)
     final = [torch.empty_like(x, memory_format=torch.contiguous_format) for x in tensors.before]
-    given |= {"_output": output} | {name("F", s): x for s, x in zip(program.states, final, strict=True)}
+    recorded = [task.room(steps.total, lengths[program.of(x)], dtype) for x in program.recorded.values()]
+    given |= {"_output": output} | dict(zip(program.recorded, recorded, strict=True))
+    given |= {name("F", s): x for s, x in zip(program.states, final, strict=True)}
     _run(task, given, {"SAVE": save, "RESETS": resets is not None, "DIRECT": False}, "forward")
     saved = [given[x.label] for x in program.described] if save else []
-    return [output, *final, *saved]  # type: ignore[list-item]  # all of them are there
+    return [output, *final, *recorded, *saved]  # type: ignore[list-item]  # all of them are there
 
 
 def backward(
@@ -110,6 +116,7 @@ def backward(
 
     known = dict(zip((x.label for x in program.described), arriving.saved, strict=True))
     arrays: Arrays = task.arrays() | known | {"_given": arriving.given.contiguous()}
+    arrays |= {name("R", x): g.contiguous() for x, g in zip(back.recorded, arriving.recorded, strict=True)}
     adjoints = []
     for g, group in enumerate(loop.groups):
         adjoints.append(task.room(steps.total, len(group.symbols) * lengths[program.of(group.symbols[0])], task.dtype))
@@ -147,7 +154,12 @@ def _run(task: Task, given: Arrays, flags: dict[str, bool], way: str) -> None:
             if kind == "row" and array not in given:
                 given[array] = task.room(steps.batch, sizes[block.size], torch.float32)
     plan = _plan(task, way, sizes)
-    call = Launch(kernels_of(program.loop, program.mixed), steps, given, sizes, plan)
+    for gathered in (g for stage in stages for b in stage for g in b.gathers):
+        units = sizes[gathered.size]
+        wide = units if gathered.heads is not None else -(-units // plan.units)
+        given[gathered.array] = task.room(steps.total, wide, torch.float32)
+    given |= task.weights(plan.heads)
+    call = Launch(kernels_of(program.loop, program.mixed), steps, given, by_head(sizes, plan.heads), plan)
     if plan.way != "stepwise":
         try:
             call.whole(way, flags, planner.precision(task.dtype))

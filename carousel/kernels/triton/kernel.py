@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import linecache
-import re
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from typing import Any
@@ -18,7 +17,7 @@ from carousel.equations.loop import Loop
 from carousel.kernels.steps import Steps
 from carousel.kernels.triton import interpreted, runtime
 from carousel.kernels.triton.program import TileBlock, TritonProgram, program_of
-from carousel.kernels.triton.source import arrays, source
+from carousel.kernels.triton.source import SIZES, arrays, source
 
 INTERPRETED = interpreted()
 
@@ -40,7 +39,7 @@ class Functions:
             name = part.split("def ", 1)[1].split("(", 1)[0]
             self.functions[name] = space[name]
             heading = part.split("def ", 1)[1].split("):\n", 1)[0]
-            self.arguments[name] = [*arrays(heading), *re.findall(r"\b(?:N|PAD)_\w+", heading)]
+            self.arguments[name] = [*arrays(heading), *dict.fromkeys(SIZES.findall(heading))]
 
 
 @cache
@@ -59,9 +58,19 @@ class TritonSteps(Steps):
         self.all_rows = torch.tensor(self.each_rows, dtype=torch.int32, device=device)
 
 
-@lru_cache(maxsize=256)
+_in_graphs: set[TritonSteps] = set()  # whose arrays CUDA graphs read, for as long as these may run
+
+
 def steps_of(batch_sizes: tuple[int, ...], reverse: bool, device: torch.device) -> TritonSteps:
     """Return the steps, made once for the same arguments."""
+    found = _steps(batch_sizes, reverse, device)
+    if device.type == "cuda" and torch.cuda.is_current_stream_capturing():
+        _in_graphs.add(found)
+    return found
+
+
+@lru_cache(maxsize=256)
+def _steps(batch_sizes: tuple[int, ...], reverse: bool, device: torch.device) -> TritonSteps:
     return TritonSteps(batch_sizes, reverse, device)
 
 
@@ -81,21 +90,25 @@ class Plan:
     warps: int = 4
     stages: int = 2
     pieces: int = 0  # in which an operand is multiplied, where the weights are held
+    heads: int = 1  # whose tiles multiply their own head's units alone
+    apart: bool = False  # a tile has all of a head, so that no program waits for another
 
     def options(self, *, precision: str) -> dict[str, Any]:
         """Return the arguments with which a kernel for all steps is launched."""
-        found = {"BB": self.rows, "BU": self.units, "PARTS": self.parts, "PRECISION": precision}
+        found = {"BB": self.rows, "BU": self.units, "PARTS": 1 if self.apart else self.parts, "PRECISION": precision}
         found |= {} if self.pieces else {"BK": self.depth}
         return found | ({} if INTERPRETED else {"num_warps": self.warps, "num_stages": self.stages} | self.together)
 
     def __str__(self) -> str:
         tile = f"{self.rows} rows × {self.units} units"
-        return f"{self.way} ({tile}, {self.parts} programs a row)" if self.parts > 1 else f"{self.way} ({tile})"
+        heads = ", one a head" if self.apart else ", by head" if self.heads > 1 else ""
+        return f"{self.way} ({tile}, {self.parts} programs a row{heads})" if self.parts > 1 else f"{self.way} ({tile}{heads})"
 
     @property
     def together(self) -> dict[str, Any]:
         """Programs that wait for one another must all be there."""
-        return {"launch_cooperative_grid": True} if self.way in ("grid", "held") and self.parts > 1 else {}
+        waiting = self.way in ("grid", "held") and self.parts > 1 and not self.apart
+        return {"launch_cooperative_grid": True} if waiting else {}
 
 
 class Launch:

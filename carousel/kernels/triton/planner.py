@@ -8,7 +8,7 @@ from functools import cache, lru_cache
 import torch
 
 from carousel.kernels.triton.kernel import INTERPRETED, Plan
-from carousel.kernels.triton.program import TritonProgram
+from carousel.kernels.triton.program import TileBlock, TritonProgram, by_head
 
 WAYS = ("stepwise", "rows", "grid", "held")
 """A kernel a stage and step; one for all steps whose programs have some rows and all units, or share the units and wait for
@@ -29,7 +29,7 @@ def precision(dtype: torch.dtype) -> str:
         return "widened"
     if dtype is not torch.float32:
         return "ieee"
-    return "ieee" if torch.get_float32_matmul_precision() == "highest" else "tf32"
+    return "tf32" if torch.backends.cuda.matmul.fp32_precision == "tf32" else "ieee"  # the older name raises after the newer
 
 
 @cache
@@ -89,23 +89,74 @@ def plan_for(
     processors, shared = card
     if chosen == "stepwise":
         return Plan("stepwise", 16 if INTERPRETED else 4, 64)
-    if not any(b.products for b in blocks):
+    if not any(b.of_others for b in blocks):
         return Plan("pointwise", 16 if INTERPRETED else 4, 64, parts=-(-units // 64))
     if chosen == "rows":
-        return Plan("rows", 16, 16 if units <= 16 else 32, 32 if units <= 32 else 64)
+        wide = 16 if units <= 16 else 32
+        return Plan("rows", 16, wide, 32 if units <= 32 else 64, heads=_heads(blocks, sizes, wide))
+    if chosen in (None, "held") and hold and (apart := _apart(blocks, sizes, batch, dtype, card)):
+        return apart
     rows, wide = _tile(batch, units, processors)
+    heads = _heads(blocks, sizes, wide)
     parts, shares = -(-units // wide), -(-batch // rows)
-    padded = max(sizes[p.padded] for b in blocks for p in b.products)
-    weights = {(p.weight, sizes[p.padded] * p.width) for b in blocks for p in b.products}
-    fits = wide * dtype.itemsize * sum(n for _, n in weights) <= 0.72 * shared
-    fits = fits and shares * parts <= processors and padded <= 1024
+    padded, fits = _held(blocks, sizes, heads, wide, dtype, shared)
+    fits = fits and shares * parts <= processors
     if chosen == "held" and not fits:
         raise ValueError(f"CAROUSEL_TRITON_WAY=held: weights of {units} units for {batch} rows do not fit on the card")
     if hold and fits and chosen != "grid":
-        return Plan("held", rows, wide, parts=parts, pieces=1 if padded * dtype.itemsize <= 1024 else 4)
+        return Plan("held", rows, wide, parts=parts, pieces=_pieces(padded, dtype), heads=heads)
     parts = max(1, min(parts, processors // shares))
     depth = 32 if units < 128 else 256 // dtype.itemsize
-    return Plan("grid" if parts > 1 else "rows", rows, wide, depth, parts, stages=3)
+    return Plan("grid" if parts > 1 else "rows", rows, wide, depth, parts, _warps(blocks, rows * wide), 3, heads=heads)
+
+
+def _warps(blocks: list[TileBlock], tile: int) -> int:
+    """Return so many warps that no register is spilled, as Triton's compiler has told of some cells."""
+    values = sum(len(b.reads) + len({s for p in b.products for s in p.symbols}) for b in blocks)
+    return 8 if tile >= 2048 and values > 12 else 4
+
+
+def _pieces(padded: int, dtype: torch.dtype) -> int:
+    """Return in how many pieces an operand is multiplied where weights are held, so that no register is spilled."""
+    if padded * dtype.itemsize < 1024 or (padded * dtype.itemsize == 1024 and dtype is not torch.float32):
+        return 1
+    return 2 if padded * dtype.itemsize == 1024 else 4
+
+
+def _heads(blocks: list[TileBlock], sizes: dict[str, int], wide: int) -> int:
+    """Return the heads of the products where no tile of so many units has those of several, else 1."""
+    every = {(p.heads, sizes[b.size]) for b in blocks for p in b.products if p.heads > 1}
+    heads = {h for h, _ in every}
+    return heads.pop() if len(heads) == 1 and all(n // h % wide == 0 for h, n in every) else 1
+
+
+def _held(
+    blocks: list[TileBlock], sizes: dict[str, int], heads: int, wide: int, dtype: torch.dtype, shared: int
+) -> tuple[int, bool]:
+    """Return the units of the longest operand, padded, and whether weights for tiles of so many units can be held."""
+    known = by_head(sizes, heads)
+    padded = max((known[p.padded] for b in blocks for p in b.products), default=0)
+    weights = {(p.weight, known[p.padded] * p.width) for b in blocks for p in b.products}
+    return padded, padded <= 1024 and wide * dtype.itemsize * sum(n for _, n in weights) <= 0.72 * shared
+
+
+def _apart(
+    blocks: list[TileBlock], sizes: dict[str, int], batch: int, dtype: torch.dtype, card: tuple[int, int]
+) -> Plan | None:
+    """Return a plan whose programs have all of a head for some rows, so that none waits for another; None where heads are of
+    other sizes than tiles, differ in size, or meet in the loop."""
+    every = {(p.heads, sizes[n]) for b in blocks for p in b.products for n in (b.size, p.each)}
+    every |= {(g.heads or 1, sizes[g.size]) for b in blocks for g in b.gathers}
+    (heads, units), *others = every
+    wide = units // heads
+    if others or heads == 1 or wide not in (16, 32, 64, 128):
+        return None
+    processors, shared = card
+    padded, fits = _held(blocks, sizes, heads, wide, dtype, shared)
+    if not fits:
+        return None
+    rows = next((n for n in (16, 32) if -(-batch // n) * heads <= processors), 64)
+    return Plan("held", rows, wide, parts=heads, pieces=_pieces(padded, dtype), heads=heads, apart=True)
 
 
 def _tile(batch: int, units: int, processors: int) -> tuple[int, int]:

@@ -6,8 +6,9 @@ cell begins with, a letter and their symbol:
 ==== =========================================================================================================
 E    hoisted inputs, (rows of all steps, width)
 X    operands of products, and S states in float32, both of every step: the value *before* it where it is a state
-K    values saved for the run backwards, of every step
+K    values saved for the run backwards, of every step; R values that are recorded, and their gradients
 L    values that a later block of the step reads, one a row
+G    what each tile of units has of a reduction, of every step, in float32; H what is reduced by head, unit by unit
 F I  final states; those that a reset returns to
 A    adjoints of a group's sums, of every step; B those of hoisted inputs, where they are others
 C    what is carried back to a state, in float32; D the same of every step, for the gradient of initial states
@@ -23,11 +24,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from carousel.equations.loop import Equation, Loop
 from carousel.equations.noise import COUNTED, PLACE
-from carousel.equations.notes import Expr, Size
+from carousel.equations.notes import ROW, Expr, Size
+from carousel.equations.stages import Reduction
 from carousel.kernels.interface import Described, interface_of
 from carousel.kernels.liveness import BackwardFlow, ForwardFlow, Liveness, Place
 
@@ -41,7 +43,10 @@ class Unsupported(Exception):
 
 @dataclass(frozen=True)
 class TileProduct:
-    """``symbols[k]`` += ``array`` (rows, ``depth``) @ weight ``weight``, whose rows are units or, transposed, columns."""
+    """``symbols[k]`` += ``array`` (rows, ``depth``) @ weight ``weight``, whose rows are units or, transposed, columns.
+
+    Of several ``heads`` a tile may multiply its own head's part of the array alone, where the plan says so (``HEADS``).
+    """
 
     symbols: tuple[Expr, ...]
     array: str
@@ -52,36 +57,82 @@ class TileProduct:
     later: bool = False  # of the rows of the step after
     width: int = 1  # sums of the forward group
     each: str = ""  # units of each vector of the operand
+    heads: int = 1
 
     @property
     def padded(self) -> str:
-        """``each``, as a power of two."""
-        return self.each.replace("N_", "PAD_", 1)
+        """The units of a vector of the operand, or of its head, as a power of two."""
+        return self.each.replace("N_", "WIDE_" if self.heads > 1 else "PAD_", 1)
+
+    @property
+    def inner(self) -> str:
+        """The units of a vector of the operand, or of its head."""
+        return f"({self.each} // HEADS)" if self.heads > 1 else self.each
+
+    def begin(self, size: str) -> str:
+        """Return where the units begin, of a vector of the operand, that a tile of a block of ``size`` multiplies."""
+        return f"tile * BU // ({size} // HEADS) * {self.inner}" if self.heads > 1 else "0"
+
+
+class Read(NamedTuple):
+    """A value that a block loads. ``number``: it is one number a row."""
+
+    symbol: Expr
+    kind: str
+    array: str
+    width: int = 1
+    column: int = 0
+    number: bool = False
+
+
+class Gathered(NamedTuple):
+    """A reduction over the units of ``size``: its array, and the heads where it goes by head."""
+
+    symbol: Expr
+    kind: str
+    operand: Expr
+    array: str
+    size: str
+    heads: int | None
+
+    @property
+    def padded(self) -> str:
+        """``size``, as a power of two."""
+        return self.size.replace("N_", "PAD_", 1)
 
 
 @dataclass
 class TileBlock:
-    """One stage's work on the units of one size: ``reads`` are (symbol, kind of place, array, width, column)."""
+    """One stage's work on the units of one size, or on what is one number a row (``row``), which each program does for itself.
+
+    ``gathers``: the reductions of the stage after to which it gives its units. ``reduced``: those whose results it has.
+    """
 
     stage: int
     size: str
+    row: bool = False
     products: list[TileProduct] = field(default_factory=list)
-    reads: list[tuple[Expr, str, str, int, int]] = field(default_factory=list)
+    reduced: list[Gathered] = field(default_factory=list)
+    reads: list[Read] = field(default_factory=list)
     equations: list[Equation] = field(default_factory=list)
+    gathers: list[Gathered] = field(default_factory=list)
     writes: list[Write] = field(default_factory=list)
+
+    @property
+    def of_others(self) -> bool:
+        """Return whether it reads what other programs of the same rows have written."""
+        return bool(self.products or self.reduced)
 
 
 class TritonProgram:
     """Both directions of a loop; ``mixed``: products are of another type than the states.
 
-    Raises NoDerivative where SymPy has none, Unsupported for operands that come from outside the loop, and for recorded values.
+    Raises NoDerivative where SymPy has none, Unsupported for operands that come from outside the loop, and for sets of steps.
     """
 
     def __init__(self, loop: Loop, mixed: bool):
         if loop.edges:
             raise Unsupported(f"a step of {loop.name} follows several")
-        if loop.goes_over_units:
-            raise Unsupported(f"{loop.name} goes over the units of a step")
         self.loop, self.mixed, self.live, self.interface = loop, mixed, Liveness(loop), interface_of(loop)
         self.states, back = self.live.states, self.live.derivative
         self._letters = {root: f"{root.letter}{k}" for root, k in self.live.rank.items()}
@@ -89,8 +140,6 @@ class TritonProgram:
         self.operands = self.live.operands
         if any(x in self.live.column or x in loop.vectors for x in self.operands) or not loop.stages:
             raise Unsupported(f"{loop.name} multiplies what does not depend on its states")
-        if loop.recorded:
-            raise Unsupported(f"{loop.name} gives back more than its output")
         self.saved = tuple(x for x in back.saved if x not in self.live.column)
         self.read_states = tuple(s for s in self.states if s in self.live.read() | set(back.saved))
         self.forward = _Forward(self, self.live.forward).blocks()
@@ -103,7 +152,9 @@ class TritonProgram:
         for state in self.read_states:
             array = self.state_array(state)
             self.steps.setdefault(array, (array.startswith("_S"), state))
-        self.saved_arrays = {self.saved_array(x): (False, x) for x in self.saved if self.saved_array(x) not in self.steps}
+        saved = {self.saved_array(x): (self.live.row(x), x) for x in self.saved}
+        self.saved_arrays = {array: found for array, found in saved.items() if array not in self.steps}
+        self.recorded = {name("R", x): x for x in loop.recorded}
         # Sums of the input that the run backwards reads.
         self.sums = tuple(j for j, o in enumerate(loop.outer) if set(o.symbols) & set(back.saved))
         rows = ("rows",)
@@ -155,7 +206,17 @@ class TritonProgram:
 
 def padded(sizes: dict[str, int]) -> dict[str, int]:
     """Return the numbers of units, and of each the next power of two (at least 16, as a product of tiles wants)."""
-    return sizes | {n.replace("N_", "PAD_", 1): max(16, 1 << (k - 1).bit_length()) for n, k in sizes.items()}
+    return sizes | {n.replace("N_", "PAD_", 1): _power(k) for n, k in sizes.items()}
+
+
+def by_head(sizes: dict[str, int], heads: int) -> dict[str, int]:
+    """Return the numbers of units, with the number of heads whose tiles keep to themselves, and what a head has, padded."""
+    wide = {n.replace("N_", "WIDE_", 1): _power(max(1, k // heads)) for n, k in sizes.items() if n.startswith("N_")}
+    return {**sizes, "HEADS": heads} | wide
+
+
+def _power(k: int) -> int:
+    return max(16, 1 << (k - 1).bit_length())
 
 
 @cache
@@ -184,22 +245,10 @@ class _Direction(ABC, Generic[Flow]):
         return [stages[k] for k in sorted(stages)]
 
     def block(self, place: Place) -> TileBlock:
-        made = TileBlock(place.stage, self.program.letter(place.size), self.products(place))
-        for s in self.flow.reads(place):
-            if s in self.loop.vectors:
-                made.reads.append((s, "vector", f"_Y_{s}", 1, 0))
-            elif s in COUNTED:
-                made.reads.append((s, "counted", "row" if s == PLACE else "r[:, None]", 1, 0))
-            elif s == self.loop.clock:
-                made.reads.append((s, "clock", "_clock", 1, 0))
-            elif s in self.flow.defined:
-                made.reads.append((s, "row", f"_L_{s}", 1, 0))
-            elif s in self.live.column:
-                j, k = self.live.column[s]
-                made.reads.append((s, "step", f"_E_{j}", len(self.loop.hoisted[j]), k))
-            else:
-                kind, array, width, column = self.found(s)
-                made.reads.append((s, kind, array, width, column))
+        made = TileBlock(place.stage, self.program.letter(place.size), place.size is ROW, self.products(place))
+        made.reads = [self.read(s) for s in self.flow.reads(place)]
+        made.reduced = [self.gathered(r) for r in self.flow.reduced(place)]
+        made.gathers = [self.gathered(r) for r in self.flow.gathered(place)]
         made.equations = self.flow.assigned(place)
         made.writes = self.writes(place)
         for cross_stage in self.flow.cross_stage:
@@ -207,11 +256,34 @@ class _Direction(ABC, Generic[Flow]):
                 made.writes.append(("row", cross_stage, f"_L_{cross_stage}", 1, 0))
         return made
 
+    def read(self, s: Expr) -> Read:
+        """Return where a block finds a value."""
+        if s in self.live.counts:
+            return Read(s, "count", self.program.letter(self.live.counts[s].root))
+        if s in COUNTED:
+            return Read(s, "counted", "row" if s == PLACE else "r[:, None]")
+        if s == self.loop.clock:
+            return Read(s, "step", "_clock", number=True)
+        number = self.live.row(s)
+        if s in self.loop.vectors:
+            return Read(s, "vector", f"_Y_{s}", number=number)
+        if s in self.flow.defined:
+            return Read(s, "row", f"_L_{s}", number=number)
+        if s in self.live.column:
+            j, k = self.live.column[s]
+            return Read(s, "step", f"_E_{j}", len(self.loop.hoisted[j]), k, number)
+        return Read(s, *self.found(s), number=number)
+
+    def gathered(self, r: Reduction) -> Gathered:
+        """Return a reduction with its array."""
+        array = name("G" if r.heads is None else "H", r.symbol)
+        return Gathered(r.symbol, r.kind, r.operand, array, self.program.letter(r.size.root), r.heads)
+
     @abstractmethod
     def products(self, place: Place) -> list[TileProduct]: ...
 
     @abstractmethod
-    def found(self, symbol: Expr) -> tuple[str, str, int, int]: ...
+    def found(self, symbol: Expr) -> tuple[str, str]: ...
 
     @abstractmethod
     def writes(self, place: Place) -> list[Write]: ...
@@ -223,11 +295,13 @@ class _Forward(_Direction[ForwardFlow]):
         for g, group in self.flow.groups(place):
             for j, x in enumerate(group.operands):
                 size, width = self.program.size(x), len(group.symbols)
-                found.append(TileProduct(group.symbols, f"_X_{x}", size, f"_W_{g}_{j}", g, width=width, each=size))
+                heads = self.program.interface.inner[g, j].heads
+                weight = f"_W_{g}_{j}"
+                found.append(TileProduct(group.symbols, f"_X_{x}", size, weight, g, width=width, each=size, heads=heads))
         return found
 
-    def found(self, symbol: Expr) -> tuple[str, str, int, int]:
-        return "step", self.program.state_array(symbol), 1, 0
+    def found(self, symbol: Expr) -> tuple[str, str]:
+        return "step", self.program.state_array(symbol)
 
     def writes(self, place: Place) -> list[Write]:
         program = self.program
@@ -238,6 +312,8 @@ class _Forward(_Direction[ForwardFlow]):
                     made.append(("step", s, f"_X_{s}", 1, 0))
                 elif s in program.saved:
                     made.append(("save", s, f"_K_{s}", 1, 0))
+                if s in self.loop.recorded:
+                    made.append(("step", s, f"_R_{s}", 1, 0))
         for before, state in program.states.items():
             if self.flow.home(before) == place:
                 if state is self.loop.states[0]:
@@ -254,18 +330,21 @@ class _Backward(_Direction[BackwardFlow]):
             group = self.loop.groups[p.group]
             width, each = len(group.symbols), self.program.size(group.symbols[0])
             depth, weight = f"({width} * {each})", f"_W_{p.group}_{p.operand}"
-            found.append(TileProduct((p.symbol,), f"_A_{p.group}", depth, weight, p.group, True, p.later, width, each))
+            heads = self.program.interface.inner[p.group, p.operand].heads
+            found.append(TileProduct((p.symbol,), f"_A_{p.group}", depth, weight, p.group, True, p.later, width, each, heads))
         return found
 
-    def found(self, symbol: Expr) -> tuple[str, str, int, int]:
+    def found(self, symbol: Expr) -> tuple[str, str]:
         derivative = self.live.derivative
         if symbol in self.flow.arriving:
             before = self.flow.arriving[symbol]
             # Where nothing is carried, only the loop's result can arrive, at the last step of a row.
-            return "row" if derivative.carried[before] != 0 else "ended", f"_C_{before}", 1, 0
+            return "row" if derivative.carried[before] != 0 else "ended", f"_C_{before}"
         if symbol == derivative.given:
-            return "step", "_given", 1, 0
-        return "step", self.program.saved_array(symbol), 1, 0
+            return "step", "_given"
+        if symbol in derivative.recorded:
+            return "step", name("R", symbol)
+        return "step", self.program.saved_array(symbol)
 
     def writes(self, place: Place) -> list[Write]:
         made: list[Write] = [

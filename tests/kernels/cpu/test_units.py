@@ -1,7 +1,5 @@
 """Functions over units in compiled loops: PyTorch's own as oracles, precision, NaN and infinity, threads, numbers a row."""
 
-from types import SimpleNamespace
-
 import pytest
 import torch
 from torch import nn
@@ -213,15 +211,10 @@ def test_a_stream_runs_in_kernels():
     assert len(loop_of(projected).hoisted) == len(loop_of(projected).outer)
 
 
-def test_a_gpu_leaves_them_to_the_reference():
-    pytest.importorskip("triton")
-    from carousel.kernels.triton.program import Unsupported, program_of
+def test_a_vector_that_is_only_summed_has_a_size(agree):
+    @cell
+    def summed(e, h, W, w):
+        h = tanh(W.he @ e + h * mean(w.c))
+        return h
 
-    with pytest.raises(Unsupported, match="everything goes over the units of a step"):
-        program_of(loop_of(everything), False)
-
-
-def test_a_layer_on_a_gpu_says_why():
-    there = SimpleNamespace(device=torch.device("cuda"))
-    said = kernels.BACKENDS["reference"].explain(everything, there, 3, (3, 4, 0))
-    assert said.endswith("since kernels for GPUs do not go over the units of a step")
+    agree(summed)

@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 import torch
 from exact_functions import EXACT, cell_of, check
+from in_triton import INPUT, UNITS, agree
 
 from carousel import cells, kernels
 from carousel.cells import CELLS
 from carousel.cells.papers import PAPERS
-from carousel.equations import cell, logistic, mean, tanh
-from carousel.kernels import BACKENDS, Call, Noise, registry
+from carousel.equations import cell, logistic, tanh
+from carousel.kernels import BACKENDS, Call, registry
 from carousel.kernels.inputs import loop_of
 from carousel.kernels.triton import calls, planner
 from carousel.kernels.triton.backend import usable
@@ -17,66 +18,6 @@ from carousel.layers import Recurrent
 
 torch.set_num_threads(1)
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")  # NumPy's, of lanes beyond the last row or unit
-INPUT, UNITS, PROJECTED = 5, 19, 7
-TOLERANCE = {torch.float32: 2e-5, torch.bfloat16: 4e-2, torch.float16: 6e-3}
-
-
-def solve(back_end, c, dtype, batch_sizes, *, reverse=False, resets=False, device="cpu"):
-    """Outputs, states and gradients of everything, of the same problem in any dtype, on any device."""
-    generator = torch.Generator().manual_seed(1)
-
-    def draw(*shape):
-        values = 0.5 * torch.randn(*shape, generator=generator, dtype=torch.float64)
-        return values.bfloat16().to(device, dtype).requires_grad_()  # the same numbers for all
-
-    rows, total = batch_sizes[0], sum(batch_sizes)
-    units, narrow = (-(-n // c.heads) * c.heads for n in (UNITS, PROJECTED))
-    projected, own = narrow if c.has_projection else 0, [4] * len(c.sized)
-    vectors = [s for s in c.trace.states if s.size is not None]
-    clock = {s.name: torch.full((rows, 1), 2.0, device=device) for s in c.trace.states if s.size is None}
-    size = units if c.trace.input_like else INPUT
-    leaves = {"e": draw(total, size)}
-    parameters = {s.name: draw(*s.shape) for s in c.parameter_specs(size, units, projected, *own)}
-    before = {s.name: draw(rows, c.length(s.size, size, units, projected, *own)) for s in vectors}
-    initial = {s.name: draw(rows, c.length(s.size, size, units, projected, *own)) for s in vectors} if resets else {}
-    inputs = {x.name: draw(total, c.length(x.size, size, units, projected, *own)) for x in c.trace.inputs}
-    options = {"reverse": reverse, "inputs": inputs}
-    if c.trace.draws:
-        options["noise"] = Noise(torch.tensor(2**40 + 3), dict.fromkeys(c.rates, 0.3), first=11)
-    rated = [p for p in c.trace.parameters if p.kind == "rate"]
-    wide = {p.name: (c.length(p.rows, size, units, projected, *own),) for p in rated}
-    rates = {n: torch.full(shape, 0.3, dtype=dtype, device=device) for n, shape in wide.items()}
-    parameters |= rates
-    if resets:
-        options["resets"] = torch.rand(total, generator=generator).to(device) < 0.4
-        options["initial"] = initial | {k: torch.zeros_like(x) for k, x in clock.items()}
-    output, after, _ = BACKENDS[back_end].run(Call(c, leaves["e"], batch_sizes, before | clock, parameters, **options))
-    given = torch.Generator().manual_seed(2)
-    loss = 0
-    for x in (output, *(after[s.name] for s in vectors)):
-        loss = loss + (x.double() * torch.randn(x.shape, generator=given, dtype=torch.float64).to(device)).sum()
-    leaves |= {n: x for n, x in parameters.items() if n not in rates} | {f"input {k}": x for k, x in inputs.items()}
-    leaves |= {f"{k} before": x for k, x in before.items()} | {f"{k} initial": x for k, x in initial.items()}
-    gradients = torch.autograd.grad(loss, list(leaves.values()), allow_unused=True)
-    found = {"output": output, **{f"{k} after": x for k, x in after.items()}}
-    found |= {
-        f"gradient of {k}": torch.zeros_like(x) if g is None else g for (k, x), g in zip(leaves.items(), gradients, strict=True)
-    }
-    return {k: x.detach().double().cpu() for k, x in found.items()}
-
-
-def agree(c, dtype, batch_sizes, device="cpu", **options):
-    expected = solve("reference", c, torch.float64, batch_sizes, **options)
-    found = solve("triton", c, dtype, batch_sizes, device=device, **options)
-    for name, x in expected.items():
-        error = (found[name] - x).norm() / (x.norm() + 1e-6)
-        assert error < TOLERANCE[dtype], f"{c.name}: {name} is {error:.1e} off"
-
-
-@pytest.fixture(params=["stepwise", "held"])
-def way(request, monkeypatch):
-    monkeypatch.setenv("CAROUSEL_TRITON_WAY", request.param)
-    return request.param
 
 
 @pytest.mark.parametrize("name", CELLS)
@@ -123,21 +64,7 @@ def test_forward_mode_of_a_number(way):
     torch.testing.assert_close(run("triton"), run("reference"), rtol=1e-4, atol=1e-5)
 
 
-def test_what_is_still_summed_up_over_units_is_left_to_the_reference():
-    @cell(inputs={"d": 1})
-    def summed(e, h, d, W):
-        h = tanh(W.he @ e + mean(h) * d)
-        return h
-
-    @cell(inputs={"d": 1})
-    def ticking(e, h, t, d, W):
-        h = tanh(W.he @ e + h * (d * t))
-        return h
-
-    assert not usable(summed, torch.zeros(1)) and not usable(ticking, torch.zeros(1))
-
-
-@pytest.mark.parametrize("name", [n for n, c in PAPERS.items() if c.rates and "layer-norm" not in n])
+@pytest.mark.parametrize("name", [n for n, c in PAPERS.items() if c.rates])
 @pytest.mark.parametrize("reverse", [False, True])
 def test_noise_is_drawn_in_the_kernels(name, reverse, way):
     c = PAPERS[name]
@@ -156,12 +83,11 @@ def test_noise_of_a_layer_in_these_kernels_and_others(monkeypatch):
             assert back_end != "triton" or layer.explain(x).startswith("triton")
     torch.testing.assert_close(found[0], found[1], rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(found[2], found[1], rtol=1e-4, atol=1e-5)
-    half = Recurrent("lstm-variational", INPUT, UNITS, rates={"m": 0.4}, dtype=torch.bfloat16)
-    torch.manual_seed(1)
-    ours, _ = half(x.bfloat16())
-    with kernels.use("reference"):
-        torch.manual_seed(1)
-        assert torch.equal(half(x.bfloat16())[0], ours)
+
+
+def test_noise_in_half_precision_is_the_same(way):
+    agree(PAPERS["lstm-variational"], torch.bfloat16, [3, 2, 1], resets=True)
+    agree(PAPERS["gru-zoneout"], torch.float16, [3, 3], reverse=True)
 
 
 @pytest.mark.parametrize(("name", "dtype"), [("gru", torch.bfloat16), ("lstm-v4", torch.float32), ("slstm", torch.float32)])
@@ -169,6 +95,22 @@ def test_heads(name, dtype, way):
     c = cells.get(name).with_heads(2)
     assert usable(c, torch.zeros(1))
     agree(c, dtype, [3, 2, 1], resets=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "units", "way", "said"),
+    [
+        ("slstm", 32, "", "held (16 rows × 16 units, 2 programs a row, one a head)"),  # no program waits for another
+        ("gru", 48, "rows", "rows (16 rows × 32 units)"),  # 24 to a head: tiles have several, and whole matrices are multiplied
+        ("lstm-v3", 64, "rows", "rows (16 rows × 32 units, by head)"),
+    ],
+)
+def test_a_tile_multiplies_its_own_head_alone(name, units, way, said, monkeypatch):
+    monkeypatch.setenv("CAROUSEL_TRITON_WAY", way)
+    with kernels.use("triton"):
+        explained = Recurrent(name, INPUT, units, heads=2).explain(torch.zeros(3, 3, INPUT))
+    assert explained == f"triton: forward {said}, backward {said}"
+    agree(cells.get(name).with_heads(2), torch.float32, [3, 2, 1], resets=True, units=units)
 
 
 @pytest.mark.parametrize("name", ["lstm-v3", "lstm-v4", "gru-original", "clockwork"])
@@ -302,10 +244,25 @@ def test_double_precision_is_left_to_the_reference():
     assert not usable(CELLS["lstm"], torch.zeros(1, dtype=torch.float64))
 
 
+@pytest.mark.parametrize("name", ["lstm-v3", "lstm-v4", "gru", "mut1"])
+def test_what_is_recorded_and_held(name, way):
+    c = cells.get(name)
+    names = [n for n in c.names if n != "t"]
+    held = [n for n in names if n in ("f", "z", "h")]
+    assert held
+    agree(c, torch.float32, [3, 2, 1], resets=True, record=names, clamp=held)
+    agree(c, torch.bfloat16, [3, 3], reverse=True, record=names[-2:])
+
+
 @pytest.mark.parametrize("clamp", [{"f": 0.5}, {"f": torch.tanh}], ids=["a value", "a function"])
-def test_clamps_are_left_to_others_and_hold(clamp):
+def test_a_layer_holds_and_records(clamp, monkeypatch):
+    ran, inner = [], calls.forward
+    monkeypatch.setattr(calls, "forward", lambda *a: (ran.append(1), inner(*a))[1])
     layer, x = Recurrent("lstm-v3", 4, 6), torch.randn(3, 2, 4)
     with kernels.use("triton"):
-        found = layer(x, clamp=clamp)[0]
-    torch.testing.assert_close(found, layer(x, clamp=clamp)[0], rtol=1e-5, atol=1e-6)
+        found, _, seen = layer(x, clamp=clamp, record=["i", "f"])
+    assert len(ran) == (clamp["f"] == 0.5)  # a function is asked by the reference
+    expected, _, wanted = layer(x, clamp=clamp, record=["i", "f"])
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(seen, wanted, rtol=1e-5, atol=1e-6)
     assert (found - layer(x)[0]).abs().max() > 1e-3

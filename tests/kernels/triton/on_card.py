@@ -1,16 +1,17 @@
 """Check every cell's kernels on a GPU against the reference in float64 on the processor; no test: no machine of ours has one.
 
 ``PYTHONPATH=.:tests/helpers python tests/kernels/triton/on_card.py [PROCESSES]`` prints a line for each case that fails or is
-left to the reference, then how many agree.
+left to the reference, then how many agree. ``tests/training/on_card.py`` checks whole runs.
 """
 
 import multiprocessing
 import os
 import sys
 from concurrent.futures import ProcessPoolExecutor
+from typing import NamedTuple
 
 import torch
-from interpreted import agree
+from in_triton import agree
 
 from carousel.cells import get
 from carousel.cells.catalogue import catalogue
@@ -19,39 +20,63 @@ from carousel.kernels.triton.backend import usable
 OPTIONS = (([3, 2, 1], {"resets": True}), ([4, 4, 4, 4], {"reverse": True}))
 
 
+class Case(NamedTuple):
+    """What runs. ``units``: of the states; more than a tile has, so that programs meet. ``record``: all, and hold some."""
+
+    cell: str
+    dtype: torch.dtype = torch.float32
+    way: str = ""
+    units: int = 19
+    record: bool = False
+
+    def __str__(self):
+        said = [self.cell, str(self.dtype)[6:], self.way, f"{self.units} units", "recorded" if self.record else ""]
+        return ", ".join(filter(None, said))
+
+
 def checked(case):
     """Return the case, and nothing, or what is wrong."""
-    name, dtype, way = case
     os.environ.pop("CAROUSEL_TRITON_WAY", None)
-    if way:
-        os.environ["CAROUSEL_TRITON_WAY"] = way
+    if case.way:
+        os.environ["CAROUSEL_TRITON_WAY"] = case.way
     try:
-        cell = get(name)
-        if not usable(cell, torch.zeros(1, device="cuda", dtype=dtype)):
+        cell = get(case.cell)
+        if not usable(cell, torch.zeros(1, device="cuda", dtype=case.dtype)):
             return case, "left to the reference"
-        if cell.rates and dtype is not torch.float32:
-            return case, "left to the reference"
+        names = [n for n in cell.names if n != "t"] if case.record else []
+        more = {"units": case.units, "record": names, "clamp": [n for n in names if n in ("f", "z", "h")]}
         for batch_sizes, options in OPTIONS:
-            agree(cell, dtype, batch_sizes, device="cuda", **options)
+            agree(cell, case.dtype, batch_sizes, device="cuda", **options, **more)
     except Exception as error:  # told as it is
         return case, f"{type(error).__name__}: {error}"[:300]
     return case, None
 
 
-def main():
+def cases():
+    """Every cell; some in half precision, in each way, in heads, recorded and held, and over several programs that meet."""
     every = [entry.cell.name for entry in catalogue() if not entry.cell.before]
     some = ["lstm", "lstm-v3", "lstm-v4", "gru", "gru-original", "rnn", "fgr", "clockwork", "mlp"]
-    cases = [(name, torch.float32, "") for name in (*every, "slstm-3-heads", "lstm-v2-2-heads")]
-    cases += [(name, torch.bfloat16, "") for name in some]
-    cases += [(name, torch.float32, way) for way in ("stepwise", "rows", "grid", "held") for name in some[:6]]
+    over_units = ["gru-layer-norm", "lstm-layer-norm", "lmu"]
+    found = [Case(name) for name in (*every, "slstm-3-heads", "lstm-v2-2-heads")]
+    found += [Case(name, torch.bfloat16) for name in (*some, "gru-layer-norm", "lstm-variational")]
+    ways = ("stepwise", "rows", "grid", "held")
+    found += [Case(name, way=way, units=70) for way in ways for name in (*some[:6], *over_units)]
+    found += [Case("gru-2-heads", way=way, units=128) for way in ways]
+    found += [Case(f"{name}-{heads}-heads", units=heads * 32) for name in ("slstm", "gru", "rnn") for heads in (2, 4)]  # apart
+    found += [Case("lstm-v2-2-heads", torch.bfloat16, units=256), Case("lstm-v2-2-heads", way="grid", units=256)]
+    return found + [Case(name, record=True, units=units) for name in (*some[:4], *over_units[:2]) for units in (19, 70)]
+
+
+def main():
+    every = cases()
     context = multiprocessing.get_context("spawn")  # CUDA and forks do not agree
     with ProcessPoolExecutor(int(sys.argv[1]) if sys.argv[1:] else 1, mp_context=context) as pool:
         right = 0
-        for (name, dtype, way), wrong in pool.map(checked, cases):
+        for case, wrong in pool.map(checked, every):
             right += wrong is None
             if wrong:
-                print(f"{name}, {str(dtype)[6:]}{f', {way}' if way else ''}: {wrong}", flush=True)
-    print(f"{right} of {len(cases)} agree")
+                print(f"{case}: {wrong}", flush=True)
+    print(f"{right} of {len(every)} agree")
 
 
 if __name__ == "__main__":

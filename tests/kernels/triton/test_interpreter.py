@@ -1,4 +1,4 @@
-"""All cases of ``interpreted.py``, in a process where Triton's interpreter runs the kernels on the CPU."""
+"""All cases of ``interpreted*.py``, in processes where Triton's interpreter runs the kernels on the CPU."""
 
 import importlib.util
 import os
@@ -10,12 +10,13 @@ import pytest
 
 
 @pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="Triton is not installed: pip install -e .[dev]")
-def test_kernels_agree_with_the_reference_in_tritons_interpreter():
-    cases = Path(__file__).with_name("interpreted.py")
+@pytest.mark.parametrize("name", ["interpreted.py", "interpreted_units.py", "interpreted_together.py"])
+def test_kernels_agree_with_the_reference_in_tritons_interpreter(name):
+    cases = Path(__file__).with_name(name)
     environment = {**os.environ, "TRITON_INTERPRET": "1", "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-x", "-p", "no:cacheprovider", str(cases)],
-        env=environment, capture_output=True, text=True, timeout=600,
+        env=environment, capture_output=True, text=True, timeout=1800,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout[-4000:]
     assert "skipped" not in done.stdout
