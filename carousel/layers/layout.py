@@ -78,5 +78,5 @@ class Layout:
 
     def recorded(self, parts: Sequence[Tensor]) -> Any:
         """Return what was recorded in every layer and direction, as one tensor where all layers are alike, else as a list."""
-        alike = self.even and len({x.shape for x in parts}) == 1  # a quantity may have the input's size
+        alike = self.even and all(x.shape[-1] == parts[0].shape[-1] for x in parts)  # a quantity may have the input's size
         return torch.stack(list(parts)) if alike else list(parts)

@@ -107,7 +107,7 @@ def test_a_run_that_was_interrupted_goes_on(start, text, carousel, tmp_path):
 REFUSED = {
     "a\n": "line 1 has a token without a tag",
     "": "is empty",
-    "a X\nb\n": "line 2 has 1 columns",
+    "a X\nb\n": "line 2 has 1 column,",
     "a X\n\n" * 20: "has one label, 'X'",
     "a X\nb Y\n\n" * 20 + "c Z\n": "label 'Z' does not occur in the training data",
 }

@@ -31,7 +31,6 @@ def one_line(result, *parts):
         (["bench", "lm", "text.txt", "--cell", "augru"], "cell augru takes a beside its input"),
         (["train", "text.txt", "--cell", "mdlstm"], "a step of cell mdlstm follows several, and here one follows one"),
         (["bench", "kernels", "--cells", "lstm,tree-lstm"], "a step of cell tree-lstm follows several"),
-        (["cells", "child-sum-lstm", "--source"], "there is no C++ of it: a step of child-sum-lstm follows a set of others"),
         (["train", "text.txt", "--lr", "fast"], "--lr"),
         (["train", "text.txt", "--lr", "-1"], "lr must be above 0"),
         (["train", "text.txt", "--vocab", "letters"], "word or char or bpe"),
