@@ -26,7 +26,7 @@ COMMANDS = {
     "tune": "Search for the settings of a training by Optuna: each trial is a run, and bad ones are given up early.",
     "generate": "Write text with a trained model, each word as it comes.",
     "score": "Tell perplexity, bits per character and share of unknown words of a text.",
-    "compare": ("Train several cells or recipes on the same text: the lecture's progression in one table and figure."),
+    "compare": "Train several cells or recipes on the same text: the lecture's progression in one table and figure.",
     "gradients": (
         "Measure how fast the error of the last step fades on its way back: half-life, slope, size after 1, 10 and 100 steps."
     ),

@@ -198,7 +198,7 @@ def lm(
     file: Annotated[Path, typer.Argument(help="A text file, UTF-8.", show_default=False)],
     cell: Annotated[str, typer.Option(help="A cell of carousel cells.")] = "lstm",
     layers: Annotated[int, options.option(ModelConfig, "layers")] = 2,
-    hidden: Annotated[int, options.option(ModelConfig, "hidden", "Units of a layer.")] = 200,
+    hidden: Annotated[int, options.option(ModelConfig, "hidden", "Units of a layer.")] = ModelConfig().width,
     tied: Annotated[bool, options.option(ModelConfig, "tied")] = ModelConfig.tied,
     batch_size: Annotated[int, options.option(TrainConfig, "batch_size")] = TrainConfig.batch_size,
     length: Annotated[int, options.option(TrainConfig, "length")] = TrainConfig.length,

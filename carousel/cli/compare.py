@@ -13,10 +13,10 @@ from carousel import files
 from carousel.cli import commands, options, screen
 from carousel.cli.train import configure
 from carousel.errors import InputError
-from carousel.language import recipes as kitchen
 from carousel.language.compare import Comparison
 from carousel.language.config import Config, TextConfig
 from carousel.language.model import ModelConfig
+from carousel.language.recipes import Recipe, recipe
 from carousel.language.task import PERPLEXITY
 from carousel.training.comparison import Point
 from carousel.training.config import TrainConfig
@@ -66,11 +66,11 @@ def command(
     others = read_others(beside) if beside else []
     names = commands.cells(cells or CELLS) if cells is not None or recipes is None else []
     configs = {name: configure(given, files, valid, test, cell=name) for name in names}
-    for recipe in _recipes(recipes):
-        if recipe.name in configs:
-            raise InputError(f"{recipe.name} stands twice in the comparison; each model needs a name of its own")
-        otherwise = {name: value for name, value in recipe.settings.items() if not options.is_given(context, name)}
-        configs[recipe.name] = configure(given, files, valid, test, cell=ModelConfig.cell, otherwise=otherwise)
+    for each in _recipes(recipes):
+        if each.name in configs:
+            raise InputError(f"{each.name} stands twice in the comparison; each model needs a name of its own")
+        otherwise = {name: value for name, value in each.settings.items() if not options.is_given(context, name)}
+        configs[each.name] = configure(given, files, valid, test, cell=ModelConfig.cell, otherwise=otherwise)
     folder = out or Path("runs") / f"{files[0].stem}-compare"
     rows = run(folder, configs, parameters, seeds, others)
     if json:
@@ -80,8 +80,8 @@ def command(
     print(f"\nfigure {folder / 'compare.png'}")
 
 
-def _recipes(named: str | None) -> list[kitchen.Recipe]:
-    found = [kitchen.recipe(name.strip()) for name in (named or "").split(",") if name.strip()]
+def _recipes(named: str | None) -> list[Recipe]:
+    found = [recipe(name.strip()) for name in (named or "").split(",") if name.strip()]
     if named is not None and not found:
         raise InputError("--recipes needs at least one recipe")
     return found

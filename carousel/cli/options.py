@@ -112,12 +112,8 @@ def made_from(*kinds: type, without: Collection[str] = ()) -> Callable[[Callable
             for name in (n for n in flags(kind) if n not in without):
                 default = False if hints[name] is bool else getattr(kind, name)  # a flag turns off a field that is on
                 hint, made = hints[name], option(kind, name)
-                if hint == SIZES:
-                    hint, made.parser, made.metavar = (
-                        Any,
-                        sizes(settings(kind)[name]),
-                        "INTEGER[,…]",
-                    )  # Typer knows no such type
+                if hint == SIZES:  # a type that Typer does not know
+                    hint, made.parser, made.metavar = Any, sizes(settings(kind)[name]), "INTEGER[,…]"
                 parameters.append(
                     inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[hint, made])
                 )

@@ -53,7 +53,7 @@ class Adaptation(Settings):
 
     @property
     def asked(self) -> bool:
-        """Whether there is a score beside the static one."""
+        """Return whether there is a score beside the static one."""
         return self.dynamic or bool(self.cache)
 
     def new_cache(self) -> NeuralCache | None:

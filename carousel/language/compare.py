@@ -121,8 +121,8 @@ class Comparison:
 
     def _draw(self, floor: dict[str, float], others: Sequence[Point]) -> None:
         metrics = {name: [read_metrics(run, PERPLEXITY) for run in runs] for name, runs in self.runs.items()}
-        trainings = [replace(config.training, seed=0) for runs in self.runs.values() for config in runs.values()]
-        budget = ", under one budget" if all(t == trainings[0] for t in trainings) else ""
+        first, *rest = [replace(config.training, seed=0) for runs in self.runs.values() for config in runs.values()]
+        budget = ", under one budget" if all(training == first for training in rest) else ""
         words = len(EncodedText.open(self.text / "data", "train", self.vocabulary.size))
         title = f"perplexity on the validation text{budget}"
         draw_comparison(metrics, self.folder / "compare.png", title, PERPLEXITY, floor, words, others)
@@ -136,13 +136,11 @@ def _without_cell(asked: Any) -> Any:
 
 
 def _of_seeds(folder: Path, config: Config, seeds: int) -> dict[Path, Config]:
-    first = config.training.seed
-    return {
-        folder if seed == first else folder.with_name(f"{folder.name}-seed-{seed}"): replace(
-            config, training=replace(config.training, seed=seed)
-        )
-        for seed in range(first, first + seeds)
-    }
+    """Return the configuration of each run of a model, by its folder."""
+    training, found = config.training, {folder: config}
+    for seed in range(training.seed + 1, training.seed + seeds):
+        found[folder.with_name(f"{folder.name}-seed-{seed}")] = replace(config, training=replace(training, seed=seed))
+    return found
 
 
 def _row(name: str, runs: Mapping[Path, Config]) -> dict[str, Any]:

@@ -250,10 +250,8 @@ def _sizes(sizes: Any, lengths: Lengths, batch: int) -> tuple[Lengths, ...]:
         raise ValueError("input must have at least one pixel and one image")
     if sizes is None:
         return (lengths,) * batch
-    given, dimensions = (
-        sizes.tolist() if isinstance(sizes, Tensor) else [list(each) for each in sizes],
-        _dimensions(len(lengths)),
-    )
+    given = sizes.tolist() if isinstance(sizes, Tensor) else [list(each) for each in sizes]
+    dimensions = _dimensions(len(lengths))
     if len(given) != batch or not all(isinstance(x, list) and len(x) == len(lengths) for x in given):
         raise ValueError(f"sizes are {' and '.join(dimensions)} of each of {batch} images")
     found = tuple(

@@ -10,6 +10,8 @@ from torch import Tensor
 
 from carousel.layers.parameters import whole_number
 
+SKIPS = ("none", "residual")  # what passes a layer by
+
 
 def of_each(what: str, given: int | Sequence[int], layers: int) -> tuple[int, ...]:
     """Return an option that each layer has, of which one number means all.
@@ -23,9 +25,6 @@ def of_each(what: str, given: int | Sequence[int], layers: int) -> tuple[int, ..
     if not given or layers not in (1, len(given)):
         raise ValueError(f"{what} has one number for all layers or one for each, not {len(given)} for {layers}")
     return tuple(whole_number(what, each, 1) for each in given)
-
-
-SKIPS = ("none", "residual")
 
 
 def check_skip(skip: str, sizes: Sequence[int]) -> None:

@@ -418,7 +418,7 @@ class Recurrent(CellLayer):
 
     @property
     def alike(self) -> bool:
-        """Whether all layers have the same units."""
+        """Return whether all layers have the same units."""
         return all(each == self._units[0] for each in self._units)
 
     def explain(self, input: Tensor | PackedSequence) -> str:

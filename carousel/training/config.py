@@ -122,21 +122,20 @@ class NetworkConfig(Settings):
             **options: further arguments of ``Recurrent``.
         """
         count = self.layers if layers is None else layers
-        return Recurrent(
-            self.own_cell(),
-            input_size,
-            self.hidden,
-            count,
-            proj_size=self.projection,
-            dropout=self.dropout if count > 1 else 0.0,
-            variational_dropout=self.variational_dropout,
-            recurrent_init=self.recurrent_init,
-            forget_bias=self.forget_bias,
-            rates=self.noise_rates(),
-            weight_noise=self.weight_noise,
-            weight_dropout=self.weight_dropout,
-            **options,
-        )
+        found = {"dropout": self.dropout if count > 1 else 0.0, **self.layer_options(), **options}
+        return Recurrent(self.own_cell(), input_size, self.hidden, count, **found)
+
+    def layer_options(self) -> dict[str, Any]:
+        """Return the arguments of ``Recurrent`` that the settings of these names, or nearly these, are. Raises InputError."""
+        return {
+            "proj_size": self.projection,
+            "variational_dropout": self.variational_dropout,
+            "recurrent_init": self.recurrent_init,
+            "forget_bias": self.forget_bias,
+            "rates": self.noise_rates(),
+            "weight_noise": self.weight_noise,
+            "weight_dropout": self.weight_dropout,
+        }
 
     def keeping(self, cell: Cell, model_of: Callable[[Self], nn.Module]) -> Self:
         """Return the same for this cell; the equations are kept where it is not one of the lectures'.

@@ -116,9 +116,7 @@ class Transcriber(Trainable):
                     config.own_cell(), size, config.hidden, config.blocks(), **common
                 )
             else:
-                common |= {"rates": config.noise_rates(), "weight_noise": config.weight_noise}
-                common |= {"weight_dropout": config.weight_dropout, "bidirectional": not config.one_way}
-                common |= {"variational_dropout": config.variational_dropout}
+                common |= {"bidirectional": not config.one_way, **config.layer_options()}
                 steps = [b for _, b in config.blocks()]
                 self.hierarchy = SequenceHierarchy(config.own_cell(), size, config.hidden, steps, **common)
         except ValueError as error:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -61,11 +60,8 @@ class TranslatorConfig(NetworkConfig):
         steps = self.steps()
         if set(steps) == {1}:
             return self.recurrent_layers(self.input_size, bidirectional=self.bidirectional)
-        common: dict[str, Any] = {"proj_size": self.projection, "recurrent_init": self.recurrent_init}
-        common |= {"forget_bias": self.forget_bias, "rates": self.noise_rates(), "weight_noise": self.weight_noise}
-        common |= {"weight_dropout": self.weight_dropout, "dropout": self.dropout}
-        common |= {"variational_dropout": self.variational_dropout, "bidirectional": self.bidirectional}
-        return Pyramid(self.own_cell(), self.input_size, self.hidden, steps, **common)
+        options = {"dropout": self.dropout, "bidirectional": self.bidirectional, **self.layer_options()}
+        return Pyramid(self.own_cell(), self.input_size, self.hidden, steps, **options)
 
 
 @dataclass(frozen=True)
@@ -142,7 +138,7 @@ class Translator(Trainable):
 
     @property
     def factors(self) -> tuple[int, ...]:
-        """For each layer of the encoder, how many tokens are one step of it."""
+        """How many tokens are one step of each layer of the encoder."""
         return self.encoder.factors if isinstance(self.encoder, Pyramid) else (1,) * self.encoder.num_layers
 
     def encoder_layers(self) -> list[tuple[Recurrent, int]]:

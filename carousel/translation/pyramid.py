@@ -65,7 +65,7 @@ class Pyramid(nn.Module):
 
     @property
     def alike(self) -> bool:
-        """Whether all layers have the same units."""
+        """Return whether all layers have the same units."""
         return all(layer.units() == self.units() for layer in self.layers)
 
     def initial_state(self, batch: int) -> State:
