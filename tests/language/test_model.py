@@ -10,6 +10,7 @@ from carousel.errors import InputError
 from carousel.language.feeding import IGNORED
 from carousel.language.model import LanguageModel, ModelConfig
 from carousel.language.softmax import _Rounded
+from carousel.language.task import _unrecordable
 from carousel.layers import from_torch_state
 from carousel.training.descent import Descent
 
@@ -125,3 +126,18 @@ def test_a_step_asks_the_device_for_no_number():
     h, weight, bias = (torch.zeros(shape, device="meta", requires_grad=True) for shape in ((300, 6), (WORDS, 6), (WORDS,)))
     _Rounded.apply(h, weight, bias, words(300).to("meta"), torch.bfloat16).backward()
     assert h.grad.shape == (300, 6)
+
+
+@pytest.mark.parametrize(
+    ("model", "why"),
+    [
+        (ModelConfig("lstm-variational", rates="h=0.2"), "with `rates`"),
+        (ModelConfig("lstm", learned_initial=True), "with `learned_initial`"),
+        (ModelConfig("lstm", softmax="sampled"), "with `softmax` sampled"),
+        (ModelConfig("lstm", softmax="adaptive"), "with `softmax` adaptive"),
+        (ModelConfig("lstm", dropout=0.3, softmax="mixture"), None),
+    ],
+)
+def test_a_step_that_asks_the_processor_is_not_recorded(model, why):
+    said = _unrecordable(model)
+    assert said is why is None or said.startswith(why)

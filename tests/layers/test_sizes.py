@@ -221,3 +221,11 @@ def test_a_quantity_of_the_inputs_size_is_recorded_in_a_list():
     _, hx, seen = layer(torch.randn(4, 2, 3), record=["u", "h"])
     assert [x.shape[-1] for x in seen["u"]] == [3, 5] and seen["h"].shape == (2, 4, 2, 5) and hx.shape == (2, 2, 5)
     assert not layer.alike and Recurrent(scaled, 5, 5, 2).alike
+
+
+@pytest.mark.parametrize("what", ["input_size", "hidden_size"])
+def test_the_sizes_of_a_layer_that_is_made_stay(what):
+    layer = Recurrent("lstm", 4, SIZES)
+    setattr(layer, what, 9)
+    with pytest.raises(ValueError, match=r"cannot be set to \(.*\) once it is made"):
+        layer.initial_state(1)
