@@ -23,30 +23,28 @@ COMMANDS = {
     "cells": "List all cells by family and year, with source, parameters and gates; or print the equations of one.",
     "train": "Train a language model on text files; Ctrl-C stops it so that --resume can continue.",
     "recipes": "List the recipes of carousel train, each with the result that it reached; or print one.",
-    "tune": "Search for the settings of a training by Optuna: each trial is a run, and bad ones are given up early.",
-    "generate": "Write text with a trained model, each word as it comes.",
-    "score": "Tell perplexity, bits per character and share of unknown words of a text.",
+    "tune": "Search for settings of a training with Optuna: each trial is a run, and bad trials are stopped early.",
+    "generate": "Generate text with a trained model, printed word by word.",
+    "score": "Print perplexity, bits per character and share of unknown words of a text.",
     "compare": "Train several cells or recipes on the same text: the lecture's progression in one table and figure.",
     "gradients": (
-        "Measure how fast the error of the last step fades on its way back: half-life, slope, size after 1, 10 and 100 steps."
+        "Measure how the gradient of the last step's error decays: half-life, slope, size after 1, 10 and 100 steps."
     ),
-    "valves": "Show every valve, memory and message at every word, and how surprising the word was.",
-    "pairs": "Show where memory and predictions part, which units carry the difference and for how long.",
-    "probe": "Test how well a property of each word is read from the memory: by all units linearly, and by each unit alone.",
-    "find": "Find the places of a text where a model's units do as on a span of words; the nearest states; a unit's extremes.",
+    "valves": "Show every valve, memory and message at every word, and the word's surprisal.",
+    "pairs": "Show where two texts' memories and predictions differ, which units carry it and for how long.",
+    "probe": "Test how well a property of each word can be read from the memory: by all units linearly, and by each unit alone.",
+    "find": "Find places in a text where a model's units behave as on a span of words; the nearest states; a unit's extremes.",
     "walkthrough": (
         "Translate two sentences that differ in a word; show valves, memory, probes of it, and the effect of held valves."
     ),
-    "claims": "Train the cells that a claim compares, with several seeds, and judge it by a rule.",
+    "claims": "Train the cells that a claim compares, with several seeds, and judge the claim by a rule.",
     "export": "Write a model as a file that runs without Python: C, JavaScript, a page, WebAssembly, ONNX.",
     "serve": "Show a model's valves and memory while it reads: a page on this machine, until Ctrl+C.",
-    "demo": "Train an LSTM and an MLP on Python's own documentation, and score them against counting models.",
-    "agreement": "Agreement at a distance: an English corpus of ours, and how a model fares on it.",
+    "demo": "Train an LSTM and an MLP on Python's own documentation, and compare them with n-gram models.",
+    "agreement": "Agreement at a distance: generate an English corpus, and score a model on it.",
     "label": "Train a labeller, one label a step or a sequence; score it; label with it.",
     "translate": "Train a translator, score it, and translate: carousel translate RUN, a line in, a line out.",
-    "forecast": (
-        "Train a forecaster of one or many series, score it by MASE and CRPS, forecast with it, draw what it expects."
-    ),
+    "forecast": "Train a forecaster of one or many series, score it by MASE and CRPS, forecast with it, draw its forecasts.",
     "check": "Compare a run's gradients with finite differences, on its own data, in double precision.",
     "transcribe": "Train a transcriber of sequences or images (CTC), score it, read with it, show where it sees each label.",
     "bench": "Measure speed side by side in one run: medians and ratios.",

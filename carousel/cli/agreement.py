@@ -17,7 +17,7 @@ from carousel.runs.language import LanguageRun, read
 from carousel.training.config import TrainConfig
 
 app = commands.Commands(
-    no_args_is_help=True, help="Agreement at a distance: an English corpus of ours, and how a model fares on it."
+    no_args_is_help=True, help="Agreement at a distance: generate an English corpus, and score a model on it."
 )
 COLUMNS = ("all", "pronoun", "verb", "distance 1-3", "distance 4-6", "distance 7-9", "distance 10+", "attractors 2")
 

@@ -56,7 +56,7 @@ def kernels(
     compile_only: Annotated[bool, typer.Option("--compile-only", help="Compile for a GPU; it need not be here.")] = False,
     seconds: Seconds = 1.0,
     threads: options.Threads = 0,
-    figure: Annotated[Path | None, typer.Option(help="Write a figure there.", show_default=False)] = None,
+    figure: Annotated[Path | None, typer.Option(help="Write a figure to this file.", show_default=False)] = None,
     json: options.Json = False,
 ) -> None:
     """Time our layers beside torch.nn's, the eager loop, and the matrix products alone (100 %)."""
@@ -208,7 +208,7 @@ def lm(
     threads: options.Threads = 0,
     json: options.Json = False,
 ) -> None:
-    """Count words a second in training, beside the same model written plainly with torch.nn.LSTM."""
+    """Count words per second in training, beside the same model written with torch.nn.LSTM."""
     used = _threads(threads)
     kinds = options.several("--softmax", softmax, KINDS)
     precisions = options.several("--precision", precision, ("float32", "bfloat16"))

@@ -20,7 +20,7 @@ def command(
     processors: Annotated[str, typer.Option(help="Separated by commas.")] = ",".join(footprint.PROCESSORS),
     json: options.Json = False,
 ) -> None:
-    """Tell the flash, memory and stack of exported layers on small processors, compiled by zig (package ziglang)."""
+    """Print the flash, memory and stack of exported layers on small processors, compiled by zig (package ziglang)."""
     zig, names = c_stream.zig(), options.several("--processors", processors, tuple(footprint.PROCESSORS))
     if zig is None:
         raise InputError("bench size needs the package ziglang: pip install carousel-rnn[compiler]")

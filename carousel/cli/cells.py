@@ -25,13 +25,11 @@ EXAMPLE = "Example: carousel cells lstm-v3 --latex"
 def command(
     name: Annotated[str | None, typer.Argument(help="A cell, or file.py:name; without it, all.", show_default=False)] = None,
     find: Annotated[
-        str | None, typer.Option(help="List the cells with that in name, family, source or equations.", show_default=False)
+        str | None, typer.Option(help="List the cells with this text in name, family, source or equations.", show_default=False)
     ] = None,
     latex: Annotated[bool, typer.Option("--latex", help="Print the equations as LaTeX.")] = False,
-    source: Annotated[bool, typer.Option("--source", help="Print the C++ that is made of the equations.")] = False,
-    draw: Annotated[
-        Path | None, typer.Option(help="Write the cell's drawing there, made from its equations (.svg).", show_default=False)
-    ] = None,
+    source: Annotated[bool, typer.Option("--source", help="Print the C++ code made from the equations.")] = False,
+    draw: Annotated[Path | None, typer.Option(help="Write the cell's drawing to this file (.svg).", show_default=False)] = None,
     input_size: Annotated[int, typer.Option("--input", "-e", min=1, help="Size of e, for the counts.")] = 200,
     hidden_size: Annotated[int, typer.Option("--hidden", min=1, help="Size of h, for the counts.")] = 200,
     proj_size: Annotated[

@@ -35,7 +35,7 @@ def command(
     figure: options.Figure = None,
     json: options.Json = False,
 ) -> None:
-    """Train the cells that a claim compares, with several seeds, and judge it by a rule.
+    """Train the cells that a claim compares, with several seeds, and judge the claim by a rule.
 
     A claim holds where the difference has its sign with every seed and its mean is more than two standard errors; it does not
     hold where that is so the other way round; else it is undecided. Finished runs are kept, and not done again.

@@ -35,7 +35,9 @@ def command(
     ] = None,
     recipes: Annotated[
         str | None,
-        typer.Option(help="Recipes by name or .toml file, separated by commas; options beside them hold.", show_default=False),
+        typer.Option(
+            help="Recipes by name or .toml file, separated by commas; other options override them.", show_default=False
+        ),
     ] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Runs of each, with seeds from --seed on.")] = 1,
     parameters: Annotated[
@@ -59,7 +61,7 @@ def command(
 ) -> None:
     """Train several cells or recipes on the same text: the lecture's progression in one table and figure.
 
-    Cells have the same settings, recipes their own. Interrupted, the same command goes on where it stopped.
+    Cells have the same settings, recipes their own. If it is interrupted, run it again to continue.
     """
     if not files:
         raise InputError("give a text file to train on")

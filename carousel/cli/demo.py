@@ -20,7 +20,7 @@ def command(
     epochs: Annotated[int | None, typer.Option(min=1, help="Times the text is read.", show_default=False)] = None,
     json: options.Json = False,
 ) -> None:
-    """Train an LSTM and an MLP on Python's own documentation, and score them against counting models."""
+    """Train an LSTM and an MLP on Python's own documentation, and compare them with n-gram models."""
     with files.owning(out):
         configs = demo_configs(out, epochs)
         rows = compare.run(out, configs)

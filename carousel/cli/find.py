@@ -26,21 +26,21 @@ def command(
         typer.Argument(help="Text to search, or sentences with labels (.jsonl); by default the run's own.", show_default=False),
     ] = None,
     like: Annotated[
-        str | None, typer.Option(help="Find places where units do as on a span of this text.", show_default=False)
+        str | None, typer.Option(help="Find places where units behave as on a span of this text.", show_default=False)
     ] = None,
     span: Annotated[
         str | None,
         typer.Option(help="The span: 2:6 is words 2 to 5, word 0 the end of line before the text.", show_default=False),
     ] = None,
-    threshold: Annotated[float, typer.Option(help="A unit is on where its value, or the opposite, is at least that.")] = 0.3,
+    threshold: Annotated[float, typer.Option(help="A unit is on where its value, or the opposite, is at least this.")] = 0.3,
     off: Annotated[Off, typer.Option(help="Where the units must be off: both sides of the span, before, after.")] = "both",
     nearest: Annotated[
-        bool, typer.Option("--nearest", help="Find the states nearest to the one after the span's last word instead.")
+        bool, typer.Option("--nearest", help="Instead, find the states nearest to the state after the span's last word.")
     ] = False,
     unit: Annotated[
         int | None, typer.Option(min=0, help="Find the words after which this unit is highest and lowest.", show_default=False)
     ] = None,
-    quantity: Annotated[str | None, typer.Option(help="Whose values; the memory's by default.", show_default=False)] = None,
+    quantity: Annotated[str | None, typer.Option(help="Quantity to search; the memory by default.", show_default=False)] = None,
     layer: options.Layer = None,
     part: Annotated[str, typer.Option(help="Which of the run's own texts: train, valid or test.")] = "valid",
     annotations: options.Annotations = None,
@@ -48,7 +48,7 @@ def command(
     context: Annotated[int | None, typer.Option(min=0, max=1000, help="Words around each.", show_default=False)] = None,
     json: options.Json = False,
 ) -> None:
-    """Find the places of a text where a model's units do as on a span of words; the nearest states; a unit's extremes.
+    """Find places in a text where a model's units behave as on a span of words; the nearest states; a unit's extremes.
 
     The text is read once, and its states are kept in the run folder, in "states". −17 is unit 17 where it is on with a
     negative value. With labels, the command says for each unit the label that goes best with it: of the words where the unit is

@@ -27,7 +27,7 @@ EXAMPLE = "Example: carousel forecast train sales.csv --time month --horizon 12 
 
 app = commands.Commands(
     no_args_is_help=True,
-    help="Train a forecaster of one or many series, score it by MASE and CRPS, forecast with it, draw what it expects.",
+    help="Train a forecaster of one or many series, score it by MASE and CRPS, forecast with it, draw its forecasts.",
 )
 Run = Annotated[Path, typer.Argument(help="A run folder, as carousel forecast train leaves it.", show_default=False)]
 Table = Annotated[
@@ -110,7 +110,7 @@ def predict(
     table: Table = None,
     known: Known = None,
     levels: Levels = USUAL,
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="Write CSV there.", show_default=False)] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Write CSV to this file.", show_default=False)] = None,
     json: options.Json = False,
 ) -> None:
     """Forecast what follows: a line of CSV for each step, its median (a mean, of a model for squared errors), and quantiles."""
@@ -131,14 +131,14 @@ def predict(
 def show(
     run: Run,
     table: Table = None,
-    figure: Annotated[Path, typer.Option(help="Write the figure there (.png, .pdf or .svg).")] = Path("forecast.png"),
+    figure: Annotated[Path, typer.Option(help="Write the figure to this file (.png, .pdf or .svg).")] = Path("forecast.png"),
     known: Known = None,
     ending: Annotated[bool, typer.Option("--test", help="Forecast the last horizon of the values, beside what came.")] = False,
     history: Annotated[
         int | None, typer.Option(min=1, help="Values before a forecast that are shown.", show_default=False)
     ] = None,
 ) -> None:
-    """Draw forecasts with intervals of 50 and 90 %, a panel for each series."""
+    """Draw forecasts with intervals of 50 and 90 %, one panel per series."""
     figures.check(figure)
     found = ForecastRun(run)
     if ending and (known is not None or table is not None):
@@ -153,7 +153,7 @@ def data(
     name: Annotated[str, typer.Argument(help="sunspots (yearly) or co2 (monthly).")],
     out: Annotated[Path, typer.Argument(help="Where to write CSV.", show_default=False)],
 ) -> None:
-    """Write a series that statsmodels carries along."""
+    """Write a series from the package statsmodels."""
     files.check(out)
     content = examples.example(name)
     files.write(out, content)

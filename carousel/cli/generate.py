@@ -16,17 +16,17 @@ EXAMPLE = 'Example: carousel generate runs/book-lstm-v2 --prompt "The" --tempera
 
 def command(
     run: options.Run,
-    prompt: Annotated[str, typer.Option(help="Text to go on from.")] = "",
+    prompt: Annotated[str, typer.Option(help="Text to continue.")] = "",
     count: Annotated[int, typer.Option("-n", "--count", min=1, help="Tokens to write.")] = 100,
-    temperature: Annotated[float, typer.Option(help="Below 1 safer, above 1 wilder, 0 always the likeliest.")] = 1.0,
+    temperature: Annotated[float, typer.Option(help="Below 1: safer; above 1: more random; 0: always the likeliest.")] = 1.0,
     top_k: Annotated[int, typer.Option(help="Choose among the k likeliest; 0: all.")] = 0,
-    top_p: Annotated[float, typer.Option(help="Choose among the likeliest that have this probability together.")] = 1.0,
-    seed: Annotated[int | None, options.option(TrainConfig, "seed", "Same seed, same text.")] = None,
+    top_p: Annotated[float, typer.Option(help="Choose among the likeliest tokens whose probabilities sum to this.")] = 1.0,
+    seed: Annotated[int | None, options.option(TrainConfig, "seed", "Seed; the same seed gives the same text.")] = None,
     stop: Annotated[bool, typer.Option("--stop", help="Stop at the end of the line.")] = False,
     clamp: options.ClampOptions = None,
     json: options.Json = False,
 ) -> None:
-    """Write text with a trained model, each word as it comes."""
+    """Generate text with a trained model, printed word by word."""
     model = LanguageRun(run)
     begun = time.monotonic()
     pieces = model.pieces(

@@ -39,7 +39,7 @@ def command(
     ] = None,
     forget_bias: options.ForgetBias = None,
     seed: Annotated[int, options.option(TrainConfig, "seed", "Seed of weights and inputs.")] = 1,
-    jacobian: Annotated[bool, typer.Option("--jacobian", help="The largest singular value of ∂x_t/∂x_k as well.")] = False,
+    jacobian: Annotated[bool, typer.Option("--jacobian", help="Also compute the largest singular value of ∂x_t/∂x_k.")] = False,
     text: Annotated[
         str | None,
         typer.Option(
@@ -61,11 +61,12 @@ def command(
     clamp: options.ClampOptions = None,
     figure: options.Figure = None,
     sensitivity: Annotated[
-        Path | None, typer.Option(help="Write Graves' picture of the last cell, or of the run, there.", show_default=False)
+        Path | None,
+        typer.Option(help="Write Graves' picture of the last cell, or of the run, to this file.", show_default=False),
     ] = None,
     json: options.Json = False,
 ) -> None:
-    """Measure how fast the error of the last step fades on its way back: half-life, slope, size after 1, 10 and 100 steps.
+    """Measure how the gradient of the last step's error decays: half-life, slope, size after 1, 10 and 100 steps.
 
     Sizes are of ∂E_t/∂x_k over all states together, E_t the model's error at the last step (at first weights: the
     message along a direction drawn at random), averaged over sequences, and relative to one step back.

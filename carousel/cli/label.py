@@ -104,7 +104,7 @@ def score(
     threads: options.Threads = 0,
     json: options.Json = False,
 ) -> None:
-    """Tell accuracy and F1, of each label and together, and which labels are taken for which."""
+    """Print accuracy and F1, of each label and together, and which labels are mistaken for which."""
     figures.check(figure)
     if threads:
         torch.set_num_threads(threads)

@@ -28,7 +28,7 @@ from carousel.translation.model import TranslatorConfig
 
 SIZES = int | list[int]  # one for all layers, or one for each
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON; progress stays on standard error.")]
-Figure = Annotated[Path | None, typer.Option(help="Write a figure there (.png, .pdf or .svg).", show_default=False)]
+Figure = Annotated[Path | None, typer.Option(help="Write a figure to this file (.png, .pdf or .svg).", show_default=False)]
 Run = Annotated[
     Path,
     typer.Argument(
@@ -61,7 +61,9 @@ Valid = Annotated[
         help="Held-out text for validation; without it, the last tenth of the lines.", rich_help_panel=TextConfig.group
     ),
 ]
-Test = Annotated[list[Path] | None, typer.Option(help="Held-out text for the end.", rich_help_panel=TextConfig.group)]
+Test = Annotated[
+    list[Path] | None, typer.Option(help="Held-out text to score when training ends.", rich_help_panel=TextConfig.group)
+]
 Resume = Annotated[
     Path | None, typer.Option(help="Continue the run in this folder; beside it, --epochs may be raised.", show_default=False)
 ]

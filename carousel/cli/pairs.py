@@ -49,7 +49,7 @@ def command(
     figure: options.Figure = None,
     json: options.Json = False,
 ) -> None:
-    """Show where memory and predictions part, which units carry the difference and for how long.
+    """Show where two texts' memories and predictions differ, which units carry it and for how long.
 
     "Bits between predictions" is the Jensen–Shannon divergence of the next word; "more bits in the second" says how
     much more surprising the next word, the same in both, is there.

@@ -23,7 +23,7 @@ def command(
     property: Annotated[
         str | None, typer.Option(help="Labels to read, separated by commas; all by default.", show_default=False)
     ] = None,
-    state: Annotated[str | None, typer.Option(help="What is read; the memory by default.", show_default=False)] = None,
+    state: Annotated[str | None, typer.Option(help="State to read from; the memory by default.", show_default=False)] = None,
     layer: options.Layer = None,
     units: Annotated[int, typer.Option(min=1, help="Units to list.")] = 3,
     held_out: Annotated[float, typer.Option(min=0.05, max=0.95, help="Share of the sentences kept for the score.")] = 0.3,
@@ -33,7 +33,7 @@ def command(
     figure: options.Figure = None,
     json: options.Json = False,
 ) -> None:
-    """Test how well a property of each word is read from the memory: by all units linearly, and by each unit alone.
+    """Test how well a property of each word can be read from the memory: by all units linearly, and by each unit alone.
 
     Scores are shares right on sentences not seen. "control": the same probe where each word that sets the property sets a
     random label of its own (Hewitt and Liang 2019); "untrained": the same model at first weights; "commonest": always that

@@ -13,7 +13,7 @@ EXAMPLE = "Example: carousel recipes awd > mine.toml, then carousel train book.t
 
 
 def command(
-    name: Annotated[str | None, typer.Argument(help="Print this recipe, as its file has it.", show_default=False)] = None,
+    name: Annotated[str | None, typer.Argument(help="Print the file of this recipe.", show_default=False)] = None,
     json: options.Json = False,
 ) -> None:
     """List the recipes of carousel train, each with the result that it reached; or print one."""

@@ -33,12 +33,12 @@ def command(
         bool, typer.Option("--mean", help="Of several runs of one shape, score the mean of their weights as well.")
     ] = False,
     precision: Annotated[
-        str, typer.Option(help=f"Of the weights, as an export has them: {', '.join(PRECISIONS)}.")
+        str, typer.Option(help=f"Precision of the weights, as in an export: {', '.join(PRECISIONS)}.")
     ] = "float32",
     json: options.Json = False,
     **given: Any,
 ) -> None:
-    """Tell perplexity, bits per character and share of unknown words of a text.
+    """Print perplexity, bits per character and share of unknown words of a text.
 
     The text is read as the model was trained: in one piece, or each sentence on its own. Scores of a model that adapts to the
     text, or of several models together, stand beside the static score of each model.

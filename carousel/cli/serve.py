@@ -23,7 +23,7 @@ def command(
     others: Annotated[
         list[Path] | None, typer.Argument(help="Further runs on the same vocabulary, beside it.", show_default=False)
     ] = None,
-    host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 lets other machines in.")] = "127.0.0.1",
+    host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 admits other machines.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0: a free one.")] = 0,
     corpus: Annotated[
         Path | None,

@@ -28,7 +28,7 @@ app = commands.Commands(
     no_args_is_help=True,
     help="Train a transcriber of sequences or images (CTC), score it, read with it, show where it sees each label.",
 )
-Beam = Annotated[int, typer.Option(min=1, max=MOST_BEAM, help="Prefixes side by side; 1: the best path, greedily.")]
+Beam = Annotated[int, typer.Option(min=1, max=MOST_BEAM, help="Number of prefixes; 1: the best path, greedily.")]
 Language = Annotated[
     Path | None,
     typer.Option("--lm", help="A run folder of carousel train, a language model of transcriptions.", show_default=False),
@@ -126,7 +126,7 @@ def score(
     threads: options.Threads = 0,
     json: options.Json = False,
 ) -> None:
-    """Tell the label error rate: substitutions, insertions and deletions over the labels meant."""
+    """Print the label error rate: substitutions, insertions and deletions divided by the correct labels."""
     if threads:
         torch.set_num_threads(threads)
     reader = TranscriberRun(run)

@@ -68,7 +68,7 @@ def train(
     json: options.Json = False,
     **given: Any,
 ) -> None:
-    """Train a translator on two files that are each other's translation, line by line.
+    """Train a translator on two files whose lines are translations of each other.
 
     Ctrl-C stops it so that --resume can continue. Several processes: torchrun --nproc-per-node 2 -m carousel translate train …
     """
@@ -120,9 +120,9 @@ def corpus(
 
 
 MOST_ROWS = 1 << 16  # hypotheses or lines: more is never meant
-Beam = Annotated[int, typer.Option(min=1, max=MOST_ROWS, help="Hypotheses side by side; 1: greedy.")]
+Beam = Annotated[int, typer.Option(min=1, max=MOST_ROWS, help="Number of hypotheses; 1: greedy.")]
 Alpha = Annotated[float, typer.Option(min=0, max=10, help="Translations are ranked by log p / length to this power.")]
-Longest = Annotated[int, typer.Option(min=2, help="Entries of a line that are read; the rest is left out, and told.")]
+Longest = Annotated[int, typer.Option(min=2, help="Tokens read from a line; a message tells of the rest.")]
 
 
 @app.command(OTHERWISE, epilog='Example: carousel translate runs/talks-lstm-v2 --text "I am a boy"')
@@ -132,7 +132,9 @@ def run(
     beam: Beam = 5,
     best: Annotated[int, typer.Option(min=1, help="Translations of each line, best first; no more than --beam.")] = 1,
     alpha: Alpha = 1.0,
-    rows: Annotated[int, typer.Option(min=1, max=MOST_ROWS, help="Lines at once; 1: each as soon as it comes.")] = 1,
+    rows: Annotated[
+        int, typer.Option(min=1, max=MOST_ROWS, help="Lines translated together; 1: each line as soon as it comes.")
+    ] = 1,
     longest: Longest = LONGEST,
     json: Annotated[bool, typer.Option("--json", help="A line of JSON each, with scores and attention.")] = False,
 ) -> None:
@@ -167,7 +169,9 @@ def score(
     genders: Annotated[
         bool, typer.Option("--genders", help="English to Czech: count gender on sentences with man, boy, woman or girl.")
     ] = False,
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="Write the translations there.", show_default=False)] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Write the translations to this file.", show_default=False)
+    ] = None,
     beam: Beam = 5,
     alpha: Alpha = 1.0,
     rows: Annotated[int, typer.Option(min=1, max=MOST_ROWS, help="Lines translated together.")] = 64,

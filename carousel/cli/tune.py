@@ -26,7 +26,9 @@ SHOWN = 10  # trials in the table
 
 
 def command(
-    folder: Annotated[Path, typer.Argument(help="Folder of the search; an earlier one goes on.", show_default=False)],
+    folder: Annotated[
+        Path, typer.Argument(help="Folder of the search; an earlier search in it is continued.", show_default=False)
+    ],
     training: Annotated[
         list[str] | None,
         typer.Argument(metavar="-- COMMAND", help="A command that trains a run, without carousel.", show_default=False),
@@ -34,26 +36,28 @@ def command(
     search: Annotated[
         list[str] | None,
         typer.Option(
-            help="An option and what it may be: lr=0.0001:0.1:log, layers=1:3, cell=lstm,gru, tied=on,off; several times.",
+            help="An option and its values: lr=0.0001:0.1:log, layers=1:3, cell=lstm,gru, tied=on,off; may be repeated.",
             show_default=False,
         ),
     ] = None,
-    trials: Annotated[int, typer.Option(min=1, max=100_000, help="Trials in all, those of an earlier search included.")] = 20,
-    no_prune: Annotated[bool, typer.Option("--no-prune", help="Let trials end that are worse than the others.")] = False,
+    trials: Annotated[
+        int, typer.Option(min=1, max=100_000, help="Total number of trials, including those of an earlier search.")
+    ] = 20,
+    no_prune: Annotated[bool, typer.Option("--no-prune", help="Do not stop trials that are worse than the others.")] = False,
     storage: Annotated[
         str,
         typer.Option(
             help="URL of a database that several machines share; a file in the folder by default.", show_default=False
         ),
     ] = "",
-    name: Annotated[str, typer.Option(help="Of the study in that database.")] = "carousel",
+    name: Annotated[str, typer.Option(help="Name of the study in this database.")] = "carousel",
     seed: options.Seed = 1,
     figure: Annotated[
         Path | None, typer.Option(help="Figure; search.png in the folder by default.", show_default=False)
     ] = None,
     json: options.Json = False,
 ) -> None:
-    """Search for the settings of a training by Optuna: each trial is a run, and bad ones are given up early.
+    """Search for settings of a training with Optuna: each trial is a run, and bad trials are stopped early.
 
     Trials are compared by their best validation loss. Ctrl-C stops the search, and the same command goes on with it, also
     without its settings: carousel tune FOLDER --trials 40.

@@ -27,13 +27,15 @@ def command(
     layer: options.Layer = None,
     clamp: options.ClampOptions = None,
     figure: options.Figure = None,
-    npz: Annotated[Path | None, typer.Option(help="Write all arrays (layers, words, units) there.", show_default=False)] = None,
+    npz: Annotated[
+        Path | None, typer.Option(help="Write all arrays (layers, words, units) to this file.", show_default=False)
+    ] = None,
     json: options.Json = False,
 ) -> None:
-    """Show every valve, memory and message at every word, and how surprising the word was.
+    """Show every valve, memory and message at every word, and the word's surprisal.
 
     A unit is shut where its mean over the words is below 0.1, open above 0.9, moving where its standard deviation is above
-    0.1. With --clamp, the text is read a second time with the valves held, and the changes are told.
+    0.1. With --clamp, the text is read a second time with the valves held, and the changes are shown.
     """
     figures.check(figure)
     if npz is not None:

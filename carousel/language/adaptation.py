@@ -39,17 +39,19 @@ class Adaptation(Settings):
 
     group = "At evaluation, beside the static score"
 
-    dynamic: bool = setting(False, "Go on learning from the text (Krause et al. 2018).")
-    dynamic_lr: float = setting(5e-5, "Its learning rate η.", above=0, below=1e6)
-    dynamic_decay: float = setting(2e-3, "Its decay λ towards the trained weights.", least=0, below=1e6)
-    dynamic_epsilon: float = setting(2e-5, "Its ε, below which a gradient's mean square counts for little.", above=0, below=1e6)
-    dynamic_segment: int = setting(5, "Tokens that it foretells before it learns from them.", least=1)
+    dynamic: bool = setting(False, "Dynamic evaluation: keep training on the text (Krause et al. 2018).")
+    dynamic_lr: float = setting(5e-5, "Learning rate η of dynamic evaluation.", above=0, below=1e6)
+    dynamic_decay: float = setting(2e-3, "Decay λ of dynamic evaluation towards the trained weights.", least=0, below=1e6)
+    dynamic_epsilon: float = setting(
+        2e-5, "ε of dynamic evaluation, added to the gradient's root mean square.", above=0, below=1e6
+    )
+    dynamic_segment: int = setting(5, "Tokens that dynamic evaluation scores before it learns from them.", least=1)
     dynamic_batches: int = setting(
         1000, "Batches of the training text, 100 rows of `dynamic_segment`, that measure the gradient; 0: all.", least=0
     )
     cache: int = setting(0, "Tokens of a neural cache (Grave et al. 2017); 0: none.", least=0, most=1 << 20)
-    cache_theta: float = setting(0.3, "Its θ: larger ones ask for more similar steps.", least=0, below=1e6)
-    cache_weight: float = setting(0.1, "Its share λ of the probability.", above=0, below=1)
+    cache_theta: float = setting(0.3, "θ of the cache: larger values need more similar steps.", least=0, below=1e6)
+    cache_weight: float = setting(0.1, "Share λ of the cache in the probability.", above=0, below=1)
 
     @property
     def asked(self) -> bool:

@@ -29,8 +29,8 @@ class ModelConfig(NetworkConfig):
     2016) shape the gradient; training reports the loss J without them.
     """
 
-    dropout_input: float | None = setting(None, "Dropout on inputs, if other.", least=0, below=1)
-    dropout_output: float | None = setting(None, "Dropout on outputs, if other.", least=0, below=1)
+    dropout_input: float | None = setting(None, "Dropout on inputs; by default `dropout`.", least=0, below=1)
+    dropout_output: float | None = setting(None, "Dropout on outputs; by default `dropout`.", least=0, below=1)
     softmax: str = setting(
         "full",
         "Output layer: full, adaptive (rare words cheaper), sampled (cheaper to train), mixture (of `mixtures` full ones).",
@@ -38,16 +38,16 @@ class ModelConfig(NetworkConfig):
     )
     mixtures: int = setting(10, "Softmaxes of a mixture.", least=2, most=1000)
     dropout_words: float = setting(
-        0.0, "Dropout of whole words: their embedding is zero wherever they stand in a batch.", least=0, below=1
+        0.0, "Dropout of words: all occurrences of a dropped word in a batch have a zero embedding.", least=0, below=1
     )
     ar: float = setting(
         0.0, "Activation regularization: weight α of the outputs' mean square, after dropout.", least=0, below=1e6
     )
     tar: float = setting(
-        0.0, "Temporal activation regularization: weight β of the mean square by which outputs change.", least=0, below=1e6
+        0.0, "Temporal activation regularization: weight β of the mean square of the outputs' change.", least=0, below=1e6
     )
     smoothing: float = setting(0.0, "Label smoothing.", least=0, below=1)
-    learned_initial: bool = setting(False, "Learn the states before the first word.")
+    learned_initial: bool = setting(False, "Train the states before the first word.")
     skip: str = setting(
         "none",
         "Connections past a layer: none, residual (layers above the first add their input to their output).",

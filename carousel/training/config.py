@@ -40,19 +40,19 @@ class NetworkConfig(Settings):
 
     cell: str = setting("lstm-v2", "A cell of carousel cells, or your own: file.py:name, module:name.")
     cell_data: dict[str, Any] | None = field(default=None, kw_only=True)  # of one's own cell: ``equations.stored``
-    embedding: int | None = setting(None, "Size of e; by default the last layer's.", least=1, most=LARGEST_SIZE)
+    embedding: int | None = setting(None, "Size of the input e; by default that of the last layer.", least=1, most=LARGEST_SIZE)
     hidden: int | list[int] = setting(  # noqa: RUF009 (a field)
-        200, "Units of a layer, or of each: 1150,1150,400.", least=1, most=LARGEST_SIZE
+        200, "Units of every layer, or of each: 1150,1150,400.", least=1, most=LARGEST_SIZE
     )
     layers: int = setting(1, "Recurrent layers.", least=1, most=MOST_LAYERS)
     projection: int | None = setting(
         None, "Size of a projected message (lstm-v4); half of `hidden` by default.", least=1, most=LARGEST_SIZE
     )
-    tied: bool = setting(False, "Output weights are the embedding.")
+    tied: bool = setting(False, "Use the embedding as output weights.")
     recurrent_init: str = setting(
-        "uniform", "Recurrent weights start uniform or orthogonal.", choices=("uniform", "orthogonal"), option="--init"
+        "uniform", "Initial recurrent weights: uniform or orthogonal.", choices=("uniform", "orthogonal"), option="--init"
     )
-    forget_bias: float | None = setting(None, "Start the forget gate's bias there.")
+    forget_bias: float | None = setting(None, "Initial bias of the forget gate.")
     variational_dropout: bool = setting(False, "One dropout mask for all steps of a row.")
     dropout: float = setting(0.2, "Dropout on inputs, between layers and on outputs.", least=0, below=1)
     rates: str = setting("", "Rates of the cell's own noise: h=0.1,m=0.05.")
@@ -158,7 +158,9 @@ class TrainConfig(Settings):
 
     group = "Training"
 
-    feed: str = setting("stream", "stream: one continuous text; sentences: one a row, padded.", choices=("stream", "sentences"))
+    feed: str = setting(
+        "stream", "stream: one continuous text; sentences: one per row, padded.", choices=("stream", "sentences")
+    )
     batch_size: int = setting(20, "Rows of a batch.", least=1)
     length: int = setting(35, "Steps of truncated back-propagation; with sentences, where they are cut (0: never).", least=0)
     epochs: int = setting(10, "Times the text is read, in all.", least=1)
@@ -169,18 +171,18 @@ class TrainConfig(Settings):
         choices=("adamw", "sgd", "rmsprop", "rprop", "muon"),
     )
     lr: float = setting(3e-3, "Learning rate.", above=0, below=1e6)
-    momentum: float = setting(0.0, "Of sgd and rmsprop.", least=0)
+    momentum: float = setting(0.0, "Momentum of sgd and rmsprop.", least=0)
     weight_decay: float = setting(0.01, "Weight decay.", least=0)
-    warmup: int = setting(100, "Steps in which the rate grows to `lr`.", least=0)
+    warmup: int = setting(100, "Steps in which the learning rate rises to `lr`.", least=0)
     schedule: str = setting(
         "cosine",
         "cosine or linear (to zero at the end), plateau (`decay` when validation is no better), epochs (`decay` each epoch once"
         " `decay_after` are over), constant, one-cycle (up to `lr` in the first 30 % of the steps and down; without `warmup`).",
         choices=("cosine", "linear", "plateau", "epochs", "constant", "one-cycle"),
     )
-    decay: float = setting(0.25, "Factor of the rate on a plateau, or in an epoch.", least=0)
-    decay_after: int = setting(0, "Epochs before the rate falls from epoch to epoch.", least=0)
-    clip: float = setting(1.0, "Largest norm of the gradient; 0: no clipping.", least=0)
+    decay: float = setting(0.25, "Factor of the learning rate on a plateau, or in an epoch.", least=0)
+    decay_after: int = setting(0, "Epochs before the learning rate falls from epoch to epoch.", least=0)
+    clip: float = setting(1.0, "Clip the gradient to this norm; 0: no clipping.", least=0)
     vary_length: bool = setting(
         False, "Lengths of back-propagation vary around `length`, and the learning rate with them; of a stream."
     )
@@ -190,36 +192,36 @@ class TrainConfig(Settings):
         " once validation is worse than `average_after` epochs before).",
         choices=("none", "ema", "nt-asgd"),
     )
-    average_decay: float = setting(0.999, "Share that an exponential mean keeps at a step.", least=0, below=1)
-    average_after: int = setting(5, "Epochs that nt-asgd looks back.", least=0)
-    patience: int = setting(0, "Stop after so many epochs without a better validation; 0: never.", least=0)
+    average_decay: float = setting(0.999, "Decay factor of the exponential mean at each step.", least=0, below=1)
+    average_after: int = setting(5, "Number of latest epochs that nt-asgd leaves out of its comparison.", least=0)
+    patience: int = setting(0, "Stop after this many epochs without a better validation; 0: never.", least=0)
     precision: str = setting(
         "float32",
-        "Of products in training: float32, or bfloat16 (autocast), faster where there is hardware for it.",
+        "Precision of products in training: float32, or bfloat16 (autocast), faster if the hardware supports it.",
         choices=("float32", "bfloat16"),
     )
     watch_gradients: int = setting(
         0,
-        "Every so many steps, measure how fast the error fades on its way back, and how often it is clipped; 0: never.",
+        "Steps between measurements of the gradient's decay over time, and of the share of clipped steps; 0: never.",
         least=0,
     )
     monitor: int = setting(
         0,
-        "Every so many steps, norms and ranges of weights, gradients, gates and states, in metrics.jsonl; 0: never.",
+        "Steps between lines of norms and ranges of weights, gradients, gates and states in metrics.jsonl; 0: never.",
         least=0,
     )
-    tensorboard: bool = setting(False, "Write the lines of metrics.jsonl for TensorBoard, too, which must be installed.")
+    tensorboard: bool = setting(False, "Write metrics.jsonl for TensorBoard as well, which must be installed.")
     seed: int = setting(1, "Seed of weights, dropout and order.", least=0, most=LARGEST_SEED)
-    threads: int = setting(0, "Threads; 0: PyTorch's choice.", least=0, most=MOST_THREADS)
+    threads: int = setting(0, "Number of threads; 0: PyTorch's choice.", least=0, most=MOST_THREADS)
     log_every: int = setting(50, "Steps between lines of metrics.jsonl.", least=1)
     save_every: float = setting(30.0, "Seconds between checkpoints.", least=0)
-    device: str = setting("cpu", "Where it is trained: cpu, cuda, cuda:1, or another device of PyTorch's.")
+    device: str = setting("cpu", "Device for training: cpu, cuda, cuda:1, or another device of PyTorch.")
     cuda_graph: bool = setting(
         False,
-        "On a CUDA card, record a step of each shape of batches as a CUDA graph and replay it; in one process, with adamw.",
+        "On a CUDA GPU, record a training step for each shape of batch as a CUDA graph and replay it; one process, adamw.",
     )
     keep_every: int = setting(
-        0, "Every so many steps, keep the weights in the run folder, too, to look into later as RUN@STEP; 0: never.", least=0
+        0, "Steps between copies of the weights that are kept in the run folder, to be opened as RUN@STEP; 0: never.", least=0
     )
 
     @property

@@ -19,8 +19,8 @@ class PairsConfig(TextConfig):
     """
 
     vocabulary: str = "bpe"
-    shared: bool = setting(True, "A vocabulary for each language.", option="--separate")
-    longest: int = setting(200, "Leave out pairs of which a side has more tokens.", least=2)
+    shared: bool = setting(True, "Use a vocabulary for each language.", option="--separate")
+    longest: int = setting(200, "Leave out pairs with more tokens than this on either side.", least=2)
 
     def check(self) -> None:
         """Raise InputError for a value that cannot be."""

@@ -37,7 +37,7 @@ class TranslatorConfig(NetworkConfig):
 
     hidden: int = setting(256, "Units of a layer.", least=1, most=LARGEST_SIZE)
     layers: int = setting(1, "Layers of the encoder.", least=1, most=MOST_LAYERS)
-    dropout_words: float = setting(0.0, "Share of words that are left out while training.", least=0, below=1)
+    dropout_words: float = setting(0.0, "Share of words whose embedding is zero in training.", least=0, below=1)
     smoothing: float = setting(0.0, "Label smoothing.", least=0, below=1)
     attention: str = setting(MEMORY, f"{MEMORY} (memory only), {', '.join(ATTENTIONS)}.", choices=(MEMORY, *ATTENTIONS))
     decoder_layers: int = setting(1, "Layers of the decoder.", least=1, most=MOST_LAYERS)
