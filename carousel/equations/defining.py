@@ -101,29 +101,28 @@ def cell(
     before: Before = (),
     heads: int = 1,
 ) -> Any:
-    """Make a cell of a function that states its equations.
+    """Make a cell from a function of equations.
 
     The function's arguments are the input ``e``, then the states, then ``W`` (dense weights), ``w`` (diagonal ones),
-    ``b`` (biases) and, where wanted, ``t`` (the number of steps before this one), ``c`` (constants), ``p`` (rates of noise,
-    which a layer gives) and further inputs. It returns the states' new values in the order of its arguments; the first is the
+    ``b`` (biases) and, optionally, ``t`` (the number of steps before this one), ``c`` (constants), ``p`` (rates of noise,
+    which a layer sets) and further inputs. It returns the states' new values in the order of its arguments; the first is the
     layer's output.
 
     Args:
         function: of the equations.
         name: the function's by default, with hyphens.
         constants: from a constant's letters to a function of the number of units.
-        masks: from a dense weight's name to a function of (rows, columns) that gives 0 where no connection is.
+        masks: from a dense weight's name to a function of (rows, columns) that returns 0 for a missing connection.
         matrices: from a constant matrix's letters to a function of (rows, columns): ``c.A @ h``.
-        input_size: the state that has as many units as the input, ``"h"``, for equations in which both meet unit by unit,
-            such as ``o * tanh(h) + e``. A layer of the cell takes no other input.
-        same: states that have one size though no equation says so, ``("y", "z")``; else the output has a size of its own.
-        inputs: further inputs of each step, from the argument's name to 1 (one number a row), the name of the input or a state
-            (as many units as that has), or None (a size that the layer is given): ``{"d": 1, "k": "h"}``.
-        before: the names of the steps that a step follows, where it is no chain: with ``("up", "left")`` a state ``h`` is
-            ``h.up`` and ``h.left``, zero where there is none. A name alone, ``"child"``, is that of a set of any number:
+        input_size: the state that has as many units as the input, ``"h"``, for equations that combine both unit by unit, such
+            as ``o * tanh(h) + e``. A layer of the cell takes no other input size.
+        same: states of the same size, although no equation implies it, ``("y", "z")``; otherwise the output has its own size.
+        inputs: further inputs of each step, from the argument's name to 1 (one number per row), the name of the input or a
+            state (the same number of units), or None (a size that the layer is given): ``{"d": 1, "k": "h"}``.
+        before: the names of a step's predecessors, if it is not a chain: with ``("up", "left")`` a state ``h`` is ``h.up`` and
+            ``h.left``, zero without a predecessor. A single name, ``"child"``, is a set of any number of predecessors:
             ``together(h.child)`` is the sum over it. A layer of such a cell is a ``Grid`` or a ``Tree``.
-        heads: so many blocks on the diagonal are all that dense weights from states consist of, one a head, whose units see no
-            other head's.
+        heads: number of diagonal blocks of dense weights from states, one per head; units of a head see no other head.
 
     Raises:
         EquationError: with file and line, where the equations cannot be a cell.

@@ -112,7 +112,7 @@ def function(symbol: Any = None, **record: Any) -> Callable[[Callable[..., Expr]
     c="logistic",
 )
 def logistic(x: Expr) -> Expr:
-    """Return the logistic function 1 / (1 + exp(−x)), per unit. A logistic that multiplies something is a gate."""
+    """Return the logistic function 1 / (1 + exp(−x)), per unit. A logistic that multiplies a value is a gate."""
     return 1 / (1 + sympy.exp(-x))
 
 

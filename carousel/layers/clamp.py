@@ -19,20 +19,20 @@ Clamps = Sequence["Clamp"] | Mapping[str, Value | Mapping[int, Value]]
 
 @dataclass(frozen=True)
 class Clamp:
-    """A quantity of a cell (a gate, a state) that has another value than its equation says.
+    """A quantity of a cell (a gate, a state) that is held at another value than that of its equation.
 
     Args:
         name: of the quantity.
         value: a number; or values, which another run may have recorded: (units,) for all steps, (steps, units) or
-            (steps, rows, units) for the steps from ``begin`` on; or a function from what the equation says, (rows, units), to
-            the value that stands instead, called at each step. Units and rows are those chosen.
-        units: which (None: all).
-        begin: the first step, counted from 0 in what is read.
+            (steps, rows, units) for the steps from ``begin`` on; or a function from the equation's value, (rows, units), to
+            its replacement, called at each step. Units and rows are the chosen ones.
+        units: the chosen units (None: all).
+        begin: the first step, counted from 0.
         end: the step after the last; None: to the end, or as many steps as there are values.
-        layer: which (None: every one).
-        rows: of the batch, which (None: all).
+        layer: the chosen layer (None: every layer).
+        rows: the chosen rows of the batch (None: all).
 
-    Several clamps of one quantity hold in their order, functions last.
+    Several clamps of one quantity apply in their order, functions last.
     """
 
     name: str

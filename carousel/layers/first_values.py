@@ -19,10 +19,10 @@ Rule = str | float | Callable[[Tensor], Any]
 
 @dataclass(frozen=True)
 class chrono:  # it is called where functions of nn.init would be named
-    """Start the bias of a gate that keeps so that dependencies of ``low`` to ``high`` steps can be learned from the beginning.
+    """Initialise the bias of a forget gate so that the memory keeps ``low`` to ``high`` steps from the start of training.
 
-    The bias is log(u) with u uniform in [low, high − 1], which makes a forget gate of the LSTM keep for about 1 + u steps. The
-    paper starts the input gate's bias at the negative: ``init={"b.f": chrono(1, 100), "b.i": "-b.f"}``.
+    The bias is log(u) with u uniform in [low, high − 1], so the memory of an LSTM keeps for about 1 + u steps. The paper
+    initialises the input gate's bias to the negative: ``init={"b.f": chrono(1, 100), "b.i": "-b.f"}``.
     Tallec and Ollivier 2018, "Can recurrent neural networks warp time?".
 
     Args:

@@ -16,9 +16,8 @@ class Forest:
     """One tree or several, by the children of each node.
 
     Args:
-        children: for each node the numbers of its children in order; −1 or None takes the place of a missing child, such as
-            the left child of a node with a right child alone. Or an array of whole numbers, (nodes, most children), with −1
-            for none.
+        children: for each node the numbers of its children in order; −1 or None marks a missing child, such as the left
+            child of a node with only a right child. Or an integer array, (nodes, most children), with −1 for none.
 
     ``Forest.joined([a, b])`` is a batch: the nodes of ``a``, then those of ``b``.
 

@@ -25,7 +25,7 @@ Lengths = tuple[int, ...]  # of each dimension
 
 
 class Grid(Levelled):
-    """A cell over images: a pixel's step follows those of its neighbours above and to the left; of a volume also in front.
+    """A cell over images: a step's predecessors are its neighbours above and to the left; in a volume also in front.
 
     Args:
         cell: a cell with ``before=("up", "left")``, or the name of one: "mdlstm", "stable-mdlstm", "grid-lstm". One with
@@ -41,7 +41,7 @@ class Grid(Levelled):
         options: as those of ``Recurrent``: ``bias``, ``proj_size``, ``recurrent_init``, ``forget_bias``, ``heads``, ``init``,
             ``input_sizes``, ``device``, ``dtype``.
 
-    Parameters carry the slide's names and the corner: ``W.ie_tl``, ``b.f_br``.
+    Parameters have the names in the equations and the corner: ``W.ie_tl``, ``b.f_br``.
 
     Raises:
         ValueError: for sizes or options that the cell does not have, and a cell whose steps follow others.
@@ -92,7 +92,7 @@ class Grid(Levelled):
                 (height, width, input_size).
             sizes: height and width in pixels of each image of the batch, (B, 2), where they differ; pixels beside an image
                 are not read.
-            record: names of gates, states and other quantities of ``cell.names`` to give back for every step.
+            record: names of gates, states and other quantities of ``cell.names`` to return for every step.
             clamp: gates or states to hold at a value at all steps, ``{"f": 0.0}`` or ``{"f": {3: 0.0}}``.
             inputs: the cell's further inputs of each step by name, laid out as the output: vectors, or one number a step.
 

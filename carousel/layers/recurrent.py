@@ -44,42 +44,41 @@ class Recurrent(CellLayer):
         cell: a cell, or the name of one in ``carousel.cells`` ("lstm-v3").
         input_size: size of the vectors e_t.
         hidden_size: size of the states (of the memory, where the output is projected); a sequence has one for each layer.
-        num_layers: layers on top of one another; as many as ``hidden_size`` has, where that is a sequence.
-        bias: whether the equations' biases ``b`` are parameters; without, they count as zero.
+        num_layers: number of stacked layers; for a sequence ``hidden_size``, its length.
+        bias: whether the biases ``b`` of the equations are parameters; otherwise they are zero.
         batch_first: sequences are (B, T, ·) rather than (T, B, ·); states are not affected, as in torch.nn.LSTM.
         dropout: probability of zeroing a layer's outputs, on every layer but the last.
-        bidirectional: a second set of cells reads from the end; outputs are concatenated.
-        proj_size: size of the output where the cell projects it (``lstm-v4``); by default half of ``hidden_size`` (of each
-            layer's), or a little less, so that heads can share it.
-            For a cell without projection 0, as in torch.nn, or nothing.
+        bidirectional: also read each sequence from the end; outputs are concatenated.
+        proj_size: size of a projected output (``lstm-v4``); by default half of each layer's ``hidden_size``, or a little less,
+            so that it is divisible by the number of heads. For a cell without projection 0, as in torch.nn, or nothing.
         device, dtype: of the parameters.
         variational_dropout: draw one dropout mask per sequence and keep it at all steps (Gal and Ghahramani 2016).
-        learned_initial: learn the states before the first step; otherwise they are zero.
-        recurrent_init: how weights from the states start, "uniform" (±1/√hidden_size) or "orthogonal".
-        segment_length: for long sequences: keep only the states between segments of that many steps for the way back, and run
-            each segment twice; memory grows with the square root of the length where this is it. 0: keep every step's.
-        forget_bias: start the forget gate's bias ``b.f`` there (Jozefowicz et al. 2015 advise 1).
-        heads: how many, instead of the cell's own: dense weights from states consist of one block a head on the diagonal.
-        init: how parameters start, by the names that the equations give them, before all else that says it:
-            ``{"b.f": chrono(1, 100), "b.i": "-b.f", "W.*m": "orthogonal", "w.*": 0.0}``. Names are patterns as ``fnmatch`` has
-            them, the last that fits holds; a value is a number, the name of a function of ``torch.nn.init``, a function that
+        learned_initial: train the states before the first step; otherwise they are zero.
+        recurrent_init: initial weights from the states, "uniform" (±1/√hidden_size) or "orthogonal".
+        segment_length: for long sequences: save only the states between segments of this many steps for the backward run, and
+            run each segment twice; with the square root of the length, memory grows as this root. 0: save every step.
+        forget_bias: initial bias ``b.f`` of the forget gate (Jozefowicz et al. 2015 advise 1).
+        heads: number of heads, instead of the cell's own: dense weights from states are block-diagonal, one block per head.
+        init: initial values of parameters by their names in the equations; overrides the other options:
+            ``{"b.f": chrono(1, 100), "b.i": "-b.f", "W.*m": "orthogonal", "w.*": 0.0}``. Names are patterns of ``fnmatch``, of
+            which the last match counts; a value is a number, the name of a function of ``torch.nn.init``, a function that
             fills a tensor or returns one of its shape, or ``"-b.f"``, the negative of another parameter.
-        input_sizes: of the cell's further inputs that have a size of their own, by name.
-        rates: of the cell's noise, by the letters of its ``p``: ``{"h": 0.1}``; those left out are 0. What is drawn depends on
-            one seed a call (and layer and direction) from PyTorch's generator for the processor, and only in training.
+        input_sizes: sizes of the cell's further inputs that have their own size, by name.
+        rates: of the cell's noise, by the letters of its ``p``: ``{"h": 0.1}``; those left out are 0. Noise is drawn only in
+            training, from one seed per call, layer and direction of PyTorch's CPU generator.
         weight_noise: standard deviation of Gaussian noise on dense weights, drawn at each call in training (Graves 2011).
-        weight_dropout: probability of zeroing a dense weight from a state, drawn at each call in training for all its steps,
-            the others divided by 1 − p (Merity, Keskar and Socher 2017; DropConnect, Wan et al. 2013).
+        weight_dropout: probability of zeroing a dense weight from a state, drawn at each call in training for all its steps;
+            the others are divided by 1 − p (Merity, Keskar and Socher 2017; DropConnect, Wan et al. 2013).
         skip: "residual": each layer above the first adds its input, before dropout, to its output (Wu et al. 2016, section
             3.1); or "none".
 
     Up to ``dtype`` the arguments are those of torch.nn.LSTM, in its order, after the cell.
 
-    Parameters carry the slide's names and PyTorch's suffixes: ``W.ie_l0``, ``w.oh_l1``, ``b.f_l0_reverse``,
-    ``initial.h_l0``. Dense ones are (into, from); of several heads (heads, into, from), units of one head each.
+    Parameters have the names in the equations and PyTorch's suffixes: ``W.ie_l0``, ``w.oh_l1``, ``b.f_l0_reverse``,
+    ``initial.h_l0``. Dense weights are (into, from); with several heads (heads, into, from), with the units of one head each.
 
-    A weight that is computed from another one is set by torch.nn.utils.parametrize: ``register_parametrization(layer.W,
-    "im_l0", …)``; an assignment of a plain tensor is refused.
+    Use torch.nn.utils.parametrize for a weight that is computed from another: ``register_parametrization(layer.W,
+    "im_l0", …)``; assigning a plain tensor is refused.
 
     Raises:
         ValueError: for sizes or options that the cell does not have.
@@ -252,19 +251,19 @@ class Recurrent(CellLayer):
             input: (T, B, input_size), or (B, T, input_size) with ``batch_first``, or (T, input_size), or packed.
             hx: the states before the first step, (num_layers · directions, B, size): a tensor for a cell with one
                 state, else a tuple in the order of ``cell.states`` (for an LSTM: message, memory; the clock ``t`` last).
-                Where layers differ in size, those of all layers side by side: (directions, B, Σ size).
-            resets: boolean, (T, B) or (B, T) as the input (also where that is packed): a true element begins a new
-                sequence, so the state returns to its initial value before that step (and, reading backwards, after it).
-            record: names of gates, states and other quantities of ``cell.names`` to give back for every step.
+                If layers differ in size, the states of all layers side by side: (directions, B, Σ size).
+            resets: boolean, (T, B) or (B, T) as the input (also for a packed input): a true element begins a new
+                sequence, so the state returns to its initial value before this step (in the backward direction, after it).
+            record: names of gates, states and other quantities of ``cell.names`` to return for every step.
             clamp: gates or states to hold at a value: ``{"f": 0.0}`` (all units), ``{"f": {3: 0.0}}``, or a list of
-                :class:`~carousel.layers.Clamp` for chosen steps, layers and rows; values may be those of another run, or a
-                function of what the equation says. With functions the loop runs as PyTorch's operations, more slowly.
-            inputs: the cell's further inputs by name, laid out as the input (also padded where that is packed): vectors, or
-                one number a row and step, (T, B) or (B, T). Every layer and direction has them.
+                :class:`~carousel.layers.Clamp` for chosen steps, layers and rows; values may be recordings of another run, or
+                a function of the equation's value. With functions the loop runs as PyTorch's operations, more slowly.
+            inputs: the cell's further inputs by name, laid out as the input (padded or packed, if it is packed): vectors, or
+                one number per row and step, (T, B) or (B, T). Every layer and direction reads them.
 
         Returns:
             ``output, hx`` as torch.nn.LSTM; with ``record`` also a dictionary from name to
-            (num_layers · directions, T, B, size) or (…, B, T, size), zero where a packed sequence has ended; where layers
+            (num_layers · directions, T, B, size) or (…, B, T, size), zero where a packed sequence has ended; if layers
             differ in size, to a list of (T, B, size).
 
         A batch of no rows gives an output of no rows, as torch.nn.LSTM does; a sequence of no steps is refused.
@@ -380,7 +379,7 @@ class Recurrent(CellLayer):
         }
 
     def flatten_parameters(self) -> None:
-        """Do nothing: weights need not lie in one piece. Code that was written for torch.nn.LSTM may call it."""
+        """Do nothing: weights need not be contiguous. The method exists for code written for torch.nn.LSTM."""
 
     def parameter(self, name: str, layer: int = 0, direction: int = 0) -> Tensor:
         """Return the parameter that a layer has under the equations' name: ``W.im``, ``b.f``, or ``initial.h``.

@@ -1,4 +1,4 @@
-"""A layer one step at a time, in constant memory: what comes in goes out at once."""
+"""A layer one step at a time, in constant memory: each input gives an output at once."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from carousel.layers.recurrent import Recurrent, State
 class Streaming:
     """``layer`` fed step by step, without derivatives: ``output = stream(x)`` for x (B, input_size), ``stream(x, d=gaps)``.
 
-    The same as calling the layer with one step and its own state each time, but weights are packed and memory is
-    allocated once. Changes of the layer's parameters after that are not seen; dropout and noise are left out.
+    Equivalent to calling the layer with one step and the last states each time, but weights are packed and memory is
+    allocated once. Later changes of the layer's parameters have no effect; dropout and noise are off.
 
     Args:
         layer: one direction, any depth.
-        hx: the states to begin with, as the layer's; its initial states by default.
-        batch: rows, where ``hx`` is not given.
-        clamp: as the layer's; its steps are counted from here. It calls the layer at each step, more slowly.
-        precision: of dense weights: float32 (as they are), bfloat16 (what they multiply is rounded to it as well, where the
-            processor has such products) or int8 (whole numbers, one scale a row; what they multiply is rounded to 16 bits).
+        hx: the states to begin with, as the layer takes them; by default its initial states.
+        batch: number of rows, if ``hx`` is not given.
+        clamp: as the layer takes it; steps are counted from here. With a clamp the layer is called at each step, more slowly.
+        precision: of dense weights: float32 (unchanged), bfloat16 (the vectors that they multiply are rounded as well, if the
+            processor has such products) or int8 (integers with one scale per row; vectors are rounded to 16 bits).
 
     Raises:
         ValueError: for a layer that reads backwards as well, states that do not fit, or a precision that is none.

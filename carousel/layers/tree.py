@@ -16,7 +16,7 @@ from carousel.layers.parameters import tensor
 
 
 class Tree(Levelled):
-    """A cell over trees: a node's step follows those of its children.
+    """A cell over trees: the predecessors of a node's step are its children's steps.
 
     Args:
         cell: a cell with ``before=``, or the name of one: "tree-lstm", "child-sum-lstm", "recursive". With names, ``("left",
@@ -26,7 +26,7 @@ class Tree(Levelled):
         options: as those of ``Recurrent``: ``bias``, ``proj_size``, ``recurrent_init``, ``forget_bias``, ``heads``, ``init``,
             ``input_sizes``, ``device``, ``dtype``.
 
-    Parameters carry the slide's names: ``W.ie``, ``b.f``.
+    Parameters have the names in the equations: ``W.ie``, ``b.f``.
 
     Raises:
         ValueError: for sizes or options that the cell does not have, and a cell whose steps follow one.
@@ -51,8 +51,8 @@ class Tree(Levelled):
         Args:
             input: the input of each node, (nodes, input_size).
             children: the children of each node: a :class:`Forest`, or the argument of one; for a batch ``Forest.joined``.
-            record: names of gates, states and other quantities of ``cell.names`` to give back for every node; a quantity of
-                each child of a set, such as its forget gate, stands in the child's row.
+            record: names of gates, states and other quantities of ``cell.names`` to return for every node; a quantity of
+                each child of a set, such as its forget gate, is in the child's row.
             clamp: gates or states to hold at a value at all nodes, ``{"f": 0.0}`` or ``{"f": {3: 0.0}}``.
             inputs: the cell's further inputs by name: vectors, (nodes, size), or one number a node, (nodes,).
 

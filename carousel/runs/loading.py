@@ -36,12 +36,12 @@ TRIAL = "*.*.*.*.json"  # row, cell, recipe, seed
 def load(folder: str | Path) -> Run:
     """Return the run in a folder: a language model, a translator, a transcriber, a forecaster, a labeller, or trials.
 
-    Who knows the kind may ask for it: ``carousel.LanguageRun("runs/x")``. Nothing that the folder holds is executed.
+    If you know the kind, use its class: ``carousel.LanguageRun("runs/x")``. Loading executes nothing from the folder.
 
     Args:
-        folder: as ``carousel train``, ``translate train``, ``transcribe train``, ``forecast train``,
-            ``label train`` or ``tasks run`` leaves it; ``RUN@400`` has the weights that were kept after step 400
-            (``keep_every``), ``RUN@last`` those of the checkpoint.
+        folder: from ``carousel train``, ``translate train``, ``transcribe train``, ``forecast train``, ``label train`` or
+            ``tasks run``; ``RUN@400`` selects the weights kept after step 400 (``keep_every``), ``RUN@last`` those of the
+            checkpoint.
 
     Raises:
         InputError: a ValueError of one line; the folder is none, or not whole.

@@ -41,17 +41,17 @@ def train(
 ) -> LanguageRun:
     """Train a language model on text files, as ``carousel train`` does; return the run with its best weights.
 
-    Ctrl-C saves and raises KeyboardInterrupt; ``resume`` goes on, bit for bit. A program that ``torchrun`` starts several times
-    trains one run with all of its processes.
+    Ctrl-C saves and raises KeyboardInterrupt; ``resume`` continues, bit for bit. Under ``torchrun`` all processes train one
+    run together.
 
     Args:
         text: the path of a file, or paths.
-        out: the run's folder; it is made, and must be empty where it is there.
-        cell: a cell, or what ``--cell`` takes: a name, ``file.py:name``, ``module:name``; by default the recipe's, or lstm-v2.
+        out: the run's folder; it is created, and must be empty if it exists.
+        cell: a cell, or a value of ``--cell``: a name, ``file.py:name``, ``module:name``; by default the recipe's, or lstm-v2.
         valid: held-out files; without them, the last tenth of the lines is held out.
-        test: files for the end.
-        observer: told of steps, validations and the end, as dictionaries.
-        recipe: the name of a recipe (``carousel recipes``), or a .toml file; other settings hold before its own.
+        test: files to score when training ends.
+        observer: called with a dictionary for each step and validation, and at the end.
+        recipe: the name of a recipe (``carousel recipes``), or a .toml file; other settings override it.
         **settings: fields of ``TextConfig``, ``ModelConfig`` and ``TrainConfig``: ``hidden=64, epochs=2, vocabulary="char"``.
 
     Raises:
@@ -68,12 +68,12 @@ def train(
 
 
 def resume(folder: str | Path, *, epochs: int | None = None, observer: Observer | None = None) -> LanguageRun:
-    """Go on with a run that was stopped, or for longer; return the run with its best weights.
+    """Continue a run that was stopped, or for more epochs; return the run with its best weights.
 
     Args:
         folder: of the run.
-        epochs: in all, where there are to be more than the run was asked for.
-        observer: told of steps, validations and the end, as dictionaries.
+        epochs: a larger total number of epochs.
+        observer: called with a dictionary for each step and validation, and at the end.
 
     Raises:
         InputError: a ValueError of one line; the folder is no run, or was asked for more epochs.
