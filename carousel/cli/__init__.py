@@ -32,7 +32,7 @@ COMMANDS = {
     ),
     "valves": "Show every valve, memory and message at every word, and the word's surprisal.",
     "pairs": "Show where two texts' memories and predictions differ, which units carry it and for how long.",
-    "probe": "Test how well a property of each word can be read from memory: linearly from all units, and from each unit alone.",
+    "probe": "Test how well a property of each word can be read from memory: by all units linearly, and by each unit alone.",
     "find": "Find places in a text where a model's units behave as on a span of words; the nearest states; a unit's extremes.",
     "walkthrough": (
         "Translate two sentences that differ in a word; show valves, memory, probes of it, and the effect of held valves."

@@ -33,7 +33,7 @@ def command(
     figure: options.Figure = None,
     json: options.Json = False,
 ) -> None:
-    """Test how well a property of each word can be read from memory: linearly from all units, and from each unit alone.
+    """Test how well a property of each word can be read from memory: by all units linearly, and by each unit alone.
 
     Scores are shares right on sentences not seen. "control": the same probe where each word that sets the property sets a
     random label of its own (Hewitt and Liang 2019); "untrained": the same model at first weights; "commonest": always that
