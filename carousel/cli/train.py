@@ -52,7 +52,10 @@ def command(
     resume: options.Resume = None,
     recipe: Annotated[
         str | None,
-        typer.Option(help="Settings by name (carousel recipes), or a .toml file; options beside it hold.", show_default=False),
+        typer.Option(
+            help="Settings by name (carousel recipes), or a .toml file; options beside it hold (--no-tied turns off).",
+            show_default=False,
+        ),
     ] = None,
     json: options.Json = False,
     **given: Any,
