@@ -49,6 +49,17 @@ def cells(references: str, *, alone: bool = True) -> list[str]:
 class Command(TyperCommand):
     """A command whose errors name its options."""
 
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Write help as Typer does, without the opposites of switches (``--no-…``), which would take a column."""
+        opposites = {p.name: p.secondary_opts for p in self.params}
+        try:
+            for p in self.params:
+                p.secondary_opts = []
+            super().format_help(ctx, formatter)
+        finally:
+            for p in self.params:
+                p.secondary_opts = opposites[p.name]
+
     def invoke(self, ctx: Any) -> Any:
         """Invoke as Typer does, and name the option where an error names a field in backticks."""
         kernels: Any = sys.modules.get("carousel.kernels")  # a command that runs no model has not loaded it

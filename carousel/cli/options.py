@@ -25,6 +25,7 @@ from carousel.transcription.config import ExamplesConfig, TranscriptionTraining
 from carousel.transcription.model import TranscriberConfig
 from carousel.translation.config import PairsConfig, PairTraining
 from carousel.translation.model import TranslatorConfig
+from carousel.tuning.axes import opposite
 
 SIZES = int | list[int]  # one for all layers, or one for each
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON; progress stays on standard error.")]
@@ -74,12 +75,15 @@ def flags(kind: type) -> dict[str, str]:
     return {name: about.option or f"--{name.replace('_', '-')}" for name, about in settings(kind).items() if about.help}
 
 
-def option(kind: type, name: str, help: str | None = None) -> Any:
-    """Return the option that sets a field of a configuration; ``help`` where a command means something else by it."""
+def option(kind: type, name: str, help: str | None = None, *, switch: bool = False) -> Any:
+    """Return the option that sets a field of a configuration; ``help`` where a command means something else by it.
+
+    A ``switch`` has an opposite, for what a recipe turns on.
+    """
     about, known = settings(kind)[name], flags(kind)
     closed = about.above is about.below is None  # Typer knows no other range
     return typer.Option(
-        known[name],
+        f"{known[name]}/{opposite(known[name])}" if switch else known[name],
         help=with_flags(help or about.help, known),
         min=about.least if closed else None,
         max=about.most if closed else None,
@@ -113,7 +117,7 @@ def made_from(*kinds: type, without: Collection[str] = ()) -> Callable[[Callable
             hints = get_type_hints(kind)
             for name in (n for n in flags(kind) if n not in without):
                 default = False if hints[name] is bool else getattr(kind, name)  # a flag turns off a field that is on
-                hint, made = hints[name], option(kind, name)
+                hint, made = hints[name], option(kind, name, switch=hints[name] is bool)
                 if hint == SIZES:  # a type that Typer does not know
                     hint, made.parser, made.metavar = Any, sizes(settings(kind)[name]), "INTEGER[,…]"
                 parameters.append(

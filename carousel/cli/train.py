@@ -53,7 +53,8 @@ def command(
     recipe: Annotated[
         str | None,
         typer.Option(
-            help="Settings by name (carousel recipes), or a .toml file; other options override it.", show_default=False
+            help="Settings by name (carousel recipes), or a .toml file; other options override it (--no-tied turns off).",
+            show_default=False,
         ),
     ] = None,
     json: options.Json = False,

@@ -14,6 +14,11 @@ ON, OFF = "on", "off"
 FORMS = "lr=0.0001:0.1:log, layers=1:3, cell=lstm,gru or tied=on,off"
 
 
+def opposite(option: str) -> str:
+    """Return the option that turns off a switch: of ``--tied``, ``--no-tied``; of ``--no-spelling``, ``--spelling``."""
+    return option.replace("--no-", "--", 1) if option.startswith("--no-") else option.replace("--", "--no-", 1)
+
+
 @dataclass(frozen=True)
 class Axis:
     """One setting.
@@ -57,9 +62,9 @@ class Axis:
         return str(int(number)) if self.whole else f"{number:.6g}"
 
     def words(self, value: str) -> list[str]:
-        """Return the words on a command line that set the option; a switch that is off has none."""
+        """Return the words on a command line that set the option."""
         if set(self.values) == {ON, OFF}:
-            return [self.option] if value == ON else []
+            return [self.option if value == ON else opposite(self.option)]  # a recipe may have it on
         return [f"{self.option}={value}"]
 
 

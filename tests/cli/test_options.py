@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from dataclasses import fields
@@ -23,6 +24,7 @@ from carousel.transcription.config import ExamplesConfig, TranscriptionConfig, T
 from carousel.transcription.model import TranscriberConfig
 from carousel.translation.config import PairsConfig, PairTraining, TranslationConfig
 from carousel.translation.model import TranslatorConfig
+from carousel.tuning.axes import opposite
 
 LANGUAGE, TRANSLATION = (TextConfig, ModelConfig, TrainConfig), (PairsConfig, TranslatorConfig, PairTraining)
 TRANSCRIPTION = (ExamplesConfig, TranscriberConfig, TranscriptionTraining)
@@ -100,6 +102,26 @@ def test_no_option_gives_the_configurations_as_python_makes_them(carousel, text)
     assert config.training == TrainConfig(epochs=1, batch_size=4, threads=1)
 
 
+def test_each_switch_has_an_opposite_that_help_does_not_list(carousel):
+    for words in COMMANDS:
+        switches = [p for p in options(words).values() if getattr(p, "is_flag", False) and p.rich_help_panel]
+        assert switches and all(p.secondary_opts == [opposite(p.opts[0])] for p in switches)
+        _, told, _ = carousel(*words.split(), "--help")
+        assert "--tied" in told or words != "train"
+        assert set(re.findall(r"--no-[\w-]+", told)) <= {"--no-tied", "--no-spelling"}
+        assert all(p.secondary_opts for p in switches)  # also after help
+
+
+def test_the_command_line_turns_off_a_switch_of_a_recipe(carousel, text):
+    cooked = text.parent / "own.toml"
+    cooked.write_text('about = "Tied."\n[model]\ntied = true\nhidden = 6\nembedding = 6\n[training]\nepochs = 1\n')
+    for k, (more, tied) in enumerate([((), True), (("--no-tied",), False), (("--tied",), True)]):
+        given = ("--recipe", cooked, *more, "--threads", 1, "--out", f"run{k}")
+        status, _, said = carousel("train", text, *given)
+        assert status == 0, said
+        assert Config.load(text.parent / f"run{k}").model.tied is tied
+
+
 def test_the_option_of_what_is_on_turns_it_off():
     assert build(TranslatorConfig, {"tied": True}).tied and not build(TranslatorConfig, {"tied": False}).tied
     two = {"train": ["a", "b"]}
@@ -139,6 +161,7 @@ import sys
 from dataclasses import dataclass
 from carousel.training import config
 from carousel.training.fields import setting
+from carousel.tuning.axes import opposite
 
 @dataclass(frozen=True)
 class TrainConfig(config.TrainConfig):

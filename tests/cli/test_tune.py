@@ -29,6 +29,7 @@ def test_commands_that_train_are_searched(words, path):
         ("train book.txt", "hidden=0:8", "hidden"),
         ("train book.txt", "tied=0:1", "a switch is on,off"),
         ("train book.txt", "lr=on,off", "only switches are"),
+        ("train book.txt --no-tied", "tied=on,off", "is searched, too"),
         ("train book.txt --nonsense", "lr=0.1:0.2", "nonsense"),
     ],
 )

@@ -103,6 +103,7 @@ def test_training_by_a_recipe_is_training_by_its_settings(own, tmp_path):
     config = Config.load(tmp_path / "run")
     assert run.config == config and config.text.vocabulary == "char" and config.training.vary_length
     assert (config.model.cell, config.model.hidden, config.model.tied) == ("gru", 9, True)
+    assert not carousel.train(tmp_path / "text.txt", tmp_path / "untied", recipe=own, tied=False).config.model.tied
     assert carousel.train(tmp_path / "text.txt", tmp_path / "other", recipe=own, cell="rnn").config.model.cell == "rnn"
 
 

@@ -38,5 +38,6 @@ def test_a_setting_comes_once():
 
 def test_words_of_a_command_line():
     assert axis("lr=0.001:0.1").words("0.01") == ["--lr=0.01"]
-    assert axis("tied=off,on").words("on") == ["--tied"] and axis("tied=off,on").words("off") == []
+    assert axis("tied=off,on").words("on") == ["--tied"] and axis("tied=off,on").words("off") == ["--no-tied"]
+    assert axis("no-spelling=off,on").words("off") == ["--spelling"]
     assert axis("lr=0.0:1.0").text(1 / 3) == "0.333333" and axis("layers=1:3").text(2.0) == "2"
