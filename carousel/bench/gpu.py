@@ -241,6 +241,6 @@ def compile_ahead(case: Case) -> list[dict[str, Any]]:
     units = program.units(lambda size: cell.length(size, *sizes))
     reports = []
     for way in ("forward", "backward"):
-        plan = planner.plan_for(program, way, units, case.batch, dtype, H100)
+        plan = planner.plan_for(program, way, units, case.batch, dtype, H100, steps=case.steps)
         reports += [{**asdict(case), **asdict(r)} for r in ahead.compiled(cell, sizes, dtype, plan, way)]
     return reports

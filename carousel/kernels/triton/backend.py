@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from torch import Tensor
 
@@ -50,8 +52,9 @@ class Triton(Backend):
         dtype = multiplied(data)
         program = program_of(loop_called(wide_key(cell)), dtype is not torch.float32)
         units = program.units(lambda size: cell.length(size, *sizes))
-        plans = [f"{way} {planner.plan(program, way, units, rows, dtype, data.device)}" for way in ("forward", "backward")]
-        return f"triton: {', '.join(plans)}"
+        asked = partial(planner.plan, program, sizes=units, batch=rows, dtype=dtype, device=data.device)
+        steps = data.shape[:-1].numel() // max(1, rows)
+        return f"triton: {', '.join(f'{way} {asked(way=way, steps=steps)}' for way in ('forward', 'backward'))}"
 
     def source(self, cell: Cell, device: torch.device) -> str | None:
         if device.type != "cuda":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -185,9 +186,10 @@ def _run(task: Task, given: Arrays, flags: dict[str, bool], way: str) -> None:
 def _plan(task: Task, way: str, sizes: dict[str, int]) -> Plan:
     """Return the planner's plan, or a more modest one where that has turned out too large for the card."""
     program, batch = task.program, task.steps.batch
-    plan = planner.plan(program, way, sizes, batch, task.dtype, task.device)
+    asked = partial(planner.plan, program, way, sizes, batch, task.dtype, task.device, steps=task.steps.total // batch)
+    plan = asked()
     if plan in _too_large and plan.way == "held":
-        plan = planner.plan(program, way, sizes, batch, task.dtype, task.device, hold=False)
+        plan = asked(hold=False)
     return replace(plan, depth=32, stages=1) if plan in _too_large else plan
 
 
