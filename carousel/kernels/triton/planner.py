@@ -118,8 +118,8 @@ def plan_for(
 def _alone(scanned: bool, units: int, batch: int, processors: int, steps: int, chosen: str | None) -> Plan:
     """Return the plan of a loop without products; ``scanned``: what is carried is linear.
 
-    Step by step, a program has few rows for all steps; where those are fewer programs than multiprocessors and steps are many, a
-    scan has more to do at once. The rule was not timed.
+    Step by step, a program has few rows for all steps; where those are fewer programs than multiprocessors and steps are many,
+    a scan has more to do at once. The rule was not timed.
     """
     plan = Plan("pointwise", 16 if INTERPRETED else 4, 64, parts=-(-units // 64))
     few = -(-batch // plan.rows) * plan.parts < processors

@@ -1,8 +1,8 @@
 """Carried values of a block that follow linear recurrences, whose steps need not be taken one after the other.
 
-What is carried is a state, or backwards the error that arrives at one. Where it is ``factor`` times what it was at the step before
-and ``added``, neither of which needs anything that is carried, a step is a pair of numbers, and any two steps in a row are one
-pair again: a parallel scan composes them. Errors always follow so, where no product and no other state is between.
+What is carried is a state, or backwards the error that arrives at one. Where it is ``factor`` times what it was at the step
+before and ``added``, neither of which needs anything that is carried, a step is a pair of numbers, and any two steps in a row
+are one pair again: a parallel scan composes them. Errors always follow so where no product and no other state is between.
 """
 
 from __future__ import annotations

@@ -53,8 +53,8 @@ def _writes(block: TileBlock) -> list[tuple[str, object, str, int, int]]:
 
 
 def _steps(places: list[str], shift: int = 0) -> list[str]:
-    """Return the places and rows of a tile's steps, or of those so many later, and of those after them; a step that is not there
-    has no rows."""
+    """Return the places and rows of a tile's steps, or of those so many later, and of those after; a step that is not there has
+    no rows."""
     lines = []
     for name, far in (("", shift), ("next_", shift + 1)):
         number = f"step {'+' if far > 0 else '-'} {abs(far)}" if far else "step"
