@@ -232,13 +232,14 @@ def test_a_long_sequence_in_single_precision(name, monkeypatch, ran):
 
 
 @pytest.mark.parametrize("where_it_ends", ["a reset", "a clamp"])
-def test_what_is_infinite_ends_where_the_reference_ends_it(where_it_ends, ran):
+@pytest.mark.parametrize("begin", [4, 7])  # within a tile, and with its last step
+def test_what_is_infinite_ends_where_the_reference_ends_it(where_it_ends, begin, ran):
     generator = torch.Generator().manual_seed(0)
     layer, x = Recurrent("min-gru", 3, 4), torch.randn(20, 2, 3, generator=generator)
     x[2, 0], x[11, 1] = float("inf"), float("nan")
     resets = torch.zeros(20, 2, dtype=torch.bool)
-    resets[7:9] = True
-    options = {"resets": resets} if where_it_ends == "a reset" else {"clamp": [Clamp("h", 0.5, begin=7, end=9)]}
+    resets[begin] = True
+    options = {"resets": resets} if where_it_ends == "a reset" else {"clamp": [Clamp("h", 0.5, begin=begin, end=begin + 1)]}
     found = []
     for back_end in ("triton", "reference"):
         with kernels.use(back_end), torch.no_grad():
