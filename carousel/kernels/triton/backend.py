@@ -15,6 +15,7 @@ from carousel.kernels.alike import autocast
 from carousel.kernels.backend import Backend, Call, Result, Unavailable, input_type, uncast
 from carousel.kernels.compiled import Run
 from carousel.kernels.interface import Arriving, Described, Tensors
+from carousel.kernels.past import handed_past, without_past
 from carousel.kernels.registry import loop_called, wide_key
 from carousel.kernels.triton import available, interpreted
 from carousel.kernels.triton.program import Unsupported, program_of
@@ -41,15 +42,16 @@ class Triton(Backend):
         return True
 
     def run(self, call: Call) -> Result:
-        call, dtype = uncast(call), multiplied(call.data)
-        return operator.run(self.name, call, None if dtype is call.data.dtype else dtype, wide=True)
+        (call, past), dtype = handed_past(uncast(call)), multiplied(call.data)
+        result = operator.run(self.name, call, None if dtype is call.data.dtype else dtype, wide=True)
+        return result._replace(states={**result.states, **past})
 
     def explain(self, cell: Cell, data: Tensor, rows: int, sizes: tuple[int, ...]) -> str | None:
         if not available() or not usable(cell, data):
             return None
         from carousel.kernels.triton import planner
 
-        dtype = multiplied(data)
+        cell, dtype = without_past(cell), multiplied(data)
         program = program_of(loop_called(wide_key(cell)), dtype is not torch.float32)
         units = program.units(lambda size: cell.length(size, *sizes))
         asked = partial(planner.plan, program, sizes=units, batch=rows, dtype=dtype, device=data.device)
@@ -61,7 +63,7 @@ class Triton(Backend):
             return None
         from carousel.kernels.triton.source import source
 
-        return source(program_of(loop_called(wide_key(cell)), False))
+        return source(program_of(loop_called(wide_key(without_past(cell))), False))
 
 
 class _Kernels(compiled.Kernels):
@@ -106,7 +108,7 @@ def usable(cell: Cell, data: Tensor, key: str | None = None) -> bool:
     if dtype not in TYPES:
         return False
     try:
-        program_of(loop_called(key or wide_key(cell)), dtype is not torch.float32)
+        program_of(loop_called(key or wide_key(without_past(cell))), dtype is not torch.float32)
     except (NoDerivative, Unsupported):
         return False
     return True

@@ -23,7 +23,7 @@ from carousel.layers import Recurrent
 torch.set_num_threads(1)
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")  # NumPy's, of lanes beyond the last row or unit
 QUICK = settings(deadline=None, database=None, suppress_health_check=list(HealthCheck), phases=[Phase.generate])
-LINEAR = ("min-gru", "min-lstm", "t-rnn", "gilr")
+LINEAR = ("min-gru", "min-lstm", "t-rnn", "gilr", "qrnn")
 LONG = [3] * 11 + [2] * 9 + [1] * 3  # several tiles of steps, and ends within a tile
 
 

@@ -65,9 +65,19 @@ def cases():
     found += [Case(name, way=way, units=70) for way in ways for name in (*some[:6], *over_units)]
     found += [Case("gru-2-heads", way=way, units=128) for way in ways]
     found += [Case(f"{name}-{heads}-heads", units=heads * 32) for name in ("slstm", "gru", "rnn") for heads in (2, 4)]  # apart
-    linear = ["min-gru", "min-lstm", "t-rnn", "gilr", "sru", "brc", "ind-rnn", "lstm-1997-truncated"]  # the last four backwards
+    linear = [
+        "min-gru",
+        "min-lstm",
+        "qrnn",
+        "t-rnn",
+        "gilr",
+        "sru",
+        "brc",
+        "ind-rnn",
+        "lstm-1997-truncated",
+    ]  # the last four backwards
     found += [Case(name, way="scan", units=70, record=held) for name in linear for held in (False, True)]
-    found += [Case(name, torch.bfloat16, "scan", 300) for name in linear[:4]]
+    found += [Case(name, torch.bfloat16, "scan", 300) for name in linear[:5]]
     found += [Case("lstm-v2-2-heads", torch.bfloat16, units=256), Case("lstm-v2-2-heads", way="grid", units=256)]
     return found + [Case(name, record=True, units=units) for name in (*some[:4], *over_units[:2]) for units in (19, 70)]
 
