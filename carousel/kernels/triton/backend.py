@@ -42,7 +42,8 @@ class Triton(Backend):
         return True
 
     def run(self, call: Call) -> Result:
-        (call, past), dtype = handed_past(uncast(call)), multiplied(call.data)
+        call, dtype = uncast(call), multiplied(call.data)
+        call, past = (call, {}) if autocast(call.data.device) else handed_past(call)
         result = operator.run(self.name, call, None if dtype is call.data.dtype else dtype, wide=True)
         return result._replace(states={**result.states, **past})
 
@@ -51,7 +52,7 @@ class Triton(Backend):
             return None
         from carousel.kernels.triton import planner
 
-        cell, dtype = without_past(cell), multiplied(data)
+        cell, dtype = _run(cell, data.device), multiplied(data)
         program = program_of(loop_called(wide_key(cell)), dtype is not torch.float32)
         units = program.units(lambda size: cell.length(size, *sizes))
         asked = partial(planner.plan, program, sizes=units, batch=rows, dtype=dtype, device=data.device)
@@ -63,7 +64,7 @@ class Triton(Backend):
             return None
         from carousel.kernels.triton.source import source
 
-        return source(program_of(loop_called(wide_key(without_past(cell))), False))
+        return source(program_of(loop_called(wide_key(_run(cell, device))), False))
 
 
 class _Kernels(compiled.Kernels):
@@ -100,6 +101,11 @@ def multiplied(data: Tensor) -> torch.dtype:
     return torch.get_autocast_dtype(kind) if autocast(data.device) else data.dtype
 
 
+def _run(cell: Cell, device: torch.device) -> Cell:
+    """Return the cell whose loop runs. Under autocast products with the past stay in it: those before it are not rounded."""
+    return cell if autocast(device) else without_past(cell)
+
+
 def usable(cell: Cell, data: Tensor, key: str | None = None) -> bool:
     """Return whether there are kernels for a cell, or the variant of a key, and tensors of this device and type."""
     if data.device.type != "cuda" and not interpreted():
@@ -108,7 +114,7 @@ def usable(cell: Cell, data: Tensor, key: str | None = None) -> bool:
     if dtype not in TYPES:
         return False
     try:
-        program_of(loop_called(key or wide_key(without_past(cell))), dtype is not torch.float32)
+        program_of(loop_called(key or wide_key(_run(cell, data.device))), dtype is not torch.float32)
     except (NoDerivative, Unsupported):
         return False
     return True
