@@ -134,6 +134,7 @@ def test_cells_of_users(c, options, ran):
         (cells.get("sru"), "forward pointwise, backward scan"),
         (cells.get("brc"), "forward pointwise, backward scan"),
         (cells.get("ind-rnn"), "forward pointwise, backward scan"),
+        (cells.get("lstm-1997-truncated"), "forward held, backward scan"),
         (coupled, "forward pointwise, backward pointwise"),
         (cells.get("gru"), "forward held, backward held"),
     ],
