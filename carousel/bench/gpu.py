@@ -231,16 +231,17 @@ H100 = (132, 227 << 10)  # multiprocessors, and bytes of shared memory that a pr
 
 def compile_ahead(case: Case) -> list[dict[str, Any]]:
     """Return the resources that the kernels of a case take on an H100, which need not be there."""
+    from carousel.kernels.past import without_past
     from carousel.kernels.registry import loop_called, wide_key
     from carousel.kernels.triton import ahead, planner
     from carousel.kernels.triton.program import program_of
 
-    cell, dtype = get(case.cell), TYPES[case.dtype]
+    cell, dtype = without_past(get(case.cell)), TYPES[case.dtype]
     sizes = (case.hidden, case.hidden, max(1, case.hidden // 2), *[case.hidden] * len(cell.sized))
     program = program_of(loop_called(wide_key(cell)), dtype is not torch.float32)
     units = program.units(lambda size: cell.length(size, *sizes))
     reports = []
     for way in ("forward", "backward"):
-        plan = planner.plan_for(program, way, units, case.batch, dtype, H100)
+        plan = planner.plan_for(program, way, units, case.batch, dtype, H100, steps=case.steps)
         reports += [{**asdict(case), **asdict(r)} for r in ahead.compiled(cell, sizes, dtype, plan, way)]
     return reports

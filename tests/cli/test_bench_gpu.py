@@ -27,7 +27,7 @@ def test_another_device_is_refused(carousel):
     [
         (["--cells", "lsmt"], "did you mean lstm"),
         (["--types", "float64"], "--types may be bfloat16, float32, not 'float64'"),
-        (["--ways", "sideways"], "--ways may be stepwise, rows, grid, held, not 'sideways'"),
+        (["--ways", "sideways"], "--ways may be stepwise, rows, grid, held, scan, not 'sideways'"),
         (["--sizes", "20,200"], "--sizes takes rows,units,steps"),
     ],
 )

@@ -46,9 +46,9 @@ def compiled(
     program, kernels = program_of(loop, mixed), kernels_of(loop, mixed)
     units = program.units(lambda size: cell.length(size, *sizes))
     if plan.way == "stepwise":
-        names = [n for n in kernels.functions if n.startswith(f"{way}_") and "_held" not in n]
+        names = [n for n in kernels.functions if n.startswith(f"{way}_") and "_held" not in n and "_scan" not in n]
     else:
-        names = [f"{way}_held{plan.pieces}" if plan.pieces else way]
+        names = [plan.kernel(way)]
     precision = "ieee" if dtype is not torch.float32 else "tf32"
     constants: dict[str, Any] = {
         "SAVE": True,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from torch import Tensor
 
@@ -13,6 +15,7 @@ from carousel.kernels.alike import autocast
 from carousel.kernels.backend import Backend, Call, Result, Unavailable, input_type, uncast
 from carousel.kernels.compiled import Run
 from carousel.kernels.interface import Arriving, Described, Tensors
+from carousel.kernels.past import handed_past, without_past
 from carousel.kernels.registry import loop_called, wide_key
 from carousel.kernels.triton import available, interpreted
 from carousel.kernels.triton.program import Unsupported, program_of
@@ -40,25 +43,28 @@ class Triton(Backend):
 
     def run(self, call: Call) -> Result:
         call, dtype = uncast(call), multiplied(call.data)
-        return operator.run(self.name, call, None if dtype is call.data.dtype else dtype, wide=True)
+        call, past = (call, {}) if autocast(call.data.device) else handed_past(call)
+        result = operator.run(self.name, call, None if dtype is call.data.dtype else dtype, wide=True)
+        return result._replace(states={**result.states, **past})
 
     def explain(self, cell: Cell, data: Tensor, rows: int, sizes: tuple[int, ...]) -> str | None:
         if not available() or not usable(cell, data):
             return None
         from carousel.kernels.triton import planner
 
-        dtype = multiplied(data)
+        cell, dtype = _run(cell, data.device), multiplied(data)
         program = program_of(loop_called(wide_key(cell)), dtype is not torch.float32)
         units = program.units(lambda size: cell.length(size, *sizes))
-        plans = [f"{way} {planner.plan(program, way, units, rows, dtype, data.device)}" for way in ("forward", "backward")]
-        return f"triton: {', '.join(plans)}"
+        asked = partial(planner.plan, program, sizes=units, batch=rows, dtype=dtype, device=data.device)
+        steps = data.shape[:-1].numel() // max(1, rows)
+        return f"triton: {', '.join(f'{way} {asked(way=way, steps=steps)}' for way in ('forward', 'backward'))}"
 
     def source(self, cell: Cell, device: torch.device) -> str | None:
         if device.type != "cuda":
             return None
         from carousel.kernels.triton.source import source
 
-        return source(program_of(loop_called(wide_key(cell)), False))
+        return source(program_of(loop_called(wide_key(_run(cell, device))), False))
 
 
 class _Kernels(compiled.Kernels):
@@ -95,6 +101,11 @@ def multiplied(data: Tensor) -> torch.dtype:
     return torch.get_autocast_dtype(kind) if autocast(data.device) else data.dtype
 
 
+def _run(cell: Cell, device: torch.device) -> Cell:
+    """Return the cell whose loop runs. Under autocast products with the past stay in it: those before it are not rounded."""
+    return cell if autocast(device) else without_past(cell)
+
+
 def usable(cell: Cell, data: Tensor, key: str | None = None) -> bool:
     """Return whether there are kernels for a cell, or the variant of a key, and tensors of this device and type."""
     if data.device.type != "cuda" and not interpreted():
@@ -103,7 +114,7 @@ def usable(cell: Cell, data: Tensor, key: str | None = None) -> bool:
     if dtype not in TYPES:
         return False
     try:
-        program_of(loop_called(key or wide_key(cell)), dtype is not torch.float32)
+        program_of(loop_called(key or wide_key(_run(cell, data.device))), dtype is not torch.float32)
     except (NoDerivative, Unsupported):
         return False
     return True

@@ -21,7 +21,7 @@ def there(p: TileProduct) -> list[str]:
     return lines
 
 
-def _place(array: str, at: str, block: TileBlock, width: int = 1, column: int = 0) -> str:
+def placed(array: str, at: str, block: TileBlock, width: int = 1, column: int = 0) -> str:
     """Return the places of a block's units, in the rows ``at``, in an array of ``width`` vectors a row."""
     size, unit = (None, "one") if block.row else (block.size, "u")
     stride = width if size is None else size if width == 1 else f"({width} * {size})"
@@ -110,7 +110,7 @@ def gathers(block: TileBlock) -> list[str]:
     lines = []
     for g in block.gathers:
         if g.heads is not None:
-            lines.append(f"tl.store({_place(g.array, 'row', block)}, {g.operand}, mask=m)")
+            lines.append(f"tl.store({placed(g.array, 'row', block)}, {g.operand}, mask=m)")
             continue
         start = "0.0" if g.kind == "sum" else "-float('inf')"
         place = f"{g.array} + (at + r).to(tl.int64) * {_tiles(g)} + tile"
@@ -160,7 +160,7 @@ def _load(read: Read, block: TileBlock) -> str:
         place = f"{read.array} + {at}" + (f" * {read.width} + {read.column}" if read.width > 1 else "")
         return f"tl.load({place}, mask=(r < rows)[:, None], other=0.0).to(tl.float32)"
     mask = "m & (r >= next_rows)[:, None]" if read.kind == "ended" else "m"
-    return f"tl.load({_place(read.array, at, block, read.width, read.column)}, mask={mask}, other=0.0).to(tl.float32)"
+    return f"tl.load({placed(read.array, at, block, read.width, read.column)}, mask={mask}, other=0.0).to(tl.float32)"
 
 
 def body(block: TileBlock, *, alone: bool = False) -> list[str]:
@@ -181,7 +181,7 @@ def writes(block: TileBlock, *, shared: bool, alone: bool = False) -> list[str]:
     lines = gathers(block) if shared else []
     for kind, value, array, width, column in block.writes:
         if shared == array.startswith(SHARED) and (alone or not (block.row and kind == "row")):
-            lines += _write(kind, "0.0" if value == 0 else str(value), _place(array, "{}", block, width, column), block)
+            lines += _write(kind, "0.0" if value == 0 else str(value), placed(array, "{}", block, width, column), block)
     return lines
 
 
@@ -203,13 +203,14 @@ def _write(kind: str, value: str, place: str, block: TileBlock) -> list[str]:
         anew = f"tl.where({flag}, {start}, {value})"
         store = f"tl.store({place.format('next_row')}, {{}}, mask=m & (r < next_rows)[:, None])"
         return ["if RESETS:", "    " + store.format(anew), "else:", "    " + store.format(value)]
-    if kind == "carried":
+    if kind in ("carried", "left"):
         flag = "tl.load(_resets + row, mask=(r < rows)[:, None], other=0) != 0"
+        m = "m" if kind == "carried" else "m & (r >= earlier_rows)[:, None]"
         return [
             "if RESETS:",
-            f"    tl.store({own}, tl.where({flag}, 0.0, {value}), mask=m)",
+            f"    tl.store({own}, tl.where({flag}, 0.0, {value}), mask={m})",
             "else:",
-            f"    tl.store({own}, {value}, mask=m)",
+            f"    tl.store({own}, {value}, mask={m})",
         ]
     assert kind == "sum"
     return [f"tl.store({own}, tl.load({own}, mask={m}, other=0.0) + {value}, mask={m})"]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -15,11 +17,13 @@ from carousel.kernels.gradients import Adjoints, gradients
 from carousel.kernels.interface import Arriving, Tensors
 from carousel.kernels.registry import loop_called
 from carousel.kernels.triton import planner
+from carousel.kernels.triton.graphs import Graphs
 from carousel.kernels.triton.kernel import Launch, Plan, TritonSteps, kernels_of, steps_of
 from carousel.kernels.triton.program import TileProduct, TritonProgram, by_head, name, program_of
 from carousel.kernels.triton.source import step_name, sums
 
 _too_large: set[Plan] = set()  # plans that asked more shared memory than there is
+graphs = Graphs()
 
 Arrays = dict[str, Tensor | None]
 
@@ -159,35 +163,64 @@ def _run(task: Task, given: Arrays, flags: dict[str, bool], way: str) -> None:
         wide = units if gathered.heads is not None else -(-units // plan.units)
         given[gathered.array] = task.room(steps.total, wide, torch.float32)
     given |= task.weights(plan.heads)
-    call = Launch(kernels_of(program.loop, program.mixed), steps, given, by_head(sizes, plan.heads), plan)
-    if plan.way != "stepwise":
-        try:
-            call.whole(way, flags, planner.precision(task.dtype))
-        except OutOfResources:
-            if plan not in _too_large:
-                _too_large.add(plan)
-                _run(task, given, flags, way)
-                return
-            raise
+    if plan.way == "stepwise":
+        _stepwise(task, given, flags, way, plan)
         return
-    for product in (p for stage in stages for b in stage for p in b.products):
-        weight = given[product.weight]
-        assert weight is not None
-        width = weight.shape[1] if product.transposed else weight.shape[0]
-        given[sums(product)] = task.room(steps.batch, width, task.dtype)
-    for step in range(steps.count) if way == "forward" else reversed(range(steps.count)):
-        for stage in stages:
-            for block in stage:
-                _products(block.products, given, steps, step)
-                call.step(step_name(way, block), block, step, flags)
+    call = Launch(kernels_of(program.loop, program.mixed), steps, given, by_head(sizes, plan.heads), plan)
+    try:
+        call.whole(way, flags, planner.precision(task.dtype))
+    except OutOfResources:
+        if plan in _too_large:
+            raise
+        _too_large.add(plan)
+        _run(task, given, flags, way)
+
+
+def _stepwise(task: Task, given: Arrays, flags: dict[str, bool], way: str, plan: Plan) -> None:
+    """Launch a product and a kernel for each stage and step; as one graph where the shape has come before."""
+    program, steps, sizes = task.program, task.steps, by_head(task.program.lengths(task.lengths), plan.heads)
+    blocks = [b for stage in (program.forward if way == "forward" else program.backward) for b in stage]
+    kernels = kernels_of(program.loop, program.mixed)
+
+    def made(arrays: Arrays) -> Callable[[], None]:
+        arrays = dict(arrays)
+        for product in (p for b in blocks for p in b.products):
+            weight = arrays[product.weight]
+            assert weight is not None
+            width = weight.shape[1] if product.transposed else weight.shape[0]
+            arrays[sums(product)] = task.room(steps.batch, width, task.dtype)
+        call = Launch(kernels, steps, arrays, sizes, plan)
+
+        def work() -> None:
+            for step in range(steps.count) if way == "forward" else reversed(range(steps.count)):
+                for block in blocks:
+                    _products(block.products, arrays, steps, step)
+                    call.step(step_name(way, block), block, step, flags)
+
+        return work
+
+    if not graphs.wanted(task.device):
+        made(given)()
+        return
+    kinds: dict[str, set[str]] = {}
+    for kind, _, array, *_ in (w for b in blocks for w in b.writes):
+        kinds.setdefault(array, set()).add(kind)
+    own = {g.array for b in blocks for g in b.gathers} | {array for array, found in kinds.items() if "row" in found}
+    anew = {array for array, found in kinds.items() if found <= {"step", "save", "final"}}  # nothing of it is read before
+    read = [array for array in given if array not in own | anew]
+    filled = [array for array in given if array in kinds and array not in own]
+    stream = torch.cuda.current_stream(task.device).cuda_stream if task.device.type == "cuda" else 0
+    key = (program, way, plan, tuple(flags.items()), task.run.rows, task.run.reverse, planner.precision(task.dtype), stream)
+    graphs.run(key, given, made, read, filled)
 
 
 def _plan(task: Task, way: str, sizes: dict[str, int]) -> Plan:
     """Return the planner's plan, or a more modest one where that has turned out too large for the card."""
     program, batch = task.program, task.steps.batch
-    plan = planner.plan(program, way, sizes, batch, task.dtype, task.device)
+    asked = partial(planner.plan, program, way, sizes, batch, task.dtype, task.device, steps=task.steps.total // batch)
+    plan = asked()
     if plan in _too_large and plan.way == "held":
-        plan = planner.plan(program, way, sizes, batch, task.dtype, task.device, hold=False)
+        plan = asked(hold=False)
     return replace(plan, depth=32, stages=1) if plan in _too_large else plan
 
 

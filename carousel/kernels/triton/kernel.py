@@ -79,7 +79,8 @@ class Plan:
     """The way in which a loop runs.
 
     ``way``: "stepwise", a kernel a stage and step beside cuBLAS; "rows", "grid" and "pointwise", one kernel for all steps, its
-    programs keeping some rows and all units, or some of both.
+    programs keeping some rows and all units, or some of both; "scan", one kernel whose programs have some units of one row, and
+    whose tiles have steps for rows.
     """
 
     way: str
@@ -93,14 +94,20 @@ class Plan:
     heads: int = 1  # whose tiles multiply their own head's units alone
     apart: bool = False  # a tile has all of a head, so that no program waits for another
 
+    def kernel(self, way: str) -> str:
+        """Return the name of the kernel for all steps, ``way`` "forward" or "backward"."""
+        return f"{way}_scan" if self.way == "scan" else f"{way}_held{self.pieces}" if self.pieces else way
+
     def options(self, *, precision: str) -> dict[str, Any]:
         """Return the arguments with which a kernel for all steps is launched."""
-        found = {"BB": self.rows, "BU": self.units, "PARTS": 1 if self.apart else self.parts, "PRECISION": precision}
-        found |= {} if self.pieces else {"BK": self.depth}
+        found: dict[str, Any] = {"BB": self.rows, "BU": self.units}
+        if self.way != "scan":
+            found |= {"PARTS": 1 if self.apart else self.parts, "PRECISION": precision}
+            found |= {} if self.pieces else {"BK": self.depth}
         return found | ({} if INTERPRETED else {"num_warps": self.warps, "num_stages": self.stages} | self.together)
 
     def __str__(self) -> str:
-        tile = f"{self.rows} rows × {self.units} units"
+        tile = f"{self.rows} {'steps' if self.way == 'scan' else 'rows'} × {self.units} units"
         heads = ", one a head" if self.apart else ", by head" if self.heads > 1 else ""
         return f"{self.way} ({tile}, {self.parts} programs a row{heads})" if self.parts > 1 else f"{self.way} ({tile}{heads})"
 
@@ -127,8 +134,8 @@ class Launch:
     def whole(self, way: str, flags: dict[str, bool], precision: str) -> None:
         """Launch one kernel for all steps."""
         steps, plan = self.steps, self.plan
-        grid = (-(-steps.batch // plan.rows), plan.parts)
-        name = f"{way}_held{plan.pieces}" if plan.pieces else way
+        grid = (steps.batch if plan.way == "scan" else -(-steps.batch // plan.rows), plan.parts)
+        name = plan.kernel(way)
         self.given["_barrier"] = steps.all_at.new_zeros(grid[0]) if plan.together else None
         self.kernels.functions[name][grid](
             **self.arrays(name), all_at=steps.all_at, all_rows=steps.all_rows, steps=steps.count, **flags,

@@ -10,9 +10,11 @@ import torch
 from carousel.kernels.triton.kernel import INTERPRETED, Plan
 from carousel.kernels.triton.program import TileBlock, TritonProgram, by_head
 
-WAYS = ("stepwise", "rows", "grid", "held")
+WAYS = ("stepwise", "rows", "grid", "held", "scan")
 """A kernel a stage and step; one for all steps whose programs have some rows and all units, or share the units and wait for
-one another after each stage ("grid"), or do that and hold their weights ("held"). Without products each program is alone."""
+one another after each stage ("grid"), or do that and hold their weights ("held"). Without products each program is alone, and
+where what it carries is linear it may take many steps at once ("scan")."""
+MANY = 128  # steps of a row, from which on a scan may be worth its second reading
 
 
 def forced() -> str | None:
@@ -49,13 +51,14 @@ def plan(
     dtype: torch.dtype,
     device: torch.device,
     *,
+    steps: int,
     hold: bool = True,
 ) -> Plan:
     """Return how a loop runs. Raises ValueError where these sizes do not allow the way that was asked for.
 
-    ``way``: forward or backward; ``hold``: weights may be held.
+    ``way``: forward or backward; ``steps``: of a row, in the mean; ``hold``: weights may be held.
     """
-    return _planned(program, way, tuple(sizes.items()), batch, dtype, _card(device), forced(), hold)
+    return _planned(program, way, tuple(sizes.items()), batch, dtype, _card(device), forced(), steps >= MANY, hold)
 
 
 @lru_cache(maxsize=1024)
@@ -67,9 +70,10 @@ def _planned(
     dtype: torch.dtype,
     card: tuple[int, int],
     chosen: str | None,
+    many: bool,
     hold: bool,
 ) -> Plan:
-    return plan_for(program, way, dict(sizes), batch, dtype, card, chosen=chosen, hold=hold)
+    return plan_for(program, way, dict(sizes), batch, dtype, card, chosen=chosen, steps=MANY if many else 1, hold=hold)
 
 
 def plan_for(
@@ -80,6 +84,7 @@ def plan_for(
     dtype: torch.dtype,
     card: tuple[int, int],
     *,
+    steps: int,
     chosen: str | None = None,
     hold: bool = True,
 ) -> Plan:
@@ -90,11 +95,11 @@ def plan_for(
     if chosen == "stepwise":
         return Plan("stepwise", 16 if INTERPRETED else 4, 64)
     if not any(b.of_others for b in blocks):
-        return Plan("pointwise", 16 if INTERPRETED else 4, 64, parts=-(-units // 64))
+        return _alone(program.scanned[way] is not None, units, batch, processors, steps, chosen)
     if chosen == "rows":
         wide = 16 if units <= 16 else 32
         return Plan("rows", 16, wide, 32 if units <= 32 else 64, heads=_heads(blocks, sizes, wide))
-    if chosen in (None, "held") and hold and (apart := _apart(blocks, sizes, batch, dtype, card)):
+    if chosen in (None, "held", "scan") and hold and (apart := _apart(blocks, sizes, batch, dtype, card)):
         return apart
     rows, wide = _tile(batch, units, processors)
     heads = _heads(blocks, sizes, wide)
@@ -108,6 +113,20 @@ def plan_for(
     parts = max(1, min(parts, processors // shares))
     depth = 32 if units < 128 else 256 // dtype.itemsize
     return Plan("grid" if parts > 1 else "rows", rows, wide, depth, parts, _warps(blocks, rows * wide), 3, heads=heads)
+
+
+def _alone(scanned: bool, units: int, batch: int, processors: int, steps: int, chosen: str | None) -> Plan:
+    """Return the plan of a loop without products; ``scanned``: what is carried is linear.
+
+    Step by step, a program has few rows for all steps; where those are fewer programs than multiprocessors and steps are many,
+    a scan has more to do at once. The rule was not timed.
+    """
+    plan = Plan("pointwise", 16 if INTERPRETED else 4, 64, parts=-(-units // 64))
+    few = -(-batch // plan.rows) * plan.parts < processors
+    if scanned and (chosen == "scan" or (chosen is None and few and steps >= MANY)):
+        wide = 16 if batch * -(-units // 16) <= processors else 32
+        return Plan("scan", 8 if INTERPRETED else 64, wide, parts=-(-units // wide), warps=wide // 4)
+    return plan
 
 
 def _warps(blocks: list[TileBlock], tile: int) -> int:

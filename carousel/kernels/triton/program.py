@@ -32,6 +32,7 @@ from carousel.equations.notes import ROW, Expr, Size
 from carousel.equations.stages import Reduction
 from carousel.kernels.interface import Described, interface_of
 from carousel.kernels.liveness import BackwardFlow, ForwardFlow, Liveness, Place
+from carousel.kernels.triton.recurrences import Recurrence, recurrences
 
 Flow = TypeVar("Flow", ForwardFlow, BackwardFlow)
 Write = tuple[str, Expr, str, int, int]  # kind, value, array, width, column
@@ -144,6 +145,10 @@ class TritonProgram:
         self.read_states = tuple(s for s in self.states if s in self.live.read() | set(back.saved))
         self.forward = _Forward(self, self.live.forward).blocks()
         self.backward = _Backward(self, self.live.backward).blocks()
+        # Of each way, the recurrences of what is carried, where they are linear and all that there is.
+        states = {s: state.after for s, state in self.states.items()}
+        errors = {arriving: back.carried[s] for s, arriving in back.arriving.items() if back.carried[s] != 0}
+        self.scanned = {"forward": _scanned(self.forward, states), "backward": _scanned(self.backward, errors)}
         # Of each size, its name here and in the interface.
         self.sizes = {f"N_{self._letters[root]}": self.interface.names[root] for root in self.live.rank}
         # Arrays of every step, which a run writes and a run backwards may read: whether they are in single precision, and
@@ -229,6 +234,15 @@ def name(letter: str, symbol: Expr) -> str:
 def program_of(loop: Loop, mixed: bool) -> TritonProgram:
     """Return a loop's program, made once."""
     return TritonProgram(loop, mixed)
+
+
+def _scanned(stages: list[list[TileBlock]], following: dict[Expr, Expr]) -> tuple[Recurrence, ...] | None:
+    """Return the recurrences of what is carried, where one block is all and they are linear."""
+    block, *others = (block for stage in stages for block in stage)
+    if others or block.row or block.of_others:
+        return None
+    read = {x.symbol for x in block.reads}
+    return recurrences(block.equations, {s: value for s, value in following.items() if s in read})
 
 
 class _Direction(ABC, Generic[Flow]):

@@ -153,6 +153,18 @@ def times(x, w, total, PRECISION: tl.constexpr):  # type: ignore[no-untyped-def]
 
 
 @triton.jit
+def compose(a, b, a_after, b_after):  # type: ignore[no-untyped-def]
+    """Return x → a·x + b and another such after it as one."""
+    return a * a_after, a_after * b + b_after
+
+
+@triton.jit
+def compose_cut(a, b, cut, a_after, b_after, cut_after):  # type: ignore[no-untyped-def]
+    """Return the same, where nothing passes a cut: not even what is infinite, which zero times it would let through as NaN."""
+    return a * a_after, tl.where(cut_after != 0.0, b_after, a_after * b + b_after), maximum(cut, cut_after)
+
+
+@triton.jit
 def arrive(counter):  # type: ignore[no-untyped-def]
     """Say that this program has come so far; what it has written is seen by those who wait for it."""
     tl.debug_barrier()

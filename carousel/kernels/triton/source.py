@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from carousel.kernels.triton.blocks import body, column, dots, equations, masks, reads, results, there, valid, weight, writes
 from carousel.kernels.triton.program import TileBlock, TileProduct, TritonProgram
+from carousel.kernels.triton.scan import CONSTANTS, scan_lines
 
 NUMBERS = ("at", "rows", "next_at", "next_rows", "steps")  # change from call to call, so nothing is compiled for them
 PIECES = (1, 2, 4)  # in which an operand is multiplied where the weights are held
@@ -26,6 +27,9 @@ def source(program: TritonProgram) -> str:
         parts += [_step_kernel(way, b) for stage in stages for b in stage]
         parts.append(_whole_kernel(way, stages))
         parts += [_held_kernel(way, stages, pieces) for pieces in PIECES]
+        if (found := program.scanned[way]) is not None:
+            lines = scan_lines(way, stages[0][0], found, ["tile = tl.program_id(1)", _UNITS, _ONE], _PLACES)
+            parts.append(_signature(f"{way}_scan", lines, ["all_at", "all_rows", "steps"], CONSTANTS))
     return "\n\n".join(parts)
 
 

@@ -236,7 +236,7 @@ def test_what_would_be_read_past_its_end_is_refused(what, key, shape):
 
 def test_a_way_that_there_is_not_is_refused(monkeypatch):
     monkeypatch.setenv("CAROUSEL_TRITON_WAY", "sideways")
-    with pytest.raises(ValueError, match="CAROUSEL_TRITON_WAY may be stepwise or rows or grid or held, not 'sideways'"):
+    with pytest.raises(ValueError, match="CAROUSEL_TRITON_WAY may be stepwise or rows or grid or held or scan, not 'sideways'"):
         planner.forced()
 
 

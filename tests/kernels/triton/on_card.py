@@ -18,6 +18,7 @@ from carousel.cells.catalogue import catalogue
 from carousel.kernels.triton.backend import usable
 
 OPTIONS = (([3, 2, 1], {"resets": True}), ([4, 4, 4, 4], {"reverse": True}))
+LONG = (([3] * 90 + [2] * 50 + [1] * 25, {"resets": True}), ([2] * 200, {"reverse": True}))  # several tiles of a scan
 
 
 class Case(NamedTuple):
@@ -45,15 +46,16 @@ def checked(case):
             return case, "left to the reference"
         names = [n for n in cell.names if n != "t"] if case.record else []
         more = {"units": case.units, "record": names, "clamp": [n for n in names if n in ("f", "z", "h")]}
-        for batch_sizes, options in OPTIONS:
-            agree(cell, case.dtype, batch_sizes, device="cuda", **options, **more)
+        for batch_sizes, options in LONG if case.way == "scan" else OPTIONS:
+            for seed in (1, 2, 3) if case.way == "stepwise" else (1,):  # the third is replayed from a CUDA graph
+                agree(cell, case.dtype, batch_sizes, device="cuda", seed=seed, **options, **more)
     except Exception as error:  # told as it is
         return case, f"{type(error).__name__}: {error}"[:300]
     return case, None
 
 
 def cases():
-    """Every cell; some in half precision, in each way, in heads, recorded and held, and over several programs that meet."""
+    """Every cell; some in half precision, in each way, in heads, recorded and held, over several programs that meet."""
     every = [entry.cell.name for entry in catalogue() if not entry.cell.before]
     some = ["lstm", "lstm-v3", "lstm-v4", "gru", "gru-original", "rnn", "fgr", "clockwork", "mlp"]
     over_units = ["gru-layer-norm", "lstm-layer-norm", "lmu"]
@@ -63,6 +65,19 @@ def cases():
     found += [Case(name, way=way, units=70) for way in ways for name in (*some[:6], *over_units)]
     found += [Case("gru-2-heads", way=way, units=128) for way in ways]
     found += [Case(f"{name}-{heads}-heads", units=heads * 32) for name in ("slstm", "gru", "rnn") for heads in (2, 4)]  # apart
+    linear = [
+        "min-gru",
+        "min-lstm",
+        "qrnn",
+        "t-rnn",
+        "gilr",
+        "sru",
+        "brc",
+        "ind-rnn",
+        "lstm-1997-truncated",
+    ]  # the last four backwards
+    found += [Case(name, way="scan", units=70, record=held) for name in linear for held in (False, True)]
+    found += [Case(name, torch.bfloat16, "scan", 300) for name in linear[:5]]
     found += [Case("lstm-v2-2-heads", torch.bfloat16, units=256), Case("lstm-v2-2-heads", way="grid", units=256)]
     return found + [Case(name, record=True, units=units) for name in (*some[:4], *over_units[:2]) for units in (19, 70)]
 

@@ -5,12 +5,15 @@ import torch
 
 pytest.importorskip("triton", reason="Triton is not installed: pip install -e .[dev]")
 
-from carousel.bench.gpu import HEADS, SIZES, Case, compile_ahead
+from carousel.bench.gpu import H100, HEADS, SIZES, Case, compile_ahead
 from carousel.cells import CELLS
 from carousel.cells.papers import PAPERS
 from carousel.equations import cell, layer_norm, logistic, mean, softmax, tanh
+from carousel.kernels.registry import loop_called, wide_key
 from carousel.kernels.triton.ahead import compiled
 from carousel.kernels.triton.kernel import Plan
+from carousel.kernels.triton.planner import plan_for
+from carousel.kernels.triton.program import program_of
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -42,6 +45,17 @@ def test_at_the_sizes_of_the_table_the_planners_choice_spills_nothing(name, dtyp
         name = f"{'slstm' if name == 'lstm' else name}-{HEADS[size]}-heads"
     for report in compile_ahead(Case(name, *size, dtype)):
         assert report["stack"] == 0 and 0 < report["registers"] <= 255 and report["shared"] <= 227 << 10, report
+
+
+@pytest.mark.parametrize(("name", "dtype"), [("min-gru", torch.bfloat16), ("min-lstm", torch.float32)])
+@pytest.mark.parametrize(("rows", "units", "capability"), [(1, 256, 80), (32, 512, 90)])
+def test_a_scan_over_time_spills_nothing(name, dtype, rows, units, capability):
+    program = program_of(loop_called(wide_key(PAPERS[name])), dtype is not torch.float32)
+    for way in ("forward", "backward"):
+        plan = plan_for(program, way, program.units(lambda size: units), rows, dtype, H100, steps=1024)
+        (report,) = compiled(PAPERS[name], (units, units, units), dtype, plan, way, capability=capability)
+        assert report.kernel == f"{way}_scan" and report.stack == 0 and 0 < report.registers <= 128, report
+        assert report.shared <= 48 << 10
 
 
 @cell(heads=2)

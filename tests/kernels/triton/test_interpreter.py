@@ -10,7 +10,7 @@ import pytest
 
 
 @pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="Triton is not installed: pip install -e .[dev]")
-@pytest.mark.parametrize("name", ["interpreted.py", "interpreted_units.py", "interpreted_together.py"])
+@pytest.mark.parametrize("name", [f"interpreted{what}.py" for what in ("", "_units", "_together", "_scan", "_graphs")])
 def test_kernels_agree_with_the_reference_in_tritons_interpreter(name):
     cases = Path(__file__).with_name(name)
     environment = {**os.environ, "TRITON_INTERPRET": "1", "OMP_NUM_THREADS": "1"}

@@ -1,0 +1,100 @@
+"""Runs whose steps are launched one by one, as CUDA graphs: all launches of a shape are one from its third call on."""
+
+from __future__ import annotations
+
+import os
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Iterable
+from threading import Lock
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+
+T = TypeVar("T")
+Work = Callable[[], None]
+Arrays = dict[str, Tensor | None]
+MOST = 16  # graphs, each of which keeps the memory of a run
+ONCE = 256  # shapes that have come once
+
+
+def recorded(work: Work) -> Work:
+    """Record what a function launches on the card; return a function that does it again, in the same memory."""
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph, capture_error_mode="thread_local"):  # other threads may be at work on the card
+        work()
+    return graph.replay
+
+
+class Graphs:
+    """Recorded runs by what must be equal for a recording to fit, those that were used last.
+
+    A recording reads and writes the same memory each time: arrays are copied there and results away, so nothing of a call is
+    another's. ``record``: ``recorded``, or another that only notes the work and does not do it.
+    """
+
+    def __init__(self, record: Callable[[Work], Work] | None = None):
+        self.record = record
+        self.found: OrderedDict[Hashable, _Graph] = OrderedDict()
+        self.once: OrderedDict[Hashable, None] = OrderedDict()
+        self.lock = Lock()  # autograd runs backwards in a thread of its own
+
+    def wanted(self, device: torch.device) -> bool:
+        """Return whether runs on a device are recorded: unless somebody else is recording, or $CAROUSEL_TRITON_GRAPH is 0."""
+        if os.environ.get("CAROUSEL_TRITON_GRAPH") == "0":
+            return False
+        return self.record is not None or (device.type == "cuda" and not torch.cuda.is_current_stream_capturing())
+
+    def run(
+        self, key: Hashable, given: Arrays, made: Callable[[Arrays], Work], read: Iterable[str], filled: Iterable[str]
+    ) -> None:
+        """Do a run's work.
+
+        Args:
+            key: what must be equal, beside the shapes and types of arrays.
+            given: all arrays by name.
+            made: of arrays, the work on them; it takes what further memory the work needs.
+            read: the arrays whose values the work reads.
+            filled: the arrays that the work gives values.
+        """
+        shapes = tuple((name, None if x is None else (x.shape, x.dtype, x.device)) for name, x in given.items())
+        with self.lock:
+            key = (key, shapes)
+            if key in self.found:
+                self.found.move_to_end(key)
+                self.found[key].run(given, read, filled)
+            elif key in self.once:  # what is compiled for a shape has been compiled
+                del self.once[key]
+                graph = _Graph(given, made)
+                graph.run(given, read, filled)
+                graph.again = (self.record or recorded)(graph.again)
+                _kept(self.found, key, graph, MOST)
+            else:
+                made(given)()
+                _kept(self.once, key, None, ONCE)
+
+
+class _Graph:
+    """Arrays of its own, and the work on them: as it is at first, then recorded."""
+
+    def __init__(self, given: Arrays, made: Callable[[Arrays], Work]):
+        self.arrays = {name: None if x is None else torch.empty_like(x) for name, x in given.items()}
+        self.work = self.again = made(self.arrays)  # a recording does not keep the work's memory, the work does
+
+    def run(self, given: Arrays, read: Iterable[str], filled: Iterable[str]) -> None:
+        for name in read:
+            _copy(given[name], self.arrays[name])
+        self.again()
+        for name in filled:
+            _copy(self.arrays[name], given[name])
+
+
+def _kept(cache: OrderedDict[Hashable, T], key: Hashable, value: T, most: int) -> None:
+    cache[key] = value
+    if len(cache) > most:
+        cache.popitem(last=False)
+
+
+def _copy(source: Tensor | None, room: Tensor | None) -> None:
+    if source is not None and room is not None:
+        room.copy_(source)

@@ -1,0 +1,115 @@
+"""What ``test_interpreter.py`` runs of steps that are launched one by one: recorded and replayed they are the same.
+
+The recorder stands in for a card's: recording does nothing but note, each replay does the work in the same memory.
+"""
+
+import pytest
+import torch
+
+from carousel import kernels
+from carousel.kernels.triton import calls, graphs
+from carousel.kernels.triton.graphs import Graphs
+from carousel.layers import Recurrent
+
+torch.set_num_threads(1)
+pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")  # NumPy's, of lanes beyond the last row or unit
+
+
+@pytest.fixture(autouse=True)
+def recorded(monkeypatch):
+    """Works that were recorded, and how often each was replayed."""
+    found = []
+
+    def record(work):
+        found.append(0)
+        mine = len(found) - 1
+
+        def replay():
+            found[mine] += 1
+            work()
+
+        return replay
+
+    monkeypatch.setenv("CAROUSEL_TRITON_WAY", "stepwise")
+    monkeypatch.setattr(calls, "graphs", Graphs(record))
+    return found
+
+
+def run(layer, x, back_end="triton", **options):
+    """A run forwards, and what the gradients of all are backwards."""
+    with kernels.use(back_end):
+        output, hx = layer(x, **options)
+    given = torch.randn(output.shape, generator=torch.Generator().manual_seed(3))
+
+    def backwards():
+        loss = (output * given).sum() + sum(s.square().sum() for s in (hx if isinstance(hx, tuple) else (hx,)))
+        with kernels.use(back_end):
+            return torch.autograd.grad(loss, [x, *layer.parameters()])
+
+    return output.detach().clone(), backwards
+
+
+def inputs(count, shape=(3, 2, 4)):
+    generator = torch.Generator().manual_seed(0)
+    return [torch.randn(shape, generator=generator).requires_grad_() for _ in range(count)]
+
+
+@pytest.mark.parametrize("name", ["lstm-v4", "gru-layer-norm", "min-gru"])
+@pytest.mark.parametrize("reset", [False, True])
+def test_replayed_runs_are_the_references(name, reset, recorded):
+    torch.manual_seed(0)
+    layer, options = Recurrent(name, 4, 6), {}
+    for k, x in enumerate(inputs(4)):
+        if reset:
+            options["resets"] = torch.rand(3, 2, generator=torch.Generator().manual_seed(k)) < 0.4
+        (found, back), (expected, wanted) = (run(layer, x, back_end, **options) for back_end in ("triton", "reference"))
+        torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
+        torch.testing.assert_close(back(), wanted(), rtol=1e-4, atol=1e-5)
+    assert recorded == [2, 2]  # forwards and backwards: as it comes, then into the memory of its own, then replayed
+
+
+def test_what_a_run_has_saved_outlives_the_next_run_of_its_shape():
+    torch.manual_seed(0)
+    layer = Recurrent("lstm-v3", 4, 6)
+    xs = inputs(5)
+    for x in xs[:3]:
+        run(layer, x)[1]()
+    first, second = (run(layer, x) for x in xs[3:])
+    expected = [run(layer, x, "reference") for x in xs[3:]]
+    for (found, back), (output, wanted) in zip((first, second), expected, strict=True):
+        torch.testing.assert_close(found, output, rtol=1e-5, atol=1e-6)
+        torch.testing.assert_close(back(), wanted(), rtol=1e-4, atol=1e-5)
+
+
+def test_runs_that_differ_have_recordings_of_their_own(recorded):
+    layer, x, wide = Recurrent("gru", 4, 6), *inputs(1), *inputs(1, (3, 5, 4))
+    packed = torch.nn.utils.rnn.pack_sequence([wide[:, 0], wide[:2, 1]])
+    for given, options in ((x, {}), (wide, {}), (packed, {}), (x, {"resets": torch.ones(3, 2) > 0})):
+        with torch.no_grad(), kernels.use("reference"):
+            expected, _ = layer(given, **options)
+        for _ in range(3):
+            with torch.no_grad(), kernels.use("triton"):
+                found, _ = layer(given, **options)
+            torch.testing.assert_close(found.data, expected.data, rtol=1e-5, atol=1e-6)
+    assert recorded == [1] * 4
+
+
+def test_so_many_shapes_are_kept_at_most(recorded, monkeypatch):
+    monkeypatch.setattr(graphs, "MOST", 2)
+    monkeypatch.setattr(graphs, "ONCE", 1)
+    layer = Recurrent("rnn", 4, 6)
+    for length in (1, 2, 3, 1, 2, 2):
+        for x in inputs(2 if length < 3 else 3, (length, 1, 4)):
+            with kernels.use("triton"), torch.no_grad():
+                layer(x)
+    assert recorded == [0, 0, 1, 0, 2]  # the first had gone when it came again
+    assert len(calls.graphs.found) == 2 and not calls.graphs.once
+
+
+def test_nothing_is_recorded_where_it_is_not_wanted(recorded, monkeypatch):
+    assert not Graphs().wanted(torch.device("cpu"))
+    monkeypatch.setenv("CAROUSEL_TRITON_GRAPH", "0")
+    layer = Recurrent("rnn", 4, 6)
+    for x in inputs(3):
+        run(layer, x)[1]()
+    assert recorded == []
