@@ -44,7 +44,8 @@ class Transcription:
     Attributes:
         text: the labels as one text.
         labels: each a text.
-        log_probability: in nats, of all paths that were followed; of the best path where the search was greedy.
+        log_probability: in nats, of all paths that were followed; of the best path where the search was greedy; of several
+            runs the mean, each over all its paths.
         score: the search ranked it by this number.
     """
 
@@ -192,9 +193,8 @@ class TranscriberRun:
         for other in beside:
             if (other.alphabet, other.config.model.reads) != (self.alphabet, self.config.model.reads):
                 raise InputError(f"{other.folder} has other labels, or reads otherwise, than {self.folder}")
-        known = language is None or isinstance(language, Foreteller)
-        foreteller = language if known else Foreteller.of_run(language, self.labels)
-        return Search(beam, foreteller, alpha, beta, beside)  # type: ignore[arg-type]
+        foreteller = Foreteller.of_run(language, self.labels) if isinstance(language, str | Path) else language
+        return Search(beam, foreteller, alpha, beta, beside)
 
     def read(self, inputs: np.ndarray | Path | str, lengths: np.ndarray | None = None, **how: Any) -> list[Transcription]:
         """Return the transcription of each input.
