@@ -35,6 +35,15 @@ Language = Annotated[
 ]
 Alpha = Annotated[float, typer.Option(min=0, max=100, help="Weight of the language model's log-probability.")]
 Beta = Annotated[float, typer.Option(min=-100, max=100, help="Bonus of each label, in nats.")]
+Others = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--with",
+        metavar="RUN",
+        help="A run that reads beside the first, as an ensemble; repeat it for more.",
+        show_default=False,
+    ),
+]
 Rows = Annotated[str, typer.Argument(help="An .npz file; or the run's own data: train, valid, test.")]
 
 
@@ -99,16 +108,17 @@ def corpus(
     valid: Annotated[int, typer.Option(min=1, max=1_000_000, help="Strings for validation.")] = 500,
     test: Annotated[int, typer.Option(min=1, max=1_000_000, help="Strings for testing.")] = 1000,
     content: Annotated[str, options.option(ExamplesConfig, "content")] = "any",
+    resolution: Annotated[int, options.option(ExamplesConfig, "resolution")] = 1,
     seed: options.Seed = 1,
 ) -> None:
     """Write strings of handwritten digits as .npz files, and what they say as text for a language model.
 
     Digits of training, validation and test are images of different writers: those of scikit-learn's set, side by side.
     """
-    options.build(ExamplesConfig, {"content": content})
+    options.build(ExamplesConfig, {"content": content, "resolution": resolution})
     with files.owning(folder):
         for part, count in {"train": train, "valid": valid, "test": test}.items():
-            made = digits.strings(part, count, seed, content)
+            made = digits.strings(part, count, seed, content, resolution)
             with files.replacing(folder / f"{part}.npz") as file:
                 np.savez_compressed(file, inputs=made.images, lengths=made.widths, targets=np.array(made.texts))
             files.write(folder / f"{part}.txt", "".join(f"{line}\n" for line in made.texts))
@@ -123,18 +133,23 @@ def score(
     lm: Language = None,
     alpha: Alpha = 1.0,
     beta: Beta = 0.0,
+    others: Others = None,
     threads: options.Threads = 0,
     json: options.Json = False,
 ) -> None:
-    """Print the label error rate: substitutions, insertions and deletions divided by the correct labels."""
+    """Print the label error rate: substitutions, insertions and deletions divided by the correct labels.
+
+    Several runs are an ensemble: each finds transcriptions, and the one with the highest mean of log-probabilities is taken.
+    """
     if threads:
         torch.set_num_threads(threads)
     reader = TranscriberRun(run)
     examples = reader.examples(data)
     with screen.counting("reading") as tick:
-        found = reader.score(examples, tick=tick, beam=beam, language=lm, alpha=alpha, beta=beta)
+        found = reader.score(examples, tick=tick, beam=beam, language=lm, alpha=alpha, beta=beta, others=others or ())
     if json:
-        screen.print_json({**found.as_dict(), "beam": beam, "lm": lm and str(lm), "alpha": alpha, "beta": beta})
+        how = {"beam": beam, "lm": lm and str(lm), "alpha": alpha, "beta": beta, "with": [str(other) for other in others or ()]}
+        screen.print_json({**found.as_dict(), **how})
         return
     print(f"label error {100 * found.rate:.2f} % of {found.labels:,} labels")
     print(f"{found.substitutions:,} substitutions, {found.insertions:,} insertions, {found.deletions:,} deletions")
@@ -150,13 +165,14 @@ def read(
     lm: Language = None,
     alpha: Alpha = 1.0,
     beta: Beta = 0.0,
+    others: Others = None,
     json: Annotated[bool, typer.Option("--json", help="A line of JSON each, with scores.")] = False,
 ) -> None:
     """Transcribe inputs: a line each. Of several transcriptions, each has its score before it."""
     if best > beam:
         raise InputError(f"a beam of {beam} cannot give the best {best}; give a larger --beam")
     reader = TranscriberRun(run)
-    for found in reader.several(reader.inputs(file), reader.search(beam, lm, alpha, beta)):
+    for found in reader.several(reader.inputs(file), reader.search(beam, lm, alpha, beta, others or ())):
         if json:
             screen.print_json([t.as_dict() for t in found[:best]])
         for t in () if json else found[:best]:

@@ -18,7 +18,7 @@ WRITERS = (0, 130, 256, 386, 516, 646, 776, 906, 1029, 1157, 1287, 1415, 1545, 1
 PARTS = {"train": (0, 10), "valid": (10, 11), "test": (11, 14)}  # writers from, up to
 CONTENTS = ("any", "forms")
 HEIGHT, SLANT, SHORTEST, LONGEST = 12, 0.35, 5, 8
-WIDTH, MIDDLE = 18, 3.5  # of the place in which a digit is drawn; of an image of the set, in pixels
+WIDTH, MIDDLE = 18, 3.5  # of the place in which a digit is drawn; of an image of the set; in pixels of the set, as all lengths
 BENT, TURN = 0.4, 0.15  # of digits to train on, so that ten writers are many: how far, in pixels, parts move; by what angle
 AT_ONCE = 1000  # strings drawn at once
 EMPTY, FULL = 1, 16  # of ink: fainter columns are no part of a digit; the set's darkest pixel
@@ -66,7 +66,7 @@ def text(choose: np.random.Generator, content: str = "any") -> str:
     return f"{max(whole, 100)}{choose.choice(['00', '50', '90', '95', '99'])}"
 
 
-def strings(part: str, count: int, seed: int, content: str = "any") -> Strings:
+def strings(part: str, count: int, seed: int, content: str = "any", resolution: int = 1) -> Strings:
     """Return images of strings, written by a part's writers.
 
     Args:
@@ -74,6 +74,7 @@ def strings(part: str, count: int, seed: int, content: str = "any") -> Strings:
         count: of strings.
         seed: of the draws.
         content: as ``text``'s.
+        resolution: pixels of a string for one of the set, in height and in width.
     """
     choose = np.random.default_rng([seed, list(PARTS).index(part)])
     images, labels = images_of(part)
@@ -85,11 +86,12 @@ def strings(part: str, count: int, seed: int, content: str = "any") -> Strings:
         for line in texts[first : first + AT_ONCE]:
             chosen += [choose.choice(by_label[int(c)]) for c in line]
             hands.append(_Hand.drawn(choose, len(line)))
-        pieces = _pieces(images[chosen], np.concatenate([h.forms for h in hands]), choose if part == "train" else None)
+        forms, distort = np.concatenate([h.forms for h in hands]), choose if part == "train" else None
+        pieces = _pieces(images[chosen], forms, distort, resolution)
         ends = np.cumsum([len(h.forms) for h in hands])
-        drawn += [hand.set(pieces[end - len(hand.forms) : end]) for hand, end in zip(hands, ends, strict=True)]
+        drawn += [hand.set(pieces[end - len(hand.forms) : end], resolution) for hand, end in zip(hands, ends, strict=True)]
     widths = np.array([d.shape[1] for d in drawn])
-    padded = np.zeros((count, HEIGHT, int(widths.max(initial=0))), np.uint8)
+    padded = np.zeros((count, resolution * HEIGHT, int(widths.max(initial=0))), np.uint8)
     for row, image in zip(padded, drawn, strict=True):
         row[:, : image.shape[1]] = image
     return Strings(padded, widths, texts)
@@ -118,31 +120,32 @@ class _Hand:
         ]
         return cls(np.array(forms), choose.integers(-1, 5, size=count), int(choose.integers(1, 4)))
 
-    def set(self, pieces: list[np.ndarray]) -> np.ndarray:
+    def set(self, pieces: list[np.ndarray], resolution: int) -> np.ndarray:
         """Return digits side by side, 0 to 255."""
-        steps = (p.shape[1] + g for p, g in zip(pieces[:-1], self.gaps[1:], strict=True))
-        places = np.cumsum([1 + self.gaps[0] % 4, *steps])
-        image = np.zeros((HEIGHT, int(places[-1]) + pieces[-1].shape[1] + self.end))
+        steps = (p.shape[1] + resolution * g for p, g in zip(pieces[:-1], self.gaps[1:], strict=True))
+        places = np.cumsum([resolution * (1 + self.gaps[0] % 4), *steps])
+        image = np.zeros((len(pieces[0]), int(places[-1]) + pieces[-1].shape[1] + resolution * self.end))
         for at, piece in zip(places, pieces, strict=True):
             under = image[:, at : at + piece.shape[1]]
             np.maximum(under, piece, out=under)
         return np.round(image * (255 / FULL)).astype(np.uint8)
 
 
-def _pieces(digits: np.ndarray, forms: np.ndarray, choose: np.random.Generator | None) -> list[np.ndarray]:
+def _pieces(digits: np.ndarray, forms: np.ndarray, choose: np.random.Generator | None, resolution: int = 1) -> list[np.ndarray]:
     """Return digits (N, 8, 8) in their forms, each without the empty columns beside it; distorted if ``choose`` draws."""
     from scipy.ndimage import map_coordinates
 
     slant, tall, wide, down = forms.T[:, :, None, None]
-    row, column = np.indices((HEIGHT, WIDTH))
-    y, x = row - ((HEIGHT - 1) / 2 + down), column - (WIDTH - 1) / 2
+    height, width = resolution * HEIGHT, resolution * WIDTH
+    row, column = np.indices((height, width))
+    y, x = (row - (height - 1) / 2) / resolution - down, (column - (width - 1) / 2) / resolution
     places = np.stack([y / tall, slant * y + x / wide]) + MIDDLE
     if choose is not None:
         digits, places = _distorted(digits, places, choose)
     which = np.broadcast_to(np.arange(len(digits))[:, None, None], places.shape[1:])
     drawn = map_coordinates(digits, [which, *places], order=1)
     inked = drawn.max(1) >= EMPTY
-    begins, ends = inked.argmax(1), WIDTH - inked[:, ::-1].argmax(1)
+    begins, ends = inked.argmax(1), width - inked[:, ::-1].argmax(1)
     return [image[:, begin:end] for image, begin, end in zip(drawn, begins, ends, strict=True)]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -19,7 +19,7 @@ from carousel.training.kept import placed
 from carousel.training.processes import Processes
 from carousel.training.trainer import Observer, Trainer
 from carousel.transcription.config import DIGITS, ExamplesConfig, TranscriptionConfig, TranscriptionTraining
-from carousel.transcription.decoding import Found, aligned, beam_search, greedy
+from carousel.transcription.decoding import Found, aligned, beam_search, greedy, together
 from carousel.transcription.examples import Examples, Inputs, encoded, inputs_of, read_arrays, texts_of
 from carousel.transcription.folder import PARTS, examples_path, load_transcriber
 from carousel.transcription.language import Foreteller
@@ -44,7 +44,8 @@ class Transcription:
     Attributes:
         text: the labels as one text.
         labels: each a text.
-        log_probability: in nats, of all paths that were followed; of the best path where the search was greedy.
+        log_probability: in nats, of all paths that were followed; of the best path where the search was greedy; of several
+            runs the mean, each over all its paths.
         score: the search ranked it by this number.
     """
 
@@ -67,15 +68,21 @@ class Search:
         foreteller: a language model, if any.
         alpha: the weight of its log-probability.
         beta: is added to the score for each label.
+        others: runs that read the inputs as well.
     """
 
     beam: int = 1
     foreteller: Foreteller | None = None
     alpha: float = 1.0
     beta: float = 0.0
+    others: tuple[TranscriberRun, ...] = ()
 
-    def of(self, logs: np.ndarray) -> list[Found]:
-        """Return the transcriptions of log-probabilities (T, labels + 1), best first."""
+    def of(self, *logs: np.ndarray) -> list[Found]:
+        """Return the transcriptions of an input, best first; ``logs``: log-probabilities (T, labels + 1) of each run."""
+        found = [self._of_one(own) for own in logs]
+        return found[0] if len(found) == 1 else together(logs, found)
+
+    def _of_one(self, logs: np.ndarray) -> list[Found]:
         if self.beam == 1 and self.foreteller is None:
             chance = float(logs.max(1).sum())
             return [Found(greedy(logs), chance, chance)]
@@ -160,7 +167,12 @@ class TranscriberRun:
         return self.alphabet.labels
 
     def search(
-        self, beam: int = 1, language: str | Path | Foreteller | None = None, alpha: float = 1.0, beta: float = 0.0
+        self,
+        beam: int = 1,
+        language: str | Path | Foreteller | None = None,
+        alpha: float = 1.0,
+        beta: float = 0.0,
+        others: Sequence[TranscriberRun | str | Path] = (),
     ) -> Search:
         """Return a way to find transcriptions, for many inputs.
 
@@ -169,14 +181,20 @@ class TranscriberRun:
             language: the run folder of a language model over the labels, one transcription a line.
             alpha: weight of the language model's log-probability.
             beta: bonus of each label.
+            others: runs, or their folders, that read with this one, as an ensemble. Each finds transcriptions by a beam of its
+                own; of all these, the best is that with the highest mean of the runs' log-probabilities.
 
         Raises:
-            InputError: a beam below 1, or a language model that lacks a label.
+            InputError: a beam below 1, a language model that lacks a label, or a run with other labels or steps.
         """
         if beam < 1:
             raise InputError(f"a beam is at least 1 wide, not {beam}")
-        known = language is None or isinstance(language, Foreteller)
-        return Search(beam, language if known else Foreteller.of_run(language, self.labels), alpha, beta)  # type: ignore[arg-type]
+        beside = tuple(other if isinstance(other, TranscriberRun) else TranscriberRun(other) for other in others)
+        for other in beside:
+            if (other.alphabet, other.config.model.reads) != (self.alphabet, self.config.model.reads):
+                raise InputError(f"{other.folder} has other labels, or reads otherwise, than {self.folder}")
+        foreteller = Foreteller.of_run(language, self.labels) if isinstance(language, str | Path) else language
+        return Search(beam, foreteller, alpha, beta, beside)
 
     def read(self, inputs: np.ndarray | Path | str, lengths: np.ndarray | None = None, **how: Any) -> list[Transcription]:
         """Return the transcription of each input.
@@ -193,8 +211,8 @@ class TranscriberRun:
 
     def several(self, inputs: Inputs, search: Search, tick: Tick | None = None) -> Iterator[list[Transcription]]:
         """Yield for each input its transcriptions, best first; ``tick`` is told how many are done, of all."""
-        for k, logs in enumerate(self.logs(inputs)):
-            found = search.of(logs)
+        for k, logs in enumerate(self._all_logs(inputs, search)):
+            found = search.of(*logs)
             yield [
                 Transcription(self.alphabet.text(f.ids), tuple(self.labels[n - 1] for n in f.ids), f.log_probability, f.score)
                 for f in found
@@ -247,12 +265,16 @@ class TranscriberRun:
         search = self.search(**how)
 
         def pairs() -> Iterator[tuple[tuple[int, ...], list[int]]]:
-            for k, logs in enumerate(self.logs(given.inputs)):
-                yield search.of(logs)[0].ids, given.ids(k)
+            for k, logs in enumerate(self._all_logs(given.inputs, search)):
+                yield search.of(*logs)[0].ids, given.ids(k)
                 if tick:
                     tick(k + 1, len(given))
 
         return errors(pairs())
+
+    def _all_logs(self, inputs: Inputs, search: Search) -> Iterator[tuple[np.ndarray, ...]]:
+        """Yield for each input the log-probabilities of this run and of those that the search has read beside it."""
+        return zip(*(run.logs(inputs) for run in (self, *search.others)), strict=True)
 
     @torch.no_grad()
     def logs(self, inputs: Inputs) -> Iterator[np.ndarray]:
@@ -272,8 +294,9 @@ class TranscriberRun:
             ids: the labels that were meant, from 1, where they are known.
             **how: as ``search`` takes it.
         """
-        (logs,) = self.logs(inputs.rows(slice(1)))
-        found = self.search(**how).of(logs)[0].ids
+        search = self.search(**how)
+        ((logs, *others),) = self._all_logs(inputs.rows(slice(1)), search)
+        found = search.of(logs, *others)[0].ids
         row = inputs.row(0)
         picture = row.mean(-1) if self.config.model.reads == GRID else row.T
         meant = None if ids is None else self.alphabet.text(ids)

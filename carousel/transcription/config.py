@@ -27,6 +27,9 @@ class ExamplesConfig(Settings):
     test: str = ""
     strings: int = setting(4000, "Strings of digits to train on, for the corpus digits.", least=1, most=1_000_000)
     content: str = setting("any", "Strings of digits: any digits, or forms (dates and amounts).", choices=CONTENTS)
+    resolution: int = setting(
+        1, "Strings of digits: pixels for one of scikit-learn's images, in height and in width.", least=1, most=8
+    )
 
 
 @dataclass(frozen=True)

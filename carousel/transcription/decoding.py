@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
+import torch
+from torch.nn.functional import ctc_loss
 
 from carousel.errors import InputError
 from carousel.transcription.model import BLANK
@@ -130,6 +132,36 @@ def _added(a: float, b: float) -> float:
     if a < b:
         a, b = b, a
     return a if b == NEVER else a + math.log1p(math.exp(b - a))
+
+
+def log_probabilities(logs: np.ndarray, transcriptions: Sequence[Prefix]) -> np.ndarray:
+    """Return log p of each transcription in nats, over all its paths, (N,); -inf where it has none.
+
+    Args:
+        logs: log-probabilities (T, labels + 1), the blank's first.
+        transcriptions: labels, from 1.
+    """
+    count = len(transcriptions)
+    lengths = torch.tensor([len(t) for t in transcriptions])
+    rows = torch.from_numpy(logs).double().unsqueeze(1).expand(-1, count, -1)
+    labels = torch.tensor([k for t in transcriptions for k in t], dtype=torch.long)
+    steps = torch.full((count,), len(logs))
+    return -ctc_loss(rows, labels, steps, lengths, blank=BLANK, reduction="none").numpy()
+
+
+def together(logs: Sequence[np.ndarray], found: Sequence[Sequence[Found]]) -> list[Found]:
+    """Return what searches of several models found, best first by the mean of the models' log p of a transcription.
+
+    What the searches added to log p, for a language model and a length, counts as before.
+
+    Args:
+        logs: of each model the log-probabilities (T, labels + 1); T may differ.
+        found: of each model the transcriptions that it found.
+    """
+    added = {f.ids: f.score - f.log_probability for own in found for f in own}
+    chances = np.mean([log_probabilities(own, list(added)) for own in logs], axis=0)
+    ranked = [Found(ids, float(p), float(p) + more) for p, (ids, more) in zip(chances, added.items(), strict=True)]
+    return sorted(ranked, key=lambda f: -f.score)
 
 
 def aligned(logs: np.ndarray, ids: Sequence[int]) -> list[tuple[int, int]]:

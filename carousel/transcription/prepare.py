@@ -91,7 +91,7 @@ def _generated(data: ExamplesConfig, reads: str) -> Read:
     counts = {"train": data.strings, "valid": HELD_OUT_STRINGS, "test": TEST_STRINGS}
     found: Read = {}
     for part, count in counts.items():
-        made = digits.strings(part, count, SEED, data.content)
+        made = digits.strings(part, count, SEED, data.content, data.resolution)
         inputs = inputs_of({"inputs": made.images, "lengths": made.widths}, reads, DIGITS)
         found[part] = inputs, [list(text) for text in made.texts], f"{DIGITS}, {part}"
     return found

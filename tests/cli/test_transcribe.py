@@ -59,6 +59,12 @@ def test_score_read_show(carousel, here):
     found = json.loads(out)
     assert status == 0 and found["label_error_rate"] < 0.1 and found["transcriptions"] == 20
     assert json.loads(carousel("transcribe", "score", "run", "test.npz", "--json")[1]) == found
+    twice = json.loads(carousel("transcribe", "score", "run", "--with", "run", "--with", "run@last", "--json")[1])
+    assert twice["label_error_rate"] < 0.1 and twice["with"] == ["run", "run@last"]
+    assert (
+        carousel("transcribe", "read", "run", "test.npz", "--with", "run")[1]
+        == carousel("transcribe", "read", "run", "test.npz")[1]
+    )
     status, out, _ = carousel("transcribe", "score", "run", "--beam", 5)
     assert status == 0 and "label error" in out and "substitutions" in out
     status, out, _ = carousel("transcribe", "read", "run", "test.npz")
@@ -133,6 +139,8 @@ def altered(name, **arrays):
         (["score", "run", "text.txt"], ["is no .npz file, such as np.savez writes"]),
         (["score", "language"], ["run of a language model"]),
         (["score", "run", "test.npz", "--lm", "run"], ["holds the run of a transcriber"]),
+        (["score", "run", "--with", "language"], ["run of a language model"]),
+        (["corpus", "new", "--resolution", 9], ["resolution"]),
         (["read", "run", "wide.npz"], ["a step has 5 numbers, and 3 in the data to train on"]),
         (["read", "run", "test.npz", "--best", 3], ["give a larger --beam"]),
         (["show", "run", "--number", 20], ["there is no example 20; test has 20"]),

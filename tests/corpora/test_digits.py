@@ -39,18 +39,28 @@ def test_how_many_are_drawn_at_once_is_nothing_that_shows(monkeypatch):
     assert np.array_equal(digits.strings("test", 30, 2).images, whole.images)
 
 
-def test_a_digit_in_its_form_is_that_of_an_affine_map():
+@pytest.mark.parametrize("resolution", [1, 2, 3])
+def test_a_digit_in_its_form_is_that_of_an_affine_map(resolution):
     choose = np.random.default_rng(1)
     images = digits.images_of("train")[0][:40]
     hand = digits._Hand.drawn(choose, 40)
+    height, width = resolution * digits.HEIGHT, resolution * digits.WIDTH
     for image, (slant, tall, wide, down), piece in zip(
-        images, hand.forms, digits._pieces(images, hand.forms, None), strict=True
+        images, hand.forms, digits._pieces(images, hand.forms, None, resolution), strict=True
     ):
-        matrix = np.array([[1 / tall, 0], [slant, 1 / wide]])
-        middle = np.array([(digits.HEIGHT - 1) / 2 + down, (digits.WIDTH - 1) / 2])
-        drawn = affine_transform(image, matrix, 3.5 - matrix @ middle, (digits.HEIGHT, digits.WIDTH), order=1)
+        matrix = np.array([[1 / tall, 0], [slant, 1 / wide]]) / resolution
+        middle = np.array([(height - 1) / 2 + resolution * down, (width - 1) / 2])
+        drawn = affine_transform(image, matrix, 3.5 - matrix @ middle, (height, width), order=1)
         inked = np.flatnonzero(drawn.max(0) >= digits.EMPTY)
         np.testing.assert_allclose(piece, drawn[:, inked[0] : inked[-1] + 1], atol=1e-9)
+
+
+def test_a_string_of_twice_the_resolution_says_the_same_in_twice_the_pixels():
+    plain, fine = (digits.strings("train", 30, 1, resolution=r) for r in (1, 2))
+    assert fine.texts == plain.texts and fine.images.shape[1] == 2 * digits.HEIGHT
+    assert fine.widths / plain.widths == pytest.approx(np.full(30, 2), abs=0.2)
+    ink = [made.images.sum((1, 2)) for made in (plain, fine)]
+    assert ink[1] / ink[0] == pytest.approx(np.full(30, 4), rel=0.1)
 
 
 def test_digits_to_train_on_are_distorted_anew_each_time():

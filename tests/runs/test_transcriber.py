@@ -8,6 +8,7 @@ import carousel
 from carousel.cells import CELLS
 from carousel.errors import InputError
 from carousel.runs.transcriber import TranscriberRun
+from carousel.transcription.decoding import log_probabilities
 
 HOW = {"reads": "series", "layers": 1, "hidden": 6, "batch_size": 16, "threads": 1}
 
@@ -25,6 +26,28 @@ def test_it_is_trained_loaded_and_gone_on_with(data, tmp_path):
     assert loaded.read(data)[0] == run.read(data)[0]
     longer = TranscriberRun.resume(tmp_path / "run", epochs=2)
     assert longer.config.training.epochs == 2 and longer.read(data)[0] != run.read(data)[0]
+
+
+def test_runs_that_read_together_take_what_both_find_likeliest(data, tmp_path):
+    runs = [TranscriberRun.train(data, tmp_path / str(seed), epochs=2, seed=seed, **HOW) for seed in (1, 2)]
+    texts = [[t.text for t in run.read(data)] for run in runs]
+    assert texts[0] != texts[1]
+    together = runs[0].read(data, others=[runs[1].folder])
+    assert [t.text for t in runs[1].read(data, others=[runs[0]])] == [t.text for t in together]
+    inputs = runs[0].inputs(data)
+    for *logs, found, one, two in zip(*(run.logs(inputs) for run in runs), together, *texts, strict=True):
+        candidates = [tuple(1 + "abc".index(c) for c in text) for text in (one, two)]
+        chances = sum(log_probabilities(own, candidates) for own in logs) / 2
+        assert found.text == (one, two)[chances.argmax()] and found.log_probability == pytest.approx(chances.max(), abs=1e-4)
+
+
+def test_runs_with_other_labels_do_not_read_together(data, tmp_path):
+    np.savez(tmp_path / "other.npz", **examples(60, letters="abd"))
+    run, other = (
+        TranscriberRun.train(path, tmp_path / path.stem / "run", epochs=1, **HOW) for path in (data, tmp_path / "other.npz")
+    )
+    with pytest.raises(InputError, match="has other labels, or reads otherwise"):
+        run.read(data, others=[other])
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from carousel.errors import InputError
-from carousel.transcription.decoding import aligned, beam_search, greedy
+from carousel.transcription.decoding import aligned, beam_search, greedy, log_probabilities, together
 
 
 def probabilities(seed, steps=4, labels=2):
@@ -75,6 +75,25 @@ def test_probabilities_are_those_of_pytorchs_loss(seed):
             torch.from_numpy(logs).unsqueeze(1), torch.tensor([f.ids]), [6], [len(f.ids)], reduction="sum"
         )
         assert f.log_probability == pytest.approx(-float(loss))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_log_probabilities_are_over_all_paths(seed):
+    logs = probabilities(seed, 4, 2)
+    expected = by_brute_force(logs)
+    assert np.exp(log_probabilities(logs, list(expected))) == pytest.approx(list(expected.values()))
+    assert np.exp(log_probabilities(logs, [(), (1, 1, 1)])) == pytest.approx([expected[()], 0])
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_several_models_find_what_has_the_highest_mean_of_log_probabilities(seed):
+    models, language, how = [probabilities(seed, 4, 3), probabilities(seed + 50, 5, 3)], Toy(3), {"alpha": 0.7, "beta": 0.4}
+    chances = [by_brute_force(logs) for logs in models]  # a transcription that four steps are too few for is not found
+    expected = {ids: sum(math.log(c[ids]) for c in chances) / 2 + 0.7 * language.of(ids) + 0.4 * len(ids) for ids in chances[0]}
+    searches = [beam_search(logs, 10_000, foreteller=language, least=0, **how) for logs in models]
+    found = [f for f in together(models, searches) if f.log_probability > -math.inf]
+    assert {f.ids: f.score for f in found} == pytest.approx(expected)
+    assert found[0].ids == max(expected, key=expected.get)
 
 
 def test_a_beam_finds_what_the_best_path_does_not():
