@@ -33,7 +33,7 @@ def handed_past(call: Call) -> tuple[Call, dict[str, Tensor]]:
     for state, (letter, steps) in past(call.cell.trace).items():
         now = inputs[letter if steps == 1 else f"{letter}_ago{steps - 1}"]
         inputs[state.name] = _shifted(call, now, state.name)
-        after[state.name] = now[_last(call, now)]
+        after[state.name] = now[_last(call, now)].clone()  # the input may be overwritten
     del inputs["e"]
     return replace(call, cell=cell, inputs=inputs), after
 

@@ -1,5 +1,7 @@
 """The past of inputs handed to the loop beforehand: output, states and gradients are those of a loop that carries it."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -48,6 +50,23 @@ def solved(c, batch_sizes, reverse, resets, handed):
 def test_handed_over_it_is_what_the_states_would_have_carried(c, batch_sizes, reverse, resets):
     found, expected = (solved(c, batch_sizes, reverse, resets, handed) for handed in (True, False))
     torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.parametrize("handed", [True, False])
+@pytest.mark.parametrize("reverse", [False, True])
+def test_an_input_that_is_overwritten_afterwards_leaves_the_states_as_they_are(reverse, handed):
+    c = looking_back
+    sizes = {s.name: c.length(s.size, 3, 4) for s in c.trace.states}
+    parameters = {s.name: torch.randn(*s.shape) for s in c.parameter_specs(3, 4)}
+    call = Call(c, torch.randn(8, 3), None, {n: torch.randn(2, units) for n, units in sizes.items()}, parameters, reverse)
+    call = replace(call, inputs={"d": torch.randn(8, 4)})
+    run, past = handed_past(call) if handed else (call, {})
+    states = {**BACKENDS["reference"].run(run).states, **past}
+    assert set(states) == set(c.states)
+    expected = {n: x.clone() for n, x in states.items()}
+    for x in (call.data, call.inputs["d"], *call.before.values()):
+        x.fill_(7)
+    torch.testing.assert_close(states, expected, rtol=0, atol=0)
 
 
 def test_cells_whose_loop_keeps_a_product_stay_as_they_are():
