@@ -99,7 +99,7 @@ def tried(makers: Mapping[str, Callable[[], Work]]) -> tuple[dict[str, Work], di
         try:
             work = make()
             work()
-        except Exception as error:
+        except Exception as error:  # of a rival's library, anything
             if name == "carousel":
                 raise
             failed[name] = f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}"

@@ -19,6 +19,7 @@ from carousel.bench import rl as bench_rl
 from carousel.bench import startup as bench_startup
 from carousel.cli import bench_gpu, bench_size, bench_stream, commands, options, screen
 from carousel.errors import InputError
+from carousel.kernels.triton import WAYS
 from carousel.language.feeding import Stream
 from carousel.language.model import ModelConfig
 from carousel.language.softmax import KINDS
@@ -51,9 +52,7 @@ def kernels(
     onnx: Annotated[bool, typer.Option("--onnx", help="ONNX Runtime as well, forward (package onnxruntime).")] = False,
     bfloat16: Annotated[bool, typer.Option("--bfloat16", help="Products in bfloat16 (autocast) as well.")] = False,
     device: Annotated[str, typer.Option(help="cpu, or cuda: a GPU, with sizes, types and rivals of its own.")] = "cpu",
-    ways: Annotated[
-        str, typer.Option(help="On a GPU, ways to force beside our own choice: stepwise,rows,grid,held,scan.")
-    ] = "",
+    ways: Annotated[str, typer.Option(help=f"On a GPU, ways to force beside our own choice: {','.join(WAYS)}.")] = "",
     types: Annotated[str, typer.Option(help="On a GPU, types separated by commas.")] = "bfloat16,float32",
     compile_only: Annotated[bool, typer.Option("--compile-only", help="Compile for a GPU; it need not be here.")] = False,
     seconds: Seconds = 1.0,

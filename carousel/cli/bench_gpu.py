@@ -31,7 +31,7 @@ def kernels(
         raise InputError("--device cuda: PyTorch sees no GPU here; --compile-only compiles the kernels without one")
     names = commands.cells(cells, alone=False)
     chosen = options.several("--types", types, tuple(gpu.TYPES))
-    forced = options.several("--ways", ways, ("stepwise", "rows", "grid", "held", "scan")) if ways.strip() else []
+    forced = options.several("--ways", ways, triton.WAYS) if ways.strip() else []
     try:
         cases = gpu.cases(names, sizes or gpu.SIZES, chosen)
     except ValueError as error:

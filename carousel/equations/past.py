@@ -1,4 +1,4 @@
-"""Cells to which the past of their inputs is handed: what ``e.ago(2)`` stands for is no state then, but a further input."""
+"""Cells that get their earlier inputs as further inputs: ``e.ago(2)`` is a state in the equations, and an input here."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from carousel.equations.trace import State, Trace
 
 
 def past(trace: Trace) -> dict[State, tuple[str, int]]:
-    """Return the states that keep an input of some steps ago, with its name and the steps, the latest first."""
+    """Return the states that keep an earlier input, with its name and its age in steps, the youngest first."""
     given = {"e", *(x.name for x in trace.inputs)}
     found = {s: trace.delays[s.before] for s in trace.states if trace.delays.get(s.before, ("", 0))[0] in given}
     return dict(sorted(found.items(), key=lambda kept: kept[1][1]))
 
 
 def handed(trace: Trace) -> Trace:
-    """Return the trace with these states as further inputs."""
+    """Return the trace with the states of ``past`` as further inputs."""
     kept = past(trace)
     after = {s.after for s in kept}
     inputs = [Input(s.name, letter, s.before, s.size) for s, (letter, _) in kept.items() if s.size is not None]

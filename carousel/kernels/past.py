@@ -1,4 +1,4 @@
-"""Calls of cells that see inputs of steps before: these are known before the loop, for all steps, so no state carries them."""
+"""Calls of cells that read inputs of earlier steps: all of these are known before the loop, so no state need carry them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from carousel.kernels.steps import Steps
 
 @cache
 def without_past(cell: Cell) -> Cell:
-    """Return the cell to which the past of its inputs is handed, where its loop has no product then; else the cell itself."""
+    """Return the cell with its earlier inputs as further inputs, if its loop then has no product; otherwise the cell itself."""
     if not past(cell.trace) or cell.constants or cell.masks or cell.matrices:
         return cell
     made = Cell(handed(cell.trace), cell.doc, cell.citation)
@@ -25,7 +25,7 @@ def without_past(cell: Cell) -> Cell:
 
 
 def handed_past(call: Call) -> tuple[Call, dict[str, Tensor]]:
-    """Return a call of that cell, and after each row's last step the states that it does not have."""
+    """Return a call of ``without_past``'s cell, and the final values of the states that this cell lacks."""
     cell = without_past(call.cell)
     if cell is call.cell or call.record or call.clamp:
         return call, {}
@@ -39,7 +39,7 @@ def handed_past(call: Call) -> tuple[Call, dict[str, Tensor]]:
 
 
 def _shifted(call: Call, now: Tensor, name: str) -> Tensor:
-    """Return what the rows of the step before have, in the order of the steps; ``now``: (Σ batch_sizes, width)."""
+    """Return the input of the step before for each row of ``now``, (Σ batch_sizes, width)."""
     before = call.before[name].to(now.dtype)
     if call.batch_sizes is None:  # nothing here depends on the number of steps, which torch.compile leaves open
         steps = now.view(-1, *before.shape)
@@ -64,8 +64,8 @@ def _last(call: Call, now: Tensor) -> Tensor | slice:
 
 @lru_cache(maxsize=256)
 def _places(batch_sizes: tuple[int, ...], reverse: bool, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Return for each row of each step the place of its row in the step before, behind all rows where it has none, and which
-    row of the batch it is."""
+    """Return two indices for each row of each step: its row in the step before, or behind all rows at the first step; and
+    its row of the batch."""
     order = list(range(len(batch_sizes)))[:: -1 if reverse else 1]
     total, at = sum(batch_sizes), [sum(batch_sizes[:k]) for k in range(len(batch_sizes))]
     place, row = torch.empty(total, dtype=torch.long), torch.empty(total, dtype=torch.long)

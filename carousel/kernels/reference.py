@@ -77,7 +77,7 @@ def _chain(call: Call) -> Result:
             collected[name].append(states[name] if name in states else in_rows(values[wanted], n, like))
     if finished:
         states = {k: torch.cat([v, *(f[k] for f in finished)]) for k, v in states.items()}
-    # Others are views of what they are handed, which may be overwritten.
+    # Other states are views of an input, which the caller may overwrite.
     computed = {s for plan in body.plans for s, expr in plan.equations if not expr.is_Symbol}
     states = {k: v if symbol(k) in computed else v.clone() for k, v in states.items()}
     joined = {k: torch.cat(v[::-1] if reverse else v) for k, v in collected.items()}

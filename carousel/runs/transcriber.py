@@ -185,14 +185,13 @@ class TranscriberRun:
                 own; of all these, the best is that with the highest mean of the runs' log-probabilities.
 
         Raises:
-            InputError: a beam below 1, a language model that lacks a label, or a run with other labels or steps.
+            InputError: a beam below 1, a language model that lacks a label, or a run with other labels or inputs.
         """
         if beam < 1:
             raise InputError(f"a beam is at least 1 wide, not {beam}")
         beside = tuple(other if isinstance(other, TranscriberRun) else TranscriberRun(other) for other in others)
         for other in beside:
-            if (other.alphabet, other.config.model.reads) != (self.alphabet, self.config.model.reads):
-                raise InputError(f"{other.folder} has other labels, or reads otherwise, than {self.folder}")
+            _check_same_inputs(self, other)
         foreteller = Foreteller.of_run(language, self.labels) if isinstance(language, str | Path) else language
         return Search(beam, foreteller, alpha, beta, beside)
 
@@ -332,6 +331,18 @@ class TranscriberRun:
     def figure(self, found: Spikes) -> Figure:
         """Return the figure of what ``spikes`` found: the input, and the probability of each label over its steps."""
         return draw(found)
+
+
+def _check_same_inputs(run: TranscriberRun, other: TranscriberRun) -> None:
+    """Raise InputError unless two runs have the same labels and can read the same inputs."""
+    for what, ours, theirs in (
+        ("other labels", run.labels, other.labels),
+        ("other inputs", run.config.model.reads, other.config.model.reads),
+        ("inputs of another size", run.alphabet.size, other.alphabet.size),
+    ):
+        if ours != theirs:
+            shown = "" if what == "other labels" else f" ({theirs}, not {ours})"
+            raise InputError(f"{other.folder} has {what} than {run.folder}{shown}; an ensemble needs the same")
 
 
 def configured(data: Mapping[str, str | Path], cell: str | Cell, settings: Mapping[str, Any]) -> TranscriptionConfig:

@@ -42,7 +42,7 @@ class NetworkConfig(Settings):
     cell_data: dict[str, Any] | None = field(default=None, kw_only=True)  # of one's own cell: ``equations.stored``
     embedding: int | None = setting(None, "Size of the input e; by default that of the last layer.", least=1, most=LARGEST_SIZE)
     hidden: int | list[int] = setting(  # noqa: RUF009 (a field)
-        200, "Units of every layer, or of each: 1150,1150,400.", least=1, most=LARGEST_SIZE
+        200, "Units of all layers, or of each layer: 1150,1150,400.", least=1, most=LARGEST_SIZE
     )
     layers: int = setting(1, "Recurrent layers.", least=1, most=MOST_LAYERS)
     projection: int | None = setting(

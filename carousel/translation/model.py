@@ -133,12 +133,12 @@ class Translator(Trainable):
 
     @property
     def depth(self) -> int:
-        """Layers of the encoder or of the decoder, whichever has more."""
+        """Return the number of layers of the encoder or of the decoder, whichever is larger."""
         return max(self.encoder.num_layers, self.config.decoder_layers)
 
     @property
     def factors(self) -> tuple[int, ...]:
-        """How many tokens are one step of each layer of the encoder."""
+        """Return the number of tokens in one step of each layer of the encoder."""
         return self.encoder.factors if isinstance(self.encoder, Pyramid) else (1,) * self.encoder.num_layers
 
     def encoder_layers(self) -> list[tuple[Recurrent, int]]:

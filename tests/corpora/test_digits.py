@@ -59,6 +59,8 @@ def test_a_string_of_twice_the_resolution_says_the_same_in_twice_the_pixels():
     plain, fine = (digits.strings("train", 30, 1, resolution=r) for r in (1, 2))
     assert fine.texts == plain.texts and fine.images.shape[1] == 2 * digits.HEIGHT
     assert fine.widths / plain.widths == pytest.approx(np.full(30, 2), abs=0.2)
+    first = [(made.images.max(1) > 0).argmax(1) for made in (plain, fine)]
+    assert (first[1] == 2 * first[0]).all()  # the gap before the first digit
     ink = [made.images.sum((1, 2)) for made in (plain, fine)]
     assert ink[1] / ink[0] == pytest.approx(np.full(30, 4), rel=0.1)
 

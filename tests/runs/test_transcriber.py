@@ -41,12 +41,18 @@ def test_runs_that_read_together_take_what_both_find_likeliest(data, tmp_path):
         assert found.text == (one, two)[chances.argmax()] and found.log_probability == pytest.approx(chances.max(), abs=1e-4)
 
 
-def test_runs_with_other_labels_do_not_read_together(data, tmp_path):
-    np.savez(tmp_path / "other.npz", **examples(60, letters="abd"))
+@pytest.mark.parametrize(
+    ("letters", "said"), [("abd", "has other labels than"), ("abc", r"has inputs of another size than .* \(4, not 3\)")]
+)
+def test_runs_with_other_labels_or_inputs_do_not_read_together(letters, said, data, tmp_path):
+    other = examples(60, letters=letters)
+    if letters == "abc":
+        other["inputs"] = np.pad(other["inputs"], ((0, 0), (0, 0), (0, 1)))
+    np.savez(tmp_path / "other.npz", **other)
     run, other = (
         TranscriberRun.train(path, tmp_path / path.stem / "run", epochs=1, **HOW) for path in (data, tmp_path / "other.npz")
     )
-    with pytest.raises(InputError, match="has other labels, or reads otherwise"):
+    with pytest.raises(InputError, match=said):
         run.read(data, others=[other])
 
 

@@ -6,6 +6,9 @@ import importlib.util
 import os
 from functools import cache
 
+WAYS = ("stepwise", "rows", "grid", "held", "scan")
+"""The ways to run a loop that $CAROUSEL_TRITON_WAY may force; ``planner`` describes them."""
+
 
 @cache
 def available() -> bool:

@@ -43,7 +43,8 @@ class Triton(Backend):
 
     def run(self, call: Call) -> Result:
         call, dtype = uncast(call), multiplied(call.data)
-        call, past = (call, {}) if autocast(call.data.device) else handed_past(call)
+        handed = _looped(call.cell, call.data.device) is not call.cell
+        call, past = handed_past(call) if handed else (call, {})
         result = operator.run(self.name, call, None if dtype is call.data.dtype else dtype, wide=True)
         return result._replace(states={**result.states, **past})
 
@@ -52,7 +53,7 @@ class Triton(Backend):
             return None
         from carousel.kernels.triton import planner
 
-        cell, dtype = _run(cell, data.device), multiplied(data)
+        cell, dtype = _looped(cell, data.device), multiplied(data)
         program = program_of(loop_called(wide_key(cell)), dtype is not torch.float32)
         units = program.units(lambda size: cell.length(size, *sizes))
         asked = partial(planner.plan, program, sizes=units, batch=rows, dtype=dtype, device=data.device)
@@ -64,7 +65,7 @@ class Triton(Backend):
             return None
         from carousel.kernels.triton.source import source
 
-        return source(program_of(loop_called(wide_key(_run(cell, device))), False))
+        return source(program_of(loop_called(wide_key(_looped(cell, device))), False))
 
 
 class _Kernels(compiled.Kernels):
@@ -101,8 +102,8 @@ def multiplied(data: Tensor) -> torch.dtype:
     return torch.get_autocast_dtype(kind) if autocast(data.device) else data.dtype
 
 
-def _run(cell: Cell, device: torch.device) -> Cell:
-    """Return the cell whose loop runs. Under autocast products with the past stay in it: those before it are not rounded."""
+def _looped(cell: Cell, device: torch.device) -> Cell:
+    """Return the cell whose loop runs; under autocast the cell itself, since products before the loop are not rounded."""
     return cell if autocast(device) else without_past(cell)
 
 
@@ -114,7 +115,7 @@ def usable(cell: Cell, data: Tensor, key: str | None = None) -> bool:
     if dtype not in TYPES:
         return False
     try:
-        program_of(loop_called(key or wide_key(_run(cell, data.device))), dtype is not torch.float32)
+        program_of(loop_called(key or wide_key(_looped(cell, data.device))), dtype is not torch.float32)
     except (NoDerivative, Unsupported):
         return False
     return True

@@ -1,4 +1,4 @@
-"""Runs whose steps are launched one by one, as CUDA graphs: all launches of a shape are one from its third call on."""
+"""Runs with a launch for each step, as CUDA graphs: from the third call of a shape on, all its launches are one."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ ONCE = 256  # shapes that have come once
 
 
 def recorded(work: Work) -> Work:
-    """Record what a function launches on the card; return a function that does it again, in the same memory."""
+    """Record a function's launches on the GPU; return a function that repeats them, in the same memory."""
     graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph, capture_error_mode="thread_local"):  # other threads may be at work on the card
+    with torch.cuda.graph(graph, capture_error_mode="thread_local"):  # other threads may use the GPU
         work()
     return graph.replay
 
 
 class Graphs:
-    """Recorded runs by what must be equal for a recording to fit, those that were used last.
+    """The recorded runs that were used last, by everything that must be equal for a recording to fit.
 
-    A recording reads and writes the same memory each time: arrays are copied there and results away, so nothing of a call is
-    another's. ``record``: ``recorded``, or another that only notes the work and does not do it.
+    A recording reads and writes the same memory each time. A call copies its arrays there and its results back, so calls share
+    no memory. ``record``: a function like ``recorded``, which notes the work without doing it.
     """
 
     def __init__(self, record: Callable[[Work], Work] | None = None):
@@ -40,7 +40,7 @@ class Graphs:
         self.lock = Lock()  # autograd runs backwards in a thread of its own
 
     def wanted(self, device: torch.device) -> bool:
-        """Return whether runs on a device are recorded: unless somebody else is recording, or $CAROUSEL_TRITON_GRAPH is 0."""
+        """Return whether runs on a device are recorded: not during another recording, nor if $CAROUSEL_TRITON_GRAPH is 0."""
         if os.environ.get("CAROUSEL_TRITON_GRAPH") == "0":
             return False
         return self.record is not None or (device.type == "cuda" and not torch.cuda.is_current_stream_capturing())
@@ -51,9 +51,9 @@ class Graphs:
         """Do a run's work.
 
         Args:
-            key: what must be equal, beside the shapes and types of arrays.
+            key: everything that must be equal, except the shapes and types of arrays.
             given: all arrays by name.
-            made: of arrays, the work on them; it takes what further memory the work needs.
+            made: returns the work on given arrays, and allocates the further memory that it needs.
             read: the arrays whose values the work reads.
             filled: the arrays that the work gives values.
         """
@@ -63,7 +63,7 @@ class Graphs:
             if key in self.found:
                 self.found.move_to_end(key)
                 self.found[key].run(given, read, filled)
-            elif key in self.once:  # what is compiled for a shape has been compiled
+            elif key in self.once:  # its kernels are compiled by now
                 del self.once[key]
                 graph = _Graph(given, made)
                 graph.run(given, read, filled)
@@ -75,7 +75,7 @@ class Graphs:
 
 
 class _Graph:
-    """Arrays of its own, and the work on them: as it is at first, then recorded."""
+    """Arrays of its own, and the work on them, which is recorded after its first run."""
 
     def __init__(self, given: Arrays, made: Callable[[Arrays], Work]):
         self.arrays = {name: None if x is None else torch.empty_like(x) for name, x in given.items()}

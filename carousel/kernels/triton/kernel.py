@@ -79,8 +79,8 @@ class Plan:
     """The way in which a loop runs.
 
     ``way``: "stepwise", a kernel a stage and step beside cuBLAS; "rows", "grid" and "pointwise", one kernel for all steps, its
-    programs keeping some rows and all units, or some of both; "scan", one kernel whose programs have some units of one row, and
-    whose tiles have steps for rows.
+    programs keeping some rows and all units, or some of both; "scan", one kernel whose programs have some units of one row,
+    and steps as the rows of their tiles.
     """
 
     way: str

@@ -1,4 +1,10 @@
-"""Which way a loop runs, and in which tiles: from sizes, types and the chip."""
+"""Which way a loop runs, and in which tiles: from sizes, types and the chip.
+
+"stepwise" launches a kernel for each stage and step. The other ways have one kernel for all steps. In "rows" a program has some
+rows and all units. In "grid" programs share the units, and wait for one another after each stage; in "held" they also keep
+their weights in shared memory. Without products each program is alone ("pointwise"), and if the recurrence is linear, it may
+take many steps at once ("scan").
+"""
 
 from __future__ import annotations
 
@@ -7,14 +13,11 @@ from functools import cache, lru_cache
 
 import torch
 
+from carousel.kernels.triton import WAYS
 from carousel.kernels.triton.kernel import INTERPRETED, Plan
 from carousel.kernels.triton.program import TileBlock, TritonProgram, by_head
 
-WAYS = ("stepwise", "rows", "grid", "held", "scan")
-"""A kernel a stage and step; one for all steps whose programs have some rows and all units, or share the units and wait for
-one another after each stage ("grid"), or do that and hold their weights ("held"). Without products each program is alone, and
-where what it carries is linear it may take many steps at once ("scan")."""
-MANY = 128  # steps of a row, from which on a scan may be worth its second reading
+MANY = 128  # steps of a row, from which on a scan may be worth reading inputs twice
 
 
 def forced() -> str | None:
@@ -116,10 +119,10 @@ def plan_for(
 
 
 def _alone(scanned: bool, units: int, batch: int, processors: int, steps: int, chosen: str | None) -> Plan:
-    """Return the plan of a loop without products; ``scanned``: what is carried is linear.
+    """Return the plan of a loop without products; ``scanned``: its recurrence is linear.
 
-    Step by step, a program has few rows for all steps; where those are fewer programs than multiprocessors and steps are many,
-    a scan has more to do at once. The rule was not timed.
+    "pointwise" has a program for each few rows and 64 units. If these are fewer than the multiprocessors and there are many
+    steps, a scan keeps more multiprocessors busy. This rule was not timed.
     """
     plan = Plan("pointwise", 16 if INTERPRETED else 4, 64, parts=-(-units // 64))
     few = -(-batch // plan.rows) * plan.parts < processors

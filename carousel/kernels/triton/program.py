@@ -145,7 +145,7 @@ class TritonProgram:
         self.read_states = tuple(s for s in self.states if s in self.live.read() | set(back.saved))
         self.forward = _Forward(self, self.live.forward).blocks()
         self.backward = _Backward(self, self.live.backward).blocks()
-        # Of each way, the recurrences of what is carried, where they are linear and all that there is.
+        # The linear recurrences of each direction; None if its loop has anything else.
         states = {s: state.after for s, state in self.states.items()}
         errors = {arriving: back.carried[s] for s, arriving in back.arriving.items() if back.carried[s] != 0}
         self.scanned = {"forward": _scanned(self.forward, states), "backward": _scanned(self.backward, errors)}
@@ -237,7 +237,7 @@ def program_of(loop: Loop, mixed: bool) -> TritonProgram:
 
 
 def _scanned(stages: list[list[TileBlock]], following: dict[Expr, Expr]) -> tuple[Recurrence, ...] | None:
-    """Return the recurrences of what is carried, where one block is all and they are linear."""
+    """Return the recurrences of the carried values, if the loop is one block and all of them are linear."""
     block, *others = (block for stage in stages for block in stage)
     if others or block.row or block.of_others:
         return None

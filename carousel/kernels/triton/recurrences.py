@@ -1,8 +1,9 @@
-"""Carried values of a block that follow linear recurrences, whose steps need not be taken one after the other.
+"""Linear recurrences among the carried values of a block; their steps can be computed in parallel.
 
-What is carried is a state, or backwards the error that arrives at one. Where it is ``factor`` times what it was at the step
-before and ``added``, neither of which needs anything that is carried, a step is a pair of numbers, and any two steps in a row
-are one pair again: a parallel scan composes them. Errors always follow so where no product and no other state is between.
+A carried value is a state, or backwards the error that arrives at a state. If a step multiplies it by ``factor`` and adds
+``added``, and neither depends on a carried value, then the step is a pair of numbers, and two consecutive steps are one pair
+again: a parallel scan composes them. Errors follow such a recurrence if there is neither a product nor another state between
+two steps.
 """
 
 from __future__ import annotations
@@ -15,14 +16,14 @@ import sympy
 from carousel.equations.loop import Equation
 from carousel.equations.notes import Expr
 
-Form = tuple[dict[Expr, Expr], Expr]  # Σ of what is carried times factors, and what is added
+Form = tuple[dict[Expr, Expr], Expr]  # the factor of each carried value, and the added term
 
 
 class Recurrence(NamedTuple):
     """``symbol`` is ``factor`` · itself + ``added``, all three of the step before.
 
-    ``cut``: 1 where the factor is zero because nothing of the value goes on (a clamp, a choice), not by its numbers, else 0:
-    there even an infinite value ends.
+    ``cut``: 1 where the equations replace the value (by a clamp or a choice), so that even an infinite value ends there; else
+    0, also where the factor happens to be zero.
     """
 
     symbol: Expr
@@ -32,11 +33,11 @@ class Recurrence(NamedTuple):
 
 
 def recurrences(equations: list[Equation], following: dict[Expr, Expr]) -> tuple[Recurrence, ...] | None:
-    """Return the recurrence of each carried value; None where one is not linear, or needs another carried one.
+    """Return the recurrence of each carried value; None if one is not linear, or depends on another carried value.
 
     Args:
         equations: of a step, in order.
-        following: of each carried value what becomes of it in the step.
+        following: the new value of each carried value after the step.
     """
     forms: dict[Expr, Form | None] = {s: ({s: sympy.S.One}, sympy.S.Zero) for s in following}
     for symbol, expr in equations:
@@ -53,7 +54,7 @@ def recurrences(equations: list[Equation], following: dict[Expr, Expr]) -> tuple
 
 
 def needed(equations: list[Equation], wanted: Iterable[Expr]) -> list[Equation]:
-    """Return the equations, in order, that expressions need."""
+    """Return the equations, in order, on which the expressions depend."""
     symbols = {s for expr in wanted for s in expr.free_symbols}
     found = []
     for symbol, expr in reversed(equations):
@@ -64,7 +65,7 @@ def needed(equations: list[Equation], wanted: Iterable[Expr]) -> list[Equation]:
 
 
 def _form(expr: Expr, forms: dict[Expr, Form | None]) -> Form | None:
-    """Return an expression as a linear one of what is carried, None where it is not."""
+    """Return an expression as a linear form of the carried values; None if it is not linear."""
     if forms.keys().isdisjoint(expr.free_symbols):
         return {}, expr
     if expr.is_Symbol:

@@ -160,7 +160,7 @@ def compose(a, b, a_after, b_after):  # type: ignore[no-untyped-def]
 
 @triton.jit
 def compose_cut(a, b, cut, a_after, b_after, cut_after):  # type: ignore[no-untyped-def]
-    """Return the same, where nothing passes a cut: not even what is infinite, which zero times it would let through as NaN."""
+    """Return the same, but nothing passes a cut, not even an infinite value, of which zero times would be NaN."""
     return a * a_after, tl.where(cut_after != 0.0, b_after, a_after * b + b_after), maximum(cut, cut_after)
 
 

@@ -1,7 +1,8 @@
-"""A block's steps as a parallel scan over time: a program has one row and some units, a tile's rows are steps.
+"""A block's steps as a parallel scan over time: a program has one row and some units, and the rows of its tile are steps.
 
-What is carried into each step is composed from what the steps before make of it (``recurrences``); after that all equations of
-all steps of a tile are evaluated at once, as they stand. Along the tile steps go in the run's order, backwards the last first.
+First the scan composes the recurrences of all earlier steps (``recurrences``), which gives the carried values before each step.
+Then all equations are evaluated for all steps of the tile at once. Steps are in the order of the run: backwards the last comes
+first.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ def scan_lines(way: str, block: TileBlock, found: tuple[Recurrence, ...], headin
     Args:
         way: "forward" or "backward".
         block: all that a step computes.
-        found: the recurrence of each carried value that the block reads.
+        found: the recurrences of the carried values that the block reads.
         heading: lines that say which units a tile has.
         places: lines that say where the rows of a step are.
     """
@@ -47,14 +48,14 @@ def scan_lines(way: str, block: TileBlock, found: tuple[Recurrence, ...], headin
 
 
 def _writes(block: TileBlock) -> list[tuple[str, object, str, int, int]]:
-    """Return the stores of a tile: what is carried out of a row's steps, of the last lane alone; sums are taken elsewhere."""
+    """Return the stores of a tile without sums; values carried out of a row are stored by its last step alone."""
     kinds = {"carried": "left"}
     return [(kinds.get(kind, kind), *more) for kind, *more in block.writes if kind != "sum"]
 
 
 def _steps(places: list[str], shift: int = 0) -> list[str]:
-    """Return the places and rows of a tile's steps, or of those so many later, and of those after; a step that is not there has
-    no rows."""
+    """Return the places and rows of a tile's steps, shifted by ``shift``, and of the steps after these; a missing step has no
+    rows."""
     lines = []
     for name, far in (("", shift), ("next_", shift + 1)):
         number = f"step {'+' if far > 0 else '-'} {abs(far)}" if far else "step"
@@ -64,7 +65,7 @@ def _steps(places: list[str], shift: int = 0) -> list[str]:
 
 
 def _carried(way: str, block: TileBlock, found: tuple[Recurrence, ...], places: list[str]) -> list[str]:
-    """Return the lines after which each carried value is there, as it is before each step of the tile."""
+    """Return the lines that compute each carried value before each step of the tile."""
     read = {x.symbol: x for x in block.reads}
     equations = needed(block.equations, [x for f in found for x in (f.factor, f.added, f.cut)])
     symbols = {s for _, e in equations for s in e.free_symbols} | {s for f in found for x in f[1:] for s in x.free_symbols}
@@ -80,11 +81,11 @@ def _carried(way: str, block: TileBlock, found: tuple[Recurrence, ...], places: 
     lines += ["goes_on = m & came[:, None]", "if RESETS:", "    goes_on = goes_on & (again == 0)"]
     for f in found:
         lines += [*_begun(way, block, read[f.symbol]), *_composed(f)]
-    return lines if way == "forward" else [*lines, "tl.debug_barrier()"]  # all threads have read what is overwritten
+    return lines if way == "forward" else [*lines, "tl.debug_barrier()"]  # all threads have read the old values
 
 
 def _begun(way: str, block: TileBlock, read: Read) -> list[str]:
-    """Return the lines that load what a row's first step begins with, and one after a reset."""
+    """Return the lines that load the initial value of a row's first step, and of a step after a reset."""
     own = "r[:, None].to(tl.int64)"
     where = placed(read.array, "row" if way == "forward" else own, block)
     lines = [f"begun = tl.load({where}, mask=m & (came == 0)[:, None], other=0.0).to(tl.float32)"]

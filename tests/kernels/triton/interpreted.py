@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from exact_functions import EXACT, cell_of, check
-from in_triton import INPUT, UNITS, agree
+from in_triton import INPUT, TOLERANCE, UNITS, agree
 
 from carousel import cells, kernels
 from carousel.cells import CELLS
@@ -125,6 +125,37 @@ def test_backwards_in_time_every_way(name, kind, monkeypatch):
 @pytest.mark.parametrize("name", ["lstm-v4", "gru", "clockwork"])
 def test_half_precision_with_states_in_single(name, dtype, way):
     agree(CELLS[name], dtype, [17, 17])  # more rows than a tile has
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("name", ["lstm", "gru-layer-norm", "min-gru", "qrnn"])
+@pytest.mark.parametrize("way", ["", "stepwise", "scan"])
+def test_autocast_rounds_what_is_multiplied_alone(name, dtype, way, monkeypatch):
+    monkeypatch.setenv("CAROUSEL_TRITON_WAY", way)
+    torch.manual_seed(0)
+    layer, x, found = Recurrent(name, INPUT, UNITS, bidirectional=True), torch.randn(6, 3, INPUT, requires_grad=True), []
+    for back_end in ("triton", "reference"):
+        with kernels.use(back_end), torch.autocast("cpu", dtype, enabled=back_end == "triton"):
+            output, _ = layer(x)
+        gradients = torch.autograd.grad(output.float().square().sum(), [x, *layer.parameters()])
+        assert back_end == "reference" or (output.dtype is dtype and all(g.dtype is torch.float32 for g in gradients))
+        found.append([output.float(), *gradients])
+    with kernels.use("triton"), torch.autocast("cpu", dtype):
+        assert ("scan" in layer.explain(x)) == (way == "scan" and name == "min-gru")  # qrnn's products are rounded in its loop
+    errors = [((a - b).norm() / (b.norm() + 1e-6)).item() for a, b in zip(*found, strict=True)]
+    assert 0 < max(errors) < TOLERANCE[dtype]
+
+
+@pytest.mark.parametrize("name", ["lstm", "min-gru"])
+def test_segments_of_a_long_sequence(name):
+    torch.manual_seed(0)
+    layer = Recurrent(name, INPUT, UNITS, segment_length=4, learned_initial=True)
+    x, resets, found = torch.randn(11, 3, INPUT, requires_grad=True), torch.rand(11, 3) < 0.3, []
+    for back_end in ("triton", "reference"):
+        with kernels.use(back_end):
+            output, _ = layer(x, resets=resets)
+            found.append([output, *torch.autograd.grad(output.square().sum(), [x, *layer.parameters()])])
+    torch.testing.assert_close(found[0], found[1], rtol=1e-4, atol=1e-5)
 
 
 def test_a_users_cell_without_a_recurrent_product():

@@ -82,16 +82,18 @@ def test_what_a_run_has_saved_outlives_the_next_run_of_its_shape():
 
 
 def test_runs_that_differ_have_recordings_of_their_own(recorded):
-    layer, x, wide = Recurrent("gru", 4, 6), *inputs(1), *inputs(1, (3, 5, 4))
+    layer, larger, x, wide = Recurrent("gru", 4, 6), Recurrent("gru", 4, 8), *inputs(1), *inputs(1, (3, 5, 4))
     packed = torch.nn.utils.rnn.pack_sequence([wide[:, 0], wide[:2, 1]])
-    for given, options in ((x, {}), (wide, {}), (packed, {}), (x, {"resets": torch.ones(3, 2) > 0})):
+    resets = {"resets": torch.ones(3, 2) > 0}
+    runs = ((layer, x, {}), (larger, x, {}), (layer, wide, {}), (layer, packed, {}), (layer, x, resets))
+    for own, given, options in runs:
         with torch.no_grad(), kernels.use("reference"):
-            expected, _ = layer(given, **options)
+            expected, _ = own(given, **options)
         for _ in range(3):
             with torch.no_grad(), kernels.use("triton"):
-                found, _ = layer(given, **options)
+                found, _ = own(given, **options)
             torch.testing.assert_close(found.data, expected.data, rtol=1e-5, atol=1e-6)
-    assert recorded == [1] * 4
+    assert recorded == [1] * 5
 
 
 def test_so_many_shapes_are_kept_at_most(recorded, monkeypatch):
