@@ -13,7 +13,7 @@ import typer
 
 from carousel import files
 from carousel.cli import commands, options, screen, training
-from carousel.corpora import listops, python_source, vowels
+from carousel.corpora import listops, python_source, uea
 from carousel.errors import InputError
 from carousel.insight import figures
 from carousel.labelling.config import LabellingConfig, LabelsConfig, LabelTraining
@@ -30,8 +30,8 @@ from carousel.training.processes import Processes
 EXAMPLE = "Example: carousel label train source/train.txt --valid source/valid.txt --bidirectional"
 CORPORA = {  # what they consist of, and of which steps
     "python-source": ("functions", "tokens"),
-    "japanese-vowels": ("utterances", "steps"),
     "listops": ("expressions", "tokens"),
+    **{name: (f"{of.sequence}s", "steps") for name, of in uea.SETS.items()},
 }
 MOST_COLUMNS = 12  # labels, up to which the whole confusion table is printed
 
@@ -253,18 +253,18 @@ def corpus(
     test: Annotated[int | None, _count("Functions or expressions for testing; by default 1 000 or 10 000.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the expressions.")] = 1,
 ) -> None:
-    """Write a corpus: the source of Python's library with tags, the vowels that sktime carries, or ListOps.
+    """Write a corpus: the source of Python's library with tags, ListOps, or series that sktime or aeon carries.
 
     python-source has functions of whole modules, a token, its class and the enclosing construct a line; --tag-column 2 of
-    carousel label train takes the class. japanese-vowels has utterances of nine speakers as tables. listops has nested
-    operations on digits, a value and a tree a line, for --trees plain --whole.
+    carousel label train takes the class. listops has nested operations on digits, a value and a tree a line, for --trees plain
+    --whole. japanese-vowels has utterances of nine speakers as tables, basic-motions four motions recorded by a watch.
     """
     if name not in CORPORA:
         raise InputError(f"there is no corpus {name!r}; there are {', '.join(CORPORA)}")
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder} is no folder; choose another")
     counts = {part: n for part, n in zip(PARTS, (train, valid, test), strict=True) if n is not None}
-    if counts and name == "japanese-vowels":
+    if counts and name in uea.SETS:
         raise InputError(f"{name} is a set of its own size; leave --{next(iter(counts))} out")
     with files.owning(folder), screen.busy(f"writing {folder}"):
         if name == "python-source":
@@ -272,7 +272,7 @@ def corpus(
         elif name == "listops":
             counted = listops.write(folder, listops.COUNTS | counts, seed)
         else:
-            counted = vowels.write(folder)
+            counted = uea.write(name, folder)
     sequences, steps = CORPORA[name]
     for part, (n, length) in counted.items():
         print(f"{part}: {n:,} {sequences}, {length:,} {steps}")
