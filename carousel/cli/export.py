@@ -11,8 +11,10 @@ from carousel import files
 from carousel.cli import options, screen
 from carousel.errors import InputError
 from carousel.export.targets import TARGETS, target
+from carousel.runs.labeller import LabellerRun
 from carousel.runs.language import LanguageRun
 from carousel.runs.loading import load
+from carousel.runs.transcriber import TranscriberRun
 from carousel.runs.translator import TranslatorRun
 from carousel.runs.trials import Trials
 
@@ -29,11 +31,12 @@ def command(
     to: Annotated[str | None, typer.Option(help=TO, show_default=False)] = None,
     precision: Annotated[str | None, typer.Option(help=PRECISION, show_default=False)] = None,
     valid: Annotated[Path | None, typer.Option(help="Held-out text: tell what fewer bits cost.", show_default=False)] = None,
+    examples: Annotated[int, typer.Option(min=1, max=100, help="Examples in the page of a labeller or a transcriber.")] = 3,
     json: options.Json = False,
 ) -> None:
     """Write a model as a file that runs without Python: C, JavaScript, a page, WebAssembly, ONNX.
 
-    A translator goes to C, JavaScript and a page.
+    A translator goes to C, JavaScript and a page. Of a labeller or a transcriber, a page has examples, and no model.
     """
     files.check(out)
     kind = target(to, out)
@@ -42,6 +45,18 @@ def command(
     model = load(run)
     if isinstance(model, Trials):
         raise InputError(f"{run} holds trials, which have no model to export")
+    if isinstance(model, LabellerRun | TranscriberRun) and kind.name == "html":
+        if precision != kind.precisions[0] or valid is not None:
+            raise InputError("a page of examples holds no weights; leave `precision` and `valid` out")
+        from carousel.web.server import page_of_examples  # here: no other target needs it
+
+        with screen.busy(f"writing {out.name}"):
+            files.write(out, page_of_examples(model, examples).encode())
+        if json:
+            screen.print_json({"run": str(run), "files": {str(out): out.stat().st_size}, "to": kind.name})
+        else:
+            print(f"wrote {out} ({out.stat().st_size / 1e6:.1f} MB)\n{kind.next(out)}")
+        return
     if not isinstance(model, LanguageRun | TranslatorRun):
         raise InputError(f"{run} holds the run of a {model.config.kind}; language models and translators are exported")
     scores = _scores(model, valid, precision)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sized
+import json
+from collections.abc import Callable, Iterator, Sized
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Generic, Literal, TypeVar, get_args
+from typing import Any, Generic, Literal, Protocol, TypeVar, get_args
 
 import numpy as np
 from pydantic import Field
 
 from carousel.errors import InputError
 from carousel.page.facts import ALONE, CHARACTERS
+from carousel.page.files import EXAMPLES, one_file
 from carousel.runs.labeller import LabellerRun
 from carousel.runs.transcriber import TranscriberRun
 from carousel.training.kept import steps
@@ -49,6 +51,37 @@ class TextRequest(QuantityRequest):
     text: str | None = Field(None, max_length=CHARACTERS)
 
 
+class ExamplePage(Protocol):
+    """The page of a run that is seen by its examples: its ``facts``, its examples by part, and what it answers about one."""
+
+    facts: dict[str, Any]
+    kept: Callable[[Part], Sized]
+
+    def answers(self, part: Part, number: int) -> Iterator[tuple[str, ExampleRequest, dict[str, Any]]]:
+        """Yield all that may be asked about an example: the question's path and body, and the answer."""
+        ...
+
+
+def in_one_file(page: ExamplePage, count: int) -> str:
+    """Return the page of a run's first ``count`` examples as one HTML file.
+
+    They are those of the first part that is there; the file has all gates and states of theirs, and no model.
+
+    Raises:
+        InputError: the run has no examples of its own.
+    """
+    if not page.facts["parts"]:
+        raise InputError("the run has no data of its own, so that a page has no example to show")
+    part: Part = page.facts["parts"][0]
+    count = min(count, len(page.kept(part)))
+    told: dict[str, Any] = {"api/run": {**page.facts, **ALONE, "parts": [part]}}
+    for number in range(count):
+        for path, asked, answer in page.answers(part, number):
+            question = json.dumps(asked.model_dump(exclude_unset=True), separators=(",", ":"))
+            told[f"{path} {question}"] = answer | ({"count": count} if "count" in answer else {})
+    return one_file(told, page=EXAMPLES[page.facts["task"]])
+
+
 class Pages(Generic[Page]):
     """The page of a run with its best weights, and with those that it kept on the way.
 
@@ -74,6 +107,13 @@ class Pages(Generic[Page]):
     def weights(self) -> dict[str, Any]:
         """Return the weights that the page may ask for; only its own where it was opened with those of a step."""
         return ALONE if self.run.which else {**ALONE, "kept": steps(self.run.folder)}
+
+
+def quantities(facts: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield each quantity that a page can show, as a question has it."""
+    for layer in range(facts["layers"]):
+        for name in facts["names"]:
+            yield {"name": name, "layer": layer}
 
 
 def parts_of(folder: Path, path: Callable[[Path, str], Path]) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import Any
 
@@ -18,7 +18,7 @@ from carousel.page.facts import CHARACTERS, NUMBERS, cell_facts, check_alike
 from carousel.runs.labeller import LabellerRun
 from carousel.training.kept import named
 from carousel.web.application import application
-from carousel.web.examples import WAYS, Pages, TextRequest, check_size, parts_of, told
+from carousel.web.examples import WAYS, Pages, Part, TextRequest, check_size, parts_of, quantities, told
 
 
 class LabelPage:
@@ -53,6 +53,12 @@ class LabelPage:
         if not tokens:
             raise InputError("the text is empty; give some words to read")
         return self._told(Sequences.of([Labelled(tokens, [], "the text")], self.run.names), tokens, asked)
+
+    def answers(self, part: Part, number: int) -> Iterator[tuple[str, TextRequest, dict[str, Any]]]:
+        """Yield all that may be asked about an example: the question's path and body, and the answer."""
+        for quantity in quantities(self.facts):
+            asked = TextRequest(part=part, number=number, **quantity)
+            yield "api/sequence", asked, self.sequence(asked)
 
     def _told(self, row: Sequences, tokens: list[str] | None, asked: TextRequest) -> dict[str, Any]:
         names = self.run.names

@@ -24,10 +24,11 @@ from carousel.training.kept import LAST, placed
 from carousel.transcription.model import Transcriber
 from carousel.web.application import application
 from carousel.web.clamps import ClampRequest, made
-from carousel.web.labels import create_label_app
+from carousel.web.examples import in_one_file
+from carousel.web.labels import LabelPage, create_label_app
 from carousel.web.models import ModelRequest, Models, has_best
-from carousel.web.transcriptions import create_transcription_app
-from carousel.web.trees import create_tree_app
+from carousel.web.transcriptions import TranscriptionPage, create_transcription_app
+from carousel.web.trees import TreePage, create_tree_app
 
 
 class WatchRequest(ModelRequest):
@@ -180,6 +181,13 @@ def _of_examples(run: Path, hosts: Iterable[str], others: Sequence[Path]) -> Fas
     if isinstance(found, LabellerRun):
         return (create_tree_app if found.config.model.before else create_label_app)(found, hosts)
     return create_transcription_app(found, hosts) if isinstance(found, TranscriberRun) else None
+
+
+def page_of_examples(run: LabellerRun | TranscriberRun, count: int) -> str:
+    """Return the page of a run's first examples as one HTML file. Raises InputError where the run has none."""
+    if isinstance(run, TranscriberRun):
+        return in_one_file(TranscriptionPage(run), count)
+    return in_one_file(TreePage(run) if run.config.model.before else LabelPage(run), count)
 
 
 def create_cell_app(hosts: Iterable[str] = ()) -> FastAPI:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from functools import lru_cache
 from typing import Any, cast
@@ -22,7 +22,7 @@ from carousel.transcription.examples import Examples
 from carousel.transcription.folder import examples_path
 from carousel.transcription.spikes import Spikes
 from carousel.web.application import application
-from carousel.web.examples import WAYS, ExampleRequest, Pages, Part, QuantityRequest, check_size, parts_of, told
+from carousel.web.examples import WAYS, ExampleRequest, Pages, Part, QuantityRequest, check_size, parts_of, quantities, told
 
 
 class MemoryRequest(QuantityRequest):
@@ -80,6 +80,16 @@ class TranscriptionPage:
         if unit >= units:
             raise InputError(f"there is no unit {unit} of {asked.name}; units are 0 to {units - 1}")
         return {"unit": unit, "values": told(values[..., unit])}
+
+    def answers(self, part: Part, number: int) -> Iterator[tuple[str, ExampleRequest, dict[str, Any]]]:
+        """Yield all that may be asked about an example: the question's path and body, and the answer."""
+        example = ExampleRequest(part=part, number=number)
+        yield "api/example", example, self.example(example)
+        for quantity in quantities(self.facts):
+            units = range(self.facts["units"][quantity["name"]]) if self.is_grid else ()
+            for unit in ({}, *({"unit": k} for k in units)):
+                asked = MemoryRequest(part=part, number=number, **quantity, **unit)
+                yield "api/memory", asked, self.memory(asked)
 
     def _recorded(self, part: Part, number: int, name: str, layer: int) -> np.ndarray:
         found = self.run.memory(self._one(ExampleRequest(part=part, number=number)).inputs, name, layer)

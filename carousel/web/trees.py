@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from functools import lru_cache
 from typing import Any
@@ -19,7 +19,7 @@ from carousel.page.facts import CHARACTERS, NUMBERS, cell_facts
 from carousel.runs.labeller import LabellerRun
 from carousel.training.kept import named
 from carousel.web.application import application
-from carousel.web.examples import Pages, TextRequest, check_size, parts_of, told
+from carousel.web.examples import Pages, Part, TextRequest, check_size, parts_of, quantities, told
 
 NODES = 4000  # of a tree that is shown
 
@@ -56,6 +56,12 @@ class TreePage:
             view, count = self.run.view(line, asked.name, asked.layer), {}
             check_size(len(view), self.most, "nodes")
         return {**self._told(view, right), "text": self._written(view), **count}
+
+    def answers(self, part: Part, number: int) -> Iterator[tuple[str, TextRequest, dict[str, Any]]]:
+        """Yield all that may be asked about an example: the question's path and body, and the answer."""
+        for quantity in quantities(self.facts):
+            asked = TextRequest(part=part, number=number, **quantity)
+            yield "api/tree", asked, self.tree(asked)
 
     def _read(self, text: str) -> tuple[str, str | None]:
         """Return a typed tree as a line in brackets, and its label where the text says it: a ListOps expression has a value."""

@@ -8,6 +8,7 @@ from page_acts import compare, same_texts, valve
 from page_looks import check_width
 
 from carousel import Clamp, load
+from carousel.web.server import page_of_examples
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install playwright")
 
@@ -171,3 +172,32 @@ def test_an_exported_translator_refuses_what_the_server_refuses(open_page, looki
         page.get_by_role("button", name="Read", exact=True).click()
         page.wait_for_selector("#message:not([hidden])")
         sync_api.expect(page.locator("#message")).to_have_text(looking.ask("api/watch", {"text": text})[1]["error"])
+
+
+@pytest.mark.parametrize(
+    ("of", "until", "parts"),
+    [
+        ("of_trees", "#tree svg", ("#verdict", "#running", "#tree-title", "#node")),
+        ("of_series", "#spikes svg", ("#verdict", "#spikes", "#memory-title", "#at-step")),
+        ("of_images", "#spikes svg", ("#verdict", "#spikes", "#memory-title", "#at-step")),
+    ],
+)
+def test_a_page_of_examples_in_one_file_shows_what_the_server_does(request, open_page, tmp_path, of, until, parts):
+    """Another example, another quantity and another unit, with the network off."""
+    folder = request.getfixturevalue(of)
+    server = request.getfixturevalue({"of_trees": "growing", "of_series": "spelling", "of_images": "scanning"}[of])
+    path = tmp_path / "examples.html"
+    path.write_text(page_of_examples(load(folder), 2))
+    open_page.until = until
+    alone, served = open_page(path.as_uri(), offline=True), open_page(f"{server.address}#part=test")
+    part = alone.locator("#part").input_value()
+    for page in (alone, served):
+        page.locator("#part").select_option(part)
+        page.locator("#number").fill("1")
+        page.keyboard.press("Enter")
+        page.locator("#see").select_option("f" if page.locator("#see option[value=f]").count() else "l")
+        page.locator("#unit").fill("2")
+        page.keyboard.press("Enter")
+    same_texts(alone, served, parts)
+    assert alone.locator("#message").is_hidden() and alone.locator("#number").get_attribute("max") == "1"
+    assert alone.locator("#reader").is_hidden() and "no model" in alone.locator("#foot").inner_text()

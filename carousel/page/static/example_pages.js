@@ -2,15 +2,13 @@
 
 import { askRun } from "./api.js";
 import { $, checked, say, showHead } from "./examples.js";
+import { pageOf } from "./kinds.js";
 import { change, fromHash } from "./state.js";
 
-const MODULES = { trees: "./trees.js", labels: "./labels.js", transcription: "./transcriptions.js" };
-
-// A module has: cards, as HTML; steps, the names of the buttons and of the slider; saysOf(run); open(run), once the cards are there.
 async function start() {
   try {
     const run = await askRun();
-    const { cards, open, saysOf, steps } = await import(MODULES[run.task]);
+    const { cards, open, saysOf, steps } = await pageOf(run.task);
     $("cards").outerHTML = cards;
     $("level-name").textContent = steps.level;
     $("transport").setAttribute("aria-label", steps.all);

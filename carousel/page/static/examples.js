@@ -5,6 +5,7 @@ import { weightsOf, weightsSay } from "./models.js";
 import { reachOf } from "./numbers.js";
 import { offerKeys, offerSteps, submitOnEnter } from "./player.js";
 import { nameOf } from "./quantity.js";
+import { isAlone } from "./server.js";
 import { change, state } from "./state.js";
 import { make } from "./tables.js";
 import { offerThemes } from "./theme.js";
@@ -30,7 +31,9 @@ export function showHead(run, what) {
   const layers = run.layers > 1 ? `, ${run.layers} layers` : "";
   const says = `${run.cell}${layers}, ${run.units[run.states.at(-1)]} units, ${run.parameters.toLocaleString("en")} parameters. ${what}`;
   $("about").textContent = $("about").title = says;
-  $("foot").textContent = `carousel: a cell is its equations. ${run.doc} ${run.source}`;
+  const alone = isAlone ? "This file has a few examples of the run, and no model to read others: carousel serve has one." : "";
+  $("foot").textContent = `carousel: a cell is its equations. ${run.doc} ${run.source} ${alone}`;
+  $("copy").hidden = isAlone;
   $("part").replaceChildren(...run.parts.map((part) => new Option(part, part)));
   $("see").replaceChildren(...run.names.map((name) => new Option(titleOf(run, name), name)));
   $("layer").replaceChildren(...Array.from({ length: run.layers }, (_, k) => new Option(k, k)));
@@ -108,7 +111,7 @@ export function scaleOf(run, name, values) {
 
 // What is typed is read with the button, or by Enter. name: the field's. what: it is, where it is empty. most: characters.
 export function listenToReader(name, what, most) {
-  $("reader").hidden = false;
+  $("reader").hidden = isAlone;
   $("typed").textContent = name;
   $("text").maxLength = most;
   $("reader").addEventListener("submit", (event) => {
