@@ -55,7 +55,11 @@ class ExamplePage(Protocol):
     """The page of a run that is seen by its examples: its ``facts``, its examples by part, and what it answers about one."""
 
     facts: dict[str, Any]
-    kept: Callable[[Part], Sized]
+
+    @property
+    def kept(self) -> Callable[..., Sized]:
+        """Return a function from a part to its examples."""
+        ...
 
     def answers(self, part: Part, number: int) -> Iterator[tuple[str, ExampleRequest, dict[str, Any]]]:
         """Yield all that may be asked about an example: the question's path and body, and the answer."""

@@ -87,8 +87,8 @@ class TranscriptionPage:
         yield "api/example", example, self.example(example)
         for quantity in quantities(self.facts):
             units = range(self.facts["units"][quantity["name"]]) if self.is_grid else ()
-            for unit in ({}, *({"unit": k} for k in units)):
-                asked = MemoryRequest(part=part, number=number, **quantity, **unit)
+            for unit in ({}, *({"unit": k} for k in units)):  # without one, the unit that moves most
+                asked = MemoryRequest(part=part, number=number, **{**quantity, **unit})
                 yield "api/memory", asked, self.memory(asked)
 
     def _recorded(self, part: Part, number: int, name: str, layer: int) -> np.ndarray:
