@@ -78,7 +78,7 @@ class Graphs:
     def _recorded(
         self, key: Hashable, given: Arrays, made: Callable[[Arrays], Work], read: Iterable[str], filled: Iterable[str]
     ) -> bool:
-        """Do the work in memory of its own and record it there. Return whether it is done; not where that memory is too much."""
+        """Do the work in memory of its own and record it there. Return whether it is done: not if that memory is too much."""
         done = False
         try:
             graph = _Graph(given, made)
@@ -88,7 +88,9 @@ class Graphs:
         except RuntimeError as error:
             self.failed = True
             why = str(error).strip().partition("\n")[0]
-            warnings.warn(f"a loop's steps could not be recorded as a CUDA graph ({why}); they are launched one by one", stacklevel=2)
+            warnings.warn(
+                f"a loop's steps could not be recorded as a CUDA graph ({why}); they are launched one by one", stacklevel=2
+            )
         else:
             del self.once[key]
             _kept(self.found, key, graph, MOST)
