@@ -18,6 +18,7 @@ from carousel import files
 from carousel.errors import InputError, TrainingError
 from carousel.layers import State
 from carousel.training import kept, run_folder
+from carousel.training.ahead import Ahead
 from carousel.training.averaging import Average
 from carousel.training.board import Board
 from carousel.training.checkpoint import Position, load_checkpoint, read_position, save_checkpoint
@@ -105,6 +106,7 @@ class Trainer:
             rates=lambda taken: [self.rate() * self._length] * len(optimizer.param_groups),
             processes=processes.count,
         )
+        self.ahead = Ahead(self.device)
         self.graphed = Graphed(self.descent, partial(self._forward, self.model)) if self.graphs else None
         self.interrupted = False
         self._length = 1.0  # of the batch, of what the rate is for
@@ -177,28 +179,31 @@ class Trainer:
         self.interrupted = True
 
     def _steps(self, model: nn.Module, batches: Iterable[Batch]) -> Iterator[tuple[Batch, Step]]:
-        for batch in batches:
-            arguments = self._arguments(batch)
+        given = self.ahead.over(batches, lambda: self.carried)
+        coming = next(given, None)
+        while coming is not None:
+            batch, arguments = coming
+            self.ahead.wait(arguments)
+            self._measure(batch, arguments)
             if self.graphed:
                 step, state = self.graphed.step(arguments, batch.targets)
             else:
                 loss, state = self._forward(model, *arguments)
                 step = self.descent.step(loss, batch.targets)
             self.carried = self.task.carry(state)
+            coming = next(given, None)  # before anybody waits for this step
             yield batch, step
 
-    def _arguments(self, batch: Batch) -> tuple[Any, ...]:
-        """Return the model's arguments, once all has been measured that is measured before the step."""
+    def _measure(self, batch: Batch, arguments: tuple[Any, ...]) -> None:
+        """Measure all that is measured before the step."""
         position, training = self.position, self.training
         if self.watcher and self.processes.first and position.step % training.watch_gradients == 0:
             self._record({"event": "gradients", "step": position.step, **self.watcher(self.model, batch)})
-        arguments = batch.arguments(self.carried, self.device)
         if self._monitored(position.step) and self.processes.first:
             with self._autocast():
                 self.monitor.look(arguments)
         if training.vary_length:
             self._length = batch.targets / (training.batch_size * training.length)
-        return arguments
 
     def _forward(self, model: nn.Module, *arguments: Any) -> tuple[Tensor, Any]:
         with self._autocast():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterable
 from threading import Lock
@@ -21,7 +22,10 @@ ONCE = 256  # shapes that have come once
 def recorded(work: Work) -> Work:
     """Record a function's launches on the GPU; return a function that repeats them, in the same memory."""
     graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph, capture_error_mode="thread_local"):  # other threads may use the GPU
+    with (
+        torch.cuda.stream(torch.cuda.current_stream()),  # a recording that fails would leave its own as the current one
+        torch.cuda.graph(graph, capture_error_mode="thread_local"),  # other threads may use the GPU
+    ):
         work()
     return graph.replay
 
@@ -30,11 +34,13 @@ class Graphs:
     """The recorded runs that were used last, by everything that must be equal for a recording to fit.
 
     A recording reads and writes the same memory each time. A call copies its arrays there and its results back, so calls share
-    no memory. ``record``: a function like ``recorded``, which notes the work without doing it.
+    no memory. After one has failed, nothing further is recorded. ``record``: a function like ``recorded``, which notes the work
+    without doing it.
     """
 
     def __init__(self, record: Callable[[Work], Work] | None = None):
         self.record = record
+        self.failed = False
         self.found: OrderedDict[Hashable, _Graph] = OrderedDict()
         self.once: OrderedDict[Hashable, None] = OrderedDict()
         self.lock = Lock()  # autograd runs backwards in a thread of its own
@@ -63,15 +69,32 @@ class Graphs:
             if key in self.found:
                 self.found.move_to_end(key)
                 self.found[key].run(given, read, filled)
-            elif key in self.once:  # its kernels are compiled by now
-                del self.once[key]
-                graph = _Graph(given, made)
-                graph.run(given, read, filled)
-                graph.again = (self.record or recorded)(graph.again)
-                _kept(self.found, key, graph, MOST)
-            else:
+            elif key not in self.once or self.failed:
                 made(given)()
                 _kept(self.once, key, None, ONCE)
+            elif not self._recorded(key, given, made, read, filled):  # its kernels are compiled by now
+                made(given)()
+
+    def _recorded(
+        self, key: Hashable, given: Arrays, made: Callable[[Arrays], Work], read: Iterable[str], filled: Iterable[str]
+    ) -> bool:
+        """Do the work in memory of its own and record it there. Return whether it is done: not if that memory is too much."""
+        done = False
+        try:
+            graph = _Graph(given, made)
+            graph.run(given, read, filled)
+            done = True
+            graph.again = (self.record or recorded)(graph.again)
+        except RuntimeError as error:
+            self.failed = True
+            why = str(error).strip().partition("\n")[0]
+            warnings.warn(
+                f"a loop's steps could not be recorded as a CUDA graph ({why}); they are launched one by one", stacklevel=2
+            )
+        else:
+            del self.once[key]
+            _kept(self.found, key, graph, MOST)
+        return done
 
 
 class _Graph:

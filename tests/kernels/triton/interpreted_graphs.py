@@ -3,6 +3,8 @@
 The recorder stands in for a card's: recording does nothing but note, each replay does the work in the same memory.
 """
 
+import warnings
+
 import pytest
 import torch
 
@@ -115,3 +117,56 @@ def test_nothing_is_recorded_where_it_is_not_wanted(recorded, monkeypatch):
     for x in inputs(3):
         run(layer, x)[1]()
     assert recorded == []
+
+
+@pytest.mark.parametrize("name", ["lstm-v4", "gru-layer-norm"])
+def test_where_a_recording_fails_steps_are_launched_one_by_one_from_then_on(name, monkeypatch):
+    tried = []
+
+    def record(work):
+        tried.append(work)
+        work()  # begun, and whatever it has written so far
+        raise RuntimeError("operation not permitted when stream is capturing\nmore lines")
+
+    monkeypatch.setattr(calls, "graphs", Graphs(record))
+    torch.manual_seed(0)
+    layer, said = Recurrent(name, 4, 6), []
+    for x in (*inputs(4), *inputs(4, (5, 1, 4))):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", UserWarning)
+            found, back = run(layer, x)
+            gradients = back()
+        said += [str(w.message) for w in caught if w.category is UserWarning]
+        expected, wanted = run(layer, x, "reference")
+        torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
+        torch.testing.assert_close(gradients, wanted(), rtol=1e-4, atol=1e-5)
+    assert said == [
+        "a loop's steps could not be recorded as a CUDA graph (operation not permitted when stream is capturing); "
+        "they are launched one by one"
+    ]
+    assert len(tried) == 1 and not calls.graphs.found
+
+
+def test_where_there_is_no_memory_for_a_recording_the_run_is_still_right(monkeypatch):
+    def full(given, made):
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    monkeypatch.setattr(graphs, "_Graph", full)
+    layer = Recurrent("gru", 4, 6)
+    with pytest.warns(UserWarning, match=r"recorded as a CUDA graph \(CUDA out of memory\.\)"):
+        for x in inputs(3):
+            found, _ = run(layer, x)
+            torch.testing.assert_close(found, run(layer, x, "reference")[0], rtol=1e-5, atol=1e-6)
+
+
+def test_recordings_made_before_one_failed_go_on(recorded, monkeypatch):
+    layer = Recurrent("rnn", 4, 6)
+    with torch.no_grad():
+        for x in inputs(3):
+            run(layer, x)[0]
+        monkeypatch.setattr(calls.graphs, "record", lambda work: torch.zeros(1).view(2))
+        with pytest.warns(UserWarning, match="one by one"):
+            for x in (*inputs(3, (2, 1, 4)), *inputs(2)):
+                found, _ = run(layer, x)
+                torch.testing.assert_close(found, run(layer, x, "reference")[0], rtol=1e-5, atol=1e-6)
+    assert recorded == [3]
