@@ -106,7 +106,7 @@ s.run(2, ("train",), lambda event: None)
 """
     process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL, start_new_session=True)
     metrics = tmp_path / "s" / "trials" / "00000" / "metrics.jsonl"
-    limit = threading.Timer(60, process.kill)
+    limit = threading.Timer(300, process.kill)
     limit.start()
     while not metrics.exists() and process.poll() is None:
         time.sleep(0.05)

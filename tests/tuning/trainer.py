@@ -25,7 +25,7 @@ if "diverge" in words and lr > 0.5:
 try:
     for epoch in range(1, 4):
         (place / "checkpoint.safetensors").write_bytes(b"")
-        time.sleep(30 if "wait" in words and epoch == 2 and not resumed else 0)
+        time.sleep(600 if "wait" in words and epoch == 2 and not resumed else 0)
         row = {
             "event": "valid",
             "step": epoch,
