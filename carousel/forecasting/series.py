@@ -12,7 +12,7 @@ import numpy as np
 from carousel import files
 from carousel.errors import InputError
 from carousel.forecasting.config import SeriesConfig, names
-from carousel.series.columns import Columns, numbers, texts
+from carousel.series.columns import Columns, means_numbers, numbers, texts
 
 FILE = "series.npz"
 
@@ -58,7 +58,7 @@ def read_series(columns: Columns, config: SeriesConfig, place: Path) -> list[Ser
     """
     beside = {"covariates": names(config.covariates), "ahead": names(config.ahead), **config.further()}
     taken = {config.by, config.time, *(name for some in beside.values() for name in some)}
-    targets = names(config.target) or [n for n, v in columns.items() if n not in taken and v.dtype.kind in "if"]
+    targets = names(config.target) or [n for n, v in columns.items() if n not in taken and means_numbers(v)]
     if not targets:
         raise InputError(f"{place} has no column of numbers to forecast")
     if twice := next((n for n in targets if n in taken or targets.count(n) > 1), None):

@@ -26,19 +26,8 @@ class Page:
 MODEL = Page(
     "index.html",
     (
-        *(
-            *COMMON,
-            "drawing",
-            "heatmap",
-            "words",
-            "panels",
-            "quantity",
-            "units",
-            "dragging",
-            "clamping",
-            "carried",
-            "attention",
-        ),
+        *COMMON,
+        *("drawing", "heatmap", "words", "panels", "quantity", "units", "dragging", "clamping", "carried", "attention"),
         *("depends", "flow", "patch", "save", "player", "tabs", "main"),
     ),
     ("theme", "style", "cell", "maps", "attention", "models"),

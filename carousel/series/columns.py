@@ -106,6 +106,13 @@ def numbers(columns: Columns, names: Iterable[str], path: Path) -> np.ndarray:
     return np.stack(list(chosen.values()), 1).astype(np.float64) if chosen else np.empty((rows, 0))
 
 
+def means_numbers(values: np.ndarray) -> bool:
+    """Return whether a column is meant to hold numbers: all values are, or, as where one is mistyped, more than half."""
+    if values.dtype.kind != "U":
+        return values.dtype.kind in "if"
+    return 2 * sum(DECIMAL.fullmatch(v) is not None for v in values) > len(values)
+
+
 def texts(columns: Columns, name: str, path: Path) -> list[str]:
     """Return the values of a column as text, whole numbers without a point. Raises InputError where it is not there."""
     return [str(value) for value in choose(columns, [name], path)[name].tolist()]

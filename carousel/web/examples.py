@@ -23,6 +23,7 @@ Part = Literal["test", "valid", "train"]
 PARTS = get_args(Part)
 WAYS = ("forwards", "backwards")
 DIGITS = 4
+LARGEST_FILE = 100_000_000  # characters of the answers in a page of examples
 Page = TypeVar("Page")
 
 
@@ -72,15 +73,21 @@ def in_one_file(page: ExamplePage, count: int) -> str:
     They are those of the first part that is there; the file has all gates and states of theirs, and no model.
 
     Raises:
-        InputError: the run has no examples of its own.
+        InputError: the run has no examples of its own, or the file would be too large.
     """
     if not page.facts["parts"]:
         raise InputError("the run has no data of its own, so that a page has no example to show")
     part: Part = page.facts["parts"][0]
     count = min(count, len(page.kept(part)))
     told: dict[str, Any] = {"api/run": {**page.facts, **ALONE, "parts": [part]}}
+    size = 0
     for number in range(count):
         for path, asked, answer in page.answers(part, number):
+            size += len(json.dumps(answer))
+            if size > LARGEST_FILE:
+                raise InputError(
+                    f"examples up to number {number} take more than {LARGEST_FILE // 10**6} MB; take fewer `examples`"
+                )
             question = json.dumps(asked.model_dump(exclude_unset=True), separators=(",", ":"))
             told[f"{path} {question}"] = answer | ({"count": count} if "count" in answer else {})
     return one_file(told, page=EXAMPLES[page.facts["task"]])

@@ -84,6 +84,7 @@ def test_a_model_of_onnx_is_written_and_opened(carousel, run, tmp_path):
         (["run", "-o", "model.c", "--precision", "float16"], "float16"),
         (["run"], "--out"),
         (["nowhere", "-o", "model.c"], "nowhere"),
+        (["run", "-o", "model.c", "--examples", 2], "leave --examples out"),
     ],
 )
 def test_bad_input_is_one_line(carousel, run, tmp_path, arguments, part):

@@ -4,12 +4,15 @@ import csv
 import io
 import json
 import os
+import re
 import signal
 import sys
 import time
 
 import pytest
 from small_labels import as_text, sentences, table, trees
+
+from carousel.web import examples
 
 SMALL = ("--hidden", 12, "--batch-size", 8, "--threads", 1, "--dropout", 0, "--warmup", 2, "--lr", 0.03)
 OF_SERIES = ("--label", "kind", "--sequence", "name", "--whole")
@@ -46,6 +49,27 @@ def test_what_training_tells(trained, tmp_path):
     assert told["run"] == "run" and told["valid_accuracy"] > 0.95 and 0 < told["valid_nats_per_label"] < 0.5
     rows = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
     assert any("labels_per_second" in row for row in rows)
+
+
+def test_a_page_of_examples_is_written_whole_or_not_at_all(carousel, trained, tmp_path, monkeypatch):
+    """The held-out part is the run's only data but for training."""
+    status, out, err = carousel("export", trained, "-o", "some.html", "--examples", 2, "--json")
+    page = tmp_path / "some.html"
+    assert status == 0 and json.loads(out) == {"run": "run", "files": {"some.html": page.stat().st_size}, "to": "html"}, err
+    told = json.loads(re.search('id="saved">(.*?)</script>', page.read_text()).group(1))["answers"]
+    asked = [json.loads(question.partition(" ")[2]) for question in told if " " in question]
+    assert {(q["part"], q["number"]) for q in asked} == {("valid", 0), ("valid", 1)}
+    for arguments, part in (
+        (("page.html", "--precision", "int8"), "leave --precision and --valid out"),
+        (("page.html", "--valid", "text.txt"), "leave --precision and --valid out"),
+        (("page.c",), "language models and translators are exported"),
+    ):
+        one_line(carousel("export", trained, "-o", *arguments), part)
+    monkeypatch.setattr(examples, "LARGEST_FILE", 2_000_000)
+    assert carousel("export", trained, "-o", "one.html", "--examples", 1)[0] == 0
+    monkeypatch.setattr(examples, "LARGEST_FILE", 100)
+    one_line(carousel("export", trained, "-o", "page.html"), "take more than", "take fewer --examples")
+    assert not (tmp_path / "page.html").exists() and not (tmp_path / "page.c").exists()
 
 
 def test_it_labels_files_and_standard_input(carousel, trained, tmp_path, monkeypatch):

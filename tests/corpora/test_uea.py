@@ -21,7 +21,7 @@ def test_a_step_has_a_number_of_each_dimension(tmp_path):
     assert steps[1] == [f"{k + 0.5}" for k in range(12)]
 
 
-@pytest.mark.parametrize("package", uea.PACKAGES)
+@pytest.mark.parametrize("package", ["sktime", "aeon"])
 def test_either_package_carries_a_set(tmp_path, monkeypatch, package):
     """A package of that name whose data are one sequence a part, of two steps."""
     data = tmp_path / package / "datasets" / "data" / "BasicMotions"

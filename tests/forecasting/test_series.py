@@ -44,6 +44,11 @@ def test_a_long_table_has_a_column_that_names_the_series():
     assert [x.name for x in read(columns, by="shop")] == ["n.y", "n.z", "s.y", "s.z"]
 
 
+def test_a_column_of_text_is_not_forecast():
+    named = {"shop": ["7", "", "north", "south"], "y": [1, 2, 3, 4]}  # a number among names is a name
+    assert [s.name for s in read(named)] == ["y"]
+
+
 @pytest.mark.parametrize(("rule", "filled"), [("previous", [1, 1, 1, 4, 4, 6]), ("linear", [1, 2, 3, 4, 5, 6])])
 def test_missing_values_by_a_rule(rule, filled):
     (s,) = read({"y": [1, NAN, NAN, 4, NAN, 6]}, missing=rule)
@@ -62,6 +67,7 @@ def test_missing_values_by_a_rule(rule, filled):
         ({"y": [NAN, NAN]}, {}, "series 'y' has no values"),
         ({"y": ["a", "b"]}, {}, "no column of numbers to forecast"),
         ({"y": ["a", "b"]}, {"target": "y"}, "must hold numbers"),
+        ({"y": ["1", "2x", "3"], "z": [1, 2, 3]}, {}, "column 'y' must hold numbers, and its value 2 is '2x'"),
         ({"y": [1, 2]}, {"target": "x"}, "no column 'x'"),
         ({"y": [1, 2]}, {"target": "y,y"}, "be forecast twice"),
         ({"y": [1, 2]}, {"target": "y", "covariates": "y"}, "cannot be forecast and be something else"),
