@@ -42,6 +42,12 @@ TranscriberRun = Annotated[
     Path, typer.Argument(help="A run folder, as carousel transcribe train leaves it.", show_default=False)
 ]
 LabellerRun = Annotated[Path, typer.Argument(help="A run folder, as carousel label train leaves it.", show_default=False)]
+Others = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--with", metavar="RUN", help="Another run, for an ensemble with the first; repeat it for more.", show_default=False
+    ),
+]
 Text = Annotated[str, typer.Argument(help="The text to read.", show_default=False)]
 Annotations = Annotated[
     Path | None, typer.Option(help="Labels for each word of the text (.jsonl), shown beside it.", show_default=False)

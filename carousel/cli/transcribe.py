@@ -35,15 +35,6 @@ Language = Annotated[
 ]
 Alpha = Annotated[float, typer.Option(min=0, max=100, help="Weight of the language model's log-probability.")]
 Beta = Annotated[float, typer.Option(min=-100, max=100, help="Bonus of each label, in nats.")]
-Others = Annotated[
-    list[Path] | None,
-    typer.Option(
-        "--with",
-        metavar="RUN",
-        help="A run that reads beside the first, as an ensemble; repeat it for more.",
-        show_default=False,
-    ),
-]
 Rows = Annotated[str, typer.Argument(help="An .npz file; or the run's own data: train, valid, test.")]
 
 
@@ -133,7 +124,7 @@ def score(
     lm: Language = None,
     alpha: Alpha = 1.0,
     beta: Beta = 0.0,
-    others: Others = None,
+    others: options.Others = None,
     threads: options.Threads = 0,
     json: options.Json = False,
 ) -> None:
@@ -165,7 +156,7 @@ def read(
     lm: Language = None,
     alpha: Alpha = 1.0,
     beta: Beta = 0.0,
-    others: Others = None,
+    others: options.Others = None,
     json: Annotated[bool, typer.Option("--json", help="A line of JSON each, with scores.")] = False,
 ) -> None:
     """Transcribe inputs: a line each. Of several transcriptions, each has its score before it."""

@@ -136,12 +136,16 @@ def run(
         int, typer.Option(min=1, max=MOST_ROWS, help="Lines translated together; 1: each line as soon as it comes.")
     ] = 1,
     longest: Longest = LONGEST,
+    others: options.Others = None,
     json: Annotated[bool, typer.Option("--json", help="A line of JSON each, with scores and attention.")] = False,
 ) -> None:
-    """Translate: a line in, a line out; "run" may be left out. Of several translations, each has its score before it."""
+    """Translate: a line in, a line out; "run" may be left out. Of several translations, each has its score before it.
+
+    Several runs are an ensemble: the probability of a token is the mean of theirs; attention is the first run's.
+    """
     if best > beam:
         raise InputError(f"a beam of {beam} cannot give the best {best}; give a larger --beam")
-    interpreter = _interpreter(run, beam=beam, best=best, alpha=alpha, attention=json, longest=longest)
+    interpreter = _interpreter(run, beam=beam, best=best, alpha=alpha, attention=json, longest=longest, others=others or ())
     source = text.split("\n") if text is not None else commands.standard_input()
     for found in interpreter.lines(source, rows):
         if json:
@@ -176,10 +180,14 @@ def score(
     alpha: Alpha = 1.0,
     rows: Annotated[int, typer.Option(min=1, max=MOST_ROWS, help="Lines translated together.")] = 64,
     longest: Longest = LONGEST,
+    others: options.Others = None,
     threads: options.Threads = 0,
     json: options.Json = False,
 ) -> None:
-    """Score translations by BLEU and chrF, cased and detokenised, by sacrebleu, with its signatures; and by exact matches."""
+    """Score translations by BLEU and chrF, cased and detokenised, by sacrebleu, with its signatures; and by exact matches.
+
+    Several runs are an ensemble: the probability of a token is the mean of theirs.
+    """
     if threads:
         torch.set_num_threads(threads)
     if out is not None:
@@ -188,7 +196,7 @@ def score(
     pairs = None if labels is None else read_pairs(labels)
     if pairs is not None and [p.text for p in pairs] != given:
         raise InputError(f"{labels} does not belong to {source}: its sentences are others")
-    interpreter = _interpreter(run, beam=beam, alpha=alpha, longest=longest)
+    interpreter = _interpreter(run, beam=beam, alpha=alpha, longest=longest, others=others or ())
     begun = time.monotonic()
     with screen.counting("translating") as tick:
         outputs = scoring.translate_all(interpreter, given, rows, tick)
@@ -198,7 +206,8 @@ def score(
     if out is not None:
         files.write(out, "".join(o + "\n" for o in outputs))
     if json:
-        row = {**found.as_dict(), "beam": beam, "alpha": alpha, "seconds": round(time.monotonic() - begun, 2)}
+        how = {"beam": beam, "alpha": alpha, "with": [str(other) for other in others or ()]}
+        row = {**found.as_dict(), **how, "seconds": round(time.monotonic() - begun, 2)}
         row |= {"agreement": {k: a.as_dict() for k, a in agreed.items()}} if agreed else {}
         screen.print_json(row | dict(zip(("genders", "genders_of_reference"), (g.as_dict() for g in counted), strict=False)))
         return

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from carousel.corpora.annotated import Sentence, read_sentences
+from carousel.errors import InputError
 from carousel.insight.patching import Patching, patching
 from carousel.insight.readings import of_sentences
 from carousel.insight.translating import Translated, watch_translation
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from carousel.translation.score import Scores
 
 Tick = Callable[[int, int], None]
+Others: TypeAlias = "Sequence[TranslatorRun | str | Path]"
 
 
 class TranslatorRun:
@@ -61,10 +63,37 @@ class TranslatorRun:
         attention: bool = False,
         longest: int = LONGEST,
         told: Callable[[int, int], None] | None = None,
+        others: Others = (),
     ) -> Interpreter:
-        """Return what translates many lines in the same way; arguments as those of ``Interpreter``."""
+        """Return what translates many lines in the same way.
+
+        Args:
+            beam: hypotheses side by side; 1 is greedy.
+            best: translations of each line.
+            alpha: of the length normalisation, log p / lengthᵅ.
+            attention: whether translations tell where attention looked.
+            longest: source tokens that are read of a line; more are left out, and told.
+            told: called with a line's number (from 1) and its number of tokens where it is longer.
+            others: runs, or their folders, that translate with this one, as an ensemble: the probability of a token is the
+                mean of the runs' probabilities.
+
+        Raises:
+            InputError: another run has other vocabularies.
+        """
         how = {"beam": beam, "best": best, "alpha": alpha, "attention": attention, "longest": longest, "told": told}
-        return Interpreter(self.model, self.source, self.target, **how)  # type: ignore[arg-type]  # each of its own type
+        beside = [other if isinstance(other, TranslatorRun) else TranslatorRun(other) for other in others]
+        for other in beside:
+            self._check_vocabularies(other)
+        models = [other.model for other in beside]
+        return Interpreter(self.model, self.source, self.target, others=models, **how)  # type: ignore[arg-type]  # each of its own type
+
+    def _check_vocabularies(self, other: TranslatorRun) -> None:
+        """Raise InputError where another run has other vocabularies."""
+        for own, its, side in ((self.source, other.source, "source"), (self.target, other.target, "target")):
+            if own.tokenizer.to_str() != its.tokenizer.to_str():
+                raise InputError(
+                    f"{other.folder} has another vocabulary of the {side} than {self.folder}; an ensemble needs one"
+                )
 
     def translate(
         self, line: str, *, beam: int = 5, alpha: float = 1.0, attention: bool = False, clamp: Clamps | None = None
@@ -108,22 +137,38 @@ class TranslatorRun:
         return self.interpreter(beam=max(beam, best), best=best, alpha=alpha).together([line])[0]
 
     def translate_all(
-        self, lines: Iterable[str], *, beam: int = 5, alpha: float = 1.0, rows: int = 64, tick: Tick | None = None
+        self,
+        lines: Iterable[str],
+        *,
+        beam: int = 5,
+        alpha: float = 1.0,
+        rows: int = 64,
+        others: Others = (),
+        tick: Tick | None = None,
     ) -> list[str]:
-        """Return the best translation of each line, ``rows`` lines at a time; ``tick`` is told how many are done, of all."""
+        """Return the best translation of each line, ``rows`` lines at a time; ``tick`` is told how many are done, of all.
+        ``others``: runs that translate with this one, as those of :meth:`interpreter`."""
         from carousel.translation.score import translate_all  # sacrebleu loads slowly
 
-        return translate_all(self.interpreter(beam=beam, alpha=alpha), list(lines), rows, tick)
+        return translate_all(self.interpreter(beam=beam, alpha=alpha, others=others), list(lines), rows, tick)
 
     def score(
-        self, lines: Sequence[str], references: Sequence[str], *, beam: int = 5, alpha: float = 1.0, rows: int = 64
+        self,
+        lines: Sequence[str],
+        references: Sequence[str],
+        *,
+        beam: int = 5,
+        alpha: float = 1.0,
+        rows: int = 64,
+        others: Others = (),
     ) -> Scores:
-        """Return BLEU and chrF of lines' translations, against a reference each. Raises ValueError for unequal numbers."""
+        """Return BLEU and chrF of lines' translations, against a reference each. ``others``: runs that translate with this one,
+        as those of :meth:`interpreter`. Raises ValueError for unequal numbers."""
         from carousel.translation.score import score
 
         if len(lines) != len(references):
             raise ValueError(f"{len(lines)} lines cannot be scored by {len(references)} references")
-        return score(self.translate_all(lines, beam=beam, alpha=alpha, rows=rows), references)
+        return score(self.translate_all(lines, beam=beam, alpha=alpha, rows=rows, others=others), references)
 
     def watch(self, sentence: str, *, clamp: Clamps | None = None, predictions: int = 8) -> Translated:
         """Translate a sentence and return all that happens while it is read and written.

@@ -12,7 +12,7 @@ from torch.nn.functional import log_softmax
 
 from carousel.errors import InputError
 from carousel.layers import Clamps
-from carousel.translation.model import Translator, rows_of
+from carousel.translation.model import Read, Translator, rows_of
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,7 @@ def search(
     forbidden: int | None = None,
     attention: bool = False,
     clamp: Clamps | None = None,
+    others: Sequence[Translator] = (),
 ) -> list[list[Hypothesis]]:
     """Return for each sentence its ``best`` translations, best first.
 
@@ -60,18 +61,19 @@ def search(
         alpha: of the length normalisation.
         forbidden: a token that is never written (``<unk>``).
         attention: give where attention looked, if the translator has it.
-        clamp: as Recurrent's, of the encoder.
+        clamp: as Recurrent's, of each encoder.
+        others: translators between the same vocabularies, which search with the first as an ensemble: p of a token is the mean
+            of the translators' probabilities. Attention is the first translator's.
 
     Raises:
         InputError: for a width or a count below 1, or a count above the width.
     """
     if width < 1 or not 1 <= best <= width:
         raise InputError(f"a beam of {width} cannot give the best {best}; both are at least 1, the first not below the second")
-    model.eval()
     device, count = model.device, source.shape[1]
-    read = model.read(source.to(device), lengths, clamp)
-    read = read.rows(torch.arange(count, device=device).repeat_interleave(width))
-    states, last = read.states, torch.full((count * width,), end, device=device)
+    each = torch.arange(count, device=device).repeat_interleave(width)
+    writers = [_Writer(one.eval(), one.read(source.to(device), lengths, clamp).rows(each)) for one in (model, *others)]
+    last = torch.full((count * width,), end, device=device)
     live = torch.full((count, width), -torch.inf, device=device)
     live[:, 0] = 0
     active, slots = list(range(count)), [width] * count
@@ -80,8 +82,9 @@ def search(
     step = 0
     while active:
         step += 1
-        h, states, weights = model.decode(last.unsqueeze(0), read, states)
-        logs = log_softmax(model.logits(h[0]).float(), -1)
+        (logs, weights), *beside = [writer.next(last) for writer in writers]
+        if beside:
+            logs = torch.stack([logs, *(found for found, _ in beside)]).logsumexp(0) - math.log(len(writers))
         if forbidden is not None:
             logs[:, forbidden] = -torch.inf
         size = logs.shape[1]
@@ -115,12 +118,27 @@ def search(
                 chosen += [token for _, token, *_ in kept]
                 texts += [text for *_, text in kept]
         if len(going) < len(active) and going:
-            read = read.rows(torch.tensor([b * width + k for b in going for k in range(width)], device=device))
+            left = torch.tensor([b * width + k for b in going for k in range(width)], device=device)
+            for writer in writers:
+                writer.read = writer.read.rows(left)
         active, written = [active[b] for b in going], texts
         index = torch.tensor(rows, dtype=torch.long, device=device)
-        states = tuple(rows_of(s, index) for s in states)
+        for writer in writers:
+            writer.states = tuple(rows_of(s, index) for s in writer.states)
         last, live = torch.tensor(chosen, device=device), torch.tensor(chances, device=device)
     return [sorted(each, key=lambda hypothesis: -hypothesis.score)[:best] for each in ended]
+
+
+class _Writer:
+    """A translator that writes, with the sentences that it ``read`` and its ``states``, a row for each hypothesis."""
+
+    def __init__(self, model: Translator, read: Read):
+        self.model, self.read, self.states = model, read, read.states
+
+    def next(self, last: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Write on after the ``last`` tokens (rows,); return log p of each next token, (rows, tokens), and attention."""
+        h, self.states, weights = self.model.decode(last.unsqueeze(0), self.read, self.states)
+        return log_softmax(self.model.logits(h[0]).float(), -1), weights
 
 
 @dataclass(frozen=True)

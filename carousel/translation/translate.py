@@ -55,6 +55,7 @@ class Interpreter:
         attention: whether translations tell where attention looked.
         longest: source tokens that are read of a line; more are left out, and told.
         told: called with a line's number (from 1) and its number of tokens where it is longer.
+        others: translators between the same vocabularies that translate with the first, as an ensemble.
     """
 
     def __init__(
@@ -69,8 +70,9 @@ class Interpreter:
         attention: bool = False,
         longest: int = LONGEST,
         told: Callable[[int, int], None] | None = None,
+        others: Sequence[Translator] = (),
     ):
-        self.model, self.source, self.target = model, source, target
+        self.model, self.source, self.target, self.others = model, source, target, tuple(others)
         self.beam, self.best, self.alpha, self.attention = beam, best, alpha, attention
         self.longest, self.told = longest, told or (lambda number, tokens: None)
 
@@ -114,6 +116,7 @@ class Interpreter:
                 forbidden=self.target.unknown,
                 attention=self.attention,
                 clamp=clamp,
+                others=self.others,
             )
             for k, hypotheses in zip(some, beams, strict=True):
                 translations[k] = [self._translation(h, read[k]) for h in hypotheses]

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from carousel.language.config import Config
+from carousel.runs.translator import TranslatorRun
 from carousel.training.processes import Processes
 from carousel.training.trainer import Trainer
 from carousel.translation.config import PairsConfig, PairTraining, TranslationConfig
@@ -97,6 +98,23 @@ def test_several_translations_have_their_scores(carousel, translator):
     scores = [float(line.split("\t")[0]) for line in out.splitlines()]
     assert len(scores) == 3
     assert scores == sorted(scores, reverse=True)
+
+
+def test_an_ensemble_translates_and_is_scored(carousel, pair, translator):
+    assert carousel("translate", "train", *pair, *SMALL, "--epochs", 1, "--out", "other")[0] == 0
+    texts = [
+        json.loads(carousel("translate", translator, "--text", "af", "--json", *beside)[1])[0]
+        for beside in ((), ("--with", translator), ("--with", "other"))
+    ]
+    assert texts[1]["log_probability"] == pytest.approx(texts[0]["log_probability"], abs=1e-4)
+    assert texts[2]["log_probability"] < texts[0]["log_probability"] - 0.1
+    _, out, _ = carousel("translate", "score", translator, *pair, "--with", "other", "--with", translator, "--json")
+    assert json.loads(out)["with"] == ["other", str(translator)]
+    a, b = (path.read_text().splitlines() for path in pair)
+    found = TranslatorRun(translator).score(a, b, others=["other", translator])
+    assert found.exact == json.loads(out)["exact"] > 0.8
+    assert carousel("translate", "train", pair[1], pair[0], *SMALL, "--epochs", 1, "--out", "back")[0] == 0
+    one_line(carousel("translate", translator, "--text", "af", "--with", "back"), "back has another vocabulary")
 
 
 def test_attention_is_told(carousel, pair):

@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 import torch
-from torch.nn.functional import log_softmax
+from torch.nn.functional import log_softmax, softmax
 
 from carousel.errors import InputError
 from carousel.translation.beam import search
@@ -14,16 +14,18 @@ SOURCE, LENGTHS = torch.tensor([[3, 1, 4], [1, 5, 2], [6, 2, 3], [5, 3, 1]]), to
 attentions = pytest.mark.parametrize("attention", ["none", "general"])
 
 
-def every(model, row, alpha):
-    """All sentences that end within the longest length, each read by itself, best first: score, log p, token ids."""
+def every(models, row, alpha):
+    """All sentences that end within the longest length, each read by itself, best first: score, log p, token ids. A token's
+    probability is the mean of the models' probabilities."""
     n = int(LENGTHS[row])
     found = []
     for length in range(LONGEST):
         for words in itertools.product(range(1, WORDS), repeat=length):
             y = torch.tensor([*words, END])
             x = torch.tensor([END, *words]).unsqueeze(1)
-            h, _, _ = model.decode(x, model.read(SOURCE[:n, [row]], LENGTHS[[row]]))
-            total = float(log_softmax(model.logits(h[:, 0]), -1)[range(len(y)), y].sum())
+            outputs = [(m, m.decode(x, m.read(SOURCE[:n, [row]], LENGTHS[[row]]))[0]) for m in models]
+            p = sum(softmax(m.logits(h[:, 0]), -1)[range(len(y)), y] for m, h in outputs) / len(models)
+            total = float(p.log().sum())
             found.append((total / len(y) ** alpha, total, words))
     return sorted(found, reverse=True)
 
@@ -35,7 +37,7 @@ def test_a_wide_beam_finds_the_best_of_all_sentences(make, attention, alpha):
     model = make(target_words=WORDS, attention=attention)
     found = search(model, SOURCE, LENGTHS, END, longest=[LONGEST] * 3, width=WORDS**LONGEST, best=7, alpha=alpha)
     for row, hypotheses in enumerate(found):
-        expected = every(model, row, alpha)[:7]
+        expected = every([model], row, alpha)[:7]
         assert [h.ids for h in hypotheses] == [words for _, _, words in expected]
         assert [h.score for h in hypotheses] == pytest.approx([score for score, _, _ in expected], abs=1e-5)
         assert [h.log_probability for h in hypotheses] == pytest.approx([p for _, p, _ in expected], abs=1e-5)
@@ -124,3 +126,27 @@ def test_what_is_forbidden_is_never_written(make):
 def test_a_beam_too_narrow_is_refused(make, width, best):
     with pytest.raises(InputError, match="beam"):
         search(make(), SOURCE, LENGTHS, END, longest=[3] * 3, width=width, best=best)
+
+
+@torch.no_grad()
+def test_an_ensemble_finds_the_best_of_all_sentences_by_the_mean_of_probabilities(make):
+    models = [
+        make(target_words=WORDS, attention="general", seed=1),
+        make(target_words=WORDS, seed=2),
+        make(target_words=WORDS, hidden=5),
+    ]
+    found = search(models[0], SOURCE, LENGTHS, END, longest=[LONGEST] * 3, width=WORDS**LONGEST, best=7, others=models[1:])
+    for row, hypotheses in enumerate(found):
+        expected = every(models, row, 1.0)[:7]
+        assert [h.ids for h in hypotheses] == [words for _, _, words in expected]
+        assert [h.log_probability for h in hypotheses] == pytest.approx([p for _, p, _ in expected], abs=1e-5)
+
+
+def test_an_ensemble_of_a_model_with_itself_is_the_model(make):
+    model, other = make(target_words=9, attention="general"), make(target_words=9, seed=2)
+    options = {"longest": [9, 3, 6], "width": 4, "best": 4, "attention": True}
+    alone, twice, mixed = (search(model, SOURCE, LENGTHS, END, others=others, **options) for others in ((), (model,), (other,)))
+    for one, two in zip(itertools.chain(*alone), itertools.chain(*twice), strict=True):
+        assert (one.ids, one.score) == (two.ids, pytest.approx(two.score, abs=1e-5))
+        torch.testing.assert_close(one.attention, two.attention)
+    assert [h.ids for h in itertools.chain(*mixed)] != [h.ids for h in itertools.chain(*alone)]
