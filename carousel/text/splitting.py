@@ -16,7 +16,7 @@ from carousel.text.vocabulary import Vocabulary
 class Splitting:
     """A chance for each byte pair to be split into the two tokens that it joins; they may be split in turn.
 
-    BPE-dropout (Provilkov, Emelianenko and Voita 2020) leaves out joins while a word is put together. Splitting (StochasticTok,
+    BPE-dropout (Provilkov, Emelianenko and Voita 2020) leaves out joins while a word is put together. Splitting (StochasTok,
     Sims et al. 2025) has a like effect on text that is encoded already.
 
     Attributes:

@@ -85,8 +85,7 @@ class Pairs(FeedBySize[PairBatch]):
         (source, read, _), (target, lengths, targets) = (self._padded(side, lines, own, choose) for side in (0, 1))
         y = np.where(np.arange(len(target))[:, None] < lengths, target, IGNORED)
         x = np.concatenate([np.full((1, len(mine)), self.end[1]), target[:-1]])
-        tensors = [torch.from_numpy(each) for each in (source, read, x, y)]
-        return PairBatch(*tensors, targets=targets)
+        return PairBatch(torch.from_numpy(source), torch.from_numpy(read), torch.from_numpy(x), torch.from_numpy(y), targets)
 
     def _padded(
         self, side: int, lines: np.ndarray, own: np.ndarray, choose: np.random.Generator | None
