@@ -7,19 +7,26 @@ import pytest
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install playwright")
 
 TEXT = "the boy who waits near the king lost his hat"
+COLOURS = ["color-contrast", "link-in-text-block"]  # rules whose result the colours decide
 SCREENS = [(1280, 800), (1920, 1080), (400, 800)]
 
 
 @pytest.fixture(scope="session")
 def faults():
-    """``faults(page, where)`` → a line for each fault that axe-core finds."""
+    """``faults(page, where)`` → a line for each fault that axe-core finds: all rules, then those of colours, dark."""
     module = "axe_playwright_python.sync_playwright"
     axe = pytest.importorskip(module, reason="axe-core is not installed: pip install axe-playwright-python").Axe()
 
     def found(page, where):
-        page.wait_for_timeout(100)
-        rules = axe.run(page).response["violations"]
-        return [f"{where}: {r['impact']}: {r['id']}, {len(r['nodes'])} times: {r['nodes'][0]['html'][:160]}" for r in rules]
+        lines = []
+        for scheme, options in {"light": {}, "dark": {"runOnly": COLOURS}}.items():
+            page.emulate_media(color_scheme=scheme)
+            page.wait_for_timeout(100)
+            for rule in axe.run(page, options=options).response["violations"]:
+                first = rule["nodes"][0]["html"][:160]
+                lines.append(f"{where}, {scheme}: {rule['impact']}: {rule['id']}, {len(rule['nodes'])} times: {first}")
+        page.emulate_media(color_scheme="light")
+        return lines
 
     return found
 
@@ -91,11 +98,10 @@ def labels(tmp_path_factory):
     return path
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("screen", SCREENS, ids=lambda s: f"{s[0]}x{s[1]}")
-def test_a_language_model_is_shown_to_everybody(serve, two_runs, labels, open_page, faults, screen, scheme):
+def test_a_language_model_is_shown_to_everybody(serve, two_runs, labels, open_page, faults, screen):
     width, height = screen
-    page = open_page(serve(*two_runs[::-1], corpus=labels).address, width, scheme, height)
+    page = open_page(serve(*two_runs[::-1], corpus=labels).address, width, height=height)
     found = []
     for steps in ((open_unit, open_find), (open_flow,), (open_comparison, open_patch, clamp, refuse), (open_models,)):
         for step in steps:
@@ -104,11 +110,10 @@ def test_a_language_model_is_shown_to_everybody(serve, two_runs, labels, open_pa
     assert found == []
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("screen", SCREENS, ids=lambda s: f"{s[0]}x{s[1]}")
-def test_a_translator_is_shown_to_everybody(looking, open_page, faults, screen, scheme):
+def test_a_translator_is_shown_to_everybody(looking, open_page, faults, screen):
     width, height = screen
-    page = open_page(f"{looking.address}#step=12", width, scheme, height)
+    page = open_page(f"{looking.address}#step=12", width, height=height)
     page.locator("#words .word.a").nth(2).click()
     page.locator("#replacement").fill("girl")
     page.keyboard.press("Enter")
@@ -117,13 +122,12 @@ def test_a_translator_is_shown_to_everybody(looking, open_page, faults, screen, 
 
 
 @pytest.mark.parametrize("kind", ["growing", "computing"])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("screen", SCREENS, ids=lambda s: f"{s[0]}x{s[1]}")
-def test_a_tree_is_shown_to_everybody(request, open_page, faults, kind, screen, scheme):
+def test_a_tree_is_shown_to_everybody(request, open_page, faults, kind, screen):
     width, height = screen
     open_page.until = "#tree .node"
     seen = {"growing": "#number=5&level=1", "computing": f"#text=[SM {'[MAX 1 2 ] ' * 30}]"}
-    page = open_page(request.getfixturevalue(kind).address + seen[kind], width, scheme, height)
+    page = open_page(request.getfixturevalue(kind).address + seen[kind], width, height=height)
     page.locator("#tree").focus()
     page.keyboard.press("ArrowDown")
     found = faults(page, "tree")
@@ -134,23 +138,22 @@ def test_a_tree_is_shown_to_everybody(request, open_page, faults, kind, screen, 
     assert [*found, *faults(page, "refuse")] == []
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("screen", SCREENS, ids=lambda s: f"{s[0]}x{s[1]}")
 @pytest.mark.parametrize("kind", ["spelling", "scanning"])
-def test_a_transcription_is_shown_to_everybody(request, open_page, faults, kind, screen, scheme):
+def test_a_transcription_is_shown_to_everybody(request, open_page, faults, kind, screen):
     width, height = screen
     open_page.until = "#spikes svg"
-    page = open_page(f"{request.getfixturevalue(kind).address}#number=2&level=3", width, scheme, height)
+    page = open_page(f"{request.getfixturevalue(kind).address}#number=2&level=3", width, height=height)
     page.wait_for_selector("#legend .ramp")
     page.locator("#spikes").focus()
     page.keyboard.press("ArrowRight")
     assert faults(page, kind) == []
 
 
-def open_cells(open_page, writing, *screen):
+def open_cells(open_page, writing, **screen):
     """The page without a run, with all that can be opened open."""
     open_page.until = "#code"
-    page = open_page(f"{writing.address}#cell=lstm-v3", *screen)
+    page = open_page(f"{writing.address}#cell=lstm-v3", **screen)
     page.set_default_timeout(30_000)
     for part in ("#decay-plot svg", "#chart-back svg"):
         page.wait_for_selector(part)
@@ -160,11 +163,10 @@ def open_cells(open_page, writing, *screen):
     return page
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("screen", SCREENS, ids=lambda s: f"{s[0]}x{s[1]}")
-def test_a_cell_is_written_by_everybody(writing, open_page, faults, screen, scheme):
+def test_a_cell_is_written_by_everybody(writing, open_page, faults, screen):
     width, height = screen
-    page = open_cells(open_page, writing, width, scheme, height)
+    page = open_cells(open_page, writing, width=width, height=height)
     found = faults(page, "write")
     page.locator("#train").click()
     page.wait_for_selector("#chart-loss svg")
@@ -198,12 +200,11 @@ def test_the_tab_key_reaches_all_of_a_cell_that_is_written(writing, open_page):
     check_keys(open_cells(open_page, writing))
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("screen", SCREENS, ids=lambda s: f"{s[0]}x{s[1]}")
-def test_labels_are_shown_to_everybody(tagging, open_page, faults, screen, scheme):
+def test_labels_are_shown_to_everybody(tagging, open_page, faults, screen):
     width, height = screen
     open_page.until = "#steps li"
-    page = open_page(f"{tagging.address}#level=1&text={'x y ' * 100}", width, scheme, height)
+    page = open_page(f"{tagging.address}#level=1&text={'x y ' * 100}", width, height=height)
     assert faults(page, "labels") == []
 
 
