@@ -29,8 +29,9 @@ docs: .venv/installed
 notebook: .venv/installed
 	$(BIN)/python tests/helpers/notebook.py docs/tutorial/*.ipynb
 
+# Bytecode is kept, since the tests start many processes.
 tests: .venv/installed
-	$(BIN)/python -m pytest -n auto --dist worksteal -rs
+	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n auto --dist worksteal -rs
 
 format: .venv/installed
 	$(BIN)/ruff check --fix .
