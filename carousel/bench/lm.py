@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from carousel.bench.timing import Work, side_by_side
+from carousel.kernels.alike import moved
 from carousel.language.feeding import Stream
 from carousel.language.model import LanguageModel, ModelConfig, detach
+
+STEPS = 10  # that are timed at once on a GPU
 
 
 class Plain(nn.Module):
@@ -32,38 +36,64 @@ class Plain(nn.Module):
 
 
 def measure(
-    batches: Stream, vocabulary_size: int, config: ModelConfig, softmaxes: list[str], precisions: list[str], seconds: float
+    batches: Stream,
+    vocabulary_size: int,
+    config: ModelConfig,
+    softmaxes: list[str],
+    precisions: list[str],
+    seconds: float,
+    device: torch.device,
 ) -> list[dict[str, Any]]:
     """Measure the words a second of a whole training step (forward, backward, clipping, AdamW), on the same batches for all.
 
-    Ratios are to the plain model in the first precision.
+    On a GPU several steps are timed at once, since the processor goes on while the card works. Ratios are to the plain model
+    in the first precision.
     """
+    steps = 1 if device.type == "cpu" else STEPS
     works: dict[str, Work] = {}
     for precision in precisions:
-        works |= _in_precision(batches, vocabulary_size, config, softmaxes, precision)
-    medians = side_by_side(works, seconds)
+        works |= _in_precision(batches, vocabulary_size, config, softmaxes, precision, device)
+    medians = side_by_side({name: partial(_several, work, steps, device) for name, work in works.items()}, seconds)
     per_step = batches.rows * batches.length
     baseline = next(iter(medians.values()))
     return [
-        {"model": name, "milliseconds": 1000 * s, "words_per_second": per_step / s, "ratio": baseline / s}
+        {
+            "model": name,
+            "milliseconds": 1000 * s / steps,
+            "words_per_second": steps * per_step / s,
+            "ratio": baseline / s,
+        }
         for name, s in medians.items()
     ]
 
 
+def _several(step: Work, steps: int, device: torch.device) -> None:
+    for _ in range(steps):
+        step()
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
 def _in_precision(
-    batches: Stream, vocabulary_size: int, config: ModelConfig, softmaxes: list[str], precision: str
+    batches: Stream,
+    vocabulary_size: int,
+    config: ModelConfig,
+    softmaxes: list[str],
+    precision: str,
+    device: torch.device,
 ) -> dict[str, Work]:
     torch.manual_seed(0)
-    works = {f"torch.nn.LSTM, {precision}": _training(Plain(vocabulary_size, config), batches, precision)}
+    works = {f"torch.nn.LSTM, {precision}": _training(Plain(vocabulary_size, config), batches, precision, device)}
     for kind in softmaxes:
         own = ModelConfig(**{**vars(config), "softmax": kind, "tied": config.tied and kind != "adaptive"})
         model = LanguageModel(vocabulary_size, own)
         model.output.learn_frequencies(torch.arange(vocabulary_size, 0, -1))
-        works[f"carousel, {kind} softmax, {precision}"] = _training(model, batches, precision)
+        works[f"carousel, {kind} softmax, {precision}"] = _training(model, batches, precision, device)
     return works
 
 
-def _training(model: nn.Module, batches: Stream, precision: str) -> Work:
+def _training(model: nn.Module, batches: Stream, precision: str, device: torch.device) -> Work:
+    model.to(device)
     optimizer = torch.optim.AdamW(model.parameters(), 1e-3, fused=True)
     source = _forever(batches)
     hx: Any = None
@@ -71,8 +101,9 @@ def _training(model: nn.Module, batches: Stream, precision: str) -> Work:
     def step() -> None:
         nonlocal hx
         batch = next(source)
-        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16"):
-            loss, hx = model(batch.x, None if batch.fresh else hx, batch.y)
+        x, y = moved(batch.x, device), moved(batch.y, device)
+        with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16"):
+            loss, hx = model(x, None if batch.fresh else hx, y)
         hx = detach(hx)
         optimizer.zero_grad(set_to_none=True)
         (loss / batch.targets).backward()

@@ -27,6 +27,7 @@ from carousel.text.encoded import EncodedText
 from carousel.text.lines import check_file, lines
 from carousel.text.vocabulary import Vocabulary
 from carousel.training.config import TrainConfig
+from carousel.training.device import found
 
 app = commands.Commands(no_args_is_help=True, help="Measure speed side by side in one run: medians and ratios.")
 EXAMPLE = "Example: carousel bench kernels --cells lstm,lstm-v3 --sizes 20,200,35"
@@ -205,6 +206,7 @@ def lm(
     length: Annotated[int, options.option(TrainConfig, "length")] = TrainConfig.length,
     softmax: Annotated[str, typer.Option(help="Output layers, separated by commas.")] = "full,adaptive,sampled",
     precision: Annotated[str, typer.Option(help="float32, bfloat16 (autocast) or both, with a comma.")] = "float32",
+    device: Annotated[str, options.option(TrainConfig, "device")] = TrainConfig.device,
     seconds: Seconds = 5.0,
     threads: options.Threads = 0,
     json: options.Json = False,
@@ -213,6 +215,7 @@ def lm(
     used = _threads(threads)
     kinds = options.several("--softmax", softmax, KINDS)
     precisions = options.several("--precision", precision, ("float32", "bfloat16"))
+    card = found(device)
     check_file(file)
     with TemporaryDirectory() as folder, screen.counting("measuring") as tick:
         tick(0, None)
@@ -222,8 +225,8 @@ def lm(
             raise InputError(f"{file} has {len(corpus)} words, fewer than one batch of {batch_size} rows × {length} steps")
         config = ModelConfig(commands.cell(cell).name, hidden=hidden, layers=layers, tied=tied, dropout=0.0)
         batches = Stream(corpus, vocabulary.end, batch_size, length)
-        rows = bench_lm.measure(batches, vocabulary.size, config, kinds, precisions, seconds)
-    rows = [{**r, "threads": used, "vocabulary": vocabulary.size} for r in rows]
+        rows = bench_lm.measure(batches, vocabulary.size, config, kinds, precisions, seconds, card)
+    rows = [{**r, "device": str(card), "threads": used, "vocabulary": vocabulary.size} for r in rows]
     if json:
         screen.print_json(rows)
         return
@@ -236,7 +239,8 @@ def lm(
         }
         for r in rows
     ]
-    title = f"{layers} × {hidden} {cell}, {vocabulary.size:,} words, {batch_size} rows × {length} steps, {used} threads"
+    where = f"{used} threads" if card.type == "cpu" else str(card)
+    title = f"{layers} × {hidden} {cell}, {vocabulary.size:,} words, {batch_size} rows × {length} steps, {where}"
     screen.print_rows(title, shown, ("model",))
 
 

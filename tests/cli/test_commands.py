@@ -258,6 +258,8 @@ def test_bench_lm(carousel, text):
     status, out, _ = carousel("bench", "lm", text, *options)
     assert status == 0
     assert "carousel, sampled softmax" in out
+    status, _, error = carousel("bench", "lm", text, "--device", "cuda:7")
+    assert status == 2 and "`device` cuda:7 is not on this machine" in error.replace("--device", "`device`")
 
 
 def test_the_source_of_a_cell(carousel):
