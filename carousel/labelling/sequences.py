@@ -220,7 +220,7 @@ class SequenceFeed(FeedBySize[SequenceBatch | TreeBatch]):
         self.begins, self.ends, self.lengths = begins, ends, ends - begins
         super().__init__(self.lengths, rows, share, seed, "sequences", blur=0.15)
 
-    def batch(self, chosen: np.ndarray, mine: np.ndarray, choose: np.random.Generator | None) -> SequenceBatch | TreeBatch:
+    def batch(self, chosen: np.ndarray, mine: np.ndarray) -> SequenceBatch | TreeBatch:
         """Return the batch of the sequences ``mine``, among those ``chosen`` for all processes."""
         x, y = self.sequences.x, self.sequences.y
         spans = [slice(self.begins[k], self.ends[k]) for k in mine]

@@ -73,7 +73,7 @@ class FeedBySize(ABC, Generic[Made]):
             chosen = order[slice(*self.cuts[k])]
             mine = chosen[self.share.rows(len(chosen))]
             if len(mine):  # else held-out rows are fewer than processes: this one has none
-                yield self.batch(chosen, mine, self._choose(epoch, int(k)))
+                yield self.batch(chosen, mine)
 
     def _order(self, choose: np.random.Generator) -> np.ndarray:
         if self.blur:
@@ -81,10 +81,6 @@ class FeedBySize(ABC, Generic[Made]):
             return np.argsort(blurred, kind="stable")
         return np.lexsort((choose.random(len(self.sizes)), self.sizes))
 
-    def _choose(self, epoch: int, number: int) -> np.random.Generator | None:
-        return None if self.seed is None else np.random.default_rng([self.seed, epoch, number + 1])
-
     @abstractmethod
-    def batch(self, chosen: np.ndarray, mine: np.ndarray, choose: np.random.Generator | None) -> Made:
-        """Return the batch of the rows ``mine`` of this process, among those ``chosen`` for all processes. ``choose`` draws the
-        same in each of them; it is None where nothing is random."""
+    def batch(self, chosen: np.ndarray, mine: np.ndarray) -> Made:
+        """Return the batch of the rows ``mine`` of this process, among those ``chosen`` for all."""

@@ -60,7 +60,7 @@ class ExampleFeed(FeedBySize[ExampleBatch]):
         widths = examples.inputs.sizes.reshape(len(examples), -1)[:, -1]
         super().__init__(widths, rows, share, seed, "examples", blur=0.15)
 
-    def batch(self, chosen: np.ndarray, mine: np.ndarray, choose: np.random.Generator | None) -> ExampleBatch:
+    def batch(self, chosen: np.ndarray, mine: np.ndarray) -> ExampleBatch:
         """Return the batch of the examples ``mine``, among those ``chosen`` for all processes."""
         targets, longest = int(self.examples.lengths[chosen].sum()), int(self.examples.lengths[mine].max())
         return ExampleBatch(self.examples.inputs.rows(mine), self.examples.targets[mine, :longest], targets)

@@ -34,13 +34,11 @@ class PairsConfig(TextConfig):
 @dataclass(frozen=True)
 class PairTraining(ExampleTraining):
     """The settings of training where a row is a pair. ``batch_tokens``: where above 0, batches hold as many rows as that
-    many tokens of the longer side allow, and ``batch_size`` does not count. ``split_tokens``: as ``Splitting``'s share, on both
-    sides; lengths count the tokens before that."""
+    many tokens of the longer side allow, and ``batch_size`` does not count."""
 
     feed: str = setting("sentences", choices=("sentences",))
     batch_size: int = setting(64, "Pairs of a batch.", least=1)
     batch_tokens: int = setting(0, "Tokens of a batch's longer side, instead of `batch_size` pairs.", least=0)
-    split_tokens: float = setting(0.0, "Share of byte pairs that are split into their parts in training.", least=0, below=1)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +13,6 @@ from carousel.kernels.alike import moved
 from carousel.language.feeding import IGNORED
 from carousel.layers import State
 from carousel.text.encoded import EncodedText
-from carousel.text.splitting import Splitting
 from carousel.training.by_size import FeedBySize
 from carousel.training.processes import Share
 
@@ -51,7 +49,6 @@ class Pairs(FeedBySize[PairBatch]):
         longest: a pair is left out where a side has more tokens, or none; 0: no length is too long.
         share: this process's rows of each batch.
         seed: of the order.
-        splits: of the tokens of both sides, drawn anew for each batch.
 
     Raises:
         InputError: there are fewer pairs to train on than processes.
@@ -67,9 +64,8 @@ class Pairs(FeedBySize[PairBatch]):
         longest: int = 0,
         share: Share | None = None,
         seed: int | None = None,
-        splits: Sequence[Splitting] | None = None,
     ):
-        self.sides, self.end, self.splits = (source, target), end, splits
+        self.sides, self.end = (source, target), end
         ends = [np.asarray(c.ends) for c in self.sides]
         self.begins = [np.concatenate([[0], e[:-1]]) for e in ends]
         self.lengths = [e - b for e, b in zip(ends, self.begins, strict=True)]
@@ -79,25 +75,20 @@ class Pairs(FeedBySize[PairBatch]):
         self.kept = np.flatnonzero((shorter > 1) & ((longer <= longest) | (not longest)))
         super().__init__(longer[self.kept], rows, share or Share(), seed, "pairs", most=tokens)
 
-    def batch(self, chosen: np.ndarray, mine: np.ndarray, choose: np.random.Generator | None = None) -> PairBatch:
+    def batch(self, chosen: np.ndarray, mine: np.ndarray) -> PairBatch:
         """Return the batch of the pairs ``mine``, among those ``chosen`` for all processes."""
-        lines, own = self.kept[chosen], np.isin(chosen, mine)
-        (source, read, _), (target, lengths, targets) = (self._padded(side, lines, own, choose) for side in (0, 1))
+        lines, own = self.kept[chosen], self.kept[mine]
+        source, target = (self._padded(side, own, lines) for side in (0, 1))
+        lengths = self.lengths[1][own]
         y = np.where(np.arange(len(target))[:, None] < lengths, target, IGNORED)
-        x = np.concatenate([np.full((1, len(mine)), self.end[1]), target[:-1]])
-        return PairBatch(torch.from_numpy(source), torch.from_numpy(read), torch.from_numpy(x), torch.from_numpy(y), targets)
+        x = np.concatenate([np.full((1, len(own)), self.end[1]), target[:-1]])
+        targets = int(self.lengths[1][lines].sum())
+        read = torch.from_numpy(self.lengths[0][own])
+        return PairBatch(torch.from_numpy(source), read, torch.from_numpy(x), torch.from_numpy(y), targets)
 
-    def _padded(
-        self, side: int, lines: np.ndarray, own: np.ndarray, choose: np.random.Generator | None
-    ) -> tuple[np.ndarray, np.ndarray, int]:
-        """Return a side of a batch: the token ids of its ``own`` lines, padded to the longest of all, their lengths, and the
-        number of tokens of all."""
+    def _padded(self, side: int, mine: np.ndarray, chosen: np.ndarray) -> np.ndarray:
         corpus, begins, lengths = self.sides[side], self.begins[side], self.lengths[side]
-        each = [corpus.ids[begins[line] : begins[line] + lengths[line]] for line in lines]
-        if self.splits and choose:
-            each = self.splits[side].split(each, choose)
-        counts = np.array([len(ids) for ids in each])
-        padded = np.full((counts.max(), own.sum()), self.end[side], np.int64)
-        for column, number in enumerate(np.flatnonzero(own)):
-            padded[: counts[number], column] = each[number]
-        return padded, counts[own], int(counts.sum())
+        padded = np.full((lengths[chosen].max(), len(mine)), self.end[side], np.int64)
+        for column, line in enumerate(mine):
+            padded[: lengths[line], column] = corpus.ids[begins[line] : begins[line] + lengths[line]]
+        return padded

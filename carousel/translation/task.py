@@ -7,7 +7,6 @@ from pathlib import Path
 from carousel.errors import InputError
 from carousel.language.task import PERPLEXITY
 from carousel.text.encoded import EncodedText
-from carousel.text.splitting import Splitting
 from carousel.training.processes import Share
 from carousel.translation.config import TranslationConfig
 from carousel.translation.folder import SIDES, load_vocabularies
@@ -37,7 +36,7 @@ class TranslationTask:
         """Return batches as the configuration says for training, of moderate size for held-out pairs.
 
         Raises:
-            InputError: the two sides are not of one text, or tokens to split are not byte pairs.
+            InputError: the two sides are not of one text.
         """
         training, longest = self.config.training, self.config.text.longest
         source, target = (
@@ -48,10 +47,7 @@ class TranslationTask:
             raise InputError(f"{self.data}: the sides of {name} are not of one text; remove the folder, and it is made anew")
         end = (self.vocabularies[0].end, self.vocabularies[1].end)
         tokens = training.batch_tokens if seed is not None else TOKENS
-        splits = None
-        if seed is not None and training.split_tokens:
-            splits = tuple(Splitting.of(vocabulary, training.split_tokens) for vocabulary in self.vocabularies)
-        return Pairs(source, target, end, training.batch_size, tokens, longest, self.share, seed, splits)
+        return Pairs(source, target, end, training.batch_size, tokens, longest, self.share, seed)
 
     def carry(self, state: None) -> None:
         """Carry nothing on: each pair begins anew."""

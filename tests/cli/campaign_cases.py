@@ -57,19 +57,7 @@ OPTIONS = {
     ),
     "translate train": (
         *("attention", "vocab", "vocab-size", "longest", "layers", "decoder-layers", "hidden", "embedding", "dropout", "cell"),
-        *(
-            "dropout-words",
-            "smoothing",
-            "init",
-            "batch-size",
-            "batch-tokens",
-            "split-tokens",
-            "optimizer",
-            "lr",
-            "clip",
-            "seed",
-            "out",
-        ),
+        *("dropout-words", "smoothing", "init", "batch-size", "batch-tokens", "optimizer", "lr", "clip", "seed", "out"),
     ),
     "transcribe train": (
         *("reads", "subsample", "between", "corners", "input-noise", "layers", "hidden", "dropout", "cell", "strings"),

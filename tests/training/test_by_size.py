@@ -11,7 +11,7 @@ from carousel.training.processes import Share
 class Rows(FeedBySize):
     """A feed whose batches are the rows' numbers."""
 
-    def batch(self, chosen, mine, choose):
+    def batch(self, chosen, mine):
         return chosen.tolist(), mine.tolist()
 
 

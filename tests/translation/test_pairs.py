@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from carousel.errors import InputError
 from carousel.language.feeding import IGNORED
-from carousel.text.splitting import Splitting
 from carousel.training.processes import Share
 from carousel.translation.pairs import Pairs
 
@@ -90,40 +89,3 @@ def test_an_epoch_can_be_entered_anywhere_and_epochs_differ():
     assert [pairs_of(b) for b in pairs.batches(2, 3)] == whole[3:]
     assert [pairs_of(b) for b in pairs.batches(1)] != whole
     assert torch.equal(next(pairs.batches(2)).source, next(pairs.batches(2)).source)
-
-
-@settings(deadline=None, max_examples=40)
-@given(lengths, sizes, st.integers(1, 3))
-def test_tokens_are_split_anew_in_each_epoch_and_alike_in_all_processes(counts, size, of):
-    assume(sum(bool(a and b) for a, b in counts) >= of)
-    parts = np.full((200, 2), -1)
-    parts[2:50] = np.stack([np.arange(102, 150), np.arange(152, 200)], 1)  # line k's token, 2 + k, is 102 + k and 152 + k
-    splits = [Splitting(parts, 0.5)] * 2
-    alone = made(counts, *size, seed=2, splits=splits)
-    shares = [made(counts, *size, seed=2, splits=splits, share=Share(k, of)) for k in range(of)]
-    read = set()
-    for epoch in (0, 1):
-        whole = [joined(b) for b in alone.batches(epoch)] if of == 1 else None
-        batches = list(zip(*(s.batches(epoch) for s in shares), strict=True))
-        assert whole is None or whole == [joined(b) for (b,) in batches]
-        for each in batches:
-            assert len({part.targets for part in each}) == 1
-            assert sum(part.own_targets for part in each) == each[0].targets
-            for source, target in (row for part in each for row in joined(part)):
-                read.add((source, target))
-                for row in (source, target):
-                    (line,) = {token - 2 if token < 50 else token - 102 if token < 152 else token - 152 for token in row}
-                    count = counts[line][row is target]
-                    assert sum(2 if token < 50 else 1 for token in row) == 2 * count
-    if sum(sum(counts[k]) for k in alone.kept) > 60:
-        assert len(read) > len(alone.kept)
-
-
-def joined(batch):
-    """The source and the target of each row, without padding and ``<eos>``."""
-    rows = []
-    for row, n in enumerate(batch.lengths.tolist()):
-        t = int((batch.y[:, row] != IGNORED).sum())
-        assert batch.x[1:t, row].tolist() == batch.y[: t - 1, row].tolist()
-        rows.append((tuple(batch.source[: n - 1, row].tolist()), tuple(batch.y[: t - 1, row].tolist())))
-    return rows

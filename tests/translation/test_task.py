@@ -35,11 +35,10 @@ def test_it_learns_to_say_things_backwards(make_run, files, attention):
 
 
 @pytest.mark.parametrize("stop_at", [1, 7, 8, 15])
-@pytest.mark.parametrize("options", [{}, {"batch_tokens": 24}, {"split_tokens": 0.3}], ids=["rows", "tokens", "split"])
+@pytest.mark.parametrize("options", [{}, {"batch_tokens": 24}], ids=["rows", "tokens"])
 def test_a_run_that_was_stopped_ends_bit_for_bit_the_same(make_run, stop_at, options):
     model = {"attention": "general", "smoothing": 0.1, "dropout_words": 0.1}
-    text = {"vocabulary": "bpe", "vocabulary_size": 280} if "split_tokens" in options else None
-    assert ends_the_same(make_run, stop_at, text=text, model=model, **options)
+    assert ends_the_same(make_run, stop_at, model=model, **options)
 
 
 def test_any_number_of_processes_can_share_a_batch(make_run):
@@ -61,16 +60,6 @@ def test_validation_is_never_smoothed(make_run):
     train(smooth, config)
     (a, b) = ([r["loss"] for r in read_metrics(f, PERPLEXITY) if r["event"] == "valid"] for f in (plain, smooth))
     assert a == pytest.approx(b)
-
-
-def test_tokens_are_split_in_training_alone(make_run):
-    folder, config = make_run(text={"vocabulary": "bpe", "vocabulary_size": 280}, split_tokens=0.5)
-    task = TranslationTask(folder, config, Share())
-    (plain,), (split,) = ([sum(b.targets for b in task.feed(n, seed).batches())] for n, seed in (("train", None), ("train", 1)))
-    assert split > 1.1 * plain
-    folder, config = make_run("letters", split_tokens=0.5)
-    with pytest.raises(InputError, match="`split_tokens` splits byte pairs"):
-        TranslationTask(folder, config, Share()).feed("train", 1)
 
 
 def test_the_configuration_is_read_as_it_was_written(make_run):
