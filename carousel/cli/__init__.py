@@ -22,7 +22,7 @@ from carousel.errors import InputError, TrainingError
 COMMANDS = {
     "cells": "List all cells by family and year, with source, parameters and gates; or print the equations of one.",
     "train": "Train a language model on text files; Ctrl-C stops it so that --resume can continue.",
-    "recipes": "List the recipes of carousel train, each with the result that it reached; or print one.",
+    "recipes": "List the recipes of carousel train and carousel translate train, each with its result; or print one.",
     "tune": "Search for settings of a training with Optuna: each trial is a run, and bad trials are stopped early.",
     "generate": "Generate text with a trained model, printed word by word.",
     "score": "Print perplexity, bits per character and share of unknown words of a text.",

@@ -16,10 +16,11 @@ from carousel.errors import InputError
 from carousel.language.compare import Comparison
 from carousel.language.config import Config, TextConfig
 from carousel.language.model import ModelConfig
-from carousel.language.recipes import Recipe, recipe
+from carousel.language.recipes import RECIPES
 from carousel.language.task import PERPLEXITY
 from carousel.training.comparison import Point
 from carousel.training.config import TrainConfig
+from carousel.training.recipes import Recipe
 
 EXAMPLE = "Example: carousel compare book.txt --cells mlp,rnn,cec,lstm-v1,lstm-v2 --epochs 5"
 CELLS = "mlp,rnn,cec,lstm-v1,lstm-v2,lstm-v3,lstm-v4"
@@ -83,7 +84,7 @@ def command(
 
 
 def _recipes(named: str | None) -> list[Recipe]:
-    found = [recipe(name.strip()) for name in (named or "").split(",") if name.strip()]
+    found = [RECIPES.recipe(name.strip()) for name in (named or "").split(",") if name.strip()]
     if named is not None and not found:
         raise InputError("--recipes needs at least one recipe")
     return found

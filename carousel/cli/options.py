@@ -21,6 +21,7 @@ from carousel.language.model import ModelConfig
 from carousel.layers import Clamp
 from carousel.training.config import TrainConfig
 from carousel.training.fields import Setting, Settings, settings
+from carousel.training.recipes import Recipes
 from carousel.transcription.config import ExamplesConfig, TranscriptionTraining
 from carousel.transcription.model import TranscriberConfig
 from carousel.translation.config import PairsConfig, PairTraining
@@ -58,6 +59,13 @@ ClampOptions = Annotated[
     typer.Option(
         "--clamp",
         help="Hold a valve: f=0, or units f[3,5]=0, from word to word f=0@4:9, in a layer 1/f=0; several times.",
+        show_default=False,
+    ),
+]
+Recipe = Annotated[
+    str | None,
+    typer.Option(
+        help="Settings by name (carousel recipes), or a .toml file; other options override it (--no-tied turns off).",
         show_default=False,
     ),
 ]
@@ -171,6 +179,12 @@ def is_given(context: typer.Context, name: str) -> bool:
     """Return whether the option stands on the command line, and is no default."""
     source = context.get_parameter_source(name)
     return source is not None and source.name == "COMMANDLINE"
+
+
+def cooked(context: typer.Context, recipes: Recipes, name: str | None) -> dict[str, Any]:
+    """Return the settings of a recipe that no option on the command line overrides. Raises InputError for an unknown name."""
+    settings = recipes.recipe(name).settings if name else {}
+    return {field: value for field, value in settings.items() if not is_given(context, field)}
 
 
 def refuse_beside_resume(context: typer.Context) -> None:

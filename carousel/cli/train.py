@@ -10,9 +10,9 @@ import typer
 
 from carousel.cli import commands, options, screen, training
 from carousel.errors import InputError
-from carousel.language import recipes
 from carousel.language.config import Config, TextConfig
 from carousel.language.model import ModelConfig
+from carousel.language.recipes import RECIPES
 from carousel.language.task import PERPLEXITY
 from carousel.runs.making import owned
 from carousel.runs.training import KINDS, configured, prepared
@@ -50,13 +50,7 @@ def command(
     test: options.Test = None,
     out: Annotated[Path | None, training.out("FILE")] = None,
     resume: options.Resume = None,
-    recipe: Annotated[
-        str | None,
-        typer.Option(
-            help="Settings by name (carousel recipes), or a .toml file; other options override it (--no-tied turns off).",
-            show_default=False,
-        ),
-    ] = None,
+    recipe: options.Recipe = None,
     json: options.Json = False,
     **given: Any,
 ) -> None:
@@ -69,9 +63,7 @@ def command(
     def fresh() -> tuple[Path, Config]:
         if not files:
             raise InputError("give a text file to train on, or --resume RUN")
-        cooked = recipes.recipe(recipe).settings if recipe else {}
-        otherwise = {name: value for name, value in cooked.items() if not options.is_given(context, name)}
-        config = configure(given, files, valid, test, otherwise=otherwise)
+        config = configure(given, files, valid, test, otherwise=options.cooked(context, RECIPES, recipe))
         return out or Path("runs") / f"{files[0].stem}-{config.model.cell}", config
 
     own = "its own text; leave the files out"

@@ -17,7 +17,7 @@ from carousel.corpora import czech
 from carousel.corpora.czech_pairs import read_pairs
 from carousel.errors import InputError
 from carousel.language.task import PERPLEXITY
-from carousel.runs.making import of_cell, owned, prepared
+from carousel.runs.making import made, of_cell, owned, prepared
 from carousel.runs.translator import TranslatorRun
 from carousel.text.lines import check_file
 from carousel.training.processes import Processes
@@ -26,6 +26,7 @@ from carousel.translation.config import PairsConfig, PairTraining, TranslationCo
 from carousel.translation.czech_genders import genders as count_genders
 from carousel.translation.model import Translator, TranslatorConfig
 from carousel.translation.prepare import prepare
+from carousel.translation.recipes import RECIPES
 from carousel.translation.task import TranslationTask
 from carousel.translation.translate import LONGEST, Interpreter
 
@@ -65,6 +66,7 @@ def train(
     test: Annotated[tuple[Path, Path] | None, two("Source and target for the end.")] = None,
     out: Annotated[Path | None, training.out("SOURCE")] = None,
     resume: options.Resume = None,
+    recipe: options.Recipe = None,
     json: options.Json = False,
     **given: Any,
 ) -> None:
@@ -77,7 +79,7 @@ def train(
     def fresh() -> tuple[Path, TranslationConfig]:
         if source is None or target is None:
             raise InputError("give two files, the source and the target, or --resume RUN")
-        config = _configure(given, (source, target), valid, test)
+        config = _configure(given, (source, target), valid, test, options.cooked(context, RECIPES, recipe))
         return out or Path("runs") / f"{source.stem}-{config.model.cell}", config
 
     own = "its own texts; leave the files out"
@@ -229,14 +231,18 @@ def score(
 
 
 def _configure(
-    given: dict[str, Any], train: tuple[Path, Path], valid: tuple[Path, Path] | None, test: tuple[Path, Path] | None
+    given: dict[str, Any],
+    train: tuple[Path, Path],
+    valid: tuple[Path, Path] | None,
+    test: tuple[Path, Path] | None,
+    otherwise: dict[str, Any],
 ) -> TranslationConfig:
     """Return a configuration as :func:`carousel.cli.train.configure` does, of a translator."""
+    settings = {name: value for kind in options.TRANSLATION for name, value in options.chosen(kind, given).items()} | otherwise
     pairs = {"train": train, "valid": valid, "test": test}
+    texts = {name: [str(p.absolute()) for p in paths or ()] for name, paths in pairs.items()}
     config = TranslationConfig(
-        options.build(PairsConfig, given, **{name: [str(p.absolute()) for p in paths or ()] for name, paths in pairs.items()}),
-        options.build(TranslatorConfig, given),
-        options.build(PairTraining, given),
+        made(PairsConfig, settings | texts), made(TranslatorConfig, settings), made(PairTraining, settings)
     )
     for path in (*config.text.train, *config.text.valid, *config.text.test):
         check_file(Path(path))

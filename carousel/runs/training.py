@@ -10,10 +10,10 @@ from typing import Any
 
 from carousel.equations import Cell
 from carousel.insight import gradient_decay
-from carousel.language import recipes
 from carousel.language.config import Config, TextConfig
 from carousel.language.model import LanguageModel, ModelConfig
 from carousel.language.prepare import prepare
+from carousel.language.recipes import RECIPES
 from carousel.language.task import LanguageTask
 from carousel.runs import making
 from carousel.runs.language import LanguageRun
@@ -61,7 +61,7 @@ def train(
     """
     place = Path(out)
     refuse_unknown(settings, KINDS, ("train", "valid", "test"))
-    settings = (recipes.recipe(recipe).settings if recipe else {}) | settings
+    settings = (RECIPES.recipe(recipe).settings if recipe else {}) | settings
     named = settings.pop("cell", ModelConfig.cell)
     config = configured({"train": text, "valid": valid, "test": test}, named if cell is None else cell, settings)
     return LanguageRun(finished(place, lambda p: prepared(place, config, p, fresh=True, observer=observer), fresh=True))

@@ -157,7 +157,7 @@ def test_options_beside_a_recipe_hold(carousel, text, tmp_path):
     assert (config["model"]["hidden"], config["model"]["tied"]) == (8, True)
     assert (config["training"]["batch_size"], config["training"]["lr"]) == (20, 1e-2)
     status, out, err = carousel("train", text, "--recipe", "none")
-    assert (status, out) == (2, "") and "no recipe is called 'none'" in err
+    assert (status, out) == (2, "") and "no recipe of carousel train is called 'none'" in err
     assert "leave --recipe out" in carousel("train", "--resume", "run", "--recipe", "mine.toml")[2]
 
 

@@ -16,6 +16,7 @@ from carousel.training.trainer import Trainer
 from carousel.translation.config import PairsConfig, PairTraining, TranslationConfig
 from carousel.translation.model import TranslatorConfig
 from carousel.translation.prepare import prepare
+from carousel.translation.recipes import RECIPES
 from carousel.translation.task import TranslationTask
 
 
@@ -91,6 +92,20 @@ def test_train_translate_score(carousel, pair, translator, typed):
     assert found["exact"] > 0.8
     assert "tok:13a" in found["signatures"]["bleu"]
     assert len((translator.parent / "out.txt").read_text().splitlines()) == 60
+
+
+def test_training_by_a_recipe_with_options_beside_it(carousel, tmp_path):
+    (tmp_path / "a.txt").write_text("a b c\nc b\n" * 20)
+    small = ("--hidden", 8, "--embedding", 8, "--vocab-size", 270, "--epochs", 1, "--precision", "float32", "--threads", 1)
+    given = ("translate", "train", "a.txt", "a.txt", "--recipe", "fast-translator", "--no-bidirectional", *small)
+    assert carousel(*given, "-o", "run")[0] == 0
+    made = json.loads((tmp_path / "run" / "config.json").read_text())
+    recipe = RECIPES.recipe("fast-translator").settings
+    changed = {"hidden": 8, "embedding": 8, "vocabulary_size": 270, "epochs": 1, "precision": "float32", "bidirectional": False}
+    every = made["text"] | made["model"] | made["training"]
+    assert {name: every[name] for name in recipe} == recipe | changed
+    status, _, err = carousel("translate", "train", "a.txt", "a.txt", "--recipe", "awd")
+    assert status == 2 and "no recipe of carousel translate train is called 'awd'; there are fast-translator" in err
 
 
 def test_several_translations_have_their_scores(carousel, translator):

@@ -1,16 +1,14 @@
 """Recipes that come along can be used; a file of one's own is checked; a recipe is what a run is asked for, unless options say
 otherwise."""
 
-import json
-
 import pytest
 import torch
 
 import carousel
 from carousel.errors import InputError
-from carousel.language import recipes
 from carousel.language.config import Config
 from carousel.language.model import LanguageModel
+from carousel.language.recipes import RECIPES
 from carousel.runs.training import configured
 
 OWN = """
@@ -39,9 +37,9 @@ def own(tmp_path):
     return tmp_path / "own.toml"
 
 
-@pytest.mark.parametrize("name", recipes.names())
+@pytest.mark.parametrize("name", RECIPES.names())
 def test_a_recipe_that_comes_along(name):
-    found = recipes.recipe(name)
+    found = RECIPES.recipe(name)
     settings = dict(found.settings)
     config = configured({}, settings.pop("cell"), settings)
     LanguageModel(100, config.model)
@@ -51,7 +49,7 @@ def test_a_recipe_that_comes_along(name):
 
 def test_awd_is_merity_et_als_command():
     """python main.py --batch_size 20 --data data/penn --dropouti 0.4 --dropouth 0.25 --seed 141 --epoch 500"""
-    found = recipes.recipe("awd").settings
+    found = RECIPES.recipe("awd").settings
     said = {"batch_size": 20, "dropout_input": 0.4, "dropout": 0.25, "epochs": 500}
     default = {"lr": 30.0, "clip": 0.25, "length": 70, "dropout_output": 0.4, "dropout_words": 0.1, "weight_dropout": 0.5}
     default |= {
@@ -89,13 +87,13 @@ def test_awd_is_merity_et_als_command():
 def test_a_file_that_is_no_recipe_is_refused_in_a_line(tmp_path, content, said):
     (tmp_path / "bad.toml").write_text(content)
     with pytest.raises(InputError, match=said) as raised:
-        recipes.recipe(tmp_path / "bad.toml")
+        RECIPES.recipe(tmp_path / "bad.toml")
     assert "\n" not in str(raised.value)
 
 
 def test_a_name_that_is_not_there_has_a_hint():
-    with pytest.raises(InputError, match="no recipe is called 'adw'; did you mean 'awd'"):
-        recipes.recipe("adw")
+    with pytest.raises(InputError, match="no recipe of carousel train is called 'adw'; did you mean 'awd'"):
+        RECIPES.recipe("adw")
 
 
 def test_training_by_a_recipe_is_training_by_its_settings(own, tmp_path):
@@ -110,17 +108,4 @@ def test_training_by_a_recipe_is_training_by_its_settings(own, tmp_path):
 def test_a_result_is_told(own):
     measured = 'text = "a text"\nperplexity = 99.5\nmeasured = "2 minutes"\ncommand = "carousel train x"\n'
     own.write_text(OWN + "[result]\n" + measured)
-    assert recipes.recipe(own).told == "99.50 on a text, 2 minutes"
-
-
-def test_the_command_lists_and_prints_them(capsys, monkeypatch):
-    from carousel.cli.recipes import command
-
-    command()
-    listed = capsys.readouterr().out
-    assert all(f"\n{name}\n" in f"\n{listed}" for name in recipes.names()) and "test perplexity: " in listed
-    command("awd")
-    assert capsys.readouterr().out == (recipes.FOLDER / "awd.toml").read_text()
-    command("awd", json=True)
-    told = json.loads(capsys.readouterr().out)
-    assert told["settings"]["weight_dropout"] == 0.5 and told["name"] == "awd"
+    assert RECIPES.recipe(own).told == "99.50 on a text, 2 minutes"
