@@ -97,7 +97,8 @@ def test_other_settings_in_the_same_folder_are_refused(tmp_path):
 
 def test_a_trial_interrupted_from_the_terminal_is_interrupted_by_the_search_alone_and_goes_on_from_its_checkpoint(tmp_path):
     code = f"""
-import sys; sys.path[:0] = {sys.path!r}
+import signal, sys; sys.path[:0] = {sys.path!r}
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell ignores in what it runs in the background
 from carousel.tuning import search
 search.CAROUSEL = {TRAINER!r}
 from pathlib import Path
@@ -111,7 +112,7 @@ s.run(2, ("train",), lambda event: None)
     while not metrics.exists() and process.poll() is None:
         time.sleep(0.05)
     os.killpg(process.pid, signal.SIGINT)  # as Ctrl-C in a terminal, which sends it to all processes of a group
-    process.wait()
+    assert process.wait() != -signal.SIGKILL, "it did not end by itself"
     limit.cancel()
     assert int((metrics.parent / "group").read_text()) != process.pid
     before = Search(tmp_path / "s").trials()[0]
