@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Check and time everything on a GPU, in about 12 minutes: bash tests/on_card.sh [FOLDER] ($OUT by default). A part that fails
-# or takes too long leaves the others alone; FOLDER/summary.txt tells how each ended.
+# Check and time everything on a GPU, in less than ten minutes: bash tests/on_card.sh [FOLDER] ($OUT by default). It needs the
+# packages of pyproject.toml, in .venv or beside python3. A part that fails or takes too long leaves the others alone;
+# FOLDER/summary.txt tells how each ended.
 out=${1:-${OUT:?give a folder for the results}}
 mkdir -p "$out"
 export PYTHONPATH=.:tests/helpers PYTHONUNBUFFERED=1
@@ -17,10 +18,10 @@ part() { # NAME SECONDS COMMAND...
 }
 
 : >"$out/summary.txt"
-part environment 30 -c 'import torch, triton; print(torch.__version__, triton.__version__, torch.cuda.get_device_name())'
-part kernels 200 tests/kernels/triton/on_card.py 15
-part runs 120 tests/training/on_card.py
-part speed 200 -m carousel bench kernels --device cuda --cells lstm,lstm-v3,lstm-v4,gru,lstm-layer-norm --seconds 0.1 --json
+part environment 20 -c 'import torch, triton; print(torch.__version__, triton.__version__, torch.cuda.get_device_name())'
+part kernels 180 tests/kernels/triton/on_card.py 15
+part runs 100 tests/training/on_card.py
+part speed 180 -m carousel bench kernels --device cuda --cells lstm,lstm-v3,lstm-v4,gru,lstm-layer-norm --seconds 0.1 --json
 "$python" - <<'TEXT' >"$out/text.txt"
 import random
 
@@ -29,5 +30,5 @@ words, weights = [f"w{k}" for k in range(10_000)], [1 / (k + 10) for k in range(
 for _ in range(4_000):
     print(" ".join(random.choices(words, weights, k=22)))
 TEXT
-part words 90 -m carousel bench lm "$out/text.txt" --hidden 1024 --batch-size 64 --length 70 --device cuda --precision bfloat16 --seconds 2 --json
+part words 80 -m carousel bench lm "$out/text.txt" --hidden 1024 --batch-size 64 --length 70 --device cuda --precision bfloat16 --seconds 2 --json
 rm -f "$out/text.txt"

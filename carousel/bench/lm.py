@@ -70,8 +70,8 @@ def measure(
 def _several(step: Work, steps: int, device: torch.device) -> None:
     for _ in range(steps):
         step()
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
+    if device.type != "cpu":
+        torch.accelerator.synchronize(device)
 
 
 def _in_precision(

@@ -181,7 +181,7 @@ def is_given(context: typer.Context, name: str) -> bool:
     return source is not None and source.name == "COMMANDLINE"
 
 
-def cooked(context: typer.Context, recipes: Recipes, name: str | None) -> dict[str, Any]:
+def recipe_settings(context: typer.Context, recipes: Recipes, name: str | None) -> dict[str, Any]:
     """Return the settings of a recipe that no option on the command line overrides. Raises InputError for an unknown name."""
     settings = recipes.recipe(name).settings if name else {}
     return {field: value for field, value in settings.items() if not is_given(context, field)}

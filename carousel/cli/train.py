@@ -63,7 +63,7 @@ def command(
     def fresh() -> tuple[Path, Config]:
         if not files:
             raise InputError("give a text file to train on, or --resume RUN")
-        config = configure(given, files, valid, test, otherwise=options.cooked(context, RECIPES, recipe))
+        config = configure(given, files, valid, test, otherwise=options.recipe_settings(context, RECIPES, recipe))
         return out or Path("runs") / f"{files[0].stem}-{config.model.cell}", config
 
     own = "its own text; leave the files out"

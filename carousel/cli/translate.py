@@ -79,7 +79,7 @@ def train(
     def fresh() -> tuple[Path, TranslationConfig]:
         if source is None or target is None:
             raise InputError("give two files, the source and the target, or --resume RUN")
-        config = _configure(given, (source, target), valid, test, options.cooked(context, RECIPES, recipe))
+        config = _configure(given, (source, target), valid, test, options.recipe_settings(context, RECIPES, recipe))
         return out or Path("runs") / f"{source.stem}-{config.model.cell}", config
 
     own = "its own texts; leave the files out"

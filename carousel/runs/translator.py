@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from carousel.corpora.annotated import Sentence, read_sentences
 from carousel.errors import InputError
@@ -15,7 +15,7 @@ from carousel.layers import Clamps
 from carousel.text.encoded import example
 from carousel.training.kept import named, placed
 from carousel.translation.folder import SIDES, load_translator
-from carousel.translation.translate import LONGEST, Interpreter, Translation
+from carousel.translation.translate import Interpreter, Translation
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -54,38 +54,21 @@ class TranslatorRun:
         sizes = f"{self.source.size:,} and {self.target.size:,} tokens, {self.model.count():,} parameters"
         return f"<TranslatorRun {self.folder}: {self.model.encoder!r}, {sizes}>"
 
-    def interpreter(
-        self,
-        *,
-        beam: int = 5,
-        best: int = 1,
-        alpha: float = 1.0,
-        attention: bool = False,
-        longest: int = LONGEST,
-        told: Callable[[int, int], None] | None = None,
-        others: Others = (),
-    ) -> Interpreter:
+    def interpreter(self, *, others: Others = (), **how: Any) -> Interpreter:
         """Return what translates many lines in the same way.
 
         Args:
-            beam: hypotheses side by side; 1 is greedy.
-            best: translations of each line.
-            alpha: of the length normalisation, log p / lengthᵅ.
-            attention: whether translations tell where attention looked.
-            longest: source tokens that are read of a line; more are left out, and told.
-            told: called with a line's number (from 1) and its number of tokens where it is longer.
             others: runs, or their folders, that translate with this one, as an ensemble: the probability of a token is the
                 mean of the runs' probabilities.
+            **how: further arguments of ``Interpreter``.
 
         Raises:
             InputError: another run has other vocabularies.
         """
-        how = {"beam": beam, "best": best, "alpha": alpha, "attention": attention, "longest": longest, "told": told}
         beside = [other if isinstance(other, TranslatorRun) else TranslatorRun(other) for other in others]
         for other in beside:
             self._check_vocabularies(other)
-        models = [other.model for other in beside]
-        return Interpreter(self.model, self.source, self.target, others=models, **how)  # type: ignore[arg-type]  # each of its own type
+        return Interpreter(self.model, self.source, self.target, others=[other.model for other in beside], **how)
 
     def _check_vocabularies(self, other: TranslatorRun) -> None:
         """Raise InputError where another run has other vocabularies."""

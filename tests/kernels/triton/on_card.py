@@ -1,7 +1,8 @@
 """Check every cell's kernels on a GPU against the reference in float64 on the processor; no test: no machine of ours has one.
 
 ``PYTHONPATH=.:tests/helpers python tests/kernels/triton/on_card.py [PROCESSES]`` prints a line for each case that fails or is
-left to the reference, then how many agree. ``tests/training/on_card.py`` checks whole runs.
+left to the reference, then how many agree. It exits with status 1 where one fails. ``tests/training/on_card.py`` checks whole
+runs.
 """
 
 import multiprocessing
@@ -17,6 +18,7 @@ from carousel.cells import get
 from carousel.cells.catalogue import catalogue
 from carousel.kernels.triton.backend import usable
 
+LEFT = "left to the reference"
 OPTIONS = (([3, 2, 1], {"resets": True}), ([4, 4, 4, 4], {"reverse": True}))
 LONG = (([3] * 90 + [2] * 50 + [1] * 25, {"resets": True}), ([2] * 200, {"reverse": True}))  # several tiles of a scan
 
@@ -43,7 +45,7 @@ def checked(case):
     try:
         cell = get(case.cell)
         if not usable(cell, torch.zeros(1, device="cuda", dtype=case.dtype)):
-            return case, "left to the reference"
+            return case, LEFT
         names = [n for n in cell.names if n != "t"] if case.record else []
         more = {"units": case.units, "record": names, "clamp": [n for n in names if n in ("f", "z", "h")]}
         for batch_sizes, options in LONG if case.way == "scan" else OPTIONS:
@@ -86,12 +88,13 @@ def main():
     every = cases()
     context = multiprocessing.get_context("spawn")  # CUDA and forks do not agree
     with ProcessPoolExecutor(int(sys.argv[1]) if sys.argv[1:] else 1, mp_context=context) as pool:
-        right = 0
+        right = left = 0
         for case, wrong in pool.map(checked, every):
-            right += wrong is None
+            right, left = right + (wrong is None), left + (wrong == LEFT)
             if wrong:
                 print(f"{case}: {wrong}", flush=True)
     print(f"{right} of {len(every)} agree")
+    sys.exit(right + left < len(every))
 
 
 if __name__ == "__main__":
