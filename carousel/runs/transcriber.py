@@ -23,7 +23,7 @@ from carousel.transcription.decoding import Found, aligned, beam_search, greedy,
 from carousel.transcription.examples import Examples, Inputs, encoded, inputs_of, read_arrays, texts_of
 from carousel.transcription.folder import PARTS, examples_path, load_transcriber
 from carousel.transcription.language import Foreteller
-from carousel.transcription.model import GRID, Transcriber, TranscriberConfig
+from carousel.transcription.model import COLUMNS, GRID, Transcriber, TranscriberConfig
 from carousel.transcription.prepare import check_size, prepare, steps_after
 from carousel.transcription.score import LabelErrors, errors
 from carousel.transcription.spikes import Spikes, draw
@@ -273,7 +273,9 @@ class TranscriberRun:
 
     def _all_logs(self, inputs: Inputs, search: Search) -> Iterator[tuple[np.ndarray, ...]]:
         """Yield for each input the log-probabilities of this run and of those that the search has read beside it."""
-        return zip(*(run.logs(inputs) for run in (self, *search.others)), strict=True)
+        beside = ((run, inputs.rearranged(run.config.model.reads, run.alphabet.size)) for run in search.others)
+        each = [self.logs(inputs), *(run.logs(run._checked(own, "inputs")) for run, own in beside)]
+        return zip(*each, strict=True)
 
     @torch.no_grad()
     def logs(self, inputs: Inputs) -> Iterator[np.ndarray]:
@@ -334,13 +336,15 @@ class TranscriberRun:
 
 
 def _check_same_inputs(run: TranscriberRun, other: TranscriberRun) -> None:
-    """Raise InputError unless two runs have the same labels and can read the same inputs."""
-    for what, ours, theirs in (
-        ("other labels", run.labels, other.labels),
-        ("other inputs", run.config.model.reads, other.config.model.reads),
-        ("inputs of another size", run.alphabet.size, other.alphabet.size),
+    """Raise InputError unless two runs have the same labels and can read the same inputs, images by columns or as a grid."""
+    reads, size = zip(*((r.config.model.reads, r.alphabet.size) for r in (run, other)), strict=True)
+    images = set(reads) == {COLUMNS, GRID}
+    for what, ours, theirs, same in (
+        ("other labels", run.labels, other.labels, run.labels == other.labels),
+        ("other inputs", *reads, images or reads[0] == reads[1]),
+        ("inputs of another size", *size, max(size) % min(size) == 0 if images else size[0] == size[1]),
     ):
-        if ours != theirs:
+        if not same:
             shown = "" if what == "other labels" else f" ({theirs}, not {ours})"
             raise InputError(f"{other.folder} has {what} than {run.folder}{shown}; an ensemble needs the same")
 

@@ -43,6 +43,26 @@ class Inputs:
         """Return some of them."""
         return Inputs(self.data[chosen], self.sizes[chosen])
 
+    def rearranged(self, reads: str, size: int) -> Inputs:
+        """Return images as another transcriber reads them, "columns" for "grid" or the reverse; all else as it is.
+
+        Args:
+            reads: whether a step is a column or a pixel.
+            size: the count of numbers of a step there.
+
+        Raises:
+            InputError: images of several heights would be read by columns.
+        """
+        images = self.sizes.ndim == 2
+        if images == (reads == GRID):
+            return self
+        if images:
+            data = self.data[:, : self.sizes[:, 0].max()]
+            return inputs_of({"inputs": data, "lengths": self.sizes}, reads, "inputs")
+        data = self.data.reshape(*self.data.shape[:2], -1, size).transpose(0, 2, 1, 3)
+        heights = np.full_like(self.sizes, data.shape[1])
+        return Inputs(np.ascontiguousarray(data), np.stack([heights, self.sizes], 1))
+
 
 @dataclass(frozen=True)
 class Examples:

@@ -41,6 +41,27 @@ def test_runs_that_read_together_take_what_both_find_likeliest(data, tmp_path):
         assert found.text == (one, two)[chances.argmax()] and found.log_probability == pytest.approx(chances.max(), abs=1e-4)
 
 
+@pytest.mark.parametrize("first", ["columns", "grid"])
+def test_a_run_that_reads_columns_and_one_that_reads_a_grid_read_together(first, tmp_path):
+    given = examples(40)
+    given["inputs"] = given["inputs"].transpose(0, 2, 1)  # a series is an image, its steps the columns
+    np.savez(tmp_path / "images.npz", **given)
+    runs = {
+        reads: TranscriberRun.train(tmp_path / "images.npz", tmp_path / reads, epochs=1, **HOW | {"reads": reads})
+        for reads in ("columns", "grid")
+    }
+    one, other = runs.pop(first), *runs.values()
+    together = one.read(tmp_path / "images.npz", others=[other])
+    logs = [run.logs(run.inputs(tmp_path / "images.npz")) for run in (one, other)]
+    texts = [[t.text for t in run.read(tmp_path / "images.npz")] for run in (one, other)]
+    assert texts[0] != texts[1]
+    for *own, found, a, b in zip(*logs, together, *texts, strict=True):
+        candidates = [tuple(1 + "abc".index(c) for c in text) for text in (a, b)]
+        chances = sum(log_probabilities(these, candidates) for these in own) / 2
+        assert found.text == (a, b)[chances.argmax()] and found.log_probability == pytest.approx(chances.max(), abs=1e-4)
+    assert one.score("valid", others=[other]).transcriptions == 4
+
+
 @pytest.mark.parametrize(
     ("letters", "said"), [("abd", "has other labels than"), ("abc", r"has inputs of another size than .* \(4, not 3\)")]
 )

@@ -39,6 +39,19 @@ def test_images_are_read_by_columns_or_as_they_are():
     assert grid.row(1).tolist() == [[[12], [13]]] and grid.size == 1
 
 
+def test_images_of_one_transcriber_are_read_by_another():
+    images = np.arange(2 * 5 * 4 * 3).reshape(2, 5, 4, 3)  # of height 3, padded
+    given = {"inputs": images, "lengths": np.array([[3, 4], [3, 2]])}
+    grid, columns = inputs_of(given, "grid", "x"), inputs_of(given | {"inputs": images[:, :3]}, "columns", "x")
+    for other, reads, size, wanted in ((grid, "columns", 9, columns), (columns, "grid", 3, grid)):
+        found = other.rearranged(reads, size)
+        assert found.sizes.tolist() == wanted.sizes.tolist() and found.size == wanted.size == size
+        assert all(np.array_equal(found.row(k), wanted.row(k)) for k in range(2))
+        assert other.rearranged("grid" if other is grid else "columns", other.size) is other
+    with pytest.raises(InputError, match="images that are read by columns have one height, and here they differ"):
+        inputs_of(given | {"lengths": np.array([[3, 4], [2, 2]])}, "grid", "x").rearranged("columns", 9)
+
+
 def test_the_built_in_corpus(make_run):
     folder, _ = make_run(model={"reads": "columns"}, files={"train": "digits", "strings": 30})
     sizes = [len(stored(folder, part)) for part in ("train", "valid", "test")]
