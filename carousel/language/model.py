@@ -11,7 +11,7 @@ from torch.nn.functional import log_softmax
 
 from carousel.errors import InputError
 from carousel.language.feeding import IGNORED
-from carousel.language.softmax import KINDS, FullSoftmax, softmax
+from carousel.language.softmax import KINDS, SAMPLES, FullSoftmax, softmax
 from carousel.layers import Clamps, State, Streaming, dropout
 from carousel.layers.clamp import listed
 from carousel.layers.layout import SKIPS
@@ -37,6 +37,7 @@ class ModelConfig(NetworkConfig):
         choices=KINDS,
     )
     mixtures: int = setting(10, "Softmaxes of a mixture.", least=2, most=1000)
+    samples: int = setting(SAMPLES, "Tokens that a sampled softmax draws for each batch.", least=1)
     dropout_words: float = setting(
         0.0, "Dropout of words: all occurrences of a dropped word in a batch have a zero embedding.", least=0, below=1
     )
@@ -87,7 +88,7 @@ class LanguageModel(Trainable):
         self.embedding = nn.Embedding(vocabulary_size, config.input_size)
         nn.init.uniform_(self.embedding.weight, -0.1, 0.1)
         # A tied output layer is the embedding itself, so it has no weight of its own to save.
-        self.output = softmax(config.softmax, vocabulary_size, size, config.tied, config.mixtures)
+        self.output = softmax(config.softmax, vocabulary_size, size, config.tied, config.mixtures, config.samples)
         if config.smoothing and not isinstance(self.output, FullSoftmax):
             raise InputError(f"`smoothing` needs logits that are linear, and `softmax` {config.softmax} has none; take full")
 

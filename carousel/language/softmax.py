@@ -18,7 +18,7 @@ from carousel.training.precise import precise
 
 ROWS_AT_ONCE = 256  # whose logits are held at a time on a processor
 LOGITS_AT_ONCE = 1 << 26  # on a card, where many small kernels would wait for their launches
-SAMPLES = 1000
+SAMPLES = 2000
 KINDS = ("full", "adaptive", "sampled", "mixture")
 linear_cross_entropy = getattr(nn.functional, "linear_cross_entropy", None)  # PyTorch before 2.13 has none
 
@@ -125,12 +125,18 @@ class _Rounded(torch.autograd.Function):
 class SampledSoftmax(FullSoftmax):
     """The full softmax, trained against some tokens that are drawn for each batch.
 
-    The sum over all other tokens is estimated from the drawn ones, each divided by how often it is expected among the
-    draws (importance sampling; Bengio and Senécal 2008; Jean et al. 2015, equation 8). Evaluation is exact.
+    The sum over all other tokens is estimated from the drawn ones, each divided by its probability to be drawn (importance
+    sampling; Bengio and Senécal 2008; Jean et al. 2015, equation 8). No token is drawn twice, and frequent tokens are drawn
+    for every batch: the sample is systematic (Madow 1949). Evaluation is exact.
+
+    Args:
+        vocabulary_size, size, shared: as FullSoftmax.
+        samples: number of tokens to draw; with as many as V, training is exact as well.
     """
 
-    def __init__(self, vocabulary_size: int, size: int, shared: bool):
+    def __init__(self, vocabulary_size: int, size: int, shared: bool, samples: int = SAMPLES):
         super().__init__(vocabulary_size, size, shared)
+        self.samples = samples
         self.cumulative: Tensor
         self.register_buffer("cumulative", torch.arange(1, vocabulary_size + 1, dtype=torch.float64) / vocabulary_size)
 
@@ -141,21 +147,71 @@ class SampledSoftmax(FullSoftmax):
 
     def loss(self, h: Tensor, y: Tensor, shared: Tensor | None = None) -> Tensor:
         """Return the estimate while training; else the loss itself."""
-        if not self.training:
+        if not self.training or self.samples >= self.vocabulary_size:
             return super().loss(h, y, shared)
         weight = self._weight(shared)
         counts = y != IGNORED
         h, y = h[counts], y[counts]
-        drawn = torch.searchsorted(self.cumulative, torch.rand(SAMPLES, dtype=torch.float64, device=h.device))
-        drawn = drawn.clamp_(max=self.vocabulary_size - 1)
-        q = torch.diff(self.cumulative, prepend=self.cumulative.new_zeros(1))[drawn]
-        expected = (q * SAMPLES).log().to(h.dtype)
+        drawn, chances = self.draw()
         picked = torch.cat([y, drawn])
         rows, biases = weight[picked], self.bias[picked]
         right = (h * rows[: len(y)]).sum(1) + biases[: len(y)]
-        wrong = torch.addmm(biases[len(y) :] - expected, h, rows[len(y) :].t())
-        wrong = wrong.masked_fill(y.unsqueeze(1) == drawn, -torch.inf)  # drawn by chance, the right token is not wrong
-        return (torch.logsumexp(torch.cat([right.unsqueeze(1), wrong], 1), 1) - right).sum()
+        at = torch.searchsorted(drawn, y).clamp_(max=len(drawn) - 1).unsqueeze(1)
+        among = drawn[at] == y.unsqueeze(1)
+        dtype = torch.get_autocast_dtype(h.device.type) if autocast(h.device) else h.dtype
+        return _Sampled.apply(h, rows[len(y) :], biases[len(y) :] - chances.log().to(biases), right, at, among, dtype)
+
+    def draw(self) -> tuple[Tensor, Tensor]:
+        """Return the tokens that are drawn for a batch, and the probability of each to be drawn."""
+        weights = torch.diff(self.cumulative, prepend=self.cumulative.new_zeros(1))
+        chances = inclusion(weights, self.samples)
+        at = torch.rand((), dtype=chances.dtype, device=chances.device)
+        at = at + torch.arange(self.samples, dtype=chances.dtype, device=chances.device)
+        drawn = torch.searchsorted(chances.cumsum(0), at, right=True).clamp_(max=self.vocabulary_size - 1)
+        return drawn, chances[drawn]
+
+
+def inclusion(weights: Tensor, count: int) -> Tensor:
+    """Return probabilities that are proportional to weights where these allow it, none above 1, and whose sum is ``count``."""
+    ordered = weights.sort(descending=True).values
+    rest = ordered.flip(0).cumsum(0).flip(0)
+    scales = (count - torch.arange(len(ordered), device=weights.device)) / rest  # by the number of those that are 1
+    certain = (ordered * scales >= 1).sum().clamp_(max=len(ordered) - 1)
+    return (weights * scales.take(certain)).clamp_(max=1)  # an index would wait for a card
+
+
+class _Sampled(torch.autograd.Function):
+    """The loss of the right tokens' logits beside those of drawn tokens, and its gradients, some rows at a time.
+
+    ``at``: the place of each right token in the sample, (N, 1), where it is ``among`` the drawn ones and so no wrong one.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, h: Tensor, weight: Tensor, bias: Tensor, right: Tensor, at: Tensor, among: Tensor, dtype: torch.dtype
+    ) -> Tensor:
+        w, b, x = weight.to(dtype), bias.to(dtype), h.to(dtype)
+        to_h, to_right = torch.empty_like(h), torch.empty_like(right)
+        to_weight, to_bias = torch.zeros_like(weight), torch.zeros_like(bias)
+        pieces = max(1, -(-len(h) // rows_at_once(h.device, len(weight))))
+        chunks = (each.chunk(pieces) for each in (x, right.to(dtype).unsqueeze(1), at, among, to_h, to_right))
+        for rows, own, place, there, to_rows, to_own in zip(*chunks, strict=True):
+            logits = torch.addmm(b, rows, w.t())
+            logits.scatter_(1, place, logits.gather(1, place).masked_fill(there, -torch.inf))
+            p = torch.cat([own, logits], 1).softmax(1)
+            to_own.copy_(p[:, 0])
+            wrong = p[:, 1:]
+            to_rows.copy_(wrong @ w)
+            to_weight += wrong.t() @ rows
+            to_bias += wrong.sum(0, dtype=bias.dtype)
+        ctx.save_for_backward(to_h, to_weight, to_bias, to_right - 1)
+        # No token is so unlikely that its logarithm is infinite.
+        return -to_right.clamp_min(torch.finfo(torch.float32).tiny).log().sum()
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, factor: Tensor) -> tuple[Tensor | None, ...]:
+        return *(factor * x for x in ctx.saved_tensors), None, None, None
 
 
 class AdaptiveSoftmax(nn.Module):
@@ -198,10 +254,19 @@ class AdaptiveSoftmax(nn.Module):
 Softmax = FullSoftmax | AdaptiveSoftmax | MixtureOfSoftmaxes
 
 
-def softmax(kind: str, vocabulary_size: int, size: int, shared: bool, mixtures: int = 10) -> Softmax:
-    """Make an output layer by its name, as FullSoftmax; ``mixtures``: the number of softmaxes in a mixture.
+def softmax(kind: str, vocabulary_size: int, size: int, shared: bool, mixtures: int = 10, samples: int = SAMPLES) -> Softmax:
+    """Make an output layer by its name.
 
-    Raises InputError for an unknown one, or one that cannot be.
+    Args:
+        kind: of KINDS.
+        vocabulary_size: V, the number of tokens.
+        size: of the last layer's message.
+        shared: whether the weight is given with each call.
+        mixtures: the number of softmaxes in a mixture.
+        samples: the number of tokens that a sampled softmax draws for a batch.
+
+    Raises:
+        InputError: an unknown one, or one that cannot be.
     """
     if kind not in KINDS:
         raise InputError(f"softmax must be {' or '.join(KINDS)}, not {kind!r}")
@@ -209,4 +274,6 @@ def softmax(kind: str, vocabulary_size: int, size: int, shared: bool, mixtures: 
         return AdaptiveSoftmax(vocabulary_size, size, shared)
     if kind == "mixture":
         return MixtureOfSoftmaxes(vocabulary_size, size, shared, mixtures)
-    return (SampledSoftmax if kind == "sampled" else FullSoftmax)(vocabulary_size, size, shared)
+    if kind == "sampled":
+        return SampledSoftmax(vocabulary_size, size, shared, samples)
+    return FullSoftmax(vocabulary_size, size, shared)

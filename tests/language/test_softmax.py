@@ -2,6 +2,8 @@
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch.nn.functional import cross_entropy
 
 from carousel.errors import InputError
@@ -72,18 +74,73 @@ def test_frequent_words_are_the_first_of_the_adaptive_softmax():
     assert layer.rank.tolist() == list(range(WORDS))[::-1]
 
 
-def test_many_samples_estimate_the_full_loss_and_its_gradient(rows, monkeypatch):
-    monkeypatch.setattr(module, "SAMPLES", 200_000)
+@pytest.mark.parametrize(("samples", "draws", "tolerance"), [(WORDS - 5, 300, 0.01), (WORDS, 1, 1e-5), (10 * WORDS, 1, 1e-5)])
+def test_samples_estimate_the_full_loss_and_its_gradient(rows, samples, draws, tolerance):
     h, y = rows
-    layer = softmax("sampled", WORDS, SIZE, False)
+    layer = softmax("sampled", WORDS, SIZE, False, samples=samples)
     layer.learn_frequencies(torch.randint(1, 1000, (WORDS,)))
     y = layer(h).argmax(1)  # so likely that it matters when a target is drawn as well
     with torch.no_grad():
         layer.weight *= 20
-    estimate, loss = layer.loss(h, y), full_loss(layer, h, y)
-    torch.testing.assert_close(estimate, loss, rtol=0.01, atol=0)
+    estimate, loss = sum(layer.loss(h, y) for _ in range(draws)) / draws, full_loss(layer, h, y)
+    torch.testing.assert_close(estimate, loss, rtol=tolerance, atol=0)
     a, b = (torch.autograd.grad(x, layer.weight)[0] for x in (estimate, loss))
-    assert (a - b).norm() < 0.05 * b.norm()
+    assert (a - b).norm() < 10 * tolerance * b.norm()
+
+
+@pytest.mark.parametrize("at_once", [7, 256])
+@pytest.mark.parametrize("tied", [False, True])
+def test_the_loss_against_samples_and_its_gradient(rows, tied, at_once, monkeypatch):
+    monkeypatch.setattr(module, "ROWS_AT_ONCE", at_once)
+    h, y = rows[0].detach().double().requires_grad_(), rows[1]
+    layer = softmax("sampled", WORDS, SIZE, tied, samples=20).double()
+    layer.learn_frequencies(1000 // torch.arange(1, WORDS + 1))
+    with torch.no_grad():
+        layer.bias.normal_()
+    shared = torch.randn(WORDS, SIZE, dtype=torch.float64, requires_grad=True) if tied else None
+    weight = shared if tied else layer.weight
+    torch.manual_seed(1)
+    drawn, chances = layer.draw()
+    assert set(drawn.tolist()) & set(y.tolist())
+    expected = 0
+    for k, token in enumerate(y.tolist()):
+        if token != IGNORED:
+            right = h[k] @ weight[token] + layer.bias[token]
+            others = [j for j, n in enumerate(drawn.tolist()) if n != token]
+            wrong = weight[drawn[others]] @ h[k] + layer.bias[drawn[others]] - chances[others].log()
+            expected = expected + torch.cat([right[None], wrong]).logsumexp(0) - right
+    torch.manual_seed(1)
+    found, leaves = layer.loss(h, y, shared), [h, weight, layer.bias]
+    torch.testing.assert_close(found, expected)
+    for a, b in zip(torch.autograd.grad(3 * found, leaves), torch.autograd.grad(3 * expected, leaves), strict=True):
+        torch.testing.assert_close(a, b)
+    assert layer.loss(h, torch.full_like(y, IGNORED), shared) == 0
+
+
+def test_the_mean_of_many_samples_is_the_sum_over_all_words():
+    layer = softmax("sampled", WORDS, SIZE, False, samples=12)
+    layer.learn_frequencies(10_000 // torch.arange(1, WORDS + 1))
+    terms = torch.rand(WORDS, dtype=torch.float64)
+    sums = []
+    for _ in range(4000):
+        drawn, chances = layer.draw()
+        assert len(drawn) == len(set(drawn.tolist())) == 12
+        sums.append(float((terms[drawn] / chances).sum()))
+    mean = sum(sums) / len(sums)
+    deviation = (sum((s - mean) ** 2 for s in sums) / len(sums)) ** 0.5
+    assert abs(mean - float(terms.sum())) < 4 * deviation / len(sums) ** 0.5
+
+
+@given(st.lists(st.floats(1e-6, 1e6), min_size=2, max_size=40), st.data())
+def test_words_are_drawn_by_their_weight_but_none_twice(weights, data):
+    weights = torch.tensor(weights, dtype=torch.float64)
+    count = data.draw(st.integers(1, len(weights) - 1))
+    chances = module.inclusion(weights, count)
+    assert float(chances.sum()) == pytest.approx(count) and float(chances.max()) <= 1
+    free = chances < 1 - 1e-9
+    scale = chances[free] / weights[free]
+    torch.testing.assert_close(scale, scale[:1].expand_as(scale))
+    assert free.all() or not free.any() or weights[~free].min() * scale[0] >= 1 - 1e-6
 
 
 @pytest.mark.parametrize(
