@@ -38,6 +38,13 @@ def test_what_is_refused(words, search, said):
         check_command(words.split(), axes([search]))
 
 
+def test_a_name_that_no_figure_has_is_refused_before_the_first_trial(carousel, tmp_path):
+    words = ["--search", "lr=0.1:0.2", "--figure", "best.txt", "--", "train", "text.txt"]
+    status, _, err = carousel("tune", tmp_path / "s", *words)
+    assert status == 2 and err == "carousel: a figure is .png, .pdf or .svg, not 'best.txt'\n"
+    assert not (tmp_path / "s").exists()
+
+
 def test_a_search_of_a_language_model(carousel, tmp_path):
     pytest.importorskip("optuna", reason="optuna is not installed: carousel-rnn[tune]")
     text = tmp_path / "text.txt"
