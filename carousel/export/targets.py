@@ -104,7 +104,8 @@ def write_translator(
 
 
 def _written(path: Path, contents: dict[str, bytes]) -> list[Path]:
-    paths = [path if end == path.suffix else path.with_suffix(end) for end in contents]
+    base = path.with_suffix("") if path.suffix in contents else path  # "model-1.5" has no end of its own
+    paths = [base.with_name(base.name + end) for end in contents]
     for place, content in zip(paths, contents.values(), strict=True):
         files.write(place, content)
     return paths

@@ -42,6 +42,8 @@ def test_a_page_and_a_module_go_out_with_the_run_s_own_words(carousel, run, tmp_
     status, out, err = carousel("export", run, "-o", "model.js")
     assert status == 0 and 'import { load } from "./model.js"' in out, err
     assert (tmp_path / "model.d.ts").exists()
+    status, out, err = carousel("export", run, "-o", "model-1.5", "--to", "js")
+    assert status == 0 and 'from "./model-1.5.js"' in out and (tmp_path / "model-1.5.d.ts").exists(), err
 
 
 @needs_compiler
