@@ -72,7 +72,7 @@ def train(
     with owned(folder, processes):
         show = screen.TrainingScreen(config.model.cell, metric(config))
         trainer = prepared(folder, config, processes, fresh=resume is None, observer=show)
-        training.follow(trainer, show, json, f"carousel forecast train --resume {folder}")
+        training.follow(trainer, show, json, "carousel forecast train")
 
 
 @app.command("score", epilog="Example: carousel forecast score runs/sales-lstm-v2")

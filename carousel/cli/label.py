@@ -93,7 +93,7 @@ def train(
                     found |= {f"{part}_accuracy": score.accuracy, f"{part}_macro_f1": score.macro_f1}
             return found
 
-        training.follow(trainer, show, json, f"carousel label train --resume {folder}", scored)
+        training.follow(trainer, show, json, "carousel label train", scored)
 
 
 @app.command("score", epilog="Example: carousel label score runs/train-lstm-v2 source/test.txt --figure confusion.png")

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 PLAIN: dict[str, Any] = {"highlight": False, "markup": False, "emoji": False}  # others' text is shown: [b] is no bold
 out = Console(**PLAIN, width=None if sys.stdout.isatty() else 200)  # a file takes whole tables
-err = Console(**PLAIN, stderr=True)
+err = Console(**PLAIN, stderr=True, width=None if sys.stderr.isatty() else 1 << 12)  # and a log whole lines
 
 
 LONG = {"source", "translation"}  # columns whose cells may take several lines

@@ -89,7 +89,7 @@ def _train(folder: Path, config: TranscriptionConfig, processes: Processes, json
         run = TranscriberRun(folder)
         return {f"{part}_label_error": run.score(part).rate for part in ("valid", "test") if trainer.task.has(part)}
 
-    training.follow(trainer, show, json, f"carousel transcribe train --resume {folder}", scored)
+    training.follow(trainer, show, json, "carousel transcribe train", scored)
 
 
 @app.command("corpus", epilog="Example: carousel transcribe corpus forms --content forms")

@@ -100,7 +100,7 @@ def _train(folder: Path, config: TranslationConfig, processes: Processes, json: 
     trainer = prepared(folder, config, processes, TranslationTask, prepare_pairs, fresh=fresh, observer=show)
     if processes.first:
         _tell(counts, config.text.longest)
-    training.follow(trainer, show, json, f"carousel translate train --resume {folder}")
+    training.follow(trainer, show, json, "carousel translate train")
 
 
 @app.command("corpus", epilog="Example: carousel translate corpus pairs --train 60000")

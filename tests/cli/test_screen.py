@@ -14,6 +14,12 @@ def test_brackets_and_colons_are_text():
         assert word in shown([{"word": word}])
 
 
+def test_lines_of_a_log_stay_whole(capsys):
+    line = "stopped at step 5; continue with: carousel translate train --resume runs/" + "a long name " * 9
+    screen.err.print(line)
+    assert capsys.readouterr().err == f"{line}\n"
+
+
 def test_a_long_translation_takes_several_lines():
     text = " ".join(f"w{k}" for k in range(200))
     found = shown([{"held": "f = 0 at who", "translation": text}])
