@@ -101,6 +101,11 @@ def shown(value: float) -> str:
     return f"{value:.2f}" if abs(value) >= 1 else f"{value:.4f}"
 
 
+def perplexity(value: float) -> str:
+    """Return a perplexity, or a spread of perplexities, as text; of a model that knows nothing it can be of any size."""
+    return f"{value:.2f}" if value < 1e7 else f"{value:.1e}"
+
+
 class TrainingScreen:
     """An observer of training: a bar with targets per second, loss, metric and time left; a line at each validation."""
 

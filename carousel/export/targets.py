@@ -70,7 +70,8 @@ class Target:
 
 def target(name: str | None, path: Path) -> Target:
     """Return a target by its name or, for None, by the suffix of a file. Raises InputError for an unknown one."""
-    name = path.suffix.removeprefix(".") if name is None else name
+    if name is None and (name := path.suffix.removeprefix(".")) not in TARGETS:
+        raise InputError(f"{path} has no ending that says what to write; say it: `to` {' or '.join(TARGETS)}")
     if name not in TARGETS:
         raise InputError(f"`to` must be {' or '.join(TARGETS)}, not {name!r}")
     return TARGETS[name]

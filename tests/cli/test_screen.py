@@ -14,6 +14,10 @@ def test_brackets_and_colons_are_text():
         assert word in shown([{"word": word}])
 
 
+def test_a_perplexity_of_any_size_leaves_room_in_its_table():
+    assert [screen.perplexity(x) for x in (9.999, 1234567.0, 1e7, 2.0**1000)] == ["10.00", "1234567.00", "1.0e+07", "1.1e+301"]
+
+
 def test_lines_of_a_log_stay_whole(capsys):
     line = "stopped at step 5; continue with: carousel translate train --resume runs/" + "a long name " * 9
     screen.err.print(line)
