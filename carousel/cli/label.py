@@ -261,8 +261,6 @@ def corpus(
     """
     if name not in CORPORA:
         raise InputError(f"there is no corpus {name!r}; there are {', '.join(CORPORA)}")
-    if folder.exists() and not folder.is_dir():
-        raise InputError(f"{folder} is no folder; choose another")
     counts = {part: n for part, n in zip(PARTS, (train, valid, test), strict=True) if n is not None}
     if counts and name in uea.SETS:
         raise InputError(f"{name} is a set of its own size; leave --{next(iter(counts))} out")

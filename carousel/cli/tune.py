@@ -69,15 +69,16 @@ def command(
         words = list(training or [])
         check_command(words, axes(list(search or [])))
         settings = Settings(words, list(search or []), seed, not no_prune, storage, name)
-    with files.owning(folder), files.undoing(folder):
-        found = Search(folder, settings)
-        path = check_command(found.settings.command, found.axes)
-        terminated = signal.signal(signal.SIGTERM, signal.default_int_handler)  # a run in a session of its own would go on
-        try:
-            with _Screen(trials) as show:
-                found.run(trials, path, show)
-        finally:
-            signal.signal(signal.SIGTERM, terminated)
+    with files.owning(folder):
+        with files.undoing(folder, (InputError,)):  # a disk that is full takes no trial that was trained
+            found = Search(folder, settings)
+            path = check_command(found.settings.command, found.axes)
+            terminated = signal.signal(signal.SIGTERM, signal.default_int_handler)  # a run in a session of its own would go on
+            try:
+                with _Screen(trials) as show:
+                    found.run(trials, path, show)
+            finally:
+                signal.signal(signal.SIGTERM, terminated)
         _tell(found, path, figure or folder / "search.png", json)
 
 
