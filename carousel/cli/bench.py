@@ -238,7 +238,7 @@ def lm(
         }
         for r in rows
     ]
-    where = f"{used} threads" if card.type == "cpu" else str(card)
+    where = f"{used} thread{'s' * (used > 1)}" if card.type == "cpu" else str(card)
     title = f"{layers} × {hidden} {cell}, {vocabulary.size:,} words, {batch_size} rows × {length} steps, {where}"
     screen.print_rows(title, shown, ("model",))
 

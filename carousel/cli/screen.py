@@ -173,7 +173,12 @@ class TrainingScreen:
 def busy(what: str) -> Iterator[None]:
     """Show that work goes on, with its seconds."""
     progress = Progress(
-        SpinnerColumn(), TextColumn(what), TimeElapsedColumn(), console=err, transient=True, disable=not err.is_terminal
+        SpinnerColumn(),
+        TextColumn("{task.description}", markup=False),  # a file's name may hold brackets
+        TimeElapsedColumn(),
+        console=err,
+        transient=True,
+        disable=not err.is_terminal,
     )
     progress.add_task(what, total=None)
     with progress:
