@@ -149,6 +149,9 @@ def test_times_go_on(run):
     assert run.ending()[0].times == ["2016", "2017", "2018", "2019"] and len(run.ending()[0].came) == 4
     assert continued(["2020-11", "2020-12"], 4)[2:] == ["2021-01", "2021-02"]
     assert continued(["2020-12-25", "2021-01-01"], 3)[2:] == ["2021-01-08"]
+    assert continued(["2020-11-01", "2020-12-01", "2021-01-01"], 5)[3:] == ["2021-02-01", "2021-03-01"]  # of unequal lengths
+    assert continued(["2020-02-15", "2020-05-15", "2020-08-15"], 4)[3:] == ["2020-11-15"]
+    assert continued(["2020-01-31", "2020-02-29", "2020-03-31"], 4)[3:] == ["4"]
     assert continued(["Q1", "Q2", "Q3"], 5)[3:] == ["4", "5"] and continued(["1"], 2) == ["1", "2"]
     assert [row["time"] for row in a.rows()] == a.times and list(a.rows()[0])[:4] == ["series", "step", "time", "forecast"]
 
