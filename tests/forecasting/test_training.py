@@ -156,6 +156,21 @@ def test_times_go_on(run):
     assert [row["time"] for row in a.rows()] == a.times and list(a.rows()[0])[:4] == ["series", "step", "time", "forecast"]
 
 
+def test_only_quantiles_that_were_learnt_are_told(tmp_path):
+    how = {"horizon": 4, "hidden": 4, "epochs": 1, "windows": 32, "threads": 1}
+    learnt = ForecastRun.train({"x": wave()}, tmp_path / "q", output="quantiles", levels="0.1,0.5,0.9", **how)
+    (ending,) = learnt.ending()
+    assert list(learnt.predict()[0].quantiles) == list(ending.quantiles) == [0.1, 0.25, 0.5, 0.75, 0.9]
+    (legend,) = learnt.figure([ending]).legends
+    assert [text.get_text() for text in legend.get_texts()] == ["50 % interval", "forecast", "observed"]
+    with pytest.raises(InputError, match=r"learnt quantiles from 0\.1 to 0\.9, and none of 0\.05"):
+        learnt.predict(levels=[0.05, 0.5])
+    points = ForecastRun.train({"x": wave()}, tmp_path / "p", output="point", **how)
+    assert points.predict()[0].quantiles == {}
+    with pytest.raises(InputError, match="forecasts points, and has no quantiles; leave `levels` out"):
+        points.predict(levels=[0.5])
+
+
 def test_what_cannot_be_forecast_is_refused(run, tmp_path):
     for table, part in [
         ({"t": [1], "x": [1.0], "z": [2.0]}, "series 'x' is constant"),
