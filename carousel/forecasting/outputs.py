@@ -23,12 +23,15 @@ class Output(Protocol):
     Attributes:
         size: numbers of the raw output.
         loss_name: the name, in ``metrics.jsonl``, of the mean loss of a value.
-        reach: the lowest and the highest level of which it tells a quantile; None where it tells none.
     """
 
     size: int
     loss_name: str
-    reach: tuple[float, float] | None
+
+    @property
+    def reach(self) -> tuple[float, float] | None:
+        """The lowest and the highest level of which it tells a quantile; None where it tells none."""
+        ...
 
     def loss(self, raw: Tensor, target: Tensor) -> Tensor:
         """Return the loss of each target, (…)."""
