@@ -125,8 +125,10 @@ def owning(folder: Path) -> Iterator[None]:
     nested. The file goes with its owner, and so do folders that were made for it and in which nothing was put.
 
     Raises:
-        InputError: another process owns the folder (its number, and since when).
+        InputError: another process owns the folder (its number, and since when), or it is no folder.
     """
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{folder} is no folder; choose another")
     try:
         str(folder).encode()
     except UnicodeEncodeError:  # safetensors cannot read there the file that it has written
@@ -210,12 +212,12 @@ def _remove(folders: list[Path]) -> None:
 
 
 @contextmanager
-def undoing(folder: Path | None) -> Iterator[None]:
-    """Leave nothing in ``folder`` that was not there before where the input is refused; None: do nothing."""
+def undoing(folder: Path | None, errors: tuple[type[Exception], ...] = (InputError, OSError)) -> Iterator[None]:
+    """Leave nothing in ``folder`` that was not there before where one of the ``errors`` is raised; None: do nothing."""
     before = set(folder.iterdir()) if folder is not None and folder.is_dir() else set()
     try:
         yield
-    except (InputError, OSError):
+    except errors:
         for path in set(folder.iterdir()) - before if folder is not None and folder.is_dir() else ():
             if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path, ignore_errors=True)

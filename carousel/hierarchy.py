@@ -69,6 +69,17 @@ def joined(x: Tensor, sizes: Sizes, block: Block, fill: bool = False) -> tuple[T
     return x.reshape(rows, columns, batch, a * b * numbers), after
 
 
+def _check(x: Tensor, sizes: Sizes) -> None:
+    height, width, batch = x.shape[:3]
+    if len(sizes) != batch:
+        raise ValueError(f"there are {batch} inputs, and sizes of {len(sizes)}")
+    for k, (h, w) in enumerate(sizes):
+        if not (1 <= h <= height and 1 <= w <= width):
+            if height == 1:
+                raise ValueError(f"sequence {k} has {w} steps, but the input has {width}")
+            raise ValueError(f"image {k} is {h} × {w}, but the input has {height} × {width}")
+
+
 def _after(k: int, size: Block, block: Block, fill: bool) -> Block:
     """Return the rows and columns of blocks of the image number ``k``."""
     (h, w), (a, b) = size, block
@@ -141,7 +152,8 @@ class Hierarchy(nn.Module):
         return found
 
     def _up(self, x: Tensor, sizes: Sizes, layers: int | None = None) -> tuple[Tensor, list[Block]]:
-        """Return the output of so many layers, by default of all, and its sizes."""
+        """Return the output of so many layers, by default of all, and its sizes. Raises ValueError for sizes ``x`` has not."""
+        _check(x, sizes)
         found = list(sizes)
         for number, layer in enumerate(self.layers[:layers]):
             x, found = self.entering(number, x, found)

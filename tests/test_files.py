@@ -86,6 +86,13 @@ def test_a_folder_that_cannot_be_made_leaves_none_of_its_parents(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_a_file_where_a_folder_is_meant_is_refused(tmp_path):
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(InputError, match="file is no folder; choose another"), files.owning(tmp_path / "file"):
+        pass
+    assert (tmp_path / "file").read_text() == "mine"
+
+
 def test_what_was_refused_leaves_what_was_there(tmp_path):
     (tmp_path / "old").mkdir()
     with pytest.raises(InputError), files.owning(tmp_path), files.undoing(tmp_path):

@@ -147,6 +147,12 @@ def test_gradcheck():
             lambda: SequenceHierarchy("gru", 3, 4, (2, 3))(torch.zeros(9, 2, 3), [9, 4]),
             "sequence 1 has 2 steps, fewer",
         ),
+        (lambda: SequenceHierarchy("gru", 3, 4)(torch.zeros(5, 2, 3), [5, 6]), "sequence 1 has 6 steps, but the input has 5"),
+        (lambda: SequenceHierarchy("gru", 3, 4)(torch.zeros(5, 2, 3), [5]), "there are 2 inputs, and sizes of 1"),
+        (
+            lambda: GridHierarchy("mdlstm", 1, 2)(torch.zeros(5, 6, 1, 1), [[6, 6]]),
+            "image 0 is 6 × 6, but the input has 5 × 6",
+        ),
         (
             lambda: GridHierarchy("mdlstm", 1, 2)(torch.zeros(3, 2, 1, 1)),
             "image 0 is 2 × 1 there, smaller than a block of 2 × 2",

@@ -6,17 +6,17 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_sequence
 
-from carousel import files, kernels
+from carousel import kernels
 from carousel.bench import jax_scan, onnx_runtime
 from carousel.bench.timing import PYTORCHS, Work, forward, further, layer_of, peak, side_by_side
 from carousel.layers import Recurrent
+from carousel.plotting import Figure
 
 SIZES = [(1, 256, 100), (20, 200, 35), (32, 256, 70), (64, 512, 70), (20, 650, 35)]
 
@@ -148,10 +148,8 @@ def _train(parameters: Sequence[Tensor], run: Callable[[Any], Any], data: Any) -
     return work
 
 
-def draw(rows: list[dict[str, Any]], path: Path) -> None:
+def draw(rows: list[dict[str, Any]]) -> Figure:
     """Draw the speed of each way in single precision as a share of the floor: a panel for forward, one for training."""
-    from matplotlib.figure import Figure
-
     colours = {
         "carousel": "#c0392b",
         "torch.nn": "#2c6fad",
@@ -179,5 +177,4 @@ def draw(rows: list[dict[str, Any]], path: Path) -> None:
         axes.spines[["top", "right"]].set_visible(False)
     handles = {label: h for axes in both for h, label in zip(*axes.get_legend_handles_labels(), strict=True)}
     figure.legend(handles.values(), handles.keys(), frameon=False, loc="outside upper right", ncols=4)
-    with files.replacing(path) as file:
-        figure.savefig(file, format="png", dpi=110)
+    return figure

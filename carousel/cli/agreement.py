@@ -36,7 +36,7 @@ def corpus(
     """
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder} is no folder; choose another")
-    with files.owning(folder):
+    with files.owning(folder), screen.busy(f"writing {folder}"):
         english.write(folder, train, valid, test, seed)
     print(f"wrote {train:,}, {valid:,} and {test:,} sentences to {folder}")
 

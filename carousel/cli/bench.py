@@ -10,7 +10,6 @@ from typing import Annotated, Any
 import torch
 import typer
 
-from carousel import files
 from carousel.bench import grids as bench_grids
 from carousel.bench import kernels as bench_kernels
 from carousel.bench import lm as bench_lm
@@ -19,6 +18,7 @@ from carousel.bench import rl as bench_rl
 from carousel.bench import startup as bench_startup
 from carousel.cli import bench_gpu, bench_size, bench_stream, commands, options, screen
 from carousel.errors import InputError
+from carousel.insight import figures
 from carousel.kernels.triton import WAYS
 from carousel.language.feeding import Stream
 from carousel.language.model import ModelConfig
@@ -58,12 +58,11 @@ def kernels(
     compile_only: Annotated[bool, typer.Option("--compile-only", help="Compile for a GPU; it need not be here.")] = False,
     seconds: Seconds = 1.0,
     threads: options.Threads = 0,
-    figure: Annotated[Path | None, typer.Option(help="Write a figure to this file.", show_default=False)] = None,
+    figure: options.Figure = None,
     json: options.Json = False,
 ) -> None:
     """Time our layers beside torch.nn's, the eager loop, and the matrix products alone (100 %)."""
-    if figure is not None:
-        files.check(figure)
+    figures.check(figure)
     if device == "cuda" or compile_only:
         how = {"compiled": compiled, "jax": jax, "compile_only": compile_only, "json": json}
         bench_gpu.kernels(cells, _sizes(sizes), types, ways, seconds, **how)
@@ -85,7 +84,7 @@ def kernels(
             found = bench_kernels.measure(case, compiled=compiled, jax=jax, onnx=onnx, bfloat16=bfloat16, seconds=seconds)
             rows += [{**r, "threads": used} for r in found]
     if figure is not None:
-        bench_kernels.draw(rows, figure)
+        figures.save(bench_kernels.draw(rows), figure)
     if json:
         screen.print_json(rows)
         return
@@ -239,7 +238,7 @@ def lm(
         }
         for r in rows
     ]
-    where = f"{used} threads" if card.type == "cpu" else str(card)
+    where = f"{used} thread{'s' * (used > 1)}" if card.type == "cpu" else str(card)
     title = f"{layers} × {hidden} {cell}, {vocabulary.size:,} words, {batch_size} rows × {length} steps, {where}"
     screen.print_rows(title, shown, ("model",))
 
@@ -282,13 +281,12 @@ def rl(
     """RecurrentPPO on CartPole without velocities (extra rl): frames a second of one processor, beside sb3-contrib's LSTM."""
     if not bench_rl.available():
         raise InputError("bench rl needs the package sb3-contrib: pip install carousel-rnn[rl]")
-    if figure is not None:
-        files.check(figure)
+    figures.check(figure)
     names = commands.cells(cells)
     with screen.counting("learning") as tick:
         rows = bench_rl.measure(names, steps, seeds, tick)
     if figure is not None:
-        bench_rl.draw(rows).savefig(figure, dpi=150)
+        figures.save(bench_rl.draw(rows), figure)
     if json:
         screen.print_json(rows)
         return

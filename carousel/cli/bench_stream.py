@@ -7,10 +7,10 @@ from typing import Annotated, Any
 import torch
 import typer
 
-from carousel import files
 from carousel.bench import stream
 from carousel.cli import options, screen
 from carousel.errors import InputError
+from carousel.insight import figures
 
 
 def command(
@@ -20,8 +20,7 @@ def command(
     json: options.Json = False,
 ) -> None:
     """Time a stream of single steps: ours in 32, 16 and 8 bits, the C file, WebAssembly, PyTorch, ONNX Runtime."""
-    if figure is not None:
-        files.check(figure)
+    figures.check(figure)
     sizes = options.numbers(units)
     if not sizes:
         raise InputError(f"units are whole numbers from 1, separated by commas, not {units!r}")
@@ -38,7 +37,7 @@ def command(
     finally:
         torch.set_num_threads(threads)
     if figure is not None:
-        stream.draw(rows).savefig(figure, dpi=120)
+        figures.save(stream.draw(rows), figure)
     if json:
         screen.print_json({"rows": rows, "left_out": left})
         return

@@ -135,7 +135,8 @@ def show(rows: list[dict[str, Any]], title: str) -> None:
         {
             "model": r["model"],
             "parameters": f"{r['parameters']:,}" if "parameters" in r else "",
-            "perplexity": _number(r["perplexity"]) + (f" ± {_number(r['spread'])}" if "spread" in r else ""),
+            "perplexity": screen.perplexity(r["perplexity"])
+            + (f" ± {screen.perplexity(r['spread'])}" if "spread" in r else ""),
             "bits per character": f"{r['bits_per_character']:.3f}",
             "words per second": f"{r['words_per_second']:,.0f}" if r.get("words_per_second") else "",
             "seconds": f"{r['seconds']:.0f}" if "seconds" in r else "",
@@ -143,7 +144,3 @@ def show(rows: list[dict[str, Any]], title: str) -> None:
         for r in rows
     ]
     screen.print_rows(title, formats, ("model",))
-
-
-def _number(perplexity: float) -> str:
-    return f"{perplexity:.2f}" if perplexity < 1e7 else f"{perplexity:.1e}"

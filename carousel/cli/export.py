@@ -68,7 +68,7 @@ def command(
         written = model.export(out, kind.name, precision)
     way = kind if isinstance(model, LanguageRun) else kind.translating
     assert way is not None  # else nothing was written
-    _tell(run, kind.name, written, way.next(out), json, {"precision": precision, **scores})
+    _tell(run, kind.name, written, way.next(written[0]), json, {"precision": precision, **scores})
 
 
 def _tell(

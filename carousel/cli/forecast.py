@@ -37,8 +37,11 @@ Table = Annotated[
 Known = Annotated[
     int | None, typer.Option(min=1, help="Forecast after so many values; by default after all.", show_default=False)
 ]
-Levels = Annotated[str, typer.Option(help="Levels of the quantiles that are told, separated by commas.")]
 USUAL = ",".join(f"{level:g}" for level in LEVELS)
+Levels = Annotated[
+    str | None,
+    typer.Option(help=f"Levels of quantiles, separated by commas; by default {USUAL}, as far as learnt.", show_default=False),
+]
 
 
 @app.command("train", epilog=EXAMPLE)
@@ -72,7 +75,7 @@ def train(
     with owned(folder, processes):
         show = screen.TrainingScreen(config.model.cell, metric(config))
         trainer = prepared(folder, config, processes, fresh=resume is None, observer=show)
-        training.follow(trainer, show, json, f"carousel forecast train --resume {folder}")
+        training.follow(trainer, show, json, "carousel forecast train")
 
 
 @app.command("score", epilog="Example: carousel forecast score runs/sales-lstm-v2")
@@ -109,14 +112,14 @@ def predict(
     run: Run,
     table: Table = None,
     known: Known = None,
-    levels: Levels = USUAL,
+    levels: Levels = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Write CSV to this file.", show_default=False)] = None,
     json: options.Json = False,
 ) -> None:
     """Forecast what follows: a line of CSV for each step, its median (a mean, of a model for squared errors), and quantiles."""
     if out is not None:
         files.check(out)
-    found = ForecastRun(run).predict(table, known=known, levels=_levels(levels))
+    found = ForecastRun(run).predict(table, known=known, levels=None if levels is None else _levels(levels))
     if out is not None:
         files.write(out, _csv(found))
     if json:

@@ -93,7 +93,7 @@ def train(
                     found |= {f"{part}_accuracy": score.accuracy, f"{part}_macro_f1": score.macro_f1}
             return found
 
-        training.follow(trainer, show, json, f"carousel label train --resume {folder}", scored)
+        training.follow(trainer, show, json, "carousel label train", scored)
 
 
 @app.command("score", epilog="Example: carousel label score runs/train-lstm-v2 source/test.txt --figure confusion.png")
@@ -261,8 +261,6 @@ def corpus(
     """
     if name not in CORPORA:
         raise InputError(f"there is no corpus {name!r}; there are {', '.join(CORPORA)}")
-    if folder.exists() and not folder.is_dir():
-        raise InputError(f"{folder} is no folder; choose another")
     counts = {part: n for part, n in zip(PARTS, (train, valid, test), strict=True) if n is not None}
     if counts and name in uea.SETS:
         raise InputError(f"{name} is a set of its own size; leave --{next(iter(counts))} out")

@@ -63,7 +63,7 @@ def command(
     elif json:
         screen.print_json({"runs": [name for name, _ in scored], "file": str(file), **found.as_dict()})
     elif len(runs) == 1 and not found.members[0].adapted:
-        print(f"perplexity          {found.perplexity:.2f}")
+        print(f"perplexity          {screen.perplexity(found.perplexity)}")
         print(f"bits per character  {found.bits_per_character:.4f}")
     else:
         scored += [] if found.of_mean is None else [("mean of their weights", found.of_mean)]
@@ -77,7 +77,10 @@ def print_table(scored: list[tuple[str, Score]], alone: bool) -> None:
     rows = []
     for name, score in scored:
         for k, (way, found) in enumerate({STATIC: score, **score.adapted}.items()):
-            values = {"perplexity": f"{found.perplexity:.2f}", "bits per character": f"{found.bits_per_character:.4f}"}
+            values = {
+                "perplexity": screen.perplexity(found.perplexity),
+                "bits per character": f"{found.bits_per_character:.4f}",
+            }
             rows.append({"model": "" if k else name, "evaluation": way, **values})
     columns = {"model": "left", "evaluation": "left", "perplexity": "right", "bits per character": "right"}
     if alone:

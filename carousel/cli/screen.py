@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 PLAIN: dict[str, Any] = {"highlight": False, "markup": False, "emoji": False}  # others' text is shown: [b] is no bold
 out = Console(**PLAIN, width=None if sys.stdout.isatty() else 200)  # a file takes whole tables
-err = Console(**PLAIN, stderr=True)
+err = Console(**PLAIN, stderr=True, width=None if sys.stderr.isatty() else 1 << 12)  # and a log whole lines
 
 
 LONG = {"source", "translation"}  # columns whose cells may take several lines
@@ -101,6 +101,11 @@ def shown(value: float) -> str:
     return f"{value:.2f}" if abs(value) >= 1 else f"{value:.4f}"
 
 
+def perplexity(value: float) -> str:
+    """Return a perplexity, or a spread of perplexities, as text; of a model that knows nothing it can be of any size."""
+    return f"{value:.2f}" if value < 1e7 else f"{value:.1e}"
+
+
 class TrainingScreen:
     """An observer of training: a bar with targets per second, loss, metric and time left; a line at each validation."""
 
@@ -168,7 +173,12 @@ class TrainingScreen:
 def busy(what: str) -> Iterator[None]:
     """Show that work goes on, with its seconds."""
     progress = Progress(
-        SpinnerColumn(), TextColumn(what), TimeElapsedColumn(), console=err, transient=True, disable=not err.is_terminal
+        SpinnerColumn(),
+        TextColumn("{task.description}", markup=False),  # a file's name may hold brackets
+        TimeElapsedColumn(),
+        console=err,
+        transient=True,
+        disable=not err.is_terminal,
     )
     progress.add_task(what, total=None)
     with progress:

@@ -76,4 +76,4 @@ def train(folder: Path, config: Config, processes: Processes, json: bool, *, fre
     """Prepare, train and tell. A text that is refused leaves no folder behind where the run is ``fresh``."""
     show = screen.TrainingScreen(config.model.cell, PERPLEXITY)
     trainer = prepared(folder, config, processes, fresh=fresh, observer=show, preparing=screen.preparing)
-    training.follow(trainer, show, json, f"carousel train --resume {folder}")
+    training.follow(trainer, show, json, "carousel train")

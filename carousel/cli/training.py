@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -61,7 +62,7 @@ def begin(
 
 
 def follow(
-    trainer: Trainer, show: screen.TrainingScreen, json: bool, again: str, scored: Callable[[], dict[str, float]] = dict
+    trainer: Trainer, show: screen.TrainingScreen, json: bool, command: str, scored: Callable[[], dict[str, float]] = dict
 ) -> None:
     """Train and tell.
 
@@ -69,7 +70,7 @@ def follow(
         trainer: of the run.
         show: its observer.
         json: whether the result is JSON.
-        again: the command that goes on with the run.
+        command: that trains the run.
         scored: called at the end of the run for more to tell, by name.
     """
     folder, metric = trainer.folder, trainer.metric
@@ -81,7 +82,8 @@ def follow(
     if json:
         screen.print_json({**end, **more, "run": str(folder)})
     if end["event"] == "interrupted":
-        screen.err.print(f"stopped at step {end['step']}; continue with: {again}")
+        again = f"{command} --resume {shlex.quote(str(folder))}"
+        screen.err.print(f"stopped at step {end['step']}; continue with: {again}", soft_wrap=True)  # a command to copy
         sys.exit(130)  # and not by Typer: the message is out
     if not json:
         test = f", test {screen.shown(end[f'test_{metric.name}'])}" if f"test_{metric.name}" in end else ""

@@ -89,7 +89,7 @@ def _train(folder: Path, config: TranscriptionConfig, processes: Processes, json
         run = TranscriberRun(folder)
         return {f"{part}_label_error": run.score(part).rate for part in ("valid", "test") if trainer.task.has(part)}
 
-    training.follow(trainer, show, json, f"carousel transcribe train --resume {folder}", scored)
+    training.follow(trainer, show, json, "carousel transcribe train", scored)
 
 
 @app.command("corpus", epilog="Example: carousel transcribe corpus forms --content forms")
@@ -107,7 +107,7 @@ def corpus(
     Digits of training, validation and test are images of different writers: those of scikit-learn's set, side by side.
     """
     options.build(ExamplesConfig, {"content": content, "resolution": resolution})
-    with files.owning(folder):
+    with files.owning(folder), screen.busy(f"writing {folder}"):
         for part, count in {"train": train, "valid": valid, "test": test}.items():
             made = digits.strings(part, count, seed, content, resolution)
             with files.replacing(folder / f"{part}.npz") as file:

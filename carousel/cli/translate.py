@@ -100,7 +100,7 @@ def _train(folder: Path, config: TranslationConfig, processes: Processes, json: 
     trainer = prepared(folder, config, processes, TranslationTask, prepare_pairs, fresh=fresh, observer=show)
     if processes.first:
         _tell(counts, config.text.longest)
-    training.follow(trainer, show, json, f"carousel translate train --resume {folder}")
+    training.follow(trainer, show, json, "carousel translate train")
 
 
 @app.command("corpus", epilog="Example: carousel translate corpus pairs --train 60000")
@@ -116,7 +116,7 @@ def corpus(
     Beside each text stands a JSONL file: each English word's labels (gender, number, capital letter, tense), and the
     Czech words that agree, with the right form and a wrong one. Test subjects and predicates were never together in training.
     """
-    with files.owning(folder):
+    with files.owning(folder), screen.busy(f"writing {folder}"):
         czech.write(folder, train, valid, test, seed)
     print(f"wrote {folder}: {train} pairs to train on, {valid} for validation, {test} for testing")
 

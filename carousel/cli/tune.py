@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import shlex
 import signal
 from collections.abc import Mapping
@@ -15,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from carousel import files
 from carousel.cli import loaded, options, screen
 from carousel.errors import InputError, TrainingError
+from carousel.insight import figures
 from carousel.tuning.axes import OFF, ON, Axis, axes
 from carousel.tuning.figure import draw
 from carousel.tuning.search import Search, Settings, Trial
@@ -53,7 +53,8 @@ def command(
     name: Annotated[str, typer.Option(help="Name of the study in this database.")] = "carousel",
     seed: options.Seed = 1,
     figure: Annotated[
-        Path | None, typer.Option(help="Figure; search.png in the folder by default.", show_default=False)
+        Path | None,
+        typer.Option(help="Figure (.png, .pdf or .svg); search.png in the folder by default.", show_default=False),
     ] = None,
     json: options.Json = False,
 ) -> None:
@@ -62,20 +63,22 @@ def command(
     Trials are compared by their best validation loss. Ctrl-C stops the search, and the same command goes on with it, also
     without its settings: carousel tune FOLDER --trials 40.
     """
+    figures.check(figure)
     settings = None
     if training or search:
         words = list(training or [])
         check_command(words, axes(list(search or [])))
         settings = Settings(words, list(search or []), seed, not no_prune, storage, name)
-    with files.owning(folder), files.undoing(folder):
-        found = Search(folder, settings)
-        path = check_command(found.settings.command, found.axes)
-        terminated = signal.signal(signal.SIGTERM, signal.default_int_handler)  # a run in a session of its own would go on
-        try:
-            with _Screen(trials) as show:
-                found.run(trials, path, show)
-        finally:
-            signal.signal(signal.SIGTERM, terminated)
+    with files.owning(folder):
+        with files.undoing(folder, (InputError,)):  # a disk that is full takes no trial that was trained
+            found = Search(folder, settings)
+            path = check_command(found.settings.command, found.axes)
+            terminated = signal.signal(signal.SIGTERM, signal.default_int_handler)  # a run in a session of its own would go on
+            try:
+                with _Screen(trials) as show:
+                    found.run(trials, path, show)
+            finally:
+                signal.signal(signal.SIGTERM, terminated)
         _tell(found, path, figure or folder / "search.png", json)
 
 
@@ -158,9 +161,7 @@ def _tell(found: Search, path: tuple[str, ...], figure: Path, json: bool) -> Non
         raise TrainingError(f"no trial was completed; what their runs said stands in {found.folder / 'trials'}")
     text = shlex.join(["carousel", *found.settings.command])
     drawn = draw(found.axes, every, importances, f"{text}: {len(every)} trials, best loss {ranked[0].loss:.4f}")
-    content = io.BytesIO()
-    drawn.savefig(content, format=figure.suffix.lstrip(".") or "png", dpi=110)
-    files.write(figure, content.getvalue())
+    figures.save(drawn, figure)
     best = shlex.join(["carousel", *path, *_words(found, ranked[0]), *found.settings.command[len(path) :]])
     if json:
         told = {

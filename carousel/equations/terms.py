@@ -15,6 +15,7 @@ import sympy
 from carousel.equations.errors import EquationError
 from carousel.equations.notes import Expr, Notes, Parameter, Product, Size
 
+INFINITE = (sympy.oo, -sympy.oo, sympy.zoo, sympy.nan)  # of a float, or of a division by 0
 MOST_STEPS = 64  # of a delay: each costs a state, which is copied at every step
 
 
@@ -69,6 +70,8 @@ class Term:
             size = size or x.size
         values = [x.expr if isinstance(x, Term) else sympy.sympify(x) for x in operands]
         notes, expr = terms[0].notes, build(*values)
+        if expr.has(*INFINITE):
+            raise EquationError(f"{name} gives a number that is not finite")
         notes.written.setdefault(expr, len(notes.written))
         return Term(notes, expr, size, dense=dense, each=any(x.each for x in terms))
 

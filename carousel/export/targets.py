@@ -70,7 +70,8 @@ class Target:
 
 def target(name: str | None, path: Path) -> Target:
     """Return a target by its name or, for None, by the suffix of a file. Raises InputError for an unknown one."""
-    name = path.suffix.removeprefix(".") if name is None else name
+    if name is None and (name := path.suffix.removeprefix(".")) not in TARGETS:
+        raise InputError(f"{path} has no ending that says what to write; say it: `to` {' or '.join(TARGETS)}")
     if name not in TARGETS:
         raise InputError(f"`to` must be {' or '.join(TARGETS)}, not {name!r}")
     return TARGETS[name]
@@ -104,7 +105,8 @@ def write_translator(
 
 
 def _written(path: Path, contents: dict[str, bytes]) -> list[Path]:
-    paths = [path if end == path.suffix else path.with_suffix(end) for end in contents]
+    base = path.with_suffix("") if path.suffix in contents else path  # "model-1.5" has no end of its own
+    paths = [base.with_name(base.name + end) for end in contents]
     for place, content in zip(paths, contents.values(), strict=True):
         files.write(place, content)
     return paths

@@ -154,7 +154,7 @@ class WindowTraining(ExampleTraining):
     feed: str = setting("windows", choices=("windows",))
     batch_size: int = setting(32, "Windows of a batch.", least=1)
     length: int = setting(48, "Steps that the model reads before a forecast.", least=1)
-    windows: int = setting(640, "Windows drawn in an epoch.", least=1, most=LARGEST)
+    windows: int = setting(640, "Windows drawn in an epoch, rounded up to whole batches.", least=1, most=LARGEST)
     epochs: int = setting(30, "Epochs of `windows` each, in all.", least=1)
     log_every: int = setting(20, "Steps between lines of metrics.jsonl.", least=1)
 

@@ -29,7 +29,7 @@ def draw(forecasts: Sequence[Forecast], title: str, history: int) -> Figure:
         past, to_come = np.arange(1 - len(before), 1), np.arange(1, len(f.values) + 1)
         axes.plot(past, before, color="#333", linewidth=1.3)
         for low, high, dense in BANDS:
-            if low in f.quantiles:
+            if {low, high} <= f.quantiles.keys():
                 band = f.quantiles[low], f.quantiles[high]
                 share = f"{100 * (high - low):.0f} % interval"
                 axes.fill_between(to_come, *band, color=COLOUR, alpha=dense, linewidth=0, label=share)

@@ -110,14 +110,24 @@ def forecast(
 
 
 def continued(times: Sequence[str], steps: int) -> list[str]:
-    """Continue times up to ``steps``: evenly spaced integers and ISO dates in their spacing, others by the rows' numbers."""
-    more = steps - len(times)
+    """Continue times up to ``steps``: evenly spaced integers and ISO dates in their spacing, also one by months (the 15th of
+    each), others by the rows' numbers.
+    """
+    more = range(1, steps - len(times) + 1)
     for kind in ("int64", "datetime64"):
         try:
             known: Any = np.array([int(t) for t in times] if kind == "int64" else times, kind)
         except (ValueError, OverflowError):
             continue
-        gaps = known[1:] - known[:-1]
-        if len(gaps) and (gaps == gaps[0]).all() and gaps[0]:
-            return [*times, *(str(known[-1] + k * gaps[0]) for k in range(1, more + 1))]
-    return [*times, *(str(len(times) + k) for k in range(1, more + 1))]
+        if gap := _even(known):
+            return [*times, *(str(known[-1] + k * gap) for k in more)]
+        months = known.astype("datetime64[M]") if kind == "datetime64" else known[:0]
+        if (gap := _even(months)) and len({*(days := known - months)}) == 1:
+            return [*times, *(str((months[-1] + k * gap).astype(known.dtype) + days[0]) for k in more)]
+    return [*times, *(str(len(times) + k) for k in more)]
+
+
+def _even(places: Any) -> Any:
+    """Return the spacing of places that are evenly spaced; None of others."""
+    gaps = places[1:] - places[:-1]
+    return gaps[0] if len(gaps) and (gaps == gaps[0]).all() and gaps[0] else None

@@ -18,10 +18,20 @@ HALVINGS = 60  # of the interval in which a quantile lies
 
 
 class Output(Protocol):
-    """A form of a forecast. ``loss_name``: the name, in ``metrics.jsonl``, of the mean loss of a value."""
+    """A form of a forecast.
+
+    Attributes:
+        size: numbers of the raw output.
+        loss_name: the name, in ``metrics.jsonl``, of the mean loss of a value.
+    """
 
     size: int
     loss_name: str
+
+    @property
+    def reach(self) -> tuple[float, float] | None:
+        """The lowest and the highest level of which it tells a quantile; None where it tells none."""
+        ...
 
     def loss(self, raw: Tensor, target: Tensor) -> Tensor:
         """Return the loss of each target, (…)."""
@@ -51,6 +61,7 @@ class Point:
     """
 
     size = 1
+    reach = None
 
     def __init__(self, squared: bool = False):
         self.squared, self.loss_name = squared, "squared_error" if squared else "absolute_error"
@@ -89,7 +100,7 @@ class Quantiles:
 
     def __init__(self, levels: Sequence[float]):
         self.levels, self.size = tuple(levels), len(levels)
-        self.middle = self.levels.index(0.5)
+        self.middle, self.reach = self.levels.index(0.5), (self.levels[0], self.levels[-1])
 
     def loss(self, raw: Tensor, target: Tensor) -> Tensor:
         """Return max(τ(y − q), (τ − 1)(y − q)), the mean over the levels τ."""
@@ -135,6 +146,7 @@ class Mixture:
     """
 
     loss_name = "nats"
+    reach = (0.0, 1.0)
 
     def __init__(self, components: int):
         self.components, self.size = components, 3 * components

@@ -53,8 +53,8 @@ def alike(
             )
         if x.dtype != wanted.dtype and name.removeprefix("state ") not in clocks and not autocast(wanted.device):
             raise ValueError(
-                f"{name} is {x.dtype}, but the layer's parameters are {wanted.dtype}: "
-                f"convert it with .to({wanted.dtype}), or the layer with layer.to({x.dtype})"
+                f"{name} is {x.dtype}, but the layer's parameters are {wanted.dtype}: convert it with .to({wanted.dtype})"
+                + f", or the layer with layer.to({x.dtype})" * x.is_floating_point()
             )
 
 

@@ -66,7 +66,7 @@ def _make(folder: Path, config: LabellingConfig, begun: bool) -> None:
 
 
 def _features(data: LabelsConfig) -> list[str]:
-    """Return the columns to read; empty for text. Raises InputError for tables and text together."""
+    """Return the columns to read; empty for text. Raises InputError for tables and text together, and for columns of text."""
     paths = [Path(p) for part in PARTS for p in getattr(data, part)]
     tables = [path for path in paths if is_table(path)]
     if tables and data.form:
@@ -74,9 +74,12 @@ def _features(data: LabelsConfig) -> list[str]:
     if tables and len(tables) < len(paths):
         text = next(path for path in paths if path not in tables)
         raise InputError(f"{tables[0]} is a table and {text} is text; give files of one form")
-    if not tables or data.chosen():
-        return data.chosen()
-    return [name for name in columns.read(tables[0]) if name not in (data.label, data.sequence)]
+    if not tables:
+        for setting in ("label", "sequence", "features"):
+            if name := getattr(data, setting):
+                raise InputError(f"`{setting}` {name} is of a table, and {paths[0]} is text; leave it out")
+        return []
+    return data.chosen() or [name for name in columns.read(tables[0]) if name not in (data.label, data.sequence)]
 
 
 def _names(data: LabelsConfig, train: list[Labelled], features: list[str]) -> Names:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 
 BEGIN = "B-"  # of a span's first label, as in IOB2; the others begin with I-, and O is outside of spans
+OF_SPANS = re.compile(r"O|[BIES]-.+")  # E-, S-: of the last label, and of a span's only one
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,7 @@ def _rounded(quality: Quality) -> dict[str, Any]:
 
 def have_spans(labels: Sequence[str]) -> bool:
     """Return whether labels mark spans: B-PER, I-PER, O."""
-    return any(label.startswith(BEGIN) for label in labels)
+    return any(label.startswith(BEGIN) for label in labels) and all(OF_SPANS.fullmatch(label) for label in labels)
 
 
 def score(right: Sequence[Sequence[str]], found: Sequence[Sequence[str]], labels: Sequence[str]) -> LabelScore:

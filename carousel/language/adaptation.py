@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import partial
 from typing import Any
 
@@ -53,6 +53,14 @@ class Adaptation(Settings):
     cache_theta: float = setting(0.3, "θ of the cache: larger values need more similar steps.", least=0, below=1e6)
     cache_weight: float = setting(0.1, "Share λ of the cache in the probability.", above=0, below=1)
 
+    def check(self) -> None:
+        """Raise InputError for a value that cannot be, or that counts for nothing."""
+        super().check()
+        for one in fields(self):
+            of = one.name.partition("_")[0]
+            if not getattr(self, of) and getattr(self, one.name) != one.default:
+                raise InputError(f"`{one.name}` counts for nothing without `{of}`")
+
     @property
     def asked(self) -> bool:
         """Return whether there is a score beside the static one."""
@@ -64,7 +72,7 @@ class Adaptation(Settings):
 
 
 def adaptation(given: Mapping[str, Any]) -> Adaptation:
-    """Return an adaptation with these fields. Raises InputError for an impossible value, TypeError for an unknown name."""
+    """Return an adaptation with these fields. Raises InputError as ``check`` does, TypeError for an unknown name."""
     made = Adaptation(**given)
     made.check()
     return made

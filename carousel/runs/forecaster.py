@@ -97,7 +97,7 @@ class ForecastRun:
         return cls(finished(place, lambda p: prepared(place, config, p, fresh=False, observer=observer), fresh=False))
 
     def predict(
-        self, table: Table | None = None, *, known: int | None = None, levels: Sequence[float] = LEVELS
+        self, table: Table | None = None, *, known: int | None = None, levels: Sequence[float] | None = None
     ) -> list[Forecast]:
         """Return what is to come of each series.
 
@@ -105,20 +105,33 @@ class ForecastRun:
             table: with the columns that the run was trained on and later values, or other series; by default the run's own.
                 A series of a name that the run knows keeps its scale.
             known: forecast after so many values; by default after all.
-            levels: of the quantiles, between 0 and 1.
+            levels: of the quantiles, between 0 and 1; by default the usual ones, as far as the model has learnt them.
 
         Raises:
-            InputError: the table cannot be used, or too few values are known.
+            InputError: the table cannot be used, too few values are known, or the model has learnt no quantile of a level.
         """
-        if any(not 0 < level < 1 for level in levels):
-            raise InputError(f"levels of quantiles lie between 0 and 1, not {', '.join(f'{x:g}' for x in levels)}")
+        told = self._levels(levels)
         series = self.series if table is None else self._read(table)
-        return [forecast(self.model, p, self.config.training.length, known, levels) for p in series]
+        return [forecast(self.model, p, self.config.training.length, known, told) for p in series]
 
-    def ending(self, *, levels: Sequence[float] = LEVELS) -> list[Forecast]:
-        """Return forecasts of the last ``horizon`` values of each series, which are known; ``levels``: of the quantiles."""
-        length, horizon = self.config.training.length, self.model.horizon
-        return [forecast(self.model, p, length, len(p.series) - horizon, levels) for p in self.series]
+    def ending(self, *, levels: Sequence[float] | None = None) -> list[Forecast]:
+        """Return forecasts of the last ``horizon`` values of each series, which are known; ``levels`` as for ``predict``."""
+        length, horizon, told = self.config.training.length, self.model.horizon, self._levels(levels)
+        return [forecast(self.model, p, length, len(p.series) - horizon, told) for p in self.series]
+
+    def _levels(self, given: Sequence[float] | None) -> Sequence[float]:
+        reach = self.model.form.reach
+        if reach is None:
+            if given:
+                raise InputError("the model forecasts points, and has no quantiles; leave `levels` out")
+            return ()
+        if given is None:
+            return [level for level in LEVELS if reach[0] <= level <= reach[1]]
+        if any(not 0 < level < 1 for level in given):
+            raise InputError(f"levels of quantiles lie between 0 and 1, not {', '.join(f'{x:g}' for x in given)}")
+        if beyond := [level for level in given if not reach[0] <= level <= reach[1]]:
+            raise InputError(f"the model has learnt quantiles from {reach[0]:g} to {reach[1]:g}, and none of {beyond[0]:g}")
+        return given
 
     def score(self, *, stride: int = 1, others: bool = True, tick: Tick | None = None) -> Score:
         """Return MASE and CRPS over the last part of each series, beside other forecasters.

@@ -185,10 +185,15 @@ class TranscriberRun:
                 own; of all these, the best is that with the highest mean of the runs' log-probabilities.
 
         Raises:
-            InputError: a beam below 1, a language model that lacks a label, or a run with other labels or inputs.
+            InputError: a beam below 1, a language model that lacks a label, a run with other labels or inputs, or ``alpha`` or
+                ``beta`` where it would count for nothing.
         """
         if beam < 1:
             raise InputError(f"a beam is at least 1 wide, not {beam}")
+        if language is None and alpha != 1:
+            raise InputError("`alpha` weighs a language model, and none is given")
+        if language is None and beam == 1 and beta:
+            raise InputError("`beta` ranks the transcriptions of a beam, and the best path is one; give a `beam` of 2 or more")
         beside = tuple(other if isinstance(other, TranscriberRun) else TranscriberRun(other) for other in others)
         for other in beside:
             _check_same_inputs(self, other)

@@ -21,6 +21,7 @@ Columns = dict[str, np.ndarray]
 
 SUFFIXES = (".csv", ".npz", ".parquet")
 SEPARATORS = ",;\t"
+MOST = float(np.finfo(np.float32).max)  # models read single precision
 MISSING = {"", "na", "n/a", "nan", "null", "none"}  # among numbers, in any case of letters
 WHOLE = re.compile(r"[+-]?[0-9]{1,18}")
 DECIMAL = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?|[+-]?inf", re.IGNORECASE)
@@ -93,15 +94,16 @@ def numbers(columns: Columns, names: Iterable[str], path: Path) -> np.ndarray:
         (T, n), float64, NaN where a value is missing.
 
     Raises:
-        InputError: a column is not there, holds text, or an infinite value.
+        InputError: a column is not there, holds text, or a value that is infinite in single precision.
     """
     chosen = choose(columns, names, path)
     for name, values in chosen.items():
         if values.dtype.kind == "U":
             row, value = next((k, v) for k, v in enumerate(values, 1) if not _is_number(v))
             raise InputError(f"{path}: column {name!r} must hold numbers, and its value {row} is {str(value)!r}")
-        if np.isinf(values).any():
-            raise InputError(f"{path}: column {name!r} holds an infinite value, its value {int(np.isinf(values).argmax()) + 1}")
+        if (beyond := np.abs(values) > MOST).any():
+            row = int(beyond.argmax())
+            raise InputError(f"{path}: column {name!r} holds {values[row]:g}, its value {row + 1}, and the most is {MOST:.3g}")
     rows = len(next(iter(columns.values())))
     return np.stack(list(chosen.values()), 1).astype(np.float64) if chosen else np.empty((rows, 0))
 

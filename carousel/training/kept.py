@@ -56,8 +56,9 @@ def load_model(model: Trainable, folder: Path, which: str | None = None) -> None
     """
     path = path_of(folder, which)
     if which not in (None, LAST) and not path.is_file():
-        known = ", ".join(map(str, steps(folder))) or "none (`keep_every` keeps some)"
-        raise InputError(f"{folder} kept no weights of step {which}; it kept those of steps {known}")
+        known = ", ".join(map(str, steps(folder)))
+        kept = f"it kept those of steps {known}" if known else "it kept none on the way, which takes `keep_every`"
+        raise InputError(f"{folder} kept no weights of step {which}; {kept}")
     tensors, _ = read_tensors(path, "the newest weights" if which == LAST else "the model's weights")
     if which == LAST:
         tensors = {k.removeprefix(IN_CHECKPOINT): v for k, v in tensors.items() if k.startswith(IN_CHECKPOINT)}

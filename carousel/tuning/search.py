@@ -230,18 +230,13 @@ class Search:
                 self.study.enqueue_trial(old.params, user_attrs={"continues": place.split(":", 1)[1]})
 
     def _ended(self) -> list[Trial]:
-        """Return the trials that have ended, without those that were taken up again."""
-        return [t for t in self.trials() if t.state != "running" and not (t.state == "fail" and self._continued(t))]
-
-    def _continued(self, trial: Trial) -> bool:
-        return any(
-            str(other.user_attrs.get("continues", "")) == trial.folder for other in self.study.get_trials(False) if trial.folder
-        )
+        return [t for t in self.trials() if t.state != "running"]
 
     def trials(self) -> list[Trial]:
-        """Return all trials, in order."""
-        found = []
-        for t in self.study.get_trials(False):
+        """Return all trials, in order, without the beginnings of those that were interrupted and taken up again."""
+        every, found = self.study.get_trials(False), []
+        again = {t.user_attrs.get("continues") for t in every}
+        for t in every:
             values = t.intermediate_values.values()
             settings = {
                 a.name: a.text(t.params[a.name]) if not a.values else str(t.params[a.name])
@@ -254,7 +249,7 @@ class Search:
             found.append(
                 Trial(t.number, t.state.name.lower(), loss, settings, attrs.get("metric", {}), attrs.get("seconds"), folder)
             )
-        return [t for t in found if t.state != "waiting"]
+        return [t for t in found if t.state != "waiting" and not (t.state == "fail" and t.folder in again)]
 
     def importances(self) -> dict[str, float]:
         """Return the share of the spread of losses that each setting explains (fANOVA, Hutter et al. 2014), largest first."""

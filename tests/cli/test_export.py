@@ -42,6 +42,8 @@ def test_a_page_and_a_module_go_out_with_the_run_s_own_words(carousel, run, tmp_
     status, out, err = carousel("export", run, "-o", "model.js")
     assert status == 0 and 'import { load } from "./model.js"' in out, err
     assert (tmp_path / "model.d.ts").exists()
+    status, out, err = carousel("export", run, "-o", "model-1.5", "--to", "js")
+    assert status == 0 and 'from "./model-1.5.js"' in out and (tmp_path / "model-1.5.d.ts").exists(), err
 
 
 @needs_compiler
@@ -79,8 +81,7 @@ def test_a_model_of_onnx_is_written_and_opened(carousel, run, tmp_path):
         (["run", "-o", "model.c", "--precision", "int4"], "int4"),
         (["run", "-o", "model.c", "--to", "fortran"], "fortran"),
         (["run", "-o", "model.c", "--valid", "none.txt"], "none.txt"),
-        (["run", "-o", "model"], "--to must be c"),
-        (["run", "-o", "model"], "--to must be c or"),
+        (["run", "-o", "model"], "model has no ending that says what to write; say it: --to c or c-bare or"),
         (["run", "-o", "model.c", "--precision", "float16"], "float16"),
         (["run"], "--out"),
         (["nowhere", "-o", "model.c"], "nowhere"),

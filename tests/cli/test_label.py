@@ -215,6 +215,7 @@ def test_other_refusals(carousel, trained, text, tmp_path):
     (tmp_path / "series.csv").write_text(table(20))
     one_line(carousel("label", "train"), "give a file to train on, or --resume RUN")
     one_line(carousel("label", "train", "series.csv"), "name the column of its labels, --label")
+    one_line(carousel("label", "train", text, "--features", "x,y"), "--features x,y is of a table", "text.txt is text")
     one_line(carousel("label", "train", text, "--crf", "--whole"), "--crf joins the labels of steps", "--whole")
     one_line(carousel("label", "train", text, "--cell", "nothing"), "nothing")
     one_line(carousel("label", "train", text, "--out", "run"), "run holds a run")

@@ -44,14 +44,14 @@ def test_json_is_all_there_is_on_standard_output_and_killed_it_goes_on_bit_for_b
 
 
 def test_ctrl_c_saves_says_how_to_go_on_and_ends_with_130(start, text, tmp_path):
-    run = start("train", text, *LONG[:-4], "--save-every", 600, "--epochs", 400, "-o", "run")
-    wait_for(tmp_path / "run" / "metrics.jsonl")
+    run = start("train", text, *LONG[:-4], "--save-every", 600, "--epochs", 400, "-o", "a run")
+    wait_for(tmp_path / "a run" / "metrics.jsonl")
     run.send_signal(signal.SIGINT)
     _, err = run.communicate(timeout=60)
     assert run.returncode == 130
-    assert "continue with: carousel train --resume run" in err
+    assert "continue with: carousel train --resume 'a run'\n" in err
     assert "Traceback" not in err
-    assert (tmp_path / "run" / "checkpoint.safetensors").exists()
+    assert (tmp_path / "a run" / "checkpoint.safetensors").exists()
 
 
 def test_a_full_disk_is_one_line_and_leaves_no_half_file(start, text, tmp_path):

@@ -143,6 +143,8 @@ def altered(name, **arrays):
         (["corpus", "new", "--resolution", 9], ["resolution"]),
         (["read", "run", "wide.npz"], ["a step has 5 numbers, and 3 in the data to train on"]),
         (["read", "run", "test.npz", "--best", 3], ["give a larger --beam"]),
+        (["score", "run", "--alpha", 0.8], ["--alpha weighs a language model, and none is given"]),
+        (["read", "run", "test.npz", "--beta", 3], ["give a --beam of 2 or more"]),
         (["show", "run", "--number", 20], ["there is no example 20; test has 20"]),
         (["show", "run", "--figure", "x.txt"], ["a figure is"]),
         (["corpus", "new", "--content", "poems"], ["content"]),

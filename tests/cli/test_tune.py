@@ -1,6 +1,10 @@
 """``carousel tune``: the command."""
 
+import errno
 import json
+import os
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -36,6 +40,27 @@ def test_commands_that_train_are_searched(words, path):
 def test_what_is_refused(words, search, said):
     with pytest.raises(InputError, match=said):
         check_command(words.split(), axes([search]))
+
+
+def test_a_name_that_no_figure_has_is_refused_before_the_first_trial(carousel, tmp_path):
+    words = ["--search", "lr=0.1:0.2", "--figure", "best.txt", "--", "train", "text.txt"]
+    status, _, err = carousel("tune", tmp_path / "s", *words)
+    assert status == 2 and err == "carousel: a figure is .png, .pdf or .svg, not 'best.txt'\n"
+    assert not (tmp_path / "s").exists()
+
+
+def test_a_full_disk_takes_no_trial_that_was_trained(carousel, tmp_path, monkeypatch):
+    pytest.importorskip("optuna", reason="optuna is not installed: carousel-rnn[tune]")
+    trainer = Path(__file__).parents[1] / "tuning" / "trainer.py"
+    monkeypatch.setattr("carousel.tuning.search.CAROUSEL", (sys.executable, "-S", str(trainer)))
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("carousel.insight.figures.save", full)
+    status, _, err = carousel("tune", tmp_path / "s", "--search", "lr=0.1:0.9", "--trials", 1, "--", "train", "text.txt")
+    assert status == 1 and err == "carousel: a file: No space left on device\n"
+    assert (tmp_path / "s" / "trials" / "00000" / "metrics.jsonl").exists()
 
 
 def test_a_search_of_a_language_model(carousel, tmp_path):

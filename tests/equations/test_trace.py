@@ -342,6 +342,20 @@ WRONG = [
     return h""",
     ),
     (
+        "a division by zero",
+        "/ gives a number that is not finite",
+        """def f(e, h, W):
+    h = tanh(W.he @ e) / 0  # wrong
+    return h""",
+    ),
+    (
+        "an infinite number",
+        r"\* gives a number that is not finite",
+        """def f(e, h, W):
+    h = float("inf") * tanh(W.he @ e)  # wrong
+    return h""",
+    ),
+    (
         "a function without a state",
         "a cell needs a state",
         """def f(e, W):  # wrong

@@ -149,8 +149,26 @@ def test_times_go_on(run):
     assert run.ending()[0].times == ["2016", "2017", "2018", "2019"] and len(run.ending()[0].came) == 4
     assert continued(["2020-11", "2020-12"], 4)[2:] == ["2021-01", "2021-02"]
     assert continued(["2020-12-25", "2021-01-01"], 3)[2:] == ["2021-01-08"]
+    assert continued(["2020-11-01", "2020-12-01", "2021-01-01"], 5)[3:] == ["2021-02-01", "2021-03-01"]  # of unequal lengths
+    assert continued(["2020-02-15", "2020-05-15", "2020-08-15"], 4)[3:] == ["2020-11-15"]
+    assert continued(["2020-01-31", "2020-02-29", "2020-03-31"], 4)[3:] == ["4"]
     assert continued(["Q1", "Q2", "Q3"], 5)[3:] == ["4", "5"] and continued(["1"], 2) == ["1", "2"]
     assert [row["time"] for row in a.rows()] == a.times and list(a.rows()[0])[:4] == ["series", "step", "time", "forecast"]
+
+
+def test_only_quantiles_that_were_learnt_are_told(tmp_path):
+    how = {"horizon": 4, "hidden": 4, "epochs": 1, "windows": 32, "threads": 1}
+    learnt = ForecastRun.train({"x": wave()}, tmp_path / "q", output="quantiles", levels="0.1,0.5,0.9", **how)
+    (ending,) = learnt.ending()
+    assert list(learnt.predict()[0].quantiles) == list(ending.quantiles) == [0.1, 0.25, 0.5, 0.75, 0.9]
+    (legend,) = learnt.figure([ending]).legends
+    assert [text.get_text() for text in legend.get_texts()] == ["50 % interval", "forecast", "observed"]
+    with pytest.raises(InputError, match=r"learnt quantiles from 0\.1 to 0\.9, and none of 0\.05"):
+        learnt.predict(levels=[0.05, 0.5])
+    points = ForecastRun.train({"x": wave()}, tmp_path / "p", output="point", **how)
+    assert points.predict()[0].quantiles == {}
+    with pytest.raises(InputError, match="forecasts points, and has no quantiles; leave `levels` out"):
+        points.predict(levels=[0.5])
 
 
 def test_what_cannot_be_forecast_is_refused(run, tmp_path):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from carousel.labelling.figure import MOST_LABELS, _shown, draw
-from carousel.labelling.score import score
+from carousel.labelling.score import have_spans, score
 
 RIGHT, FOUND = [["A", "A", "B"], ["C", "A"]], [["A", "B", "B"], ["A", "A"]]
 
@@ -30,6 +30,12 @@ def test_whole_spans_are_scored_by_seqeval():
     found = score(*SPANS, ["B-P", "I-P", "O"])
     assert found.accuracy == pytest.approx(2 / 3) and found.spans.f1 == 0 and found.spans.count == 1
     assert score(SPANS[0], SPANS[0], ["B-P", "I-P", "O"]).spans.f1 == 1
+
+
+def test_labels_among_which_some_mark_no_span_have_no_score_of_spans(recwarn):
+    right = [["B-P", "VERB"]]
+    assert score(right, right, ["B-P", "VERB"]).spans is None and not recwarn.list
+    assert have_spans(["B-P", "I-P", "E-P", "S-P", "O"]) and not have_spans(["O"])
 
 
 def test_without_seqeval_there_is_no_score_of_spans(monkeypatch):

@@ -206,6 +206,9 @@ def test_the_mean_of_weights(vocabulary):
 
 
 def test_what_cannot_be_is_refused(vocabulary, texts):
+    for name, of in {"dynamic_lr": "dynamic", "dynamic_batches": "dynamic", "cache_theta": "cache"}.items():
+        with pytest.raises(InputError, match=f"`{name}` counts for nothing without `{of}`"):
+            adaptation({name: 1})
     with pytest.raises(InputError, match="`cache_weight` must be below 1"):
         adaptation({"cache": 3, "cache_weight": 1.0})
     with pytest.raises(TypeError, match="cash"):
