@@ -14,7 +14,7 @@ from torch.nn.utils import prune
 from carousel import cells, export, kernels
 from carousel.cells import CELLS
 from carousel.cells.papers import PAPERS
-from carousel.equations import cell, concat, logistic, tanh
+from carousel.equations import cell, concat, log, logistic, tanh
 from carousel.equations.functions import FUNCTIONS
 from carousel.errors import InputError
 from carousel.export.onnx18 import file, weights
@@ -147,6 +147,18 @@ def test_functions(name):
         return h
 
     assert difference(Recurrent(one, 5, 5))[0] < 1e-6
+
+
+def test_the_logarithm_of_a_logistic_that_is_nearly_zero():
+    @cell
+    def one(e, h):
+        f = logistic(e)
+        h = log(f)
+        return h
+
+    x = torch.tensor([[[-80.0, -30.0, -17.0, 0.0, 9.0]]])
+    (found, _) = onnx_models.outputs(onnx_models.session(export.onnx(Recurrent(one, 5, 5))), {"input": x})
+    torch.testing.assert_close(found, torch.nn.functional.logsigmoid(x))
 
 
 @pytest.mark.parametrize("first", range(0, len(stored()), 25))
