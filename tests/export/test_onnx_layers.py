@@ -123,6 +123,17 @@ def test_operators_take_states(name, bidirectional):
     assert difference(layer, steps=7, hx=hx)[0] < 1e-5
 
 
+@pytest.mark.parametrize("name", ["gru", "lstm-v4", "min-gru"])
+@pytest.mark.parametrize("rows", [1, 2, 4])
+def test_states_of_other_rows_than_the_inputs_are_refused(name, rows):
+    layer = Recurrent(name, 5, 6)
+    runs, x = onnx_models.session(export.onnx(layer)), torch.zeros(4, 3, 5)
+    states = layer.initial_state(rows)
+    given = dict(zip(layer.cell.states, states if isinstance(states, tuple) else (states,), strict=True))
+    with pytest.raises(Exception, match="ONNXRuntimeError"):  # the missing rows had the layer's initial state
+        onnx_models.outputs(runs, {"input": x, **{k: v.detach() for k, v in given.items()}})
+
+
 def test_further_inputs_are_laid_out_as_the_input():
     assert difference(made("gru-d", bidirectional=True, batch_first=True))[0] < 1e-5
 
