@@ -112,8 +112,10 @@ class Cell:
         # Their order is that in which the terms of a sum were written, which SymPy's own text leaves out.
         parameters = [(p.name, p.kind, number_of(p.rows), *map(number_of, p.columns)) for p in self.trace.parameters]
         inputs = [(x.name, x.is_number, number_of(x.size)) for x in self.trace.inputs]
+        states = [(s.name, s.before, number_of(s.size)) for s in self.trace.states]  # the first is the output
         several = [self.trace.before] if self.trace.before else []
-        said = sympy.sstr((self.trace.equations, products, sizes, parameters, inputs, self.heads, *several), order="none")
+        listed = self.trace.equations, products, sizes, parameters, inputs, states, self.heads, *several
+        said = sympy.sstr(listed, order="none")
         key = f"{self.name}:{hashlib.sha256(said.encode()).hexdigest()[:12]}"
         others = _OF_KEY.setdefault(key, [])
         given = self.constants, self.masks, self.matrices

@@ -166,7 +166,7 @@ class Notes:
             known = sorted(self.constants | self.matrices)
             raise EquationError(f"{name} is not among the constants of @cell(constants=…, matrices=…): {known}")
         if kind == "rate":  # of as many units as what it is used with, whatever its letters are
-            return self.enter(Parameter(name, kind, sympy.Symbol(f"p_{letters}", real=True), Size(letters)))
+            return self.enter(Parameter(name, kind, _symbol("p", letters), Size(letters)))
         # "into a from b": the rows have a's size if a is the input or a state, else a size of their own.
         given = namespace == "c"
         into = letters if letters in self.sizes or kind == "bias" or given else letters[0]
@@ -175,12 +175,18 @@ class Notes:
         rows = self.sizes.setdefault(into, Size(into, has_rows=not given))
         if not rows.root.of_input and rows.root is not self.sizes["e"].root and not given:
             rows.root.has_rows = True
-        return self.enter(Parameter(name, kind, sympy.Symbol(f"{namespace}_{letters}", real=True), rows))
+        return self.enter(Parameter(name, kind, _symbol(namespace, letters), rows))
 
     def enter(self, parameter: Parameter) -> Parameter:
         """Note a parameter. Raises EquationError where another one has its symbol."""
         for other in self.parameters.values():
-            if other.symbol == parameter.symbol and other.name != parameter.name:
+            if other.name.replace(".", "_") == parameter.name.replace(".", "_") and other.name != parameter.name:
                 raise EquationError(f"{parameter.name} and {other.name} cannot be told apart: give one of them other letters")
         self.parameters[parameter.name] = parameter
         return parameter
+
+
+def _symbol(namespace: str, letters: str) -> Expr:
+    """Return a parameter's symbol. What is derived from it adds to its name after a single underscore (``w_h_bar``), so that
+    none is that of another parameter (``w.h_bar``)."""
+    return sympy.Symbol(f"{namespace}_{letters.replace('_', '__')}", real=True)

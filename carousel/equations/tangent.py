@@ -31,7 +31,7 @@ def tangent(loop: Loop) -> Loop:
 
 def weight_tangent(loop: Loop, name: str) -> str:
     """Return the name that the tangent of a dense weight has in the tangent of ``loop``."""
-    return f"{name}_{_suffix(loop)}"
+    return f"{name}.{_suffix(loop)}"  # letters have no dot
 
 
 def _suffix(loop: Loop) -> str:

@@ -282,4 +282,4 @@ def interface_of(loop: Loop) -> Interface:
 
 def _called(symbol: Expr) -> str:
     """Return the name that the equations give a parameter."""
-    return str(symbol).replace("_", ".", 1)
+    return str(symbol).replace("_", ".", 1).replace("__", "_")

@@ -21,12 +21,13 @@ def run(inner: Callable[[Call], Result], call: Call) -> Result:
     first = [0]
     for n in batch_sizes:
         first.append(first[-1] + n)
-    states, found = dict(call.before), []
+    states, found, unchanged = dict(call.before), [], _unchanged(call)
 
     def of(x: Tensor, within: slice) -> Tensor:
         return x[within] if len(x) == len(batch_sizes) else x[first[within.start] : first[within.stop]]
 
     def segment(x: Tensor, further: dict[str, Tensor], within: slice, flags: Tensor | None, now: dict[str, Tensor]) -> Result:
+        unchanged()
         sizes = batch_sizes[within]
         starts = {k: v[: sizes[0]] for k, v in call.initial.items()} if call.initial is not None else None
         held = {k: (of(value, within), of(where, within)) for k, (value, where) in (call.clamp or {}).items()}
@@ -49,6 +50,24 @@ def run(inner: Callable[[Call], Result], call: Call) -> Result:
     ordered = found[::-1] if call.reverse else found
     recorded = {k: torch.cat([part.recorded[k] for part in ordered]) for k in call.record}
     return Result(torch.cat([part.output for part in ordered]), states, recorded)
+
+
+def _unchanged(call: Call) -> Callable[[], None]:
+    """Return a function that raises RuntimeError where a tensor of a call is no longer what it was: autograd itself looks at
+    what it has saved alone, and a segment that is run again on other numbers would give wrong gradients."""
+    every = (call.data, call.resets, *call.parameters.values(), *call.before.values(), *call.inputs.values())
+    every += (*(call.initial or {}).values(), *(x for pair in (call.clamp or {}).values() for x in pair))
+    plain = [] if torch.compiler.is_compiling() else [x for x in every if x is not None and not x.is_inference()]
+    versions = [x._version for x in plain]
+
+    def check() -> None:
+        if any(x._version != version for x, version in zip(plain, versions, strict=True)):
+            raise RuntimeError(
+                "a tensor that a layer with segment_length was called with has been modified by an inplace operation before "
+                "the run backwards, which reads it again"
+            )
+
+    return check
 
 
 def _later(change: Change, begin: int, step: int, value: Tensor) -> Tensor:

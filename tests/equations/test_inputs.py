@@ -175,8 +175,8 @@ class TestRefusals:
         assert cell(inputs={"c": "e"})(both) and cell(inputs={"c": "h"})(gate)
 
     def test_a_bias_that_has_an_inputs_symbol(self):
-        def f(e, h, b_d, W, b):
-            h = tanh(W.he @ e + b["d_t"]) * b_d + h
+        def f(e, h, b_d_, W, b):
+            h = tanh(W.he @ e + b["d_t"]) * b_d_ + h
             return h
 
-        self.refused(f, "b.d_t and the variable b_d cannot be told apart", inputs={"b_d": 1})
+        self.refused(f, "b.d_t and the variable b_d_ cannot be told apart", inputs={"b_d_": 1})

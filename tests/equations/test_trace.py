@@ -328,10 +328,10 @@ WRONG = [
     ),
     (
         "a parameter that reads as a variable does",
-        r"b\.x_t and the variable b_x cannot be told apart",
+        r"b\.x_t and the variable b_x_ cannot be told apart",
         """def f(e, h, W, b):  # wrong
-    b_x = tanh(W.he @ e + b.x_t)
-    h = b_x * h
+    b_x_ = tanh(W.he @ e + b.x_t)
+    h = b_x_ * h
     return h""",
     ),
     (

@@ -14,7 +14,7 @@ from torch.nn.utils import prune
 from carousel import cells, export, kernels
 from carousel.cells import CELLS
 from carousel.cells.papers import PAPERS
-from carousel.equations import cell, concat, logistic, tanh
+from carousel.equations import cell, concat, log, logistic, tanh
 from carousel.equations.functions import FUNCTIONS
 from carousel.errors import InputError
 from carousel.export.onnx18 import file, weights
@@ -123,6 +123,17 @@ def test_operators_take_states(name, bidirectional):
     assert difference(layer, steps=7, hx=hx)[0] < 1e-5
 
 
+@pytest.mark.parametrize("name", ["gru", "lstm-v4", "min-gru"])
+@pytest.mark.parametrize("rows", [1, 2, 4])
+def test_states_of_other_rows_than_the_inputs_are_refused(name, rows):
+    layer = Recurrent(name, 5, 6)
+    runs, x = onnx_models.session(export.onnx(layer)), torch.zeros(4, 3, 5)
+    states = layer.initial_state(rows)
+    given = dict(zip(layer.cell.states, states if isinstance(states, tuple) else (states,), strict=True))
+    with pytest.raises(Exception, match="ONNXRuntimeError"):  # the missing rows had the layer's initial state
+        onnx_models.outputs(runs, {"input": x, **{k: v.detach() for k, v in given.items()}})
+
+
 def test_further_inputs_are_laid_out_as_the_input():
     assert difference(made("gru-d", bidirectional=True, batch_first=True))[0] < 1e-5
 
@@ -147,6 +158,18 @@ def test_functions(name):
         return h
 
     assert difference(Recurrent(one, 5, 5))[0] < 1e-6
+
+
+def test_the_logarithm_of_a_logistic_that_is_nearly_zero():
+    @cell
+    def one(e, h):
+        f = logistic(e)
+        h = log(f)
+        return h
+
+    x = torch.tensor([[[-80.0, -30.0, -17.0, 0.0, 9.0]]])
+    (found, _) = onnx_models.outputs(onnx_models.session(export.onnx(Recurrent(one, 5, 5))), {"input": x})
+    torch.testing.assert_close(found, torch.nn.functional.logsigmoid(x))
 
 
 @pytest.mark.parametrize("first", range(0, len(stored()), 25))

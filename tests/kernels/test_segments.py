@@ -53,6 +53,16 @@ def test_what_is_kept_grows_with_the_square_root():
     assert kept[1024] < every / 10
 
 
+@pytest.mark.parametrize("what", ["a parameter", "the input", "a state"])
+def test_what_was_changed_since_is_refused_backwards(what):
+    layer, x, h = Recurrent("gru", 2, 3, segment_length=2), torch.randn(5, 1, 2), torch.zeros(1, 1, 3)
+    output, _ = layer(x, h)
+    with torch.no_grad():
+        {"a parameter": layer.parameter("W.rh"), "the input": x, "a state": h}[what].add_(1)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        output.sum().backward()
+
+
 def test_less_than_none_is_refused():
     with pytest.raises(ValueError, match="segment_length must be at least 0"):
         Recurrent("rnn", 2, 3, segment_length=-1)

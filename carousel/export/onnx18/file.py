@@ -93,8 +93,10 @@ class Asked:
         for name, start in zip(layer.cell.states, first_states(layer), strict=True):
             given = self.value(name, start.shape[-1], [start.shape[0], "rows", start.shape[-1]])
             self.names.append(given.name)
-            every = graph.node("Concat", given, graph.node("Expand", graph.constant(start), shape), axis=1)
-            found.append(graph.node("Slice", every, zero, batch, one))  # of no rows that are given, those of the layer
+            rows = graph.node("Shape", given, outputs=[Value(graph, "rows", kind=np.int64)], start=1, end=2)
+            none = graph.node("Where", graph.node("Equal", rows, zero), batch, zero)  # of the layer's: all or none
+            own = graph.node("Slice", graph.node("Expand", graph.constant(start), shape), zero, none, one)
+            found.append(graph.node("Concat", given, own, axis=1))
         return found
 
     def model(

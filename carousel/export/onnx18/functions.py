@@ -39,6 +39,14 @@ def gelu(x: Value) -> Value:
     return x * erfc(-0.7071067811865476 * x) * 0.5
 
 
+def log(x: Value) -> Value:
+    """Return the natural logarithm, of a logistic by Softplus: runtimes' Sigmoid has no digits where it is nearly 0."""
+    node = next((n for n in reversed(x.graph.nodes) if n.outputs[0] is x), None)
+    if node is None or node.kind != "Sigmoid" or node.inputs[0] is None:
+        return operation("Log", x)
+    return -operation("Softplus", -node.inputs[0])
+
+
 def _of(kind: str) -> Callable[..., Value]:
     return lambda *operands: operation(kind, *operands)
 
@@ -49,7 +57,6 @@ NAMES = {
     "elu": "Elu",
     "erf": "Erf",
     "exp": "Exp",
-    "log": "Log",
     "max": "Max",
     "min": "Min",
     "relu": "Relu",
@@ -62,4 +69,5 @@ NAMES = {
     "where": "Where",
 }
 
-WORDS: dict[str, Any] = {"onnx": SimpleNamespace(erfc=erfc, gelu=gelu, **{name: _of(kind) for name, kind in NAMES.items()})}
+OTHERS = {name: _of(kind) for name, kind in NAMES.items()}
+WORDS: dict[str, Any] = {"onnx": SimpleNamespace(erfc=erfc, gelu=gelu, log=log, **OTHERS)}

@@ -284,6 +284,8 @@ def _run_forward(program: CppProgram, stages: list[list[CppBlock]]) -> str:
         packing.append(_pack("pack", pointers(stack), panel(stack), stack.size, 1, True, stack.depth, g))
         begin = f"x, {stack.depth}, {panel(stack)}, bias_{stack.name}"
         hoisted.append(f"hoist<{g}>(all_steps, team, begin, end, {begin}, {name}, {stack.size});")
+    if hoisted and any(b.heads > 1 for stage in stages for b in stage):
+        hoisted.append("team.wait();")  # a thread's units of a head are not those of the whole vector that it has multiplied
     return f"""void Forward::run(Team team) const {{
 {_divide(stages)}  if (!packed) {{
 {_indent(packing, 4)}{_packing(stages, "pack")}  }}

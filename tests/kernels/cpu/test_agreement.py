@@ -193,6 +193,24 @@ def test_cells_of_one_name_that_add_in_another_order_are_two_cells(agree):
         agree(own)
 
 
+def test_cells_of_one_name_whose_states_have_another_order_are_two_cells(agree):
+    @cell(name="twin")
+    def first(e, m, h, W, b):
+        h = 0.5 * h + tanh(W.he @ e + W.hm @ m + b.h)
+        m = logistic(W.me @ e) * tanh(h)
+        return m, h
+
+    @cell(name="twin")
+    def second(e, h, m, W, b):
+        h = 0.5 * h + tanh(W.he @ e + W.hm @ m + b.h)
+        m = logistic(W.me @ e) * tanh(h)
+        return h, m
+
+    assert first.trace.equations == second.trace.equations  # the second ran the first one's loop, and gave m for h
+    for own in (first, second, first):
+        agree(own)
+
+
 @cell
 def of_parameters_alone(e, h, k, W, b):
     """A product that needs neither input nor state, inside the loop (the kernels read past its end)."""

@@ -114,6 +114,20 @@ def test_threads(with_threads, name, threads):
     with_threads(normal.with_heads(10) if name == "normal" else cells.get(name).with_heads(10), threads, atol=1e-9)
 
 
+def test_threads_that_share_rows_wait_for_the_products_of_the_input(monkeypatch):
+    monkeypatch.setattr("carousel.kernels.cpu.layout.threads_for", lambda weights, rows, most: most)
+    before, layer, x = torch.get_num_threads(), Recurrent("fgr", 4, 40, heads=2, dtype=torch.float64), torch.randn(3, 2, 4).double()
+    with torch.no_grad(), kernels.use("reference"):
+        wanted, _ = layer(x)
+    try:
+        torch.set_num_threads(3)
+        for _ in range(50):  # a thread read what another one was still to write, in a third of the calls
+            with torch.no_grad():
+                torch.testing.assert_close(layer(x)[0], wanted, rtol=1e-9, atol=1e-9)
+    finally:
+        torch.set_num_threads(before)
+
+
 @pytest.mark.parametrize("c", [cells.get("slstm").with_heads(2), mixing.with_heads(2)], ids=lambda c: c.name)
 def test_gradients_are_those_of_finite_differences(problem, c):
     p = problem(c, sizes=(2, 4, 2), batch_sizes=(2, 2, 1))
