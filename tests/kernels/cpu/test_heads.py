@@ -116,7 +116,8 @@ def test_threads(with_threads, name, threads):
 
 def test_threads_that_share_rows_wait_for_the_products_of_the_input(monkeypatch):
     monkeypatch.setattr("carousel.kernels.cpu.layout.threads_for", lambda weights, rows, most: most)
-    before, layer, x = torch.get_num_threads(), Recurrent("fgr", 4, 40, heads=2, dtype=torch.float64), torch.randn(3, 2, 4).double()
+    before, x = torch.get_num_threads(), torch.randn(3, 2, 4).double()
+    layer = Recurrent("fgr", 4, 40, heads=2, dtype=torch.float64)
     with torch.no_grad(), kernels.use("reference"):
         wanted, _ = layer(x)
     try:
