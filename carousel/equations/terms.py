@@ -70,7 +70,8 @@ class Term:
             size = size or x.size
         values = [x.expr if isinstance(x, Term) else sympy.sympify(x) for x in operands]
         notes, expr = terms[0].notes, build(*values)
-        if expr.has(*INFINITE):
+        parts = expr.args if expr.is_Add or expr.is_Mul or expr.is_Pow else ()  # minimum(x, ∞) is x
+        if any(x in INFINITE for x in (expr, *parts)):
             raise EquationError(f"{name} gives a number that is not finite")
         notes.written.setdefault(expr, len(notes.written))
         return Term(notes, expr, size, dense=dense, each=any(x.each for x in terms))

@@ -9,6 +9,7 @@ from carousel import kernels
 from carousel.bench import grids, jax_scan, onnx_runtime, recording
 from carousel.bench.kernels import Case, draw, measure
 from carousel.bench.timing import side_by_side
+from carousel.insight import figures
 from carousel.layers import Recurrent
 
 
@@ -27,7 +28,7 @@ def test_a_case_gives_forward_and_training_with_all_ways(tmp_path):
             r["flops"] >= times * 2 * 5 * 2 * 2 * 4 * 8 * 8
         )  # rows · steps · (multiply, add) · (input, state) · gates · 8 · 8
         assert r["floor_seconds"] < r["seconds"]["carousel"]
-    draw(rows, tmp_path / "bench.png")
+    figures.save(draw(rows), tmp_path / "bench.png")
     assert (tmp_path / "bench.png").read_bytes().startswith(b"\x89PNG")
     json.dumps(rows)
 

@@ -203,4 +203,4 @@ def test_a_tangent_of_a_tangent_is_a_loop_again():
     assert len(twice.states) == 4 * len(loop.states)
     assert len({str(s.before) for s in twice.states}) == len(twice.states)
     names = {p.weight.name for g in twice.groups for ps in g.products for p in ps}
-    assert {"W.im", "W.im_d1", "W.im_d2", "W.im_d1_d2"} <= names
+    assert {"W.im", "W.im.d1", "W.im.d2", "W.im.d1.d2"} <= names
