@@ -34,8 +34,6 @@ def corpus(
 
     As text to train on (train.txt, valid.txt, test.txt), and with labels after each word (.jsonl) for probes.
     """
-    if folder.exists() and not folder.is_dir():
-        raise InputError(f"{folder} is no folder; choose another")
     with files.owning(folder), screen.busy(f"writing {folder}"):
         english.write(folder, train, valid, test, seed)
     print(f"wrote {train:,}, {valid:,} and {test:,} sentences to {folder}")

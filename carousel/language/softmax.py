@@ -192,21 +192,24 @@ class _Sampled(torch.autograd.Function):
     ) -> Tensor:
         w, b, x = weight.to(dtype), bias.to(dtype), h.to(dtype)
         to_h, to_right = torch.empty_like(h), torch.empty_like(right)
-        to_weight, to_bias = torch.zeros_like(weight), torch.zeros_like(bias)
+        to_weight, to_bias, loss = torch.zeros_like(weight), torch.zeros_like(bias), right.new_zeros(())
         pieces = max(1, -(-len(h) // rows_at_once(h.device, len(weight))))
         chunks = (each.chunk(pieces) for each in (x, right.to(dtype).unsqueeze(1), at, among, to_h, to_right))
         for rows, own, place, there, to_rows, to_own in zip(*chunks, strict=True):
             logits = torch.addmm(b, rows, w.t())
             logits.scatter_(1, place, logits.gather(1, place).masked_fill(there, -torch.inf))
-            p = torch.cat([own, logits], 1).softmax(1)
+            logits = torch.cat([own, logits], 1)
+            p = logits.softmax(1)
+            most, which = logits.max(1, keepdim=True)
+            # By the likeliest token: the p of a right one that is most unlikely may be 0, and its logarithm infinite.
+            loss += ((most - own).to(loss) - p.gather(1, which).to(loss).log()).sum()
             to_own.copy_(p[:, 0])
             wrong = p[:, 1:]
             to_rows.copy_(wrong @ w)
             to_weight += wrong.t() @ rows
             to_bias += wrong.sum(0, dtype=bias.dtype)
         ctx.save_for_backward(to_h, to_weight, to_bias, to_right - 1)
-        # No token is so unlikely that its logarithm is infinite.
-        return -to_right.clamp_min(torch.finfo(torch.float32).tiny).log().sum()
+        return loss
 
     @staticmethod
     @torch.autograd.function.once_differentiable

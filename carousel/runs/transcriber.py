@@ -342,16 +342,18 @@ class TranscriberRun:
 
 def _check_same_inputs(run: TranscriberRun, other: TranscriberRun) -> None:
     """Raise InputError unless two runs have the same labels and can read the same inputs, images by columns or as a grid."""
-    reads, size = zip(*((r.config.model.reads, r.alphabet.size) for r in (run, other)), strict=True)
-    images = set(reads) == {COLUMNS, GRID}
-    for what, ours, theirs, same in (
-        ("other labels", run.labels, other.labels, run.labels == other.labels),
-        ("other inputs", *reads, images or reads[0] == reads[1]),
-        ("inputs of another size", *size, max(size) % min(size) == 0 if images else size[0] == size[1]),
-    ):
-        if not same:
-            shown = "" if what == "other labels" else f" ({theirs}, not {ours})"
-            raise InputError(f"{other.folder} has {what} than {run.folder}{shown}; an ensemble needs the same")
+    ours, theirs = ((each.config.model.reads, each.alphabet.size) for each in (run, other))
+    sizes = dict((ours, theirs))
+    images = sizes.keys() == {COLUMNS, GRID}  # a column has some pixels
+    what = ""
+    if run.labels != other.labels:
+        what = f"other labels than {run.folder}"
+    elif not images and ours[0] != theirs[0]:
+        what = f"other inputs than {run.folder} ({theirs[0]}, not {ours[0]})"
+    elif sizes[COLUMNS] % sizes[GRID] if images else ours[1] != theirs[1]:
+        what = f"inputs of another size than {run.folder} ({theirs[1]}, not {ours[1]})"
+    if what:
+        raise InputError(f"{other.folder} has {what}; an ensemble needs the same")
 
 
 def configured(data: Mapping[str, str | Path], cell: str | Cell, settings: Mapping[str, Any]) -> TranscriptionConfig:

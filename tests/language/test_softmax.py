@@ -117,9 +117,18 @@ def test_the_loss_against_samples_and_its_gradient(rows, tied, at_once, monkeypa
     assert layer.loss(h, torch.full_like(y, IGNORED), shared) == 0
 
 
+def test_a_token_that_is_almost_impossible_costs_what_it_costs():
+    layer = softmax("sampled", WORDS, SIZE, False, samples=WORDS - 1)
+    with torch.no_grad():
+        layer.bias[3] = -1000
+    h = torch.zeros(1, SIZE, requires_grad=True)
+    assert float(layer.loss(h, torch.tensor([3]))) == pytest.approx(1000, rel=0.01)
+
+
 def test_the_mean_of_many_samples_is_the_sum_over_all_words():
     layer = softmax("sampled", WORDS, SIZE, False, samples=12)
     layer.learn_frequencies(10_000 // torch.arange(1, WORDS + 1))
+    torch.manual_seed(0)
     terms = torch.rand(WORDS, dtype=torch.float64)
     sums = []
     for _ in range(4000):

@@ -77,6 +77,21 @@ def test_runs_with_other_labels_or_inputs_do_not_read_together(letters, said, da
         run.read(data, others=[other])
 
 
+def test_a_column_has_whole_pixels(tmp_path):
+    images, runs = examples(40), []
+    images["inputs"] = images["inputs"].transpose(0, 2, 1)
+    for reads, numbers in (("columns", 1), ("grid", 2), ("grid", 6)):  # a column has three numbers
+        folder, own = tmp_path / f"{reads}-{numbers}", images | {"inputs": np.stack([images["inputs"]] * numbers, -1)}
+        folder.mkdir()
+        np.savez(folder / "images.npz", **own)
+        runs.append(TranscriberRun.train(folder / "images.npz", folder / "run", epochs=1, **HOW | {"reads": reads}))
+    columns, *grids = runs
+    for grid in grids:
+        for run, other in ((columns, grid), (grid, columns)):
+            with pytest.raises(InputError, match="has inputs of another size than"):
+                run.score("valid", others=[other])
+
+
 @pytest.mark.parametrize(
     ("settings", "error", "said"),
     [
