@@ -11,6 +11,7 @@ import pytest
 from carousel.cli.tune import check_command
 from carousel.errors import InputError
 from carousel.tuning.axes import axes
+from carousel.tuning.search import Search
 
 
 @pytest.mark.parametrize(
@@ -49,7 +50,8 @@ def test_a_name_that_no_figure_has_is_refused_before_the_first_trial(carousel, t
     assert not (tmp_path / "s").exists()
 
 
-def test_a_full_disk_takes_no_trial_that_was_trained(carousel, tmp_path, monkeypatch):
+@pytest.mark.parametrize("when", ["between trials", "at the figure"])
+def test_a_full_disk_takes_no_trial_that_was_trained(carousel, tmp_path, monkeypatch, when):
     pytest.importorskip("optuna", reason="optuna is not installed: carousel-rnn[tune]")
     trainer = Path(__file__).parents[1] / "tuning" / "trainer.py"
     monkeypatch.setattr("carousel.tuning.search.CAROUSEL", (sys.executable, "-S", str(trainer)))
@@ -57,6 +59,9 @@ def test_a_full_disk_takes_no_trial_that_was_trained(carousel, tmp_path, monkeyp
     def full(*_):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
+    if when == "between trials":
+        run = Search.run
+        monkeypatch.setattr(Search, "run", lambda *given: (run(*given), full()))
     monkeypatch.setattr("carousel.insight.figures.save", full)
     status, _, err = carousel("tune", tmp_path / "s", "--search", "lr=0.1:0.9", "--trials", 1, "--", "train", "text.txt")
     assert status == 1 and err == "carousel: a file: No space left on device\n"

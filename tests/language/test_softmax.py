@@ -127,13 +127,15 @@ def test_a_token_that_is_almost_impossible_costs_what_it_costs():
 
 def test_the_mean_of_many_samples_is_the_sum_over_all_words():
     layer = softmax("sampled", WORDS, SIZE, False, samples=12)
-    layer.learn_frequencies(10_000 // torch.arange(1, WORDS + 1))
+    counts = 10_000 // torch.arange(1, WORDS + 1)
+    layer.learn_frequencies(counts)
+    by_frequency = module.inclusion((counts.double() + 1) ** 0.75, 12)
     torch.manual_seed(0)
     terms = torch.rand(WORDS, dtype=torch.float64)
     sums = []
     for _ in range(4000):
         drawn, chances = layer.draw()
-        assert len(drawn) == len(set(drawn.tolist())) == 12
+        assert len(drawn) == len(set(drawn.tolist())) == 12 and torch.allclose(chances, by_frequency[drawn])
         sums.append(float((terms[drawn] / chances).sum()))
     mean = sum(sums) / len(sums)
     deviation = (sum((s - mean) ** 2 for s in sums) / len(sums)) ** 0.5

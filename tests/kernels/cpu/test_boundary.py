@@ -7,6 +7,7 @@ from torch.nn.utils.rnn import pack_sequence
 
 from carousel import kernels
 from carousel.cells import CELLS
+from carousel.equations import cell, tanh
 from carousel.kernels.interface import KINDS, interface_of
 from carousel.kernels.registry import loop_called, register
 from carousel.layers import Recurrent, Streaming
@@ -68,6 +69,16 @@ def test_a_parameter_of_another_shape_is_refused(space, letters, shape):
             layer(torch.randn(12, 4, 8))
     with pytest.raises(ValueError, match=rf"parameter {space}\."):
         Streaming(layer)
+
+
+def test_a_parameter_is_called_as_in_its_equations():
+    @cell
+    def named(e, h, W, w, b):
+        h = tanh(W.he @ e + b.h_bar) + w.h_bar * h
+        return h
+
+    tensors = interface_of(loop_called(register(named))).tensors
+    assert [tensors[kind][0].label for kind in ("biases", "vectors")] == ["parameter b.h_bar", "parameter w.h_bar"]
 
 
 def test_a_changed_hidden_size_is_refused():
